@@ -1,0 +1,17 @@
+"""The two ways in which strop gives up, each with the exit code that the command line turns it into."""
+
+
+class InputError(ValueError):
+    """Bad usage or bad input (exit code 2).
+
+    The message is one readable sentence that names the place (``file:line`` where there is one) and the mend;
+    it is printed as it stands, without a traceback.
+    """
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop and a checkpoint is written (exit code 128 + ``signum``)."""
+
+    def __init__(self, signum: int, message: str):
+        super().__init__(message)
+        self.signum = signum
