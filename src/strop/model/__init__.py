@@ -1,0 +1,1 @@
+"""Models: by name, on packed rows, through one entrance."""

