@@ -1,0 +1,1 @@
+"""Conversations from files, flat batches and the order in which they come."""

@@ -1,0 +1,77 @@
+"""Rows from files, each with the place that messages about it will name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from strop.chat import ChatEncoder, Example, parse_conversation
+from strop.data.settings import DataSettings
+from strop.errors import InputError
+
+Row = tuple[str, Mapping[str, Any]]
+# A named set: (count or None for all, seed) -> rows.
+NamedSet = Callable[[int | None, int], Sequence[Row]]
+
+GENERAL_CHAT = Path(__file__).parent / "general_chat"
+
+
+def read_jsonl(path: Path, count: int | None = None) -> list[Row]:
+    """``(file:line, object)`` of each line that is not blank. Raises InputError naming the line and the mend."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; check the path (it is relative to where you are).") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a readable .jsonl file.") from error
+    rows: list[Row] = []
+    for number, line in enumerate(lines, start=1):
+        if count is not None and len(rows) == count:
+            break
+        if not line.strip():
+            continue
+        place = f"{path}:{number}"
+        try:
+            row = json.loads(line)
+        except UnicodeDecodeError:
+            raise InputError(f"{place}: not UTF-8; save the file as UTF-8.") from None
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{place}: not JSON ({error.msg} at column {error.colno}); each line must be one JSON object."
+            ) from None
+        if not isinstance(row, dict):
+            raise InputError(f"{place}: expected one JSON object per line, found {type(row).__name__}.")
+        rows.append((place, row))
+    if not rows:
+        raise InputError(f"{path}: holds no conversation; put one JSON object on each line.")
+    return rows
+
+
+def general_chat(part: str) -> NamedSet:
+    """The built-in everyday conversations: ``train`` or ``heldout``."""
+
+    def rows(count: int | None, seed: int) -> list[Row]:
+        path = GENERAL_CHAT / f"{part}.jsonl"
+        return [(f"{path.name}:{place.rpartition(':')[2]}", row) for place, row in read_jsonl(path, count)]
+
+    return rows
+
+
+def read_mixture(parts: Sequence[DataSettings], named: Mapping[str, NamedSet], encoder: ChatEncoder) -> list[Example]:
+    """Every part in turn, proven and encoded. ``named`` says what ``task`` may be.
+
+    Raises InputError for an unknown name, and what reading, parsing and the mask proof raise.
+    """
+    examples = []
+    for part in parts:
+        if part.path is not None:
+            rows = read_jsonl(part.path, part.count)
+        elif part.task in named:
+            rows = named[part.task](part.count, part.seed)
+        else:
+            raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(named))}.")
+        encoded = (encoder.encode(parse_conversation(row, place)) for place, row in rows)
+        examples.extend(e for e in encoded if e is not None)
+    return examples
