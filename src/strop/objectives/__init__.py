@@ -1,0 +1,1 @@
+"""Objectives: pure functions from per-token outputs to a loss."""

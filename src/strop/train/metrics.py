@@ -1,0 +1,86 @@
+"""What a run says of itself while it runs: metrics.jsonl, the progress line, memory."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+
+def peak_memory_gb() -> float:
+    """Peak memory in GB (1e9 bytes): of the accelerator where there is one, else resident memory of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+class MetricsLog:
+    """Appends one JSON object per line; lines of steps that a resumed run will do again are dropped first."""
+
+    def __init__(self, path: Path, after_step: int = 0):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = []
+        if path.exists() and after_step:
+            for line in path.read_text().splitlines():
+                if line.endswith("}") and json.loads(line)["step"] <= after_step:
+                    kept.append(line + "\n")
+        self._file = path.open("w", buffering=1)
+        self._file.writelines(kept)
+
+    def write(self, row: dict[str, Any]) -> None:
+        self._file.write(json.dumps(row) + "\n")
+
+
+class Progress:
+    """One line: steps, loss, tokens/s, trained tokens/s, memory, elapsed and remaining time.
+
+    On a terminal it is redrawn in place; in a log it is a line every tenth of the way.
+    """
+
+    def __init__(self, title: str, steps: int, done: int = 0):
+        self._console = Console(stderr=False)
+        self._steps = steps
+        self._bar = RichProgress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._title = title
+        self._task = self._bar.add_task(title, total=steps, completed=done, text="")
+        self._seconds = 0.0
+        self._shown = 0
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.stop()
+
+    def show(self, row: dict[str, Any]) -> None:
+        self._seconds += row["seconds"]
+        self._shown += 1
+        text = (
+            f"loss {row['loss']:.3f} · {row['tokens_per_second']:,.0f} tok/s · "
+            f"{row['trained_tokens_per_second']:,.0f} trained/s · {row['memory_gb']:.1f} GB"
+        )
+        self._bar.update(self._task, completed=row["step"], text=text)
+        if not self._console.is_terminal and (
+            row["step"] % max(1, self._steps // 10) == 0 or row["step"] == self._steps
+        ):
+            left = self._seconds / self._shown * (self._steps - row["step"])
+            print(f"{self._title} step {row['step']}/{self._steps} · {text} · ETA {left / 60:.1f} min", flush=True)

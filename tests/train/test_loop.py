@@ -1,0 +1,185 @@
+"""The loop: gradients do not depend on how a step is cut up, and a stopped run goes on as if it never stopped."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from strop.chat import Example
+from strop.data.batch import make_batch
+from strop.data.source import PackedSource
+from strop.errors import InputError, Interrupted
+from strop.model.policy import Policy
+from strop.model.precision import Compute
+from strop.objectives.sft import CrossEntropy
+from strop.train import loop
+from strop.train.checkpoint import checkpoints, save_checkpoint
+from strop.train.optim import learning_rate, make_optimizer
+from strop.train.settings import TrainSettings
+
+FLOAT32 = Compute(torch.device("cpu"), torch.float32)
+
+
+def make_examples(count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for _ in range(count):
+        n = int(torch.randint(3, 20, (1,), generator=generator))
+        tokens = torch.randint(0, 97, (n,), generator=generator).tolist()
+        rows.append(Example(tokens, [0.0] * (n // 2) + [1.0] * (n - n // 2), "test", (), ()))
+    return rows
+
+
+def gradients(model, micro_batches, reduction):
+    """Gradients of one step before clipping."""
+    policy = Policy(model, FLOAT32, probe=False)
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.0)
+    loss, _ = loop.optimizer_step(policy, CrossEntropy(reduction), optimizer, micro_batches, max_grad_norm=1e9)
+    return loss["loss"], [p.grad.clone() for p in policy.parameters()]
+
+
+@pytest.mark.parametrize("reduction", ["token_mean", "seq_mean", "seq_sum"])
+def test_eight_micro_batches_of_one_equal_one_of_eight(make_model, reduction):
+    rows = make_examples(8)
+    loss_1, grads_1 = gradients(make_model(), [make_batch([r]) for r in rows], reduction)
+    loss_8, grads_8 = gradients(make_model(), [make_batch(rows)], reduction)
+    assert loss_1 == pytest.approx(loss_8, rel=1e-6)
+    torch.testing.assert_close(grads_1, grads_8, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("reduction", ["token_mean", "seq_mean", "seq_sum"])
+def test_loss_and_gradients_equal_a_plain_float64_reference(make_model, reduction):
+    rows = make_examples(5, seed=1)
+    loss, grads = gradients(make_model(), [make_batch(rows[:2]), make_batch(rows[2:])], reduction)
+    model = make_model().double()
+    per_sequence, counts = [], []
+    for row in rows:
+        logprobs = torch.log_softmax(model(input_ids=torch.tensor([row.tokens]), use_cache=False).logits[0], -1)
+        trained = [i for i, w in enumerate(row.loss_weights) if w and i]
+        per_sequence.append(-sum(logprobs[i - 1, row.tokens[i]] for i in trained))
+        counts.append(len(trained))
+    expected = {
+        "token_mean": sum(per_sequence) / sum(counts),
+        "seq_mean": sum(s / c for s, c in zip(per_sequence, counts, strict=True)) / len(rows),
+        "seq_sum": sum(per_sequence) / len(rows),
+    }[reduction]
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    for got, parameter in zip(grads, model.parameters(), strict=True):
+        torch.testing.assert_close(got.double(), parameter.grad, atol=1e-4, rtol=1e-4)
+
+
+SETTINGS = TrainSettings(
+    global_batch_size=4, micro_batch_tokens=40, learning_rate=1e-2, epochs=2, checkpoint_every=3, eval_every=4
+)
+
+
+def run(model, folder, settings=SETTINGS, **kwargs):
+    rows = make_examples(24)
+    source = PackedSource(rows, global_batch_size=4, micro_batch_tokens=40, epochs=settings.epochs, seed=0)
+    policy = Policy(model, FLOAT32, probe=False)
+    held_out = [make_batch(make_examples(4, seed=9))]
+    objective = CrossEntropy()
+    evaluate = lambda: {"eval_loss": loop.evaluation_loss(policy, objective, held_out)}  # noqa: E731
+    return loop.train(policy, source, objective, settings, folder, evaluate=evaluate, **kwargs)
+
+
+def deterministic_rows(folder):
+    """metrics.jsonl without what a clock or the machine decides."""
+    keep = ("step", "loss", "lr", "grad_norm", "tokens", "trained_tokens", "eval_loss")
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k in keep} for line in lines]
+
+
+def test_stopped_by_a_signal_and_resumed_equals_uninterrupted_bit_for_bit(make_model, tmp_path, monkeypatch):
+    whole = make_model()
+    run(whole, tmp_path / "whole")
+
+    real_step, calls = loop.optimizer_step, []
+
+    def step_then_signal(*args):
+        calls.append(1)
+        result = real_step(*args)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    monkeypatch.setattr(loop, "optimizer_step", step_then_signal)
+    with pytest.raises(Interrupted, match="step 5 of 12") as caught:
+        run(make_model(), tmp_path / "cut")
+    assert caught.value.signum == signal.SIGTERM
+    monkeypatch.setattr(loop, "optimizer_step", real_step)
+    resumed = make_model(seed=7)  # other weights: all must come from the checkpoint
+    run(resumed, tmp_path / "cut")
+
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+    assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
+
+
+def test_killed_without_warning_goes_on_from_the_last_checkpoint(make_model, tmp_path, monkeypatch):
+    whole = make_model()
+    run(whole, tmp_path / "whole")
+
+    real_step, calls = loop.optimizer_step, []
+
+    def step_then_die(*args):
+        calls.append(1)
+        if len(calls) == 6:
+            raise SystemError("the power went")
+        return real_step(*args)
+
+    monkeypatch.setattr(loop, "optimizer_step", step_then_die)
+    with pytest.raises(SystemError):
+        run(make_model(), tmp_path / "cut")
+    (tmp_path / "cut/checkpoints/.partial-000005").mkdir()  # a checkpoint that was being written
+    monkeypatch.setattr(loop, "optimizer_step", real_step)
+    resumed = make_model(seed=7)
+    run(resumed, tmp_path / "cut")
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+    assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
+
+
+def test_training_lowers_the_loss(make_model, tmp_path):
+    run(make_model(), tmp_path, SETTINGS.model_copy(update={"epochs": 12}))
+    losses = [r["loss"] for r in deterministic_rows(tmp_path) if "loss" in r]
+    assert losses[-1] < losses[0] - 1
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(make_model, tmp_path, monkeypatch):
+    policy = Policy(make_model(), FLOAT32, probe=False)
+    optimizer = make_optimizer(policy, SETTINGS)
+    save_checkpoint(tmp_path, 1, policy, optimizer, {}, keep=2)
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(InputError, match=r"step-000002.*No space left.*free space"):
+        save_checkpoint(tmp_path, 2, policy, optimizer, {}, keep=2)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-000001"]
+
+
+def test_only_the_newest_checkpoints_are_kept(make_model, tmp_path):
+    policy = Policy(make_model(), FLOAT32, probe=False)
+    optimizer = make_optimizer(policy, SETTINGS)
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, step, policy, optimizer, {}, keep=2)
+    assert [p.name for p in checkpoints(tmp_path)] == ["step-000002", "step-000003"]
+
+
+def test_the_schedule_at_its_corners():
+    settings = TrainSettings(learning_rate=1.0, warmup_ratio=0.2, min_lr_ratio=0.1)
+    rates = [learning_rate(step, 11, settings) for step in range(11)]
+    assert rates[:3] == [0.5, 1.0, 1.0]  # two warm-up steps, then the cosine starts at the peak
+    assert rates[6] == pytest.approx(0.55)  # half way
+    assert rates[-1] == pytest.approx(0.1)
+
+
+def test_decay_is_for_matrices_only(make_model):
+    policy = Policy(make_model(), FLOAT32, probe=False)
+    groups = make_optimizer(policy, TrainSettings(weight_decay=0.3)).param_groups
+    assert [g["weight_decay"] for g in groups] == [0.3, 0.0]
+    assert all(p.ndim == 2 and p.shape[0] != 97 for p in groups[0]["params"])
+    assert {p.ndim for p in groups[1]["params"]} == {1, 2}  # norms and the embedding
