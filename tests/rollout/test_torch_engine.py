@@ -1,0 +1,99 @@
+"""The engine against transformers' own generation, and its log-probabilities against the trainer's."""
+
+import pytest
+import torch
+
+from strop.chat import Example
+from strop.data.batch import make_batch
+from strop.model.policy import Policy
+from strop.model.precision import Compute
+from strop.rollout.engine import SamplingParams
+from strop.rollout.sampling import sample
+from strop.rollout.torch_engine import TorchEngine
+
+FLOAT32 = Compute(torch.device("cpu"), torch.float32)
+STOP = frozenset({2, 3, 4, 5})
+
+
+def prompts(*lens):
+    generator = torch.Generator().manual_seed(2)
+    return [torch.randint(6, 97, (n,), generator=generator).tolist() for n in lens]
+
+
+@pytest.fixture
+def engine(tiny_model):
+    return TorchEngine(Policy(tiny_model, FLOAT32), STOP, max_rows=3)
+
+
+def test_greedy_equals_transformers_one_by_one(engine, make_model):
+    asked = prompts(5, 1, 12, 7, 30, 2, 9)
+    rollouts = engine.generate(asked, SamplingParams(max_tokens=25))
+    model = make_model()
+    for prompt, rollout in zip(asked, rollouts, strict=True):
+        ids = torch.tensor([prompt])
+        out = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=25, do_sample=False, eos_token_id=sorted(STOP)
+        )
+        assert list(rollout.tokens) == out[0, len(prompt) :].tolist()
+    assert {r.finish_reason for r in rollouts} == {"stop", "length"}  # both ends are covered
+    assert all((r.tokens[-1] in STOP) == (r.finish_reason == "stop") for r in rollouts)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.0])
+def test_rollout_logprobs_equal_the_trainers(engine, temperature):
+    rollouts = engine.generate(prompts(5, 1, 12, 30), SamplingParams(max_tokens=20, temperature=temperature))
+    rows = [
+        Example([*r.prompt, *r.tokens], [0.0] * len(r.prompt) + [1.0] * len(r.tokens), "test", (), ()) for r in rollouts
+    ]
+    trainer = engine.source(make_batch(rows))["logprobs"]
+    sampler = torch.tensor([lp for r in rollouts for lp in r.logprobs])
+    torch.testing.assert_close(sampler, trainer.detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_sampling_is_reproducible_and_depends_on_the_seed(engine):
+    params = SamplingParams(max_tokens=20, temperature=1.0, seed=1)
+    first, again = (engine.generate(prompts(5, 8), params) for _ in range(2))
+    other = engine.generate(prompts(5, 8), SamplingParams(max_tokens=20, temperature=1.0, seed=2))
+    assert first == again != other
+
+
+def test_a_callback_ends_an_answer(engine):
+    seen = []
+
+    def on_token(index, token):
+        seen.append((index, token))
+        return index == 0 and sum(i == 0 for i, _ in seen) == 3
+
+    rollouts = engine.generate(prompts(5, 8), SamplingParams(max_tokens=10, temperature=1.0), on_token)
+    assert len(rollouts[0].tokens) <= 3
+    assert [t for i, t in seen if i == 1] == list(rollouts[1].tokens)
+
+
+def test_the_window_bounds_an_answer(make_model):
+    engine = TorchEngine(Policy(make_model(max_position_embeddings=16), FLOAT32), frozenset({96}))
+    (rollout,) = engine.generate(prompts(10), SamplingParams(max_tokens=50))
+    assert len(rollout.tokens) <= 6
+    with pytest.raises(ValueError, match="window holds 16"):
+        engine.generate(prompts(16), SamplingParams())
+
+
+def test_draws_follow_the_distribution():
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().expand(20_000, 4)
+    tokens, logprobs = sample(logits, SamplingParams(temperature=1.0), torch.Generator().manual_seed(0))
+    share = torch.bincount(tokens, minlength=4) / len(tokens)
+    # Four standard errors of a share of one half over 20,000 draws are 0.014.
+    torch.testing.assert_close(share, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.014, rtol=0)
+    torch.testing.assert_close(logprobs, logits[0][tokens])
+
+
+def test_top_p_keeps_the_smallest_set_and_renormalises():
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().expand(1000, 4)
+    tokens, logprobs = sample(logits, SamplingParams(temperature=1.0, top_p=0.7), torch.Generator().manual_seed(0))
+    assert set(tokens.tolist()) == {0, 1}
+    torch.testing.assert_close(logprobs.exp(), torch.where(tokens == 0, 0.625, 0.375))
+
+
+def test_temperature_is_part_of_the_log_probability():
+    logits = torch.tensor([[1.0, 0.0]]).expand(500, 2)
+    tokens, logprobs = sample(logits, SamplingParams(temperature=0.5), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(logprobs, torch.log_softmax(logits / 0.5, -1)[0][tokens])
