@@ -1,0 +1,173 @@
+"""The files of a run folder that the report reads, validated once, here.
+
+Only ``summary.json`` must be there. Every other file is a stage's own, and a stage that was not part of the run leaves
+no file; its section of the page is then left out. A file that is there but cannot be understood is an ``InputError``:
+a page that silently drops half of the evidence is worse than none.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from strop.errors import InputError
+
+TASKS = ("code_basics", "humaneval")
+STAGES = ("baseline", "sft", "eval")
+
+# JSON written by Python may hold NaN and Infinity. Neither is a measurement, so both become "unknown".
+Number = Annotated[float | None, AfterValidator(lambda x: x if x is not None and math.isfinite(x) else None)]
+Row = TypeVar("Row", bound=BaseModel)
+
+
+class Estimate(BaseModel):
+    """A measured number with its 95 % interval, from ``n`` items in ``families`` groups, which were resampled whole."""
+
+    model_config = ConfigDict(frozen=True, validate_by_name=True)
+
+    value: Number = None
+    low: Number = None
+    high: Number = None
+    n: int | None = None
+    families: int | None = Field(None, validation_alias=AliasChoices("families", "groups"))
+
+
+class Summary(BaseModel):
+    """``summary.json``. Rates are fractions in [0, 1], losses nats per token; ``change`` is the paired difference.
+
+    ``bounds`` holds the worsening that the recipe allows per metric (a positive number in the metric's own unit);
+    metrics without one use the page's default, which the page states.
+    """
+
+    name: str
+    model: str | None = None
+    recipe: str | None = None
+    seed: int | None = None
+    strop_version: str | None = None
+    machine: dict[str, Any] = Field(default_factory=dict)
+    before: dict[str, Estimate] = Field(default_factory=dict)
+    after: dict[str, Estimate] = Field(default_factory=dict)
+    change: dict[str, Estimate] = Field(default_factory=dict)
+    bounds: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    minutes: dict[str, Number] = Field(default_factory=dict)
+    peak_memory_gb: Number = None
+    tokens_per_second: Number = None
+    trained_tokens_per_second: Number = None
+    notes: list[str] = Field(default_factory=list)
+    mask: dict[str, Any] = Field(default_factory=dict)
+
+
+class Step(BaseModel):
+    """One line of ``metrics.jsonl``: a training step, or an evaluation of the held-out loss (nats per token)."""
+
+    step: int
+    loss: Number = None
+    lr: Number = None
+    eval_loss: Number = None
+
+
+class Item(BaseModel):
+    """One graded answer of an evaluation; ``passed`` of its ``total`` tests passed."""
+
+    name: str
+    prompt: str
+    answer: str
+    verdict: str
+    family: str | None = None
+    passed: int | None = None
+    total: int | None = None
+    detail: str | None = None
+    stderr_tail: str | None = None
+    finish_reason: str | None = None
+    tokens: int | None = None
+
+
+class Example(BaseModel):
+    """One training conversation: (text, weight) per token in order; weight 0 = not trained."""
+
+    place: str
+    pieces: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything of one run folder that the page shows; ``items`` is keyed by (stage, task)."""
+
+    folder: Path
+    summary: Summary
+    steps: list[Step] = field(default_factory=list)
+    items: dict[tuple[str, str], list[Item]] = field(default_factory=dict)
+    example: Example | None = None
+    configs: dict[str, str] = field(default_factory=dict)
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        InputError: ``summary.json`` is missing, or a file is there that is not what its name promises.
+    """
+    summary = folder / "summary.json"
+    if not summary.is_file():
+        raise InputError(
+            f"{summary} is missing, and the report is made from it: `strop run RECIPE.yaml` (or `strop demo`) writes "
+            "it; give the folder of a finished run."
+        )
+    items = {
+        (stage, task): read_rows(path, Item)
+        for stage in ("baseline", "eval")
+        for task in TASKS
+        if (path := folder / stage / "evals" / f"{task}.jsonl").is_file()
+    }
+    configs = {
+        f"{stage}/config.yaml": path.read_text(encoding="utf-8", errors="replace")
+        for stage in STAGES
+        if (path := folder / stage / "config.yaml").is_file()
+    }
+    metrics, example = folder / "sft" / "metrics.jsonl", folder / "sft" / "example.json"
+    return Run(
+        folder=folder,
+        summary=_parse(summary.read_bytes(), Summary, str(summary), "make it again with `strop run RECIPE.yaml`"),
+        steps=read_rows(metrics, Step) if metrics.is_file() else [],
+        items=items,
+        example=_parse(example.read_bytes(), Example, str(example)) if example.is_file() else None,
+        configs=configs,
+    )
+
+
+def read_rows(path: Path, model: type[Row]) -> list[Row]:
+    """One ``model`` per non-empty line of a JSON-lines file.
+
+    A last line that has no newline and is no JSON was cut by a kill in the middle of writing it; it is skipped.
+    """
+    lines = path.read_bytes().split(b"\n")
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if number == len(lines) and not _is_json(line):
+            break
+        rows.append(_parse(line, model, f"{path}:{number}"))
+    return rows
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse(data: bytes, model: type[Row], place: str, mend: str = "mend the line or delete the file") -> Row:
+    try:
+        return model.model_validate(json.loads(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the value"
+        raise InputError(f"{place}: {where}: {first['msg']}; {mend}.") from error
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise InputError(f"{place} is not JSON ({error}); {mend}.") from error

@@ -1,0 +1,192 @@
+"""The page as a whole: complete, self-contained, escaped, stable, and whole where stages are missing."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from strop.errors import InputError
+from strop.report import write_report
+
+SECTIONS = ["results", "answers", "loss", "mask", "how", "notes"]
+VOID = {"meta", "wbr", "br"}
+
+
+class Checker(HTMLParser):
+    """Collects tags, ids and text, and fails on a tag that is closed out of order."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.open, self.tags, self.ids, self.links, self.words = [], [], [], [], []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        attributes = dict(attrs)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes[name] for name in ("href", "src", "xlink:href") if name in attributes]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).replace("\N{NO-BREAK SPACE}", " ").split())
+
+    @property
+    def sections(self) -> list[str]:
+        return [name for name in self.ids if name in SECTIONS]
+
+
+def page(folder) -> Checker:
+    return Checker(write_report(folder).read_text(encoding="utf-8"))
+
+
+def test_the_whole_page(run_folder):
+    path = write_report(run_folder)
+    assert path == run_folder / "report.html"
+    read = page(run_folder)
+    assert read.sections == SECTIONS
+    assert "accepted@1 rose from 0.0 % to 21.0 %" in read.text
+    assert "(95 % interval of the change +14.0 to +28.0 points, 100 items in 25 families)." in read.text
+    assert "Forgetting stayed in bounds:" in read.text
+    assert "1 fixed by training, 1 got worse, 0 right before and after, 1 still failing." in read.text
+    assert "90,000 tokens trained, 45.0 % of all" in read.text
+    assert "3 new counter <|im_end|> 2 kinds" in read.text
+    assert "164 items" in read.text
+    assert "164 families" not in read.text
+    assert "together 16.3" in read.text
+    assert "tokens per second 1,469" in read.text
+    assert "2 of its 7 tokens (28.6 %) are trained, 1 of them a stop token." in read.text
+    assert "held-out loss (1.900 → 1.100)" in read.text
+    assert "cut at the length limit" in read.text
+    assert "seed: 17" in read.text
+
+
+def test_it_needs_nothing_from_outside(run_folder):
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    read = Checker(html)
+    assert read.links  # the charts refer to their own shapes
+    assert all(link.startswith("#") and link[1:] in read.ids for link in read.links)
+    assert "://" not in html
+    assert "@import" not in html
+    assert not {"script", "link", "img", "iframe"} & set(read.tags)
+    assert len(read.ids) == len(set(read.ids))
+
+
+def test_text_from_models_and_data_is_escaped(run_folder, summary):
+    summary["notes"] = ["<img src=x onerror=alert(1)>"]
+    summary["name"] = "<i>demo"
+    summary["machine"]["cpu"] = "<u>cpu"
+    summary["before"]["<s>metric"] = {"value": 1.0}
+    summary["minutes"]["<s>stage"] = 1
+    summary["mask"]["<s>counter"] = "<s>many"
+    (run_folder / "summary.json").write_text(json.dumps(summary))
+    (run_folder / "sft" / "config.yaml").write_text("a: </pre><script>alert('settings')</script>")
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    read = Checker(html)
+    assert not {"script", "img", "u", "s"} & set(read.tags)
+    for shown in ("answer", "prompt", "settings"):
+        assert f"<script>alert('{shown}')</script>" in read.text
+    for shown in (
+        "<img src=x onerror=alert(1)>",
+        "<i>demo",
+        "<u>cpu",
+        "<s>metric",
+        "<s>stage",
+        "<s>counter",
+        "<s>many",
+    ):
+        assert shown in read.text
+
+
+def test_control_characters_and_lone_surrogates_are_shown_not_written(run_folder):
+    path = run_folder / "eval" / "evals" / "code_basics.jsonl"
+    path.write_text(path.read_text().replace("answer to sort-1", r"a\u0000b\u001b[0m\ud800c\r\nd"))
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    assert "a␀b␛[0m\N{REPLACEMENT CHARACTER}c\nd" in html
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", html)
+
+
+def test_equal_files_give_equal_bytes_and_nothing_is_left_behind(run_folder):
+    first = write_report(run_folder).read_bytes()
+    before = sorted(path.name for path in run_folder.iterdir())
+    assert write_report(run_folder).read_bytes() == first
+    assert sorted(path.name for path in run_folder.iterdir()) == before
+    assert not [name for name in before if name.startswith(".")]
+
+
+def test_a_failed_rewrite_keeps_the_old_page(run_folder):
+    old = write_report(run_folder).read_bytes()
+    (run_folder / "summary.json").write_text("{")
+    with pytest.raises(InputError):
+        write_report(run_folder)
+    assert (run_folder / "report.html").read_bytes() == old
+
+
+def test_without_training_its_sections_are_left_out(run_folder):
+    for name in ("metrics.jsonl", "example.json", "config.yaml"):
+        (run_folder / "sft" / name).unlink()
+    summary = json.loads((run_folder / "summary.json").read_text())
+    summary["mask"], summary["notes"] = {}, []
+    (run_folder / "summary.json").write_text(json.dumps(summary))
+    assert page(run_folder).sections == ["results", "answers", "how"]
+
+
+def test_the_barest_summary_makes_a_page(tmp_path):
+    (tmp_path / "summary.json").write_text('{"name": "bare"}')
+    read = page(tmp_path)
+    assert read.sections == ["how"]
+    assert "Nothing was measured in this run." in read.text
+    assert "0.0" not in read.text
+
+
+def test_unknown_numbers_are_dashes(tmp_path):
+    before = {"accepted@1": {"value": float("nan"), "low": None, "high": None}}
+    summary = {"name": "n", "before": before, "after": {"pass_ratio": {"value": 0.5}}, "minutes": {"sft": None}}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    read = page(tmp_path)
+    assert "passed every test – – – –" in read.text
+    assert "– → 50.0 %" in read.text
+    assert "sft –" in read.text
+    assert not re.search(r"\b0\.0|nan|None|inf\b", read.text)
+
+
+def test_humaneval_answers_are_shown_where_there_are_no_others(run_folder):
+    for stage in ("baseline", "eval"):
+        folder = run_folder / stage / "evals"
+        (folder / "code_basics.jsonl").rename(folder / "humaneval.jsonl")
+    assert "Of the 3 items of humaneval that" in page(run_folder).text
+
+
+def test_a_change_is_coloured_only_where_its_interval_excludes_zero(run_folder):
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    rows = dict(re.findall(r'<th scope="row"><code>([^<]+)</code>.*?class="change (\w+)"', html, flags=re.DOTALL))
+    assert rows["accepted@1"] == "better"
+    assert rows["humaneval_pass@1"] == "unclear"
+    assert rows["general_chat_loss"] == "worse"
+    assert rows["verdict/wrong_answer"] == "moved"
+    assert rows["verdict/no_code"] == "better"
+    assert rows["verdict/timeout"] == "unknown"
+    assert "verdict/accepted" not in rows  # the same number as accepted@1
+
+
+def test_neither_torch_nor_pyplot_is_imported():
+    unwanted = {"torch", "transformers", "matplotlib.pyplot"}
+    code = f"import sys, strop.report; print({unwanted} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,114 @@
+"""Which answers are shown, how a conversation is shown token by token, and the curve of the loss."""
+
+import numpy as np
+import pytest
+
+from strop.report.charts import loss_chart
+from strop.report.curve import MOST_POINTS, loss_limits, series, smoothed, thinned
+from strop.report.files import Example, Item, Step
+from strop.report.items import FAILING, FIXED, KEPT, WORSE, Pair, count_kinds, pair_up, pick
+from strop.report.tokens import view
+
+
+def pair(name: str, kind: str) -> Pair:
+    was, now = {FIXED: (0, 1), FAILING: (0, 0), WORSE: (1, 0), KEPT: (1, 1)}[kind]
+    one = {"name": name, "family": name[0], "prompt": "", "answer": ""}
+    return Pair(*(Item(**one, verdict="accepted" if accepted else "timeout") for accepted in (was, now)))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([("a1", FAILING), ("b1", KEPT), ("c1", WORSE), ("d1", FIXED)], ["d1", "a1", "c1"]),
+        ([("a1", FIXED), ("a2", FAILING), ("b1", FAILING), ("b2", FIXED), ("c1", FIXED)], ["a1", "b1", "c1"]),
+        ([("a1", FIXED), ("a2", FIXED)], ["a1", "a2"]),
+        ([("a1", FAILING), ("b1", FAILING), ("c1", KEPT)], ["a1", "b1", "c1"]),
+        ([("a1", WORSE), ("b1", WORSE), ("c1", WORSE), ("d1", WORSE)], ["a1", "b1", "c1"]),
+        ([], []),
+    ],
+)
+def test_items_are_picked_by_the_rule(pairs, expected):
+    assert [one.before.name for one in pick([pair(*each) for each in pairs])] == expected
+
+
+def test_items_pair_up_by_name_in_the_order_of_the_first():
+    first, second = pair("a1", FIXED), pair("b1", KEPT)
+    extra = pair("c1", FIXED).after
+    pairs = pair_up([first.before, second.before], [extra, second.after, first.after])
+    assert pairs == [first, second]
+    assert count_kinds(pairs) == {FIXED: 1, KEPT: 1}
+    assert pair_up([first.before], [second.after]) == []
+
+
+def test_tokens_show_what_is_trained_and_what_is_a_stop():
+    pieces = [("<|im_start|>", 0), ("user", 0), ("\n", 0), (" a  b", 0), ("<|im_end|>", 0), ("ok", 0.5)]
+    pieces += [("<|im_end|>", 1), ("\n", 0), ("open", 2)]
+    views = view(Example(place="x", pieces=pieces))
+    assert [token.is_control for token in views] == [True, False, False, False, True, False, True, False, False]
+    assert [index for index, token in enumerate(views) if token.is_stop] == [6]
+    assert [token.strength for token in views] == [0, 0, 0, 0, 0, 50, 100, 0, 100]
+    assert views[2].runs == [("↵\n", True)]
+    assert views[3].runs == [("·", True), ("a", False), ("·", True), ("·", True), ("b", False)]
+
+
+@pytest.mark.parametrize("text", ["</s>", "<end_of_turn>", "<｜Assistant｜>", "[/INST]", "<think>", "<|eot_id|>"])
+def test_control_tokens_of_other_families(text):
+    assert view(Example(place="x", pieces=[(text, 1)]))[0].is_stop
+
+
+@pytest.mark.parametrize("text", ["<", "<|", " < b >", "a<b>", "[0]", "[i]", "<>", "=>"])
+def test_ordinary_tokens_that_look_a_little_alike(text):
+    assert not view(Example(place="x", pieces=[(text, 1)]))[0].is_control
+
+
+def test_a_resumed_log_counts_each_step_once():
+    steps = [Step(step=1, loss=3), Step(step=2, loss=9), Step(step=2, eval_loss=1), Step(step=2, loss=2)]
+    assert series(steps, "loss").tolist() == [[1, 3], [2, 2]]
+    assert series(steps, "eval_loss").tolist() == [[2, 1]]
+    assert series(steps, "lr").shape == (0, 2)
+
+
+@pytest.mark.parametrize("points", [1, 2, 5, 1000])
+def test_smoothing_keeps_a_constant_and_the_steps(points):
+    curve = np.column_stack([np.arange(points), np.full(points, 2.5)])
+    np.testing.assert_allclose(smoothed(curve), curve)
+
+
+def test_smoothing_does_not_lag_behind_a_straight_line():
+    curve = np.column_stack([np.arange(100.0), np.arange(100.0)])
+    np.testing.assert_allclose(smoothed(curve)[10:-10], curve[10:-10])
+
+
+def test_thinning_keeps_both_ends():
+    curve = np.column_stack([np.arange(5000.0)] * 2)
+    assert thinned(curve).shape == (MOST_POINTS, 2)
+    assert thinned(curve)[[0, -1], 0].tolist() == [0, 4999]
+
+
+def test_one_spike_does_not_flatten_the_curve():
+    train = np.linspace(2, 1, 1000)
+    train[500] = 80
+    low, high = loss_limits(train, np.array([1.5]))
+    assert 0.9 < low < 1
+    assert 2 < high < 2.2
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [Step(step=1, loss=2.0)],
+        [Step(step=0, eval_loss=2.0)],
+        [Step(step=1, loss=2.0, lr=0.0), Step(step=2, loss=2.0, lr=0.0)],
+    ],
+)
+def test_the_shortest_logs_are_drawn(steps):
+    chart = loss_chart(steps)
+    assert chart.count("<svg") == chart.count("</svg>") == 2
+    assert "nan" not in chart
+
+
+def test_charts_use_the_colours_of_the_page():
+    chart = loss_chart([Step(step=step, loss=1 / step, lr=1e-4) for step in range(1, 9)])
+    assert "var(--after)" in chart
+    assert "#a1b0" not in chart  # no placeholder is left
+    assert "<style" not in chart
