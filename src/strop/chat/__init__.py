@@ -1,0 +1,19 @@
+"""Conversations to tokens and loss weights, by provenance. Needs neither torch nor transformers."""
+
+from strop.chat.conversation import Conversation, Message, Part
+from strop.chat.encode import ChatEncoder
+from strop.chat.example import Example
+from strop.chat.formats import parse_conversation
+from strop.chat.report import MaskReport
+from strop.chat.settings import ChatSettings
+
+__all__ = [
+    "ChatEncoder",
+    "ChatSettings",
+    "Conversation",
+    "Example",
+    "MaskReport",
+    "Message",
+    "Part",
+    "parse_conversation",
+]

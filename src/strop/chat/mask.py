@@ -1,0 +1,153 @@
+"""Which characters of a rendered conversation an assistant turn has to learn.
+
+The rules, for the turn of message i (its *own* characters are its content, reasoning and tool calls, as printed):
+
+1. it starts where the prompt that inference would feed ends;
+2. it holds everything up to its end, template text in between included;
+3. it ends with the first token of the stop set that the template wrote after the turn's first own character: there the
+   model stops, so what follows is never generated. Where no such token comes before the next message's text, it
+   ends with the first control token after the turn's last own character (some models stop at the next turn's header);
+4. without either, it ends with its last own character, and the model could not learn to stop.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from strop.chat.origin import OWN_FIELDS, Run
+from strop.chat.tokens import Tokens
+
+Ending = Literal["stop", "control", "none", "truncated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A trained turn: characters ``[start, end)``, tokens ``[first, last)``, and how it came out."""
+
+    message: int
+    start: int
+    end: int
+    first: int
+    last: int
+    ending: Ending
+    weight: float = 1.0
+    drift_tokens: int = 0
+    """Tokens, before and at the start, in which the training prompt differs from what inference would feed."""
+    drifted: bool = False
+    cut: bool = False
+    """The template printed more of the turn after its stop token, where the model would not get to."""
+    straddling: int = 0
+    """Tokens that lie across the turn's borders; they are trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Territory:
+    """Where a turn's own characters lie, and how far on either side the text is nobody else's."""
+
+    before: int
+    first_own: int
+    last_own: int
+    after: int
+
+
+def territory(runs: Sequence[Run], message: int) -> Territory | None:
+    """None when the template printed nothing of the message.
+
+    ``before`` ends the last text of another message (or of anything not the template's) ahead of the first own
+    character; ``after`` starts the next text of another message. Own text beyond that is an echo, not the turn: some
+    templates repeat a call's name in the header of its result.
+    """
+    own = (index for index, run in enumerate(runs) if run.message == message and run.field in OWN_FIELDS)
+    first = next(own, None)
+    if first is None:
+        return None
+    before = next((run.end for run in reversed(runs[:first]) if run.message is not None), 0)
+    last_own = after = runs[-1].end
+    for run in runs[first:]:
+        if run.message == message:
+            last_own = run.end
+        elif run.message is not None:
+            after = run.start
+            break
+    return Territory(before, runs[first].start, last_own, after)
+
+
+def turn_start(
+    text: str,
+    tokens: Tokens,
+    land: Territory,
+    prompt: str | None,
+    unprompted: Callable[[], str | None],
+    encode: Callable[[str], Tokens],
+) -> tuple[int, bool]:
+    """Rule 1: the first character to generate, and whether the text before it is exactly ``prompt``.
+
+    ``prompt`` is the rendering of the messages before the turn with the generation prompt, ``unprompted()`` the same
+    without it (None: the template refused). Where the text does not begin with ``prompt``, the generation prompt, which
+    is what the two differ in, is looked for in the template text before the turn, whole or (`header_end`) in part;
+    where it is not there, the turn starts at its first own character.
+    """
+    if prompt is not None and text.startswith(prompt) and len(prompt) >= land.before:
+        return len(prompt), True
+    bare = None if prompt is None else unprompted()
+    if prompt is not None and bare is not None:
+        header = prompt[common_length(prompt, bare) :]
+        at = text.rfind(header, land.before, land.first_own) if header else -1
+        if at >= 0:
+            return at + len(header), False
+        return header_end(tokens, land, encode(header)), False
+    return land.first_own, False
+
+
+def header_end(tokens: Tokens, land: Territory, header: Tokens) -> int:
+    """Where the longest beginning of ``header`` ends that stands, token by token, in the template text before the turn.
+
+    A generation prompt that opens the reasoning is followed, in the same template's past turns, by none or by a tool
+    call, and what opens that is the model's to write. A beginning without a control token proves nothing: the first
+    own character it is, then.
+    """
+    first, last = tokens.within(land.before, land.first_own)
+    matches = [(common_length(header.ids, tokens.ids[at:last]), at) for at in range(first, last)]
+    length, at = max(matches, default=(0, 0))
+    if not header.controls or header.controls[0] >= length:
+        return land.first_own
+    return min(tokens.ends[at + length - 1], land.first_own)
+
+
+def common_length(a: Sequence[Any], b: Sequence[Any]) -> int:
+    """How many items the two begin with alike."""
+    pairs = zip(a, b, strict=False)
+    return next((index for index, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
+
+
+def turn_end(tokens: Tokens, land: Territory, stop_ids: Collection[int]) -> tuple[int, Ending]:
+    """Rules 3 and 4: the character after the last one to generate, and what stands there."""
+    at = bisect_left(tokens.starts, land.first_own)
+    controls = tokens.controls[bisect_left(tokens.controls, at) :]
+    for index in controls:
+        if tokens.starts[index] >= land.after:
+            break
+        if tokens.ids[index] in stop_ids:
+            return tokens.ends[index], "stop"
+    for index in controls:
+        if land.last_own <= tokens.starts[index] < land.after:
+            return tokens.ends[index], "control"
+    return land.last_own, "none"
+
+
+def loss_weights(tokens: Tokens, turns: Sequence[Turn], runs: Sequence[Run]) -> list[float]:
+    """``[T]`` floats aligned with the tokens: each turn's weight on its tokens, and 0 on a program's output in it."""
+    weights = [0.0] * len(tokens.ids)
+    for turn in turns:
+        weights[turn.first : turn.last] = [turn.weight] * (turn.last - turn.first)
+    for run in runs:
+        if run.field == "python_output":
+            first, last = tokens.within(run.start, run.end)
+            # A token that also holds a character to generate is trained, as everywhere.
+            while first < last and tokens.starts[first] < run.start:
+                first += 1
+            while first < last and tokens.ends[last - 1] > run.end:
+                last -= 1
+            weights[first:last] = [0.0] * (last - first)
+    return weights

@@ -1,0 +1,134 @@
+"""What must hold of every converted conversation, checked from the outside: no check trusts how the mask was made."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from strop.chat.conversation import Conversation
+from strop.chat.mask import Turn, common_length
+from strop.chat.origin import OWN_FIELDS, Run
+from strop.chat.tokens import Tokens
+
+_LEAST_LOST = 16
+"""Shorter texts may well occur in a template by chance."""
+
+
+class Violation(NamedTuple):
+    """A check that failed: its name in the settings, what is wrong and how to mend it, and the characters concerned."""
+
+    name: str
+    message: str
+    start: int
+    end: int
+
+
+def check_text(text: str, expected: str) -> Iterator[Violation]:
+    """The text is the tokenizer's own ``apply_chat_template`` text."""
+    if text != expected:
+        at = common_length(text, expected)
+        theirs = expected[at : at + 40]
+        yield Violation(
+            "text_differs",
+            f"the rendering differs from the tokenizer's own from character {at} on, where that has {theirs!r};  "
+            "please report the template",
+            at,
+            at + 40,
+        )
+
+
+def check_ids(ids: Sequence[int], expected: Sequence[int], starts: Sequence[int]) -> Iterator[Violation]:
+    """The ids are the tokenizer's own ``apply_chat_template`` ids."""
+    if list(ids) != list(expected):
+        at = common_length(ids, expected)
+        place = starts[at] if at < len(starts) else (starts[-1] if starts else 0)
+        yield Violation(
+            "ids_differ",
+            f"token {at} differs from the tokenizer's own ids; make the encoder after the tokenizer's last change",
+            place,
+            place + 40,
+        )
+
+
+def check_origins(text: str, runs: Sequence[Run], conversation: Conversation) -> Iterator[Violation]:
+    """No message's text stands in what passes for the template's own text."""
+    printed = {(run.message, run.field) for run in runs}
+    missing = [
+        (index, value.strip())
+        for index, message in enumerate(conversation.messages)
+        for field, value in (("content", message.content), ("reasoning_content", message.reasoning_content))
+        if value and (index, field) not in printed and len(value.strip()) >= _LEAST_LOST
+    ]
+    if not missing:
+        return
+    template_text = "\0".join(text[run.start : run.end] for run in runs if run.message is None)
+    for index, value in missing:
+        if value in template_text:
+            yield Violation(
+                "lost_origin",
+                f"the template transforms message {index} in a way that loses track of it, so no mask can be "
+                "trusted; please report the template",
+                text.find(value),
+                text.find(value) + len(value),
+            )
+
+
+def check_turns(turns: Sequence[Turn]) -> Iterator[Violation]:
+    """Every trained turn has tokens, is whole, and ends with a token that stops the model."""
+    for turn in turns:
+        if turn.first >= turn.last:
+            yield Violation(
+                "empty_turn",
+                f"the template prints nothing to learn for message {turn.message}; "
+                "drop the turn, set train: false on it, or use a template that prints it",
+                turn.start,
+                turn.end,
+            )
+        elif turn.ending == "none":
+            yield Violation(
+                "missing_stop",
+                f"no stop token follows message {turn.message}, so the model could not learn to stop; "
+                "name the token that the template writes there in stop_tokens, or use another template",
+                turn.start,
+                turn.end,
+            )
+        elif turn.cut:
+            yield Violation(
+                "cut_turn",
+                f"the template writes a stop token inside message {turn.message}, and what follows it is not trained; "
+                "split the message into two turns",
+                turn.start,
+                turn.end,
+            )
+
+
+def check_foreign(
+    tokens: Tokens, weights: Sequence[float], runs: Sequence[Run], writers: frozenset[int]
+) -> Iterator[Violation]:
+    """No trained token holds a character of a user, a system prompt, a tool or the conversation's tools."""
+    for run in runs:
+        if run.message is None or (run.message in writers and run.field in (*OWN_FIELDS, "python_output")):
+            continue
+        first, last = tokens.within(run.start, run.end)
+        for index in range(first, last):
+            if weights[index] > 0:
+                who = f"the {run.field} of message {run.message}" if run.message >= 0 else run.field
+                yield Violation(
+                    "foreign_trained",
+                    f"a trained token holds text of {who}; use a template with a control token between the turns",
+                    tokens.starts[index],
+                    tokens.ends[index],
+                )
+                return
+
+
+def check_fraction(weights: Sequence[float], bounds: tuple[float, float]) -> Iterator[Violation]:
+    """The share of trained tokens lies strictly inside the bounds: neither nothing nor everything is trained."""
+    trained = sum(weight > 0 for weight in weights)
+    share = trained / len(weights) if weights else 0.0
+    if not bounds[0] < share < bounds[1]:
+        yield Violation(
+            "trained_fraction",
+            f"{trained} of {len(weights)} tokens are trained, a share of {share:.3f} and not within {bounds}; "
+            "check the turns' train and weight, or widen trained_fraction",
+            0,
+            200,
+        )

@@ -1,0 +1,108 @@
+"""Messages as templates want them, plain and with origins, and the rendering of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from strop.chat.conversation import Message
+from strop.chat.origin import code
+from strop.chat.settings import ChatSettings
+from strop.chat.template import ChatTemplate, TemplateFailure
+from strop.chat.traced import Traced, concat, relabel
+from strop.errors import InputError
+
+_MEND = "set chat.chat_template to a Jinja template, or to the path of a .jinja file"
+
+
+class Renderer:
+    """The tokenizer's chat template (or the settings'), with its special tokens and the settings' variables."""
+
+    def __init__(self, tokenizer: Any, settings: ChatSettings):
+        self._tokenizer = tokenizer
+        self._given = _template_text(settings.chat_template)
+        if not self._given and not getattr(tokenizer, "chat_template", None):
+            raise InputError(f"the tokenizer has no chat template; {_MEND}")
+        self._variables = {**tokenizer.special_tokens_map, **settings.template_kwargs}
+        self._kwargs = settings.template_kwargs
+        self._compiled: dict[str, ChatTemplate] = {}
+        self._template(tools=None)  # a template that does not compile is found now, not at the first conversation
+
+    def source(self, tools: Any) -> str:
+        """The template's text; tokenizers may have one of their own for conversations with tools."""
+        if self._given or isinstance(self._tokenizer.chat_template, str):
+            return self._given or self._tokenizer.chat_template
+        try:
+            return self._tokenizer.get_chat_template(None, tools)
+        except ValueError as error:
+            raise InputError(f"the tokenizer has several chat templates and none is the default; {_MEND}") from error
+
+    def _template(self, tools: Any) -> ChatTemplate:
+        source = self.source(tools)
+        if source not in self._compiled:
+            try:
+                self._compiled[source] = ChatTemplate(source)
+            except TemplateFailure as error:
+                raise InputError(f"the chat template does not compile: {error}; {_MEND}") from error
+        return self._compiled[source]
+
+    def render(self, messages: list[dict], tools: list[dict] | None, add_generation_prompt: bool = False) -> str:
+        """The text, `Traced` where the messages are. Raises `TemplateFailure` where the template refuses."""
+        variables = {"messages": messages, "tools": tools, "documents": None, **self._variables}
+        variables["add_generation_prompt"] = add_generation_prompt
+        return self._template(tools).render(variables)
+
+    def reference(self, messages: list[dict], tools: list[dict] | None, tokenize: bool) -> Any:
+        """The tokenizer's own rendering (text, or ids) of plain messages."""
+        options = {"return_dict": False} if tokenize else {}
+        return self._tokenizer.apply_chat_template(
+            messages, tools=tools, chat_template=self.source(tools), tokenize=tokenize, **options, **self._kwargs
+        )
+
+
+def _template_text(setting: str | None) -> str | None:
+    if setting is None or not setting.endswith((".jinja", ".jinja2")) or "\n" in setting:
+        return setting
+    try:
+        return Path(setting).expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"cannot read the chat template {setting}: {error.strerror}; correct chat.chat_template"
+        ) from error
+
+
+def plain_messages(messages: Sequence[Message]) -> list[dict]:
+    """What a template sees of each message: no absent fields, and reasoning under both of its names."""
+    result = []
+    for message in messages:
+        shown: dict[str, Any] = {"role": message.role}
+        if message.reasoning_content is not None:
+            shown = {"thinking": message.reasoning_content, **shown, "reasoning_content": message.reasoning_content}
+        for name in ("content", "name", "tool_call_id"):
+            if (value := getattr(message, name)) is not None:
+                shown[name] = value
+        if message.tool_calls:
+            shown["tool_calls"] = list(message.tool_calls)
+        result.append(shown)
+    return result
+
+
+def traced_messages(messages: Sequence[Message], plain: Sequence[dict]) -> list[dict]:
+    """The same messages, every string with its origin. Roles stay the template's: they are checked, not free text."""
+    result = []
+    for index, (message, shown) in enumerate(zip(messages, plain, strict=True)):
+        traced = {
+            name: value
+            if name == "role"
+            else relabel(value, code(index, "reasoning_content" if name == "thinking" else name))
+            for name, value in shown.items()
+        }
+        if message.parts:
+            fields = (("python_output" if part.kind == "python_output" else "content") for part in message.parts)
+            pairs = zip(message.parts, fields, strict=True)
+            traced["content"] = concat(Traced(part.text, code(index, field) * len(part.text)) for part, field in pairs)
+        result.append(traced)
+    return result
+
+
+def traced_tools(tools: Sequence[dict]) -> list[dict] | None:
+    return relabel(list(tools), code(-1, "tools")) if tools else None

@@ -1,0 +1,65 @@
+"""Running counts of what the conversion met."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class MaskReport:
+    """Counts over all conversations encoded so far; ``print(report)`` shows them in a few readable lines."""
+
+    conversations: int = 0
+    tokens: int = 0
+    trained_tokens: int = 0
+    turns: int = 0
+    control_strings: int = 0
+    """Control tokens' strings found in text from messages."""
+    control_string_kinds: Counter[str] = field(default_factory=Counter)
+    straddling_tokens: int = 0
+    drift_turns: int = 0
+    drift_tokens: int = 0
+    missing_stop: int = 0
+    inferred_stops: Counter[str] = field(default_factory=Counter)
+    """Turns that end with a control token outside the stop set, by token."""
+    dropped_fields: Counter[str] = field(default_factory=Counter)
+    """Trained turns of which the template printed none of a field that they have (earlier reasoning, mostly)."""
+    waived: Counter[str] = field(default_factory=Counter)
+    too_long_dropped: int = 0
+    truncated: int = 0
+    audited: int = 0
+
+    @property
+    def trained_fraction(self) -> float:
+        return self.trained_tokens / self.tokens if self.tokens else 0.0
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.conversations:,} conversations, {self.tokens:,} tokens, "
+            f"{self.trained_tokens:,} trained ({self.trained_fraction:.1%}) in {self.turns:,} turns"
+        ]
+        notes = []
+        if self.control_strings:
+            notes.append(f"{self.control_strings:,} control strings in messages ({_list(self.control_string_kinds)})")
+        if self.drift_turns:
+            notes.append(
+                f"{self.drift_turns:,} turns trained after another prompt than served ({self.drift_tokens:,} tokens)"
+            )
+        if self.inferred_stops:
+            notes.append(f"turns ending with a token outside the stop set ({_list(self.inferred_stops)})")
+        if self.dropped_fields:
+            notes.append(f"fields the template did not print ({_list(self.dropped_fields)})")
+        if self.waived:
+            notes.append(f"waived violations ({_list(self.waived)})")
+        for count, what in (
+            (self.missing_stop, "turns without a stop token"),
+            (self.straddling_tokens, "tokens across a turn's border"),
+            (self.too_long_dropped, "conversations dropped as too long"),
+            (self.truncated, "conversations truncated"),
+        ):
+            if count:
+                notes.append(f"{count:,} {what}")
+        return "\n".join([*lines, "; ".join(notes)] if notes else [*lines, "nothing unusual met"])
+
+
+def _list(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common(5))

@@ -1,0 +1,150 @@
+"""Text to token ids with offsets, such that text from messages never becomes a control token."""
+
+import json
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from strop.chat.origin import OWN_FIELDS, TEMPLATE, decode
+from strop.chat.traced import plain, trace_of
+
+# Private-use characters that stand for the template's control tokens while message text is encoded as ordinary text.
+_ALIAS_BASE = 0xF0000
+_ALIASES = re.compile("[\U000f0000-\U000ffffd]")
+
+
+class ControlStringError(ValueError):
+    """A message's text contains the string of a control token, and it must not, or cannot be told from the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A tokenised text: ``ids[T]`` and the characters ``[starts[t], ends[t])`` that each id stands for."""
+
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
+    controls: list[int]
+    """Indices of the control tokens that the template wrote, ascending."""
+    control_strings: list[str]
+    """The control tokens' strings found in text from messages, as often as found."""
+
+    def within(self, start: int, end: int) -> tuple[int, int]:
+        """The tokens ``[first, last)`` that hold any character of ``[start, end)``."""
+        return bisect_right(self.ends, start), bisect_left(self.starts, end)
+
+
+class TextEncoder:
+    """A private copy of a fast tokenizer's backend, so that nobody's truncation or padding settings reach it.
+
+    ``tokenizer`` is a transformers fast tokenizer. The control tokens are all its added tokens, special or not, except
+    those of white space only and those named in ``ordinary``.
+    """
+
+    def __init__(self, tokenizer: Any, ordinary: Collection[str] = ()):
+        source = tokenizer.backend_tokenizer
+        self._load: Callable[[str], Any] = type(source).from_str
+        self._backend = self._load(source.to_str())
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._backend.encode_special_tokens = False
+        self.controls: dict[int, str] = {
+            index: token.content
+            for index, token in tokenizer.added_tokens_decoder.items()
+            if token.content not in ordinary and (token.special or token.content.strip())
+        }
+
+    def encode(
+        self, text: str, policy: str = "encode_as_text", writers: Collection[int] = (), may_write: Collection[str] = ()
+    ) -> Tokens:
+        """Encode a rendered text (`Traced` where it came from messages) without adding special tokens.
+
+        Args:
+            policy: what to do with control strings in text from messages: ``encode_as_text``, ``reject`` or ``keep``.
+            writers: indices of the assistant messages; strings in ``may_write`` stay tokens in their own text.
+
+        Raises:
+            ControlStringError: under ``reject``, or where the vocabulary makes the token from ordinary text too.
+        """
+        trace, text = trace_of(text), plain(text)
+        encoding = self._backend.encode(text, add_special_tokens=False)
+        ids = encoding.ids
+        kept, foreign = [], []
+        controls = self.controls
+        hits = [index for index, token in enumerate(ids) if token in controls]
+        offsets = encoding.offsets
+        for index in hits:
+            start, end = self._core(text, controls[ids[index]], offsets[index])
+            if trace[start:end].strip(TEMPLATE):
+                written = controls[ids[index]] in may_write and _own_text(trace[start:end], writers)
+                foreign.append((index, start, end, written))
+            else:
+                kept.append((index, start, end))
+        found = [controls[ids[index]] for index, _, _, written in foreign if not written]
+        if found and policy == "reject":
+            raise ControlStringError(f"the text contains {found[0]!r}, which is a control token of this tokenizer")
+        if found and policy == "encode_as_text":
+            tokens = [*kept, *(hit[:3] for hit in foreign if hit[3])]
+            ids, offsets, kept = self._encode_aliased(text, trace, sorted(tokens), ids)
+        starts = [start for start, _ in offsets]
+        ends = [end for _, end in offsets]
+        return Tokens(ids, starts, ends, [index for index, _, _ in kept], found)
+
+    @staticmethod
+    def _core(text: str, content: str, offsets: tuple[int, int]) -> tuple[int, int]:
+        """Where the token's own string stands: offsets also hold the white space that some added tokens swallow."""
+        start = text.find(content, *offsets)
+        return offsets if start < 0 else (start, start + len(content))
+
+    @cached_property
+    def _aliased(self) -> tuple[Any, dict[int, str], dict[int, int]]:
+        """The backend with every control token's string replaced by one private character.
+
+        Returns the backend, the character of each id, and the true id of each of the aliases' ids.
+        """
+        aliases = {index: chr(_ALIAS_BASE + number) for number, index in enumerate(self.controls)}
+        state = json.loads(self._backend.to_str())
+        for token in state["added_tokens"]:
+            token["content"] = aliases.get(token["id"], token["content"])
+        backend = self._load(json.dumps(state))
+        return backend, aliases, {backend.token_to_id(alias): index for index, alias in aliases.items()}
+
+    def _encode_aliased(self, text: str, trace: str, tokens: list[tuple[int, int, int]], ids: list[int]):
+        """Encode with the control tokens at ``tokens`` (index into ``ids``, start, end) and no others."""
+        if _ALIASES.search(text):
+            raise ControlStringError("the text mixes control strings with characters from U+F0000 on; remove either")
+        backend, aliases, true_ids = self._aliased
+        pieces, origin, at = [], [], 0  # origin[i]: where the i-th character of the aliased text stands in `text`
+        for index, start, end in tokens:
+            pieces += [text[at:start], aliases[ids[index]]]
+            origin += range(at, start + 1)
+            at = end
+        pieces.append(text[at:])
+        origin += range(at, len(text) + 1)
+        encoding = backend.encode("".join(pieces), add_special_tokens=False)
+        result, offsets, kept = [], [], []
+        for index, (token, (start, end)) in enumerate(zip(encoding.ids, encoding.offsets, strict=True)):
+            # A token ends where its last character does, and that character may be an alias of several.
+            span = (origin[start], origin[end - 1] + 1 if end > start else origin[start])
+            if token in true_ids:
+                token = true_ids[token]
+                span = (span[0], origin[end])
+                where = self._core(text, self.controls[token], span)
+                if not trace[where[0] : where[1]].strip(TEMPLATE):
+                    kept.append((index, *where))
+            elif token in self.controls:
+                raise ControlStringError(
+                    f"the text contains {self.controls[token]!r}, which this vocabulary makes of ordinary text too; "
+                    "remove it from the data"
+                )
+            result.append(token)
+            offsets.append(span)
+        return result, offsets, kept
+
+
+def _own_text(trace: str, writers: Collection[int]) -> bool:
+    origins = [decode(origin) for origin in set(trace)]
+    return all(message in writers and field in OWN_FIELDS for message, field in origins)

@@ -1,0 +1,95 @@
+"""Over random conversations and several kinds of tokenizer: only the assistant's turns are trained, and all of them."""
+
+import json
+import random
+
+import pytest
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from strop.chat import ChatEncoder, ChatSettings, parse_conversation
+
+WORDS = [
+    "hello",
+    " ",
+    "\n",
+    "\n\n",
+    "é",
+    "日本",
+    "🙂",
+    "<|im_end|>",
+    "<think>",
+    "</s>",
+    "<|im_start|>assistant\n",
+    "{{ x }}",
+    "'\"",
+    "<",
+]
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+ADDED = ["<|im_start|>", "<|im_end|>", "</s>"]
+
+
+def byte_level() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        ["hello assistant user system"] * 4,
+        trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, special_tokens=ADDED, show_progress=False),
+    )
+    return tokenizer
+
+
+def sentencepiece_like() -> Tokenizer:
+    """As Llama 2 and Mistral: a space before each piece of text, characters outside the vocabulary as bytes."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokens = [f"<0x{value:02X}>" for value in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=["<unk>", *tokens, *ADDED], show_progress=False)
+    tokenizer.train_from_iterator(["▁hello▁assistant▁user<|im_start|>im_end\n"] * 4, trainer)
+    state = json.loads(tokenizer.to_str())  # the bytes are in the vocabulary, and are no added tokens
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] not in tokens]
+    return Tokenizer.from_str(json.dumps(state))
+
+
+def swallowing() -> Tokenizer:
+    """As Phi-3: the end token takes the white space after it along."""
+    tokenizer = byte_level()
+    tokenizer.add_special_tokens([AddedToken("<|im_end|>", rstrip=True, special=True)])
+    return tokenizer
+
+
+@pytest.mark.parametrize("make", [byte_level, sentencepiece_like, swallowing])
+def test_only_the_assistants_turns_are_trained_and_all_of_them(make):
+    backend = make()
+    backend.add_tokens(["<think>"])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")
+    tokenizer.chat_template = TEMPLATE
+    encoder = ChatEncoder(tokenizer, ChatSettings(audit_every=1))
+    random_source = random.Random(0)
+    for number in range(60):
+        messages, answers = [], []
+        for _ in range(random_source.randint(1, 4)):
+            for role in ("system", "user", "assistant", "tool"):
+                if role == "assistant" or random_source.random() < 0.6:
+                    content = "".join(random_source.choices(WORDS, k=random_source.randint(1, 8)))
+                    messages.append({"role": role, "content": content})
+                    answers += [content + "<|im_end|>"] if role == "assistant" else []
+        try:
+            example = encoder.encode(parse_conversation({"messages": messages}, f"random:{number}"))
+        except Exception as error:
+            raise AssertionError(f"{messages}") from error
+        trained = [piece for piece, weight in example.pieces if weight]
+        assert len(trained) == len(answers)
+        for piece, answer in zip(trained, answers, strict=True):
+            # A token at a border may take in white space of the template's, and nothing else.
+            assert answer in piece
+            assert not piece.replace(answer, "", 1).strip()
+        controls = [encoder._text.controls[t] for t in example.tokens if t in encoder._text.controls]
+        assert controls == ["<|im_start|>", "<|im_end|>"] * len(messages)
+    assert encoder.report.conversations == 60
+    assert encoder.report.control_strings > 100
