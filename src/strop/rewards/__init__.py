@@ -1,0 +1,26 @@
+"""Graders of answers, the same for rewards and for evaluation."""
+
+from strop.sandbox import Limits
+
+from .asserts import judge_asserts
+from .code import Judgement, judge_answers, judge_program, outputs_match, score_judgement
+from .extract import CodeBlock, code_blocks, extract_program, parse_program, syntax_error
+from .pool import map_in_workers
+from .score import Score
+
+__all__ = [
+    "CodeBlock",
+    "Judgement",
+    "Limits",
+    "Score",
+    "code_blocks",
+    "extract_program",
+    "judge_answers",
+    "judge_asserts",
+    "judge_program",
+    "map_in_workers",
+    "outputs_match",
+    "parse_program",
+    "score_judgement",
+    "syntax_error",
+]

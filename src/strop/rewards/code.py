@@ -1,0 +1,130 @@
+"""The judge: runs programs on tests inside the sandbox and compares their output outside of it.
+
+A test is anything with the strings ``stdin`` and ``stdout``. A program passes a test when it exits with status 0 within
+its limits and its output is the expected one, where trailing white space of lines and trailing newlines do not count
+and everything else does (``1.0`` is not ``1``). Each test is a fresh process: a program never sees another test's
+input, nor any expected output. The worst test gives the program its verdict: a runtime error before a timeout before a
+wrong answer, so ``wrong_answer`` means that the program ran to its end on every test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from strop.errors import InputError
+from strop.sandbox import Execution, Limits, run_python
+
+from .extract import extract_program, syntax_error
+from .pool import map_in_workers
+from .score import Score
+
+Verdict = Literal["no_code", "syntax_error", "runtime_error", "timeout", "wrong_answer", "accepted"]
+_WORST_FIRST = ("runtime_error", "timeout", "wrong_answer")
+
+
+class StdioTest(Protocol):
+    stdin: str
+    stdout: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    verdict: Verdict
+    passed: int  # tests passed
+    total: int  # tests that there are, including those not run after an early stop
+    detail: str = ""  # one line for people about the test that gave the verdict
+    stderr_tail: str = ""  # of the same test
+    program: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict == "accepted"
+
+
+def outputs_match(actual: str, expected: str) -> bool:
+    """Equal but for white space at the end of lines and newlines at the end of the text."""
+    return _canonical(actual) == _canonical(expected)
+
+
+def _canonical(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip().split("\n")]
+
+
+def judge_program(
+    program: str | None, tests: Sequence[StdioTest], limits: Limits | None = None, stop_at_first_failure: bool = False
+) -> Judgement:
+    """Judge one program (None: the answer held none). Raises InputError when there are no tests.
+
+    A program that times out is not run on the tests that are left; they count as not passed. With
+    ``stop_at_first_failure`` that holds for every failure, and the verdict is the first one's: use it where nothing but
+    acceptance is wanted.
+    """
+    if not tests:
+        raise InputError("a program cannot be judged without tests; give the task at least one")
+    if program is None:
+        return Judgement("no_code", 0, len(tests), "the answer has no Python program")
+    if (error := syntax_error(program)) is not None:
+        return Judgement("syntax_error", 0, len(tests), error, program=program)
+    passed = 0
+    failures: dict[Verdict, tuple[str, str]] = {}  # the first of each kind: detail, stderr
+    for number, test in enumerate(tests, start=1):
+        execution = run_python(program, test.stdin, limits)
+        verdict = execution_verdict(execution)
+        if verdict is None and outputs_match(execution.stdout, test.stdout):
+            passed += 1
+            continue
+        detail = execution.detail or _first_difference(execution.stdout, test.stdout)
+        failures.setdefault(
+            verdict or "wrong_answer", (f"test {number} of {len(tests)}: {detail}", execution.stderr)
+        )
+        if stop_at_first_failure or verdict == "timeout":
+            break
+    for verdict in _WORST_FIRST:
+        if verdict in failures:
+            return Judgement(verdict, passed, len(tests), *failures[verdict], program)
+    return Judgement("accepted", passed, len(tests), program=program)
+
+
+def execution_verdict(execution: Execution) -> Verdict | None:
+    """The verdict that an execution earns whatever it printed; None when it ended well."""
+    if execution.status == "ok":
+        return None
+    return "timeout" if execution.status == "timeout" else "runtime_error"
+
+
+def _first_difference(actual: str, expected: str) -> str:
+    got, want = _canonical(actual), _canonical(expected)
+    for line, (a, b) in enumerate(zip(got, want, strict=False), start=1):
+        if a != b:
+            return f"line {line} is {a[:60]!r}, expected {b[:60]!r}"
+    return f"{len(got)} lines, expected {len(want)}"
+
+
+def judge_answers(
+    answers: Iterable[tuple[str, Sequence[StdioTest]]],
+    limits: Limits | None = None,
+    workers: int | None = None,
+    stop_at_first_failure: bool = False,
+) -> list[Judgement]:
+    """Judge (answer, tests) pairs in ``workers`` processes (default: the CPUs this process may use), in order.
+
+    More workers than CPUs makes programs miss ``wall_seconds`` that would have met it.
+    """
+    pairs = [(answer, tuple(tests), limits, stop_at_first_failure) for answer, tests in answers]
+    return map_in_workers(_judge_answer, pairs, workers)
+
+
+def _judge_answer(pair: tuple[str, tuple[StdioTest, ...], Limits | None, bool]) -> Judgement:
+    answer, tests, limits, stop_at_first_failure = pair
+    return judge_program(extract_program(answer), tests, limits, stop_at_first_failure)
+
+
+def score_judgement(judgement: Judgement, by: Literal["accepted", "pass_ratio"] = "accepted") -> Score:
+    """A Score whose value is 1 or 0 by acceptance, or the share of tests passed; both are parts, and the verdict."""
+    pass_ratio = judgement.passed / judgement.total
+    parts = {"accepted": float(judgement.accepted), "pass_ratio": pass_ratio}
+    value = parts[by]
+    reason = judgement.verdict + (f": {judgement.detail}" if judgement.detail else "")
+    return Score(value, {**parts, f"verdict/{judgement.verdict}": 1.0}, reason)

@@ -1,0 +1,228 @@
+"""Run one untrusted Python program and say how it ended.
+
+Covered: the network and Unix sockets; every file but the standard library's; writing of any kind; the environment;
+signals to, and memory of, other processes; children beyond ``Limits.processes`` (with the default of 1, none); CPU and
+wall time; address space; output. Every process that it started has been killed when `run_python` returns, and the
+caller never holds more than ``Limits.output_bytes`` of its output and a little.
+
+Not covered: names, sizes and dates of files anywhere can be asked for (``os.stat``), their contents cannot. Memory and
+CPU are counted per process, so a program allowed ``n`` processes can use ``n`` times as much, and those that it forks
+stay zombies until PID 1 reaps them. The kernel's own memory behind pipes is limited for ordinary users, not for root.
+Bugs of the kernel; timing channels. The program has the standard library only, may not write files (``tempfile``
+fails), and ``resource.setrlimit`` is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from strop.errors import InputError
+
+from .policy import python_executable, sandbox_factory
+from .settings import Limits
+
+Status = Literal["ok", "nonzero_exit", "signal", "timeout", "memory_limit", "output_limit"]
+
+MAX_SOURCE_BYTES = 256_000
+_STDERR_TAIL = 4096
+_CHUNK = 65536
+_CPU_TICK = 0.1  # the kernel checks RLIMIT_CPU against a coarser clock than the one that we read
+
+# The program arrives on stdin, in front of its own input, so that no file has to be written for it, and the limits are
+# in force before the first byte of it is read. It runs as the module __main__, whose namespace is left clean; exit and
+# quit are put back, which programs use and which Python without its site module lacks. posix is built in, while
+# importing os would take 2 ms.
+_LAUNCHER = """
+def _load():
+    import builtins, posix, sys
+    builtins.exit = builtins.quit = sys.exit
+    def read(n):
+        data = b""
+        while len(data) < n:
+            data += posix.read(0, n - len(data)) or sys.exit("no program arrived")
+        return data
+    sys.argv = ["main.py"]
+    return compile(read(int.from_bytes(read(4), "big")), "main.py", "exec", dont_inherit=True)
+__file__ = "main.py"
+_program = _load()
+del _load
+exec(globals().pop("_program"))
+"""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a program ended. ``ok`` says only that it exited with status 0, which is never a proof of a right answer."""
+
+    status: Status
+    stdout: str  # invalid UTF-8 as \\xNN; cut at the limit when the status is output_limit
+    stderr: str  # the last 4 KiB
+    exit_code: int | None  # None when a signal ended it
+    signal: int | None  # the signal that ended it; None when it exited
+    wall_seconds: float
+    cpu_seconds: float  # of the main process
+    detail: str  # one line for people; empty when ok
+
+
+def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = None) -> Execution:
+    """Run ``source`` as a main program with ``stdin`` as its input (text goes as UTF-8). Thread-safe.
+
+    Raises InputError when this machine cannot confine programs or the source is longer than 256,000 bytes. What the
+    program does never raises; it is in the Execution.
+    """
+    limits = limits or Limits()
+    program = source.encode("utf-8", "surrogatepass")
+    if len(program) > MAX_SOURCE_BYTES:
+        raise InputError(f"the program has {len(program)} bytes; at most {MAX_SOURCE_BYTES} can be run")
+    data = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogatepass")
+    sandbox = sandbox_factory()(limits.processes)
+    command = [python_executable(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _LAUNCHER]
+    started = time.monotonic()
+    try:
+        process = sandbox.popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
+    except RuntimeError as error:
+        raise InputError(
+            f"the sandbox did not start a process ({error}): in a container, allow the seccomp and landlock system "
+            "calls; elsewhere, raise the limits on processes and open files"
+        ) from error
+    with process:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            _limit(process.pid, limits)
+            conversation = _Conversation(process, pidfd, len(program).to_bytes(4, "big") + program + data, limits)
+            stopped_by = conversation.run_until(started + limits.wall_seconds)
+            if stopped_by:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            # Peek at the exit status before sandlock reaps the process: afterwards all kills look alike.
+            ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
+            cpu_seconds = time.clock_gettime(~process.pid << 3 | 2)  # CPUCLOCK_SCHED of another process
+            process.wait()  # also kills what the program left behind
+            if not stopped_by:
+                stopped_by = conversation.drain()
+        finally:
+            os.close(pidfd)
+    return _describe(conversation, ended, stopped_by, time.monotonic() - started, cpu_seconds, limits)
+
+
+def _limit(pid: int, limits: Limits) -> None:
+    memory = limits.memory_mb << 20
+    resource.prlimit(pid, resource.RLIMIT_AS, (memory, memory))
+    # One second between SIGXCPU, which a program can ignore, and SIGKILL, which it cannot.
+    resource.prlimit(pid, resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+    resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, 64))
+
+
+class _Conversation:
+    """Feeds stdin and collects bounded output without ever blocking on the program."""
+
+    def __init__(self, process, pidfd: int, data: bytes, limits: Limits):
+        self.stdout, self.stderr = bytearray(), bytearray()
+        self._stderr_bytes = 0
+        self._process, self._pidfd, self._limit = process, pidfd, limits.output_bytes
+        self._unsent = memoryview(data)
+        self._poll = select.poll()
+        self._poll.register(pidfd, select.POLLIN)
+        self._handlers: dict[int, Callable[[], bool]] = {}  # what to do when a pipe is ready; false ends its use
+        for stream, handler, event in (
+            (process.stdin, self._send, select.POLLOUT),
+            (process.stdout, self._receive, select.POLLIN),
+            (process.stderr, self._receive_error, select.POLLIN),
+        ):
+            os.set_blocking(stream.fileno(), False)
+            self._handlers[stream.fileno()] = handler
+            self._poll.register(stream.fileno(), event)
+
+    def run_until(self, deadline: float) -> Status | None:
+        """Until the main process ends (None), or the name of the limit that it hit."""
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return "timeout"
+            for fd, _ in self._poll.poll(left * 1000 + 1):
+                if fd == self._pidfd:
+                    return None
+                if not self._handlers[fd]():
+                    self._poll.unregister(fd)
+            if self._over_limit():
+                return "output_limit"
+
+    def drain(self) -> Status | None:
+        """Read what is left in the pipes once every writer is dead."""
+        for receive in (self._receive, self._receive_error):
+            with contextlib.suppress(BlockingIOError):  # empty, though another thread's fork still holds its far end
+                while not self._over_limit() and receive():
+                    pass
+        return "output_limit" if self._over_limit() else None
+
+    def _over_limit(self) -> bool:
+        return max(len(self.stdout), self._stderr_bytes) > self._limit
+
+    def _send(self) -> bool:
+        try:
+            self._unsent = self._unsent[os.write(self._process.stdin.fileno(), self._unsent[:_CHUNK]) :]
+        except BrokenPipeError:
+            self._unsent = self._unsent[:0]
+        if self._unsent:
+            return True
+        self._poll.unregister(self._process.stdin.fileno())
+        self._process.stdin.close()
+        return True
+
+    def _receive(self) -> bool:
+        chunk = os.read(self._process.stdout.fileno(), _CHUNK)
+        self.stdout += chunk
+        return bool(chunk)
+
+    def _receive_error(self) -> bool:
+        chunk = os.read(self._process.stderr.fileno(), _CHUNK)
+        self._stderr_bytes += len(chunk)
+        self.stderr = (self.stderr + chunk)[-_STDERR_TAIL:]
+        return bool(chunk)
+
+
+def _describe(conversation, ended, stopped_by, wall_seconds, cpu_seconds, limits: Limits) -> Execution:
+    exited = ended.si_code == os.CLD_EXITED
+    stderr = conversation.stderr.decode("utf-8", "backslashreplace")
+    status: Status
+    if stopped_by == "timeout":
+        status, detail = "timeout", f"ran longer than {limits.wall_seconds:g} s"
+    elif stopped_by == "output_limit":
+        status, detail = "output_limit", f"printed more than {limits.output_bytes} bytes"
+    elif exited and ended.si_status == 0:
+        status, detail = "ok", ""
+    elif exited:
+        last_line = stderr.rstrip().rpartition("\n")[2]
+        status, detail = "nonzero_exit", last_line[:200] or f"exited with status {ended.si_status}"
+        if last_line.startswith("MemoryError"):
+            status, detail = "memory_limit", f"needed more than {limits.memory_mb} MiB of memory"
+    elif ended.si_status in (signal.SIGXCPU, signal.SIGKILL) and cpu_seconds > limits.cpu_seconds - _CPU_TICK:
+        status, detail = "timeout", f"used more than {limits.cpu_seconds} s of CPU time"
+    else:
+        status, detail = "signal", f"ended by signal {_signal_name(ended.si_status)}"
+    return Execution(
+        status=status,
+        stdout=conversation.stdout[: limits.output_bytes].decode("utf-8", "backslashreplace"),
+        stderr=stderr,
+        exit_code=ended.si_status if exited else None,
+        signal=None if exited else ended.si_status,
+        wall_seconds=wall_seconds,
+        cpu_seconds=cpu_seconds,
+        detail=detail,
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

