@@ -107,9 +107,18 @@ def test_the_split_is_fixed_and_large_enough():
     assert len(FAMILIES) >= 72
     assert set(TRAIN_FAMILIES) | set(TEST_FAMILIES) == set(FAMILIES)
     assert not set(TRAIN_FAMILIES) & set(TEST_FAMILIES)
-    assert len(TEST_FAMILIES) == len(set(TEST_FAMILIES)) == 25
-    topics = {family.topic for family in FAMILIES.values()}
-    assert topics - {FAMILIES[name].topic for name in TEST_FAMILIES} == {"batches", "text"}
+    assert len(TEST_FAMILIES) == len(set(TEST_FAMILIES)) == 24
+    assert {FAMILIES[name].topic for name in TEST_FAMILIES} == {family.topic for family in FAMILIES.values()}
+
+
+def test_the_held_out_families_are_the_draw_that_the_docstring_names():
+    """Golden only as long as no family is added; then the list stays and this test goes."""
+    by_topic = {}
+    for name in sorted(FAMILIES):
+        by_topic.setdefault(FAMILIES[name].topic, []).append(name)
+    rng = Random(0)
+    drawn = [n for t in sorted(by_topic) for n in rng.sample(by_topic[t], max(1, round(len(by_topic[t]) / 6)))]
+    assert sorted(drawn) == sorted(TEST_FAMILIES)
 
 
 def test_no_program_of_the_test_split_is_in_the_train_split():
@@ -133,59 +142,74 @@ def test_generation_is_deterministic_balanced_and_without_duplicates():
 def test_a_record_is_pinned():
     """Golden, as this generator wrote it: the problems of a seed must not change by accident or between machines."""
     record = generate("test", 1, seed=0)[0]
-    assert record.to_row() == {
-        "name": "code_basics/new_records/0-0",
-        "source": "strop.code_basics",
-        "family": "new_records",
-        "difficulty": "easy",
-        "language": "python",
-        "text": """### Prompt
+    row = record.to_row()
+    assert (
+        row.pop("text")
+        == """\
+### Prompt
 
-Can you solve this in Python? Read from standard input and print the result.
+Please write a Python program for this task. It should read standard input and print only the answer.
 
-A result is a record if it is greater than every result before it. The first result is a record too. Count the records.
+Print the largest number of each column of a table with r rows and c columns.
 
-Input: Line 1: the number n. Line 2: n integers.
-Output: Print the number of records.
+Input: The first line contains r and c. Then r lines with c integers each.
+Output: Print one number per column, each on its own line.
 
 Sample input:
-5
-5 17 18 12 10
+2 2
+1 1
+8 0
 Sample output:
-3
-
-Sample input:
-5
-17 13 11 6 7
-Sample output:
+8
 1
+
+Sample input:
+3 2
+6 0
+7 0
+5 8
+Sample output:
+7
+8
 
 ### Response
 
 ```python
-n = int(input())
-a = list(map(int, input().split()))
-best = a[0]
-count = 1
-for x in a:
-    if x > best:
-        best = x
-        count += 1
-print(count)
-```""",
+r, c = map(int, input().split())
+g = [[int(x) for x in input().split()] for _ in range(r)]
+for j in range(c):
+    print(max(row[j] for row in g))
+```"""
+    )
+    assert row == {
+        "name": "code_basics/line_sums/0-0",
+        "source": "strop.code_basics",
+        "family": "line_sums",
+        "difficulty": "easy",
+        "language": "python",
         "tests": {
             "input": [
-                "5\n5 17 18 12 10\n",
-                "5\n17 13 11 6 7\n",
-                "1\n4\n",
-                "3\n3 3 3\n",
-                "4\n1 2 3 4\n",
-                "4\n4 3 2 1\n",
-                "3\n17 10 7\n",
-                "13\n11 7 12 18 2 13 14 14 4 20 14 18 6\n",
-                "2\n18 2\n",
+                "2 2\n1 1\n8 0\n",
+                "3 2\n6 0\n7 0\n5 8\n",
+                "1 1\n4\n",
+                "1 3\n1 2 3\n",
+                "3 1\n1\n2\n3\n",
+                "2 2\n-1 -2\n-3 -4\n",
+                "1 5\n0 9 8 6 4\n",
+                "2 4\n2 8 8 8\n4 2 6 1\n",
+                "2 1\n3\n1\n",
             ],
-            "output": ["3\n", "1\n", "1\n", "1\n", "4\n", "1\n", "1\n", "4\n", "1\n"],
+            "output": [
+                "8\n1\n",
+                "7\n8\n",
+                "4\n",
+                "1\n2\n3\n",
+                "3\n",
+                "-1\n-2\n",
+                "0\n9\n8\n6\n4\n",
+                "4\n8\n8\n8\n",
+                "3\n",
+            ],
             "sample": [True, True, False, False, False, False, False, False, False],
         },
     }

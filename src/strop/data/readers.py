@@ -15,19 +15,23 @@ Row = tuple[str, Mapping[str, Any]]
 # A named set: (count or None for all, seed) -> rows.
 NamedSet = Callable[[int | None, int], Sequence[Row]]
 
-GENERAL_CHAT = Path(__file__).parent / "general_chat"
+BUILT_IN = Path(__file__).parent
 
 
-def read_jsonl(path: Path, count: int | None = None) -> list[Row]:
-    """``(file:line, object)`` of each line that is not blank. Raises InputError naming the line and the mend."""
+def read_bytes(path: Path) -> bytes:
+    """What is in a data file. Raises InputError when it is not there or cannot be read."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; check the path (it is relative to where you are).") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a readable .jsonl file.") from error
+
+
+def read_jsonl(path: Path, count: int | None = None) -> list[Row]:
+    """``(file:line, object)`` of each line that is not blank. Raises InputError naming the line and the mend."""
     rows: list[Row] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
         if count is not None and len(rows) == count:
             break
         if not line.strip():
@@ -49,12 +53,12 @@ def read_jsonl(path: Path, count: int | None = None) -> list[Row]:
     return rows
 
 
-def general_chat(part: str) -> NamedSet:
-    """The built-in everyday conversations: ``train`` or ``heldout``."""
+def built_in(name: str, part: str) -> NamedSet:
+    """A set that comes with strop: ``general_chat`` (``train``, ``heldout``) or ``functions`` (``train``)."""
 
     def rows(count: int | None, seed: int) -> list[Row]:
-        path = GENERAL_CHAT / f"{part}.jsonl"
-        return [(f"{path.name}:{place.rpartition(':')[2]}", row) for place, row in read_jsonl(path, count)]
+        path = BUILT_IN / name / f"{part}.jsonl"
+        return [(f"{name}/{path.name}:{place.rpartition(':')[2]}", row) for place, row in read_jsonl(path, count)]
 
     return rows
 

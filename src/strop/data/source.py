@@ -83,4 +83,6 @@ class PackedSource:
 
 def rows_of(examples: Sequence[Example], micro_batch_tokens: int) -> list[Batch]:
     """All examples once, in flat rows: for evaluation loss."""
-    return [make_batch([examples[i] for i in row]) for row in pack([len(e.tokens) for e in examples], micro_batch_tokens)]
+    return [
+        make_batch([examples[i] for i in row]) for row in pack([len(e.tokens) for e in examples], micro_batch_tokens)
+    ]

@@ -47,7 +47,7 @@ def _statistics(hidden: Tensor, labels: Tensor, head: Callable, transform: Trans
 def head_statistics(
     hidden: Tensor, labels: Tensor, head: Callable, transform: Transform, want: Iterable[str], vocabulary: int
 ) -> dict[str, Tensor]:
-    """``hidden [S,D]``, ``labels [S]`` int64 -> the wanted of ``logprobs``, ``entropy``, ``lse``: float32 ``[S]``, nats.
+    """``hidden [S,D]``, ``labels [S]`` int64 -> what is wanted of ``logprobs``, ``entropy``, ``lse``: float32 ``[S]``.
 
     Chunked over S; differentiable in ``hidden`` and the head's weights.
     """

@@ -1,12 +1,16 @@
-"""Keep the C library from giving every large tensor back to the kernel.
+"""Memory habits of the process: freed blocks are kept, and oneDNN forgets old shapes.
 
 glibc maps and unmaps each block above 128 KiB, so a training step touches fresh pages all the time and spends a third
 of its time in page faults (TRL ran 1.5-2.4 times faster with this on). Settings: mallopt(3), malloc.h.
+
+oneDNN keeps a compiled kernel, with its buffers, for each of the last 1024 shapes, and rows of text come in ever new
+shapes: 25 steps of SFT grew to 7.8 GB with that and to 6.4 GB with 128, no slower.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
@@ -14,9 +18,13 @@ _GIB = 1 << 30
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed memory for reuse. True where it was told; other C libraries are left as they are."""
+    """Tell glibc to keep freed memory for reuse, and oneDNN to keep few kernels; call it before the first product.
+
+    True where glibc was told; other C libraries are left as they are.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
     settings = ((_MMAP_THRESHOLD, _GIB), (_TRIM_THRESHOLD, 2 * _GIB - 1), (_TOP_PAD, 64 << 20))
-    return all([mallopt(name, value) == 1 for name, value in settings])
+    return sum(mallopt(name, value) for name, value in settings) == len(settings)

@@ -113,8 +113,8 @@ class Policy(nn.Module):
         best = min(differences, key=differences.get)
         if not differences[best] <= tolerance:
             raise InputError(
-                f"{name} gives other log-probabilities on packed rows than alone (by {differences[best]:.3g} nats): its "
-                "layers mix the sequences of a row or its logits are changed in a way strop does not know. "
+                f"{name} gives other log-probabilities on packed rows than alone (by {differences[best]:.3g} nats): "
+                "its layers mix the sequences of a row or its logits are changed in a way strop does not know. "
                 "Choose a model with plain softmax attention."
             )
         self.transform = candidate_transforms(self.model.config)[best]

@@ -36,7 +36,9 @@ def best_compute(device: str = "auto", dtype: str = "auto") -> Compute:
     On a CPU, bfloat16 where the processor multiplies it (AVX-512 BF16, AMX): twice float32's speed on two Zen 4 cores
     and four times MKL's default float32. Elsewhere float32 through oneDNN ("medium"), which stays near 4e-7 relative.
     """
-    chosen = torch.device(device) if device != "auto" else (torch.accelerator.current_accelerator() or torch.device("cpu"))
+    chosen = (
+        torch.device(device) if device != "auto" else (torch.accelerator.current_accelerator() or torch.device("cpu"))
+    )
     if dtype != "auto":
         return Compute(chosen, getattr(torch, dtype))
     if chosen.type == "cpu":

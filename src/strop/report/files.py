@@ -16,7 +16,6 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field,
 from strop.errors import InputError
 
 TASKS = ("code_basics", "humaneval")
-STAGES = ("baseline", "sft", "eval")
 
 # JSON written by Python may hold NaN and Infinity. Neither is a measurement, so both become "unknown".
 Number = Annotated[float | None, AfterValidator(lambda x: x if x is not None and math.isfinite(x) else None)]
@@ -33,6 +32,14 @@ class Estimate(BaseModel):
     high: Number = None
     n: int | None = None
     families: int | None = Field(None, validation_alias=AliasChoices("families", "groups"))
+
+
+class Stages(BaseModel):
+    """Which stage's folder plays which part."""
+
+    before: str | None = "baseline"
+    after: str | None = "eval"
+    training: list[str] = Field(default_factory=lambda: ["sft"])
 
 
 class Summary(BaseModel):
@@ -52,6 +59,7 @@ class Summary(BaseModel):
     after: dict[str, Estimate] = Field(default_factory=dict)
     change: dict[str, Estimate] = Field(default_factory=dict)
     bounds: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    stages: Stages = Field(default_factory=Stages)
     minutes: dict[str, Number] = Field(default_factory=dict)
     peak_memory_gb: Number = None
     tokens_per_second: Number = None
@@ -94,7 +102,7 @@ class Example(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """Everything of one run folder that the page shows; ``items`` is keyed by (stage, task)."""
+    """Everything of one run folder that the page shows; ``items`` is keyed by ("before" or "after", task)."""
 
     folder: Path
     summary: Summary
@@ -116,21 +124,25 @@ def read_run(folder: Path) -> Run:
             f"{summary} is missing, and the report is made from it: `strop run RECIPE.yaml` (or `strop demo`) writes "
             "it; give the folder of a finished run."
         )
+    parsed = _parse(summary.read_bytes(), Summary, str(summary), "make it again with `strop run RECIPE.yaml`")
+    parts = {"before": parsed.stages.before, "after": parsed.stages.after}
     items = {
-        (stage, task): read_rows(path, Item)
-        for stage in ("baseline", "eval")
+        (part, task): read_rows(path, Item)
+        for part, stage in parts.items()
         for task in TASKS
-        if (path := folder / stage / "evals" / f"{task}.jsonl").is_file()
+        if stage and (path := folder / stage / "evals" / f"{task}.jsonl").is_file()
     }
+    training = parsed.stages.training[-1:]  # the page shows the last one's curve, conversation and settings
     configs = {
         f"{stage}/config.yaml": path.read_text(encoding="utf-8", errors="replace")
-        for stage in STAGES
+        for stage in training
         if (path := folder / stage / "config.yaml").is_file()
     }
-    metrics, example = folder / "sft" / "metrics.jsonl", folder / "sft" / "example.json"
+    trained = folder / (training[0] if training else "sft")
+    metrics, example = trained / "metrics.jsonl", trained / "example.json"
     return Run(
         folder=folder,
-        summary=_parse(summary.read_bytes(), Summary, str(summary), "make it again with `strop run RECIPE.yaml`"),
+        summary=parsed,
         steps=read_rows(metrics, Step) if metrics.is_file() else [],
         items=items,
         example=_parse(example.read_bytes(), Example, str(example)) if example.is_file() else None,

@@ -157,7 +157,7 @@ def _loss(run: Run) -> dict[str, Any] | None:
 
 def _answers(run: Run) -> dict[str, Any] | None:
     for task in TASKS:
-        pairs = pair_up(run.items.get(("baseline", task), []), run.items.get(("eval", task), []))
+        pairs = pair_up(run.items.get(("before", task), []), run.items.get(("after", task), []))
         if pairs:
             counts = count_kinds(pairs)
             return {

@@ -76,9 +76,7 @@ def judge_program(
             passed += 1
             continue
         detail = execution.detail or _first_difference(execution.stdout, test.stdout)
-        failures.setdefault(
-            verdict or "wrong_answer", (f"test {number} of {len(tests)}: {detail}", execution.stderr)
-        )
+        failures.setdefault(verdict or "wrong_answer", (f"test {number} of {len(tests)}: {detail}", execution.stderr))
         if stop_at_first_failure or verdict == "timeout":
             break
     for verdict in _WORST_FIRST:

@@ -28,7 +28,9 @@ def _leave_signals_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def map_in_workers(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int | None = None) -> list[Result]:
+def map_in_workers(
+    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int | None = None
+) -> list[Result]:
     """``[function(t) for t in tasks]`` in ``workers`` processes (default: the CPUs this process may use), in order.
 
     ``function`` must be importable by name, tasks and results picklable. What a worker raises is raised here.

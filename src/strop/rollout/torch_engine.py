@@ -111,7 +111,8 @@ class TorchEngine:
         per_row = KVCache(config, 1, capacity, compute.dtype, torch.device("meta"))
         row_bytes = 2 * per_row.keys.numel() * per_row.keys.element_size()
         self.slots = max(1, min(self.max_rows, len(prompts), int(self.cache_gb * 1e9 / row_bytes)))
-        return KVCache(config, self.slots, capacity, compute.dtype, compute.device)
+        first = max((len(p) for p in prompts), default=1)
+        return KVCache(config, self.slots, first, compute.dtype, compute.device)
 
     def _next_prompts(self, waiting: list[int], prompts, free: int) -> list[int]:
         admitted, total = [], 0

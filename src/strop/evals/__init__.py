@@ -1,0 +1,1 @@
+"""Measure a model: run tasks, keep every item, give intervals."""

@@ -1,0 +1,99 @@
+"""What an evaluation keeps of every item, and the metrics that follow from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from strop.evals.intervals import Estimate, estimate, paired_change
+from strop.files import write_jsonl
+
+VERDICTS = ("accepted", "wrong_answer", "runtime_error", "timeout", "syntax_error", "no_code")
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """One item of a code task: what was asked, what the model said and what became of it."""
+
+    name: str
+    family: str
+    prompt: str
+    answer: str
+    verdict: str
+    passed: int
+    total: int
+    detail: str
+    stderr_tail: str
+    finish_reason: str
+    tokens: int
+    well_formed: bool
+
+
+@dataclass(frozen=True)
+class LossResult:
+    """One conversation of a loss task: summed loss (nats) over its trained tokens."""
+
+    name: str
+    family: str
+    loss: float
+    tokens: int
+
+
+Value = Callable[[ItemResult], float]
+
+# exec_success_rate: a program was found, compiles, and no test ended in a runtime error or a timeout.
+CODE_METRICS: dict[str, Value] = {
+    "exec_success_rate": lambda r: r.verdict in ("accepted", "wrong_answer"),
+    "accepted@1": lambda r: r.verdict == "accepted",
+    "pass_ratio": lambda r: r.passed / r.total,
+    "format_rate": lambda r: r.well_formed,
+    **{f"verdict/{v}": (lambda r, v=v: r.verdict == v) for v in VERDICTS},
+}
+PASS_AT_1: dict[str, Value] = {"pass@1": lambda r: r.verdict == "accepted"}
+
+
+def code_estimates(results: Sequence[ItemResult], metrics: dict[str, Value]) -> dict[str, Estimate]:
+    """Every metric over all items, its interval by a bootstrap over families."""
+    groups = [r.family for r in results]
+    return {name: estimate([float(f(r)) for r in results], groups) for name, f in metrics.items()}
+
+
+def code_changes(
+    before: Sequence[ItemResult], after: Sequence[ItemResult], metrics: dict[str, Value]
+) -> dict[str, Estimate]:
+    """Paired change of every metric. Raises ValueError when the items are not the same."""
+    _check_same(before, after)
+    groups = [r.family for r in before]
+    return {
+        name: paired_change([float(f(r)) for r in before], [float(f(r)) for r in after], groups)
+        for name, f in metrics.items()
+    }
+
+
+def loss_estimate(results: Sequence[LossResult]) -> Estimate:
+    """Mean loss per token (nats); every token counts the same, conversations are resampled."""
+    tokens = [r.tokens for r in results]
+    return estimate([r.loss / r.tokens for r in results], [r.family for r in results], weights=tokens)
+
+
+def loss_change(before: Sequence[LossResult], after: Sequence[LossResult]) -> Estimate:
+    """Paired change of the mean loss per token. Raises ValueError when the items are not the same."""
+    _check_same(before, after)
+    per_token = [[r.loss / r.tokens for r in results] for results in (before, after)]
+    return paired_change(*per_token, [r.family for r in before], weights=[r.tokens for r in before])
+
+
+def _check_same(before: Sequence, after: Sequence) -> None:
+    if [r.name for r in before] != [r.name for r in after]:
+        raise ValueError("before and after were not measured on the same items in the same order.")
+
+
+def write_results(path: Path, results: Sequence[ItemResult] | Sequence[LossResult]) -> None:
+    write_jsonl(path, (asdict(r) for r in results))
+
+
+def read_results(path: Path, kind: type) -> list:
+    """Results as written by ``write_results``."""
+    return [kind(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]

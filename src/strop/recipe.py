@@ -1,0 +1,86 @@
+"""What a recipe file may say: a model, what is measured, and the stages in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from strop.chat import ChatSettings
+from strop.data.settings import DataSettings
+from strop.train.settings import TrainSettings
+
+
+class EvalTaskSettings(BaseModel):
+    """How one task is measured."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: Path | None = Field(None, description="A .jsonl of problems with tests, instead of a built-in task.")
+    count: int | None = Field(None, ge=1, description="How many items; all by default.")
+    seed: int = Field(0, ge=0, description="Seed of generated items.")
+    max_tokens: int = Field(256, ge=1, description="Longest answer, in tokens.")
+
+
+class EvalStage(BaseModel):
+    """Measure the model as it is at this point on the recipe's ``evals``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["eval"]
+
+
+class SftStage(BaseModel):
+    """Supervised fine-tuning on a mixture of conversations."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["sft"]
+    data: list[DataSettings] = Field(min_length=1, description="Parts of the mixture; they are shuffled together.")
+    eval_data: list[DataSettings] = Field(default_factory=list, description="Conversations for the evaluation loss.")
+    train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
+
+
+class ComputeSettings(BaseModel):
+    """Where the work is done; the defaults choose what is fastest on the machine."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps …")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Number format of matrix products.")
+    max_rows: int = Field(128, ge=1, description="Answers generated at once.")
+    cache_gb: float = Field(4.0, gt=0, description="Memory that generation may use for keys and values, in GB.")
+
+
+Stage = Annotated[EvalStage | SftStage, Field(discriminator="kind")]
+
+EVAL_TASKS = ("code_basics", "humaneval", "general_chat")
+
+
+class Recipe(BaseModel):
+    """A pipeline: stages in order, each with its own folder under ``folder``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="Name of the run.")
+    model: str = Field(description="Folder, hub id, .gguf file or smollm2-135m.")
+    folder: Path | None = Field(None, description="Run folder; runs/<name> by default.")
+    chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
+    compute: ComputeSettings = Field(default_factory=ComputeSettings, description="Device, precision, memory.")
+    evals: dict[str, EvalTaskSettings] = Field(default_factory=dict, description="What every eval stage measures.")
+    stages: dict[str, Stage] = Field(min_length=1, description="Stages by name, in order.")
+
+    @model_validator(mode="after")
+    def _known_tasks(self) -> Recipe:
+        for name, task in self.evals.items():
+            if task.path is None and name not in EVAL_TASKS:
+                raise ValueError(f"evals.{name}: not a built-in task ({', '.join(EVAL_TASKS)}); give it a `path`.")
+        for name in self.stages:
+            if name.startswith(".") or "/" in name:
+                raise ValueError(f"stages.{name}: a stage's name is a folder's name; use letters, digits, - and _.")
+        return self
+
+    @property
+    def run_folder(self) -> Path:
+        return self.folder or Path("runs") / self.name

@@ -1,0 +1,138 @@
+"""The stages of a pipeline: each takes a model folder and leaves its results in a folder of its own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from strop.chat import ChatEncoder, MaskReport
+from strop.data.readers import built_in, read_jsonl, read_mixture
+from strop.data.source import PackedSource, rows_of
+from strop.evals.results import (
+    ItemResult,
+    code_estimates,
+    loss_estimate,
+    write_results,
+)
+from strop.evals.run import run_code_task, run_loss_task
+from strop.evals.tasks import CodeTask, HumanEvalTask, code_basics_task, file_task
+from strop.files import write_json
+from strop.model.names import load_generation_config, load_model, load_tokenizer, save_model, stop_token_ids
+from strop.model.policy import Policy
+from strop.model.precision import Compute
+from strop.objectives.sft import CrossEntropy
+from strop.recipe import EvalTaskSettings, Recipe, SftStage
+from strop.rollout.engine import SamplingParams
+from strop.rollout.torch_engine import TorchEngine
+from strop.tasks.code_basics import generate
+from strop.train.loop import evaluation_loss, train
+
+CHAT_LOSS = "general_chat"
+NAMED_SETS = {
+    "code_basics": lambda count, seed: _problems("train", count or 512, seed),
+    "code_basics_test": lambda count, seed: _problems("test", count or 64, seed),
+    "functions": built_in("functions", "train"),
+    "general_chat": built_in("general_chat", "train"),
+    "general_chat_heldout": built_in("general_chat", "heldout"),
+}
+
+
+def _problems(split: str, count: int, seed: int):
+    return [(f"code_basics[{r.name}]", {"messages": r.messages()}) for r in generate(split, count, seed)]
+
+
+@dataclass
+class Loaded:
+    """A model with all that goes with it."""
+
+    policy: Policy
+    tokenizer: Any
+    encoder: ChatEncoder
+    stop_ids: frozenset[int]
+
+    @classmethod
+    def of(cls, model: str | Path, recipe: Recipe, compute: Compute) -> Loaded:
+        tokenizer = load_tokenizer(model)
+        stop_ids = stop_token_ids(tokenizer, load_generation_config(model))
+        encoder = ChatEncoder(tokenizer, recipe.chat, stop_ids)
+        return cls(Policy(load_model(model), compute), tokenizer, encoder, stop_ids)
+
+
+def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, console: Console) -> dict[str, Any]:
+    """Measure ``model`` on every task of the recipe; every item goes to ``folder/evals/<task>.jsonl``."""
+    loaded = Loaded.of(model, recipe, compute)
+    engine = TorchEngine(
+        loaded.policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb
+    )
+    metrics: dict[str, Any] = {}
+    for name, settings in recipe.evals.items():
+        started = time.perf_counter()
+        if name == CHAT_LOSS:
+            held_out = built_in("general_chat", "heldout")
+            rows = read_jsonl(settings.path) if settings.path else held_out(settings.count, settings.seed)
+            results = run_loss_task(rows, loaded.policy, loaded.encoder, micro_batch_tokens=2048)
+            measured = {"general_chat_loss": loss_estimate(results)}
+        else:
+            task = _code_task(name, settings)
+            results = _generate_and_judge(name, task, settings, loaded, engine, console)
+            measured = {task.prefix + metric: e for metric, e in code_estimates(results, task.metrics).items()}
+        write_results(folder / "evals" / f"{name}.jsonl", results)
+        metrics.update({metric: e.to_dict() for metric, e in measured.items()})
+        shown = [f"{metric} {e.value:.3f}" for metric, e in measured.items() if not metric.startswith("verdict/")]
+        seconds = time.perf_counter() - started
+        console.print(f"{name}: {len(results)} items in {seconds:.0f} s: {', '.join(shown)}", highlight=False)
+    return {"metrics": metrics}
+
+
+def _code_task(name: str, settings: EvalTaskSettings) -> CodeTask:
+    if settings.path is not None:
+        return file_task(settings.path, settings.count, prefix="" if name == "code_basics" else f"{name}_")
+    if name == "humaneval":
+        return HumanEvalTask(settings.count)
+    return code_basics_task(settings.count or 96, settings.seed)
+
+
+def _generate_and_judge(name, task, settings, loaded: Loaded, engine, console: Console) -> list[ItemResult]:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(f"{name}: answers", total=len(task.items))
+        return run_code_task(
+            task,
+            engine,
+            loaded.encoder,
+            loaded.tokenizer.decode,
+            SamplingParams(max_tokens=settings.max_tokens),
+            on_finished=lambda: progress.advance(bar),
+        )
+
+
+def run_sft(
+    stage: SftStage, recipe: Recipe, model: str | Path, folder: Path, compute: Compute, console: Console
+) -> dict[str, Any]:
+    """Fine-tune ``model`` on the stage's mixture; the result goes to ``folder/model``."""
+    loaded = Loaded.of(model, recipe, compute)
+    held_out = read_mixture(stage.eval_data, NAMED_SETS, loaded.encoder)
+    loaded.encoder.report = MaskReport()  # the report is about what is trained on
+    examples = read_mixture(stage.data, NAMED_SETS, loaded.encoder)
+    report = loaded.encoder.report
+    console.print(f"mask proven on every conversation: {report}", highlight=False)
+    if examples:
+        shown = examples[0]
+        write_json(folder / "example.json", {"place": shown.place, "pieces": shown.pieces})
+    source = PackedSource(
+        examples,
+        global_batch_size=stage.train.global_batch_size,
+        micro_batch_tokens=stage.train.micro_batch_tokens,
+        epochs=stage.train.epochs,
+        seed=stage.train.seed,
+    )
+    objective = CrossEntropy(stage.train.reduction)
+    rows = rows_of(held_out, stage.train.micro_batch_tokens)
+    evaluate = (lambda: {"eval_loss": evaluation_loss(loaded.policy, objective, rows)}) if rows else None
+    totals = train(loaded.policy, source, objective, stage.train, folder, evaluate=evaluate, title="sft")
+    save_model(loaded.policy.plain_model(), loaded.tokenizer, folder / "model")
+    return {"totals": totals, "mask": asdict(report)}
