@@ -40,15 +40,8 @@ def model_folder(tmp_path_factory, make_model):
 def run(tmp_path, model_folder, capsys, monkeypatch):
     """Run the recipe through the command line; gives the exit code, what was printed, and the run folder."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "chat.jsonl").write_text(
-        "".join(
-            json.dumps(
-                {"messages": [{"role": "user", "content": f"Say {i}."}, {"role": "assistant", "content": str(i)}]}
-            )
-            + "\n"
-            for i in range(12)
-        )
-    )
+    rows = [{"prompt": f"Say {i}.", "completion": str(i)} for i in range(12)]
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "recipe.yaml").write_text(f"""\
 name: tiny
 model: {model_folder}
