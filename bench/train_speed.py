@@ -61,9 +61,8 @@ def main() -> None:
     base = statistics.median(results["strop"])
     for variant, values in results.items():
         median = statistics.median(values)
-        print(
-            f"{variant:20} {median:6.0f} tokens/s   strop is {base / median:.2f} times as fast   {[round(v) for v in values]}"
-        )
+        speeds = [round(v) for v in values]
+        print(f"{variant:20} {median:6.0f} tokens/s   strop is {base / median:.2f} times as fast   {speeds}")
 
 
 if __name__ == "__main__":

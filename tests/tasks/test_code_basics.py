@@ -107,7 +107,7 @@ def test_the_split_is_fixed_and_large_enough():
     assert len(FAMILIES) >= 72
     assert set(TRAIN_FAMILIES) | set(TEST_FAMILIES) == set(FAMILIES)
     assert not set(TRAIN_FAMILIES) & set(TEST_FAMILIES)
-    assert len(TEST_FAMILIES) == len(set(TEST_FAMILIES)) == 24
+    assert len(TEST_FAMILIES) == len(set(TEST_FAMILIES)) == 38
     assert {FAMILIES[name].topic for name in TEST_FAMILIES} == {family.topic for family in FAMILIES.values()}
 
 
@@ -148,69 +148,40 @@ def test_a_record_is_pinned():
         == """\
 ### Prompt
 
-Please write a Python program for this task. It should read standard input and print only the answer.
+Solve this problem in Python. Read from standard input and print the answer.
 
-Print the largest number of each column of a table with r rows and c columns.
+From x coins, n cups at 10 coins each are paid. Print the coins that remain.
 
-Input: The first line contains r and c. Then r lines with c integers each.
-Output: Print one number per column, each on its own line.
+Input: Two integers x and n on one line (x >= 10 * n).
+Output: Print the number of coins.
 
-Sample input:
-2 2
-1 1
-8 0
-Sample output:
-8
-1
+Example input:
+120 12
+Example output:
+0
 
-Sample input:
-3 2
-6 0
-7 0
-5 8
-Sample output:
-7
-8
+Example input:
+115 9
+Example output:
+25
 
 ### Response
 
 ```python
-r, c = map(int, input().split())
-g = [[int(x) for x in input().split()] for _ in range(r)]
-for j in range(c):
-    print(max(row[j] for row in g))
+x, n = map(int, input().split())
+print(x - n * 10)
 ```"""
     )
     assert row == {
-        "name": "code_basics/line_sums/0-0",
+        "name": "code_basics/money_back/0-0",
         "source": "strop.code_basics",
-        "family": "line_sums",
+        "family": "money_back",
         "difficulty": "easy",
         "language": "python",
         "tests": {
-            "input": [
-                "2 2\n1 1\n8 0\n",
-                "3 2\n6 0\n7 0\n5 8\n",
-                "1 1\n4\n",
-                "1 3\n1 2 3\n",
-                "3 1\n1\n2\n3\n",
-                "2 2\n-1 -2\n-3 -4\n",
-                "1 5\n0 9 8 6 4\n",
-                "2 4\n2 8 8 8\n4 2 6 1\n",
-                "2 1\n3\n1\n",
-            ],
-            "output": [
-                "8\n1\n",
-                "7\n8\n",
-                "4\n",
-                "1\n2\n3\n",
-                "3\n",
-                "-1\n-2\n",
-                "0\n9\n8\n6\n4\n",
-                "4\n8\n8\n8\n",
-                "3\n",
-            ],
-            "sample": [True, True, False, False, False, False, False, False, False],
+            "input": ["120 12\n", "115 9\n", "10 1\n", "50 0\n", "1000 10\n", "41 2\n", "145 11\n", "193 17\n"],
+            "output": ["0\n", "25\n", "0\n", "50\n", "900\n", "21\n", "35\n", "23\n"],
+            "sample": [True, True, False, False, False, False, False, False],
         },
     }
 
