@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib.resources import files
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(error, 128 + error.signum)
     except KeyboardInterrupt:
         return _say("stopped.", 130)
+    except BrokenPipeError:  # whoever read the output has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         if error.errno not in _STORAGE:
             raise

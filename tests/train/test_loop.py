@@ -133,7 +133,7 @@ def test_killed_without_warning_goes_on_from_the_last_checkpoint(make_model, tmp
     monkeypatch.setattr(loop, "optimizer_step", step_then_die)
     with pytest.raises(SystemError):
         run(make_model(), tmp_path / "cut")
-    (tmp_path / "cut/checkpoints/.partial-000005").mkdir()  # a checkpoint that was being written
+    (tmp_path / "cut/checkpoints/.step-000005.1-a").mkdir()  # a checkpoint that was being written
     monkeypatch.setattr(loop, "optimizer_step", real_step)
     resumed = make_model(seed=7)
     run(resumed, tmp_path / "cut")
@@ -156,7 +156,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(make_model,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(InputError, match=r"step-000002.*No space left.*free space"):
+    with pytest.raises(InputError, match=r"step-000002.*No space left.*free some space.*earlier ones are whole"):
         save_checkpoint(tmp_path, 2, policy, optimizer, {}, keep=2)
     assert [p.name for p in tmp_path.iterdir()] == ["step-000001"]
 

@@ -14,13 +14,13 @@ samples.
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from strop.errors import InputError
+from strop.files import write_jsonl
 
 _TEXT = re.compile(
     r"\s*### Prompt\b:?(?P<prompt>.*?)(?:^### Response\b:?(?P<response>.*))?\Z", re.DOTALL | re.MULTILINE
@@ -83,22 +83,8 @@ class Record:
 
 
 def write_records(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
-    """Write one JSON object a line (UTF-8). The file appears whole or not at all: it is written beside and renamed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(record.to_row(), ensure_ascii=False) + "\n" for record in records)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files private; give the mode that open() would have given
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    """Write one JSON object a line (UTF-8). The file appears whole or not at all."""
+    write_jsonl(Path(path), (record.to_row() for record in records))
 
 
 def load_records(path: str | os.PathLike[str]) -> list[Record]:

@@ -7,7 +7,6 @@ generators). All of it is loaded with ``weights_only=True``.
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,34 +16,22 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from strop.errors import InputError
-
-
-def _sync(folder: Path) -> None:
-    for path in [*folder.iterdir(), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+from strop.model.folders import whole_folder
 
 
 def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer, state: dict[str, Any], keep: int) -> Path:
     """Write ``folder/step-NNNNNN`` and drop all but the newest ``keep``. Raises InputError when it can't be written."""
     final = folder / f"step-{step:06d}"
-    partial = folder / f".partial-{step:06d}"
+    for left_by_a_kill in folder.glob(".step-*"):
+        shutil.rmtree(left_by_a_kill)
+    room = 3 * sum(p.numel() * p.element_size() for p in model.parameters())  # weights and AdamW's two moments
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        save_model(model, str(partial / "model.safetensors"))
-        torch.save(optimizer.state_dict(), partial / "optimizer.pt")
-        torch.save({**state, "step": step, "torch_rng": torch.get_rng_state()}, partial / "state.pt")
-        _sync(partial)
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-    except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into RuntimeError
-        shutil.rmtree(partial, ignore_errors=True)
-        raise InputError(
-            f"{final}: the checkpoint could not be written ({error}); free space or choose another folder. "
-            "Earlier checkpoints are untouched."
-        ) from error
+        with whole_folder(final, room, replace=True) as scratch:
+            save_model(model, str(scratch / "model.safetensors"))
+            torch.save(optimizer.state_dict(), scratch / "optimizer.pt")
+            torch.save({**state, "step": step, "torch_rng": torch.get_rng_state()}, scratch / "state.pt")
+    except (InputError, RuntimeError) as error:  # torch's writer turns a full disk into RuntimeError
+        raise InputError(f"{error} The checkpoint of step {step} is not written; earlier ones are whole.") from error
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return final

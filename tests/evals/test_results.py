@@ -1,0 +1,101 @@
+"""Metrics of code tasks by hand, and that before and after must be the same items."""
+
+import pytest
+
+from strop.evals.results import (
+    CODE_METRICS,
+    ItemResult,
+    LossResult,
+    code_changes,
+    code_estimates,
+    loss_change,
+    loss_estimate,
+    read_results,
+    write_results,
+)
+from strop.evals.run import answer_text, well_formed
+from strop.evals.tasks import RecordTask
+from strop.rollout.engine import Rollout
+from strop.tasks.code_basics import generate
+
+
+def item(name, family, verdict, passed, well=True):
+    return ItemResult(name, family, "p", "a", verdict, passed, 4, "", "", "stop", 5, well)
+
+
+BEFORE = [
+    item("1", "f", "accepted", 4),
+    item("2", "f", "wrong_answer", 2),
+    item("3", "g", "runtime_error", 1, well=False),
+    item("4", "g", "timeout", 0),
+    item("5", "h", "syntax_error", 0),
+    item("6", "h", "no_code", 0, well=False),
+    item("7", "i", "accepted", 4),
+    item("8", "i", "wrong_answer", 0),
+]
+
+
+def test_values_by_hand():
+    values = {name: e.value for name, e in code_estimates(BEFORE, CODE_METRICS).items()}
+    assert values["exec_success_rate"] == 4 / 8  # accepted or wrong answer: it ran to its end on every test
+    assert values["accepted@1"] == 2 / 8
+    assert values["pass_ratio"] == (4 + 2 + 1 + 4) / 32
+    assert values["format_rate"] == 6 / 8
+    assert values["verdict/timeout"] == 1 / 8
+    assert sum(v for name, v in values.items() if name.startswith("verdict/")) == pytest.approx(1)
+
+
+def test_groups_are_families():
+    e = code_estimates(BEFORE, CODE_METRICS)["accepted@1"]
+    assert (e.n, e.groups) == (8, 4)
+
+
+def test_changes_are_paired_and_refuse_other_items():
+    after = [item(r.name, r.family, "accepted", 4) for r in BEFORE]
+    assert code_changes(BEFORE, after, CODE_METRICS)["accepted@1"].value == 6 / 8
+    with pytest.raises(ValueError, match="same items"):
+        code_changes(BEFORE, after[::-1], CODE_METRICS)
+
+
+def test_a_loss_is_a_mean_over_tokens():
+    before = [LossResult("a", "a", 20.0, 10), LossResult("b", "b", 30.0, 30)]
+    after = [LossResult("a", "a", 10.0, 10), LossResult("b", "b", 30.0, 30)]
+    assert loss_estimate(before).value == pytest.approx(50 / 40)
+    assert loss_change(before, after).value == pytest.approx(-10 / 40)
+
+
+def test_results_survive_their_file(tmp_path):
+    write_results(tmp_path / "x.jsonl", BEFORE)
+    assert read_results(tmp_path / "x.jsonl", ItemResult) == BEFORE
+
+
+FENCED = "```python\nprint(1)\n```"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "expected"),
+    [
+        (FENCED, "stop", True),
+        (f"Here it is:\n{FENCED}\nDone.", "stop", True),
+        (FENCED, "length", False),
+        ("```python\nprint(1)", "stop", False),
+        ("print(1)", "stop", False),
+        (f"{FENCED}\n{FENCED}", "stop", False),
+        ("```\nprint(1)\n```", "stop", False),
+    ],
+)
+def test_form(answer, reason, expected):
+    assert well_formed(answer, Rollout((), (1,), (0.0,), reason)) is expected
+
+
+def test_the_stop_token_is_not_part_of_the_text():
+    decode = lambda ids: "".join(map(str, ids))  # noqa: E731
+    assert answer_text(Rollout((), (7, 8, 2), (0.0,) * 3, "stop"), decode) == "78"
+    assert answer_text(Rollout((), (7, 8, 2), (0.0,) * 3, "length"), decode) == "782"
+
+
+def test_reference_solutions_are_accepted_and_prose_is_not():
+    records = generate("test", 6, 3)
+    task = RecordTask(records)
+    judgements = task.judge([r.response if i % 2 else "I would sort them." for i, r in enumerate(records)])
+    assert [j.verdict for j in judgements] == ["no_code", "accepted"] * 3
