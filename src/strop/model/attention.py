@@ -100,7 +100,8 @@ def _tile_probabilities(q: Tensor, k: Tensor, first: int, scale: float) -> Tenso
 class _TiledAttention(torch.autograd.Function):
     """Exact softmax attention by matrix products, tile by tile; the backward pass computes the probabilities again.
 
-    torch's fused CPU kernel has a slow backward pass: on two Zen 4 cores it took three times as long as this.
+    torch's fused CPU kernel has a slow backward pass: with it a whole training step took 1.13 times as long
+    (bench/train_speed.py, two Zen 4 cores).
     """
 
     @staticmethod

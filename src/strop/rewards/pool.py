@@ -1,7 +1,7 @@
 """Small worker processes for judging.
 
 Starting a sandbox forks the process that asks for it, and forking one that holds a model costs its page tables: with
-3 GB resident, judging was four times slower than from a small process. Workers are started once and kept.
+2.8 GB resident, threads judged 53 executions a second and workers 88. Workers are started once and kept.
 """
 
 from __future__ import annotations
