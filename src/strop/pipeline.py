@@ -74,9 +74,8 @@ def run_recipe(recipe: Recipe, console: Console) -> dict[str, Any]:
 def _run_stage(name, stage, recipe, model, folder, key, compute: Compute, console) -> dict[str, Any]:
     console.rule(f"[bold]{name}", align="left")
     started = time.perf_counter()
-    run = run_eval if isinstance(stage, EvalStage) else None
-    if run is not None:
-        result = run(recipe, model, folder, compute, console)
+    if isinstance(stage, EvalStage):
+        result = run_eval(recipe, model, folder, compute, console)
     else:
         result = run_sft(stage, recipe, model, folder, compute, console)
     minutes = (time.perf_counter() - started) / 60

@@ -18,7 +18,7 @@ class EvalTaskSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: Path | None = Field(None, description="A .jsonl of problems with tests, instead of a built-in task.")
-    count: int | None = Field(None, ge=1, description="How many items; all by default.")
+    count: int | None = Field(None, ge=1, description="How many items; by default all, or 96 generated ones.")
     seed: int = Field(0, ge=0, description="Seed of generated items.")
     max_tokens: int = Field(256, ge=1, description="Longest answer, in tokens.")
 

@@ -74,7 +74,8 @@ def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, 
         started = time.perf_counter()
         if name == CHAT_LOSS:
             held_out = built_in("general_chat", "heldout")
-            rows = read_jsonl(settings.path) if settings.path else held_out(settings.count, settings.seed)
+            count = settings.count
+            rows = read_jsonl(settings.path, count) if settings.path else held_out(count, settings.seed)
             results = run_loss_task(rows, loaded.policy, loaded.encoder, micro_batch_tokens=2048)
             measured = {"general_chat_loss": loss_estimate(results)}
         else:

@@ -23,7 +23,7 @@ from strop.evals.results import (
 from strop.model.precision import Compute
 from strop.recipe import EvalStage, Recipe, SftStage
 
-_BOUNDS = ("value", "low", "high")
+_PARTS = ("value", "low", "high")
 
 
 def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute) -> dict[str, Any]:
@@ -139,6 +139,6 @@ def table(summary: dict[str, Any]) -> Table:
 
 
 def _interval(e: dict[str, float], loss: bool, signed: bool = False) -> str:
-    form, scale, unit = (".3f", 1, "") if loss else (".1f", 100, " %")
-    value, low, high = (None if e[k] is None else f"{e[k] * scale:{'+' if signed else ''}{form}}" for k in _BOUNDS)
+    form, scale, unit = (".3f", 1, "") if loss else (".1f", 100, " pts" if signed else " %")
+    value, low, high = (None if e[k] is None else f"{e[k] * scale:{'+' if signed else ''}{form}}" for k in _PARTS)
     return f"{value}{unit}" if low is None else f"{value}{unit} [{low}, {high}]"

@@ -71,6 +71,11 @@ def test_a_source_put_back_goes_on_as_it_was():
     assert [b.tokens.tolist() for _ in range(4) for b in again.next_step()] == expected
 
 
+def test_an_example_longer_than_a_row_is_named_before_the_first_step():
+    with pytest.raises(InputError, match=r"test: has 9 tokens .*micro_batch_tokens to at least 9"):
+        PackedSource([example([1] * 9, [1] * 9)], global_batch_size=1, micro_batch_tokens=8)
+
+
 def test_ranks_share_the_rows_of_a_step():
     whole = source().next_step()
     parts = [source(rank=rank, world_size=2).next_step() for rank in (0, 1)]

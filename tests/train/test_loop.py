@@ -161,6 +161,19 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(make_model,
     assert [p.name for p in tmp_path.iterdir()] == ["step-000001"]
 
 
+def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(make_model):
+    model = make_model()
+    with torch.no_grad():
+        model.model.norm.weight[0] = float("nan")
+    before = [p.clone() for p in model.parameters()]
+    policy = Policy(model, FLOAT32, probe=False)
+    optimizer = make_optimizer(policy, SETTINGS)
+    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+        loop.optimizer_step(policy, CrossEntropy(), optimizer, [make_batch(make_examples(2))], 1.0)
+    for a, b in zip(before, model.parameters(), strict=True):
+        torch.testing.assert_close(b, a, rtol=0, atol=0, equal_nan=True)
+
+
 def test_only_the_newest_checkpoints_are_kept(make_model, tmp_path):
     policy = Policy(make_model(), FLOAT32, probe=False)
     optimizer = make_optimizer(policy, SETTINGS)

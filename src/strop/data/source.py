@@ -46,6 +46,12 @@ class PackedSource:
     ):
         if not examples:
             raise InputError("there is no example to train on; look at the data file and at what was dropped.")
+        longest = max(examples, key=lambda e: len(e.tokens))
+        if len(longest.tokens) > micro_batch_tokens:  # now, not at the step that draws it
+            raise InputError(
+                f"{longest.place}: has {len(longest.tokens)} tokens and a row holds {micro_batch_tokens}; "
+                f"raise micro_batch_tokens to at least {len(longest.tokens)} or lower max_length."
+            )
         self.examples = examples
         self.global_batch_size = global_batch_size
         self.micro_batch_tokens = micro_batch_tokens

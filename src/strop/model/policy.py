@@ -16,8 +16,6 @@ from strop.model.precision import Compute
 if TYPE_CHECKING:
     from strop.data.batch import Batch
 
-OUTPUTS = ("logprobs", "entropy", "lse")
-
 # Largest difference in log-probability (nats) that the start-up probe lets pass, in float32.
 PROBE_TOLERANCE = 2e-3
 
@@ -27,7 +25,7 @@ class Policy(nn.Module):
 
     ``forward(batch, want)`` runs the backbone on the flat row with per-sequence causal attention, gathers the hidden
     states at ``batch.trained_index`` and never makes a ``[T, V]`` tensor. What it returns equals ``log_softmax`` of the
-    same model's own logits, sequence by sequence; ``Policy.probe`` proves that and is run when a Policy is made.
+    same model's own logits, sequence by sequence; a probe proves that whenever a Policy is made.
 
     Raises InputError for a model that cannot be packed (state-space and hybrid layers, unimplemented attention
     arguments, logits that no known transform reproduces).

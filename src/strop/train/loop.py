@@ -5,6 +5,7 @@ It owns steps, accumulation, clipping, the schedule, logging, checkpoints, signa
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -93,7 +94,7 @@ def train(
                 log.write({"step": totals["step"], **evaluate()})
             if stopped.signum or (settings.checkpoint_every and totals["step"] % settings.checkpoint_every == 0):
                 checkpoint()
-            if stopped.signum and not last:
+            if stopped.signum:
                 where = folder / "checkpoints" / f"step-{totals['step']:06d}"
                 raise Interrupted(
                     stopped.signum,
@@ -111,6 +112,7 @@ def optimizer_step(
 
     Each loss component is divided by its normaliser summed over all micro-batches, so the gradient is that of one
     large batch. Returns ``{"loss": total, component: value …}`` (nats) and the gradient's 2-norm before clipping.
+    Raises FloatingPointError, with the weights untouched, when the gradient is not finite.
     """
     batches = [b.to(policy.compute.device) for b in batches]
     totals: dict[str, float] = {}
@@ -125,6 +127,11 @@ def optimizer_step(
         for name, part in parts.items():
             sums[name] += part.item()
     norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), max_grad_norm).item()
+    if not math.isfinite(norm):
+        raise FloatingPointError(
+            f"the gradient is {norm}: training has diverged. The weights are as they were before this step; "
+            "lower learning_rate, or look at the conversations of this step."
+        )
     optimizer.step()
     values = {name: total / (totals[name] or 1.0) for name, total in sums.items()}
     return {"loss": sum(values.values()), **(values if len(values) > 1 else {})}, norm

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from strop.files import atomic_writer
+
 
 def peak_memory_gb() -> float:
     """Peak memory in GB (1e9 bytes): of the accelerator where there is one, else resident memory of this process."""
@@ -26,14 +28,14 @@ class MetricsLog:
     """Appends one JSON object per line; lines of steps that a resumed run will do again are dropped first."""
 
     def __init__(self, path: Path, after_step: int = 0):
-        path.parent.mkdir(parents=True, exist_ok=True)
         kept = []
         if path.exists() and after_step:
             for line in path.read_text().splitlines():
                 if line.endswith("}") and json.loads(line)["step"] <= after_step:
                     kept.append(line + "\n")
-        self._file = path.open("w", buffering=1)
-        self._file.writelines(kept)
+        with atomic_writer(path) as file:  # a kill at this moment must not cost the rows that were there
+            file.writelines(kept)
+        self._file = path.open("a", buffering=1, encoding="utf-8")
 
     def write(self, row: dict[str, Any]) -> None:
         self._file.write(json.dumps(row) + "\n")
