@@ -1,5 +1,7 @@
 """Metrics of code tasks by hand, and that before and after must be the same items."""
 
+from dataclasses import replace
+
 import pytest
 
 from strop.evals.results import (
@@ -43,6 +45,16 @@ def test_values_by_hand():
     assert values["format_rate"] == 6 / 8
     assert values["verdict/timeout"] == 1 / 8
     assert sum(v for name, v in values.items() if name.startswith("verdict/")) == pytest.approx(1)
+
+
+def test_items_of_several_sources_are_also_measured_apart():
+    mixed = [replace(r, source="a" if i < 3 else "b") for i, r in enumerate(BEFORE)]
+    parts = code_estimates(mixed, CODE_METRICS)
+    assert (parts["accepted@1/a"].value, parts["accepted@1/a"].n) == (pytest.approx(1 / 3), 3)
+    assert (parts["accepted@1/b"].value, parts["accepted@1/b"].n) == (1 / 5, 5)
+    assert not any("/" in name for name in code_estimates(BEFORE, CODE_METRICS) if "verdict" not in name)
+    after = [replace(r, verdict="accepted") for r in mixed]
+    assert code_changes(mixed, after, CODE_METRICS)["accepted@1/b"].value == 4 / 5
 
 
 def test_groups_are_families():

@@ -104,10 +104,10 @@ def test_every_family_has_three_wordings_and_varies(family):
 
 
 def test_the_split_is_fixed_and_large_enough():
-    assert len(FAMILIES) >= 72
+    assert len(FAMILIES) >= 600
     assert set(TRAIN_FAMILIES) | set(TEST_FAMILIES) == set(FAMILIES)
     assert not set(TRAIN_FAMILIES) & set(TEST_FAMILIES)
-    assert len(TEST_FAMILIES) == len(set(TEST_FAMILIES)) == 38
+    assert len(TEST_FAMILIES) == len(set(TEST_FAMILIES)) == 105
     assert {FAMILIES[name].topic for name in TEST_FAMILIES} == {family.topic for family in FAMILIES.values()}
 
 
@@ -116,8 +116,11 @@ def test_the_held_out_families_are_the_draw_that_the_docstring_names():
     by_topic = {}
     for name in sorted(FAMILIES):
         by_topic.setdefault(FAMILIES[name].topic, []).append(name)
-    rng = Random(0)
-    drawn = [n for t in sorted(by_topic) for n in rng.sample(by_topic[t], max(1, round(len(by_topic[t]) / 6)))]
+    drawn = [
+        name
+        for topic, names in by_topic.items()
+        for name in Random(f"held out {topic}").sample(names, max(1, round(len(names) / 6)))
+    ]
     assert sorted(drawn) == sorted(TEST_FAMILIES)
 
 
@@ -128,14 +131,15 @@ def test_no_program_of_the_test_split_is_in_the_train_split():
 
 
 def test_generation_is_deterministic_balanced_and_without_duplicates():
-    first = generate("train", 300, seed=5)
-    assert generate("train", 300, seed=5) == first
+    count = len(TRAIN_FAMILIES) + 50
+    first = generate("train", count, seed=5)
+    assert generate("train", count, seed=5) == first
     assert generate("train", 40, seed=5) == first[:40]
-    assert len({record.prompt for record in first}) == 300
+    assert len({record.prompt for record in first}) == count
     counts = Counter(record.family for record in first)
     assert set(counts) == set(TRAIN_FAMILIES)
     assert max(counts.values()) - min(counts.values()) <= 1
-    other = generate("train", 300, seed=6)
+    other = generate("train", count, seed=6)
     assert not {record.prompt for record in other} & {record.prompt for record in first}
 
 
@@ -148,39 +152,49 @@ def test_a_record_is_pinned():
         == """\
 ### Prompt
 
-Solve this problem in Python. Read from standard input and print the answer.
+Write a Python program that reads from standard input and prints the answer.
 
-From x coins, n cups at 10 coins each are paid. Print the coins that remain.
+Print the smallest of the integers that are from 9 to 17.
 
-Input: Two integers x and n on one line (x >= 10 * n).
-Output: Print the number of coins.
-
-Example input:
-120 12
-Example output:
-0
+Input: One line of integers. There is at least one that is from 9 to 17.
+Output: Print one integer.
 
 Example input:
-115 9
+-10 11 11
 Example output:
-25
+11
+
+Example input:
+15 6 7 -12
+Example output:
+15
 
 ### Response
 
 ```python
-x, n = map(int, input().split())
-print(x - n * 10)
+a = list(map(int, input().split()))
+b = [x for x in a if 9 <= x <= 17]
+print(min(b))
 ```"""
     )
     assert row == {
-        "name": "code_basics/money_back/0-0",
-        "source": "strop.code_basics",
-        "family": "money_back",
+        "name": "code_basics/between_numbers_smallest/0-0",
+        "source": "code_basics.crossed",
+        "family": "between_numbers_smallest",
         "difficulty": "easy",
         "language": "python",
         "tests": {
-            "input": ["120 12\n", "115 9\n", "10 1\n", "50 0\n", "1000 10\n", "41 2\n", "145 11\n", "193 17\n"],
-            "output": ["0\n", "25\n", "0\n", "50\n", "900\n", "21\n", "35\n", "23\n"],
+            "input": [
+                "-10 11 11\n",
+                "15 6 7 -12\n",
+                "9\n",
+                "-10 10\n",
+                "26 14 1 12 3 23 22 16\n",
+                "11 17 17 14 12 12 12 14 15\n",
+                "11 -3 23 -6 27 8 1 1\n",
+                "-1 22 9 9\n",
+            ],
+            "output": ["11\n", "15\n", "9\n", "10\n", "12\n", "11\n", "11\n", "9\n"],
             "sample": [True, True, False, False, False, False, False, False],
         },
     }

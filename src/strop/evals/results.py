@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class ItemResult:
     finish_reason: str
     tokens: int
     well_formed: bool
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,19 @@ CODE_METRICS: dict[str, Value] = {
     "format_rate": lambda r: r.well_formed,
     **{f"verdict/{v}": (lambda r, v=v: r.verdict == v) for v in VERDICTS},
 }
+BY_SOURCE = ("exec_success_rate", "accepted@1")
 PASS_AT_1: dict[str, Value] = {"pass@1": lambda r: r.verdict == "accepted"}
 
 
 def code_estimates(results: Sequence[ItemResult], metrics: dict[str, Value]) -> dict[str, Estimate]:
-    """Every metric over all items, its interval by a bootstrap over families."""
-    groups = [r.family for r in results]
-    return {name: estimate([float(f(r)) for r in results], groups) for name, f in metrics.items()}
+    """Every metric over all items, its interval by a bootstrap over families.
+
+    Where the items come from several sources, those of `BY_SOURCE` also for each alone, under "metric/source".
+    """
+    return {
+        name: estimate([float(f(results[i])) for i in chosen], [results[i].family for i in chosen])
+        for name, f, chosen in _measures(results, metrics)
+    }
 
 
 def code_changes(
@@ -65,11 +72,27 @@ def code_changes(
 ) -> dict[str, Estimate]:
     """Paired change of every metric. Raises ValueError when the items are not the same."""
     _check_same(before, after)
-    groups = [r.family for r in before]
     return {
-        name: paired_change([float(f(r)) for r in before], [float(f(r)) for r in after], groups)
-        for name, f in metrics.items()
+        name: paired_change(
+            [float(f(before[i])) for i in chosen],
+            [float(f(after[i])) for i in chosen],
+            [before[i].family for i in chosen],
+        )
+        for name, f, chosen in _measures(before, metrics)
     }
+
+
+def _measures(results: Sequence[ItemResult], metrics: dict[str, Value]) -> Iterator[tuple[str, Value, list[int]]]:
+    """(name, value of an item, the items that count)."""
+    sources: dict[str, list[int]] = {}
+    for i, result in enumerate(results):
+        sources.setdefault(result.source, []).append(i)
+    for name, value in metrics.items():
+        yield name, value, [*range(len(results))]
+    if len(sources) > 1:
+        for name in BY_SOURCE:
+            if name in metrics:
+                yield from ((f"{name}/{source}", metrics[name], sources[source]) for source in sorted(sources))
 
 
 def loss_estimate(results: Sequence[LossResult]) -> Estimate:

@@ -44,6 +44,7 @@ def run_code_task(
             finish_reason=rollout.finish_reason,
             tokens=len(rollout.tokens),
             well_formed=well_formed(answer, rollout),
+            source=item.source,
         )
         for item, answer, judgement, rollout in zip(task.items, answers, judgements, rollouts, strict=True)
     ]

@@ -17,12 +17,14 @@ from strop.tasks.records import Record, load_records
 
 @dataclass(frozen=True)
 class Item:
-    """``messages`` is the prompt; ``family`` groups items that are alike; ``data`` is what the grader needs."""
+    """``messages`` is the prompt; ``family`` groups items that are alike; ``data`` is what the grader needs; ``source``
+    is where it comes from, of which an evaluation may hold several."""
 
     name: str
     family: str
     messages: list[dict[str, str]]
     data: Any = field(repr=False)
+    source: str = ""
 
 
 class CodeTask(Protocol):
@@ -47,7 +49,7 @@ class RecordTask:
                     f"problem {record.name!r} has no tests, so answers to it cannot be judged; add `tests`."
                 )
         self.prefix = prefix
-        self.items = [Item(r.name, r.family, r.messages()[:1], r) for r in records]
+        self.items = [Item(r.name, r.family, r.messages()[:1], r, r.source) for r in records]
 
     def judge(self, answers: Sequence[str]) -> list[Judgement]:
         return judge_answers([(a, i.data.tests) for a, i in zip(answers, self.items, strict=True)])

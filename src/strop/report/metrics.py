@@ -31,6 +31,7 @@ class Metric:
 
 
 _TASK, _KEPT, _VERDICT = "What was trained for", "What should be kept", "How answers failed"
+_PART = "Where the problems come from"
 
 KNOWN = {
     metric.name: metric
@@ -51,7 +52,7 @@ KNOWN = {
         Metric("general_chat_loss", "loss on ordinary conversations, nats per token", "nats", -1, _KEPT, bound=0.05),
     )
 }
-GROUPS = (_TASK, _KEPT, _VERDICT, Metric("").group)
+GROUPS = (_TASK, _PART, _KEPT, _VERDICT, Metric("").group)
 
 
 def describe(name: str) -> Metric:
@@ -64,6 +65,9 @@ def describe(name: str) -> Metric:
     for known in KNOWN.values():
         if name.endswith(f"_{known.name}"):
             return replace(known, name=name, group=Metric("").group, bound=None)
+    whole, _, source = name.partition("/")
+    if source and whole in KNOWN:
+        return replace(KNOWN[whole], name=name, about=f"the same, of the problems from {source}", group=_PART)
     if name.endswith("_loss"):
         return Metric(name, unit="nats", better=-1)
     is_rate = "@" in name or name.endswith(("_rate", "_ratio"))

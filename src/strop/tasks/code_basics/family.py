@@ -58,13 +58,21 @@ def family(difficulty: str = "easy") -> Callable[[Callable[[Random], Problem]], 
     """Register the decorated function under its own name."""
 
     def register(make: Callable[[Random], Problem]) -> Callable[[Random], Problem]:
-        name = make.__name__
-        if name in FAMILIES:
-            raise ValueError(f"two families are called {name}")
-        FAMILIES[name] = Family(name, make.__module__.rpartition(".")[2], difficulty, make)
+        add_family(Family(make.__name__, make.__module__.rpartition(".")[2], difficulty, make))
         return make
 
     return register
+
+
+def add_family(new: Family) -> None:
+    """Register a family.
+
+    Raises:
+        ValueError: its name is taken.
+    """
+    if new.name in FAMILIES:
+        raise ValueError(f"two families are called {new.name}")
+    FAMILIES[new.name] = new
 
 
 def program(*parts: str) -> str:

@@ -71,7 +71,7 @@ def _record(family: str, rng: Random, name: str) -> Record:
     tests = _draw_tests(problem, rng)
     return Record(
         name=name,
-        source="strop.code_basics",
+        source=f"code_basics.{'crossed' if FAMILIES[family].topic.startswith('crossed') else 'single'}",
         family=family,
         difficulty=FAMILIES[family].difficulty,
         language="python",
