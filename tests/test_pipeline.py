@@ -127,7 +127,7 @@ def test_a_bad_row_is_named_and_costs_nothing_that_was_done(run, line, message):
         ("stages.sft.data.0.path=gone.jsonl", "gone.jsonl: there is no such file"),
         ("stages.sft.data.1.task=code_basic", "no data set named 'code_basic'"),
         ("stages.sft.train.micro_batch_tokens=8", "micro_batch_tokens"),
-        ("chat.chat_template={{ raise_exception('no') }}", "no"),
+        ("chat.template={{ raise_exception('no') }}", "no"),
         ("stages.sft.train.learning_rte=1", "did you mean 'learning_rate'"),
         ("folder=/proc/nothing", "/proc/nothing: cannot be written to"),
     ],

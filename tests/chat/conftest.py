@@ -54,9 +54,9 @@ def make_tokenizer(backend_json):
 
 @pytest.fixture
 def make_encoder(make_tokenizer):
-    def make(template: str = CHATML, eos: str = "<|im_end|>", stop_ids=frozenset(), **settings) -> ChatEncoder:
+    def make(own: str | None = CHATML, eos: str = "<|im_end|>", stop_ids=frozenset(), **settings) -> ChatEncoder:
         settings = {"audit_every": 1, **settings}
-        return ChatEncoder(make_tokenizer(template, eos), ChatSettings(**settings), stop_ids)
+        return ChatEncoder(make_tokenizer(own, eos), ChatSettings(**settings), stop_ids)
 
     return make
 
@@ -68,7 +68,7 @@ def encode(make_encoder):
     def run(messages, template: str = CHATML, tools=None, **settings):
         encoder = make_encoder(template, **settings)
         row = {"messages": messages, **({"tools": tools} if tools else {})}
-        example = encoder.encode(parse_conversation(row, "data.jsonl:1"))
+        [example] = encoder.encode(parse_conversation(row, "data.jsonl:1"))
         decode = encoder._text._backend.decode
         for weights, pick in (((True,), bool), ((True, False), lambda weight: True)):
             ids = [t for t, w in zip(example.tokens, example.loss_weights, strict=True) if pick(w)]

@@ -5,11 +5,11 @@ import re
 import pytest
 
 from strop.chat import ChatSettings, MaskReport, parse_conversation, proof
-from strop.chat.encode import _Work
 from strop.chat.mask import Turn
 from strop.chat.origin import TEMPLATE, code, runs
 from strop.chat.template import ChatTemplate
 from strop.chat.tokens import Tokens
+from strop.chat.work import Work
 from strop.errors import InputError
 
 MESSAGES = [{"role": "user", "content": "hello there"}, {"role": "assistant", "content": "hi"}]
@@ -101,13 +101,13 @@ def test_a_violation_stops_the_run_with_the_place_and_the_text(make_encoder, mon
 
 def test_a_wrong_mask_is_caught(make_encoder, monkeypatch):
     # The whole way: a mask that starts one turn too early meets the check, whatever made it.
-    turn = _Work.turn
+    turn = Work.turn
 
     def too_early(self, index, weight):
         right = turn(self, index, weight)
         return Turn(index, 0, right.end, 0, right.last, right.ending, weight)
 
-    monkeypatch.setattr(_Work, "turn", too_early)
+    monkeypatch.setattr(Work, "turn", too_early)
     with pytest.raises(InputError, match="a trained token holds text of the content of message 0"):
         make_encoder().encode(CONVERSATION)
 
@@ -136,14 +136,14 @@ def test_a_stop_token_inside_a_turn(make_encoder):
 
 
 def test_settings_and_templates_that_cannot_work(make_encoder, tmp_path):
-    with pytest.raises(InputError, match=r"the tokenizer has no chat template; set chat.chat_template"):
+    with pytest.raises(InputError, match=r"the tokenizer has no chat template; set chat.template"):
         make_encoder(None)
     with pytest.raises(InputError, match=r"the chat template does not compile: .* \(line 1\)"):
         make_encoder("{% for %}")
     with pytest.raises(InputError, match=r"chat.stop_tokens: the tokenizer has no token '<stop>'"):
         make_encoder(stop_tokens=["<stop>"])
     with pytest.raises(InputError, match=r"cannot read the chat template /no/such.jinja"):
-        make_encoder(None, chat_template="/no/such.jinja")
+        make_encoder(None, template="/no/such.jinja")
     with pytest.raises(InputError, match="refused this conversation: 'nothing' is undefined"):
         make_encoder("{{ nothing.here }}").encode(CONVERSATION)
     with pytest.raises(InputError, match="refused this conversation: 'str object' has no attribute 'text'"):
@@ -152,7 +152,7 @@ def test_settings_and_templates_that_cannot_work(make_encoder, tmp_path):
         make_encoder("{{ 'a' + 1 }}").encode(CONVERSATION)
     file = tmp_path / "own.jinja"
     file.write_text("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}")
-    example = make_encoder(None, chat_template=str(file)).encode(CONVERSATION)
+    [example] = make_encoder(None, template=str(file)).encode(CONVERSATION)
     assert [piece for piece, weight in example.pieces if weight] == ["hi<|im_end|>"]
     assert make_encoder(stop_ids={7}).stop_ids > {7}
     with pytest.raises(ValueError, match="extra"):

@@ -16,8 +16,8 @@ def conversation(question: str, answer: str = "hello"):
 @pytest.mark.parametrize("string", [*SPECIAL, ATTACK, "".join(SPECIAL), "<|im_<|im_end|>end|>", "<think" + ">" * 3])
 def test_the_mask_is_the_same_whatever_the_user_writes(make_encoder, make_tokenizer, string):
     encoder = make_encoder()
-    harmless = encoder.encode(conversation("x"))
-    attacked = encoder.encode(conversation(f"x {string} y"))
+    [harmless] = encoder.encode(conversation("x"))
+    [attacked] = encoder.encode(conversation(f"x {string} y"))
     trained = [t for t, w in zip(attacked.tokens, attacked.loss_weights, strict=True) if w]
     assert trained == [t for t, w in zip(harmless.tokens, harmless.loss_weights, strict=True) if w]
     controls = [token for token in attacked.tokens if token in encoder._text.controls]
@@ -29,7 +29,7 @@ def test_the_mask_is_the_same_whatever_the_user_writes(make_encoder, make_tokeni
 
 def test_ordinary_text_around_is_encoded_as_ever(make_encoder, make_tokenizer):
     # What the control tokens of the template delimit is encoded as one text: the string just loses its power.
-    example = make_encoder().encode(conversation("hello <|im_end|> world"))
+    [example] = make_encoder().encode(conversation("hello <|im_end|> world"))
     shown = [make_tokenizer().decode([token]) for token in example.tokens]
     start = len(shown) - 1 - shown[::-1].index("user")
     middle = "".join(shown[start + 2 : shown.index("<|im_end|>", start)])
@@ -39,9 +39,9 @@ def test_ordinary_text_around_is_encoded_as_ever(make_encoder, make_tokenizer):
 
 def test_reject_and_keep(make_encoder):
     with pytest.raises(InputError, match=r"f:1: the text contains '<\|im_end\|>', which is a control token"):
-        make_encoder(control_strings="reject").encode(conversation("a <|im_end|> b"))
-    kept = make_encoder(control_strings="keep")
-    example = kept.encode(conversation("a <think> b"))
+        make_encoder(control_tokens="error").encode(conversation("a <|im_end|> b"))
+    kept = make_encoder(control_tokens="keep")
+    [example] = kept.encode(conversation("a <think> b"))
     think = next(index for index, string in kept._text.controls.items() if string == "<think>")
     assert think in example.tokens
     assert kept.report.control_string_kinds == {"<think>": 1}
@@ -50,11 +50,11 @@ def test_reject_and_keep(make_encoder):
 def test_the_assistants_own_text(make_encoder):
     answer = "<think>hm</think>yes<|im_end|>no"
     encoder = make_encoder()
-    example = encoder.encode(conversation("q", answer))
+    [example] = encoder.encode(conversation("q", answer))
     assert [piece for piece, weight in example.pieces if weight] == [answer + "<|im_end|>"]
     assert encoder.report.control_string_kinds == {"<think>": 1, "</think>": 1, "<|im_end|>": 1}
     trusting = make_encoder(assistant_may_write=["<think>", "</think>"])
-    example = trusting.encode(conversation("<think>", answer))
+    [example] = trusting.encode(conversation("<think>", answer))
     names = [trusting._text.controls[token] for token in example.tokens if token in trusting._text.controls]
     assert names.count("<think>") == names.count("</think>") == 1  # the assistant's; the user's is text
     assert trusting.report.control_string_kinds == {"<think>": 1, "<|im_end|>": 1}
@@ -76,22 +76,22 @@ def test_a_name_field_is_text_too(make_encoder):
     )
     encoder = make_encoder(template)
     rows = [{"role": "user", "name": "<|im_end|>", "content": "q"}, {"role": "assistant", "content": "a"}]
-    example = encoder.encode(parse_conversation({"messages": rows}, "f:1"))
+    [example] = encoder.encode(parse_conversation({"messages": rows}, "f:1"))
     assert [piece for piece, weight in example.pieces if weight] == ["a<|im_end|>"]
     assert encoder.report.control_string_kinds == {"<|im_end|>": 1}
 
 
 def test_private_use_characters_cannot_stand_in_for_control_tokens(make_encoder):
     encoder = make_encoder()
-    assert encoder.encode(conversation("\U000f0001 fine")).turns
+    assert encoder.encode(conversation("\U000f0001 fine"))[0].turns
     with pytest.raises(InputError, match=r"control strings with characters from U\+F0000 on"):
         encoder.encode(conversation("\U000f0001 <|im_end|>"))
 
 
 def test_someone_elses_truncation_and_padding_do_not_reach_the_encoder(make_tokenizer):
     tokenizer = make_tokenizer()
-    expected = ChatEncoder(tokenizer, ChatSettings()).encode(conversation("hello"))
+    [expected] = ChatEncoder(tokenizer, ChatSettings()).encode(conversation("hello"))
     tokenizer("hello", truncation=True, max_length=3)
     encoder = ChatEncoder(tokenizer, ChatSettings())
     tokenizer("hello", truncation=True, max_length=2)
-    assert encoder.encode(conversation("hello")).tokens == expected.tokens
+    assert encoder.encode(conversation("hello"))[0].tokens == expected.tokens

@@ -55,7 +55,7 @@ QA = (Message("user", "q"), Message("assistant", "a"))
                     {"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "python", "text": "b"}]}
                 ]
             },
-            (Message("assistant", "ab"),),
+            (Message("assistant", "ab", parts=(Part("text", "a"), Part("python", "b"))),),
         ),
         (
             {"messages": [{"role": "assistant", "content": [{"type": "python_output", "text": "2"}]}]},

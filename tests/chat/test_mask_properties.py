@@ -80,7 +80,7 @@ def test_only_the_assistants_turns_are_trained_and_all_of_them(make):
                     messages.append({"role": role, "content": content})
                     answers += [content + "<|im_end|>"] if role == "assistant" else []
         try:
-            example = encoder.encode(parse_conversation({"messages": messages}, f"random:{number}"))
+            [example] = encoder.encode(parse_conversation({"messages": messages}, f"random:{number}"))
         except Exception as error:
             raise AssertionError(f"{messages}") from error
         trained = [piece for piece, weight in example.pieces if weight]

@@ -25,7 +25,9 @@ def test_chatml_with_a_default_system_turn(encode):
 
 
 def test_the_exact_ids(make_encoder, make_tokenizer):
-    example = make_encoder().encode(parse_conversation({"messages": say(("user", "hi"), ("assistant", "hello"))}, "x"))
+    [example] = make_encoder().encode(
+        parse_conversation({"messages": say(("user", "hi"), ("assistant", "hello"))}, "x")
+    )
     tokenizer = make_tokenizer()
     expected = tokenizer("hello<|im_end|>", add_special_tokens=False)["input_ids"]
     trained = [(t, w) for t, w in zip(example.tokens, example.loss_weights, strict=True) if w]
@@ -39,7 +41,7 @@ def test_untrained_and_weighted_turns(make_encoder):
     messages = say(("user", "a"), ("assistant", "b"), ("assistant", "c"), ("assistant", "d"))
     messages[1]["train"] = False
     messages[2]["weight"] = 0.5
-    example = make_encoder().encode(parse_conversation({"messages": messages}, "x"))
+    [example] = make_encoder().encode(parse_conversation({"messages": messages}, "x"))
     assert [piece for piece in example.pieces if piece[1]] == [("c<|im_end|>", 0.5), ("d<|im_end|>", 1.0)]
     assert [(turn.message, turn.weight, turn.ending) for turn in example.turns] == [(2, 0.5, "stop"), (3, 1.0, "stop")]
 
@@ -244,30 +246,30 @@ def test_a_tool_call_after_a_generation_prompt_that_opens_the_reasoning(encode):
 
 def test_too_long(make_encoder):
     conversation = parse_conversation({"messages": say(("user", "hi"), ("assistant", "hello world"))}, "f.jsonl:7")
-    whole = make_encoder().encode(conversation)
+    [whole] = make_encoder().encode(conversation)
     length = len(whole.tokens)
     with pytest.raises(InputError, match=rf"f.jsonl:7: the conversation has {length} tokens and max_length is 9"):
         make_encoder(max_length=9).encode(conversation)
-    dropping = make_encoder(max_length=length - 1, on_too_long="drop")
-    assert dropping.encode(conversation) is None
+    dropping = make_encoder(max_length=length - 1, too_long="drop")
+    assert dropping.encode(conversation) == []
     assert (dropping.report.too_long_dropped, dropping.report.tokens) == (1, 0)
-    cutting = make_encoder(max_length=length - 2, on_too_long="truncate")
-    cut = cutting.encode(conversation)
+    cutting = make_encoder(max_length=length - 2, too_long="truncate")
+    [cut] = cutting.encode(conversation)
     assert cut.tokens == whole.tokens[:-2]
     assert cut.loss_weights == whole.loss_weights[:-2]
     assert [turn.ending for turn in cut.turns] == ["truncated"]
     assert cut.pieces[-1] == ("hello world", 1.0)
     assert cutting.report.truncated == 1
-    nothing_left = make_encoder(max_length=9, on_too_long="truncate")
-    assert nothing_left.encode(conversation) is None
+    nothing_left = make_encoder(max_length=9, too_long="truncate")
+    assert nothing_left.encode(conversation) == []
     assert nothing_left.report.too_long_dropped == 1
-    assert make_encoder(max_length=length).encode(conversation).tokens == whole.tokens
+    assert make_encoder(max_length=length).encode(conversation)[0].tokens == whole.tokens
 
 
 def test_prompt_is_what_training_saw(make_encoder):
     messages = say(("system", "s"), ("user", "<|im_end|> é"), ("assistant", "hello"))
     encoder = make_encoder()
-    example = encoder.encode(parse_conversation({"messages": messages}, "x"))
+    [example] = encoder.encode(parse_conversation({"messages": messages}, "x"))
     assert encoder.prompt(messages[:2]) == example.tokens[: example.turns[0].first]
     with pytest.raises(InputError, match=r"prompt: field messages\[0\].role"):
         encoder.prompt([{"content": "x"}])

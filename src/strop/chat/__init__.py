@@ -4,6 +4,7 @@ from strop.chat.conversation import Conversation, Message, Part
 from strop.chat.encode import ChatEncoder
 from strop.chat.example import Example
 from strop.chat.formats import parse_conversation
+from strop.chat.inspection import Inspection, Segment
 from strop.chat.report import MaskReport
 from strop.chat.settings import ChatSettings
 
@@ -12,8 +13,10 @@ __all__ = [
     "ChatSettings",
     "Conversation",
     "Example",
+    "Inspection",
     "MaskReport",
     "Message",
     "Part",
+    "Segment",
     "parse_conversation",
 ]

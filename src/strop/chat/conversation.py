@@ -26,7 +26,7 @@ class Part:
 class Message:
     """One turn. ``weight`` multiplies the loss of an assistant's turn; ``train=False`` is the same as weight 0.
 
-    ``content`` is the joined text of ``parts`` (which are kept only where a program's output is among them).
+    ``content`` is the joined text of ``parts`` (which are kept only where one of them is not text).
     ``tool_calls`` are OpenAI's, with ``function.arguments`` as a mapping.
     """
 
@@ -162,7 +162,7 @@ def _content(raw: Any, at: Field) -> tuple[str | None, tuple[Part, ...]]:
         if kind not in ("text", "python", "python_output"):
             raise here.item("type").fail(f"expected text, python or python_output, found {kind!r}")
         parts.append(Part(kind, here.item("text").text(item.get("text"))))
-    kept = tuple(parts) if any(part.kind == "python_output" for part in parts) else ()
+    kept = tuple(parts) if any(part.kind != "text" for part in parts) else ()
     return "".join(part.text for part in parts), kept
 
 

@@ -134,20 +134,3 @@ def turn_end(tokens: Tokens, land: Territory, stop_ids: Collection[int]) -> tupl
         if land.last_own <= tokens.starts[index] < land.after:
             return tokens.ends[index], "control"
     return land.last_own, "none"
-
-
-def loss_weights(tokens: Tokens, turns: Sequence[Turn], runs: Sequence[Run]) -> list[float]:
-    """``[T]`` floats aligned with the tokens: each turn's weight on its tokens, and 0 on a program's output in it."""
-    weights = [0.0] * len(tokens.ids)
-    for turn in turns:
-        weights[turn.first : turn.last] = [turn.weight] * (turn.last - turn.first)
-    for run in runs:
-        if run.field == "python_output":
-            first, last = tokens.within(run.start, run.end)
-            # A token that also holds a character to generate is trained, as everywhere.
-            while first < last and tokens.starts[first] < run.start:
-                first += 1
-            while first < last and tokens.ends[last - 1] > run.end:
-                last -= 1
-            weights[first:last] = [0.0] * (last - first)
-    return weights

@@ -14,8 +14,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-FIELDS = ("content", "reasoning_content", "tool_calls", "name", "tool_call_id", "python_output", "tools", "several")
-OWN_FIELDS = frozenset({"content", "reasoning_content", "tool_calls", "several"})
+FIELDS = (
+    "content",
+    "reasoning_content",
+    "tool_calls",
+    "name",
+    "tool_call_id",
+    "python",
+    "python_output",
+    "tools",
+    "several",
+)
+OWN_FIELDS = frozenset({"content", "reasoning_content", "tool_calls", "python", "several"})
 """The fields that an assistant writes: its name is part of the header, and a program's output was not written by it."""
 
 TEMPLATE = "\0"

@@ -19,6 +19,7 @@ class Violation(NamedTuple):
     message: str
     start: int
     end: int
+    message_index: int | None = None
 
 
 def check_text(text: str, expected: str) -> Iterator[Violation]:
@@ -68,6 +69,7 @@ def check_origins(text: str, runs: Sequence[Run], conversation: Conversation) ->
                 "trusted; please report the template",
                 text.find(value),
                 text.find(value) + len(value),
+                index,
             )
 
 
@@ -81,6 +83,7 @@ def check_turns(turns: Sequence[Turn]) -> Iterator[Violation]:
                 "drop the turn, set train: false on it, or use a template that prints it",
                 turn.start,
                 turn.end,
+                turn.message,
             )
         elif turn.ending == "none":
             yield Violation(
@@ -89,6 +92,7 @@ def check_turns(turns: Sequence[Turn]) -> Iterator[Violation]:
                 "name the token that the template writes there in stop_tokens, or use another template",
                 turn.start,
                 turn.end,
+                turn.message,
             )
         elif turn.cut:
             yield Violation(
@@ -97,15 +101,21 @@ def check_turns(turns: Sequence[Turn]) -> Iterator[Violation]:
                 "split the message into two turns",
                 turn.start,
                 turn.end,
+                turn.message,
             )
 
 
 def check_foreign(
-    tokens: Tokens, weights: Sequence[float], runs: Sequence[Run], writers: frozenset[int]
+    tokens: Tokens, weights: Sequence[float], runs: Sequence[Run], writers: frozenset[int], everything: bool = False
 ) -> Iterator[Violation]:
-    """No trained token holds a character of a user, a system prompt, a tool or the conversation's tools."""
+    """No trained token holds a character of a user, a system prompt, a tool or the conversation's tools.
+
+    ``writers``: the messages that may be trained. ``everything``: not only what they wrote, but their names too.
+    """
     for run in runs:
-        if run.message is None or (run.message in writers and run.field in (*OWN_FIELDS, "python_output")):
+        if run.message is None or (run.message == -2 and everything):
+            continue
+        if run.message in writers and (everything or run.field in (*OWN_FIELDS, "python_output")):
             continue
         first, last = tokens.within(run.start, run.end)
         for index in range(first, last):
@@ -116,15 +126,18 @@ def check_foreign(
                     f"a trained token holds text of {who}; use a template with a control token between the turns",
                     tokens.starts[index],
                     tokens.ends[index],
+                    run.message if run.message >= 0 else None,
                 )
                 return
 
 
-def check_fraction(weights: Sequence[float], bounds: tuple[float, float]) -> Iterator[Violation]:
-    """The share of trained tokens lies strictly inside the bounds: neither nothing nor everything is trained."""
+def check_fraction(
+    weights: Sequence[float], bounds: tuple[float, float], everything: bool = False
+) -> Iterator[Violation]:
+    """The share of trained tokens lies strictly inside the bounds: neither nothing nor (unless so wished) all."""
     trained = sum(weight > 0 for weight in weights)
     share = trained / len(weights) if weights else 0.0
-    if not bounds[0] < share < bounds[1]:
+    if not (bounds[0] < share < bounds[1] or (everything and share == bounds[1] == 1)):
         yield Violation(
             "trained_fraction",
             f"{trained} of {len(weights)} tokens are trained, a share of {share:.3f} and not within {bounds}; "

@@ -11,7 +11,7 @@ from strop.chat.template import ChatTemplate, TemplateFailure
 from strop.chat.traced import Traced, concat, relabel
 from strop.errors import InputError
 
-_MEND = "set chat.chat_template to a Jinja template, or to the path of a .jinja file"
+_MEND = "set chat.template to a Jinja template, or to the path of a .jinja file"
 
 
 class Renderer:
@@ -19,7 +19,7 @@ class Renderer:
 
     def __init__(self, tokenizer: Any, settings: ChatSettings):
         self._tokenizer = tokenizer
-        self._given = _template_text(settings.chat_template)
+        self._given = _template_text(settings.template)
         if not self._given and not getattr(tokenizer, "chat_template", None):
             raise InputError(f"the tokenizer has no chat template; {_MEND}")
         self._variables = {**tokenizer.special_tokens_map, **settings.template_kwargs}
@@ -65,9 +65,7 @@ def _template_text(setting: str | None) -> str | None:
     try:
         return Path(setting).expanduser().read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(
-            f"cannot read the chat template {setting}: {error.strerror}; correct chat.chat_template"
-        ) from error
+        raise InputError(f"cannot read the chat template {setting}: {error.strerror}; correct chat.template") from error
 
 
 def plain_messages(messages: Sequence[Message]) -> list[dict]:
@@ -97,7 +95,7 @@ def traced_messages(messages: Sequence[Message], plain: Sequence[dict]) -> list[
             for name, value in shown.items()
         }
         if message.parts:
-            fields = (("python_output" if part.kind == "python_output" else "content") for part in message.parts)
+            fields = ("content" if part.kind == "text" else part.kind for part in message.parts)
             pairs = zip(message.parts, fields, strict=True)
             traced["content"] = concat(Traced(part.text, code(index, field) * len(part.text)) for part, field in pairs)
         result.append(traced)

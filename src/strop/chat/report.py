@@ -26,6 +26,13 @@ class MaskReport:
     waived: Counter[str] = field(default_factory=Counter)
     too_long_dropped: int = 0
     truncated: int = 0
+    truncated_turns: int = 0
+    """Trained turns that the cut left without a stop token."""
+    examples: int = 0
+    split: int = 0
+    """Conversations cut into several examples."""
+    exchanges_dropped: int = 0
+    """Exchanges of split conversations that are too long by themselves."""
     audited: int = 0
 
     @property
@@ -55,6 +62,9 @@ class MaskReport:
             (self.straddling_tokens, "tokens across a turn's border"),
             (self.too_long_dropped, "conversations dropped as too long"),
             (self.truncated, "conversations truncated"),
+            (self.truncated_turns, "turns left without a stop token by that"),
+            (self.split, "conversations split into several examples"),
+            (self.exchanges_dropped, "exchanges dropped as too long"),
         ):
             if count:
                 notes.append(f"{count:,} {what}")

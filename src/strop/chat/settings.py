@@ -1,8 +1,10 @@
 """Settings of the conversion from conversations to tokens."""
 
+import math
+import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Waiver = Literal[
     "text_differs",
@@ -21,8 +23,9 @@ class ChatSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    chat_template: str | None = Field(
-        None, description="Jinja text, or the path of a .jinja file, to use instead of the tokenizer's own template."
+    template: str | None = Field(
+        None,
+        description="Used instead of the tokenizer's own: chatml, llama3, minimind, nanochat, a .jinja file, or its text.",
     )
     template_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Extra variables for the template, e.g. {enable_thinking: false}."
@@ -30,8 +33,19 @@ class ChatSettings(BaseModel):
     stop_tokens: list[str] = Field(
         default_factory=list, description="Tokens that end a turn, besides the tokenizer's and the model's own."
     )
-    control_strings: Literal["encode_as_text", "reject", "keep"] = Field(
-        "encode_as_text", description="What to do where a message's text contains the string of an added token."
+    train_on: Literal["assistant", "last", "all"] = Field(
+        "assistant",
+        description="Every assistant turn, the last one, or all text as in pretraining; tool results never.",
+    )
+    train_reasoning: bool = Field(True, description="Whether an assistant's reasoning is trained.")
+    train_tool_calls: bool = Field(True, description="Whether an assistant's tool calls are trained.")
+    train_python: bool = Field(True, description="Whether an assistant's python parts are trained.")
+    token_weights: dict[str, float] = Field(
+        default_factory=dict,
+        description="Regular expressions over assistant text, and the factor on the loss of the tokens they match.",
+    )
+    control_tokens: Literal["text", "keep", "error"] = Field(
+        "text", description="What the string of an added token becomes in a message's text: ordinary text, by default."
     )
     assistant_may_write: list[str] = Field(
         default_factory=list,
@@ -41,11 +55,15 @@ class ChatSettings(BaseModel):
         default_factory=list, description="Added tokens that control nothing (e.g. <table>) and may stand in any text."
     )
     max_length: int | None = Field(None, gt=0, description="Longest example in tokens; none by default.")
-    on_too_long: Literal["error", "drop", "truncate"] = Field(
-        "error", description="What to do with a longer one; truncating cuts the end off, stop token included."
+    too_long: Literal["error", "drop", "truncate", "split_turns"] = Field(
+        "error",
+        description="What to do with a longer one. truncate cuts the end off, stop token included; split_turns makes "
+        "several of whole exchanges, each after the system prompt.",
     )
-    drift: Literal["report", "error"] = Field(
-        "report", description="Whether a turn trained after a prompt that inference would not feed stops the run."
+    drift: Literal["allow", "split", "error"] = Field(
+        "allow",
+        description="What to do where inference would feed another prompt than training. split makes one example of "
+        "every assistant turn, exactly as it is served.",
     )
     trained_fraction: tuple[float, float] = Field(
         (0.0, 1.0), description="Least and greatest share of trained tokens in an example, both excluded."
@@ -56,3 +74,15 @@ class ChatSettings(BaseModel):
     audit_every: int = Field(
         1000, ge=0, description="Compare the ids of every n-th conversation with the tokenizer's own call; 0: never."
     )
+
+    @field_validator("token_weights")
+    @classmethod
+    def _patterns(cls, patterns: dict[str, float]) -> dict[str, float]:
+        for pattern, factor in patterns.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+            if not (math.isfinite(factor) and factor >= 0):
+                raise ValueError(f"the weight of {pattern!r} is {factor}; it must be a finite number of at least 0")
+        return patterns

@@ -58,16 +58,16 @@ class TextEncoder:
         }
 
     def encode(
-        self, text: str, policy: str = "encode_as_text", writers: Collection[int] = (), may_write: Collection[str] = ()
+        self, text: str, policy: str = "text", writers: Collection[int] = (), may_write: Collection[str] = ()
     ) -> Tokens:
         """Encode a rendered text (`Traced` where it came from messages) without adding special tokens.
 
         Args:
-            policy: what to do with control strings in text from messages: ``encode_as_text``, ``reject`` or ``keep``.
+            policy: what to do with control strings in text from messages: ``text``, ``error`` or ``keep``.
             writers: indices of the assistant messages; strings in ``may_write`` stay tokens in their own text.
 
         Raises:
-            ControlStringError: under ``reject``, or where the vocabulary makes the token from ordinary text too.
+            ControlStringError: under ``error``, or where the vocabulary makes the token from ordinary text too.
         """
         trace, text = trace_of(text), plain(text)
         encoding = self._backend.encode(text, add_special_tokens=False)
@@ -84,9 +84,9 @@ class TextEncoder:
             else:
                 kept.append((index, start, end))
         found = [controls[ids[index]] for index, _, _, written in foreign if not written]
-        if found and policy == "reject":
+        if found and policy == "error":
             raise ControlStringError(f"the text contains {found[0]!r}, which is a control token of this tokenizer")
-        if found and policy == "encode_as_text":
+        if found and policy == "text":
             tokens = [*kept, *(hit[:3] for hit in foreign if hit[3])]
             ids, offsets, kept = self._encode_aliased(text, trace, sorted(tokens), ids)
         starts = [start for start, _ in offsets]

@@ -76,6 +76,6 @@ def read_mixture(parts: Sequence[DataSettings], named: Mapping[str, NamedSet], e
             rows = named[part.task](part.count, part.seed)
         else:
             raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(named))}.")
-        encoded = (encoder.encode(parse_conversation(row, place)) for place, row in rows)
-        examples.extend(e for e in encoded if e is not None)
+        for place, row in rows:
+            examples += encoder.encode(parse_conversation(row, place))
     return examples

@@ -80,8 +80,7 @@ def run_loss_task(
     rows: Sequence[Row], policy: Policy, encoder: ChatEncoder, micro_batch_tokens: int
 ) -> list[LossResult]:
     """Loss of every conversation's trained tokens, in the order of ``rows`` (as ``read_jsonl`` gives them)."""
-    examples = [encoder.encode(parse_conversation(row, place)) for place, row in rows]
-    examples = [e for e in examples if e is not None]
+    examples = [e for place, row in rows for e in encoder.encode(parse_conversation(row, place))]
     lengths = [len(e.tokens) for e in examples]
     training = policy.training
     policy.eval()

@@ -1,0 +1,98 @@
+"""An encoded conversation laid open for people: every stretch of its text, where it came from and what is wrong."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+from strop.chat.conversation import Conversation
+from strop.chat.example import Example
+from strop.chat.origin import Run
+from strop.chat.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Characters ``[start, end)`` of one origin that are all trained, or all not.
+
+    ``message`` and ``role`` are None for the template's own text; the field is then ``template``. The conversation's
+    tools are message -1 with role ``tools``.
+    """
+
+    start: int
+    end: int
+    text: str
+    message: int | None
+    role: str | None
+    field: str
+    trained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Warning:
+    """Something to know about a conversation: ``message`` is the message concerned (None: all of it)."""
+
+    kind: str
+    message: int | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One example, with its text and what each part of that is.
+
+    ``starts`` and ``ends`` [T]: the characters of each token. ``stops``: indices of the trained tokens that end turns.
+    ``example`` is what training would get; with a violation among the warnings it would get nothing but an error.
+    """
+
+    place: str
+    text: str
+    example: Example
+    starts: list[int]
+    ends: list[int]
+    stops: list[int]
+    segments: list[Segment]
+    warnings: list[Warning]
+
+    def to_dict(self, index: int) -> dict[str, Any]:
+        """For JSON; character offsets are into ``text``."""
+        return {
+            "index": index,
+            "place": self.place,
+            "text": self.text,
+            "tokens": self.example.tokens,
+            "loss_weights": self.example.loss_weights,
+            "segments": [asdict(segment) for segment in self.segments],
+            "warnings": [asdict(warning) for warning in self.warnings],
+        }
+
+
+def segments(
+    text: str, runs: Sequence[Run], tokens: Tokens, weights: Sequence[float], conversation: Conversation
+) -> Iterator[Segment]:
+    """The text in stretches of one origin and one fate, in order, covering all of it."""
+    fates = _trained_borders(tokens, weights, len(text))
+    borders = sorted({0, len(text), *(run.start for run in runs), *(at for at, _ in fates)})
+    run, fate = 0, 0
+    for start, end in pairwise(borders):
+        while runs[run].end <= start:
+            run += 1
+        while fate + 1 < len(fates) and fates[fate + 1][0] <= start:
+            fate += 1
+        message, field = runs[run].message, runs[run].field
+        role = conversation.messages[message].role if message is not None and message >= 0 else None
+        role = "tools" if message == -1 else role
+        yield Segment(start, end, text[start:end], message, role, field, fates[fate][1])
+
+
+def _trained_borders(tokens: Tokens, weights: Sequence[float], length: int) -> list[tuple[int, bool]]:
+    """``(character, trained from here on)``. A character in several tokens is trained when one of them is."""
+    borders, at = [(0, False)], 0
+    for start, end, weight in zip(tokens.starts, tokens.ends, weights, strict=True):
+        trained = weight > 0
+        if trained != borders[-1][1] and end > at:
+            borders.append((start if trained else at, trained))
+        at = max(at, end)
+    if borders[-1][1] and at < length:
+        borders.append((at, False))
+    return borders

@@ -1,0 +1,315 @@
+"""One conversation: render once with origins, tokenise once, mask by provenance, prove it."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from strop.chat import proof
+from strop.chat.conversation import Conversation, Message
+from strop.chat.example import Example, build_example, cut_example
+from strop.chat.inspection import Inspection, Warning, segments
+from strop.chat.mask import Territory, Turn, common_length, territory, turn_end, turn_start
+from strop.chat.origin import OWN_FIELDS, Run, runs
+from strop.chat.policy import loss_weights, trains_nothing, turn_weights
+from strop.chat.rendering import plain_messages, traced_messages, traced_tools
+from strop.chat.split import by_length, by_turn
+from strop.chat.template import TemplateFailure
+from strop.chat.tokens import Tokens
+from strop.chat.traced import plain, trace_of
+from strop.errors import InputError
+
+if TYPE_CHECKING:
+    from strop.chat.encode import ChatEncoder
+
+
+class Work:
+    """One conversation on its way through the encoder.
+
+    ``strict``: a failed check raises; otherwise it is kept, and the example is made all the same.
+    """
+
+    def __init__(self, encoder: "ChatEncoder", conversation: Conversation, strict: bool = True, part: str = ""):
+        self.encoder, self.conversation, self.strict, self.part = encoder, conversation, strict, part
+        self.settings, self.renderer = encoder.settings, encoder._renderer
+        self.messages = plain_messages(conversation.messages)
+        self.tools = list(conversation.tools) or None
+        self.traced = traced_messages(conversation.messages, self.messages)
+        self.traced_tools = traced_tools(conversation.tools)
+        self.writers = assistants(conversation.messages)
+        self.found: list[proof.Violation] = []
+
+    def run(self) -> Iterator["Work"]:
+        """Itself with its ``example``, or the works that it was split into; nothing where it was dropped."""
+        encoder, messages = self.encoder, self.conversation.messages
+        self.rendered = self.renderer.render(self.traced, self.traced_tools)
+        self.text, self.runs = plain(self.rendered), runs(trace_of(self.rendered))
+        self.tokens = encoder._tokens(self.rendered, self.writers, self.conversation.place)
+        self.turns = [self.turn(i, weight) for i, weight in turn_weights(messages, self.settings.train_on).items()]
+        if self.settings.drift == "split" and self.part != "turn" and any(turn.drifted for turn in self.turns):
+            encoder.report.split += 1
+            yield from self.each(by_turn(self.conversation, [turn.message for turn in self.turns]), "turn")
+            return
+        self.weights = loss_weights(self.text, self.tokens, self.turns, self.runs, messages, self.settings)
+        self.prove()
+        limit = self.settings.max_length
+        if limit is None or len(self.tokens.ids) <= limit:
+            self.finish(build_example(self.text, self.tokens, self.weights, self.turns, self.conversation.place))
+            yield self
+        else:
+            yield from self.shorten(limit)
+
+    def each(self, parts: Iterable[Conversation], part: str) -> Iterator["Work"]:
+        for conversation in parts:
+            yield from Work(self.encoder, conversation, self.strict, part).run()
+
+    # -- the mask
+
+    def turn(self, index: int, weight: float) -> Turn:
+        land = territory(self.runs, index)
+        if land is None:
+            return Turn(index, 0, 0, 0, 0, "none", weight)
+        prompt = self.prompt_text(index, True)
+        start, same = turn_start(
+            self.text, self.tokens, land, prompt, lambda: self.prompt_text(index, False), self.encode_template_text
+        )
+        end, ending = turn_end(self.tokens, land, self.encoder.stop_ids)
+        if start >= end:
+            return Turn(index, start, start, 0, 0, ending, weight)
+        first, last = self.tokens.within(start, end)
+        starts, ends = self.tokens.starts, self.tokens.ends
+        drift = self.drift(index, first, start, same and start <= land.first_own, prompt)
+        return Turn(
+            index,
+            start,
+            end,
+            first,
+            last,
+            ending,
+            weight,
+            drift_tokens=drift,
+            drifted=drift > 0 or prompt is None,
+            cut=_is_cut(self.text, self.runs, index, start, end, land),
+            straddling=(starts[first] < start) + (ends[last - 1] > end and last - 1 > first),
+        )
+
+    def prompt_text(self, index: int, add_generation_prompt: bool) -> str | None:
+        """What inference renders before message ``index``; None where the template does not go without an answer."""
+        try:
+            return self.renderer.render(self.messages[:index], self.tools, add_generation_prompt)
+        except TemplateFailure:
+            return None
+
+    def encode_template_text(self, text: str) -> Tokens:
+        return self.encoder._tokens(text, self.writers, self.conversation.place)
+
+    def drift(self, index: int, first: int, start: int, same_text: bool, prompt: str | None) -> int:
+        """How many tokens before the turn differ from the ids that inference would feed."""
+        if prompt is None:
+            return 0
+        tokens = self.tokens
+        if same_text:
+            # Text is split at control tokens before anything else, so only what follows the last one can differ.
+            last_control = bisect_left(tokens.controls, first) - 1
+            since = tokens.controls[last_control] if last_control >= 0 else 0
+            tail = self.rendered[tokens.starts[since] if last_control >= 0 else 0 : start]
+            served = self.encoder._tail_ids(tail, self.writers, self.conversation.place)
+            trained = tokens.ids[since:first]
+        else:
+            text = self.renderer.render(self.traced[:index], self.traced_tools, True)
+            served = self.encoder._tokens(text, self.writers, self.conversation.place).ids
+            trained = tokens.ids[:first]
+        return _differing(served, trained)
+
+    # -- the proof
+
+    def prove(self) -> None:
+        """Run every check and count the violations that the settings waive; others raise, or are kept in ``found``."""
+        report = self.encoder.report
+        for violation in [*self.violations(), *self.drift_violations()]:
+            if violation.name in self.settings.waive:
+                report.waived[violation.name] += 1
+            elif self.strict:
+                raise InputError(self.describe(violation))
+            self.found.append(violation)
+
+    def violations(self) -> Iterable[proof.Violation]:
+        settings, report = self.settings, self.encoder.report
+        expected = self.renderer.reference(self.messages, self.tools, tokenize=False)
+        yield from proof.check_text(self.text, expected)
+        yield from proof.check_origins(self.text, self.runs, self.conversation)
+        yield from proof.check_turns(
+            [t for t in self.turns if t.first >= t.last or not trains_nothing(t, self.weights)]
+        )
+        everything = settings.train_on == "all"
+        yield from proof.check_foreign(self.tokens, self.weights, self.runs, self.may_train(everything), everything)
+        yield from proof.check_fraction(self.weights, settings.trained_fraction, everything)
+        every = settings.audit_every
+        if every and (report.conversations - 1) % every == 0 and not self.tokens.control_strings:
+            ids = self.renderer.reference(self.messages, self.tools, tokenize=True)
+            yield from proof.check_ids(self.tokens.ids, ids, self.tokens.starts)
+            report.audited += 1
+
+    def may_train(self, everything: bool) -> frozenset[int]:
+        """The messages whose text may be trained: the assistant's, or all but tool results."""
+        if not everything:
+            return self.writers
+        return frozenset({-1, *(i for i, message in enumerate(self.conversation.messages) if message.role != "tool")})
+
+    def drift_violations(self) -> Iterator[proof.Violation]:
+        for turn in self.turns:
+            if turn.drifted and self.settings.drift != "allow":
+                mend = (
+                    "no split of the conversation makes them equal, so use another template, or chat.drift: allow"
+                    if self.settings.drift == "split"
+                    else "set chat.drift: split (one example per turn, as served) or allow, or train only the last turn"
+                )
+                message = (
+                    f"before message {turn.message} training sees {turn.drift_tokens} tokens that differ from what "
+                    f"inference feeds; {mend}"
+                )
+                yield proof.Violation("drift", message, turn.start, turn.end, turn.message)
+
+    def describe(self, violation: proof.Violation) -> str:
+        shown = self.text[max(0, violation.start - 80) : max(violation.end, violation.start) + 40]
+        shown = shown if len(shown) <= 320 else f"{shown[:200]} … {shown[-100:]}"
+        waiver = "" if violation.name == "drift" else f" To go on regardless, add {violation.name} to chat.waive."
+        return f"{self.conversation.place}: {violation.message}. The text there: {shown!r}.{waiver}"
+
+    # -- the result
+
+    def shorten(self, limit: int) -> Iterator["Work"]:
+        """What ``too_long`` makes of an example that is longer than ``limit``."""
+        place, report, how = self.conversation.place, self.encoder.report, self.settings.too_long
+        if how == "error":
+            message = (
+                f"the conversation has {len(self.tokens.ids)} tokens and max_length is {limit}; "
+                "raise max_length, or set too_long to drop, truncate or split_turns"
+            )
+            if self.strict:
+                raise InputError(f"{place}: {message}")
+            self.found.append(proof.Violation("too_long", message, 0, len(self.text)))
+            self.finish(build_example(self.text, self.tokens, self.weights, self.turns, place))
+            yield self
+        elif how == "truncate" and any(self.weights[:limit]):
+            report.truncated += 1
+            self.finish(cut_example(self.text, self.tokens, self.weights, self.turns, place, limit))
+            yield self
+        elif how == "split_turns" and self.part != "length":
+            pieces, lost = by_length(self.conversation, self.message_lengths(), limit, lambda c: self.fits(c, limit))
+            report.split += 1
+            report.exchanges_dropped += lost
+            yield from self.each((piece for piece in pieces if self.trains(piece)), "length")
+        else:
+            report.too_long_dropped += 1
+
+    def message_lengths(self) -> list[int]:
+        """About how many tokens each message takes, the template's text before it included."""
+        lengths, at = [0] * len(self.messages), 0
+        for message in range(len(self.messages)):
+            end = max((run.end for run in self.runs if run.message == message), default=at)
+            first, last = self.tokens.within(at, end) if end > at else (0, 0)
+            lengths[message], at = last - first, max(at, end)
+        return lengths
+
+    def fits(self, conversation: Conversation, limit: int) -> bool:
+        messages = traced_messages(conversation.messages, plain_messages(conversation.messages))
+        text = self.renderer.render(messages, self.traced_tools)
+        tokens = self.encoder._tokens(text, assistants(conversation.messages), conversation.place)
+        return len(tokens.ids) <= limit
+
+    def trains(self, conversation: Conversation) -> bool:
+        return self.settings.train_on == "all" or bool(turn_weights(conversation.messages, self.settings.train_on))
+
+    def finish(self, example: Example) -> None:
+        self.example = example
+        self.count(example)
+
+    def inspection(self) -> Inspection:
+        """The example with its text laid open; a truncated one is shown whole, the cut-off part untrained."""
+        kept = len(self.example.tokens)
+        weights = self.example.loss_weights + [0.0] * (len(self.tokens.ids) - kept)
+        return Inspection(
+            place=self.conversation.place,
+            text=self.text,
+            example=self.example,
+            starts=self.tokens.starts,
+            ends=self.tokens.ends,
+            stops=[t.last - 1 for t in self.example.turns if t.ending in ("stop", "control")],
+            segments=list(segments(self.text, self.runs, self.tokens, weights, self.conversation)),
+            warnings=list(self.warnings()),
+        )
+
+    def warnings(self) -> Iterator[Warning]:
+        for violation in self.found:
+            yield Warning(violation.name, violation.message_index, violation.message)
+        for turn in self.example.turns:
+            if turn.drifted and self.settings.drift == "allow":
+                detail = f"training sees {turn.drift_tokens} tokens before this turn that inference would not feed"
+                yield Warning("drift", turn.message, detail)
+            if turn.ending == "control":
+                token = self.encoder._text.controls[self.example.tokens[turn.last - 1]]
+                yield Warning("inferred_stop", turn.message, f"ends with {token}, which is not in the stop set")
+            elif turn.ending == "truncated":
+                yield Warning("truncated", turn.message, "cut off by max_length, so it has no stop token")
+            if turn.straddling:
+                detail = f"{turn.straddling} tokens lie across the border of this turn and are trained"
+                yield Warning("straddling", turn.message, detail)
+            for name in self.unprinted(turn):
+                yield Warning("dropped_field", turn.message, f"the template does not print the {name} of this turn")
+        for string, count in Counter(self.tokens.control_strings).items():
+            detail = f"{string} stands {count} times in message text, encoded as: {self.settings.control_tokens}"
+            yield Warning("control_tokens", None, detail)
+
+    def unprinted(self, turn: Turn) -> Iterator[str]:
+        """The fields that a trained turn has and the template printed nothing of."""
+        if not hasattr(self, "printed"):
+            self.printed = {(run.message, run.field) for run in self.runs}
+        message = self.conversation.messages[turn.message]
+        if (turn.message, "several") in self.printed:
+            return
+        for name in ("content", "reasoning_content", "tool_calls"):
+            if (
+                getattr(message, name)
+                and (turn.message, name) not in self.printed
+                and not (name == "content" and message.parts)
+            ):
+                yield name
+
+    def count(self, example: Example) -> None:
+        report = self.encoder.report
+        report.examples += 1
+        report.tokens += len(example.tokens)
+        report.trained_tokens += example.trained_tokens
+        report.turns += len(example.turns)
+        report.control_strings += len(self.tokens.control_strings)
+        report.control_string_kinds.update(self.tokens.control_strings)
+        for turn in example.turns:
+            report.straddling_tokens += turn.straddling
+            report.drift_turns += turn.drifted
+            report.drift_tokens += turn.drift_tokens
+            report.missing_stop += turn.ending == "none"
+            report.truncated_turns += turn.ending == "truncated"
+            if turn.ending == "control":
+                report.inferred_stops[self.encoder._text.controls[example.tokens[turn.last - 1]]] += 1
+            report.dropped_fields.update(self.unprinted(turn))
+
+
+def _is_cut(text: str, all_runs: Sequence[Run], message: int, start: int, end: int, land: Territory) -> bool:
+    """Whether own text follows the stop token that is not a repetition of what stands before it."""
+    return any(
+        text[run.start : run.end] not in text[start:end]
+        for run in all_runs
+        if run.message == message and run.field in OWN_FIELDS and end <= run.start < land.after
+    )
+
+
+def assistants(messages: Sequence[Message]) -> frozenset[int]:
+    return frozenset(index for index, message in enumerate(messages) if message.role == "assistant")
+
+
+def _differing(served: list[int], trained: list[int]) -> int:
+    """Tokens from the first difference on, in the longer of the two; 0 when they are equal."""
+    if served == trained:
+        return 0
+    return max(len(served), len(trained)) - common_length(served, trained)
