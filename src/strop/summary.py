@@ -125,7 +125,7 @@ def table(summary: dict[str, Any]) -> Table:
     """Before, after and the paired change, each with its 95 % interval."""
     out = Table(title=None, pad_edge=False)
     for column in ("metric", "before", "after", "change"):
-        out.add_column(column, justify="left" if column == "metric" else "right")
+        out.add_column(column, justify="left" if column == "metric" else "right", overflow="fold")
     before, after, change = (summary.get(k, {}) for k in ("before", "after", "change"))
     for name in before:
         loss = name.endswith("loss")
