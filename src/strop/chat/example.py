@@ -20,7 +20,7 @@ class Example:
 
     @property
     def trained_tokens(self) -> int:
-        return sum(weight > 0 for weight in self.loss_weights)
+        return len(self.loss_weights) - self.loss_weights.count(0.0)
 
 
 def build_example(text: str, tokens: Tokens, weights: list[float], turns: list[Turn], place: str) -> Example:
@@ -41,7 +41,7 @@ def cut_example(text: str, tokens: Tokens, weights: list[float], turns: list[Tur
 def _pieces(text: str, tokens: Tokens, weights: list[float]) -> tuple[tuple[str, float], ...]:
     pieces, token, at = [], 0, 0
     for weight, group in groupby(weights):
-        token += sum(1 for _ in group)
+        token += len(list(group))
         end = tokens.starts[token] if token < len(weights) else len(text)
         pieces.append((text[at:end], weight))
         at = end

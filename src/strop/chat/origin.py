@@ -12,6 +12,7 @@ string, it is cut, joined and searched by the same C code as the text. The codes
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 FIELDS = (
@@ -32,7 +33,6 @@ TEMPLATE = "\0"
 MIXED = "\1"
 _FIRST = 2
 _FIELD_INDEX = {field: index for index, field in enumerate(FIELDS)}
-_RUNS = re.compile(r"(.)\1*", re.DOTALL)
 
 
 class Run(NamedTuple):
@@ -62,7 +62,18 @@ def decode(origin: str) -> tuple[int | None, str]:
 
 def runs(trace: str) -> list[Run]:
     """The trace as runs of equal origin, in order, covering it all."""
-    return [Run(match.start(), match.end(), *decode(match[1])) for match in _RUNS.finditer(trace)]
+    found, start = [], 0
+    while start < len(trace):
+        other = _anything_but(trace[start]).search(trace, start)
+        end = other.start() if other else len(trace)
+        found.append(Run(start, end, *decode(trace[start])))
+        start = end
+    return found
+
+
+@lru_cache(4096)
+def _anything_but(origin: str) -> re.Pattern:
+    return re.compile(f"[^{re.escape(origin)}]", re.DOTALL)
 
 
 def blend(origins: set[str]) -> str:

@@ -135,7 +135,7 @@ def check_fraction(
     weights: Sequence[float], bounds: tuple[float, float], everything: bool = False
 ) -> Iterator[Violation]:
     """The share of trained tokens lies strictly inside the bounds: neither nothing nor (unless so wished) all."""
-    trained = sum(weight > 0 for weight in weights)
+    trained = len(weights) - weights.count(0.0)
     share = trained / len(weights) if weights else 0.0
     if not (bounds[0] < share < bounds[1] or (everything and share == bounds[1] == 1)):
         yield Violation(
