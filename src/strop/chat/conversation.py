@@ -1,7 +1,6 @@
 """What a conversation is, once it is inside: validated, in one shape, with its place in the file."""
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,12 @@ from strop.errors import InputError
 ROLES = ("system", "developer", "user", "assistant", "tool")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _REASONING_NAMES = ("reasoning_content", "reasoning", "thinking")
+_DEEPEST = 100
+"""Levels of nesting in tool calls and schemas; templates walk through them recursively."""
+_DIGITS = 1000
+"""Of a whole number; Python writes none of more than 4,300."""
+_WEIGHTS = (1e-6, 1e6)
+"""Weights are float32 in a batch, and several may be multiplied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class Field:
         return Field(self.place, self.path + step)
 
     def fail(self, mend: str) -> InputError:
-        return InputError(f"{self.place}: field {self.path}: {mend}")
+        return InputError(f"{self.place}: field {printable(self.path)}: {mend}")
 
     def text(self, value: Any) -> str:
         if not isinstance(value, str):
@@ -93,7 +98,35 @@ class Field:
         try:
             return json.loads(value)
         except json.JSONDecodeError as error:
-            raise self.fail(f"expected JSON, but {error.msg} at character {error.pos} of {value[:60]!r}") from error
+            raise self.fail(f"expected JSON, but {error.msg} at character {error.pos} of {shown(value)}") from error
+        except RecursionError as error:
+            raise self.fail(f"the JSON is nested too deep; at most {_DEEPEST} levels are taken") from error
+        except ValueError as error:  # Python reads no integer of more than 4,300 digits
+            raise self.fail(f"expected JSON with numbers of a usual size: {error}") from error
+
+    def check_json(self, value: Any) -> None:
+        """Refuse what is not JSON, text with lone surrogates, and what is nested too deep, anywhere inside ``value``.
+
+        Anything else than JSON would be printed by templates as text without an origin.
+        """
+        queue = [(value, self, 0)]
+        while queue:
+            value, at, depth = queue.pop()
+            if depth > _DEEPEST:
+                raise self.fail(f"nested too deep; at most {_DEEPEST} levels are taken")
+            if isinstance(value, str):
+                at.text(value)
+            elif isinstance(value, Mapping):
+                for key, item in value.items():
+                    if not isinstance(key, str) or _LONE_SURROGATE.search(key):
+                        raise at.fail(f"expected keys that are strings of whole characters, found {shown(key)}")
+                    queue.append((item, at.item(key), depth + 1))
+            elif isinstance(value, list | tuple):
+                queue += ((item, at.item(index), depth + 1) for index, item in enumerate(value))
+            elif isinstance(value, int) and abs(value) >= 10**_DIGITS:
+                raise at.fail(f"a number of more than {_DIGITS} digits; write it as a string")
+            elif value is not None and not isinstance(value, bool | int | float):
+                raise at.fail(f"expected a JSON value, found {kind_of(value)}")
 
 
 def kind_of(value: Any) -> str:
@@ -103,13 +136,27 @@ def kind_of(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+def shown(value: Any) -> str:
+    """A value as messages quote it: printable, on one line, and short however long it is."""
+    if isinstance(value, str | bytes):
+        return repr(value[:60])
+    small = isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 10**12)
+    return repr(value) if small or value is None else kind_of(value)
+
+
+def printable(name: str) -> str:
+    """A name out of the data, for a message: as it is where it can be printed on one line, quoted where not."""
+    name = name if len(name) <= 200 else f"{name[:100]}…{name[-100:]}"
+    return name if name.isprintable() else repr(name)
+
+
 def read_message(raw: Any, at: Field) -> Message:
     """Validate one OpenAI-style message; raises `InputError` naming the field."""
     raw = at.mapping(raw)
     role = raw.get("role")
     if role not in ROLES:
-        shown = "is missing" if role is None else f"is {role!r}"
-        raise at.item("role").fail(f"the role {shown}; it must be one of {', '.join(ROLES)}")
+        found = "is missing" if role is None else f"is {shown(role)}"
+        raise at.item("role").fail(f"the role {found}; it must be one of {', '.join(ROLES)}")
     content, parts = _content(raw.get("content"), at.item("content"))
     if content is None and role != "assistant":
         raise at.item("content").fail(f"a {role} message needs content, a string or a list of parts")
@@ -142,7 +189,7 @@ def read_tools(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
         return ()
     tools = at.sequence(at.json(raw))
     for index, tool in enumerate(tools):
-        _check_texts(at.item(index).mapping(tool), at.item(index))
+        at.item(index).check_json(at.item(index).mapping(tool))
     return tuple(dict(tool) for tool in tools)
 
 
@@ -160,7 +207,7 @@ def _content(raw: Any, at: Field) -> tuple[str | None, tuple[Part, ...]]:
         here = at.item(index)
         kind = here.mapping(item).get("type")
         if kind not in ("text", "python", "python_output"):
-            raise here.item("type").fail(f"expected text, python or python_output, found {kind!r}")
+            raise here.item("type").fail(f"expected text, python or python_output, found {shown(kind)}")
         parts.append(Part(kind, here.item("text").text(item.get("text"))))
     kept = tuple(parts) if any(part.kind != "text" for part in parts) else ()
     return "".join(part.text for part in parts), kept
@@ -179,23 +226,11 @@ def _tool_calls(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
         function = dict(here.item("function").mapping(call["function"]))
         here.item("function").item("name").text(function.get("name"))
         where = here.item("function").item("arguments")
-        function["arguments"] = dict(where.mapping(where.json(function.get("arguments") or {})))
-        _check_texts(function, here.item("function"))
+        given = function.get("arguments")
+        function["arguments"] = {} if given is None or given == "" else dict(where.mapping(where.json(given)))
         calls.append({**call, "function": function})
+        here.check_json(calls[-1])
     return tuple(calls)
-
-
-def _check_texts(value: Any, at: Field) -> None:
-    """Refuse lone surrogates anywhere inside a JSON value."""
-    if isinstance(value, str):
-        at.text(value)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            _check_texts(key, at)
-            _check_texts(item, at.item(str(key)))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            _check_texts(item, at.item(index))
 
 
 def _train(raw: Any, at: Field) -> bool:
@@ -209,6 +244,7 @@ def _train(raw: Any, at: Field) -> bool:
 def _weight(raw: Any, at: Field) -> float:
     if raw is None:
         return 1.0
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw) or raw < 0:
-        raise at.fail(f"expected a finite number of at least 0, found {raw!r}")
+    least, most = _WEIGHTS
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not (raw == 0 or least <= raw <= most):
+        raise at.fail(f"expected a finite number of at least 0 (0, or from {least:g} to {most:g}), found {shown(raw)}")
     return float(raw)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from strop.chat.conversation import Conversation, Field, Message, kind_of, read_message, read_tools
+from strop.chat.conversation import Conversation, Field, Message, kind_of, printable, read_message, read_tools, shown
 
 _SHAREGPT_ROLES = {
     "system": "system",
@@ -20,7 +20,12 @@ _SHAREGPT_ROLES = {
     "observation": "tool",
     "function_response": "tool",
 }
-_PROMPT_RESPONSE = re.compile(r"\s*### ?Prompt:?\s*\n(?P<prompt>.*?)\n### ?Response:?\s*\n(?P<response>.*)", re.DOTALL)
+# Blank lines belong to what follows: with \s* before the line's end, many of them would take quadratic time.
+_PROMPT_RESPONSE = re.compile(
+    r"\s*### ?Prompt:?[^\S\n]*\n(?P<prompt>.*?)\n### ?Response:?[^\S\n]*\n(?P<response>.*)", re.DOTALL
+)
+_MOST_MESSAGES = 100_000
+"""Far more than any conversation has, and what `strop.chat.origin` can number."""
 
 
 def parse_conversation(row: Mapping[str, Any], place: str) -> Conversation:
@@ -54,13 +59,16 @@ def parse_conversation(row: Mapping[str, Any], place: str) -> Conversation:
     elif "text" in row:
         messages = _prompt_response_text(row["text"], at.item("text"))
     else:
-        found = ", ".join(sorted(map(str, row))) or "nothing"
+        names = sorted(printable(str(name)) for name in row)
+        found = ", ".join(names[:20]) + (", …" if len(names) > 20 else "") or "nothing"
         raise at_row.fail(
             "expected messages, conversations, prompt and completion, instruction and output, or text, "
             f"but the row has {found}; rename or map its columns"
         )
     if not any(message.role == "assistant" for message in messages):
         raise at_row.fail("there is no assistant turn, so nothing could be learnt; drop the row or add the answer")
+    if len(messages) > _MOST_MESSAGES:
+        raise at_row.fail(f"{len(messages):,} messages, and at most {_MOST_MESSAGES:,} are taken; cut the row up")
     return Conversation(tuple(messages), _tools(row, at), place)
 
 
@@ -89,7 +97,7 @@ def _sharegpt(raw: Any, at: Field) -> list[Message]:
             messages.append(read_message({**rest, "role": _SHAREGPT_ROLES[source], "content": content}, here))
         else:
             known = ", ".join([*_SHAREGPT_ROLES, "function_call"])
-            raise here.item("from").fail(f"expected one of {known}, found {source!r}")
+            raise here.item("from").fail(f"expected one of {known}, found {shown(source)}")
     if not messages:
         raise at.fail("the list is empty; a conversation needs at least one assistant turn")
     return messages
@@ -114,9 +122,10 @@ def _prompt_completion(prompt: Any, completion: Any, at: Field) -> list[Message]
 def _alpaca(row: Mapping[str, Any], at: Field) -> list[Message]:
     instruction = at.item("instruction").text(row["instruction"])
     extra = "" if row.get("input") is None else at.item("input").text(row["input"])
-    system = [] if not row.get("system") else [Message("system", at.item("system").text(row["system"]))]
+    system = "" if row.get("system") is None else at.item("system").text(row["system"])
+    head = [Message("system", system)] if system else []
     answer = read_message({"role": "assistant", "content": row["output"]}, Field(at.place, "output"))
-    return [*system, Message("user", f"{instruction}\n\n{extra}" if extra else instruction), answer]
+    return [*head, Message("user", f"{instruction}\n\n{extra}" if extra else instruction), answer]
 
 
 def _prompt_response_text(raw: Any, at: Field) -> list[Message]:
@@ -131,8 +140,8 @@ def _prompt_response_text(raw: Any, at: Field) -> list[Message]:
 
 
 def _tools(row: Mapping[str, Any], at: Field) -> tuple[dict[str, Any], ...]:
-    if row.get("tools"):
-        return read_tools(row["tools"], at.item("tools"))
+    if tools := read_tools(row.get("tools"), at.item("tools")):
+        return tools
     turns = row.get("messages") or row.get("conversations") or ()
     for index, turn in enumerate(turns):
         if isinstance(turn, Mapping) and turn.get("role") == "system" and turn.get("functions"):
