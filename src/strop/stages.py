@@ -25,25 +25,14 @@ from strop.files import write_json
 from strop.model.names import load_generation_config, load_model, load_tokenizer, save_model, stop_token_ids
 from strop.model.policy import Policy
 from strop.model.precision import Compute
+from strop.named_sets import NAMED_SETS
 from strop.objectives.sft import CrossEntropy
 from strop.recipe import EvalTaskSettings, Recipe, SftStage
 from strop.rollout.engine import SamplingParams
 from strop.rollout.torch_engine import TorchEngine
-from strop.tasks.code_basics import generate
 from strop.train.loop import evaluation_loss, train
 
 CHAT_LOSS = "general_chat"
-NAMED_SETS = {
-    "code_basics": lambda count, seed: _problems("train", count or 512, seed),
-    "code_basics_test": lambda count, seed: _problems("test", count or 64, seed),
-    "functions": built_in("functions", "train"),
-    "general_chat": built_in("general_chat", "train"),
-    "general_chat_heldout": built_in("general_chat", "heldout"),
-}
-
-
-def _problems(split: str, count: int, seed: int):
-    return [(f"code_basics[{r.name}]", {"messages": r.messages()}) for r in generate(split, count, seed)]
 
 
 @dataclass

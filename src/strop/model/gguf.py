@@ -21,17 +21,12 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-import torch
-from tokenizers import pre_tokenizers
-
 from strop.errors import InputError
 from strop.model.folders import cache_folder, whole_folder
-from strop.model.quiet import quiet_transformers
 
 CONVERSION = 1  # raised when the result of converting changes, so that older folders are not reused
 
-PLAIN_FLOATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+PLAIN_FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 # Both lists follow llama.cpp's table of pre-tokenizer types, less the families whose published tokenizer also
 # normalises the text, which GGUF does not record.
@@ -63,6 +58,8 @@ def convert(file: Path) -> Path:
     missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"{file}: reading GGUF needs {' and '.join(missing)}: pip install 'strop[gguf]'.")
+    from strop.model.quiet import quiet_transformers  # here, as torch below: most calls end above
+
     log.info("converting %s once into %s", file, target)
     try:
         kinds, pre_tokenizer, n_parameters = _describe(file)
@@ -106,6 +103,7 @@ def _describe(file: Path) -> tuple[dict[str, int], str | None, int]:
 
 
 def _load_tokenizer(file: Path, declared: str | None):
+    from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
@@ -130,12 +128,14 @@ def _load_tokenizer(file: Path, declared: str | None):
 
 
 def _load_model(file: Path, kinds: dict[str, int]):
+    import numpy as np
+    import torch
     from transformers import AutoModelForCausalLM, GgufConfig
 
     floats = [PLAIN_FLOATS.get(kind) for kind in kinds]
     # F32 norms beside half-precision matrices: the half type is the model's. Anything quantised: float32, see above.
-    halves = [dtype for dtype in floats if dtype in (torch.float16, torch.bfloat16)]
-    dtype = halves[0] if halves and None not in floats else torch.float32
+    halves = [dtype for dtype in floats if dtype in ("float16", "bfloat16")]
+    dtype = getattr(torch, halves[0] if halves and None not in floats else "float32")
     model = AutoModelForCausalLM.from_pretrained(
         file.parent, gguf_file=file.name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
     )

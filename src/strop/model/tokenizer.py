@@ -1,0 +1,60 @@
+"""The tokenizer of a model folder, without torch where that gives the same one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from strop.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# `AutoTokenizer` imports torch (two seconds) to find out which class reads the folder. For these pairs of a model type
+# and the class that `tokenizer_config.json` declares, it is known to be the declared one.
+_GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
+DECLARED = {
+    *((kind, name) for kind in (None, "llama", "smollm3", "qwen3", "qwen3_moe", "gemma3_text") for name in _GENERIC),
+    *((kind, "Qwen2Tokenizer") for kind in ("qwen2", "qwen3", "qwen3_moe")),
+}
+
+
+def tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a Hugging Face folder; the folder need not hold a model.
+
+    Raises:
+        InputError: there is no tokenizer that loads.
+    """
+    name = declared_class(folder)
+    try:
+        if name is None:
+            from transformers import AutoTokenizer
+
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        import transformers
+
+        return getattr(transformers, name).from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        first_line = str(error).strip().split("\n")[0]
+        raise InputError(f"{folder}: the tokenizer does not load: {first_line}") from error
+
+
+def declared_class(folder: Path) -> str | None:
+    """The class that transformers would choose for the folder's tokenizer, where the files alone tell; else None."""
+    declared = _read(folder / "tokenizer_config.json")
+    if "auto_map" in declared or not (folder / "tokenizer.json").is_file():
+        return None
+    name = str(declared.get("tokenizer_class"))
+    kind = _read(folder / "config.json").get("model_type")
+    if (kind, name) not in DECLARED:
+        return None
+    return "PreTrainedTokenizerFast" if name in _GENERIC else name
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError):  # transformers says what is wrong with it
+        return {}
+    return content if isinstance(content, dict) else {}
