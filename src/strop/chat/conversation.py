@@ -29,7 +29,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. ``weight`` multiplies the loss of an assistant's turn; ``train=False`` is the same as weight 0.
+    """One turn. ``weight`` multiplies the loss of its tokens; ``train=False`` is the same as weight 0.
+
+    Only an assistant's turns are trained, unless the settings say ``train_on: all``.
 
     ``content`` is the joined text of ``parts`` (which are kept only where one of them is not text).
     ``tool_calls`` are OpenAI's, with ``function.arguments`` as a mapping.

@@ -87,12 +87,16 @@ def segments(
 
 def _trained_borders(tokens: Tokens, weights: Sequence[float], length: int) -> list[tuple[int, bool]]:
     """``(character, trained from here on)``. A character in several tokens is trained when one of them is."""
-    borders, at = [(0, False)], 0
+    stretches: list[list[int]] = []
+    before = False
     for start, end, weight in zip(tokens.starts, tokens.ends, weights, strict=True):
-        trained = weight > 0
-        if trained != borders[-1][1] and end > at:
-            borders.append((start if trained else at, trained))
-        at = max(at, end)
-    if borders[-1][1] and at < length:
-        borders.append((at, False))
-    return borders
+        if weight > 0:
+            if stretches and (before or start <= stretches[-1][1]):
+                stretches[-1][1] = end
+            else:
+                stretches.append([start, end])
+        before = weight > 0
+    borders = [(0, False)]
+    for start, end in stretches:
+        borders += [(start, True), (end, False)]
+    return [border for border in borders if border[0] < length]

@@ -1,8 +1,9 @@
 """What of a conversation is trained, and how much it weighs: the settings' part of the mask."""
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from strop.chat.conversation import Message
 from strop.chat.mask import Turn
@@ -30,29 +31,43 @@ def loss_weights(
 ) -> list[float]:
     """``[T]`` floats aligned with the tokens.
 
-    A turn's weight stands on all its tokens, but for what a program printed, the fields that are switched off and what
-    opens and closes these, and multiplied where a pattern of ``token_weights`` matches the turn's own text. With
-    ``train_on: all``, everything else weighs 1, but for tool results and assistant turns with ``train: false``.
+    A turn's weight stands on every token that holds a character of it which is to be learnt: all but what a program
+    printed and the fields that are switched off, with what opens and closes these. It is multiplied where a pattern of
+    ``token_weights`` matches the turn's own text. With ``train_on: all``, everything else weighs 1 (or its message's
+    weight), but for tool results and messages with ``train: false``; ``turns`` then holds the untrained assistant
+    turns too, with weight 0. A token that holds a character of a program's output or a tool's result weighs nothing.
     """
-    weights = [1.0 if settings.train_on == "all" else 0.0] * len(tokens.ids)
-    if settings.train_on == "all":
-        silent = {
-            i for i, m in enumerate(messages) if m.role == "tool" or (m.role == "assistant" and not m.loss_weight)
-        }
-        _zero(weights, tokens, (run for run in runs if run.message in silent or run.field == "python_output"))
-    first_run_ends = [run.end for run in runs]
+    everything = settings.train_on == "all"
+    weights = [1.0 if everything else 0.0] * len(tokens.ids)
+    if everything:
+        for run in runs:
+            if run.message is not None and run.message >= 0 and messages[run.message].weight != 1:
+                _set(weights, tokens, run.start, run.end, messages[run.message].weight)
+    starts = [run.start for run in runs]
     off = untrained_fields(settings)
     for turn in turns:
-        weights[turn.first : turn.last] = [turn.weight] * (turn.last - turn.first)
-        inside = runs[bisect_right(first_run_ends, turn.start) :]
+        if turn.first == turn.last:
+            continue
         inside = [
             Run(max(run.start, turn.start), min(run.end, turn.end), run.message, run.field)
-            for run in inside
-            if run.start < turn.end
+            for run in runs[bisect_right(starts, turn.start) - 1 : bisect_left(starts, turn.end)]
         ]
-        _zero(weights, tokens, _silent(inside, off))
+        weights[turn.first : turn.last] = [0.0] * (turn.last - turn.first)
+        for start, end in _learnt(inside, off):
+            _set(weights, tokens, start, end, turn.weight)
         _weigh_patterns(weights, text, tokens, turn, inside, settings.token_weights)
+    silent = {i for i, message in enumerate(messages) if _is_silent(message)} if everything else ()
+    for run in runs:
+        if run.field == "python_output" or run.message in silent:
+            _set(weights, tokens, run.start, run.end, 0.0)
     return weights
+
+
+def may_train(messages: Sequence[Message], turns: Sequence[Turn], train_on: str) -> frozenset[int]:
+    """The messages whose text may stand in trained tokens; -1 is the conversation's tools."""
+    if train_on == "all":
+        return frozenset({-1, *(i for i, message in enumerate(messages) if not _is_silent(message))})
+    return frozenset(turn.message for turn in turns)
 
 
 def untrained_fields(settings: ChatSettings) -> frozenset[str]:
@@ -69,40 +84,39 @@ def trains_nothing(turn: Turn, weights: Sequence[float]) -> bool:
     return not any(weights[turn.first : turn.last])
 
 
-def _silent(inside: Sequence[Run], off: frozenset[str]) -> Iterator[Run]:
-    """The runs of a turn that are not trained.
+def _is_silent(message: Message) -> bool:
+    return message.role == "tool" or not message.train or message.weight == 0
 
-    Template text is the border of what it stands beside: it opens the field after it or closes the one before. It is
-    not trained when either of these is switched off. A program's output is not a field that one opens: the template's
-    text around that stays trained.
+
+def _learnt(inside: Sequence[Run], off: frozenset[str]) -> list[tuple[int, int]]:
+    """The stretches of a turn that are learnt, as ``[start, end)`` characters.
+
+    Template text is the border of what it stands beside: it opens the field after it or closes the one before, and so
+    does the stop token. It is not learnt when either of these is switched off. A program's output is not a field that
+    one opens: the template's text around that is learnt.
     """
     switched = off - {"python_output"}
-    for index, run in enumerate(inside):
-        if run.message is not None:
-            if run.field in off:
-                yield run
-        elif switched:
-            before = next((r.field for r in reversed(inside[:index]) if r.field in OWN_FIELDS), None)
-            after = next((r.field for r in inside[index + 1 :] if r.field in OWN_FIELDS), None)
-            if before in switched or after in switched:
-                yield run
-
-
-def _zero(weights: list[float], tokens: Tokens, runs: Iterator[Run]) -> None:
-    """No weight on tokens that lie within the runs. One that also holds a character beside them keeps its own."""
-    merged: list[list[int]] = []
-    for run in runs:
-        if merged and merged[-1][1] == run.start:
-            merged[-1][1] = run.end
+    before = list(accumulate((run.field for run in inside), _latest_own, initial=""))[:-1]
+    after = list(accumulate((run.field for run in reversed(inside)), _latest_own, initial=""))[-2::-1]
+    stretches: list[tuple[int, int]] = []
+    for run, opened, closed in zip(inside, before, after, strict=True):
+        if run.field in off or (run.message is None and (opened in switched or closed in switched)):
+            continue
+        if stretches and stretches[-1][1] == run.start:
+            stretches[-1] = (stretches[-1][0], run.end)
         else:
-            merged.append([run.start, run.end])
-    for start, end in merged:
-        first, last = tokens.within(start, end)
-        while first < last and tokens.starts[first] < start:
-            first += 1
-        while first < last and tokens.ends[last - 1] > end:
-            last -= 1
-        weights[first:last] = [0.0] * (last - first)
+            stretches.append((run.start, run.end))
+    return stretches
+
+
+def _latest_own(latest: str, field: str) -> str:
+    return field if field in OWN_FIELDS else latest
+
+
+def _set(weights: list[float], tokens: Tokens, start: int, end: int, weight: float) -> None:
+    """``weight`` on every token that holds one of the characters."""
+    first, last = tokens.within(start, end)
+    weights[first:last] = [weight] * (last - first)
 
 
 def _weigh_patterns(
@@ -113,12 +127,17 @@ def _weigh_patterns(
     inside: Sequence[Run],
     patterns: Mapping[str, float],
 ) -> None:
-    """Multiply what the patterns match in each stretch of the turn's own text; a token counts when any of it does."""
+    """Multiply what the patterns match in each stretch of the turn's own text; a token counts when any of it does.
+
+    Each pattern counts once for a token, however many of its matches the token holds.
+    """
     for pattern, factor in patterns.items():
+        matched: set[int] = set()
         for run in inside:
             if run.message != turn.message or run.field not in OWN_FIELDS:
                 continue
             for match in re.finditer(pattern, text[run.start : run.end]):
-                first, last = tokens.within(run.start + match.start(), run.start + match.end())
                 if match.end() > match.start():
-                    weights[first:last] = [weight * factor for weight in weights[first:last]]
+                    matched.update(range(*tokens.within(run.start + match.start(), run.start + match.end())))
+        for token in matched:
+            weights[token] *= factor

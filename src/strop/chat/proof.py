@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from strop.chat.conversation import Conversation
+from strop.chat.conversation import Conversation, Message
 from strop.chat.mask import Turn, common_length
 from strop.chat.origin import OWN_FIELDS, Run
 from strop.chat.tokens import Tokens
@@ -103,6 +103,31 @@ def check_turns(turns: Sequence[Turn]) -> Iterator[Violation]:
                 turn.end,
                 turn.message,
             )
+
+
+def check_fields(
+    turns: Sequence[Turn], runs: Sequence[Run], messages: Sequence[Message], off: frozenset[str]
+) -> Iterator[Violation]:
+    """What must not be trained inside a turn can be told from what must: no text is several of its fields at once."""
+    trained = {turn.message for turn in turns}
+    for run in runs:
+        if run.field != "several" or run.message not in trained:
+            continue
+        message = messages[run.message]
+        has = {part.kind for part in message.parts} | {
+            name for name in ("reasoning_content", "tool_calls") if getattr(message, name)
+        }
+        if has & off:
+            yield Violation(
+                "lost_origin",
+                f"the template prints several fields of message {run.message} as one, so its "
+                f"{' and '.join(sorted(has & off))} cannot be left untrained; train all of its fields, or set train: "
+                "false on it",
+                run.start,
+                run.end,
+                run.message,
+            )
+            return
 
 
 def check_foreign(

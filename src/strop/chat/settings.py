@@ -1,10 +1,9 @@
 """Settings of the conversion from conversations to tokens."""
 
-import math
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Waiver = Literal[
     "text_differs",
@@ -25,7 +24,8 @@ class ChatSettings(BaseModel):
 
     template: str | None = Field(
         None,
-        description="Used instead of the tokenizer's own: chatml, llama3, minimind, nanochat, a .jinja file, or its text.",
+        description="Used instead of the tokenizer's own: chatml, llama3, minimind, nanochat, a .jinja file, or its "
+        "text.",
     )
     template_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Extra variables for the template, e.g. {enable_thinking: false}."
@@ -37,7 +37,9 @@ class ChatSettings(BaseModel):
         "assistant",
         description="Every assistant turn, the last one, or all text as in pretraining; tool results never.",
     )
-    train_reasoning: bool = Field(True, description="Whether an assistant's reasoning is trained.")
+    train_reasoning: bool = Field(
+        True, description="Whether an assistant's reasoning_content is trained; thinking inside content is content."
+    )
     train_tool_calls: bool = Field(True, description="Whether an assistant's tool calls are trained.")
     train_python: bool = Field(True, description="Whether an assistant's python parts are trained.")
     token_weights: dict[str, float] = Field(
@@ -83,6 +85,15 @@ class ChatSettings(BaseModel):
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
-            if not (math.isfinite(factor) and factor >= 0):
-                raise ValueError(f"the weight of {pattern!r} is {factor}; it must be a finite number of at least 0")
+            if not (factor == 0 or 1e-6 <= factor <= 1e6):  # weights are float32 in a batch, and these multiply
+                raise ValueError(f"the weight of {pattern!r} is {factor}; it must be 0, or from 1e-06 to 1e+06")
         return patterns
+
+    @model_validator(mode="after")
+    def _no_prompts_in_plain_text(self) -> "ChatSettings":
+        if self.train_on == "all" and self.drift == "split":
+            raise ValueError(
+                "drift: split makes one example of every assistant turn, and train_on: all would train the rest of the "
+                "text in each of them; use train_on: assistant, or drift: allow"
+            )
+        return self

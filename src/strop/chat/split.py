@@ -1,40 +1,56 @@
 """One conversation cut into several: a turn each, or as many exchanges as fit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from itertools import accumulate, takewhile
 
 from strop.chat.conversation import Conversation, Message
 
 
 def by_turn(conversation: Conversation, turns: Sequence[int]) -> list[Conversation]:
     """For each message of ``turns`` the conversation up to it, with only that message trained."""
-    return [_trained_only(conversation, conversation.messages[: turn + 1], {turn}) for turn in turns]
+    whole = conversation.messages
+    return [only_trained(replace(conversation, messages=whole[: turn + 1]), {turn}) for turn in turns]
+
+
+def only_trained(conversation: Conversation, turns: Collection[int]) -> Conversation:
+    """The conversation with no assistant's turn trained but these."""
+    return replace(
+        conversation,
+        messages=tuple(
+            replace(message, train=False) if message.role == "assistant" and index not in turns else message
+            for index, message in enumerate(conversation.messages)
+        ),
+    )
 
 
 def by_length(
     conversation: Conversation, lengths: Sequence[int], limit: int, fits: Callable[[Conversation], bool]
-) -> tuple[list[Conversation], int]:
+) -> tuple[list[Conversation], list[Conversation]]:
     """Pieces of consecutive exchanges, each after the system prompt, as long as they fit; every message is in one.
 
     An exchange is a user's message and all that follows until the next. ``lengths``: about how many tokens each
-    message takes; ``fits`` says it exactly. Returns the pieces and the number of exchanges that fit nowhere.
+    message takes; ``fits`` says it exactly. Returns the pieces, and the exchanges that do not fit even alone.
     """
     head, exchanges = _exchanges(conversation.messages)
-    taken = sum(lengths[i] for i in head)
-    pieces, lost, at = [], 0, 0
-    while at < len(exchanges):
-        end, room = at + 1, limit - taken - sum(lengths[i] for i in exchanges[at])
-        while end < len(exchanges) and (room := room - sum(lengths[i] for i in exchanges[end])) >= 0:
-            end += 1
-        for end in range(end, at, -1):  # the estimate may be a little too good
-            members = [*head, *(i for exchange in exchanges[at:end] for i in exchange)]
-            piece = replace(conversation, messages=tuple(conversation.messages[i] for i in members))
-            if fits(piece):
-                pieces.append(piece)
-                break
+    room = limit - sum(lengths[i] for i in head)
+
+    def piece(start: int, end: int) -> Conversation:
+        members = [*head, *(i for exchange in exchanges[start:end] for i in exchange)]
+        return replace(conversation, messages=tuple(conversation.messages[i] for i in members))
+
+    pieces, lost, start = [], [], 0
+    while start < len(exchanges):
+        taken = accumulate(sum(lengths[i] for i in exchange) for exchange in exchanges[start:])
+        guess = start + max(1, sum(1 for _ in takewhile(lambda length: length <= room, taken)))
+        # The estimate may be a little too good, never by much: the template adds hardly more to fewer messages.
+        end = next((end for end in range(guess, start, -1) if fits(piece(start, end))), None)
+        if end is None:
+            end = start + 1
+            lost.append(piece(start, end))
         else:
-            lost, end = lost + 1, at + 1
-        at = end
+            pieces.append(piece(start, end))
+        start = end
     return pieces, lost
 
 
@@ -48,10 +64,3 @@ def _exchanges(messages: Sequence[Message]) -> tuple[list[int], list[list[int]]]
             exchanges.append([])
         exchanges[-1].append(index)
     return list(range(count)), exchanges
-
-
-def _trained_only(conversation: Conversation, messages: Sequence[Message], trained: set[int]) -> Conversation:
-    return replace(
-        conversation,
-        messages=tuple(m if i in trained else replace(m, train=False) for i, m in enumerate(messages)),
-    )

@@ -11,9 +11,9 @@ from strop.chat.example import Example, build_example, cut_example
 from strop.chat.inspection import Inspection, Warning, segments
 from strop.chat.mask import Territory, Turn, common_length, territory, turn_end, turn_start
 from strop.chat.origin import OWN_FIELDS, Run, runs
-from strop.chat.policy import loss_weights, trains_nothing, turn_weights
+from strop.chat.policy import loss_weights, may_train, trains_nothing, turn_weights, untrained_fields
 from strop.chat.rendering import plain_messages, traced_messages, traced_tools
-from strop.chat.split import by_length, by_turn
+from strop.chat.split import by_length, by_turn, only_trained
 from strop.chat.template import TemplateFailure
 from strop.chat.tokens import Tokens
 from strop.chat.traced import plain, trace_of
@@ -46,20 +46,22 @@ class Work:
         self.text, self.runs = plain(self.rendered), runs(trace_of(self.rendered))
         self.tokens = encoder._tokens(self.rendered, self.writers, self.conversation.place)
         self.turns = [self.turn(i, weight) for i, weight in turn_weights(messages, self.settings.train_on).items()]
+        trained = [turn.message for turn in self.turns]
         if self.settings.drift == "split" and self.part != "turn" and any(turn.drifted for turn in self.turns):
-            encoder.report.split += 1
-            yield from self.each(by_turn(self.conversation, [turn.message for turn in self.turns]), "turn")
+            yield from self.each(by_turn(self.conversation, trained), "turn")
             return
-        self.weights = loss_weights(self.text, self.tokens, self.turns, self.runs, messages, self.settings)
-        self.prove()
+        silent = self.writers - set(trained) if self.settings.train_on == "all" else ()
+        spans = [*self.turns, *(self.turn(i, 0.0) for i in sorted(silent))]
+        self.weights = loss_weights(self.text, self.tokens, spans, self.runs, messages, self.settings)
         limit = self.settings.max_length
         if limit is None or len(self.tokens.ids) <= limit:
-            self.finish(build_example(self.text, self.tokens, self.weights, self.turns, self.conversation.place))
+            self.finish(self.whole())
             yield self
         else:
             yield from self.shorten(limit)
 
     def each(self, parts: Iterable[Conversation], part: str) -> Iterator["Work"]:
+        self.encoder.report.split += not self.part  # a conversation counts once, however often it is cut
         for conversation in parts:
             yield from Work(self.encoder, conversation, self.strict, part).run()
 
@@ -75,7 +77,7 @@ class Work:
         )
         end, ending = turn_end(self.tokens, land, self.encoder.stop_ids)
         if start >= end:
-            return Turn(index, start, start, 0, 0, ending, weight)
+            return Turn(index, start, start, 0, 0, "none", weight)
         first, last = self.tokens.within(start, end)
         starts, ends = self.tokens.starts, self.tokens.ends
         drift = self.drift(index, first, start, same and start <= land.first_own, prompt)
@@ -142,19 +144,15 @@ class Work:
             [t for t in self.turns if t.first >= t.last or not trains_nothing(t, self.weights)]
         )
         everything = settings.train_on == "all"
-        yield from proof.check_foreign(self.tokens, self.weights, self.runs, self.may_train(everything), everything)
+        yield from proof.check_fields(self.turns, self.runs, self.conversation.messages, untrained_fields(settings))
+        allowed = may_train(self.conversation.messages, self.turns, settings.train_on)
+        yield from proof.check_foreign(self.tokens, self.weights, self.runs, allowed, everything)
         yield from proof.check_fraction(self.weights, settings.trained_fraction, everything)
         every = settings.audit_every
         if every and (report.conversations - 1) % every == 0 and not self.tokens.control_strings:
             ids = self.renderer.reference(self.messages, self.tools, tokenize=True)
             yield from proof.check_ids(self.tokens.ids, ids, self.tokens.starts)
             report.audited += 1
-
-    def may_train(self, everything: bool) -> frozenset[int]:
-        """The messages whose text may be trained: the assistant's, or all but tool results."""
-        if not everything:
-            return self.writers
-        return frozenset({-1, *(i for i, message in enumerate(self.conversation.messages) if message.role != "tool")})
 
     def drift_violations(self) -> Iterator[proof.Violation]:
         for turn in self.turns:
@@ -164,11 +162,7 @@ class Work:
                     if self.settings.drift == "split"
                     else "set chat.drift: split (one example per turn, as served) or allow, or train only the last turn"
                 )
-                message = (
-                    f"before message {turn.message} training sees {turn.drift_tokens} tokens that differ from what "
-                    f"inference feeds; {mend}"
-                )
-                yield proof.Violation("drift", message, turn.start, turn.end, turn.message)
+                yield proof.Violation("drift", f"{_drift(turn)}; {mend}", turn.start, turn.end, turn.message)
 
     def describe(self, violation: proof.Violation) -> str:
         shown = self.text[max(0, violation.start - 80) : max(violation.end, violation.start) + 40]
@@ -189,17 +183,17 @@ class Work:
             if self.strict:
                 raise InputError(f"{place}: {message}")
             self.found.append(proof.Violation("too_long", message, 0, len(self.text)))
-            self.finish(build_example(self.text, self.tokens, self.weights, self.turns, place))
+            self.finish(self.whole())
             yield self
-        elif how == "truncate" and any(self.weights[:limit]):
+        elif how == "truncate" and any(self.weights[1:limit]):  # the first token is never a target
             report.truncated += 1
             self.finish(cut_example(self.text, self.tokens, self.weights, self.turns, place, limit))
             yield self
         elif how == "split_turns" and self.part != "length":
-            pieces, lost = by_length(self.conversation, self.message_lengths(), limit, lambda c: self.fits(c, limit))
-            report.split += 1
-            report.exchanges_dropped += lost
-            yield from self.each((piece for piece in pieces if self.trains(piece)), "length")
+            conversation = only_trained(self.conversation, [turn.message for turn in self.turns])
+            pieces, lost = by_length(conversation, self.message_lengths(), limit, lambda c: self.fits(c, limit))
+            report.exchanges_dropped += sum(map(self.trains, lost))
+            yield from self.each(filter(self.trains, pieces), "length")
         else:
             report.too_long_dropped += 1
 
@@ -221,7 +215,11 @@ class Work:
     def trains(self, conversation: Conversation) -> bool:
         return self.settings.train_on == "all" or bool(turn_weights(conversation.messages, self.settings.train_on))
 
+    def whole(self) -> Example:
+        return build_example(self.text, self.tokens, self.weights, self.turns, self.conversation.place)
+
     def finish(self, example: Example) -> None:
+        self.prove()
         self.example = example
         self.count(example)
 
@@ -235,7 +233,7 @@ class Work:
             example=self.example,
             starts=self.tokens.starts,
             ends=self.tokens.ends,
-            stops=[t.last - 1 for t in self.example.turns if t.ending in ("stop", "control")],
+            stops=[t.last - 1 for t in self.example.turns if t.ending in ("stop", "control") and weights[t.last - 1]],
             segments=list(segments(self.text, self.runs, self.tokens, weights, self.conversation)),
             warnings=list(self.warnings()),
         )
@@ -245,8 +243,7 @@ class Work:
             yield Warning(violation.name, violation.message_index, violation.message)
         for turn in self.example.turns:
             if turn.drifted and self.settings.drift == "allow":
-                detail = f"training sees {turn.drift_tokens} tokens before this turn that inference would not feed"
-                yield Warning("drift", turn.message, detail)
+                yield Warning("drift", turn.message, _drift(turn))
             if turn.ending == "control":
                 token = self.encoder._text.controls[self.example.tokens[turn.last - 1]]
                 yield Warning("inferred_stop", turn.message, f"ends with {token}, which is not in the stop set")
@@ -313,3 +310,11 @@ def _differing(served: list[int], trained: list[int]) -> int:
     if served == trained:
         return 0
     return max(len(served), len(trained)) - common_length(served, trained)
+
+
+def _drift(turn: Turn) -> str:
+    if not turn.drift_tokens:
+        return f"before message {turn.message} the template makes no prompt, so inference could not be at this turn"
+    return (
+        f"before message {turn.message} training sees {turn.drift_tokens} tokens that differ from what inference feeds"
+    )
