@@ -1,5 +1,6 @@
 """Conversations to tokens and loss weights, by provenance. Needs neither torch nor transformers."""
 
+from strop.chat.builtin import BUILT_IN, fit_tokenizer
 from strop.chat.conversation import Conversation, Message, Part
 from strop.chat.encode import ChatEncoder
 from strop.chat.example import Example
@@ -9,6 +10,7 @@ from strop.chat.report import MaskReport
 from strop.chat.settings import ChatSettings
 
 __all__ = [
+    "BUILT_IN",
     "ChatEncoder",
     "ChatSettings",
     "Conversation",
@@ -18,5 +20,6 @@ __all__ = [
     "Message",
     "Part",
     "Segment",
+    "fit_tokenizer",
     "parse_conversation",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from strop.chat.builtin import BUILT_IN
 from strop.chat.conversation import Conversation, Field, Message, read_message, read_tools
 from strop.chat.example import Example
 from strop.chat.inspection import Inspection
@@ -25,11 +26,12 @@ class ChatEncoder:
     Args:
         tokenizer: a transformers fast tokenizer. Its backend is copied, so later changes to it are not seen.
         settings: see `ChatSettings`.
-        stop_ids: ids that end a turn, besides the tokenizer's ``eos_token_id`` and the settings' ``stop_tokens``;
-            hand in the model's ``generation_config.eos_token_id``.
+        stop_ids: ids that end a turn, besides the tokenizer's ``eos_token_id``, the settings' ``stop_tokens`` and that
+            of a built-in template; hand in the model's ``generation_config.eos_token_id``.
 
     Raises:
-        InputError: when there is no chat template, or it does not compile, or a token named in the settings is unknown.
+        InputError: when there is no chat template, or it does not compile, or the tokenizer lacks a token that the
+            settings name or their built-in template needs (`strop.chat.fit_tokenizer` adds the latter).
     """
 
     def __init__(self, tokenizer: Any, settings: ChatSettings | None = None, stop_ids: Collection[int] = frozenset()):
@@ -39,6 +41,8 @@ class ChatEncoder:
         named = _token_ids(tokenizer, self.settings.stop_tokens, "stop_tokens")
         for name in ("assistant_may_write", "ordinary_tokens"):
             _token_ids(tokenizer, getattr(self.settings, name), name)
+        if self.settings.template in BUILT_IN:
+            named.append(BUILT_IN[self.settings.template].stop_id(tokenizer))
         eos = tokenizer.eos_token_id
         self.stop_ids = frozenset({*stop_ids, *named, *(() if eos is None else (eos,))})
         self._text = TextEncoder(tokenizer, frozenset(self.settings.ordinary_tokens))
