@@ -5,8 +5,10 @@ The rules, for the turn of message i (its *own* characters are its content, reas
 1. it starts where the prompt that inference would feed ends;
 2. it holds everything up to its end, template text in between included;
 3. it ends with the first token of the stop set that the template wrote after the turn's first own character: there the
-   model stops, so what follows is never generated. Where no such token comes before the next message's text, it
-   ends with the first control token after the turn's last own character (some models stop at the next turn's header);
+   model stops, so what follows is never generated. Where no such token comes before the next message's text, and the
+   turn's last own character is content, it ends with the first control token after that (some models stop at the next
+   turn's header). After a tool call or reasoning that token may just as well be what closes these (``</tool_call>``),
+   so it is not taken for a stop;
 4. without either, it ends with its last own character, and the model could not learn to stop.
 """
 
@@ -19,6 +21,8 @@ from strop.chat.origin import OWN_FIELDS, Run
 from strop.chat.tokens import Tokens
 
 Ending = Literal["stop", "control", "none", "truncated"]
+
+_CONTENT = frozenset({"content", "python", "python_output"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Territory:
     first_own: int
     last_own: int
     after: int
+    last_field: str
+    """The field of the last own character."""
 
 
 def territory(runs: Sequence[Run], message: int) -> Territory | None:
@@ -64,13 +70,15 @@ def territory(runs: Sequence[Run], message: int) -> Territory | None:
         return None
     before = next((run.end for run in reversed(runs[:first]) if run.message is not None), 0)
     last_own = after = runs[-1].end
+    last_field = runs[first].field
     for run in runs[first:]:
         if run.message == message:
             last_own = run.end
+            last_field = run.field if run.field in OWN_FIELDS else last_field
         elif run.message is not None:
             after = run.start
             break
-    return Territory(before, runs[first].start, last_own, after)
+    return Territory(before, runs[first].start, last_own, after, last_field)
 
 
 def turn_start(
@@ -130,7 +138,7 @@ def turn_end(tokens: Tokens, land: Territory, stop_ids: Collection[int]) -> tupl
             break
         if tokens.ids[index] in stop_ids:
             return tokens.ends[index], "stop"
-    for index in controls:
+    for index in controls if land.last_field in _CONTENT else ():
         if land.last_own <= tokens.starts[index] < land.after:
             return tokens.ends[index], "control"
     return land.last_own, "none"

@@ -1,17 +1,19 @@
 """Messages as templates want them, plain and with origins, and the rendering of them."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
+from strop.chat.builtin import template_text
 from strop.chat.conversation import Message
 from strop.chat.origin import code
 from strop.chat.settings import ChatSettings
-from strop.chat.template import ChatTemplate, TemplateFailure
-from strop.chat.traced import Traced, concat, relabel
+from strop.chat.shape import Shape, call_shape, content_shape, shaped
+from strop.chat.template import ChatTemplate, TemplateFailure, template_failures
+from strop.chat.traced import concat, relabel
 from strop.errors import InputError
 
-_MEND = "set chat.template to a Jinja template, or to the path of a .jinja file"
+_MEND = "set chat.template to chatml, llama3, minimind, nanochat, the path of a .jinja file or a template's text"
 
 
 class Renderer:
@@ -19,12 +21,13 @@ class Renderer:
 
     def __init__(self, tokenizer: Any, settings: ChatSettings):
         self._tokenizer = tokenizer
-        self._given = _template_text(settings.template)
+        self._given = template_text(settings.template)
         if not self._given and not getattr(tokenizer, "chat_template", None):
             raise InputError(f"the tokenizer has no chat template; {_MEND}")
         self._variables = {**tokenizer.special_tokens_map, **settings.template_kwargs}
         self._kwargs = settings.template_kwargs
         self._compiled: dict[str, ChatTemplate] = {}
+        self._shapes: dict[tuple[str, bool], Shape] = {}
         self._template(tools=None)  # a template that does not compile is found now, not at the first conversation
 
     def source(self, tools: Any) -> str:
@@ -47,29 +50,38 @@ class Renderer:
 
     def render(self, messages: list[dict], tools: list[dict] | None, add_generation_prompt: bool = False) -> str:
         """The text, `Traced` where the messages are. Raises `TemplateFailure` where the template refuses."""
+        return self._render(shaped(messages, self._shape(messages, tools)), tools, add_generation_prompt)
+
+    def _render(self, messages: list[dict], tools: list[dict] | None, add_generation_prompt: bool) -> str:
         variables = {"messages": messages, "tools": tools, "documents": None, **self._variables}
         variables["add_generation_prompt"] = add_generation_prompt
         return self._template(tools).render(variables)
 
+    def _shape(self, messages: list[dict], tools: list[dict] | None) -> Shape:
+        """The shape that the template wants; that of tool calls is looked for where there are any."""
+        source, calls = self.source(tools), any("tool_calls" in message for message in messages)
+        if (source, calls) not in self._shapes:
+            render = partial(self._render, tools=tools, add_generation_prompt=False)
+            content = content_shape(render)
+            self._shapes[source, calls] = call_shape(render, content) if calls else content
+        return self._shapes[source, calls]
+
     def reference(self, messages: list[dict], tools: list[dict] | None, tokenize: bool) -> Any:
-        """The tokenizer's own rendering (text, or ids) of plain messages."""
+        """The tokenizer's own rendering (text, or ids) of plain messages; raises `TemplateFailure` as `render` does."""
+        messages = shaped(messages, self._shape(messages, tools))
         options = {"return_dict": False} if tokenize else {}
-        return self._tokenizer.apply_chat_template(
-            messages, tools=tools, chat_template=self.source(tools), tokenize=tokenize, **options, **self._kwargs
-        )
-
-
-def _template_text(setting: str | None) -> str | None:
-    if setting is None or not setting.endswith((".jinja", ".jinja2")) or "\n" in setting:
-        return setting
-    try:
-        return Path(setting).expanduser().read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read the chat template {setting}: {error.strerror}; correct chat.template") from error
+        with template_failures():
+            return self._tokenizer.apply_chat_template(
+                messages, tools=tools, chat_template=self.source(tools), tokenize=tokenize, **options, **self._kwargs
+            )
 
 
 def plain_messages(messages: Sequence[Message]) -> list[dict]:
-    """What a template sees of each message: no absent fields, and reasoning under both of its names."""
+    """What a template sees of each message: no absent fields, and reasoning under both of its names.
+
+    A message whose content has parts that are not text shows them twice: joined, as ``content``, for the templates that
+    know only that, and as ``parts``, a list of ``{"type", "text"}``.
+    """
     result = []
     for message in messages:
         shown: dict[str, Any] = {"role": message.role}
@@ -80,6 +92,8 @@ def plain_messages(messages: Sequence[Message]) -> list[dict]:
                 shown[name] = value
         if message.tool_calls:
             shown["tool_calls"] = list(message.tool_calls)
+        if message.parts:
+            shown["parts"] = [{"type": part.kind, "text": part.text} for part in message.parts]
         result.append(shown)
     return result
 
@@ -90,14 +104,15 @@ def traced_messages(messages: Sequence[Message], plain: Sequence[dict]) -> list[
     for index, (message, shown) in enumerate(zip(messages, plain, strict=True)):
         traced = {
             name: value
-            if name == "role"
+            if name in ("role", "parts")
             else relabel(value, code(index, "reasoning_content" if name == "thinking" else name))
             for name, value in shown.items()
         }
         if message.parts:
             fields = ("content" if part.kind == "text" else part.kind for part in message.parts)
-            pairs = zip(message.parts, fields, strict=True)
-            traced["content"] = concat(Traced(part.text, code(index, field) * len(part.text)) for part, field in pairs)
+            texts = [relabel(part.text, code(index, field)) for part, field in zip(message.parts, fields, strict=True)]
+            traced["content"] = concat(texts)
+            traced["parts"] = [{**part, "text": text} for part, text in zip(shown["parts"], texts, strict=True)]
         result.append(traced)
     return result
 

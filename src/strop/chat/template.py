@@ -8,7 +8,8 @@ every conversation, not here.
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -43,11 +44,18 @@ class ChatTemplate:
 
     def render(self, variables: Mapping[str, Any]) -> str:
         """Raises `TemplateFailure` with the template's message when it raises or trips over the data."""
-        try:
+        with template_failures():
             return self._template.render(variables)
-        except (TemplateError, *_PYTHON_ERRORS) as error:
-            message = str(error) or type(error).__name__
-            raise TemplateFailure(message.replace("strop.chat.traced.Traced object", "str object")) from error
+
+
+@contextmanager
+def template_failures() -> Iterator[None]:
+    """What a template raises, or trips over, becomes a `TemplateFailure`."""
+    try:
+        yield
+    except (TemplateError, *_PYTHON_ERRORS) as error:
+        message = str(error) or type(error).__name__
+        raise TemplateFailure(message.replace("strop.chat.traced.Traced object", "str object")) from error
 
 
 @functools.cache

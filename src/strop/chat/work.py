@@ -9,7 +9,7 @@ from strop.chat import proof
 from strop.chat.conversation import Conversation, Message
 from strop.chat.example import Example, build_example, cut_example
 from strop.chat.inspection import Inspection, Warning, segments
-from strop.chat.mask import Territory, Turn, common_length, territory, turn_end, turn_start
+from strop.chat.mask import Turn, common_length, territory, turn_end, turn_start
 from strop.chat.origin import OWN_FIELDS, Run, runs
 from strop.chat.policy import loss_weights, may_train, trains_nothing, turn_weights, untrained_fields
 from strop.chat.rendering import plain_messages, traced_messages, traced_tools
@@ -52,7 +52,9 @@ class Work:
             return
         silent = self.writers - set(trained) if self.settings.train_on == "all" else ()
         spans = [*self.turns, *(self.turn(i, 0.0) for i in sorted(silent))]
-        self.weights = loss_weights(self.text, self.tokens, spans, self.runs, messages, self.settings)
+        self.weights = loss_weights(
+            self.text, self.tokens, spans, self.runs, messages, self.settings, encoder.inserted_ids
+        )
         limit = self.settings.max_length
         if limit is None or len(self.tokens.ids) <= limit:
             self.finish(self.whole())
@@ -91,7 +93,7 @@ class Work:
             weight,
             drift_tokens=drift,
             drifted=drift > 0 or prompt is None,
-            cut=_is_cut(self.text, self.runs, index, start, end, land),
+            cut=_is_cut(self.text, self.runs, index, start, end),
             straddling=(starts[first] < start) + (ends[last - 1] > end and last - 1 > first),
         )
 
@@ -292,12 +294,12 @@ class Work:
             report.dropped_fields.update(self.unprinted(turn))
 
 
-def _is_cut(text: str, all_runs: Sequence[Run], message: int, start: int, end: int, land: Territory) -> bool:
-    """Whether own text follows the stop token that is not a repetition of what stands before it."""
+def _is_cut(text: str, all_runs: Sequence[Run], message: int, start: int, end: int) -> bool:
+    """Whether own text follows the turn's end, maybe after other messages, and does not just repeat what is in it."""
     return any(
         text[run.start : run.end] not in text[start:end]
         for run in all_runs
-        if run.message == message and run.field in OWN_FIELDS and end <= run.start < land.after
+        if run.message == message and run.field in OWN_FIELDS and end <= run.start
     )
 
 

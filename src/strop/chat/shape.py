@@ -1,0 +1,77 @@
+"""The shape that a template wants messages in, found by trying.
+
+Templates agree on ``role`` and ``content``, but not on three things: whether content is a text or a list of parts,
+whether the arguments of a tool call are an object or its JSON text, and what stands for the content of a turn that has
+none. What one template needs, another refuses or prints as nothing. So a template is given short conversations until
+it prints what is in them; the usual shape (text, object, no content) is tried first.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from strop.chat.template import TemplateFailure
+from strop.chat.traced import smear
+
+_WORD = "strop-probe"
+_CALL_ID = "strop1234"  # some templates insist on nine letters and digits
+
+Render = Callable[[list[dict]], str]
+
+
+class Shape(NamedTuple):
+    """``content``: a string, or ``[{"type": "text", "text": …}]``. ``arguments``: an object, or its JSON text.
+    ``missing``: what the content of a turn without any is (transformers never shows a template null)."""
+
+    content: Literal["text", "parts"] = "text"
+    arguments: Literal["object", "text"] = "object"
+    missing: Literal["absent", "empty"] = "absent"
+
+
+def content_shape(render: Render) -> Shape:
+    """Text, unless the template prints nothing of that and does print parts."""
+    messages = [{"role": "user", "content": _WORD}, {"role": "assistant", "content": _WORD}]
+    tried = (Shape(content) for content in ("text", "parts"))
+    return next((shape for shape in tried if _prints(render, messages, shape)), Shape())
+
+
+def call_shape(render: Render, content: Shape) -> Shape:
+    """The first shape in which the template prints a tool call's arguments; ``content``'s where there is none."""
+    function = {"name": "probe", "arguments": {"word": _WORD}}
+    call = {"id": _CALL_ID, "type": "function", "function": function}
+    messages = [{"role": "user", "content": "-"}, {"role": "assistant", "tool_calls": [call]}]
+    tried = (
+        content._replace(arguments=arguments, missing=missing)
+        for missing in ("absent", "empty")
+        for arguments in ("object", "text")
+    )
+    return next((shape for shape in tried if _prints(render, messages, shape)), content)
+
+
+def shaped(messages: Sequence[dict], shape: Shape) -> list[dict]:
+    """The messages (plain or traced) in that shape; origins are kept."""
+    return list(messages) if shape == Shape() else [_shaped(message, shape) for message in messages]
+
+
+def _prints(render: Render, messages: list[dict], shape: Shape) -> bool:
+    try:
+        return _WORD in render(shaped(messages, shape))
+    except TemplateFailure:
+        return False
+
+
+def _shaped(message: dict, shape: Shape) -> dict:
+    message = dict(message)
+    if "content" in message and shape.content == "parts":
+        message["content"] = [{"type": "text", "text": message["content"]}]
+    elif "content" not in message and shape.missing == "empty":
+        message["content"] = ""
+    if "tool_calls" in message and shape.arguments == "text":
+        message["tool_calls"] = [_text_arguments(call) for call in message["tool_calls"]]
+    return message
+
+
+def _text_arguments(call: dict[str, Any]) -> dict[str, Any]:
+    arguments = call["function"]["arguments"]
+    text = smear(json.dumps(arguments, ensure_ascii=False), arguments)
+    return {**call, "function": {**call["function"], "arguments": text}}
