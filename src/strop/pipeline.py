@@ -17,6 +17,7 @@ import yaml
 from rich.console import Console
 
 from strop import __version__
+from strop.chat.builtin import template_text
 from strop.data.readers import read_bytes
 from strop.errors import InputError
 from strop.files import atomic_writer, write_json
@@ -116,7 +117,9 @@ def _stage_key(recipe: Recipe, stage: EvalStage | SftStage, model: str, compute:
         paths = [task.path for task in recipe.evals.values()]
     else:
         paths = [part.path for part in (*stage.data, *stage.eval_data)]
-    digest = hashlib.sha256(json.dumps([__version__, str(compute), model, settings], sort_keys=True).encode())
+    template = template_text(recipe.chat.template)  # of a file, what it says now
+    parts = [__version__, str(compute), model, settings, template]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for path in paths:
         if path is not None:
             digest.update(read_bytes(path))

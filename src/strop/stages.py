@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from strop.chat import ChatEncoder, MaskReport
+from strop.chat import ChatEncoder, MaskReport, fit_tokenizer
 from strop.data.readers import built_in, read_jsonl, read_mixture
 from strop.data.source import PackedSource, rows_of
 from strop.evals.results import (
@@ -23,6 +23,7 @@ from strop.evals.run import run_code_task, run_loss_task
 from strop.evals.tasks import CodeTask, HumanEvalTask, code_basics_task, file_task
 from strop.files import write_json
 from strop.model.names import load_generation_config, load_model, load_tokenizer, save_model, stop_token_ids
+from strop.model.new_tokens import fit_embeddings, stop_at
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.named_sets import NAMED_SETS
@@ -37,7 +38,7 @@ CHAT_LOSS = "general_chat"
 
 @dataclass
 class Loaded:
-    """A model with all that goes with it."""
+    """A model with all that goes with it, fitted to the recipe's chat template: what is saved serves as it trained."""
 
     policy: Policy
     tokenizer: Any
@@ -45,16 +46,27 @@ class Loaded:
     stop_ids: frozenset[int]
 
     @classmethod
-    def of(cls, model: str | Path, recipe: Recipe, compute: Compute) -> Loaded:
+    def of(cls, model: str | Path, recipe: Recipe, compute: Compute, console: Console) -> Loaded:
         tokenizer = load_tokenizer(model)
-        stop_ids = stop_token_ids(tokenizer, load_generation_config(model))
-        encoder = ChatEncoder(tokenizer, recipe.chat, stop_ids)
-        return cls(Policy(load_model(model), compute), tokenizer, encoder, stop_ids)
+        known = frozenset(tokenizer.get_vocab().values())
+        new = fit_tokenizer(tokenizer, recipe.chat.template)
+        encoder = ChatEncoder(tokenizer, recipe.chat, stop_token_ids(tokenizer, load_generation_config(model)))
+        network = load_model(model)
+        if new:
+            grown = fit_embeddings(network, known, tokenizer.convert_tokens_to_ids(new))
+            console.print(
+                f"template {recipe.chat.template}: {len(new)} tokens are new to the model ({', '.join(new)}); "
+                f"they start at the mean of the others, in {len(new) - grown} unused rows and {grown} added ones",
+                highlight=False,
+                markup=False,
+            )
+        stop_at(network, encoder.stop_ids)
+        return cls(Policy(network, compute), tokenizer, encoder, encoder.stop_ids)
 
 
 def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, console: Console) -> dict[str, Any]:
     """Measure ``model`` on every task of the recipe; every item goes to ``folder/evals/<task>.jsonl``."""
-    loaded = Loaded.of(model, recipe, compute)
+    loaded = Loaded.of(model, recipe, compute, console)
     engine = TorchEngine(
         loaded.policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb
     )
@@ -104,7 +116,7 @@ def run_sft(
     stage: SftStage, recipe: Recipe, model: str | Path, folder: Path, compute: Compute, console: Console
 ) -> dict[str, Any]:
     """Fine-tune ``model`` on the stage's mixture; the result goes to ``folder/model``."""
-    loaded = Loaded.of(model, recipe, compute)
+    loaded = Loaded.of(model, recipe, compute, console)
     held_out = read_mixture(stage.eval_data, NAMED_SETS, loaded.encoder)
     loaded.encoder.report = MaskReport()  # the report is about what is trained on
     examples = read_mixture(stage.data, NAMED_SETS, loaded.encoder)

@@ -20,32 +20,41 @@ _MARKERS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_respons
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """A published chat format. ``stop`` is the control token that ends an answer."""
+    """A published chat format.
+
+    ``stop`` is the control token that ends an answer. ``inserted`` are those that whoever runs the model's programs
+    puts in: the model never generates them, so they are not trained.
+    """
 
     name: str
     control_tokens: tuple[str, ...]
     stop: str
     markers: tuple[str, ...] = ()
+    inserted: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return self.control_tokens + self.markers
 
     @property
     def text(self) -> str:
         """The template in Jinja."""
         return files("strop.chat").joinpath(f"templates/{self.name}.jinja").read_text(encoding="utf-8")
 
-    def stop_id(self, tokenizer: Any) -> int:
-        """The id of ``stop``.
+    def ids(self, tokenizer: Any) -> dict[str, int]:
+        """The id of every control token and marker.
 
         Raises:
             InputError: when the tokenizer lacks one of the tokens, or makes it of several; `fit_tokenizer` mends that.
         """
-        ids = {token.content: index for index, token in tokenizer.added_tokens_decoder.items()}
-        missing = [token for token in (*self.control_tokens, *self.markers) if token not in ids]
+        added = {token.content: index for index, token in tokenizer.added_tokens_decoder.items()}
+        missing = [token for token in self.tokens if token not in added]
         if missing:
             raise InputError(
                 f"the tokenizer lacks {', '.join(missing)}, which the template {self.name} needs as single tokens; "
                 "a recipe's stages add them, or call strop.chat.fit_tokenizer first"
             )
-        return ids[self.stop]
+        return {token: added[token] for token in self.tokens}
 
 
 BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
@@ -71,6 +80,7 @@ BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
                     "<|output_end|>",
                 ),
                 "<|assistant_end|>",
+                inserted=("<|output_start|>", "<|output_end|>"),
             ),
         )
     }
@@ -132,7 +142,7 @@ def fit_tokenizer(tokenizer: Any, setting: str | None) -> list[str]:
         tokenizer.add_tokens(wanted, special_tokens=special)
     if tokenizer.eos_token is None:
         tokenizer.eos_token = built_in.stop
-    return [name for name in (*built_in.control_tokens, *built_in.markers) if name not in known]
+    return [name for name in built_in.tokens if name not in known]
 
 
 def _is_file(name: str) -> bool:

@@ -41,8 +41,10 @@ class ChatEncoder:
         named = _token_ids(tokenizer, self.settings.stop_tokens, "stop_tokens")
         for name in ("assistant_may_write", "ordinary_tokens"):
             _token_ids(tokenizer, getattr(self.settings, name), name)
-        if self.settings.template in BUILT_IN:
-            named.append(BUILT_IN[self.settings.template].stop_id(tokenizer))
+        built_in = BUILT_IN.get(self.settings.template)
+        ids = built_in.ids(tokenizer) if built_in else {}
+        named += [ids[built_in.stop]] if built_in else []
+        self.inserted_ids = frozenset(ids[token] for token in built_in.inserted) if built_in else frozenset()
         eos = tokenizer.eos_token_id
         self.stop_ids = frozenset({*stop_ids, *named, *(() if eos is None else (eos,))})
         self._text = TextEncoder(tokenizer, frozenset(self.settings.ordinary_tokens))

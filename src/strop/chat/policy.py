@@ -2,10 +2,11 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 
 from strop.chat.conversation import Message
+from strop.chat.inserted import inserted
 from strop.chat.mask import Turn
 from strop.chat.origin import OWN_FIELDS, Run
 from strop.chat.settings import ChatSettings
@@ -28,6 +29,7 @@ def loss_weights(
     runs: Sequence[Run],
     messages: Sequence[Message],
     settings: ChatSettings,
+    inserted_ids: Collection[int] = (),
 ) -> list[float]:
     """``[T]`` floats aligned with the tokens.
 
@@ -35,7 +37,8 @@ def loss_weights(
     printed and the fields that are switched off, with what opens and closes these. It is multiplied where a pattern of
     ``token_weights`` matches the turn's own text. With ``train_on: all``, everything else weighs 1 (or its message's
     weight), but for tool results and messages with ``train: false``; ``turns`` then holds the untrained assistant
-    turns too, with weight 0. A token that holds a character of a program's output or a tool's result weighs nothing.
+    turns too, with weight 0. A token that holds a character of a program's output or a tool's result weighs nothing,
+    nor do those that open and close a program's output (``inserted_ids``: see `inserted`).
     """
     everything = settings.train_on == "all"
     weights = [1.0 if everything else 0.0] * len(tokens.ids)
@@ -58,8 +61,10 @@ def loss_weights(
         _weigh_patterns(weights, text, tokens, turn, inside, settings.token_weights)
     silent = {i for i, message in enumerate(messages) if _is_silent(message)} if everything else ()
     for run in runs:
-        if run.field == "python_output" or run.message in silent:
+        if run.message in silent:
             _set(weights, tokens, run.start, run.end, 0.0)
+    for start, end in inserted(runs, tokens, inserted_ids):
+        _set(weights, tokens, start, end, 0.0)
     return weights
 
 
@@ -93,7 +98,7 @@ def _learnt(inside: Sequence[Run], off: frozenset[str]) -> list[tuple[int, int]]
 
     Template text is the border of what it stands beside: it opens the field after it or closes the one before, and so
     does the stop token. It is not learnt when either of these is switched off. A program's output is not a field that
-    one opens: the template's text around that is learnt.
+    one opens; what of the template's text belongs to it is found by `inserted`.
     """
     switched = off - {"python_output"}
     before = list(accumulate((run.field for run in inside), _latest_own, initial=""))[:-1]
