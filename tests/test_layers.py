@@ -21,14 +21,19 @@ ALLOWED = {
     "rollout": {"chat", "model", "rewards"},
     "train": {"data", "model", "objectives"},
     "evals": {"tasks", "rollout", "data", "model", "chat", "rewards"},
-    "report": {"chat"},
+    "report": {"chat", "web"},
+    "web": set(),
+    "inspector": {"chat", "config", "data", "model", "named_sets", "recipe", "web"},
 }
-FOUNDATION = {"errors", "files"}
+FOUNDATION = {"errors", "files", "folders", "visible"}
 WITHOUT_TORCH = [
     "chat",
     "sandbox",
     "rewards",
     "report",
+    "inspector",
+    "model.names",
+    "named_sets",
     "tasks",
     "tasks.code_basics",
     "tasks.humaneval",

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="strop", description="Post-training for language models: measure, train, measure again on the same items."
     )
     parser.add_argument("--version", action="version", version=f"strop {__version__}")
-    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB", parser_class=_VerbParser)
 
     demo = verbs.add_parser("demo", help="the built-in recipe code_basics: baseline, SFT, evaluation, report")
     _recipe_options(demo)
@@ -74,6 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     _recipe_options(run)
     run.set_defaults(run=_run)
 
+    doctor = verbs.add_parser("doctor", help="what is wrong with a recipe's data and settings, before training")
+    doctor.add_argument("target", type=Path, help="a recipe (YAML), or a data file together with --model")
+    doctor.add_argument("overrides", nargs="*", metavar="key=value", help="as for `strop run`")
+    doctor.add_argument("--model", help="folder, hub id, .gguf file or smollm2-135m")
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON on standard output")
+    doctor.add_argument("--fix", type=Path, metavar="OUT", help="write the cleaned data to OUT (.jsonl)")
+    doctor.set_defaults(run=_doctor)
+
     chat = verbs.add_parser("chat", help="talk to a model or a run folder in the terminal")
     chat.add_argument("model", help="folder, run folder, hub id, .gguf file or smollm2-135m")
     chat.add_argument("--system", help="the system turn")
@@ -82,15 +90,48 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--top-p", type=float, default=1.0, help="keep the smallest set of this probability (1)")
     chat.set_defaults(run=_chat)
 
+    inspect = verbs.add_parser("inspect", help="show conversations as the model will see them, and what is trained")
+    inspect.add_argument("data", help="a data file, a hub id, task:NAME, or a recipe (its first sft stage)")
+    inspect.add_argument("--model", help="whose tokenizer, template and stop tokens (default: the recipe's model)")
+    inspect.add_argument("--tokenizer", help="instead of --model: a folder with a tokenizer, or a tokenizer.json")
+    inspect.add_argument("--template", help="a chat template to use instead: a Jinja file, or a name such as chatml")
+    inspect.add_argument(
+        "--stop", action="append", default=[], metavar="TOKEN", help="a further stop token; repeatable"
+    )
+    inspect.add_argument("--count", type=int, help="how many (5 in the terminal; all with --json; 5,000 with --html)")
+    inspect.add_argument("--index", type=int, help="only this row, counted from 0")
+    inspect.add_argument("--place", help="only rows whose place has this in it, e.g. :17 for line 17")
+    inspect.add_argument("--only-warnings", action="store_true", help="only conversations with warnings")
+    inspect.add_argument("--tokens", action="store_true", help="draw the borders of tokens")
+    inspect.add_argument("--html", type=Path, metavar="FILE", help="write one page with search and filters instead")
+    _recipe_options(inspect, "one JSON object per conversation on standard output", "chat.train_on=last")
+    inspect.set_defaults(run=_inspect)
+
     report = verbs.add_parser("report", help="build a run's report.html again")
     report.add_argument("folder", type=Path, help="run folder")
     report.set_defaults(run=_report)
     return parser
 
 
-def _recipe_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. stages.sft.train.learning_rate=1e-4")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON on standard output")
+class _VerbParser(argparse.ArgumentParser):
+    """Takes ``key=value`` wherever it stands; argparse itself takes no positional argument after an option."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        namespace, rest = super().parse_known_args(args, namespace)
+        if hasattr(namespace, "overrides"):
+            late = [text for text in rest if "=" in text and not text.startswith("-")]
+            namespace.overrides = [*namespace.overrides, *late]
+            rest = [text for text in rest if text not in late]
+        return namespace, rest
+
+
+def _recipe_options(
+    parser: argparse.ArgumentParser,
+    json_help: str = "print the summary as JSON on standard output",
+    example: str = "stages.sft.train.learning_rate=1e-4",
+) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help=f"e.g. {example}")
+    parser.add_argument("--json", action="store_true", help=json_help)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -108,6 +149,12 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from strop.checkup import doctor
+
+    return doctor(options.target, options.overrides, options.model, options.json, options.fix)
+
+
 def _chat(options: argparse.Namespace) -> int:
     from strop.talk import talk
 
@@ -118,6 +165,13 @@ def _chat(options: argparse.Namespace) -> int:
         temperature=options.temperature,
         top_p=options.top_p,
     )
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from strop.inspector import Request, inspect
+
+    given = {name: value for name, value in vars(options).items() if name != "run"}
+    return inspect(Request(**given | {"stop": tuple(options.stop), "overrides": tuple(options.overrides)}))
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -46,6 +46,17 @@ def load_config(kind: type[Model], path: Path, overrides: Sequence[str] = ()) ->
         raise InputError(_readable(error, kind, path, tree, values, overrides)) from error
 
 
+def load_overrides(kind: type[Model], overrides: Sequence[str]) -> Model:
+    """Settings from ``section.key=value`` overrides alone. Raises InputError as `load_config` does."""
+    values: dict[str, Any] = {}
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_readable(error, kind, None, None, values, overrides)) from error
+
+
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
@@ -84,12 +95,14 @@ def _scalar(text: str) -> Any:
     return value
 
 
-def _readable(error: ValidationError, kind: type[BaseModel], path: Path, tree, values, overrides: Sequence[str]) -> str:
+def _readable(
+    error: ValidationError, kind: type[BaseModel], path: Path | None, tree, values, overrides: Sequence[str]
+) -> str:
     first = error.errors()[0]
     keys = _keys(first["loc"], values, kind)
     dotted = ".".join(keys)
     given = next((o for o in overrides if o.partition("=")[0] == dotted), None)
-    place = f"override {given!r}" if given else f"{path}:{_line(tree, keys)}"
+    place = f"override {given!r}" if given else f"{path}:{_line(tree, keys)}" if path else "overrides"
     more = f" ({error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _fields(kind, keys[:-1])

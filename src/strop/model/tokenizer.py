@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,7 @@ def tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
         InputError: there is no tokenizer that loads.
     """
     name = declared_class(folder)
-    try:
+    with _loading(folder):
         if name is None:
             from transformers import AutoTokenizer
 
@@ -35,9 +37,35 @@ def tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
         import transformers
 
         return getattr(transformers, name).from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+
+
+def tokenizer_alone(name: str | Path) -> PreTrainedTokenizerBase | None:
+    """The tokenizer that a ``tokenizer.json`` file or a folder without a model holds; None where it is neither.
+
+    Raises:
+        InputError: it is one, but it does not load.
+    """
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix == ".json":
+        from transformers import PreTrainedTokenizerFast
+
+        with _loading(path):
+            return PreTrainedTokenizerFast(tokenizer_file=str(path))
+    if (path / "tokenizer.json").is_file() and not (path / "config.json").is_file():
+        return tokenizer_in(path)
+    return None
+
+
+@contextmanager
+def _loading(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # The tokenizers library raises nothing narrower for a broken file than Exception itself.
+        if type(error) is not Exception and not isinstance(error, OSError | ValueError | KeyError):
+            raise
         first_line = str(error).strip().split("\n")[0]
-        raise InputError(f"{folder}: the tokenizer does not load: {first_line}") from error
+        raise InputError(f"{place}: the tokenizer does not load: {first_line}") from error
 
 
 def declared_class(folder: Path) -> str | None:

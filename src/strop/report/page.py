@@ -1,10 +1,8 @@
 """From a run folder to ``report.html``: what the page says is put together here, its look in the files beside."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from strop.files import atomic_writer
@@ -15,6 +13,7 @@ from strop.report.files import TASKS, Estimate, Run, Summary, read_run
 from strop.report.items import FAILING, FIXED, KEPT, RULE, WORSE, count_kinds, pair_up, pick
 from strop.report.tokens import view
 from strop.report.verdict import forgetting, headline, kept_bounds
+from strop.web import environment
 
 HERE = Path(__file__).parent
 
@@ -54,17 +53,10 @@ def write_report(run_folder: Path) -> Path:
 
 def render(run: Run) -> str:
     """The page as HTML. Everything that came from a model or a data file is escaped by the template."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["visible"] = visible
-    environment.filters["count"] = metrics.count_text
+    templates = environment(HERE)
+    templates.filters["count"] = metrics.count_text
     summary = run.summary
-    return environment.get_template("page.html").render(
+    return templates.get_template("page.html").render(
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         summary=summary,
         folder=run.folder.name,
@@ -103,12 +95,6 @@ def flat_rates(summary: Summary) -> list[str]:
     """Rates of exactly 0 or 1 with an interval of no width: the bootstrap's blind spot, which the page names."""
     measured = [*summary.before.items(), *summary.after.items()]
     return sorted({name for name, one in measured if one.low == one.value == one.high and one.value in (0, 1)})
-
-
-def visible(text: str) -> str:
-    """Control characters as their pictures (U+2400 block) and lone surrogates as U+FFFD: HTML can hold neither."""
-    text = re.sub(r"[\x00-\x08\x0b-\x1f]", lambda found: chr(0x2400 + ord(found[0])), text.replace("\r\n", "\n"))
-    return re.sub(r"[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text).replace("\x7f", "\N{SYMBOL FOR DELETE}")
 
 
 def _row(summary: Summary, name: str) -> dict[str, Any]:

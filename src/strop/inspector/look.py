@@ -1,0 +1,107 @@
+"""Rows to inspections, one at a time; a row that cannot be used is listed and the next one is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from strop.chat import ChatEncoder, Inspection, MaskReport, parse_row
+from strop.data.readers import Row
+from strop.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that strop cannot use: training would stop at it. ``reason`` names its place."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the data: its name, its rows (an error in the place of one that cannot be read), and their format."""
+
+    name: str
+    rows: Iterable[Row | InputError]
+    format: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One example. ``index``: its row in all of the data, from 0 (several examples share it when split)."""
+
+    index: int
+    part: str
+    inspection: Inspection
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which rows to look at. ``count``: examples at most; ``place``: part of the row's place, as in ``:17``."""
+
+    count: int | None = None
+    index: int | None = None
+    place: str | None = None
+    only_warnings: bool = False
+
+    def takes(self, index: int, place: str) -> bool:
+        if self.index is not None and index != self.index:
+            return False
+        return self.place is None or _names(self.place, place)
+
+
+@dataclass
+class Look:
+    """Goes through the data once; afterwards ``rejected``, ``rows`` and the encoder's report tell what it met."""
+
+    encoder: ChatEncoder
+    parts: list[Part]
+    choice: Choice = field(default_factory=Choice)
+    rejected: list[Rejected] = field(default_factory=list)
+    rows: int = 0
+    """Rows read, whether chosen or not."""
+    shown: int = 0
+    ended: bool = False
+    """Whether the data was read to its end."""
+
+    @property
+    def report(self) -> MaskReport:
+        return self.encoder.report
+
+    def __iter__(self) -> Iterator[Found]:
+        choice = self.choice
+        for part in self.parts:
+            for row in part.rows:
+                if choice.count is not None and self.shown >= choice.count:
+                    return
+                index, self.rows = self.rows, self.rows + 1
+                for inspection in self._inspections(index, row, part.format):
+                    if inspection.warnings or not choice.only_warnings:
+                        self.shown += 1
+                        yield Found(index, part.name, inspection)
+                if index == choice.index:
+                    return
+        self.ended = True
+
+    def _inspections(self, index: int, row: Row | InputError, format: str) -> list[Inspection]:
+        try:
+            if isinstance(row, InputError):
+                if self.choice.takes(index, str(row)):
+                    raise row
+                return []
+            place, raw = row
+            if not self.choice.takes(index, place):
+                return []
+            return self.encoder.inspect(parse_row(raw, place, format))
+        except InputError as error:
+            self.rejected.append(Rejected(index, str(error)))
+            return []
+
+
+def _names(wanted: str, place: str) -> bool:
+    """Whether ``wanted`` is part of ``place``, numbers taken whole: ``:1`` is not part of ``data.jsonl:17``."""
+    before = r"(?<!\d)" if wanted[:1].isdigit() else ""
+    after = r"(?!\d)" if wanted[-1:].isdigit() else ""
+    return re.search(before + re.escape(wanted) + after, place) is not None

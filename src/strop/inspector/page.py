@@ -1,0 +1,116 @@
+"""Conversations as one HTML page that needs no network: what is in it is put together here, its look and behaviour in
+the files beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import accumulate, groupby, pairwise
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from strop.chat import Inspection
+from strop.files import atomic_writer
+from strop.inspector.look import Found, Look
+from strop.inspector.pieces import FIELDS
+from strop.inspector.subject import Tools
+from strop.visible import one_line
+from strop.web import environment, script_data, script_hash
+
+HERE = Path(__file__).parent
+
+MOST_CONVERSATIONS = 5000
+MOST_BYTES = 64 * 2**20
+_REJECTED = 200  # rejected rows that are listed
+
+
+class Page:
+    """A page about ``data``, made into tokens with ``tools``; ``look`` is where its conversations come from.
+
+    It holds at most `MOST_BYTES` of conversations; ``full`` says whether there would have been more.
+    """
+
+    def __init__(self, data: str, tools: Tools, look: Look):
+        self.data, self.tools, self.look = data, tools, look
+        self.conversations = 0
+        self._bytes = 0
+        self._entries: list[str] = []
+        self._parts: dict[str, int] = {}
+        self._cut = False
+
+    @property
+    def full(self) -> bool:
+        return self._cut or (self.look.shown >= MOST_CONVERSATIONS and not self.look.ended)
+
+    def fill(self, found: Iterable[Found]) -> None:
+        for one in found:
+            part = self._parts.setdefault(one.part, len(self._parts))
+            entry = str(script_data(_entry(one, part)))
+            self._entries.append(entry)
+            self.conversations += 1
+            self._bytes += len(entry.encode())
+            if self._bytes > MOST_BYTES:
+                self._cut = True
+                return
+
+    def write(self, path: Path) -> None:
+        """All at once. Raises OSError as writing does."""
+        script = (HERE / "script.js").read_text(encoding="utf-8")
+        meta = {"parts": [one_line(part) for part in self._parts], "fields": FIELDS}
+        html = (
+            environment(HERE)
+            .get_template("page.html")
+            .render(
+                style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+                script=Markup(script),
+                script_hash=script_hash(script),
+                data=one_line(self.data),
+                tokenizer=one_line(self.tools.name),
+                stops=[one_line(token) for token in self.tools.stops],
+                report=str(self.look.report).split("\n"),
+                rejected=[one_line(rejected.reason) for rejected in self.look.rejected[:_REJECTED]],
+                n_rejected=len(self.look.rejected),
+                n_rows=self.look.rows,
+                full=self.full,
+                meta=script_data(meta),
+                entries=Markup(",\n".join(self._entries)),
+            )
+        )
+        with atomic_writer(path) as file:
+            file.write(html)
+
+
+def _entry(found: Found, part: int) -> dict[str, Any]:
+    """A conversation as the script reads it; offsets are in UTF-16 units, as JavaScript counts."""
+    inspection = found.inspection
+    at = _utf16(inspection.text)
+    starts = [at[start] for start in inspection.starts]
+    lengths = [at[end] - start for start, end in zip(starts, inspection.ends, strict=False)]
+    return {
+        "index": found.index,
+        "part": part,
+        "place": one_line(inspection.place),
+        "text": inspection.text,
+        "ids": inspection.example.tokens,
+        "steps": [start - before for before, start in pairwise([0, *starts])],
+        "lengths": lengths,
+        "weights": [[len(list(same)), weight] for weight, same in groupby(inspection.example.loss_weights)],
+        "stops": inspection.stops,
+        "segments": [[at[s.start], s.message, s.role, s.field] for s in inspection.segments],
+        "warnings": [[w.kind, w.message, w.detail] for w in inspection.warnings],
+        "trained": inspection.example.trained_tokens,
+        "turns": len(inspection.example.turns),
+        "roles": _roles(inspection),
+    }
+
+
+def _roles(inspection: Inspection) -> list[str]:
+    return sorted({segment.role for segment in inspection.segments if segment.role is not None})
+
+
+def _utf16(text: str) -> list[int] | range:
+    """``[len(text) + 1]``: where each character stands when the text is counted in UTF-16 units."""
+    if text.isascii() or max(text) <= "\uffff":
+        return range(len(text) + 1)
+    return list(accumulate((2 if character > "\uffff" else 1 for character in text), initial=0))

@@ -1,0 +1,104 @@
+"""What is to be looked at: the data, the settings that turn it into tokens, and whose tokenizer does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
+from strop.config import load_config, load_overrides
+from strop.errors import InputError
+
+RECIPES = (".yaml", ".yml")
+TASK = "task:"
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
+class _Overrides(BaseModel):
+    """What overrides may set where there is no recipe."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The parts of the data in order, each as settings of data (``path``, ``hub`` or ``task`` and what goes with it);
+    the chat settings; and the model, where the data is a recipe."""
+
+    parts: list[dict[str, Any]]
+    chat: ChatSettings
+    model: str | None = None
+
+
+def subject(data: str, overrides: Sequence[str], template: str | None, stop: Sequence[str]) -> Subject:
+    """Understand DATA: a recipe (its first sft stage), ``task:NAME``, a file, or a hub id.
+
+    Raises InputError when a recipe does not load or trains on no conversations, or a setting is wrong.
+    """
+    if data.endswith(RECIPES):
+        found = _from_recipe(Path(data), overrides)
+    else:
+        chat = load_overrides(_Overrides, overrides).chat
+        found = Subject([_part(data)], chat)
+    changes = {"stop_tokens": [*found.chat.stop_tokens, *stop]} if stop else {}
+    if template is not None:
+        changes["template"] = template
+    return Subject(found.parts, found.chat.model_copy(update=changes), found.model)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The encoder, the name of whose tokenizer it uses, and the tokens that end a turn."""
+
+    name: str
+    encoder: ChatEncoder
+    stops: list[str]
+
+
+def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
+    """With the tokenizer of what is named, or of the recipe's model.
+
+    Raises InputError when none is named, or it does not load, has no template, or lacks a token of the settings.
+    """
+    from strop.model.names import load_generation_config, load_tokenizer, stop_token_ids
+    from strop.model.tokenizer import tokenizer_alone
+
+    if model and tokenizer:
+        raise InputError("give --model or --tokenizer, not both: each brings a tokenizer.")
+    name = tokenizer or model or subject.model
+    if name is None:
+        raise InputError("name the model whose tokenizer is used: --model M, or --tokenizer T (with --template FILE).")
+    loaded, config = (tokenizer_alone(tokenizer) if tokenizer else None), None
+    if loaded is None:
+        loaded, config = load_tokenizer(name), load_generation_config(name)
+    if not hasattr(loaded, "backend_tokenizer"):
+        raise InputError(f"{name}: its tokenizer tells no character offsets; one with a tokenizer.json is needed.")
+    fit_tokenizer(loaded, subject.chat.template)
+    encoder = ChatEncoder(loaded, subject.chat, stop_token_ids(loaded, config))
+    return Tools(name, encoder, loaded.convert_ids_to_tokens(sorted(encoder.stop_ids)))
+
+
+def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
+    from strop.recipe import Recipe
+
+    recipe = load_config(Recipe, path, overrides)
+    stages = [stage for stage in recipe.stages.values() if stage.kind == "sft"]
+    if not stages:
+        raise InputError(f"{path}: it has no sft stage, so there are no conversations to inspect; give a data file.")
+    parts = [part.model_dump(exclude_none=True) for part in stages[0].data]
+    return Subject(parts, recipe.chat, recipe.model)
+
+
+def _part(data: str) -> dict[str, Any]:
+    if data.startswith(TASK):
+        return {"task": data.removeprefix(TASK)}
+    if HUB_ID.fullmatch(data) and not Path(data).exists() and not Path(data).suffix:
+        return {"hub": data}
+    return {"path": Path(data).expanduser()}

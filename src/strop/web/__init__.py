@@ -1,0 +1,44 @@
+"""What strop's pages share: the look, the escaping, and a safe place for data."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from strop.visible import visible
+
+HERE = Path(__file__).parent
+
+
+def environment(folder: Path) -> jinja2.Environment:
+    """A Jinja environment for the templates in ``folder`` that escapes what it prints.
+
+    Its filter ``visible`` is for text from models and data; its global ``base_style`` is the look of every page.
+    """
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["visible"] = lambda text: visible(text.replace("\r\n", "\n"), joiners=False)
+    made.globals["base_style"] = Markup((HERE / "base.css").read_text(encoding="utf-8"))
+    return made
+
+
+def script_data(value: Any) -> Markup:
+    """JSON for the inside of ``<script type="application/json">``: nothing in it can end or open a tag."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def script_hash(source: str) -> str:
+    """The hash by which a page's Content-Security-Policy lets this one script run, and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
