@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from strop.errors import InputError
+from strop.folders import whole_folder
 from strop.model import gguf, names
-from strop.model.folders import whole_folder
 
 TEXT = ["the cat sat on the mat", "12 and 345 are numbers", "the end of the story"]
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|end|>\n{% endfor %}"

@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 
 from strop.errors import InputError
-from strop.model.folders import cache_folder, whole_folder
+from strop.folders import cache_folder, whole_folder
 
 CONVERSION = 1  # raised when the result of converting changes, so that older folders are not reused
 

@@ -15,8 +15,8 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from strop.errors import InputError
+from strop.folders import whole_folder
 from strop.model import gguf
-from strop.model.folders import whole_folder
 from strop.model.tokenizer import tokenizer_in
 
 if TYPE_CHECKING:

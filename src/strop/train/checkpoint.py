@@ -16,7 +16,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from strop.errors import InputError
-from strop.model.folders import whole_folder
+from strop.folders import whole_folder
 
 
 def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer, state: dict[str, Any], keep: int) -> Path:
