@@ -4,10 +4,11 @@ from strop.chat.builtin import BUILT_IN, fit_tokenizer
 from strop.chat.conversation import Conversation, Message, Part
 from strop.chat.encode import ChatEncoder
 from strop.chat.example import Example
-from strop.chat.formats import parse_conversation
+from strop.chat.formats import name_format, parse_conversation, parse_row
 from strop.chat.inspection import Inspection, Segment
 from strop.chat.report import MaskReport
 from strop.chat.settings import ChatSettings
+from strop.chat.text import Text
 
 __all__ = [
     "BUILT_IN",
@@ -20,6 +21,9 @@ __all__ = [
     "Message",
     "Part",
     "Segment",
+    "Text",
     "fit_tokenizer",
+    "name_format",
     "parse_conversation",
+    "parse_row",
 ]

@@ -12,6 +12,7 @@ from strop.chat.rendering import Renderer, plain_messages, traced_messages, trac
 from strop.chat.report import MaskReport
 from strop.chat.settings import ChatSettings
 from strop.chat.template import TemplateFailure
+from strop.chat.text import Borders, Text, encode_text
 from strop.chat.tokens import ControlStringError, TextEncoder, Tokens
 from strop.chat.traced import plain, trace_of
 from strop.chat.work import Work, assistants
@@ -49,6 +50,7 @@ class ChatEncoder:
         self.stop_ids = frozenset({*stop_ids, *named, *(() if eos is None else (eos,))})
         self._text = TextEncoder(tokenizer, frozenset(self.settings.ordinary_tokens))
         self._tails: dict[str, list[int]] = {}
+        self.borders = Borders(tokenizer)
 
     def prompt(
         self, messages: Sequence[Message | Mapping[str, Any]], tools: Sequence[Mapping] | None = None
@@ -66,24 +68,28 @@ class ChatEncoder:
             raise InputError(f"{place}: the chat template refused these messages: {error}") from error
         return self._tokens(text, assistants(typed), place).ids
 
-    def encode(self, conversation: Conversation) -> list[Example]:
+    def encode(self, conversation: Conversation | Text) -> list[Example]:
         """Tokens and loss weights of a conversation, proven.
 
         One example, as a rule; several where ``drift: split`` or ``too_long: split_turns`` cut it up; none where
-        ``too_long`` had it dropped (or cut down to nothing trained).
+        ``too_long`` had it dropped (or cut down to nothing trained). Of plain text, one for each ``max_length`` tokens.
 
         Raises:
             InputError: when the template refuses the conversation, or a check fails that the settings do not waive.
         """
+        if isinstance(conversation, Text):
+            return [shown.example for shown in encode_text(self, conversation)]
         self.report.conversations += 1
         return [work.example for work in self._finished(conversation, strict=True)]
 
-    def inspect(self, conversation: Conversation) -> list[Inspection]:
+    def inspect(self, conversation: Conversation | Text) -> list[Inspection]:
         """The same, laid open: one `Inspection` for every example; failed checks are among the warnings.
 
         Raises:
             InputError: when the template refuses the conversation, or its text cannot be encoded.
         """
+        if isinstance(conversation, Text):
+            return list(encode_text(self, conversation))
         self.report.conversations += 1
         return [work.inspection() for work in self._finished(conversation, strict=False)]
 

@@ -1,150 +1,161 @@
 """The shapes of row that are understood, and how each becomes a `Conversation`."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
 
-from strop.chat.conversation import Conversation, Field, Message, kind_of, printable, read_message, read_tools, shown
+from strop.chat.conversation import Conversation, Field, Message, printable
+from strop.chat.pairs import COMPLETIONS, PROMPTS, alpaca, is_prompt_response, preference, prompt_completion
+from strop.chat.pairs import prompt_response as read_prompt_response
+from strop.chat.text import Text
+from strop.chat.turns import read_turns, tools_beside, with_system
+from strop.errors import InputError
 
-_SHAREGPT_ROLES = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
-    "assistant": "assistant",
-    "tool": "tool",
-    "observation": "tool",
-    "function_response": "tool",
-}
-# Blank lines belong to what follows: with \s* before the line's end, many of them would take quadratic time.
-_PROMPT_RESPONSE = re.compile(
-    r"\s*### ?Prompt:?[^\S\n]*\n(?P<prompt>.*?)\n### ?Response:?[^\S\n]*\n(?P<response>.*)", re.DOTALL
-)
+Format = Literal["auto", "messages", "sharegpt", "prompt_completion", "alpaca", "prompt_response", "preference", "text"]
+FORMATS: tuple[str, ...] = get_args(Format)
 _MOST_MESSAGES = 100_000
 """Far more than any conversation has, and what `strop.chat.origin` can number."""
+_TURNS = ("messages", "conversations", "conversation")
+_EXPECTED = {
+    "auto": "messages, conversations, prompt and completion (or question and answer, query and response, input and "
+    "output), instruction and output, chosen and rejected, or text",
+    "messages": "messages",
+    "sharegpt": "conversations",
+    "prompt_completion": "prompt (or question, query, input) and completion (or response, answer, output)",
+    "alpaca": "instruction and output",
+    "prompt_response": "text",
+    "preference": "chosen and rejected",
+    "text": "text",
+}
 
 
-def parse_conversation(row: Mapping[str, Any], place: str) -> Conversation:
+def check_format(format: str) -> None:
+    """Raises InputError for a format that there is not."""
+    if format not in FORMATS:
+        raise InputError(f"there is no format {format!r}; known: {', '.join(FORMATS)}.")
+
+
+def name_format(row: Mapping[str, Any]) -> str:
+    """What ``auto`` takes the row for, one of `FORMATS`; ``unknown`` where it has the columns of none.
+
+    Only the columns are looked at, so a row may still be refused when it is parsed. ``text`` is text without turns,
+    which ``auto`` refuses.
+    """
+    # A table made of several sources has null where a row came from another one, so such columns come second.
+    for has in (lambda name: row.get(name) is not None, lambda name: name in row):
+        if has("chosen") and has("rejected"):
+            return "preference"
+        if (column := _first(has, _TURNS)) is not None:
+            return "sharegpt" if _is_sharegpt(row[column]) else "messages"
+        if has("prompt") and has("completion"):
+            return "prompt_completion"
+        if has("instruction") and (has("output") or has("response")):
+            return "alpaca"
+        if _first(has, PROMPTS) and _first(has, COMPLETIONS):
+            return "prompt_completion"
+        if has("text"):
+            return "prompt_response" if is_prompt_response(row["text"]) else "text"
+    return "unknown"
+
+
+def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto") -> Conversation:
     """Validate a row of data and bring it into one shape. ``place`` is where it was read, as ``file:line``.
 
-    Understood, in this order:
+    ``format`` is ``auto``, which goes by the columns (see `name_format`), or one of
 
-    - ``messages``: OpenAI's, each with ``role``, ``content`` (a string, or parts of type text, python, python_output),
-      ``tool_calls``, ``reasoning_content``, ``name``, ``tool_call_id``, ``train``, ``weight``; ``tools`` beside them
-      (or ``functions`` on the system message);
-    - ``conversations``: ShareGPT's ``from``/``value``, or ``role``/``content`` as above;
-    - ``prompt`` and ``completion``: two strings (one user turn, one assistant turn) or two lists of messages
-      (the prompt's assistant turns are then not trained);
-    - ``instruction``, ``input`` (optional), ``output``: Alpaca's; the input follows the instruction after a blank line;
-    - ``text`` of the form ``### Prompt … ### Response …``.
+    - ``messages``: a list of OpenAI's, each with ``role``, ``content`` (a string, or parts of type text, python,
+      python_output), ``tool_calls`` (or ``function_call``), ``reasoning_content``, ``name``, ``tool_call_id``,
+      ``train``, ``weight``;
+    - ``sharegpt``: ``conversations`` of ``from`` and ``value``;
+    - ``prompt_completion``: two strings (one user turn, one assistant turn), or messages for either (the prompt's
+      assistant turns are then not trained); ``question`` and ``answer``, ``query`` and ``response``, ``input`` and
+      ``output`` are the same by other names;
+    - ``alpaca``: ``instruction``, ``input`` (optional, follows it after a blank line), ``output``, ``history``;
+    - ``prompt_response``: ``text`` of the form ``### Prompt … ### Response …``;
+    - ``preference``: ``chosen`` and ``rejected`` with or without ``prompt``: the chosen one, trained where they part.
+
+    Beside any of them: ``tools`` (or ``functions``), a list or its JSON text, and ``system``, the system prompt.
 
     Raises:
         InputError: naming the place, the field and what was expected there.
     """
-    at = Field(place)
-    at_row = Field(place, "(row)")
+    check_format(format)
+    at, at_row = Field(place), Field(place, "(row)")
     row = at_row.mapping(row)
-    if "messages" in row:
-        messages = _messages(row["messages"], at.item("messages"))
-    elif "conversations" in row:
-        messages = _sharegpt(row["conversations"], at.item("conversations"))
-    elif "prompt" in row and "completion" in row:
-        messages = _prompt_completion(row["prompt"], row["completion"], at)
-    elif "instruction" in row and "output" in row:
-        messages = _alpaca(row, at)
-    elif "text" in row:
-        messages = _prompt_response_text(row["text"], at.item("text"))
-    else:
-        names = sorted(printable(str(name)) for name in row)
-        found = ", ".join(names[:20]) + (", …" if len(names) > 20 else "") or "nothing"
-        raise at_row.fail(
-            "expected messages, conversations, prompt and completion, instruction and output, or text, "
-            f"but the row has {found}; rename or map its columns"
-        )
+    name = name_format(row) if format == "auto" else format
+    if name == "text":
+        mend = "set format: text to train on all of it" if format == "auto" else "so it is no conversation"
+        raise at.item("text").fail(f"plain text without '### Prompt' and '### Response' has no turns; {mend}")
+    messages = with_system(_messages(name, row, at, exact=format != "auto"), row, at)
     if not any(message.role == "assistant" for message in messages):
         raise at_row.fail("there is no assistant turn, so nothing could be learnt; drop the row or add the answer")
     if len(messages) > _MOST_MESSAGES:
         raise at_row.fail(f"{len(messages):,} messages, and at most {_MOST_MESSAGES:,} are taken; cut the row up")
-    return Conversation(tuple(messages), _tools(row, at), place)
+    return Conversation(tuple(messages), tools_beside(row, at), place)
 
 
-def _messages(raw: Any, at: Field) -> list[Message]:
-    items = at.sequence(raw)
-    if not items:
-        raise at.fail("the list is empty; a conversation needs at least one assistant turn")
-    return [read_message(item, at.item(index)) for index, item in enumerate(items)]
+def parse_row(row: Mapping[str, Any], place: str, format: str = "auto") -> Conversation | Text:
+    """The same, and `Text` for ``format: text``: the column ``text``, of which every token is trained."""
+    if format != "text":
+        return parse_conversation(row, place, format)
+    at = Field(place)
+    row = Field(place, "(row)").mapping(row)
+    _need(row, place, "text", "text" in row)
+    text = at.item("text").text(row["text"])
+    if not text.strip():
+        raise at.item("text").fail("the text is empty; drop the row")
+    return Text(text, place)
 
 
-def _sharegpt(raw: Any, at: Field) -> list[Message]:
-    messages = []
-    for index, item in enumerate(at.sequence(raw)):
-        here = at.item(index)
-        item = here.mapping(item)
-        if "from" not in item:
-            messages.append(read_message(item, here))
-            continue
-        source, rest = item["from"], {key: value for key, value in item.items() if key not in ("from", "value")}
-        if source == "function_call":
-            call = here.item("value").json(item.get("value"))
-            calls = call if isinstance(call, list) else [call]
-            messages.append(read_message({**rest, "role": "assistant", "tool_calls": calls}, here))
-        elif isinstance(source, str) and source in _SHAREGPT_ROLES:
-            content = here.item("value").text(item.get("value"))
-            messages.append(read_message({**rest, "role": _SHAREGPT_ROLES[source], "content": content}, here))
-        else:
-            known = ", ".join([*_SHAREGPT_ROLES, "function_call"])
-            raise here.item("from").fail(f"expected one of {known}, found {shown(source)}")
-    if not messages:
-        raise at.fail("the list is empty; a conversation needs at least one assistant turn")
-    return messages
+def _messages(name: str, row: Mapping[str, Any], at: Field, exact: bool) -> list[Message]:
+    """The messages of a row of the format ``name``; ``exact``: somebody said so, so every turn must be of it."""
+
+    def first(names: tuple[str, ...]) -> str | None:
+        return _first(lambda n: row.get(n) is not None, names) or _first(lambda n: n in row, names)
+
+    def need(found: Any) -> None:
+        _need(row, at.place, name, bool(found))
+
+    if name in ("messages", "sharegpt"):
+        order = _TURNS if name == "messages" else (*_TURNS[1:], _TURNS[0])
+        column = first(order if exact else _TURNS)
+        need(column)
+        return read_turns(row[column], at.item(column), name if exact else None)
+    if name == "prompt_completion":
+        prompt, completion = first(PROMPTS), first(COMPLETIONS)
+        need(prompt and completion)
+        return prompt_completion(row, at.item(prompt), at.item(completion))
+    if name == "alpaca":
+        need("instruction" in row and ("output" in row or "response" in row))
+        return alpaca(row, at)
+    if name == "preference":
+        need("chosen" in row)
+        return preference(row, at)
+    if name == "prompt_response":
+        need("text" in row)
+        return read_prompt_response(row["text"], at.item("text"))
+    raise _misfit(row, at.place, "auto")
 
 
-def _prompt_completion(prompt: Any, completion: Any, at: Field) -> list[Message]:
-    if isinstance(prompt, str) and isinstance(completion, str):
-        return [
-            Message("user", at.item("prompt").text(prompt)),
-            read_message({"role": "assistant", "content": completion}, Field(at.place, "completion")),
-        ]
-    if isinstance(prompt, list | tuple) and isinstance(completion, list | tuple):
-        given = _messages(prompt, at.item("prompt"))
-        given = [replace(message, train=False) if message.role == "assistant" else message for message in given]
-        return given + _messages(completion, at.item("completion"))
-    raise at.item("completion").fail(
-        "prompt and completion must both be strings or both be lists of messages, "
-        f"found {kind_of(prompt)} and {kind_of(completion)}"
+def _need(row: Mapping[str, Any], place: str, name: str, found: bool) -> None:
+    if not found:
+        raise _misfit(row, place, name)
+
+
+def _misfit(row: Mapping[str, Any], place: str, name: str) -> InputError:
+    names = sorted(printable(str(column)) for column in row)
+    columns = ", ".join(names[:20]) + (", …" if len(names) > 20 else "") or "nothing"
+    wanted = "" if name == "auto" else f" for the format {name}"
+    return Field(place, "(row)").fail(
+        f"expected {_EXPECTED[name]}{wanted}, but the row has {columns}; rename or map its columns"
     )
 
 
-def _alpaca(row: Mapping[str, Any], at: Field) -> list[Message]:
-    instruction = at.item("instruction").text(row["instruction"])
-    extra = "" if row.get("input") is None else at.item("input").text(row["input"])
-    system = "" if row.get("system") is None else at.item("system").text(row["system"])
-    head = [Message("system", system)] if system else []
-    answer = read_message({"role": "assistant", "content": row["output"]}, Field(at.place, "output"))
-    return [*head, Message("user", f"{instruction}\n\n{extra}" if extra else instruction), answer]
+def _first(has: Callable[[str], bool], names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if has(name)), None)
 
 
-def _prompt_response_text(raw: Any, at: Field) -> list[Message]:
-    match = _PROMPT_RESPONSE.fullmatch(at.text(raw))
-    if match is None:
-        raise at.fail(
-            "expected a line '### Prompt', a question, a line '### Response' and an answer; "
-            "plain text has no turns, so train on it with `strop pretrain`"
-        )
-    answer = read_message({"role": "assistant", "content": match["response"].strip()}, at)
-    return [Message("user", match["prompt"].strip()), answer]
-
-
-def _tools(row: Mapping[str, Any], at: Field) -> tuple[dict[str, Any], ...]:
-    if tools := read_tools(row.get("tools"), at.item("tools")):
-        return tools
-    turns = row.get("messages") or row.get("conversations") or ()
-    for index, turn in enumerate(turns):
-        if isinstance(turn, Mapping) and turn.get("role") == "system" and turn.get("functions"):
-            where = at.item("messages" if row.get("messages") else "conversations").item(index).item("functions")
-            return read_tools(turn["functions"], where)
-    return ()
+def _is_sharegpt(turns: Any) -> bool:
+    if isinstance(turns, str):  # JSON text
+        return '"from"' in turns[:200] and '"role"' not in turns[:200]
+    first = turns[0] if isinstance(turns, list | tuple) and turns else turns
+    return isinstance(first, Mapping) and first.get("from") is not None

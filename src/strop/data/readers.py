@@ -1,17 +1,15 @@
-"""Rows from files, each with the place that messages about it will name."""
+"""Whole sets of rows: files, and the sets that come with strop."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from strop.chat import ChatEncoder, Example, parse_conversation
+from strop.data.files import Row, open_rows
 from strop.data.settings import DataSettings
 from strop.errors import InputError
 
-Row = tuple[str, Mapping[str, Any]]
 # A named set: (count or None for all, seed) -> rows.
 NamedSet = Callable[[int | None, int], Sequence[Row]]
 
@@ -29,28 +27,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_jsonl(path: Path, count: int | None = None) -> list[Row]:
-    """``(file:line, object)`` of each line that is not blank. Raises InputError naming the line and the mend."""
-    rows: list[Row] = []
-    for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
-        if count is not None and len(rows) == count:
-            break
-        if not line.strip():
-            continue
-        place = f"{path}:{number}"
-        try:
-            row = json.loads(line)
-        except UnicodeDecodeError:
-            raise InputError(f"{place}: not UTF-8; save the file as UTF-8.") from None
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{place}: not JSON ({error.msg} at column {error.colno}); each line must be one JSON object."
-            ) from None
-        if not isinstance(row, dict):
-            raise InputError(f"{place}: expected one JSON object per line, found {type(row).__name__}.")
-        rows.append((place, row))
-    if not rows:
-        raise InputError(f"{path}: holds no conversation; put one JSON object on each line.")
-    return rows
+    """All rows of a data file (JSON lines or another kind, see `open_rows`), or the first ``count``, at once."""
+    return list(open_rows(path, count=count))
 
 
 def built_in(name: str, part: str) -> NamedSet:

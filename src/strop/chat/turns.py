@@ -1,0 +1,142 @@
+"""Lists of turns, as OpenAI and ShareGPT write them, to messages."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from strop.chat.conversation import Field, Message, read_message, read_tools, shown
+
+SHAREGPT_ROLES = {
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "assistant": "assistant",
+    "tool": "tool",
+    "tool_response": "tool",
+    "observation": "tool",
+    "function_response": "tool",
+}
+_TEXT_PARTS = ("input_text", "output_text")  # what newer API dumps call a part of type text
+
+
+def turn_list(raw: Any, at: Field) -> list:
+    """The turns as a list that is not empty.
+
+    They may also be its JSON text (as tables hold it), or an object of equally long lists (how older Arrow files of the
+    hub hold a list of objects).
+    """
+    if isinstance(raw, str) and raw.lstrip()[:1] in ("[", "{"):
+        raw = at.json(raw)
+    if isinstance(raw, Mapping) and raw and all(isinstance(column, list | tuple) for column in raw.values()):
+        if len({len(column) for column in raw.values()}) > 1:
+            raise at.fail("expected a list of turns, found an object of lists that differ in length")
+        columns = zip(*raw.values(), strict=True)
+        raw = [{k: v for k, v in zip(raw, turn, strict=True) if v is not None} for turn in columns]
+    turns = at.sequence(raw)
+    if not turns:
+        raise at.fail("the list is empty; a conversation needs at least one assistant turn")
+    return turns
+
+
+def read_turns(raw: Any, at: Field, style: str | None = None) -> list[Message]:
+    """Messages of a list whose turns have ``role`` and ``content`` or ``from`` and ``value``.
+
+    ``style``: ``messages`` or ``sharegpt`` where all must be of that one kind; otherwise each turn says it itself.
+    """
+    messages = []
+    for index, turn in enumerate(turn_list(raw, at)):
+        here = at.item(index)
+        turn = here.mapping(turn)
+        sharegpt = turn.get("from") is not None if style is None else style == "sharegpt"
+        messages.append(_sharegpt(turn, here) if sharegpt else _openai(turn, here))
+    return messages
+
+
+def tools_beside(row: Mapping[str, Any], at: Field) -> tuple[dict[str, Any], ...]:
+    """The tools of a row: ``tools``, the older ``functions``, or ``functions`` on the system turn."""
+    if tools := read_tools(row.get("tools"), at.item("tools")):
+        return tools
+    if tools := _functions(row.get("functions"), at.item("functions")):
+        return tools
+    for column in ("messages", "conversations", "conversation"):
+        turns = row.get(column)
+        for index, turn in enumerate(turns if isinstance(turns, list | tuple) else ()):
+            if isinstance(turn, Mapping) and turn.get("role") == "system" and turn.get("functions"):
+                return _functions(turn["functions"], at.item(column).item(index).item("functions"))
+    return ()
+
+
+def with_system(messages: list[Message], row: Mapping[str, Any], at: Field) -> list[Message]:
+    """The messages after the system prompt that a column of the row holds, unless they begin with the same one."""
+    column = next((name for name in ("system", "system_prompt") if row.get(name) not in (None, "")), None)
+    if column is None:
+        return messages
+    text = at.item(column).text(row[column])
+    if messages[0].role in ("system", "developer"):
+        if messages[0].content != text:
+            raise at.item(column).fail("differs from the system message that the conversation begins with; drop one")
+        return messages
+    return [Message("system", text), *messages]
+
+
+def given(messages: Sequence[Message]) -> list[Message]:
+    """The messages as a prompt: their assistant turns are there to be read, not trained."""
+    return [replace(message, train=False) if message.role == "assistant" else message for message in messages]
+
+
+def _sharegpt(turn: Mapping[str, Any], at: Field) -> Message:
+    source, rest = turn.get("from"), {key: value for key, value in turn.items() if key not in ("from", "value")}
+    if source == "function_call":
+        call = at.item("value").json(turn.get("value"))
+        return read_message({**rest, "role": "assistant", "tool_calls": call if isinstance(call, list) else [call]}, at)
+    if not isinstance(source, str) or source not in SHAREGPT_ROLES:
+        raise at.item("from").fail(f"expected one of {', '.join(SHAREGPT_ROLES)}, function_call; found {shown(source)}")
+    content = at.item("value").text(turn.get("value"))
+    return read_message({**rest, "role": SHAREGPT_ROLES[source], "content": content}, at)
+
+
+def _openai(turn: Mapping[str, Any], at: Field) -> Message:
+    """A message in today's form: without the names of the older function calling, and without null fields."""
+    turn = {key: value for key, value in turn.items() if value is not None}
+    call = turn.pop("function_call", None)
+    if call is not None:
+        if turn.get("tool_calls"):
+            raise at.item("function_call").fail("stands beside tool_calls; keep one of them")
+        turn["tool_calls"] = [{"type": "function", "function": at.item("function_call").json(call)}]
+    if turn.get("role") == "function":  # the older name of a tool's result
+        turn["role"] = "tool"
+    if isinstance(turn.get("content"), list | tuple):
+        turn["content"] = [_part(part) for part in turn["content"]]
+    if turn.get("tool_calls"):
+        calls = at.item("tool_calls").json(turn["tool_calls"])
+        turn["tool_calls"] = [_without_nulls(call) for call in calls] if isinstance(calls, list | tuple) else calls
+    return read_message(turn, at)
+
+
+def _part(part: Any) -> Any:
+    return {**part, "type": "text"} if isinstance(part, Mapping) and part.get("type") in _TEXT_PARTS else part
+
+
+def _without_nulls(call: Any) -> Any:
+    """A tool call without null fields (``id`` mostly); what its arguments hold is the author's own."""
+    if not isinstance(call, Mapping):
+        return call
+    kept = {key: value for key, value in call.items() if value is not None}
+    if isinstance(kept.get("function"), Mapping):
+        kept["function"] = {key: value for key, value in kept["function"].items() if value is not None}
+    return kept
+
+
+def _functions(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
+    """The older ``functions`` as tools: a bare schema goes into ``{"type": "function", "function": …}``."""
+    schemas = read_tools(raw, at)
+    return tuple(
+        schema if "function" in schema or "type" in schema else {"type": "function", "function": schema}
+        for schema in schemas
+    )

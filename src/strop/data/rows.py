@@ -1,0 +1,79 @@
+"""What every reader gives, and how each says that it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from strop.errors import InputError
+
+Row = tuple[str, Mapping[str, Any]]
+"""``(place, row)``; the place is ``file:line`` for JSON lines and ``file, row N``, counted from 1, for all else."""
+OnBad = Callable[[InputError], None]
+
+
+def refuse(error: InputError, on_bad: OnBad | None) -> None:
+    """Hand a bad row's error to who wants to go on; raise it when nobody does."""
+    if on_bad is None:
+        raise error
+    on_bad(error)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what opening, unpacking and decoding a file raise into InputError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; check the path (it is relative to where you are).") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8; save the file as UTF-8.") from None
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{path}: damaged or not complete ({error}); get it again.") from error
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise InputError(f"{path}: cannot be read ({reason}); give a readable file.") from error
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file's bytes, unpacked where its name ends with .gz or .zst."""
+    if path.suffix.lower() == ".gz":
+        with gzip.open(path) as file:
+            yield file
+    elif path.suffix.lower() == ".zst":
+        import pyarrow
+
+        # Arrow unpacks zstd anyway, so no package is needed for that.
+        with pyarrow.OSFile(str(path)) as packed, pyarrow.CompressedInputStream(packed, "zstd") as file:
+            yield io.BufferedReader(file, 1 << 20)
+    else:
+        with path.open("rb") as file:
+            yield file
+
+
+def as_row(value: Any, place: str) -> Mapping[str, Any]:
+    """A row is an object; a bare list of messages is taken for its ``messages``. Raises InputError."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+        return {"messages": value}
+    raise InputError(f"{place}: expected one JSON object (or a list of messages), found {type(value).__name__}.")
+
+
+def without_nulls(value: Any) -> Any:
+    """The same without the fields that are null.
+
+    Arrow gives every object of a column the fields of all of them: a tool call that takes a city has, as null, the
+    arguments of all other tools. Templates would print them.
+    """
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value

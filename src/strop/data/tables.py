@@ -1,0 +1,115 @@
+"""Tables: CSV, Parquet and Arrow files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strop.data.rows import OnBad, Row, opened, reading, refuse, without_nulls
+from strop.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_ROWS_AT_ONCE = 256
+
+
+def csv_rows(path: Path, on_bad: OnBad | None = None) -> Iterator[Row]:
+    """Every cell as a string, under the names of the first line; ``.tsv`` is separated by tabs."""
+    csv.field_size_limit(sys.maxsize)  # Python's own limit is 128 KiB, and conversations are longer
+    delimiter = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes[-2:]) else ","
+    with reading(path), opened(path) as file:
+        lines = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        header, number = None, 0
+        while True:
+            place = f"{path}, row {number + 1}"
+            try:
+                cells = next(reader)
+                if header is None:
+                    header = _header(cells, path)
+                    continue
+                if not cells:  # a blank line
+                    continue
+                number += 1
+                if len(cells) != len(header):
+                    raise InputError(f"{place}: {len(cells)} cells, and the first line names {len(header)} columns.")
+            except StopIteration:
+                return
+            except csv.Error as error:
+                number += 1
+                refuse(InputError(f"{place}: not CSV ({error}); a quote within a quoted cell is doubled."), on_bad)
+            except InputError as error:
+                if header is None:
+                    raise
+                refuse(error, on_bad)
+            else:
+                yield place, dict(zip(header, cells, strict=True))
+
+
+def _header(cells: list[str], path: Path) -> list[str]:
+    if len(set(cells)) < len(cells) or not all(cells):
+        raise InputError(f"{path}: the first line must name the columns, each once; it has {', '.join(cells[:20])}.")
+    return cells
+
+
+def parquet_rows(path: Path, on_bad: OnBad | None = None) -> Iterator[Row]:
+    """Objects and lists in columns become dicts and lists; fields that are null are left out."""
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    with reading(path):
+        try:
+            with ParquetFile(path) as file:
+                yield from _batch_rows(file.iter_batches(_ROWS_AT_ONCE), path, on_bad)
+        except pyarrow.ArrowException as error:
+            raise _damaged(path, "Parquet", error) from None
+
+
+def arrow_rows(path: Path, on_bad: OnBad | None = None) -> Iterator[Row]:
+    """The same for Arrow's own files, in both of their forms (``datasets`` writes the streaming one)."""
+    import pyarrow
+    from pyarrow import ipc
+
+    with reading(path):
+        try:
+            with pyarrow.memory_map(str(path)) as file:
+                if file.size() >= 6 and file.read_at(6, 0) == b"ARROW1":
+                    whole = ipc.open_file(file)
+                    batches = (whole.get_batch(index) for index in range(whole.num_record_batches))
+                else:
+                    batches = ipc.open_stream(file)
+                yield from _batch_rows(batches, path, on_bad)
+        except pyarrow.ArrowException as error:
+            raise _damaged(path, "Arrow", error) from None
+
+
+def _batch_rows(batches: Iterable[pyarrow.RecordBatch], path: Path, on_bad: OnBad | None) -> Iterator[Row]:
+    number = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+            for row in _as_dicts(batch.slice(start, _ROWS_AT_ONCE)):
+                number += 1
+                place = f"{path}, row {number}"
+                if isinstance(row, ValueError):
+                    refuse(InputError(f"{place}: cannot be read ({row}); repair or drop it."), on_bad)
+                else:
+                    yield place, without_nulls(row)
+
+
+def _as_dicts(batch: pyarrow.RecordBatch) -> list[dict | ValueError]:
+    """The rows; where one cannot be had (text that is not UTF-8), its error."""
+    try:
+        return batch.to_pylist(maps_as_pydicts="lossy")
+    except ValueError as error:
+        if batch.num_rows == 1:
+            return [error]
+        return [row for index in range(batch.num_rows) for row in _as_dicts(batch.slice(index, 1))]
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> InputError:
+    return InputError(f"{path}: not a whole {kind} file ({str(error).partition(chr(10))[0]}); write or get it again.")
