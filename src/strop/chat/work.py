@@ -47,7 +47,7 @@ class Work:
         self.tokens = encoder._tokens(self.rendered, self.writers, self.conversation.place)
         self.turns = [self.turn(i, weight) for i, weight in turn_weights(messages, self.settings.train_on).items()]
         trained = [turn.message for turn in self.turns]
-        if self.settings.drift == "split" and self.part != "turn" and any(turn.drifted for turn in self.turns):
+        if self.settings.drift == "split" and self.part != "turn" and any(map(self.rewritten, self.turns)):
             yield from self.each(by_turn(self.conversation, trained), "turn")
             return
         silent = self.writers - set(trained) if self.settings.train_on == "all" else ()
@@ -103,6 +103,19 @@ class Work:
             return self.renderer.render(self.messages[:index], self.tools, add_generation_prompt)
         except TemplateFailure:
             return None
+
+    def rewritten(self, turn: Turn) -> bool:
+        """Whether the turn, or what is before it, is not what was served when it was the last: history is rewritten."""
+        if turn.drifted or turn.first >= turn.last:
+            return True
+        if turn.message == len(self.messages) - 1:
+            return False
+        try:
+            served = self.renderer.render(self.messages[: turn.message + 1], self.tools)
+        except TemplateFailure:
+            return False
+        # A turn that stops at the next one's header has less text when it is the last.
+        return not self.text[: turn.end].startswith(served[: turn.end])
 
     def encode_template_text(self, text: str) -> Tokens:
         return self.encoder._tokens(text, self.writers, self.conversation.place)
