@@ -1,0 +1,204 @@
+"""`strop doctor`: what a recipe or a data file names, brought to the doctor; and its short word before training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from rich.console import Console
+from rich.progress import track
+
+from strop.chat import ChatSettings, MaskReport, fit_tokenizer, parse_conversation
+from strop.config import load_config, load_overrides
+from strop.data.files import open_rows
+from strop.data.rows import OnBad, Row
+from strop.data.settings import DataSettings
+from strop.doctor import EvalItem, Examination, Voice, check_examples, clean, examine, read_set, write_fixed
+from strop.doctor.fix import check_target, report_of
+from strop.doctor.machine import Estimate, estimate, host_memory_gb, model_shape, product_rate
+from strop.doctor.quick import lines
+from strop.doctor.show import show
+from strop.errors import InputError
+from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
+from strop.model.precision import best_compute
+from strop.named_sets import NAMED_SETS
+from strop.recipe import EvalTaskSettings, Recipe, SftStage
+from strop.tasks import humaneval, load_records
+from strop.tasks.code_basics import generate
+from strop.train.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from strop.stages import Loaded
+
+
+CHAT_LOSS = "general_chat"
+"""The evaluation that measures the loss on conversations; all others ask for programs."""
+
+
+class _Overrides(BaseModel):
+    """What overrides may set where there is no recipe."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
+    train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
+
+
+def doctor(target: Path, overrides: Sequence[str], model: str | None, as_json: bool, out: Path | None) -> int:
+    """Examine every SFT stage of a recipe, or a data file; returns the exit code.
+
+    Raises InputError when the recipe, the model or a whole file cannot be read, or ``out`` would overwrite an input.
+    """
+    recipe = _recipe(target, overrides, model)
+    stages = {name: stage for name, stage in recipe.stages.items() if isinstance(stage, SftStage)}
+    if not stages:
+        raise InputError(f"{target}: has no stage of kind sft, so there is nothing to examine.")
+    if out is not None and len(stages) > 1:
+        raise InputError(f"--fix {out}: the recipe has {len(stages)} SFT stages; give a data file instead.")
+    inputs = [target, *(part.path for stage in stages.values() for part in stage.data if part.path is not None)]
+    if out is not None:
+        check_target(out, inputs)
+    console = Console(stderr=as_json, highlight=False)
+    found = {}
+    for name, stage in stages.items():
+        found[name] = _examine(recipe, stage, console)
+        if len(stages) > 1:
+            console.rule(name, align="left")
+        show(found[name], console, _next_step(target, overrides, found[name], out))
+    if out is not None:
+        [examination] = found.values()
+        fixed = clean(examination)
+        write_fixed(fixed, out, inputs)
+        console.print(
+            f"wrote {out}: {len(fixed.rows):,} rows, {len(fixed.gone):,} left out, {len(fixed.changed):,} changed; "
+            f"which and why: {report_of(out)}",
+            soft_wrap=True,
+        )
+    if as_json:
+        print(json.dumps({"stages": {name: one.to_dict() for name, one in found.items()}}))
+    return max(one.exit_code for one in found.values())
+
+
+def before_training(
+    stage: SftStage, recipe: Recipe, loaded: Loaded, examples: Sequence[Any], report: MaskReport, console: Console
+) -> None:
+    """The short examination at the start of an SFT stage: a line for each error and warning."""
+    found = check_examples(
+        examples,
+        report,
+        stage.train,
+        loaded.tokenizer,
+        loaded.stop_ids,
+        evaluation_items(recipe, stage),
+        sum(p.numel() for p in loaded.policy.parameters()),
+    )
+    for line in lines(found):
+        console.print(f"doctor: {line}", highlight=False, markup=False)
+
+
+def _recipe(target: Path, overrides: Sequence[str], model: str | None) -> Recipe:
+    if target.suffix in (".yaml", ".yml"):
+        return load_config(Recipe, target, [*overrides, *([f"model={model}"] if model else [])])
+    if model is None:
+        raise InputError(f"{target}: a data file is examined for a model: add --model M (a folder, hub id …).")
+    settings = load_overrides(_Overrides, overrides)
+    stage = SftStage(kind="sft", data=[DataSettings(path=target)], train=settings.train)
+    return Recipe(name=target.stem, model=model, chat=settings.chat, stages={"sft": stage})
+
+
+def _examine(recipe: Recipe, stage: SftStage, console: Console) -> Examination:
+    folder = resolve(recipe.model)
+    tokenizer, generation = load_tokenizer(folder), load_generation_config(folder)
+    fit_tokenizer(tokenizer, recipe.chat.template)
+    eos = generation.eos_token_id
+    stops = frozenset([eos] if isinstance(eos, int) else eos or ())
+    shape = model_shape(folder)
+
+    def guess(lengths: list[int]) -> Estimate | None:
+        if shape.parameters is None:
+            return None
+        compute = best_compute(recipe.compute.device, recipe.compute.dtype)
+        rate = product_rate(compute.device, compute.dtype)
+        half = compute.dtype.itemsize == 2
+        return estimate(shape, stage.train, lengths, rate, half, _memory_gb(compute.device))
+
+    def progress(what: str, rows: Iterable[Any], total: int) -> Iterable[Any]:
+        return track(rows, what, total, console=console, transient=True, disable=not console.is_terminal)
+
+    return examine(
+        [read_set(_name(part), partial(_source, part)) for part in stage.data],
+        Voice(tokenizer, stop_token_ids(tokenizer, generation), stops or None),
+        recipe.chat,
+        evaluation_items(recipe, stage),
+        stage.train,
+        shape.parameters,
+        guess,
+        progress,
+    )
+
+
+def _memory_gb(device: Any) -> float | None:
+    if device.type != "cuda":
+        return host_memory_gb()
+    import torch
+
+    return torch.cuda.get_device_properties(device).total_memory / 1e9
+
+
+def _name(part: DataSettings) -> str:
+    return str(part.path or part.task)
+
+
+def _source(part: DataSettings, on_bad: OnBad | None = None) -> Iterable[Row]:
+    if part.path is not None:
+        return open_rows(part.path, count=part.count, on_bad=on_bad)
+    if part.task not in NAMED_SETS:
+        raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(NAMED_SETS))}.")
+    return NAMED_SETS[part.task](part.count, part.seed)
+
+
+def evaluation_items(recipe: Recipe, stage: SftStage) -> list[EvalItem]:
+    """Everything that the recipe evaluates on: its ``evals``, and the stage's ``eval_data``."""
+    items = [item for name, settings in recipe.evals.items() for item in _task_items(name, settings)]
+    for part in stage.eval_data:
+        items += _chat_items(_name(part), _source(part))
+    return items
+
+
+def _task_items(name: str, settings: EvalTaskSettings) -> Iterator[EvalItem]:
+    if name == CHAT_LOSS:
+        task = None if settings.path else "general_chat_heldout"
+        part = DataSettings(path=settings.path, task=task, count=settings.count, seed=settings.seed)
+        yield from _chat_items(name, _source(part))
+    elif settings.path is not None:
+        for record in load_records(settings.path)[: settings.count]:
+            yield EvalItem(name, record.name, (record.prompt,))
+    elif name == "humaneval":
+        for item in humaneval.load()[: settings.count]:
+            yield EvalItem(name, item.task_id, (item.prompt,))
+    else:
+        for record in generate("test", settings.count or 96, settings.seed):
+            yield EvalItem(name, record.name, (record.prompt,))
+
+
+def _chat_items(name: str, rows: Iterable[Row]) -> Iterator[EvalItem]:
+    for place, row in rows:
+        said = tuple(m.content for m in parse_conversation(row, place).messages if m.content and m.role != "system")
+        yield EvalItem(name, place, said)
+
+
+def _next_step(target: Path, overrides: Sequence[str], found: Examination, out: Path | None) -> str:
+    again = " ".join([str(target), *overrides])
+    recipe = target.suffix in (".yaml", ".yml")
+    if out is not None:
+        return (
+            f"strop doctor {out} --model …" if not recipe else f"put {out} in the recipe's data, and examine it again"
+        )
+    removable = {"rejected", "duplicate", "near_duplicate", "contamination", "overlap", "blank_turn"}
+    if any(finding.kind in removable for finding in found.findings):
+        return f"strop doctor {again} --fix cleaned.jsonl   (leaves out what is marked so above)"
+    return f"strop run {again}" if recipe and not found.exit_code else "strop inspect DATA --model M, or train"

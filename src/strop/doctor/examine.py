@@ -1,0 +1,147 @@
+"""The whole examination of one training stage: every check in turn, over every conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from strop.chat import ChatEncoder, ChatSettings
+from strop.doctor.duplicates import MOST_NEAR, Twin, check_duplicates
+from strop.doctor.findings import Finding, ordered
+from strop.doctor.labels import check_tokenizer
+from strop.doctor.languages import Languages, check_languages
+from strop.doctor.lengths import Lengths, lengths_of
+from strop.doctor.machine import Estimate, check_memory
+from strop.doctor.masks import MaskCheck, check_cut, check_fractions, open_settings
+from strop.doctor.overlap import EvalItem, Overlap, check_overlap, contaminated, texts_of
+from strop.doctor.rows import DataSet, Row, rejections
+from strop.doctor.training import check_training
+from strop.doctor.turns import check_turns
+
+if TYPE_CHECKING:
+    from strop.train.settings import TrainSettings
+
+EXIT_CODE = 3
+"""Of `strop doctor` when there is an error among the findings."""
+
+Progress = Callable[[str, Iterable[Row], int], Iterable[Row]]
+"""``(what, rows, total) -> rows``: shows how far a pass over rows is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """The tokenizer and what ends an answer. ``generation_stops``: generation_config's eos ids, None without one."""
+
+    tokenizer: Any
+    stop_ids: frozenset[int]
+    generation_stops: Collection[int] | None
+
+
+@dataclass(slots=True)
+class Examination:
+    """What was found. ``failed``: place -> the check that training would stop at; ``contaminated``: place -> why."""
+
+    sets: list[DataSet]
+    findings: list[Finding]
+    lengths: Lengths | None
+    languages: Languages | None
+    estimate: Estimate | None = None
+    equal: list[Twin] = field(default_factory=list)
+    alike: list[Twin] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    contaminated: dict[str, str] = field(default_factory=dict)
+    overlap_items: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODE if any(finding.level == "error" for finding in self.findings) else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "exit_code": self.exit_code,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "sets": [set_summary(data) for data in self.sets],
+            "lengths": self.lengths and self.lengths.to_dict(),
+            "languages": self.languages and asdict(self.languages),
+            "estimate": self.estimate and self.estimate.to_dict(),
+            "evaluation_items_compared": self.overlap_items,
+        }
+
+
+def set_summary(data: DataSet) -> dict[str, Any]:
+    """One data set in numbers."""
+    tokens, trained = sum(r.tokens for r in data.rows), sum(r.trained for r in data.rows)
+    return {
+        "name": data.name,
+        "rows": data.read,
+        "rejected": len(data.rejected),
+        "formats": dict(data.formats),
+        "tokens": tokens,
+        "trained_tokens": trained,
+        "trained_fraction": trained / tokens if tokens else None,
+        "longest": max((r.tokens for r in data.rows), default=0),
+    }
+
+
+def examine(
+    sets: Sequence[DataSet],
+    voice: Voice,
+    settings: ChatSettings,
+    items: Sequence[EvalItem] = (),
+    train: TrainSettings | None = None,
+    parameters: int | None = None,
+    guess: Callable[[list[int]], Estimate | None] = lambda lengths: None,
+    progress: Progress = lambda what, rows, total: rows,
+) -> Examination:
+    """Run every check. ``guess`` turns the lengths of the examples into the estimate of memory and time.
+
+    Raises InputError when the settings and the tokenizer do not go together (no template, an unknown stop token).
+    """
+    rows = [row for data in sets for row in data.rows]
+    encoder = ChatEncoder(voice.tokenizer, open_settings(settings), voice.stop_ids)
+    names = {index: token for token, index in voice.tokenizer.get_vocab().items()}
+    masks = MaskCheck(encoder, settings, voice.generation_stops, names)
+    overlap = Overlap(items)
+    for row in progress("masks", rows, len(rows)):
+        masks.look(row)
+        if items:
+            overlap.look(row.place, texts_of(row))
+    found = [*rejections(sets), *masks.findings(), *check_tokenizer(voice.tokenizer, encoder.stop_ids)]
+    for data in sets:
+        found += check_fractions(data.name, data.rows)
+    found += check_cut(rows, settings, ChatEncoder(voice.tokenizer, settings, voice.stop_ids))
+    found += check_turns(rows)
+    matches = overlap.matches()
+    duplicates, equal, alike = check_duplicates(rows, look_for_near=len(rows) <= MOST_NEAR)
+    languages, mismatches = check_languages(rows)
+    found += [*duplicates, *check_overlap(matches), *mismatches]
+    kept = kept_lengths(rows, settings)
+    estimate = guess(kept) if kept else None
+    if train is not None:
+        found += check_training(train, len(kept), max(kept, default=0), parameters)
+    found += check_memory(estimate) if estimate else []
+    return Examination(
+        sets=list(sets),
+        findings=ordered(found),
+        lengths=lengths_of(rows),
+        languages=languages,
+        estimate=estimate,
+        equal=equal,
+        alike=alike,
+        failed=masks.failed,
+        contaminated=contaminated(matches),
+        overlap_items=len(items),
+    )
+
+
+def kept_lengths(rows: Iterable[Row], settings: ChatSettings) -> list[int]:
+    """Tokens of the examples that training gets, as far as lengths tell: shorter or fewer, as ``too_long`` has it."""
+    limit = settings.max_length
+    sizes = [row.tokens for row in rows if row.trained]
+    if limit is None:
+        return sizes
+    if settings.too_long == "drop":
+        return [size for size in sizes if size <= limit]
+    return [min(size, limit) for size in sizes]

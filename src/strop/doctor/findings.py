@@ -1,0 +1,68 @@
+"""What the doctor says: findings, each with its level, its count, an example with its place, and the mend."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from strop.visible import visible
+
+Level = Literal["error", "warning", "note"]
+LEVELS: tuple[Level, ...] = ("error", "warning", "note")
+
+_SHOWN = 120  # characters of an example
+_PLACES = 10  # places kept of one finding
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found.
+
+    ``kind`` names it for machines; ``count`` is how many rows, turns or tokens it concerns (``message`` says which);
+    ``place`` and ``text`` are the first example; ``places`` are the first ten; ``mend`` says what to do.
+    """
+
+    kind: str
+    level: Level
+    count: int
+    message: str
+    mend: str
+    place: str = ""
+    text: str = ""
+    places: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Tally:
+    """Counts by kind, with the first example and the first places of each."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = defaultdict(int)
+        self._seen: dict[str, tuple[str, str, list[str]]] = {}
+
+    def add(self, kind: str, place: str, text: str = "", count: int = 1) -> None:
+        self.counts[kind] += count
+        _, _, places = self._seen.setdefault(kind, (place, shorten(text), []))
+        if len(places) < _PLACES and place not in places:
+            places.append(place)
+
+    def finding(self, kind: str, level: Level, message: str, mend: str, name: str | None = None) -> Finding:
+        """``message`` may hold ``{n}``, which becomes the count. ``name``: the finding's kind, if it has another."""
+        count = self.counts[kind]
+        place, text, places = self._seen.get(kind, ("", "", []))
+        return Finding(name or kind, level, count, message.format(n=f"{count:,}"), mend, place, text, tuple(places))
+
+
+def shorten(text: str) -> str:
+    """On one line, cut to what fits there, with nothing in it that would steer a terminal."""
+    line = " ".join(visible(text[: 4 * _SHOWN]).split())
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 2]} …"
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors first; within a level as they were found."""
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))

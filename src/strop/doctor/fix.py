@@ -1,0 +1,136 @@
+"""The cleaned data: what is left out and why, written as messages-jsonl."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from strop.chat import Conversation, Message
+from strop.doctor.examine import Examination
+from strop.doctor.rows import Row
+from strop.doctor.turns import is_empty
+from strop.errors import InputError
+from strop.files import write_json, write_jsonl
+
+REPORT = ".report.json"
+_SHAPE = frozenset(
+    (
+        *("messages", "conversations", "prompt", "completion", "instruction", "input", "output", "system"),
+        *("question", "answer", "text", "tools", "functions", "chosen", "rejected"),
+    )
+)
+"""Columns that make the conversation; all others are kept as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """``rows`` are written; ``gone`` are ``(place, why)``; ``changed`` are rows of which an exchange was taken out."""
+
+    rows: list[dict[str, Any]]
+    gone: list[tuple[str, str]]
+    changed: list[tuple[str, str]]
+
+
+def clean(found: Examination) -> Fixed:
+    """Leave out rejected rows, rows that fail a check, duplicates, contaminated rows and empty exchanges."""
+    why = {id(twin.row): f"duplicate of {twin.original.place}" for twin in found.equal}
+    why |= {id(t.row): f"near duplicate ({t.likeness:.2f}) of {t.original.place}" for t in found.alike}
+    rows, changed = [], []
+    gone = [(r.place, f"rejected: {r.reason}") for data in found.sets for r in data.rejected]
+    for row in (row for data in found.sets for row in data.rows):
+        reason = why.get(id(row)) or found.contaminated.get(row.place)
+        mended = without_empty(row.conversation)
+        if reason is None and mended is None:
+            reason = "empty turns leave nothing to learn"
+        # A check that an empty turn made fail may hold once the turn is gone.
+        if reason is None and row.place in found.failed and mended is row.conversation:
+            reason = f"failed check: {found.failed[row.place]}"
+        if reason is not None:
+            gone.append((row.place, reason))
+            continue
+        if mended is not row.conversation:
+            taken = len(row.conversation.messages) - len(mended.messages)
+            changed.append((row.place, f"{taken} messages of empty exchanges taken out"))
+        rows.append(to_row(row, mended))
+    return Fixed(rows, gone, changed)
+
+
+def without_empty(conversation: Conversation) -> Conversation | None:
+    """Itself where no turn is empty; else without the exchanges that hold one; None where nothing to learn is left."""
+    messages = conversation.messages
+    if not any(map(is_empty, messages)):
+        return conversation
+    exchanges: list[list[Message]] = [[]]
+    for index, message in enumerate(messages):
+        if message.role in ("system", "developer"):
+            if not is_empty(message):
+                exchanges.append([message])
+            continue
+        if message.role == "user" and (index == 0 or messages[index - 1].role != "user"):
+            exchanges.append([])
+        exchanges[-1].append(message)
+    kept = [message for exchange in exchanges if not any(map(is_empty, exchange)) for message in exchange]
+    if not any(message.role == "assistant" for message in kept):
+        return None
+    return replace(conversation, messages=tuple(kept))
+
+
+def to_row(row: Row, conversation: Conversation) -> dict[str, Any]:
+    """A JSON object that reads back as ``conversation``; columns that are no part of the conversation are kept."""
+    made: dict[str, Any] = {"messages": [_message(message) for message in conversation.messages]}
+    if conversation.tools:
+        made["tools"] = list(conversation.tools)
+    return made | {key: value for key, value in row.raw.items() if key not in _SHAPE}
+
+
+def _message(message: Message) -> dict[str, Any]:
+    made: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.parts:
+        made["content"] = [{"type": part.kind, "text": part.text} for part in message.parts]
+    for name in ("reasoning_content", "name", "tool_call_id"):
+        if getattr(message, name) is not None:
+            made[name] = getattr(message, name)
+    if message.tool_calls:
+        made["tool_calls"] = list(message.tool_calls)
+    if not message.train:
+        made["train"] = False
+    if message.weight != 1.0:
+        made["weight"] = message.weight
+    return made
+
+
+def check_target(out: Path, inputs: Iterable[Path]) -> None:
+    """Raises InputError where writing to ``out`` would overwrite an input or a file that the doctor did not write."""
+    for target in (out, report_of(out)):
+        if any(target.resolve() == path.resolve() for path in inputs):
+            raise InputError(f"--fix {out}: {target} is read here; choose another name, so that nothing is lost.")
+    if out.exists() and not report_of(out).is_file():
+        raise InputError(f"--fix {out}: there is a file that strop doctor did not write; choose another name.")
+
+
+def write_fixed(fixed: Fixed, out: Path, inputs: Sequence[Path]) -> None:
+    """Write the rows to ``out`` and, first, what went and why to ``out`` + ``.report.json``; each whole or not at all.
+
+    Raises InputError as `check_target` does, and when no row is left.
+    """
+    check_target(out, inputs)
+    if not fixed.rows:
+        raise InputError(f"--fix {out}: no row is left to write; the findings above say why.")
+    kinds = Counter(reason.partition(":")[0].partition(" of ")[0].partition(" (")[0] for _, reason in fixed.gone)
+    report = {
+        "inputs": [str(path) for path in inputs],
+        "written": len(fixed.rows),
+        "left_out": len(fixed.gone),
+        "by_reason": dict(kinds.most_common()),
+        "rows": [{"place": place, "reason": reason} for place, reason in fixed.gone],
+        "changed": [{"place": place, "change": change} for place, change in fixed.changed],
+    }
+    write_json(report_of(out), report)
+    write_jsonl(out, fixed.rows)
+
+
+def report_of(out: Path) -> Path:
+    return out.with_name(out.name + REPORT)

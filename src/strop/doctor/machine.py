@@ -1,0 +1,156 @@
+"""What a run will need on this machine: parameters from the file headers, memory, time. No weights are loaded."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from strop.doctor.findings import Finding
+
+if TYPE_CHECKING:
+    from strop.train.settings import TrainSettings
+
+GB = 1e9
+PROCESS_GB = 0.8
+"""Python, torch and transformers themselves."""
+HEAD_ELEMENTS = 64 << 20
+"""Logits held at once by strop's head; 14 bytes each: bfloat16, float32, and two float32 of the backward pass."""
+EFFICIENCY = 0.5
+"""Share of the matrix-product rate that a training step reaches: 0.53 in the one run it was taken from."""
+RETAINED = 1.15
+"""Freed memory that the allocator keeps: what was missing to the 5.7 GB of that run."""
+MEMORY_BAND, TIME_BAND = 1.4, 1.5
+"""How far off the estimates may be, as factors."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """``parameters`` None where the folder has no safetensors; the other fields 0 where config.json lacks them."""
+
+    parameters: int | None
+    width: int
+    layers: int
+    inner: int
+    vocabulary: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """For the whole run. ``rate`` is the measured speed of matrix products in FLOP/s."""
+
+    parameters: int
+    tokens: int
+    memory_gb: float
+    minutes: float
+    rate: float
+    total_gb: float | None
+    """The memory there is."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "memory_factor": MEMORY_BAND, "time_factor": TIME_BAND}
+
+
+def model_shape(folder: Path) -> ModelShape:
+    """From ``config.json`` and the headers of the safetensors files."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = config.get("text_config", config)
+    width = config.get("hidden_size") or config.get("n_embd") or 0
+    sizes = [math.prod(shape) for file in sorted(folder.glob("*.safetensors")) for shape in _shapes(file)]
+    return ModelShape(
+        parameters=sum(sizes) or None,
+        width=width,
+        layers=config.get("num_hidden_layers") or config.get("n_layer") or 0,
+        inner=config.get("intermediate_size") or 4 * width,
+        vocabulary=config.get("vocab_size") or 0,
+    )
+
+
+def _shapes(file: Path) -> Iterator[list[int]]:
+    """Shapes in a safetensors header: eight bytes of length, then JSON (github.com/huggingface/safetensors)."""
+    with file.open("rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    return (entry["shape"] for name, entry in header.items() if name != "__metadata__")
+
+
+def estimate(
+    shape: ModelShape, train: TrainSettings, lengths: Sequence[int], rate: float, half: bool, total_gb: float | None
+) -> Estimate:
+    """``lengths``: tokens of every example; ``half``: matrix products in 16 bits; ``shape.parameters`` is known.
+
+    Memory: weights, gradients and AdamW's two moments in float32, a 16-bit copy of the weights, the activations of
+    one row, the logits held at once. Time: 6 FLOP per token and parameter (Kaplan et al. 2020, arXiv:2001.08361),
+    plus causal attention (PaLM, arXiv:2204.02311, app. B, halved), at half the measured rate of matrix products.
+    """
+    parameters = shape.parameters or 0
+    tokens = sum(lengths) * train.epochs
+    if train.max_steps is not None:
+        tokens = min(tokens, train.max_steps * train.global_batch_size * sum(lengths) / max(1, len(lengths)))
+    mean = sum(n * n for n in lengths) / max(1, sum(lengths))  # what the average token's sequence is long
+    per_token = 6 * parameters + 6 * shape.layers * shape.width * mean
+    again = 4 / 3 if train.gradient_checkpointing else 1
+    # The fullest row: a step of long examples, or what a row may hold.
+    long = sorted(lengths)[int(0.99 * len(lengths))] if lengths else 0
+    row = max(max(lengths, default=0), min(train.micro_batch_tokens, train.global_batch_size * long))
+    state = parameters * (16 + (2 if half else 0))
+    held = _activation_bytes(shape, half) * (1 if not train.gradient_checkpointing else 1 / max(1, shape.layers))
+    inputs = 4 * shape.width * shape.layers if train.gradient_checkpointing else 0
+    logits = 14 * min(HEAD_ELEMENTS, row * shape.vocabulary)
+    return Estimate(
+        parameters=parameters,
+        tokens=round(tokens),
+        memory_gb=RETAINED * (state + row * (held + inputs) + logits) / GB + PROCESS_GB,
+        minutes=tokens * per_token * again / (EFFICIENCY * rate) / 60,
+        rate=rate,
+        total_gb=total_gb,
+    )
+
+
+def _activation_bytes(shape: ModelShape, half: bool) -> float:
+    """Kept for the backward pass per token, over all layers: norms and residuals in float32, the rest as computed."""
+    size = 2 if half else 4
+    return shape.layers * (20 * shape.width + 5 * size * shape.width + 4 * size * shape.inner)
+
+
+def check_memory(guess: Estimate) -> list[Finding]:
+    """Whether the run fits."""
+    if guess.total_gb is None or guess.memory_gb * MEMORY_BAND < guess.total_gb:
+        return []
+    certain = guess.memory_gb / MEMORY_BAND > guess.total_gb
+    message = f"the run needs about {guess.memory_gb:.1f} GB and there are {guess.total_gb:.1f} GB"
+    mend = "lower micro_batch_tokens, set gradient_checkpointing: true, or take a smaller model"
+    return [Finding("memory", "error" if certain else "warning", 1, message, mend)]
+
+
+def host_memory_gb() -> float | None:
+    """Memory of this machine, or of the control group that the process lives in, whichever is less."""
+    limits = []
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        file = Path("/sys/fs/cgroup") / name
+        if file.is_file() and (text := file.read_text().strip()).isdigit():
+            limits.append(int(text))
+    return min(limits) / GB if limits else None
+
+
+def product_rate(device: Any, dtype: Any, width: int = 1024, seconds: float = 0.3) -> float:
+    """Matrix products in FLOP/s, the best of a few within ``seconds``: [2048, width] × [width, 4·width]."""
+    import torch
+
+    a = torch.ones(2048, width, device=device, dtype=dtype)
+    b = torch.ones(width, 4 * width, device=device, dtype=dtype)
+    synchronise = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
+    best, until = math.inf, time.perf_counter() + seconds
+    while time.perf_counter() < until or best == math.inf:
+        started = time.perf_counter()
+        for _ in range(4):
+            a @ b
+        synchronise()
+        best = min(best, (time.perf_counter() - started) / 4)
+    return 2 * 2048 * width * 4 * width / best

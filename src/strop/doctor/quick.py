@@ -1,0 +1,72 @@
+"""The short examination at the start of a training stage: what can be seen in the examples without a second pass."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from strop.chat import Example, MaskReport
+from strop.doctor.findings import Finding, Tally, ordered
+from strop.doctor.labels import check_tokenizer
+from strop.doctor.overlap import EvalItem, Overlap, check_overlap
+from strop.doctor.training import check_training
+
+if TYPE_CHECKING:
+    from strop.train.settings import TrainSettings
+
+MOST_EXAMPLES = 20_000
+"""Duplicates and overlap are looked for in the first so many, which takes a few seconds."""
+
+
+def check_examples(
+    examples: Sequence[Example],
+    report: MaskReport,
+    train: TrainSettings,
+    tokenizer: Any,
+    stop_ids: Iterable[int],
+    items: Sequence[EvalItem] = (),
+    parameters: int | None = None,
+    steps: int | None = None,
+) -> list[Finding]:
+    """Errors and warnings only, worst first. ``steps``: optimiser steps, where the source knows them.
+
+    Near duplicates, languages and the turns' order are left to `strop doctor`.
+    """
+    looked = list(islice(examples, MOST_EXAMPLES))
+    tally, first, overlap = Tally(), {}, Overlap(items)
+    longest = 0
+    for example in looked:
+        longest = max(longest, len(example.tokens))
+        digest = hashlib.sha1(array("q", example.tokens).tobytes()).digest()
+        if first.setdefault(digest, example) is not example:
+            tally.add("duplicate", example.place, f"same as {first[digest].place}")
+        if items:
+            overlap.look(example.place, (text for text, _ in example.pieces))
+    seen = "" if len(looked) == len(examples) else f" of the first {len(looked):,}"
+    found = [*check_overlap(overlap.matches()), *check_tokenizer(tokenizer, frozenset(stop_ids))]
+    found += check_training(train, len(examples), longest, parameters, steps)
+    if tally.counts["duplicate"]:
+        message = f"{{n}} examples{seen} are exact duplicates"
+        found.append(tally.finding("duplicate", "warning", message, "strop doctor --fix OUT keeps one of each"))
+    if report.drift_turns:
+        message = f"{report.drift_turns:,} turns are learnt after another prompt than inference would feed"
+        found.append(Finding("drift", "warning", report.drift_turns, message, "set chat.drift: split"))
+    if report.inferred_stops:
+        count = report.inferred_stops.total()
+        message = f"{count:,} turns end with a control token outside the stop set"
+        found.append(Finding("inferred_stop", "warning", count, message, "name it in chat.stop_tokens"))
+    unstopped = report.missing_stop + report.truncated_turns
+    if unstopped:
+        message = f"{unstopped:,} trained turns have no stop token"
+        found.append(Finding("missing_stop", "warning", unstopped, message, "raise max_length or set chat.too_long"))
+    return ordered(finding for finding in found if finding.level != "note")
+
+
+def lines(findings: Sequence[Finding], most: int = 6) -> list[str]:
+    """One line for each of the worst ``most``, and one that says how many are left."""
+    said = [f"{f.level}: {f.message}{f' ({f.place})' if f.place else ''}; {f.mend}" for f in findings[:most]]
+    left = len(findings) - most
+    return [*said, f"and {left} more; strop doctor shows them"] if left > 0 else said

@@ -1,0 +1,102 @@
+"""Rows of a data set as the doctor sees them: those that can be read, and those that cannot, with the reason."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from strop.chat import Conversation, parse_conversation
+from strop.chat.formats import name_format
+from strop.data.rows import OnBad
+from strop.data.rows import Row as RawRow
+from strop.doctor.findings import Finding, Tally
+from strop.errors import InputError
+
+_PLACE = re.compile(r"(?:(?P<place>.+?(?::\d+|, row \d+)): )?(?P<reason>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that strop cannot use: training would stop at it."""
+
+    place: str
+    reason: str
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Row:
+    """A readable row. ``tokens``, ``trained`` and ``beyond`` (trained tokens after each limit) are set by `masks`."""
+
+    place: str
+    conversation: Conversation
+    raw: Mapping[str, Any]
+    tokens: int = 0
+    trained: int = 0
+    beyond: dict[int, int] = field(default_factory=dict)
+
+    def answers(self) -> Iterator[str]:
+        """The text of every assistant turn that has one."""
+        return (m.content for m in self.conversation.messages if m.role == "assistant" and m.content)
+
+    def user_text(self) -> str:
+        return "\n".join(m.content for m in self.conversation.messages if m.role == "user" and m.content)
+
+
+@dataclass(slots=True)
+class DataSet:
+    """One part of the training data, read to its end."""
+
+    name: str
+    rows: list[Row]
+    rejected: list[Rejected]
+    formats: Counter[str]
+
+    @property
+    def read(self) -> int:
+        return len(self.rows) + len(self.rejected)
+
+
+def read_set(name: str, rows: Callable[[OnBad], Iterable[RawRow]]) -> DataSet:
+    """Validate every row; what is wrong with one is kept and the next is read.
+
+    ``rows`` gets a function that takes the errors of rows that cannot be read, as `strop.data.files.open_rows` does.
+    Raises InputError for what it raises: a file that is not there, or broken beyond the row.
+    """
+    found = DataSet(name, [], [], Counter())
+    for place, raw in rows(lambda error: found.rejected.append(_unreadable(error))):
+        try:
+            conversation = parse_conversation(raw, place)
+        except InputError as error:
+            reason = str(error).removeprefix(f"{place}: ")
+            found.rejected.append(Rejected(place, reason, json.dumps(raw, ensure_ascii=False, default=str)))
+            continue
+        found.rows.append(Row(place, conversation, raw))
+        found.formats[name_format(raw)] += 1
+    return found
+
+
+def _unreadable(error: InputError) -> Rejected:
+    match = _PLACE.fullmatch(str(error))
+    return Rejected(match["place"] or "", match["reason"])
+
+
+def rejections(sets: Iterable[DataSet]) -> list[Finding]:
+    """The rejected rows of all sets, grouped by reason, the most frequent first."""
+    tally = Tally()
+    for rejected in (r for data in sets for r in data.rejected):
+        tally.add(_general(rejected.reason), rejected.place, rejected.text)
+    return [
+        tally.finding(reason, "error", "{n} rows cannot be read: " + reason.replace("{", "{{").replace("}", "}}"),
+                      "mend them, or let --fix OUT leave them out", name="rejected")
+        for reason in sorted(tally.counts, key=lambda r: -tally.counts[r])
+    ]  # fmt: skip
+
+
+def _general(reason: str) -> str:
+    """A reason without what differs from row to row: positions and quoted values."""
+    return re.sub(r"\[\d+\]", "[…]", re.sub(r"'[^']{25,}'|\"[^\"]{25,}\"", "'…'", reason))

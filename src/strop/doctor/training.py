@@ -1,0 +1,72 @@
+"""Training settings against what is usual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from strop.doctor.findings import Finding
+
+if TYPE_CHECKING:
+    from strop.train.settings import TrainSettings
+
+# Learning rates of full fine-tuning with AdamW: (parameters below, lowest, highest). The bounds enclose, with some
+# room, published recipes: SmolLM2-135M/360M 1e-3 and 1.7B 3e-4, SmolLM3-3B 2e-5, Zephyr-7B 2e-5 (all in Hugging
+# Face's alignment-handbook); Tülu 3 8B 5e-6 and 70B 2e-6 (Lambert et al. 2024, arXiv:2411.15124); InstructGPT 1.3B
+# and 6B 9.65e-6, 175B 5.03e-6 (Ouyang et al. 2022, arXiv:2203.02155); Llama 2 chat 2e-5 (arXiv:2307.09288).
+RATES = (
+    (5e8, 1e-5, 1e-3),
+    (2.5e9, 5e-6, 3e-4),
+    (2e10, 1e-6, 5e-5),
+    (float("inf"), 5e-7, 2e-5),
+)
+SOURCE = "published recipes of SmolLM2/3, Zephyr, Tülu 3, InstructGPT and Llama 2; docs/doctor.md"
+_MOST_EPOCHS, _FEWEST_STEPS, _MOST_WARMUP = 5, 20, 0.3
+
+
+def check_training(
+    train: TrainSettings, examples: int, longest: int, parameters: int | None, steps: int | None = None
+) -> Iterator[Finding]:
+    """``longest`` in tokens; ``parameters`` None where the model's size is not known."""
+    if not examples:
+        yield Finding("no_examples", "error", 0, "nothing is left to train on", "look at what was rejected and dropped")
+        return
+    if parameters is not None:
+        yield from _rate(train.learning_rate, parameters)
+    if train.epochs > _MOST_EPOCHS:
+        message = f"{train.epochs:g} epochs: after 2 to 4 a model mostly learns its data by heart"
+        yield Finding("epochs", "warning", 1, message, "lower epochs, and watch eval_loss (give eval_data)")
+    steps = steps or max(1, round(examples * train.epochs / train.global_batch_size))
+    if train.max_steps is not None:
+        steps = min(steps, train.max_steps)
+    if train.global_batch_size > examples:
+        message = f"a step takes {train.global_batch_size} examples and there are only {examples:,}"
+        yield Finding(
+            "batch_size", "warning", 1, message, f"lower global_batch_size to at most {max(1, examples // 8)}"
+        )
+    if steps < _FEWEST_STEPS:
+        message = f"only {steps} optimiser steps: the schedule has hardly room for warm-up and decay"
+        yield Finding("few_steps", "warning", steps, message, "lower global_batch_size, or train for more epochs")
+    elif train.warmup_ratio == 0:
+        message = "no warm-up: AdamW's first steps are full-size steps in the direction of single gradients"
+        yield Finding("warmup", "warning", 1, message, "set warmup_ratio to 0.03 … 0.1")
+    if train.warmup_ratio > _MOST_WARMUP:
+        message = f"{train.warmup_ratio:.0%} of the steps are warm-up"
+        yield Finding("warmup", "warning", 1, message, "set warmup_ratio to 0.03 … 0.1")
+    if longest > train.micro_batch_tokens:
+        message = f"the longest example has {longest:,} tokens and a row holds {train.micro_batch_tokens:,}"
+        mend = f"raise micro_batch_tokens to at least {longest}, or set chat.max_length and chat.too_long"
+        yield Finding("row_too_short", "error", 1, message, mend)
+
+
+def _rate(rate: float, parameters: int) -> Iterator[Finding]:
+    lowest, highest = next((low, high) for below, low, high in RATES if parameters < below)
+    if lowest <= rate <= highest:
+        return
+    side = "above" if rate > highest else "below"
+    message = (
+        f"learning_rate {rate:g} is {side} the usual {lowest:g} … {highest:g} for full fine-tuning of a model with "
+        f"{parameters / 1e6:,.0f}M parameters ({SOURCE})"
+    )
+    risk = "it may forget or diverge" if side == "above" else "it may learn next to nothing"
+    yield Finding("learning_rate", "warning", 1, message, f"{risk}; choose one within, or measure before and after")

@@ -1,0 +1,104 @@
+"""Training settings, the tokenizer's labels, and what a run needs."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from strop.doctor.labels import check_tokenizer
+from strop.doctor.machine import (
+    MEMORY_BAND,
+    TIME_BAND,
+    ModelShape,
+    check_memory,
+    estimate,
+    host_memory_gb,
+    model_shape,
+)
+from strop.doctor.training import check_training
+from strop.train.settings import TrainSettings
+
+SMOLLM2_135M = ModelShape(parameters=134_515_008, width=576, layers=30, inner=1536, vocabulary=49_152)
+
+
+def kinds(examples=1000, longest=100, parameters=134_515_008, **settings) -> dict[str, str]:
+    train = TrainSettings(**{"global_batch_size": 8, **settings})
+    return {finding.kind: finding.level for finding in check_training(train, examples, longest, parameters)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, {}),
+        ({"learning_rate": 1e-3}, {}),
+        ({"learning_rate": 3e-3}, {"learning_rate": "warning"}),
+        ({"learning_rate": 1e-6}, {"learning_rate": "warning"}),
+        ({"learning_rate": 1e-4, "parameters": 7_000_000_000}, {"learning_rate": "warning"}),
+        ({"learning_rate": 2e-5, "parameters": 7_000_000_000}, {}),
+        ({"learning_rate": 5e-5, "parameters": 70_000_000_000}, {"learning_rate": "warning"}),
+        ({"learning_rate": 1.0, "parameters": None}, {}),
+        ({"epochs": 6}, {"epochs": "warning"}),
+        ({"global_batch_size": 100}, {"few_steps": "warning"}),
+        ({"max_steps": 10}, {"few_steps": "warning"}),
+        ({"global_batch_size": 8, "examples": 4, "epochs": 5}, {"batch_size": "warning", "few_steps": "warning"}),
+        ({"warmup_ratio": 0}, {"warmup": "warning"}),
+        ({"warmup_ratio": 0.5}, {"warmup": "warning"}),
+        ({"longest": 4096}, {"row_too_short": "error"}),
+        ({"examples": 0}, {"no_examples": "error"}),
+    ],
+)
+def test_settings_outside_what_is_usual(changes, found):
+    assert kinds(**changes) == found
+
+
+@pytest.mark.parametrize(
+    ("eos", "pad", "stops", "found"),
+    [
+        (2, 0, {2}, {}),
+        (2, 2, {2}, {"pad_is_stop": "note"}),
+        (2, 7, {2, 7}, {"pad_is_stop": "note"}),
+        (2, None, {2}, {}),
+        (None, 0, {5}, {"no_eos": "warning"}),
+        (None, 0, set(), {"no_eos": "error"}),
+    ],
+)
+def test_what_the_tokenizer_does_to_labels(eos, pad, stops, found):
+    tokenizer = SimpleNamespace(eos_token_id=eos, pad_token_id=pad, pad_token="<pad>")
+    assert {finding.kind: finding.level for finding in check_tokenizer(tokenizer, stops)} == found
+
+
+def test_the_estimate_holds_for_the_run_that_was_measured():
+    """550 conversations, 99,075 tokens: 6.0 minutes and 5.7 GB on two cores at 420 GFLOP/s."""
+    lengths = [180] * 545 + [195] * 5
+    train = TrainSettings(global_batch_size=4, micro_batch_tokens=2048)
+    guess = estimate(SMOLLM2_135M, train, lengths, 420e9, True, 25.0)
+    assert guess.tokens == 99_075
+    assert 1 / TIME_BAND < guess.minutes / 6.0 < TIME_BAND
+    assert 1 / MEMORY_BAND < guess.memory_gb / 5.7 < MEMORY_BAND
+    assert check_memory(guess) == []
+
+
+def test_the_estimate_follows_the_settings():
+    def of(total_gb=None, **settings):
+        train = TrainSettings(**{"global_batch_size": 16, "micro_batch_tokens": 8192, **settings})
+        return estimate(SMOLLM2_135M, train, [400] * 1000, 400e9, True, total_gb)
+
+    assert of(epochs=2).minutes == pytest.approx(2 * of().minutes)
+    assert of(max_steps=10).tokens == 10 * 16 * 400
+    assert of(micro_batch_tokens=1024).memory_gb < of().memory_gb
+    assert of(gradient_checkpointing=True).memory_gb < of().memory_gb
+    assert of(gradient_checkpointing=True).minutes > of().minutes
+    least = 16 * SMOLLM2_135M.parameters / 1e9
+    assert of(micro_batch_tokens=1).memory_gb > least
+    assert [finding.level for finding in check_memory(of(total_gb=1.0))] == ["error"]
+    assert [finding.level for finding in check_memory(of(total_gb=of().memory_gb))] == ["warning"]
+
+
+def test_the_size_of_a_model_comes_from_the_headers(model_folder):
+    shape = model_shape(model_folder)
+    assert shape == ModelShape(parameters=500 * 8 + 1000, width=8, layers=2, inner=16, vocabulary=500)
+
+
+def test_this_machine_has_memory():
+    assert 0.1 < host_memory_gb() < 1e6
+    assert math.isfinite(host_memory_gb())
