@@ -59,6 +59,7 @@ class Loaded:
                 f"they start at the mean of the others, in {len(new) - grown} unused rows and {grown} added ones",
                 highlight=False,
                 markup=False,
+                soft_wrap=True,
             )
         stop_at(network, encoder.stop_ids)
         return cls(Policy(network, compute), tokenizer, encoder, encoder.stop_ids)
