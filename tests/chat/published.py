@@ -397,6 +397,21 @@ def outcome(name: str, kind: str, kwargs: dict[str, Any]) -> Outcome:
     return _outcome(name, kind, json.dumps(kwargs))
 
 
+def cell(name: str, kind: str) -> str:
+    """What docs/templates.md says of one conversation in one template."""
+    found = [outcome(name, kind, kwargs) for kwargs in variables(name)]
+    if any(not o.identical for o in found):
+        return "**text differs**"
+    if any(o.inspection is None for o in found):
+        return "–"
+    broken = sorted({check for o in found for check in o.found(*PROOF)})
+    if broken:
+        return ", ".join(broken)
+    if any(o.spans != o.turns for o in found):
+        return "**spans differ**"
+    return "✓ d" if any(o.found("drift") for o in found) else "✓"
+
+
 # -- against trl's patched twins
 
 

@@ -4,6 +4,8 @@ See `published.py` for what is tried and how the true spans are known. Every tab
 in any template, or in strop, that is not in them fails a test.
 """
 
+from pathlib import Path
+
 import published
 import pytest
 from published import CONVERSATIONS, PROOF, TEMPLATES, Facts, outcome
@@ -183,6 +185,13 @@ def test_split_of_a_template_that_drops_earlier_thinking():
         f"{asked}answer_1 is\ntwo lines<|im_end|>\n<|im_start|>user\nuser_2<|im_end|>\n<|im_start|>assistant\n"
         "<think>\nreason_2 thinks\n</think>\n\nanswer_2 漢字 🙂<|im_end|>\n",
     ]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_table_in_the_docs_is_what_is_found(name):
+    page = (Path(__file__).parents[2] / "docs" / "templates.md").read_text(encoding="utf-8")
+    cells = " | ".join(published.cell(name, kind) for kind in CONVERSATIONS)
+    assert f"| {name} | {cells} |" in page.splitlines(), "run make templates-table, and look at what changed"
 
 
 # -- some spelled out: ⟦…⟧ is trained
