@@ -105,6 +105,14 @@ def test_tool_calls_and_tools_as_objects_or_as_json_text(arguments):
     assert parsed.tools == ({"name": "add"},)
 
 
+def test_lists_of_json_text_are_lists():
+    turn = {"role": "assistant", "tool_calls": [json.dumps(CALL)]}
+    parsed = parse_conversation({"messages": [turn], "tools": ['{"name": "add"}']}, "f:1")
+    assert parsed == Conversation((Message("assistant", tool_calls=(CALL,)),), ({"name": "add"},), "f:1")
+    with pytest.raises(InputError, match=r"f:1: field tools\[0\]: expected JSON, but"):
+        parse_conversation({"messages": [turn], "tools": ["{"]}, "f:1")
+
+
 @pytest.mark.parametrize("functions", ['[{"name": "add"}]', [{"type": "function", "function": {"name": "add"}}]])
 def test_functions_are_tools_by_an_older_name(functions):
     tools = ({"type": "function", "function": {"name": "add"}},)

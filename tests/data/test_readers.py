@@ -174,6 +174,21 @@ def test_saved_datasets(tmp_path):
         rows_of(tmp_path / "several", split="dev")
 
 
+def test_null_within_json_columns_stays(tmp_path):
+    from datasets import Dataset, Features, Json, List, Value
+
+    def calls(arguments):
+        return List({"name": Value("string"), "arguments": arguments, "id": Value("string")})
+
+    row = {"messages": [{"calls": [{"name": "f", "arguments": {"x": None, "y": [1]}}]}], "tools": [{"a": None}]}
+    features = Features({"messages": List({"calls": calls(Json())}), "tools": List(Json())})
+    dataset = Dataset.from_list([row], features=features)
+    dataset.to_parquet(tmp_path / "d.parquet")
+    dataset.save_to_disk(tmp_path / "saved")
+    assert rows_of(tmp_path / "d.parquet") == [row]
+    assert rows_of(tmp_path / "saved") == [row]
+
+
 def test_hub_ids_are_streamed(tmp_path, monkeypatch):
     asked = {}
 

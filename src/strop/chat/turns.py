@@ -60,7 +60,7 @@ def read_turns(raw: Any, at: Field, style: str | None = None) -> list[Message]:
 
 def tools_beside(row: Mapping[str, Any], at: Field) -> tuple[dict[str, Any], ...]:
     """The tools of a row: ``tools``, the older ``functions``, or ``functions`` on the system turn."""
-    if tools := read_tools(row.get("tools"), at.item("tools")):
+    if tools := read_tools(_parsed(row.get("tools"), at.item("tools")), at.item("tools")):
         return tools
     if tools := _functions(row.get("functions"), at.item("functions")):
         return tools
@@ -114,9 +114,15 @@ def _openai(turn: Mapping[str, Any], at: Field) -> Message:
     if isinstance(turn.get("content"), list | tuple):
         turn["content"] = [_part(part) for part in turn["content"]]
     if turn.get("tool_calls"):
-        calls = at.item("tool_calls").json(turn["tool_calls"])
-        turn["tool_calls"] = [_without_nulls(call) for call in calls] if isinstance(calls, list | tuple) else calls
+        calls = _parsed(turn["tool_calls"], at.item("tool_calls"))
+        turn["tool_calls"] = [_without_nulls(call) for call in calls] if isinstance(calls, list) else calls
     return read_message(turn, at)
+
+
+def _parsed(raw: Any, at: Field) -> Any:
+    """What JSON text says, of all of a list or of each item (a column of tables can hold strings only)."""
+    raw = at.json(raw) if raw else raw
+    return [at.item(index).json(item) for index, item in enumerate(raw)] if isinstance(raw, list | tuple) else raw
 
 
 def _part(part: Any) -> Any:
@@ -135,7 +141,7 @@ def _without_nulls(call: Any) -> Any:
 
 def _functions(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
     """The older ``functions`` as tools: a bare schema goes into ``{"type": "function", "function": …}``."""
-    schemas = read_tools(raw, at)
+    schemas = read_tools(_parsed(raw, at), at)
     return tuple(
         schema if "function" in schema or "type" in schema else {"type": "function", "function": schema}
         for schema in schemas

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from strop.data.rows import Row, reading, without_nulls
+from strop.data.rows import Row, reading
 from strop.errors import InputError
 
 
@@ -59,8 +59,10 @@ def _rows(load: Callable[[], Iterable[Any]], name: str, shown: str, mend: str) -
     from huggingface_hub.errors import HTTPError
 
     try:
-        for number, row in enumerate(load(), start=1):
-            yield f"{shown}, row {number}", without_nulls(row)
+        dataset = load()
+        features = getattr(dataset, "features", None)
+        for number, row in enumerate(dataset, start=1):
+            yield f"{shown}, row {number}", _without_nulls(row, features)
     except DatasetNotFoundError as error:
         raise InputError(
             f"{name}: {_first_sentence(error)}; check the name, or `hf auth login` where the data is private or gated."
@@ -70,6 +72,22 @@ def _rows(load: Callable[[], Iterable[Any]], name: str, shown: str, mend: str) -
     except (DatasetsError, ValueError, RuntimeError) as error:
         # An unknown subset or split, files that do not fit together, a dataset that is a program.
         raise InputError(f"{name}: {_first_sentence(error)}; check subset, split and revision.") from error
+
+
+def _without_nulls(value: Any, feature: Any) -> Any:
+    """The same without the fields that are null, which Arrow adds (see `strop.data.tables`); null in JSON stays.
+
+    ``feature`` says what ``value`` is, as far as the dataset knows.
+    """
+    if type(feature).__name__ == "Json":
+        return value
+    if isinstance(value, dict):
+        features = feature if isinstance(feature, Mapping) else {}
+        return {key: _without_nulls(item, features.get(key)) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        inner = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
+        return [_without_nulls(item, inner) for item in value]
+    return value
 
 
 def _first_sentence(error: Exception) -> str:

@@ -64,16 +64,3 @@ def as_row(value: Any, place: str) -> Mapping[str, Any]:
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         return {"messages": value}
     raise InputError(f"{place}: expected one JSON object (or a list of messages), found {type(value).__name__}.")
-
-
-def without_nulls(value: Any) -> Any:
-    """The same without the fields that are null.
-
-    Arrow gives every object of a column the fields of all of them: a tool call that takes a city has, as null, the
-    arguments of all other tools. Templates would print them.
-    """
-    if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]
-    return value

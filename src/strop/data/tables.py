@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from strop.data.rows import OnBad, Row, opened, reading, refuse, without_nulls
+from strop.data.rows import OnBad, Row, opened, reading, refuse
 from strop.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,16 +90,45 @@ def arrow_rows(path: Path, on_bad: OnBad | None = None) -> Iterator[Row]:
 
 
 def _batch_rows(batches: Iterable[pyarrow.RecordBatch], path: Path, on_bad: OnBad | None) -> Iterator[Row]:
-    number = 0
+    number, schema, clean = 0, None, None
     for batch in batches:
+        if schema is None or batch.schema != schema:
+            schema, clean = batch.schema, _struct_cleaner(batch.schema)
         for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
             for row in _as_dicts(batch.slice(start, _ROWS_AT_ONCE)):
                 number += 1
                 place = f"{path}, row {number}"
-                if isinstance(row, ValueError):
-                    refuse(InputError(f"{place}: cannot be read ({row}); repair or drop it."), on_bad)
+                try:
+                    if isinstance(row, ValueError):
+                        raise row
+                    row = clean(row)
+                except (ValueError, RecursionError) as error:
+                    refuse(InputError(f"{place}: cannot be read ({error}); repair or drop it."), on_bad)
                 else:
-                    yield place, without_nulls(row)
+                    yield place, row
+
+
+def _cleaner(kind: pyarrow.DataType) -> Callable[[Any], Any]:
+    """What makes of a column's value the one that was meant: JSON parsed, and no field that is null.
+
+    Arrow gives every object of a column the fields of all of them: a tool call that takes a city has, as null, the
+    arguments of all other tools, and templates would print them. Null within JSON is the author's own.
+    """
+    import pyarrow
+
+    if pyarrow.types.is_struct(kind):
+        return _struct_cleaner(kind)
+    if getattr(kind, "extension_name", None) == "arrow.json":
+        return lambda value: json.loads(value) if isinstance(value, str) else value
+    if pyarrow.types.is_nested(kind) and hasattr(kind, "value_type"):
+        inner = _cleaner(kind.value_type)
+        return lambda value: [item if item is None else inner(item) for item in value] if type(value) is list else value
+    return lambda value: value
+
+
+def _struct_cleaner(fields: Iterable[pyarrow.Field]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    cleaners = {field.name: _cleaner(field.type) for field in fields}
+    return lambda row: {name: cleaners[name](value) for name, value in row.items() if value is not None}
 
 
 def _as_dicts(batch: pyarrow.RecordBatch) -> list[dict | ValueError]:
