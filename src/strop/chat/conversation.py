@@ -1,6 +1,7 @@
 """What a conversation is, once it is inside: validated, in one shape, with its place in the file."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -127,6 +128,8 @@ class Field:
                 queue += ((item, at.item(index), depth + 1) for index, item in enumerate(value))
             elif isinstance(value, int) and abs(value) >= 10**_DIGITS:
                 raise at.fail(f"a number of more than {_DIGITS} digits; write it as a string")
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise at.fail(f"JSON has no number {value}; leave the field out, or write null")
             elif value is not None and not isinstance(value, bool | int | float):
                 raise at.fail(f"expected a JSON value, found {kind_of(value)}")
 
