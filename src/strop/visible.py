@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import unicodedata
 
-JOINERS = "\u200c\u200d"
-"""They belong to ordinary writing: emoji sequences, Persian, Indic scripts."""
+_ORDINARY = "\u200c\u200d"
+"""Joiners, which emoji sequences, Persian and Indic scripts need."""
 
 
 class _Marks(dict):
-    """For `str.translate`: what stands for each character, worked out when it is first met."""
+    """For `str.translate`: what stands for each character, worked out when it is first met.
+
+    ``named``: the Unicode categories whose characters are named instead of shown.
+    """
+
+    def __init__(self, named: tuple[str, ...], kept: str):
+        super().__init__({ord(character): character for character in kept})
+        self._named = named
 
     def __missing__(self, code: int) -> str | int:
         category = unicodedata.category(chr(code))
@@ -19,7 +26,7 @@ class _Marks(dict):
             mark = "\N{SYMBOL FOR DELETE}"
         elif category == "Cs":  # half of a surrogate pair, which no encoding can write
             mark = "\N{REPLACEMENT CHARACTER}"
-        elif category in ("Cc", "Cf", "Zl", "Zp"):
+        elif category in self._named:
             mark = code_point(code)
         else:
             mark = code
@@ -32,17 +39,17 @@ def code_point(code: int) -> str:
     return f"\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}U+{code:04X}\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
 
 
-_ALL = _Marks({ord(c): c for c in "\n\t"})
-_BUT_JOINERS = _Marks({ord(c): c for c in "\n\t" + JOINERS})
+_STRICT = _Marks(("Cc", "Cf", "Zl", "Zp", "Zs"), kept="\n\t ")
+_LENIENT = _Marks(("Cc", "Cf", "Zl", "Zp"), kept="\n\t" + _ORDINARY)
 
 
-def visible(text: str, joiners: bool = True) -> str:
+def visible(text: str, strict: bool = True) -> str:
     """Control characters (but newline and tab) as their pictures, format characters by their code points.
 
     Format characters are those that say how others are shown: direction overrides, zero-width spaces, tags. With
-    ``joiners`` the two that ordinary writing needs are named too.
+    ``strict`` also joiners and all spaces but the usual one are named, which ordinary writing has too.
     """
-    return text.translate(_ALL if joiners else _BUT_JOINERS)
+    return text.translate(_STRICT if strict else _LENIENT)
 
 
 def one_line(text: str) -> str:

@@ -26,36 +26,31 @@ _REJECTED = 200  # rejected rows that are listed
 
 
 class Page:
-    """A page about ``data``, made into tokens with ``tools``; ``look`` is where its conversations come from.
+    """A page about ``data``, made into tokens with ``tools``.
 
-    It holds at most `MOST_BYTES` of conversations; ``full`` says whether there would have been more.
+    It holds at most `MOST_BYTES` of conversations; ``cut`` says whether there was more.
     """
 
-    def __init__(self, data: str, tools: Tools, look: Look):
-        self.data, self.tools, self.look = data, tools, look
+    def __init__(self, data: str, tools: Tools):
+        self.data, self.tools, self.cut = data, tools, False
         self.conversations = 0
         self._bytes = 0
         self._entries: list[str] = []
         self._parts: dict[str, int] = {}
-        self._cut = False
-
-    @property
-    def full(self) -> bool:
-        return self._cut or (self.look.shown >= MOST_CONVERSATIONS and not self.look.ended)
 
     def fill(self, found: Iterable[Found]) -> None:
         for one in found:
             part = self._parts.setdefault(one.part, len(self._parts))
             entry = str(script_data(_entry(one, part)))
+            self._bytes += len(entry.encode())
+            if self._bytes > MOST_BYTES and self._entries:
+                self.cut = True
+                return
             self._entries.append(entry)
             self.conversations += 1
-            self._bytes += len(entry.encode())
-            if self._bytes > MOST_BYTES:
-                self._cut = True
-                return
 
-    def write(self, path: Path) -> None:
-        """All at once. Raises OSError as writing does."""
+    def write(self, path: Path, look: Look, cut: bool) -> None:
+        """All at once. ``cut``: the page says that the data goes on. Raises OSError as writing does."""
         script = (HERE / "script.js").read_text(encoding="utf-8")
         meta = {"parts": [one_line(part) for part in self._parts], "fields": FIELDS}
         html = (
@@ -68,11 +63,11 @@ class Page:
                 data=one_line(self.data),
                 tokenizer=one_line(self.tools.name),
                 stops=[one_line(token) for token in self.tools.stops],
-                report=str(self.look.report).split("\n"),
-                rejected=[one_line(rejected.reason) for rejected in self.look.rejected[:_REJECTED]],
-                n_rejected=len(self.look.rejected),
-                n_rows=self.look.rows,
-                full=self.full,
+                report=str(look.report).split("\n"),
+                rejected=[one_line(rejected.reason) for rejected in look.rejected[:_REJECTED]],
+                n_rejected=len(look.rejected),
+                n_rows=look.rows,
+                cut=cut,
                 meta=script_data(meta),
                 entries=Markup(",\n".join(self._entries)),
             )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from strop.errors import InputError
-from strop.inspector.look import Choice, Found, Look
+from strop.inspector.look import Choice, Look
 from strop.inspector.page import MOST_BYTES, MOST_CONVERSATIONS, Page
 from strop.inspector.rows import open_part
 from strop.inspector.subject import subject, tools
@@ -60,6 +59,8 @@ def inspect(request: Request) -> int:
     """
     if request.count is not None and request.count < 1:
         raise InputError(f"--count {request.count}: at least one conversation is needed.")
+    if request.json and request.html is not None:
+        raise InputError("--json and --html are two ways to show the same; give one of them.")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show ⟦ gets an escape, not an error
     about = subject(request.data, request.overrides, request.template, request.stop)
@@ -68,30 +69,27 @@ def inspect(request: Request) -> int:
     choice = Choice(request.limit, request.index, request.place, request.only_warnings)
     look = Look(means.encoder, parts, choice)
     notes = Console(stderr=request.json, highlight=False, markup=False, emoji=False)
-    found: Iterable[Found] = _printed_as_json(look) if request.json else look
-    page = Page(request.data, means, look) if request.html else None
+    page = Page(request.data, means) if request.html else None
     if page is not None:
-        page.fill(found)
+        page.fill(look)
     elif request.json:
-        for _ in found:  # printing them is all
-            pass
+        for found in look:
+            print(json.dumps(found.inspection.to_dict(found.index)))
     else:
         _show(look, request, notes)
     _check(look, request)
+    more = not look.ended and request.index is None
     if page is not None:
-        page.write(request.html)
-        _say_page(page, request.html, notes)
+        cut = page.cut or (more and request.count is None)
+        page.write(request.html, look, cut)
+        _say_page(page, request.html, cut, notes)
+    elif not look.shown:
+        notes.print("No conversation has a warning.")
     for line in [*str(look.report).split("\n"), *rejections(look)]:
         notes.print(one_line(line), soft_wrap=True)
-    if page is None and not request.json and not look.ended and request.index is None:
-        notes.print("There may be more: --count N shows more, --html FILE makes a page of all.", soft_wrap=True)
+    if more and page is None and not request.json:
+        notes.print("There may be more: --count N shows more, --html FILE makes a page.", soft_wrap=True)
     return 0
-
-
-def _printed_as_json(found: Iterable[Found]) -> Iterator[Found]:
-    for one in found:
-        print(json.dumps(one.inspection.to_dict(one.index)))
-        yield one
 
 
 def _show(look: Look, request: Request, console: Console) -> None:
@@ -100,12 +98,13 @@ def _show(look: Look, request: Request, console: Console) -> None:
         if number == 0:
             terminal.legend()
         terminal.conversation(found)
-    console.print()
+    if look.shown:
+        console.print()
 
 
-def _say_page(page: Page, path: Path, console: Console) -> None:
+def _say_page(page: Page, path: Path, cut: bool, console: Console) -> None:
     console.print(f"wrote {path}: {page.conversations:,} conversations. Open it in a browser.", soft_wrap=True)
-    if page.full:
+    if cut:
         console.print(
             f"A page holds {MOST_CONVERSATIONS:,} conversations (--count sets another number) and "
             f"{MOST_BYTES // 2**20} MiB; the rest of the data was not read.",
@@ -115,10 +114,10 @@ def _say_page(page: Page, path: Path, console: Console) -> None:
 
 def _check(look: Look, request: Request) -> None:
     """Raises InputError where there is nothing to show, and says why."""
-    if look.shown:
+    if look.shown or (request.only_warnings and look.report.examples):  # no warning at all is good news
         return
     if look.rejected:
-        first = look.rejected[0].reason
+        first = one_line(look.rejected[0].reason)
         if len(look.rejected) == 1:
             raise InputError(first)
         raise InputError(f"none of the {len(look.rejected):,} rows can be used; the first: {first}")
@@ -126,6 +125,4 @@ def _check(look: Look, request: Request) -> None:
         raise InputError(f"--index {request.index}: the data has {look.rows:,} rows, counted from 0.")
     if request.place is not None and not look.report.conversations:
         raise InputError(f"--place {request.place}: no row's place has that in it; a place looks like data.jsonl:17.")
-    if request.only_warnings and look.report.examples:
-        return  # nothing to show is the good news
     raise InputError(f"{request.data}: every conversation was dropped by max_length; see chat.too_long.")

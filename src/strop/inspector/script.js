@@ -10,13 +10,14 @@ const number = new Intl.NumberFormat("en").format;
 const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "none");
 const plural = (n, one) => `${number(n)} ${one}${n === 1 ? "" : "s"}`;
 
-// ---- what is chosen, which also stands in the address: #q=…&kind=…&role=…&part=…&sort=…&dim=1&borders=1&i=…
+// ---- what is chosen, which also stands in the address: #q=…&kind=…&role=…&part=…&sort=…&dim=1&borders=1&i=…&t=…
 
 const FIELDS = ["q", "sort", "role", "part", "kind"];
 const BOXES = ["dim", "borders"];
 let state = {};
 let visible = []; // positions in `all` that pass the filters, in order
 let current = -1; // position in `all` of the conversation shown
+let pinned = -1; // the token that was clicked or gone to by key
 
 function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
@@ -26,6 +27,7 @@ function readAddress() {
   for (const name of FIELDS) byId(name).value = state[name];
   for (const name of FIELDS) state[name] = byId(name).value; // a choice that does not exist is none
   for (const name of BOXES) byId(name).checked = state[name];
+  pinned = Number(given.get("t") ?? -1);
   const row = given.get("i");
   return row === null ? -1 : all.findIndex((one) => one.index === Number(row));
 }
@@ -35,6 +37,7 @@ function writeAddress() {
   for (const name of FIELDS) if (state[name]) given.set(name, state[name]);
   for (const name of BOXES) if (state[name]) given.set(name, "1");
   if (current >= 0) given.set("i", all[current].index);
+  if (pinned >= 0) given.set("t", pinned);
   history.replaceState(null, "", "#" + given);
 }
 
@@ -63,6 +66,7 @@ function filter() {
   byId("count").textContent =
     `${shown} conversations · ${number(tokens)} tokens · ${number(trained)} trained (${percent(trained, tokens)}) · ` +
     `${number(warned)} with warnings`;
+  byId("rows").style.height = `${visible.length * ROW}px`;
   byId("list").scrollTop = 0;
   select(visible.includes(current) ? current : (visible[0] ?? -1));
 }
@@ -105,7 +109,6 @@ function listRow(place) {
 
 function drawList() {
   const list = byId("list"), rows = byId("rows");
-  rows.style.height = `${visible.length * ROW}px`;
   if (!visible.length) {
     rows.replaceChildren(element("p", "none", "No conversation passes these filters."));
     return;
@@ -120,6 +123,7 @@ function drawList() {
 
 function select(at, reveal = true) {
   const changed = at !== current;
+  if (changed && current >= 0) pinned = -1;
   current = at;
   const place = visible.indexOf(at), list = byId("list");
   if (reveal && place >= 0) {
@@ -205,8 +209,8 @@ function show(changed) {
   drawn = 0;
   text.replaceChildren();
   if (changed) text.scrollTop = 0;
-  here(null);
   drawTokens();
+  here(tokenAt(pinned));
 }
 
 // Draws the next tokens. The text is cut where a token, a segment or a search hit begins or ends.
@@ -239,12 +243,15 @@ function drawTokens() {
     while (segment + 1 < segments.length && segments[segment + 1][0] <= start) segment++;
     while (hit < found.length && found[hit][1] <= start) hit++;
     const [, message, role, field] = segments[segment];
+    const begins = token < last && starts[token] <= start;
+    const goesOn = !begins && span && start < ends[Number(span.dataset.token)];
     if (role !== null && `${message} ${field}` !== who) {
       who = `${message} ${field}`;
-      fragment.append(element("b", `who r-${role}`, message < 0 ? "tools" : `${message} ${fieldName(role, field)}`));
+      const chip = element("b", `who r-${role}`, message < 0 ? "tools" : `${message} ${fieldName(role, field)}`);
+      (goesOn ? span : fragment).append(chip);
     }
-    let parent = fragment;
-    if (token < last && starts[token] <= start) {
+    let parent = goesOn ? span : fragment;
+    if (begins) {
       open(token++);
       // Bytes of one character may be tokens of their own: they have nothing to show but are there.
       while (token < last && starts[token] === start && ends[token] <= end) {
@@ -254,11 +261,10 @@ function drawTokens() {
         span = whole;
       }
       parent = span;
-    } else if (span && start < ends[Number(span.dataset.token)]) parent = span;
+    }
     const piece = element("span", role === null ? "" : `r-${role}`);
     appendText(piece, one.text.slice(start, end));
     if (hit < found.length && found[hit][0] <= start) piece.classList.add("hit");
-    if (parent === span && parent !== fragment && role !== null) span.classList.add(`r-${role}`);
     parent.append(piece);
   }
   lastWho = who;
@@ -286,15 +292,22 @@ function here(span) {
   const weight = one.perToken[index];
   const fate = weight === undefined ? "cut off by max_length" : weight > 0 ? `trained, weight ${weight}` : "not trained";
   line.replaceChildren(
-    element("code", "", shownText(one.text.slice(start, end))),
+    element("code", "", shownText(one.text.slice(start, end).replaceAll("\n", "\u21b5"))),
     ` token ${index} · id ${one.ids[index] ?? "none"} · ${fate}${one.isStop.has(index) ? " · stop token" : ""} · ${owner} · characters ${start} to ${end}`,
   );
+}
+
+function pin(span) {
+  pinned = span ? Number(span.dataset.token) : -1;
+  here(span);
+  writeAddress();
 }
 
 const tokenAt = (index) => byId("text").querySelector(`[data-token="${index}"]`);
 
 byId("text").addEventListener("mouseover", (event) => here(event.target.closest(".t")));
-byId("text").addEventListener("click", (event) => here(event.target.closest(".t")));
+byId("text").addEventListener("mouseleave", () => here(tokenAt(pinned)));
+byId("text").addEventListener("click", (event) => pin(event.target.closest(".t")));
 byId("text").addEventListener("keydown", (event) => {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (!step || current < 0) return;
@@ -304,7 +317,7 @@ byId("text").addEventListener("keydown", (event) => {
   if (index >= drawn && drawn < all[current].starts.length) drawTokens();
   const next = tokenAt(index);
   if (next) {
-    here(next);
+    pin(next);
     next.scrollIntoView({ block: "nearest" });
   }
 });

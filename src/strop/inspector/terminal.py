@@ -31,7 +31,7 @@ _REASONS = 10  # rejected rows that are told
 
 OPEN, CLOSE, STOP, BORDER, NEWLINE = "⟦", "⟧", "■", "│", "↵"
 # Where signs stand for colours, the same signs in the data would be taken for them.
-_SIGNS = {ord(sign): code_point(ord(sign)) for sign in OPEN + CLOSE + STOP + BORDER}
+_SIGNS = {ord(sign): code_point(ord(sign)) for sign in OPEN + CLOSE + STOP + BORDER + NEWLINE}
 
 
 class Terminal:

@@ -64,7 +64,7 @@ def _loading(place: Path) -> Iterator[None]:
         # The tokenizers library raises nothing narrower for a broken file than Exception itself.
         if type(error) is not Exception and not isinstance(error, OSError | ValueError | KeyError):
             raise
-        first_line = str(error).strip().split("\n")[0]
+        first_line = f"{error} is missing" if isinstance(error, KeyError) else str(error).strip().split("\n")[0]
         raise InputError(f"{place}: the tokenizer does not load: {first_line}") from error
 
 

@@ -28,7 +28,7 @@ def environment(folder: Path) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["visible"] = lambda text: visible(text.replace("\r\n", "\n"), joiners=False)
+    made.filters["visible"] = lambda text: visible(text.replace("\r\n", "\n"), strict=False)
     made.globals["base_style"] = Markup((HERE / "base.css").read_text(encoding="utf-8"))
     return made
 

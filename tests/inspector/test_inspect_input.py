@@ -1,0 +1,121 @@
+"""What DATA, --model and --tokenizer may be, and one sentence with exit code 2 for what they may not."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def test_bad_rows_are_listed_and_the_rest_is_shown(inspect, data, turns):
+    user, assistant = turns
+    path = data([user("hi"), assistant("hello")], "{not json \x1b[31m", [user("hi")], [user("hi"), assistant("there")])
+    code, out, _ = inspect(path)
+    assert code == 0
+    assert "3 · " in out
+    assert "2 rows of 4 rejected" in out
+    assert f"{path}:2: not JSON" in out
+    assert f"{path}:3" in out
+    assert "\x1b" not in out
+
+
+def test_nothing_but_bad_rows_is_an_error(inspect, data, turns):
+    user, _ = turns
+    code, out, err = inspect(data([user("hi")], [user("hi")]))
+    assert (code, out) == (2, "")
+    assert err.startswith("strop: none of the 2 rows can be used; the first: ")
+    assert err.count("\n") == 1
+
+
+def test_a_recipe_brings_data_and_chat_settings(inspect, data, turns, tmp_path, tokenizer_folder):
+    user, assistant = turns
+    path = data([user("hi"), assistant("hello"), user("hi"), assistant("there")])
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"name: x\nmodel: nowhere\nchat: {{train_on: last}}\nstages:\n  first:\n    kind: sft\n    data:\n"
+        f"      - {{path: {path}}}\n      - {{task: general_chat, count: 1}}\n"
+    )
+    code, out, _ = inspect(recipe, "--json")
+    first, second = map(json.loads, out.splitlines())
+    assert code == 0
+    assert "".join(s["text"] for s in first["segments"] if s["trained"]) == "there<|im_end|>"
+    assert (second["index"], second["place"]) == (1, "general_chat/train.jsonl:1")
+
+
+def test_a_recipe_without_sft_has_nothing_to_show(inspect, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: x\nmodel: m\nstages: {first: {kind: eval}}\n")
+    code, _, err = inspect(recipe)
+    assert code == 2
+    assert "no sft stage" in err
+
+
+def test_a_named_set(inspect):
+    code, out, _ = inspect("task:code_basics", "--count", 2, "--json")
+    assert code == 0
+    assert [json.loads(line)["place"][:12] for line in out.splitlines()] == ["code_basics["] * 2
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "says"),
+    [
+        ("nowhere.jsonl", [], "there is no such file"),
+        ("task:nope", [], "there is no data set named 'nope'; known: code_basics"),
+        (None, ["--tokenizer", "nowhere"], "There is no model 'nowhere'"),
+        (None, ["--stop", "<|nope|>"], "no token '<|nope|>'"),
+        (None, ["--template", "chatm"], "did you mean chatml?"),
+        (None, ["--template", "{% for m in"], "does not compile"),
+        (None, ["--index", "7"], "the data has 1 rows"),
+        (None, ["--place", ":7"], "no row's place has that in it"),
+        (None, ["--count", "0"], "at least one"),
+        (None, ["--model", "m"], "not both"),
+        (None, ["--json", "--html", "x"], "give one of them"),
+        (None, ["chat.train_onn=last"], "did you mean 'train_on'?"),
+        (None, ["chat.max_length=5", "chat.too_long=drop"], "every conversation was dropped"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(inspect, data, turns, path, options, says):
+    user, assistant = turns
+    code, out, err = inspect(path or data([user("hi"), assistant("hello")]), *options)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["{}", '{"model": {}}', "not json", '{"model": {}, "added_tokens": []}'])
+def test_a_broken_tokenizer_is_one_sentence(inspect, data, turns, tmp_path, content):
+    user, assistant = turns
+    (tmp_path / "tokenizer.json").write_text(content)
+    path = data([user("hi"), assistant("hello")])
+    for place in (tmp_path, tmp_path / "tokenizer.json"):
+        code, _, err = inspect(path, "--tokenizer", place, tokenizer=False)
+        assert code == 2
+        assert err.startswith(f"strop: {place}: the tokenizer does not load: ")
+        assert err.count("\n") == 1
+
+
+def test_a_tokenizer_file_needs_a_template_and_a_stop_token(inspect, data, turns, tokenizer_folder):
+    user, assistant = turns
+    path = data([user("hi"), assistant("hello")])
+    file = tokenizer_folder / "tokenizer.json"
+    assert inspect(path, "--tokenizer", file, tokenizer=False)[0] == 2
+    template = (
+        "{% for m in messages %}{{ '<|im_start|>' ~ m.content ~ '<|im_end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>' }}{% endif %}"
+    )
+    code, out, _ = inspect(path, "--json", "--tokenizer", file, "--template", template, "--stop", "<|im_end|>")
+    [one] = map(json.loads, out.splitlines())
+    assert code == 0
+    assert [segment["text"] for segment in one["segments"] if segment["trained"]] == ["hello", "<|im_end|>"]
+    assert one["warnings"] == []
+
+
+def test_no_torch_is_loaded(data, turns, tokenizer_folder):
+    user, assistant = turns
+    arguments = ["inspect", str(data([user("hi"), assistant("hello")])), "--tokenizer", str(tokenizer_folder)]
+    code = (
+        "import sys; from strop.cli import main; "
+        f"code = main({arguments!r}); print(code, 'torch' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
+    assert done.stderr.split() == ["0", "False"]
