@@ -23,8 +23,8 @@ Made by `make templates-table` ({versions}); `tests/chat/test_published_template
 
 The wheel of trl holds the chat templates of many published models, as their authors ship them. Each is given {kinds}
 kinds of conversation, and with both values of `enable_thinking` where it reads that: {cases} cases in all, of which
-{accepted} are accepted. The wheel has no tokenizers, so each template gets a small byte-level BPE that has the template's
-control tokens as added tokens; its bos, eos and stop tokens are written down by hand in `tests/chat/published.py`.
+{accepted} are accepted. The wheel has no tokenizers, so each template gets a small byte-level BPE that has the
+template's control tokens as added tokens; its bos, eos and stop tokens are written by hand in `tests/chat/published.py`.
 
 - **identical**: the text is, character for character, that of transformers' `apply_chat_template`: {identical} of
   {accepted} accepted cases, and the same {refused} are refused by both.

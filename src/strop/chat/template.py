@@ -8,6 +8,7 @@ every conversation, not here.
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,9 +23,10 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 from jinja2.utils import Namespace
 
-from strop.chat.traced import Traced, brace_format, concat, percent, recased, smear, text_of, traced
+from strop.chat.traced import Traced, brace_format, concat, percent, recased, smear, text_of, trace_of, traced
 
 # Jinja lets Python's own errors through: `none + 'x'` in a template is a TypeError, not a TemplateError.
+_TRACED = re.compile(r"(?:strop\.chat\.traced\.)?\bTraced\b")
 _PYTHON_ERRORS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
@@ -55,7 +57,7 @@ def template_failures() -> Iterator[None]:
         yield
     except (TemplateError, *_PYTHON_ERRORS) as error:
         message = str(error) or type(error).__name__
-        raise TemplateFailure(message.replace("strop.chat.traced.Traced object", "str object")) from error
+        raise TemplateFailure(_TRACED.sub("str", message)) from error
 
 
 @functools.cache
@@ -199,8 +201,13 @@ def _replace(environment, s, old, new, count=None) -> str:
 
 def _indent(s, width=4, first=False, blank=False) -> str:
     margin = width if isinstance(width, str) else " " * width
-    # Jinja appends a newline before it splits, so that a final one survives.
-    head, *rest = (traced(s) + "\n").splitlines()
-    lines = [head, *(margin + line if line or blank else line for line in rest)]
-    body = traced("\n").join(lines)
-    return margin + body if first else body
+    # Jinja appends a newline before it splits, so that a final one survives; every line end becomes "\n".
+    pieces: list[str] = [margin] if first else []
+    newline = ""
+    for index, line in enumerate((traced(s) + "\n").splitlines(keepends=True)):
+        [bare] = line.splitlines()
+        if index:
+            pieces += [newline, margin if bare or blank else ""]
+        pieces.append(bare)
+        newline = Traced("\n", trace_of(line)[len(bare)])
+    return concat(pieces)
