@@ -50,6 +50,15 @@ def test_a_recipe_without_sft_has_nothing_to_show(inspect, tmp_path):
     assert "no sft stage" in err
 
 
+def test_other_formats_of_rows_and_files(inspect, tmp_path):
+    (tmp_path / "data.csv").write_text("question,answer\nhi,hello\n")
+    code, out, _ = inspect(tmp_path / "data.csv", "--json")
+    [one] = map(json.loads, out.splitlines())
+    assert code == 0
+    assert one["place"] == f"{tmp_path}/data.csv, row 1"
+    assert "".join(segment["text"] for segment in one["segments"] if segment["trained"]) == "hello<|im_end|>"
+
+
 def test_a_named_set(inspect):
     code, out, _ = inspect("task:code_basics", "--count", 2, "--json")
     assert code == 0

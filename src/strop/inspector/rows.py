@@ -18,10 +18,11 @@ def open_part(settings: Mapping[str, Any], named: Mapping[str, NamedSet]) -> Par
     if task := settings.get("task"):
         if task not in named:
             raise InputError(f"there is no data set named {task!r}; known: {', '.join(sorted(named))}.")
-        return Part(f"task:{task}", named[task](settings.get("count"), settings.get("seed", 0)))
+        return Part(settings.get("name") or f"task:{task}", named[task](settings.get("count"), settings.get("seed", 0)))
     bad: list[InputError] = []
     rows = open_rows(**{name: settings[name] for name in _OPEN if name in settings}, on_bad=bad.append)
-    return Part(str(settings.get("path") or settings["hub"]), _all(rows, bad), settings.get("format", "auto"))
+    name = settings.get("name") or str(settings.get("path") or settings["hub"])
+    return Part(name, _all(rows, bad), settings.get("format", "auto"))
 
 
 def _all(rows: Iterator[Row], bad: list[InputError]) -> Iterator[Row | InputError]:

@@ -64,7 +64,7 @@ function filter() {
   const warned = sum((one) => (one.warnings.length ? 1 : 0));
   const shown = visible.length === all.length ? number(all.length) : `${number(visible.length)} of ${number(all.length)}`;
   byId("count").textContent =
-    `${shown} conversations · ${number(tokens)} tokens · ${number(trained)} trained (${percent(trained, tokens)}) · ` +
+    `${shown} ${all.length === 1 ? "conversation" : "conversations"} · ${number(tokens)} tokens · ${number(trained)} trained (${percent(trained, tokens)}) · ` +
     `${number(warned)} with warnings`;
   byId("rows").style.height = `${visible.length * ROW}px`;
   byId("list").scrollTop = 0;

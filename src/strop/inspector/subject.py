@@ -92,7 +92,7 @@ def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
     stages = [stage for stage in recipe.stages.values() if stage.kind == "sft"]
     if not stages:
         raise InputError(f"{path}: it has no sft stage, so there are no conversations to inspect; give a data file.")
-    parts = [part.model_dump(exclude_none=True) for part in stages[0].data]
+    parts = [part.model_dump(exclude_none=True) for part in stages[0].mixture.parts]
     return Subject(parts, recipe.chat, recipe.model)
 
 
