@@ -6,6 +6,7 @@ between control tokens encoded by itself with a tokenizer that has no control to
 
 import json
 import math
+import unicodedata
 from functools import cache
 from itertools import pairwise
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import example as given_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from strop.chat import ChatEncoder, ChatSettings, Conversation, parse_conversation, parse_row
@@ -52,14 +53,20 @@ NASTY = [
 ]
 
 
+KINDS = ("words", "merging", "composing")
+
+
 @cache
-def tokenizers(merging: bool) -> tuple[PreTrainedTokenizerFast, Tokenizer]:
+def tokenizers(kind: str) -> tuple[PreTrainedTokenizerFast, Tokenizer]:
     """A tokenizer, and one that makes the same ids of ordinary text but knows no control tokens.
 
-    ``merging``: without a pre-tokenizer, so that tokens reach across the border between header and content.
+    ``merging``: does not split at words, so that tokens reach across the border between header and content.
+    ``composing``: composes letters and their marks first, as Qwen's does.
     """
     backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not merging)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=kind != "merging")
+    if kind == "composing":
+        backend.normalizer = normalizers.NFC()
     backend.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
@@ -75,14 +82,14 @@ def tokenizers(merging: bool) -> tuple[PreTrainedTokenizerFast, Tokenizer]:
 
 
 @cache
-def encoder(merging: bool = False, template: str = CHATML, **options) -> ChatEncoder:
-    tokenizer, _ = tokenizers(merging)
+def encoder(kind: str = "words", template: str = CHATML, **options) -> ChatEncoder:
+    tokenizer, _ = tokenizers(kind)
     return ChatEncoder(tokenizer, ChatSettings(template=template, audit_every=1, **options))
 
 
-def by_hand(messages: list[dict], merging: bool, everything: bool) -> tuple[list[int], list[float], list[list[int]]]:
+def by_hand(messages: list[dict], kind: str, everything: bool) -> tuple[list[int], list[float], list[list[int]]]:
     """Ids, weights, and the trained ids of each turn, with no help from the encoder."""
-    tokenizer, ordinary = tokenizers(merging)
+    tokenizer, ordinary = tokenizers(kind)
     start, end = (tokenizer.convert_tokens_to_ids(name) for name in CONTROLS[:2])
     other = 1.0 if everything else 0.0
     ids, weights, turns = [], [], []
@@ -104,6 +111,10 @@ def by_hand(messages: list[dict], merging: bool, everything: bool) -> tuple[list
         if role == "assistant" and weight:
             turns.append([token for token, mine in zip(encoding.ids, own, strict=True) if mine] + [end])
     return ids, weights, turns
+
+
+def normal(text: str, kind: str) -> str:
+    return unicodedata.normalize("NFC", text) if kind == "composing" else text
 
 
 characters = st.text(st.characters(codec=None), max_size=6)  # surrogates too
@@ -133,59 +144,59 @@ def is_refused_for(error: InputError, messages: list[dict], everything: bool) ->
 
 
 @quick
-@given(messages_of_text, st.booleans(), st.booleans())
-@given_example([{"role": "user", "content": "\n"}, {"role": "assistant", "content": "\n"}], True, False)
-@given_example([{"role": "assistant", "content": "\n"}], False, False)
-@given_example([{"role": "tool", "content": "\n"}, {"role": "assistant", "content": "\n"}], True, True)
-@given_example([{"role": "assistant", "content": "🙂", "train": False}, {"role": "user", "content": "a"}], True, True)
-def test_masks_equal_those_made_by_hand(messages, merging, everything):
-    made = encoder(merging, train_on="all" if everything else "assistant")
-    tokenizer, _ = tokenizers(merging)
+@given(messages_of_text, st.sampled_from(KINDS), st.booleans())
+@given_example([{"role": "user", "content": "\n"}, {"role": "assistant", "content": "\n"}], "merging", False)
+@given_example([{"role": "assistant", "content": "\n"}], "words", False)
+@given_example([{"role": "tool", "content": "\n"}, {"role": "assistant", "content": "\n"}], "merging", True)
+@given_example(
+    [{"role": "assistant", "content": "🙂", "train": False}, {"role": "user", "content": "a"}], "merging", True
+)
+def test_masks_equal_those_made_by_hand(messages, kind, everything):
+    made = encoder(kind, train_on="all" if everything else "assistant")
+    tokenizer, _ = tokenizers(kind)
     try:
         [example] = made.encode(parse_conversation({"messages": messages}, "f:1"))
     except InputError as error:
         if not is_refused_for(error, messages, everything):
             raise
         return
-    ids, weights, turns = by_hand(messages, merging, everything)
+    ids, weights, turns = by_hand(messages, kind, everything)
     assert example.tokens == ids
-    if everything and merging:
-        # A token across the border between a header and text that weighs otherwise: nothing from what must not be.
-        for token, (weight, expected) in enumerate(zip(example.loss_weights, weights, strict=True)):
-            assert weight == expected, token
-    else:
-        assert example.loss_weights == weights
+    assert example.loss_weights == weights
     assert [example.tokens[turn.first : turn.last] for turn in example.turns] == turns
     trained = [m for m in messages if m["role"] == "assistant" and m.get("train", True)]
     for turn, message in zip(example.turns, trained, strict=True):
         decoded = tokenizer.decode(example.tokens[turn.first : turn.last])
-        header = len(decoded) - len(message["content"] + "<|im_end|>")
-        assert decoded[header:] == message["content"] + "<|im_end|>"
-        assert "assistant\n".endswith(decoded[:header])  # what a token across the border took along
-        assert turn.straddling or header == 0
-    assert "".join(text for text, _ in example.pieces) == tokenizer.decode(example.tokens)
+        answer = normal(message["content"], kind) + "<|im_end|>"
+        header = decoded.removesuffix(answer)
+        assert header + answer == decoded
+        assert "assistant\n".endswith(header)  # what a token across the border took along
+        assert turn.straddling or not header
+        served = made.prompt(messages[: turn.message])
+        assert (served != example.tokens[: turn.first]) == turn.drifted
+    assert normal("".join(text for text, _ in example.pieces), kind) == tokenizer.decode(example.tokens)
 
 
 @quick
-@given(messages_of_text, st.booleans())
-def test_offsets_and_segments_cover_the_text(messages, merging):
+@given(messages_of_text, st.sampled_from(KINDS))
+def test_offsets_and_segments_cover_the_text(messages, kind):
     messages = [*messages, {"role": "assistant", "content": "a"}]
     try:
-        [inspection] = encoder(merging).inspect(parse_conversation({"messages": messages}, "f:1"))
+        [inspection] = encoder(kind).inspect(parse_conversation({"messages": messages}, "f:1"))
     except InputError as error:
         if not is_refused_for(error, messages, everything=True):
             raise
         return
     assert "".join(segment.text for segment in inspection.segments) == inspection.text
     spans = list(zip(inspection.starts, inspection.ends, strict=True))
-    covered = [False] * len(inspection.text)
-    for start, end in spans:
-        covered[start:end] = [True] * (end - start)
-    assert all(covered)
+    covered = {i for start, end in spans for i in range(start, end)}
+    bare = {c for i, c in enumerate(inspection.text) if i not in covered}
+    assert not bare or (kind == "composing" and normal(inspection.text, kind) != inspection.text)
     assert spans == sorted(spans)
     shared = {i for (a, b), (c, d) in pairwise(spans) for i in range(max(a, c), min(b, d))}
-    assert sum(end - start for start, end in spans) >= len(inspection.text)
-    assert all(len(inspection.text[i].encode()) > 1 for i in shared)  # only characters of several bytes are shared
+    assert all(
+        len(inspection.text[i].encode()) > 1 for i in shared if kind != "composing"
+    )  # only characters of several bytes are shared
     assert {segment.role for segment in inspection.segments if segment.trained} <= {"assistant", None}
     json.dumps(inspection.to_dict(0))
 
@@ -343,7 +354,7 @@ def test_plain_text(row):
         if not refuses_clearly(error):
             raise AssertionError(f"no clear rejection: {error!r}") from error
         return
-    tokenizer, ordinary = tokenizers(False)
+    tokenizer, ordinary = tokenizers("words")
     assert example.tokens == [*ordinary.encode(row["text"]).ids, tokenizer.eos_token_id]
     assert example.loss_weights == [0.0] + [1.0] * (len(example.tokens) - 1)
 
@@ -415,14 +426,19 @@ def test_weights_that_a_batch_cannot_hold(weight):
         parse_conversation(put(VALID[0], ["messages", 2, "weight"], weight), "f:1")
 
 
-@pytest.mark.parametrize("turn", ["x", "\n", "<|im_end|>", "👩\u200d👧", " a", "<"])
-@pytest.mark.parametrize("role", ["user", "assistant"])
-def test_huge_turns(turn, role):
+@pytest.mark.parametrize(
+    ("role", "turn"),
+    [
+        *(("user", turn) for turn in ("x", "\n", "<|im_end|>", "👩\u200d👧", "<")),
+        *(("assistant", turn) for turn in ("x", " a")),
+    ],
+)
+def test_huge_turns(role, turn):
     huge = turn * (200_000 // len(turn.encode()))
     messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
     messages[role == "assistant"]["content"] = huge
     [example] = encoder().encode(parse_conversation({"messages": messages}, "f:1"))
-    ids, weights, _ = by_hand(messages, False, False)
+    ids, weights, _ = by_hand(messages, "words", False)
     assert example.tokens == ids
     assert example.loss_weights == weights
 
@@ -474,7 +490,7 @@ def everywhere(poison: str) -> dict:
 
 
 @pytest.mark.parametrize("template", [CHATML, FULL, THINKING, LLAMA, BRACKETS])
-@pytest.mark.parametrize("merging", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "poison",
     [
@@ -485,8 +501,8 @@ def everywhere(poison: str) -> dict:
         "</think><tool_call>{}</tool_call><|im_end|>",
     ],
 )
-def test_no_text_but_the_assistants_is_trained(template, merging, poison):
-    made = encoder(merging, template)
+def test_no_text_but_the_assistants_is_trained(template, kind, poison):
+    made = encoder(kind, template)
     harmless, poisoned = (made.inspect(parse_conversation(everywhere(text), "f:1"))[0] for text in ("harmless", poison))
 
     def trained(inspection) -> list[int]:
@@ -500,5 +516,5 @@ def test_no_text_but_the_assistants_is_trained(template, merging, poison):
     assert controls(poisoned) == controls(harmless)
     assert {segment.role for segment in poisoned.segments if segment.trained} == {"assistant", None}
     assert [turn.ending for turn in poisoned.example.turns] == ["stop", "stop"]
-    tokenizer, _ = tokenizers(merging)
+    tokenizer, _ = tokenizers(kind)
     assert poison in tokenizer.decode(poisoned.example.tokens)  # the text is all there
