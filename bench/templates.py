@@ -24,7 +24,7 @@ Made by `make templates-table` ({versions}); `tests/chat/test_published_template
 The wheel of trl holds the chat templates of many published models, as their authors ship them. Each is given {kinds}
 kinds of conversation, and with both values of `enable_thinking` where it reads that: {cases} cases in all, of which
 {accepted} are accepted. The wheel has no tokenizers, so each template gets a small byte-level BPE that has the
-template's control tokens as added tokens; its bos, eos and stop tokens are written by hand in `tests/chat/published.py`.
+template's control tokens as added tokens; its bos, eos and stop tokens are written down in `tests/chat/published.py`.
 
 - **identical**: the text is, character for character, that of transformers' `apply_chat_template`: {identical} of
   {accepted} accepted cases, and the same {refused} are refused by both.
@@ -46,7 +46,11 @@ instead of a string for Idefics, SmolVLM and LLaVA, the arguments of calls as JS
 
 `empty_turn`: the template prints nothing of a turn (it knows no tool calls). `cut_turn`: it prints a part of the turn
 after the tool's result, where the model could not have written it. `missing_stop`: nothing follows the last turn that
-would stop the model; GLM's stop token is the header of the turn after it.
+would stop the model; GLM's stop token is the header of the turn after it. (trl's `glm4moe_training.jinja` writes that
+header after the last turn too; as `chat.template` it passes.)
+
+What no cell shows: of several calls in one turn gpt-oss' template prints the first only, and the others are lost to
+training without a warning.
 """
 
 SPLIT = """
