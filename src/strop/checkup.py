@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import track
 
-from strop.chat import ChatSettings, MaskReport, fit_tokenizer, parse_conversation
+from strop.chat import ChatSettings, Conversation, MaskReport, fit_tokenizer, parse_row
 from strop.config import load_config, load_overrides
-from strop.data.files import open_rows
+from strop.data.files import data_files, open_rows
 from strop.data.rows import OnBad, Row
-from strop.data.settings import DataSettings
-from strop.doctor import EvalItem, Examination, Voice, check_examples, clean, examine, read_set, write_fixed
+from strop.data.settings import DataSettings, MixtureSettings
+from strop.doctor import DataSet, EvalItem, Examination, Voice, check_examples, clean, examine, read_set, write_fixed
 from strop.doctor.fix import check_target, report_of
 from strop.doctor.machine import Estimate, estimate, host_memory_gb, model_shape, product_rate
 from strop.doctor.quick import lines
@@ -32,9 +32,11 @@ from strop.tasks.code_basics import generate
 from strop.train.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from strop.data.source import PackedSource
     from strop.stages import Loaded
 
 
+RECIPES = (".yaml", ".yml")
 CHAT_LOSS = "general_chat"
 """The evaluation that measures the loss on conversations; all others ask for programs."""
 
@@ -59,7 +61,7 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, as_json: b
         raise InputError(f"{target}: has no stage of kind sft, so there is nothing to examine.")
     if out is not None and len(stages) > 1:
         raise InputError(f"--fix {out}: the recipe has {len(stages)} SFT stages; give a data file instead.")
-    inputs = [target, *(part.path for stage in stages.values() for part in stage.data if part.path is not None)]
+    inputs = [target, *(file for stage in stages.values() for part in stage.mixture.parts for file in _files(part))]
     if out is not None:
         check_target(out, inputs)
     console = Console(stderr=as_json, highlight=False)
@@ -68,7 +70,7 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, as_json: b
         found[name] = _examine(recipe, stage, console)
         if len(stages) > 1:
             console.rule(name, align="left")
-        show(found[name], console, _next_step(target, overrides, found[name], out))
+        show(found[name], console)
     if out is not None:
         [examination] = found.values()
         fixed = clean(examination)
@@ -78,30 +80,32 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, as_json: b
             f"which and why: {report_of(out)}",
             soft_wrap=True,
         )
+    console.print(f"next: {_next_step(target, overrides, found.values(), model, out)}", soft_wrap=True, markup=False)
     if as_json:
         print(json.dumps({"stages": {name: one.to_dict() for name, one in found.items()}}))
     return max(one.exit_code for one in found.values())
 
 
 def before_training(
-    stage: SftStage, recipe: Recipe, loaded: Loaded, examples: Sequence[Any], report: MaskReport, console: Console
+    stage: SftStage, recipe: Recipe, loaded: Loaded, source: PackedSource, report: MaskReport, console: Console
 ) -> None:
     """The short examination at the start of an SFT stage: a line for each error and warning."""
     found = check_examples(
-        examples,
+        source.mixture,
         report,
         stage.train,
         loaded.tokenizer,
         loaded.stop_ids,
         evaluation_items(recipe, stage),
         sum(p.numel() for p in loaded.policy.parameters()),
+        source.steps,
     )
     for line in lines(found):
-        console.print(f"doctor: {line}", highlight=False, markup=False)
+        console.print(f"doctor: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _recipe(target: Path, overrides: Sequence[str], model: str | None) -> Recipe:
-    if target.suffix in (".yaml", ".yml"):
+    if target.suffix in RECIPES:
         return load_config(Recipe, target, [*overrides, *([f"model={model}"] if model else [])])
     if model is None:
         raise InputError(f"{target}: a data file is examined for a model: add --model M (a folder, hub id …).")
@@ -118,27 +122,42 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console) -> Examination:
     stops = frozenset([eos] if isinstance(eos, int) else eos or ())
     shape = model_shape(folder)
 
-    def guess(lengths: list[int]) -> Estimate | None:
+    def guess(lengths: list[int], tokens: float) -> Estimate | None:
         if shape.parameters is None:
             return None
         compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         rate = product_rate(compute.device, compute.dtype)
         half = compute.dtype.itemsize == 2
-        return estimate(shape, stage.train, lengths, rate, half, _memory_gb(compute.device))
+        return estimate(shape, stage.train, lengths, tokens, rate, half, _memory_gb(compute.device))
 
     def progress(what: str, rows: Iterable[Any], total: int) -> Iterable[Any]:
         return track(rows, what, total, console=console, transient=True, disable=not console.is_terminal)
 
     return examine(
-        [read_set(_name(part), partial(_source, part)) for part in stage.data],
+        _sets(stage.mixture),
         Voice(tokenizer, stop_token_ids(tokenizer, generation), stops or None),
         recipe.chat,
         evaluation_items(recipe, stage),
         stage.train,
         shape.parameters,
         guess,
+        stage.mixture.on_bad_row == "skip",
         progress,
     )
+
+
+def _sets(mixture: MixtureSettings) -> list[DataSet]:
+    """Every part read to its end, with how often its rows come in an epoch."""
+    sets = [read_set(part.title, partial(_source, part), part.format) for part in mixture.parts]
+    if mixture.mix == "concatenate":
+        for part, data in zip(mixture.parts, sets, strict=True):
+            data.passes = part.epochs
+    else:
+        total = mixture.total or sum(len(data.rows) for data in sets)
+        weights = sum(part.weight for part in mixture.parts)
+        for part, data in zip(mixture.parts, sets, strict=True):
+            data.passes = total * part.weight / weights / max(1, len(data.rows))
+    return sets
 
 
 def _memory_gb(device: Any) -> float | None:
@@ -149,13 +168,14 @@ def _memory_gb(device: Any) -> float | None:
     return torch.cuda.get_device_properties(device).total_memory / 1e9
 
 
-def _name(part: DataSettings) -> str:
-    return str(part.path or part.task)
+def _files(part: DataSettings) -> list[Path]:
+    return data_files(part.path, part.split, part.subset) if part.path is not None else []
 
 
 def _source(part: DataSettings, on_bad: OnBad | None = None) -> Iterable[Row]:
-    if part.path is not None:
-        return open_rows(part.path, count=part.count, on_bad=on_bad)
+    if part.task is None:
+        how = part.model_dump(include={"format", "split", "revision", "subset", "count"})
+        return open_rows(part.path, part.hub, **how, on_bad=on_bad)
     if part.task not in NAMED_SETS:
         raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(NAMED_SETS))}.")
     return NAMED_SETS[part.task](part.count, part.seed)
@@ -164,8 +184,8 @@ def _source(part: DataSettings, on_bad: OnBad | None = None) -> Iterable[Row]:
 def evaluation_items(recipe: Recipe, stage: SftStage) -> list[EvalItem]:
     """Everything that the recipe evaluates on: its ``evals``, and the stage's ``eval_data``."""
     items = [item for name, settings in recipe.evals.items() for item in _task_items(name, settings)]
-    for part in stage.eval_data:
-        items += _chat_items(_name(part), _source(part))
+    for part in stage.eval_mixture.parts:
+        items += _chat_items(part.title, _source(part), part.format)
     return items
 
 
@@ -185,20 +205,25 @@ def _task_items(name: str, settings: EvalTaskSettings) -> Iterator[EvalItem]:
             yield EvalItem(name, record.name, (record.prompt,))
 
 
-def _chat_items(name: str, rows: Iterable[Row]) -> Iterator[EvalItem]:
+def _chat_items(name: str, rows: Iterable[Row], format: str = "auto") -> Iterator[EvalItem]:
     for place, row in rows:
-        said = tuple(m.content for m in parse_conversation(row, place).messages if m.content and m.role != "system")
-        yield EvalItem(name, place, said)
+        read = parse_row(row, place, format)
+        turns = read.messages if isinstance(read, Conversation) else ()
+        said = tuple(m.content for m in turns if m.content and m.role != "system")
+        yield EvalItem(name, place, said if isinstance(read, Conversation) else (read.text,))
 
 
-def _next_step(target: Path, overrides: Sequence[str], found: Examination, out: Path | None) -> str:
-    again = " ".join([str(target), *overrides])
-    recipe = target.suffix in (".yaml", ".yml")
+def _next_step(
+    target: Path, overrides: Sequence[str], found: Iterable[Examination], model: str | None, out: Path | None
+) -> str:
+    recipe = target.suffix in RECIPES
+    for_model = "" if model is None else f" --model {model}"
     if out is not None:
-        return (
-            f"strop doctor {out} --model …" if not recipe else f"put {out} in the recipe's data, and examine it again"
-        )
+        return f"put {out} in the recipe's data" if recipe else f"strop doctor {out}{for_model}"
     removable = {"rejected", "duplicate", "near_duplicate", "contamination", "overlap", "blank_turn"}
-    if any(finding.kind in removable for finding in found.findings):
-        return f"strop doctor {again} --fix cleaned.jsonl   (leaves out what is marked so above)"
-    return f"strop run {again}" if recipe and not found.exit_code else "strop inspect DATA --model M, or train"
+    again = " ".join([str(target), *overrides])
+    if any(finding.kind in removable for one in found for finding in one.findings):
+        return f"strop doctor {again}{for_model} --fix cleaned.jsonl   (leaves out what can be left out)"
+    if recipe and not any(one.exit_code for one in found):
+        return f"strop run {again}"
+    return f"strop inspect {again}{for_model}"

@@ -41,7 +41,9 @@ def model_folder(tmp_path_factory, tokenizer):
     config = {"model_type": "llama", "hidden_size": 8, "num_hidden_layers": 2, "intermediate_size": 16}
     (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 500, "num_attention_heads": 2}))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": tokenizer.eos_token_id}))
-    save_file({"embed": np.zeros((500, 8), np.float32), "rest": np.zeros(1000, np.float32)}, folder / "m.safetensors")
+    save_file(
+        {"embed": np.zeros((500, 8), np.float32), "rest": np.zeros(1000, np.float32)}, folder / "model.safetensors"
+    )
     return folder
 
 

@@ -8,7 +8,7 @@ from broken_data import PROBLEM, conversation, sound_rows
 from strop.doctor import EvalItem, read_set
 from strop.doctor.duplicates import THRESHOLD, _jaccard, _shingles, check_duplicates, exact, near
 from strop.doctor.languages import check_languages, identify
-from strop.doctor.overlap import Overlap, check_overlap, contaminated, texts_of
+from strop.doctor.overlap import Overlap, check_overlap, contaminated
 from strop.doctor.words import words
 
 
@@ -51,7 +51,7 @@ def test_near_duplicates_are_what_comparing_all_pairs_finds():
     found = {(twin.original.place, twin.row.place): twin.likeness for twin in near(rows)}
     true = {}
     for first, second in zip(rows[::2], rows[1::2], strict=True):
-        likeness = _jaccard(_shingles(first.conversation), _shingles(second.conversation))
+        likeness = _jaccard(_shingles(first), _shingles(second))
         if likeness >= THRESHOLD:
             true[first.place, second.place] = likeness
     assert len(true) > 20
@@ -77,7 +77,7 @@ def test_one_question_with_two_answers():
 def overlaps(items, *raw):
     index = Overlap(items)
     for row in rows_of(*raw):
-        index.look(row.place, texts_of(row))
+        index.look(row.place, row.texts())
     return index.matches()
 
 

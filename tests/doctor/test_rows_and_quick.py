@@ -70,6 +70,13 @@ def test_rejections_are_grouped_by_reason():
     assert (second.count, second.place) == (1, "d:4")
 
 
+def test_braces_in_names_stay_what_they_are():
+    data = read_set("d", lambda on_bad: [("{n} {x}:1", {"{x}": 1}), ("{n} {x}:2", {"{x}": 1})])
+    [finding] = rejections([data])
+    assert finding.message.startswith("2 rows cannot be read")
+    assert "{x}" in finding.message
+
+
 def test_what_is_shown_of_a_row_cannot_steer_the_terminal():
     shown = shorten("\x1b[31mred\nnext\u202e" + "x" * 500)
     assert "\x1b" not in shown

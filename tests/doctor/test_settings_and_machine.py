@@ -1,5 +1,6 @@
 """Training settings, the tokenizer's labels, and what a run needs."""
 
+import json
 import math
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from strop.doctor.machine import (
     model_shape,
 )
 from strop.doctor.training import check_training
+from strop.errors import InputError
 from strop.train.settings import TrainSettings
 
 SMOLLM2_135M = ModelShape(parameters=134_515_008, width=576, layers=30, inner=1536, vocabulary=49_152)
@@ -71,7 +73,7 @@ def test_the_estimate_holds_for_the_run_that_was_measured():
     """550 conversations, 99,075 tokens: 6.0 minutes and 5.7 GB on two cores at 420 GFLOP/s."""
     lengths = [180] * 545 + [195] * 5
     train = TrainSettings(global_batch_size=4, micro_batch_tokens=2048)
-    guess = estimate(SMOLLM2_135M, train, lengths, 420e9, True, 25.0)
+    guess = estimate(SMOLLM2_135M, train, lengths, sum(lengths), 420e9, True, 25.0)
     assert guess.tokens == 99_075
     assert 1 / TIME_BAND < guess.minutes / 6.0 < TIME_BAND
     assert 1 / MEMORY_BAND < guess.memory_gb / 5.7 < MEMORY_BAND
@@ -81,7 +83,7 @@ def test_the_estimate_holds_for_the_run_that_was_measured():
 def test_the_estimate_follows_the_settings():
     def of(total_gb=None, **settings):
         train = TrainSettings(**{"global_batch_size": 16, "micro_batch_tokens": 8192, **settings})
-        return estimate(SMOLLM2_135M, train, [400] * 1000, 400e9, True, total_gb)
+        return estimate(SMOLLM2_135M, train, [400] * 1000, 400_000, 400e9, True, total_gb)
 
     assert of(epochs=2).minutes == pytest.approx(2 * of().minutes)
     assert of(max_steps=10).tokens == 10 * 16 * 400
@@ -97,6 +99,20 @@ def test_the_estimate_follows_the_settings():
 def test_the_size_of_a_model_comes_from_the_headers(model_folder):
     shape = model_shape(model_folder)
     assert shape == ModelShape(parameters=500 * 8 + 1000, width=8, layers=2, inner=16, vocabulary=500)
+
+
+def test_the_size_of_a_model_in_several_files_is_that_of_the_index(model_folder, tmp_path):
+    weights = (model_folder / "model.safetensors").read_bytes()
+    (tmp_path / "config.json").write_bytes((model_folder / "config.json").read_bytes())
+    for name in ("a.safetensors", "b.safetensors", "adapter.safetensors"):
+        (tmp_path / name).write_bytes(weights)
+    assert model_shape(tmp_path).parameters is None
+    index = {"weight_map": {"x": "a.safetensors", "y": "b.safetensors", "z": "a.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert model_shape(tmp_path).parameters == 2 * (500 * 8 + 1000)
+    (tmp_path / "b.safetensors").write_bytes(weights[:20])
+    with pytest.raises(InputError, match=r"b\.safetensors: not a readable"):
+        model_shape(tmp_path)
 
 
 def test_this_machine_has_memory():

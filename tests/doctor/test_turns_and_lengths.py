@@ -93,9 +93,9 @@ def measured(tokenizer, raw, **settings):
     ("too_long", "level", "said"),
     [
         ("error", "error", "would stop"),
-        ("drop", "warning", "are dropped"),
+        ("drop", "warning", "and dropped"),
         ("truncate", "warning", "no stop token"),
-        ("split_turns", "note", "are split"),
+        ("split_turns", "note", "and split"),
     ],
 )
 def test_what_max_length_costs_is_what_encoding_loses(tokenizer, too_long, level, said):

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from strop.chat import Conversation, Message
+from strop.chat import Text
 from strop.doctor.findings import Finding, Tally
 from strop.doctor.rows import Row
 from strop.doctor.words import grams, words
@@ -35,7 +35,7 @@ def exact(rows: Sequence[Row]) -> list[Twin]:
     first: dict[bytes, Row] = {}
     twins = []
     for row in rows:
-        original = first.setdefault(_digest(row.conversation.messages, row.conversation), row)
+        original = first.setdefault(_digest(row), row)
         if original is not row:
             twins.append(Twin(row, original))
     return twins
@@ -56,12 +56,12 @@ def near(rows: Sequence[Row]) -> Iterator[Twin]:
     sketches: dict[int, MinHash] = {}
     blank = MinHash(num_perm=PERMUTATIONS, hashfunc=zlib.crc32)  # datasketch mixes the 32 bits further
     for number, row in enumerate(rows):
-        shingles = _shingles(row.conversation)
+        shingles = _shingles(row)
         sketch = blank.copy()
         sketch.update_batch(shingle.encode() for shingle in shingles)
         # The sketches' own estimate has a standard deviation of at most 0.044: below 0.6 none reaches the threshold.
         likely = [i for i in index.query(sketch) if sketch.jaccard(sketches[i]) > 0.6]
-        best = max(((_jaccard(shingles, _shingles(rows[i].conversation)), -i) for i in likely), default=(0, 0))
+        best = max(((_jaccard(shingles, _shingles(rows[i])), -i) for i in likely), default=(0, 0))
         if best[0] >= THRESHOLD:
             yield Twin(row, rows[-best[1]], best[0])
         else:
@@ -80,22 +80,23 @@ def check_duplicates(rows: Sequence[Row], look_for_near: bool) -> tuple[list[Fin
         tally.add("duplicate", twin.row.place, f"same as {twin.original.place}")
     for twin in alike:
         tally.add("near_duplicate", twin.row.place, f"{twin.likeness:.2f} like {twin.original.place}")
-    for row, other in _same_prompt(rest):
+    similar = {id(twin.row) for twin in alike}
+    for row, other in _same_prompt([row for row in rest if id(row) not in similar]):
         tally.add("same_prompt", row.place, f"as in {other.place}: {row.user_text()}")
     found = []
     if equal:
         share = len(equal) / len(rows)
-        message = f"{{n}} conversations ({share:.1%}) are exact duplicates of earlier ones (case and spaces aside)"
+        message = f"{{n}} ⟨conversation|conversations⟩ ({share:.1%}) said before, word for word (case and spaces aside)"
         mend = "--fix OUT keeps the first of each; a weight in the mixture says it openly"
         found.append(tally.finding("duplicate", "warning", message, mend))
     if alike:
         message = (
-            f"{{n}} conversations ({len(alike) / len(rows):.1%}) are near duplicates: at least {THRESHOLD} of their "
+            f"{{n}} near ⟨duplicate|duplicates⟩ ({len(alike) / len(rows):.1%}): at least {THRESHOLD} of their "
             f"{SHINGLE}-word shingles shared (found by MinHash, {PERMUTATIONS} permutations; each one checked)"
         )
         found.append(tally.finding("near_duplicate", "warning", message, "look at some; --fix OUT keeps one of each"))
     if tally.counts["same_prompt"]:
-        message = "{n} conversations ask what an earlier one asks and answer differently"
+        message = "{n} ⟨conversation|conversations⟩ with the question of an earlier one and another answer"
         mend = "fine if you want several answers; otherwise keep the right one"
         found.append(tally.finding("same_prompt", "note", message, mend))
     if not look_for_near:
@@ -108,34 +109,33 @@ def _same_prompt(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
     """Rows, none a duplicate, whose messages up to the last answer are those of an earlier row."""
     first: dict[bytes, Row] = {}
     for row in rows:
-        messages = row.conversation.messages
-        last = max(i for i, message in enumerate(messages) if message.role == "assistant")
+        last = max((i for i, message in enumerate(row.messages) if message.role == "assistant"), default=0)
         if last == 0:
             continue
-        original = first.setdefault(_digest(messages[:last], row.conversation), row)
+        original = first.setdefault(_digest(row, last), row)
         if original is not row:
             yield row, original
 
 
-def _digest(messages: Sequence[Message], conversation: Conversation) -> bytes:
+def _digest(row: Row, messages: int | None = None) -> bytes:
+    """Of the first so many messages, or of all of the row."""
+    if isinstance(row.conversation, Text):
+        return hashlib.sha1(_plain(row.conversation.text).encode()).digest()
     parts = [
         (m.role, _plain(m.content), _plain(m.reasoning_content), [call["function"] for call in m.tool_calls])
-        for m in messages
+        for m in row.messages[:messages]
     ]
-    return hashlib.sha1(json.dumps([parts, conversation.tools], sort_keys=True, default=str).encode()).digest()
+    return hashlib.sha1(json.dumps([parts, row.conversation.tools], sort_keys=True, default=str).encode()).digest()
 
 
 def _plain(text: str | None) -> str:
     return " ".join(unicodedata.normalize("NFKC", text or "").casefold().split())
 
 
-def _shingles(conversation: Conversation) -> frozenset[str]:
+def _shingles(row: Row) -> frozenset[str]:
     """Runs of five words of everything said; a shorter text is one shingle."""
-    said = words(
-        "\n".join(
-            f"{m.reasoning_content or ''}\n{m.content or ''}\n{m.tool_calls or ''}" for m in conversation.messages
-        )
-    )
+    calls = [str(m.tool_calls) for m in row.messages if m.tool_calls]
+    said = words("\n".join([*row.texts(), *calls]))
     return frozenset(grams(said, SHINGLE)) or frozenset([" ".join(said)])
 
 

@@ -14,7 +14,7 @@ from strop.doctor.languages import Languages, check_languages
 from strop.doctor.lengths import Lengths, lengths_of
 from strop.doctor.machine import Estimate, check_memory
 from strop.doctor.masks import MaskCheck, check_cut, check_fractions, open_settings
-from strop.doctor.overlap import EvalItem, Overlap, check_overlap, contaminated, texts_of
+from strop.doctor.overlap import EvalItem, Overlap, check_overlap, contaminated
 from strop.doctor.rows import DataSet, Row, rejections
 from strop.doctor.training import check_training
 from strop.doctor.turns import check_turns
@@ -92,23 +92,27 @@ def examine(
     items: Sequence[EvalItem] = (),
     train: TrainSettings | None = None,
     parameters: int | None = None,
-    guess: Callable[[list[int]], Estimate | None] = lambda lengths: None,
+    guess: Callable[[list[int], float], Estimate | None] = lambda lengths, tokens: None,
+    skip_bad: bool = False,
     progress: Progress = lambda what, rows, total: rows,
 ) -> Examination:
-    """Run every check. ``guess`` turns the lengths of the examples into the estimate of memory and time.
+    """Run every check.
+
+    ``guess`` turns the lengths of the examples and the tokens of one epoch into the estimate of memory and time.
+    ``skip_bad``: training leaves out rows that cannot be used, instead of stopping at them.
 
     Raises InputError when the settings and the tokenizer do not go together (no template, an unknown stop token).
     """
     rows = [row for data in sets for row in data.rows]
     encoder = ChatEncoder(voice.tokenizer, open_settings(settings), voice.stop_ids)
     names = {index: token for token, index in voice.tokenizer.get_vocab().items()}
-    masks = MaskCheck(encoder, settings, voice.generation_stops, names)
+    masks = MaskCheck(encoder, settings, voice.generation_stops, names, skip_bad)
     overlap = Overlap(items)
     for row in progress("masks", rows, len(rows)):
         masks.look(row)
         if items:
-            overlap.look(row.place, texts_of(row))
-    found = [*rejections(sets), *masks.findings(), *check_tokenizer(voice.tokenizer, encoder.stop_ids)]
+            overlap.look(row.place, row.texts())
+    found = [*rejections(sets, skip_bad), *masks.findings(), *check_tokenizer(voice.tokenizer, encoder.stop_ids)]
     for data in sets:
         found += check_fractions(data.name, data.rows)
     found += check_cut(rows, settings, ChatEncoder(voice.tokenizer, settings, voice.stop_ids))
@@ -117,10 +121,12 @@ def examine(
     duplicates, equal, alike = check_duplicates(rows, look_for_near=len(rows) <= MOST_NEAR)
     languages, mismatches = check_languages(rows)
     found += [*duplicates, *check_overlap(matches), *mismatches]
-    kept = kept_lengths(rows, settings)
-    estimate = guess(kept) if kept else None
+    kept = [(data.passes, kept_lengths(data.rows, settings)) for data in sets]
+    lengths = [length for _, of_set in kept for length in of_set]
+    examples = round(sum(passes * len(of_set) for passes, of_set in kept))
+    estimate = guess(lengths, sum(passes * sum(of_set) for passes, of_set in kept)) if lengths else None
     if train is not None:
-        found += check_training(train, len(kept), max(kept, default=0), parameters)
+        found += check_training(train, examples, max(lengths, default=0), parameters)
     found += check_memory(estimate) if estimate else []
     return Examination(
         sets=list(sets),
@@ -138,10 +144,12 @@ def examine(
 
 def kept_lengths(rows: Iterable[Row], settings: ChatSettings) -> list[int]:
     """Tokens of the examples that training gets, as far as lengths tell: shorter or fewer, as ``too_long`` has it."""
-    limit = settings.max_length
-    sizes = [row.tokens for row in rows if row.trained]
-    if limit is None:
-        return sizes
-    if settings.too_long == "drop":
-        return [size for size in sizes if size <= limit]
-    return [min(size, limit) for size in sizes]
+    limit, kept = settings.max_length, []
+    for row in (row for row in rows if row.trained):
+        if limit is None or row.tokens <= limit:
+            kept.append(row.tokens)
+        elif not row.messages or settings.too_long == "split_turns":  # about as many as it takes
+            kept += [limit] * (row.tokens // limit) + [row.tokens % limit] * (row.tokens % limit > 0)
+        elif settings.too_long == "truncate":
+            kept.append(limit)
+    return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from strop.visible import visible
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 
+_NUMBER = re.compile(r"⟨([^|⟩]*)\|([^|⟩]*)⟩")
 _SHOWN = 120  # characters of an example
 _PLACES = 10  # places kept of one finding
 
@@ -51,10 +53,14 @@ class Tally:
             places.append(place)
 
     def finding(self, kind: str, level: Level, message: str, mend: str, name: str | None = None) -> Finding:
-        """``message`` may hold ``{n}``, which becomes the count. ``name``: the finding's kind, if it has another."""
+        """``message`` may hold ``{n}``, which becomes the count, and ``⟨one|several⟩``, of which one word stays.
+
+        ``name``: the finding's kind, if it is another than what was counted.
+        """
         count = self.counts[kind]
         place, text, places = self._seen.get(kind, ("", "", []))
-        return Finding(name or kind, level, count, message.format(n=f"{count:,}"), mend, place, text, tuple(places))
+        message = _NUMBER.sub(r"\1" if count == 1 else r"\2", message).replace("{n}", f"{count:,}", 1)
+        return Finding(name or kind, level, count, message, mend, place, text, tuple(places))
 
 
 def shorten(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from strop.chat import Conversation, Message
+from strop.chat import Conversation, Message, Text
 from strop.doctor.examine import Examination
 from strop.doctor.rows import Row
 from strop.doctor.turns import is_empty
@@ -42,7 +42,7 @@ def clean(found: Examination) -> Fixed:
     gone = [(r.place, f"rejected: {r.reason}") for data in found.sets for r in data.rejected]
     for row in (row for data in found.sets for row in data.rows):
         reason = why.get(id(row)) or found.contaminated.get(row.place)
-        mended = without_empty(row.conversation)
+        mended = row.conversation if isinstance(row.conversation, Text) else without_empty(row.conversation)
         if reason is None and mended is None:
             reason = "empty turns leave nothing to learn"
         # A check that an empty turn made fail may hold once the turn is gone.
@@ -78,8 +78,10 @@ def without_empty(conversation: Conversation) -> Conversation | None:
     return replace(conversation, messages=tuple(kept))
 
 
-def to_row(row: Row, conversation: Conversation) -> dict[str, Any]:
+def to_row(row: Row, conversation: Conversation | Text) -> dict[str, Any]:
     """A JSON object that reads back as ``conversation``; columns that are no part of the conversation are kept."""
+    if isinstance(conversation, Text):
+        return dict(row.raw)
     made: dict[str, Any] = {"messages": [_message(message) for message in conversation.messages]}
     if conversation.tools:
         made["tools"] = list(conversation.tools)

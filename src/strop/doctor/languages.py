@@ -47,7 +47,7 @@ def check_languages(rows: Sequence[Row]) -> tuple[Languages, list[Finding]]:
         return mix, []
     share = tally.counts["language_mismatch"] / len(looked)
     seen = "" if step == 1 else f" of the {len(looked):,} looked at"
-    message = f"{{n}} conversations{seen} ({share:.1%}) are answered in another language than they are asked in"
+    message = f"{{n}} ⟨conversation|conversations⟩{seen} ({share:.1%}) answered in another language than asked in"
     mend = "fine for translation; otherwise the model learns to change language"
     return mix, [tally.finding("language_mismatch", "warning", message, mend)]
 

@@ -6,12 +6,15 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError, safe_open
+
 from strop.doctor.findings import Finding
+from strop.errors import InputError
 
 if TYPE_CHECKING:
     from strop.train.settings import TrainSettings
@@ -57,13 +60,12 @@ class Estimate:
 
 
 def model_shape(folder: Path) -> ModelShape:
-    """From ``config.json`` and the headers of the safetensors files."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    """From ``config.json`` and the headers of the safetensors files. Raises InputError when one cannot be read."""
+    config = _read_json(folder / "config.json")
     config = config.get("text_config", config)
     width = config.get("hidden_size") or config.get("n_embd") or 0
-    sizes = [math.prod(shape) for file in sorted(folder.glob("*.safetensors")) for shape in _shapes(file)]
     return ModelShape(
-        parameters=sum(sizes) or None,
+        parameters=sum(_parameters(file) for file in _weight_files(folder)) or None,
         width=width,
         layers=config.get("num_hidden_layers") or config.get("n_layer") or 0,
         inner=config.get("intermediate_size") or 4 * width,
@@ -71,24 +73,48 @@ def model_shape(folder: Path) -> ModelShape:
     )
 
 
-def _shapes(file: Path) -> Iterator[list[int]]:
-    """Shapes in a safetensors header: eight bytes of length, then JSON (github.com/huggingface/safetensors)."""
-    with file.open("rb") as stream:
-        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    return (entry["shape"] for name, entry in header.items() if name != "__metadata__")
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that transformers would load: the one, or those in the index."""
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    index = folder / "model.safetensors.index.json"
+    names = set(_read_json(index)["weight_map"].values()) if index.is_file() else ()
+    return [folder / name for name in sorted(names)]
+
+
+def _parameters(file: Path) -> int:
+    try:
+        with safe_open(file, framework="np") as tensors:
+            return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{file}: not a readable safetensors file ({error}); get the model again.") from error
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read as JSON ({error}); get the model again.") from error
 
 
 def estimate(
-    shape: ModelShape, train: TrainSettings, lengths: Sequence[int], rate: float, half: bool, total_gb: float | None
+    shape: ModelShape,
+    train: TrainSettings,
+    lengths: Sequence[int],
+    epoch_tokens: float,
+    rate: float,
+    half: bool,
+    total_gb: float | None,
 ) -> Estimate:
-    """``lengths``: tokens of every example; ``half``: matrix products in 16 bits; ``shape.parameters`` is known.
+    """``lengths``: tokens of every example; ``epoch_tokens``: of all that come in one epoch; ``half``: matrix products
+    in 16 bits; ``shape.parameters`` is known.
 
     Memory: weights, gradients and AdamW's two moments in float32, a 16-bit copy of the weights, the activations of
     one row, the logits held at once. Time: 6 FLOP per token and parameter (Kaplan et al. 2020, arXiv:2001.08361),
     plus causal attention (PaLM, arXiv:2204.02311, app. B, halved), at half the measured rate of matrix products.
     """
     parameters = shape.parameters or 0
-    tokens = sum(lengths) * train.epochs
+    tokens = epoch_tokens * train.epochs
     if train.max_steps is not None:
         tokens = min(tokens, train.max_steps * train.global_batch_size * sum(lengths) / max(1, len(lengths)))
     mean = sum(n * n for n in lengths) / max(1, sum(lengths))  # what the average token's sequence is long

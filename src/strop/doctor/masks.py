@@ -19,6 +19,7 @@ class MaskCheck:
     Args:
         encoder: made with `open_settings`, so that a failed check is counted and nothing is cut.
         settings: those of the run, which decide what a failed check means there.
+        skip: whether the run leaves out conversations that fail one, instead of stopping.
         generation_stops: the model's ``generation_config.eos_token_id``; None where it has none.
         names: of token ids, for messages.
     """
@@ -29,12 +30,13 @@ class MaskCheck:
         settings: ChatSettings,
         generation_stops: Collection[int] | None,
         names: dict[int, str],
+        skip: bool = False,
     ):
         self.encoder, self.settings = encoder, settings
         self.generation_stops, self.names = generation_stops, names
-        self.tally = Tally()
+        self.tally, self.skip = Tally(), skip
         self.failed: dict[str, str] = {}
-        """Place -> the first failed check of each conversation that training would stop at."""
+        """Place -> the first failed check of each conversation that training would stop at or leave out."""
         self.drift_tokens = 0
         self._stops: Counter[int] = Counter()
         self._limits = sorted({*LIMITS, *({settings.max_length} if settings.max_length else ())})
@@ -65,8 +67,7 @@ class MaskCheck:
     def _read_warnings(self, row: Row, inspection: Inspection) -> None:
         for warning in inspection.warnings:
             self.tally.add(warning.kind, row.place, warning.detail)
-            level = self._level(warning.kind)
-            if level == "error":
+            if self._level(warning.kind) == "error":
                 self.failed.setdefault(row.place, f"{warning.kind}: {warning.detail}")
 
     def _compare_stop(self, token: int, row: Row) -> None:
@@ -91,9 +92,12 @@ class MaskCheck:
             _, message, mend = _KINDS.get(kind, ("warning", f"{{n}} × {kind}", "strop inspect shows the conversation"))
             if kind == "drift":
                 message += f" ({self.drift_tokens:,} tokens)"
+            level = self._level(kind)
             if kind in self.settings.waive:
                 message += " (waived)"
-            found.append(self.tally.finding(kind, self._level(kind), message, mend))
+            elif level == "error" and self.skip:
+                level, message = "warning", f"{message}; training leaves them out"
+            found.append(self.tally.finding(kind, level, message, mend))
         return found
 
     def _foreign_stop(self, kind: str) -> Finding:
@@ -101,8 +105,8 @@ class MaskCheck:
         return self.tally.finding(
             kind,
             "note",
-            f"{{n}} trained turns end with {self.names.get(token, token)!r}, which is not among the eos_token_id of "
-            "the model's generation_config: strop puts it there when it saves, other trainers do not",
+            f"{{n}} trained ⟨turn ends|turns end⟩ with {self.names.get(token, token)!r}, which is not among the "
+            "eos_token_id of the model's generation_config: strop puts it there when it saves, other trainers do not",
             "nothing here; elsewhere add its id to eos_token_id in generation_config.json",
             name="foreign_stop",
         )
@@ -126,7 +130,7 @@ def check_fractions(name: str, rows: Iterable[Row]) -> list[Finding]:
         tally.finding(
             kind,
             "note",
-            f"{{n}} conversations of {name} have {words[kind]} of their tokens trained",
+            f"{{n}} ⟨conversation|conversations⟩ of {name} with {words[kind]} of the tokens trained",
             "strop inspect shows them; see that the template and the roles are what you mean",
         )
         for kind in words
@@ -137,7 +141,7 @@ def check_fractions(name: str, rows: Iterable[Row]) -> list[Finding]:
 def check_cut(rows: Sequence[Row], settings: ChatSettings, encoder: ChatEncoder) -> list[Finding]:
     """What ``max_length`` does to the long ones. ``encoder`` has the run's own settings."""
     limit = settings.max_length
-    long = [row for row in rows if limit and row.tokens > limit]
+    long = [row for row in rows if limit and row.tokens > limit and row.messages]  # plain text goes on in a window
     if not long:
         return []
     tally, kept, failed = Tally(), 0, 0
@@ -153,87 +157,94 @@ def check_cut(rows: Sequence[Row], settings: ChatSettings, encoder: ChatEncoder)
     share = (over - min(kept, over)) / total
     what = {
         "error": "and training would stop at the first",
-        "drop": f"and are dropped: {share:.1%} of all tokens",
-        "truncate": f"and are cut: {share:.1%} of all tokens are lost, and the cut turns have no stop token",
-        "split_turns": f"and are split by exchanges: {share:.1%} of all tokens are lost",
+        "drop": f"and dropped: {share:.1%} of all tokens",
+        "truncate": f"and cut: {share:.1%} of all tokens are lost, and turns that are cut have no stop token",
+        "split_turns": f"and split by exchanges: {share:.1%} of all tokens are lost",
     }[settings.too_long]
     mend = {
         "error": f"raise chat.max_length to {max(row.tokens for row in long)}, or set chat.too_long",
         "truncate": "chat.too_long: split_turns keeps every stop token; drop loses whole conversations only",
     }.get(settings.too_long, "raise chat.max_length if the memory allows it")
     level: Level = "error" if settings.too_long == "error" else "warning" if share > 0.01 else "note"
-    return [tally.finding("too_long", level, f"{{n}} conversations are longer than max_length ({limit}) {what}", mend)]
+    return [
+        tally.finding(
+            "too_long",
+            level,
+            f"{{n}} ⟨conversation is|conversations are⟩ longer than max_length ({limit}) {what}",
+            mend,
+        )
+    ]
 
 
 _KINDS: dict[str, tuple[Level, str, str]] = {
     "refused": (
         "error",
-        "{n} conversations are refused by the chat template or cannot be encoded",
+        "{n} ⟨conversation is|conversations are⟩ refused by the chat template or cannot be encoded",
         "mend the conversations or choose another chat.template",
     ),
     "text_differs": (
         "error",
-        "{n} conversations render differently from the tokenizer's own template call",
+        "{n} ⟨conversation renders|conversations render⟩ differently from the tokenizer's own template call",
         "please report the template; chat.waive: [text_differs] goes on regardless",
     ),
     "ids_differ": (
         "error",
-        "{n} conversations get other ids than the tokenizer's own call gives",
+        "{n} ⟨conversation gets|conversations get⟩ other ids than the tokenizer's own call gives",
         "load the tokenizer afresh; something changed it",
     ),
     "lost_origin": (
         "error",
-        "in {n} conversations the template transforms a message so that its origin is lost",
+        "in {n} ⟨conversation|conversations⟩ the template transforms a message so that its origin is lost",
         "please report the template; use another chat.template meanwhile",
     ),
     "empty_turn": (
         "error",
-        "{n} trained turns print nothing to learn",
+        "{n} trained ⟨turn prints|turns print⟩ nothing to learn",
         "drop the turns or set train: false on them",
     ),
     "cut_turn": (
         "error",
-        "{n} trained turns hold a stop token in their middle",
+        "{n} trained ⟨turn holds a stop token in its|turns hold a stop token in their⟩ middle",
         "split each into two turns; what follows the stop token would not be learnt",
     ),
     "missing_stop": (
         "error",
-        "{n} trained turns have no stop token after them, so the model could not learn to stop",
+        "{n} trained ⟨turn has|turns have⟩ no stop token at the end, so the model could not learn to stop",
         "name the token that the template writes there in chat.stop_tokens, or use another chat.template",
     ),
     "foreign_trained": (
         "error",
-        "in {n} conversations a trained token holds text of somebody else",
+        "in {n} ⟨conversation|conversations⟩ a trained token holds text of somebody else",
         "use a template with a control token between the turns",
     ),
     "trained_fraction": (
         "error",
-        "{n} conversations train nothing, everything, or a share outside chat.trained_fraction",
+        "{n} ⟨conversation trains|conversations train⟩ nothing, everything, or a share outside chat.trained_fraction",
         "check the turns' train and weight, or widen chat.trained_fraction",
     ),
     "inferred_stop": (
         "warning",
-        "{n} turns end with a control token that is not in the stop set",
+        "{n} ⟨turn ends|turns end⟩ with a control token that is not in the stop set",
         "name it in chat.stop_tokens and in the model's generation_config, or generation runs past it",
     ),
     "drift": (
         "warning",
-        "{n} trained turns are learnt after another prompt than inference would feed",
+        "{n} trained ⟨turn is|turns are⟩ learnt after another prompt than inference would feed",
         "chat.drift: split makes one example of every turn, exactly as it is served",
     ),
     "dropped_field": (
         "warning",
-        "{n} fields of trained turns are not printed by the template (earlier reasoning, mostly)",
+        "{n} ⟨field|fields⟩ of trained turns that the template does not print (earlier reasoning, mostly)",
         "chat.drift: split trains each turn with its own reasoning; or accept that it is not learnt",
     ),
     "control_tokens": (
         "note",
-        "in {n} cases a conversation's text holds a control token's string",
+        "in {n} ⟨case|cases⟩ a conversation's text holds a control token's string",
         "strop encodes it as ordinary text by default; other tools make it the control token",
     ),
     "straddling": (
         "note",
-        "in {n} turns a token lies across the border of the turn and is trained",
+        "in {n} ⟨turn|turns⟩ a token lies across the border of the turn and is trained",
         "nothing, as a rule; a template with a control token before the answer has none",
     ),
 }

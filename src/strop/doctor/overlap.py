@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from strop.doctor.findings import Finding, Level, Tally
-from strop.doctor.rows import Row
 from strop.doctor.words import grams, words
 
 DIRTY = 13
@@ -147,17 +146,17 @@ def check_overlap(matches: Sequence[Match]) -> Iterator[Finding]:
 _KINDS: dict[str, tuple[Level, str, str]] = {
     "contamination": (
         "error",
-        f"stand in the training data: one conversation holds at least {CONTAINED_SHARE:.0%} of their {RUN}-word runs",
+        f"⟨stands|stand⟩ in training data: {CONTAINED_SHARE:.0%} or more of the {RUN}-word runs in one conversation",
         "take them out (--fix OUT does), or the result says nothing about new problems",
     ),
     "overlap": (
         "warning",
-        f"overlap with training data: {DIRTY} words in a row and at least {PARTLY_SHARE:.0%} of the {RUN}-word runs",
+        f"⟨overlaps|overlap⟩ with training data: {DIRTY} words in a row, and {PARTLY_SHARE:.0%} of the {RUN}-word runs",
         "look at them: the same source is bad, the same way of putting things is not; --fix OUT takes them out",
     ),
     "shared_phrase": (
         "note",
-        f"share {DIRTY} words in a row with the training data, and little else",
+        f"⟨shares|share⟩ {DIRTY} words in a row with the training data, and little else",
         "nothing, as a rule: a common phrase; look at one or two",
     ),
 }
@@ -172,12 +171,6 @@ def contaminated(matches: Iterable[Match]) -> dict[str, str]:
     return reasons
 
 
-def texts_of(row: Row) -> Iterator[str]:
-    """Everything said in a conversation, message by message."""
-    for message in row.conversation.messages:
-        yield from (text for text in (message.content, message.reasoning_content) if text)
-
-
 def _names(matches: Sequence[Match]) -> str:
-    shown = ", ".join(m.item.name for m in matches[:3]).replace("{", "{{").replace("}", "}}")
+    shown = ", ".join(m.item.name for m in matches[:3])
     return f"{shown} …" if len(matches) > 3 else shown

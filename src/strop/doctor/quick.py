@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from array import array
 from collections.abc import Iterable, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from strop.chat import Example, MaskReport
+import numpy as np
+
+from strop.chat import MaskReport
 from strop.doctor.findings import Finding, Tally, ordered
 from strop.doctor.labels import check_tokenizer
 from strop.doctor.overlap import EvalItem, Overlap, check_overlap
@@ -21,8 +21,15 @@ MOST_EXAMPLES = 20_000
 """Duplicates and overlap are looked for in the first so many, which takes a few seconds."""
 
 
+class Seen(Protocol):
+    """What is looked at of an example."""
+
+    tokens: Sequence[int]
+    place: str
+
+
 def check_examples(
-    examples: Sequence[Example],
+    examples: Sequence[Seen],
     report: MaskReport,
     train: TrainSettings,
     tokenizer: Any,
@@ -35,21 +42,21 @@ def check_examples(
 
     Near duplicates, languages and the turns' order are left to `strop doctor`.
     """
-    looked = list(islice(examples, MOST_EXAMPLES))
+    looked = [examples[i] for i in range(min(len(examples), MOST_EXAMPLES))]
     tally, first, overlap = Tally(), {}, Overlap(items)
     longest = 0
     for example in looked:
         longest = max(longest, len(example.tokens))
-        digest = hashlib.sha1(array("q", example.tokens).tobytes()).digest()
+        digest = hashlib.sha1(np.asarray(example.tokens, np.int32).tobytes()).digest()
         if first.setdefault(digest, example) is not example:
             tally.add("duplicate", example.place, f"same as {first[digest].place}")
         if items:
-            overlap.look(example.place, (text for text, _ in example.pieces))
+            overlap.look(example.place, [tokenizer.decode(list(example.tokens), skip_special_tokens=True)])
     seen = "" if len(looked) == len(examples) else f" of the first {len(looked):,}"
     found = [*check_overlap(overlap.matches()), *check_tokenizer(tokenizer, frozenset(stop_ids))]
     found += check_training(train, len(examples), longest, parameters, steps)
     if tally.counts["duplicate"]:
-        message = f"{{n}} examples{seen} are exact duplicates"
+        message = f"{{n}} ⟨example|examples⟩{seen} that came before, token for token"
         found.append(tally.finding("duplicate", "warning", message, "strop doctor --fix OUT keeps one of each"))
     if report.drift_turns:
         message = f"{report.drift_turns:,} turns are learnt after another prompt than inference would feed"

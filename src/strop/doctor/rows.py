@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from strop.chat import Conversation, parse_conversation
+from strop.chat import Conversation, Message, Text, parse_row
 from strop.chat.formats import name_format
 from strop.data.rows import OnBad
 from strop.data.rows import Row as RawRow
-from strop.doctor.findings import Finding, Tally
+from strop.doctor.findings import Finding, Level, Tally
 from strop.errors import InputError
 
 _PLACE = re.compile(r"(?:(?P<place>.+?(?::\d+|, row \d+)): )?(?P<reason>.*)", re.DOTALL)
@@ -33,18 +33,30 @@ class Row:
     """A readable row. ``tokens``, ``trained`` and ``beyond`` (trained tokens after each limit) are set by `masks`."""
 
     place: str
-    conversation: Conversation
+    conversation: Conversation | Text
     raw: Mapping[str, Any]
     tokens: int = 0
     trained: int = 0
     beyond: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """None of plain text."""
+        return self.conversation.messages if isinstance(self.conversation, Conversation) else ()
+
+    def texts(self) -> Iterator[str]:
+        """Everything said, message by message."""
+        if isinstance(self.conversation, Text):
+            yield self.conversation.text
+        for message in self.messages:
+            yield from (text for text in (message.content, message.reasoning_content) if text)
+
     def answers(self) -> Iterator[str]:
         """The text of every assistant turn that has one."""
-        return (m.content for m in self.conversation.messages if m.role == "assistant" and m.content)
+        return (m.content for m in self.messages if m.role == "assistant" and m.content)
 
     def user_text(self) -> str:
-        return "\n".join(m.content for m in self.conversation.messages if m.role == "user" and m.content)
+        return "\n".join(m.content for m in self.messages if m.role == "user" and m.content)
 
 
 @dataclass(slots=True)
@@ -55,13 +67,15 @@ class DataSet:
     rows: list[Row]
     rejected: list[Rejected]
     formats: Counter[str]
+    passes: float = 1.0
+    """How often each of its rows comes in one epoch of the mixture."""
 
     @property
     def read(self) -> int:
         return len(self.rows) + len(self.rejected)
 
 
-def read_set(name: str, rows: Callable[[OnBad], Iterable[RawRow]]) -> DataSet:
+def read_set(name: str, rows: Callable[[OnBad], Iterable[RawRow]], format: str = "auto") -> DataSet:
     """Validate every row; what is wrong with one is kept and the next is read.
 
     ``rows`` gets a function that takes the errors of rows that cannot be read, as `strop.data.files.open_rows` does.
@@ -70,13 +84,13 @@ def read_set(name: str, rows: Callable[[OnBad], Iterable[RawRow]]) -> DataSet:
     found = DataSet(name, [], [], Counter())
     for place, raw in rows(lambda error: found.rejected.append(_unreadable(error))):
         try:
-            conversation = parse_conversation(raw, place)
+            conversation = parse_row(raw, place, format)
         except InputError as error:
             reason = str(error).removeprefix(f"{place}: ")
             found.rejected.append(Rejected(place, reason, json.dumps(raw, ensure_ascii=False, default=str)))
             continue
         found.rows.append(Row(place, conversation, raw))
-        found.formats[name_format(raw)] += 1
+        found.formats[name_format(raw) if format == "auto" else format] += 1
     return found
 
 
@@ -85,16 +99,18 @@ def _unreadable(error: InputError) -> Rejected:
     return Rejected(match["place"] or "", match["reason"])
 
 
-def rejections(sets: Iterable[DataSet]) -> list[Finding]:
-    """The rejected rows of all sets, grouped by reason, the most frequent first."""
+def rejections(sets: Iterable[DataSet], skip: bool = False) -> list[Finding]:
+    """The rejected rows of all sets, grouped by reason, the most frequent first. ``skip``: training leaves them out."""
     tally = Tally()
     for rejected in (r for data in sets for r in data.rejected):
         tally.add(_general(rejected.reason), rejected.place, rejected.text)
-    return [
-        tally.finding(reason, "error", "{n} rows cannot be read: " + reason.replace("{", "{{").replace("}", "}}"),
-                      "mend them, or let --fix OUT leave them out", name="rejected")
-        for reason in sorted(tally.counts, key=lambda r: -tally.counts[r])
-    ]  # fmt: skip
+    level: Level = "warning" if skip else "error"
+    mend = "training leaves them out; mend them to have them" if skip else "mend them, or let --fix OUT leave them out"
+    found = []
+    for reason in sorted(tally.counts, key=lambda r: -tally.counts[r]):
+        message = "{n} ⟨row|rows⟩ cannot be read: " + reason
+        found.append(tally.finding(reason, level, message, mend, name="rejected"))
+    return found
 
 
 def _general(reason: str) -> str:

@@ -21,8 +21,8 @@ _PLACES = 5
 """Places shown of one finding; --json has ten."""
 
 
-def show(found: Examination, console: Console, next_step: str) -> None:
-    """Print all of it. ``next_step``: what to run next."""
+def show(found: Examination, console: Console) -> None:
+    """Print all of it."""
     console.print(sets_table(found))
     facts = [
         *([length_table(found.lengths), *_cuts(found.lengths)] if found.lengths else []),
@@ -40,7 +40,7 @@ def show(found: Examination, console: Console, next_step: str) -> None:
             for finding in of_level:
                 console.print(_finding(finding))
     console.print()
-    console.print(Text(f"{summary(found.findings)}\nnext: {next_step}"), soft_wrap=True)
+    console.print(summary(found.findings))
 
 
 def sets_table(found: Examination) -> Table:
@@ -80,7 +80,7 @@ def length_table(lengths: Lengths) -> RenderableType:
 
 def _cuts(lengths: Lengths) -> Iterator[Text]:
     parts = [
-        f"{loss.limit:,}: {loss.conversations:,} conversations, {_share(loss.tokens)} of all tokens, "
+        f"{loss.limit:,}: {loss.conversations:,} of the conversations, {_share(loss.tokens)} of all tokens, "
         f"{_share(loss.trained)} of the trained ones"
         for loss in lengths.losses
         if loss.conversations
@@ -131,7 +131,7 @@ def _finding(finding: Finding) -> RenderableType:
         more = " …" if finding.count > _PLACES else ""
         lines.append(Text(f"also {', '.join(_short_places(finding.places[:_PLACES]))}{more}", style="dim"))
     lines.append(Text.assemble(("→ ", "dim"), finding.mend))
-    return Group(lines[0], *(Padding(line, (0, 0, 0, 2)) for line in lines[1:]))
+    return Group(lines[0], *(Padding(line, (0, 0, 0, 2), expand=False) for line in lines[1:]))
 
 
 def _short_places(places: Sequence[str]) -> list[str]:

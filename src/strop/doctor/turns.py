@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from strop.chat import Conversation, Message
+from strop.chat import Message
 from strop.doctor.findings import Finding, Tally
 from strop.doctor.rows import Row
 
@@ -20,7 +20,7 @@ def check_turns(rows: Sequence[Row]) -> list[Finding]:
     """Everything that can be seen without a tokenizer."""
     tally = Tally()
     for row in rows:
-        for kind, text in (*order(row.conversation), *empty(row.conversation), *suspicious(row.conversation)):
+        for kind, text in (*order(row.messages), *empty(row.messages), *suspicious(row.messages)):
             tally.add(kind, row.place, text)
     found = [
         tally.finding(kind, level, message, mend)
@@ -30,13 +30,12 @@ def check_turns(rows: Sequence[Row]) -> list[Finding]:
     return [*found, *_extreme_lengths(rows)]
 
 
-def order(conversation: Conversation) -> Iterator[tuple[str, str]]:
+def order(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
     """``(kind, text)`` of every turn that stands where a chat does not have it."""
-    messages = conversation.messages
     spoken = [m for m in messages if m.role not in ("system", "developer")]
     if spoken and spoken[0].role == "assistant":
         yield "assistant_first", spoken[0].content or "(tool call)"
-    if messages[-1].role == "user":
+    if messages and messages[-1].role == "user":
         yield "unanswered", messages[-1].content or ""
     before: Message | None = None
     for message in messages:
@@ -52,9 +51,9 @@ def order(conversation: Conversation) -> Iterator[tuple[str, str]]:
         before = message
 
 
-def empty(conversation: Conversation) -> Iterator[tuple[str, str]]:
+def empty(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
     """Turns that say nothing: no text but white space, and no tool call or reasoning instead."""
-    for index, message in enumerate(conversation.messages):
+    for index, message in enumerate(messages):
         if is_empty(message):
             yield "blank_turn", f"message {index} ({message.role}): {message.content!r}"
 
@@ -63,9 +62,9 @@ def is_empty(message: Message) -> bool:
     return not ((message.content or "").strip() or message.tool_calls or (message.reasoning_content or "").strip())
 
 
-def suspicious(conversation: Conversation) -> Iterator[tuple[str, str]]:
+def suspicious(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
     """Trained answers that seem to have been cut off. A guess from their last line, no more."""
-    for message in conversation.messages:
+    for message in messages:
         text = (message.content or "").rstrip()
         if not message.loss_weight or not text or message.tool_calls:
             continue
@@ -96,57 +95,57 @@ def _extreme_lengths(rows: Sequence[Row]) -> Iterator[Finding]:
         elif length > max(500, 20 * middle):
             tally.add("long_answer", row.place, f"{length:,} words: {answer}")
     if tally.counts["short_answer"]:
-        message = f"{{n}} answers are one word, where the middle one has {middle:,.0f} words"
+        message = f"{{n}} ⟨answer is|answers are⟩ one word, where the middle one has {middle:,.0f} words"
         yield tally.finding("short_answer", "note", message, "look whether they are whole; drop them if not")
     if tally.counts["long_answer"]:
-        message = f"{{n}} answers are more than 20 times as long as the middle one ({middle:,.0f} words)"
+        message = f"{{n}} ⟨answer is|answers are⟩ more than 20 times as long as the middle one ({middle:,.0f} words)"
         yield tally.finding("long_answer", "note", message, "look at them: logs and loops end up here")
 
 
 _KINDS = {
     "blank_turn": (
         "warning",
-        "{n} turns are empty or white space",
+        "{n} ⟨turn is|turns are⟩ empty or white space",
         "drop them; --fix OUT takes out the exchange that each belongs to",
     ),
     "assistant_first": (
         "warning",
-        "{n} conversations begin with the assistant",
+        "{n} ⟨conversation begins|conversations begin⟩ with the assistant",
         "put the user's turn first: some templates refuse it, and serving never sees it",
     ),
     "user_after_user": (
         "warning",
-        "{n} user turns follow a user turn",
+        "{n} user ⟨turn follows|turns follow⟩ a user turn",
         "join them, or find the answer that was lost between them",
     ),
     "assistant_after_assistant": (
         "warning",
-        "{n} assistant turns follow an assistant turn",
+        "{n} assistant ⟨turn follows|turns follow⟩ an assistant turn",
         "join them, or find the user's turn that was lost between them",
     ),
     "late_system": (
         "warning",
-        "{n} system turns stand in the middle of a conversation",
+        "{n} system ⟨turn stands|turns stand⟩ in the middle of a conversation",
         "move them to the front: many templates print only the first message as one",
     ),
     "tool_without_call": (
         "warning",
-        "{n} tool results follow no tool call",
+        "{n} tool ⟨result follows|results follow⟩ no tool call",
         "give the assistant turn before it its tool_calls, or drop the result",
     ),
     "unanswered": (
         "note",
-        "{n} conversations end with a user turn; it is read, but nothing after it is learnt",
+        "{n} ⟨conversation ends|conversations end⟩ with a user turn; it is read, but nothing after it is learnt",
         "add the answer or cut the turn off",
     ),
     "open_code_fence": (
         "note",
-        "{n} answers leave a code fence open (a guess: an odd number of ``` lines)",
+        "{n} ⟨answer leaves|answers leave⟩ a code fence open (a guess: an odd number of ``` lines)",
         "look whether they were cut off; a model learns to stop there",
     ),
     "cut_answer": (
         "note",
-        "{n} answers seem to stop in the middle of a sentence (a guess from the last word)",
+        "{n} ⟨answer seems|answers seem⟩ to stop in the middle of a sentence (a guess from the last word)",
         "look whether they were cut off; a model learns to stop there",
     ),
 }
