@@ -8,6 +8,7 @@ from strop.chat.conversation import Conversation, Field, Message, read_message, 
 from strop.chat.example import Example
 from strop.chat.inspection import Inspection
 from strop.chat.origin import TEMPLATE
+from strop.chat.outcome import inspection
 from strop.chat.rendering import Renderer, plain_messages, traced_messages, traced_tools
 from strop.chat.report import MaskReport
 from strop.chat.settings import ChatSettings
@@ -91,7 +92,7 @@ class ChatEncoder:
         if isinstance(conversation, Text):
             return list(encode_text(self, conversation))
         self.report.conversations += 1
-        return [work.inspection() for work in self._finished(conversation, strict=False)]
+        return [inspection(work) for work in self._finished(conversation, strict=False)]
 
     def _finished(self, conversation: Conversation, strict: bool) -> list[Work]:
         try:

@@ -1,16 +1,15 @@
 """One conversation: render once with origins, tokenise once, mask by provenance, prove it."""
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from strop.chat import proof
 from strop.chat.conversation import Conversation, Message
 from strop.chat.example import Example, build_example, cut_example
-from strop.chat.inspection import Inspection, Warning, segments
 from strop.chat.mask import Turn, common_length, territory, turn_end, turn_start
 from strop.chat.origin import OWN_FIELDS, Run, runs
+from strop.chat.outcome import count, drift_words
 from strop.chat.policy import loss_weights, may_train, trains_nothing, turn_weights, untrained_fields
 from strop.chat.rendering import plain_messages, traced_messages, traced_tools
 from strop.chat.split import by_length, by_turn, only_trained
@@ -177,7 +176,7 @@ class Work:
                     if self.settings.drift == "split"
                     else "set chat.drift: split (one example per turn, as served) or allow, or train only the last turn"
                 )
-                yield proof.Violation("drift", f"{_drift(turn)}; {mend}", turn.start, turn.end, turn.message)
+                yield proof.Violation("drift", f"{drift_words(turn)}; {mend}", turn.start, turn.end, turn.message)
 
     def describe(self, violation: proof.Violation) -> str:
         shown = self.text[max(0, violation.start - 80) : max(violation.end, violation.start) + 40]
@@ -236,75 +235,7 @@ class Work:
     def finish(self, example: Example) -> None:
         self.prove()
         self.example = example
-        self.count(example)
-
-    def inspection(self) -> Inspection:
-        """The example with its text laid open; a truncated one is shown whole, the cut-off part untrained."""
-        kept = len(self.example.tokens)
-        weights = self.example.loss_weights + [0.0] * (len(self.tokens.ids) - kept)
-        return Inspection(
-            place=self.conversation.place,
-            text=self.text,
-            example=self.example,
-            starts=self.tokens.starts,
-            ends=self.tokens.ends,
-            stops=[t.last - 1 for t in self.example.turns if t.ending in ("stop", "control") and weights[t.last - 1]],
-            segments=list(segments(self.text, self.runs, self.tokens, weights, self.conversation)),
-            warnings=list(self.warnings()),
-        )
-
-    def warnings(self) -> Iterator[Warning]:
-        for violation in self.found:
-            yield Warning(violation.name, violation.message_index, violation.message)
-        for turn in self.example.turns:
-            if turn.drifted and self.settings.drift == "allow":
-                yield Warning("drift", turn.message, _drift(turn))
-            if turn.ending == "control":
-                token = self.encoder._text.controls[self.example.tokens[turn.last - 1]]
-                yield Warning("inferred_stop", turn.message, f"ends with {token}, which is not in the stop set")
-            elif turn.ending == "truncated":
-                yield Warning("truncated", turn.message, "cut off by max_length, so it has no stop token")
-            if turn.straddling:
-                detail = f"{turn.straddling} tokens lie across the border of this turn and are trained"
-                yield Warning("straddling", turn.message, detail)
-            for name in self.unprinted(turn):
-                yield Warning("dropped_field", turn.message, f"the template does not print the {name} of this turn")
-        for string, count in Counter(self.tokens.control_strings).items():
-            detail = f"{string} stands {count} times in message text, encoded as: {self.settings.control_tokens}"
-            yield Warning("control_tokens", None, detail)
-
-    def unprinted(self, turn: Turn) -> Iterator[str]:
-        """The fields that a trained turn has and the template printed nothing of."""
-        if not hasattr(self, "printed"):
-            self.printed = {(run.message, run.field) for run in self.runs}
-        message = self.conversation.messages[turn.message]
-        if (turn.message, "several") in self.printed:
-            return
-        for name in ("content", "reasoning_content", "tool_calls"):
-            if (
-                getattr(message, name)
-                and (turn.message, name) not in self.printed
-                and not (name == "content" and message.parts)
-            ):
-                yield name
-
-    def count(self, example: Example) -> None:
-        report = self.encoder.report
-        report.examples += 1
-        report.tokens += len(example.tokens)
-        report.trained_tokens += example.trained_tokens
-        report.turns += len(example.turns)
-        report.control_strings += len(self.tokens.control_strings)
-        report.control_string_kinds.update(self.tokens.control_strings)
-        for turn in example.turns:
-            report.straddling_tokens += turn.straddling
-            report.drift_turns += turn.drifted
-            report.drift_tokens += turn.drift_tokens
-            report.missing_stop += turn.ending == "none"
-            report.truncated_turns += turn.ending == "truncated"
-            if turn.ending == "control":
-                report.inferred_stops[self.encoder._text.controls[example.tokens[turn.last - 1]]] += 1
-            report.dropped_fields.update(self.unprinted(turn))
+        count(self)
 
 
 def _is_cut(text: str, all_runs: Sequence[Run], message: int, start: int, end: int) -> bool:
@@ -325,11 +256,3 @@ def _differing(served: list[int], trained: list[int]) -> int:
     if served == trained:
         return 0
     return max(len(served), len(trained)) - common_length(served, trained)
-
-
-def _drift(turn: Turn) -> str:
-    if not turn.drift_tokens:
-        return f"before message {turn.message} the template makes no prompt, so inference could not be at this turn"
-    return (
-        f"before message {turn.message} training sees {turn.drift_tokens} tokens that differ from what inference feeds"
-    )
