@@ -67,7 +67,8 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, as_json: b
     console = Console(stderr=as_json, highlight=False)
     found = {}
     for name, stage in stages.items():
-        found[name] = _examine(recipe, stage, console)
+        settings_given = target.suffix in RECIPES or any(o.startswith("train.") for o in overrides)
+        found[name] = _examine(recipe, stage, console, settings_given)
         if len(stages) > 1:
             console.rule(name, align="left")
         show(found[name], console)
@@ -114,7 +115,8 @@ def _recipe(target: Path, overrides: Sequence[str], model: str | None) -> Recipe
     return Recipe(name=target.stem, model=model, chat=settings.chat, stages={"sft": stage})
 
 
-def _examine(recipe: Recipe, stage: SftStage, console: Console) -> Examination:
+def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: bool) -> Examination:
+    """``settings_given``: whether somebody chose the training settings, so that they are worth a word."""
     folder = resolve(recipe.model)
     tokenizer, generation = load_tokenizer(folder), load_generation_config(folder)
     fit_tokenizer(tokenizer, recipe.chat.template)
@@ -138,7 +140,7 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console) -> Examination:
         Voice(tokenizer, stop_token_ids(tokenizer, generation), stops or None),
         recipe.chat,
         evaluation_items(recipe, stage),
-        stage.train,
+        stage.train if settings_given else None,
         shape.parameters,
         guess,
         stage.mixture.on_bad_row == "skip",

@@ -112,6 +112,29 @@ def test_before_training_a_sound_set_is_passed_in_silence(tokenizer):
     assert lines(found) == []
 
 
+def test_a_file_without_one_good_row(recipe, examined):
+    Path("data.jsonl").write_text('junk\n{"a": 1}\n')
+    found = examined(recipe)
+    assert found.code == 3
+    assert [f["place"] for f in found.kinds["rejected"]] == ["data.jsonl:1", "data.jsonl:2"]
+    assert "no_examples" in found.kinds
+
+
+def test_plain_text_is_examined_as_text(recipe, examined):
+    Path("data.jsonl").write_text(json.dumps({"text": "to have and to hold " * 400}) + "\n" + '{"text": " "}\n')
+    found = examined(recipe, "stages.sft.data.0.format=text")
+    assert found.kinds.keys() == {"rejected", "few_steps"}
+
+
+def test_bad_rows_that_are_skipped_are_a_warning(recipe, examined):
+    Path("data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sound_rows()) + "junk\n")
+    found = examined(recipe, "stages.sft.data={parts: [{path: data.jsonl, epochs: 2}], on_bad_row: skip}")
+    assert found.code == 0
+    assert found.kinds["rejected"][0]["level"] == "warning"
+    tokens = json.loads(found.out)["stages"]["sft"]["sets"][0]["tokens"]
+    assert json.loads(found.out)["stages"]["sft"]["estimate"]["tokens"] == 2 * tokens
+
+
 def test_rows_of_other_files_are_examined_too(recipe, examined):
     Path("data.json").write_text(json.dumps([*sound_rows(), {"messages": []}]))
     found = examined(recipe, "stages.sft.data.0.path=data.json")

@@ -46,7 +46,6 @@ def kinds(examples=1000, longest=100, parameters=134_515_008, **settings) -> dic
         ({"warmup_ratio": 0}, {"warmup": "warning"}),
         ({"warmup_ratio": 0.5}, {"warmup": "warning"}),
         ({"longest": 4096}, {"row_too_short": "error"}),
-        ({"examples": 0}, {"no_examples": "error"}),
     ],
 )
 def test_settings_outside_what_is_usual(changes, found):

@@ -125,7 +125,9 @@ def examine(
     lengths = [length for _, of_set in kept for length in of_set]
     examples = round(sum(passes * len(of_set) for passes, of_set in kept))
     estimate = guess(lengths, sum(passes * sum(of_set) for passes, of_set in kept)) if lengths else None
-    if train is not None:
+    if not examples:
+        found.append(Finding("no_examples", "error", 0, "nothing is left to train on", "look at what was rejected"))
+    elif train is not None:
         found += check_training(train, examples, max(lengths, default=0), parameters)
     found += check_memory(estimate) if estimate else []
     return Examination(

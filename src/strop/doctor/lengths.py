@@ -55,13 +55,14 @@ def lengths_of(rows: Sequence[Row]) -> Lengths | None:
         for low, high in pairwise(edges)
         if low <= sizes[-1] and high > sizes[0]
     ]
-    tokens, trained = sum(sizes), max(1, sum(row.trained for row in rows))
+    turns = [row for row in rows if row.messages]  # plain text goes on in another window
+    tokens, trained = max(1, sum(r.tokens for r in turns)), max(1, sum(r.trained for r in turns))
     losses = [
         Loss(
             limit,
-            sum(size > limit for size in sizes),
-            sum(max(0, size - limit) for size in sizes) / tokens,
-            sum(row.beyond.get(limit, 0) for row in rows) / trained,
+            sum(row.tokens > limit for row in turns),
+            sum(max(0, row.tokens - limit) for row in turns) / tokens,
+            sum(row.beyond.get(limit, 0) for row in turns) / trained,
         )
         for limit in LIMITS
     ]

@@ -120,7 +120,7 @@ def open_settings(settings: ChatSettings) -> ChatSettings:
 def check_fractions(name: str, rows: Iterable[Row]) -> list[Finding]:
     """Conversations of which next to nothing, or next to everything, is trained."""
     tally = Tally()
-    for row in (r for r in rows if r.tokens and r.trained):
+    for row in (r for r in rows if r.trained and r.messages):
         share = row.trained / row.tokens
         kind = "little_trained" if share < 0.01 else "nearly_all_trained" if share > 0.98 else None
         if kind:

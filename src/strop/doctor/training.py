@@ -27,10 +27,7 @@ _MOST_EPOCHS, _FEWEST_STEPS, _MOST_WARMUP = 5, 20, 0.3
 def check_training(
     train: TrainSettings, examples: int, longest: int, parameters: int | None, steps: int | None = None
 ) -> Iterator[Finding]:
-    """``longest`` in tokens; ``parameters`` None where the model's size is not known."""
-    if not examples:
-        yield Finding("no_examples", "error", 0, "nothing is left to train on", "look at what was rejected and dropped")
-        return
+    """``examples``: at least one; ``longest`` in tokens; ``parameters`` None where the model's size is not known."""
     if parameters is not None:
         yield from _rate(train.learning_rate, parameters)
     if train.epochs > _MOST_EPOCHS:
