@@ -22,6 +22,7 @@ ALLOWED = {
     "train": {"data", "model", "objectives"},
     "evals": {"tasks", "rollout", "data", "model", "chat", "rewards"},
     "report": {"chat", "web"},
+    "doctor": {"chat", "data", "tasks"},
     "web": set(),
     "inspector": {"chat", "config", "data", "model", "named_sets", "recipe", "web"},
 }
@@ -32,6 +33,8 @@ WITHOUT_TORCH = [
     "rewards",
     "report",
     "inspector",
+    "doctor",
+    "data.encoding",
     "model.names",
     "named_sets",
     "tasks",
