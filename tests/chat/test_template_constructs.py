@@ -132,6 +132,10 @@ def test_text_is_the_library_s_and_origins_are_exact(source, text, trace):
     assert "".join(LEGEND[origin] for origin in trace_of(rendered)) == trace
 
 
+def conversation(row):
+    return {"conversation" if name == "messages" else name: value for name, value in row.items()}
+
+
 def test_variables_that_are_nobody_s_message(make_tokenizer, make_encoder):
     source = (
         "{{ bos_token }}{% if documents %}{% for d in documents %}[{{ d.title }}]{% endfor %}{% endif %}"
@@ -142,15 +146,20 @@ def test_variables_that_are_nobody_s_message(make_tokenizer, make_encoder):
     row = {
         "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}],
         "tools": [{"type": "function", "function": {"name": "add", "description": "sums up"}}],
+        "documents": [{"title": "T1"}],
     }
-    kwargs = {"enable_thinking": True, "documents": [{"title": "T1"}]}
+    kwargs = {"enable_thinking": True}
     encoder = make_encoder(source, template_kwargs=kwargs)
     [found] = encoder.inspect(parse_conversation(row, "x"))
     year = f"{datetime.now():%Y}"
     assert re.match(re.escape('<s>[T1][\n {\n  "type"'), found.text)
     assert f"]{year}on<|im_start|>user:hi<|im_end|>" in found.text
-    expected = make_tokenizer(source).apply_chat_template(row["messages"], tools=row["tools"], tokenize=False, **kwargs)
+    expected = make_tokenizer(source).apply_chat_template(**conversation(row), tokenize=False, **kwargs)
     assert found.text == expected
+    assert [(s.role, s.field) for s in found.segments if s.text == "T1"] == [("documents", "documents")]
+    for_all = make_encoder(source, template_kwargs={**kwargs, "documents": [{"title": "T2"}]})
+    assert for_all.inspect(parse_conversation(row, "x"))[0].text == found.text.replace("T1", "T2")
+    assert parse_conversation({**row, "documents": ["a.pdf"]}, "x").documents == ()  # a column of somebody's own
     assert [(s.role, s.field) for s in found.segments if "sums up" in s.text] == [("tools", "tools")]
     assert "".join(s.text for s in found.segments if s.trained) == "yes<|im_end|>"
 

@@ -56,11 +56,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns in order, the tools (JSON schemas) that they may call, and where they were read (``file:line``)."""
+    """Turns in order, the tools (JSON schemas) that they may call, and where they were read (``file:line``).
+
+    ``documents`` are what some templates print for answers that quote from them: objects, mostly of title and text.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[dict[str, Any], ...] = ()
     place: str = "conversation"
+    documents: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +193,20 @@ def read_message(raw: Any, at: Field) -> Message:
 
 
 def read_tools(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
-    """A list of JSON schemas, or the JSON text of one."""
+    """A list of JSON schemas (or other objects), or the JSON text of one."""
     if raw is None or raw == "":
         return ()
     tools = at.sequence(at.json(raw))
     for index, tool in enumerate(tools):
         at.item(index).check_json(at.item(index).mapping(tool))
     return tuple(dict(tool) for tool in tools)
+
+
+def read_documents(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
+    """A list of objects; anything else in a column of that name is no business of the template's."""
+    if not isinstance(raw, list | tuple) or not all(isinstance(document, Mapping) for document in raw):
+        return ()
+    return read_tools(raw, at)
 
 
 def _optional_text(raw: Mapping[str, Any], name: str, at: Field) -> str | None:

@@ -9,7 +9,7 @@ from strop.chat.example import Example
 from strop.chat.inspection import Inspection
 from strop.chat.origin import TEMPLATE
 from strop.chat.outcome import inspection
-from strop.chat.rendering import Renderer, plain_messages, traced_messages, traced_tools
+from strop.chat.rendering import Beside, Renderer, plain_messages, traced_beside, traced_messages
 from strop.chat.report import MaskReport
 from strop.chat.settings import ChatSettings
 from strop.chat.template import TemplateFailure
@@ -54,7 +54,10 @@ class ChatEncoder:
         self.borders = Borders(tokenizer)
 
     def prompt(
-        self, messages: Sequence[Message | Mapping[str, Any]], tools: Sequence[Mapping] | None = None
+        self,
+        messages: Sequence[Message | Mapping[str, Any]],
+        tools: Sequence[Mapping] | None = None,
+        documents: Sequence[Mapping] | None = None,
     ) -> list[int]:
         """The ids that inference feeds to have the next assistant turn written, made the way training makes them."""
         place = "prompt"
@@ -62,9 +65,12 @@ class ChatEncoder:
             message if isinstance(message, Message) else read_message(message, Field(place, f"messages[{index}]"))
             for index, message in enumerate(messages)
         ]
-        listed = read_tools(tools, Field(place, "tools"))
+        beside = Beside(
+            list(read_tools(tools, Field(place, "tools"))) or None,
+            list(read_tools(documents, Field(place, "documents"))) or None,
+        )
         try:
-            text = self._renderer.render(traced_messages(typed, plain_messages(typed)), traced_tools(listed), True)
+            text = self._renderer.render(traced_messages(typed, plain_messages(typed)), traced_beside(beside), True)
         except TemplateFailure as error:
             raise InputError(f"{place}: the chat template refused these messages: {error}") from error
         return self._tokens(text, assistants(typed), place).ids

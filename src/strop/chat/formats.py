@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
-from strop.chat.conversation import Conversation, Field, Message, printable
+from strop.chat.conversation import Conversation, Field, Message, printable, read_documents
 from strop.chat.pairs import COMPLETIONS, PROMPTS, alpaca, is_prompt_response, preference, prompt_completion
 from strop.chat.pairs import prompt_response as read_prompt_response
 from strop.chat.text import Text
@@ -73,7 +73,8 @@ def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto")
     - ``prompt_response``: ``text`` of the form ``### Prompt … ### Response …``;
     - ``preference``: ``chosen`` and ``rejected`` with or without ``prompt``: the chosen one, trained where they part.
 
-    Beside any of them: ``tools`` (or ``functions``), a list or its JSON text, and ``system``, the system prompt.
+    Beside any of them: ``tools`` (or ``functions``), a list or its JSON text, ``documents``, a list of objects, and
+    ``system``, the system prompt.
 
     Raises:
         InputError: naming the place, the field and what was expected there.
@@ -90,7 +91,8 @@ def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto")
         raise at_row.fail("there is no assistant turn, so nothing could be learnt; drop the row or add the answer")
     if len(messages) > _MOST_MESSAGES:
         raise at_row.fail(f"{len(messages):,} messages, and at most {_MOST_MESSAGES:,} are taken; cut the row up")
-    return Conversation(tuple(messages), tools_beside(row, at), place)
+    documents = read_documents(row.get("documents"), at.item("documents"))
+    return Conversation(tuple(messages), tools_beside(row, at), place, documents)
 
 
 def parse_row(row: Mapping[str, Any], place: str, format: str = "auto") -> Conversation | Text:

@@ -81,7 +81,7 @@ def segments(
             fate += 1
         message, field = runs[run].message, runs[run].field
         role = conversation.messages[message].role if message is not None and message >= 0 else None
-        role = "tools" if message == -1 else role
+        role = field if message == -1 else role
         yield Segment(start, end, text[start:end], message, role, field, fates[fate][1])
 
 

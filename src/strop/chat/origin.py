@@ -24,6 +24,7 @@ FIELDS = (
     "python",
     "python_output",
     "tools",
+    "documents",
     "several",
 )
 OWN_FIELDS = frozenset({"content", "reasoning_content", "tool_calls", "python", "several"})

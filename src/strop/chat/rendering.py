@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from strop.chat.builtin import template_text
-from strop.chat.conversation import Message
+from strop.chat.conversation import Conversation, Message
 from strop.chat.origin import code
 from strop.chat.settings import ChatSettings
 from strop.chat.shape import Shape, call_shape, content_shape, shaped
@@ -14,6 +14,17 @@ from strop.chat.traced import concat, relabel
 from strop.errors import InputError
 
 _MEND = "set chat.template to chatml, llama3, minimind, nanochat, the path of a .jinja file or a template's text"
+
+
+class Beside(NamedTuple):
+    """What a conversation brings beside its messages, as templates take it."""
+
+    tools: list[dict] | None = None
+    documents: list[dict] | None = None
+
+    @classmethod
+    def of(cls, conversation: Conversation) -> "Beside":
+        return cls(list(conversation.tools) or None, list(conversation.documents) or None)
 
 
 class Renderer:
@@ -48,31 +59,31 @@ class Renderer:
                 raise InputError(f"the chat template does not compile: {error}; {_MEND}") from error
         return self._compiled[source]
 
-    def render(self, messages: list[dict], tools: list[dict] | None, add_generation_prompt: bool = False) -> str:
+    def render(self, messages: list[dict], beside: Beside, add_generation_prompt: bool = False) -> str:
         """The text, `Traced` where the messages are. Raises `TemplateFailure` where the template refuses."""
-        return self._render(shaped(messages, self._shape(messages, tools)), tools, add_generation_prompt)
+        return self._render(shaped(messages, self._shape(messages, beside)), beside, add_generation_prompt)
 
-    def _render(self, messages: list[dict], tools: list[dict] | None, add_generation_prompt: bool) -> str:
-        variables = {"messages": messages, "tools": tools, "documents": None, **self._variables}
+    def _render(self, messages: list[dict], beside: Beside, add_generation_prompt: bool) -> str:
+        variables = {"messages": messages, **beside._asdict(), **self._variables}
         variables["add_generation_prompt"] = add_generation_prompt
-        return self._template(tools).render(variables)
+        return self._template(beside.tools).render(variables)
 
-    def _shape(self, messages: list[dict], tools: list[dict] | None) -> Shape:
+    def _shape(self, messages: list[dict], beside: Beside) -> Shape:
         """The shape that the template wants; that of tool calls is looked for where there are any."""
-        source, calls = self.source(tools), any("tool_calls" in message for message in messages)
+        source, calls = self.source(beside.tools), any("tool_calls" in message for message in messages)
         if (source, calls) not in self._shapes:
-            render = partial(self._render, tools=tools, add_generation_prompt=False)
+            render = partial(self._render, beside=beside, add_generation_prompt=False)
             content = content_shape(render)
             self._shapes[source, calls] = call_shape(render, content) if calls else content
         return self._shapes[source, calls]
 
-    def reference(self, messages: list[dict], tools: list[dict] | None, tokenize: bool) -> Any:
+    def reference(self, messages: list[dict], beside: Beside, tokenize: bool) -> Any:
         """The tokenizer's own rendering (text, or ids) of plain messages; raises `TemplateFailure` as `render` does."""
-        messages = shaped(messages, self._shape(messages, tools))
-        options = {"return_dict": False} if tokenize else {}
+        messages = shaped(messages, self._shape(messages, beside))
+        options = {**beside._asdict(), **self._kwargs, **({"return_dict": False} if tokenize else {})}
         with template_failures():
             return self._tokenizer.apply_chat_template(
-                messages, tools=tools, chat_template=self.source(tools), tokenize=tokenize, **options, **self._kwargs
+                messages, chat_template=self.source(beside.tools), tokenize=tokenize, **options
             )
 
 
@@ -117,5 +128,6 @@ def traced_messages(messages: Sequence[Message], plain: Sequence[dict]) -> list[
     return result
 
 
-def traced_tools(tools: Sequence[dict]) -> list[dict] | None:
-    return relabel(list(tools), code(-1, "tools")) if tools else None
+def traced_beside(beside: Beside) -> Beside:
+    """The same with origins: all of it is the conversation's."""
+    return Beside(*(value and relabel(value, code(-1, name)) for name, value in beside._asdict().items()))

@@ -11,7 +11,7 @@ from strop.chat.mask import Turn, common_length, territory, turn_end, turn_start
 from strop.chat.origin import OWN_FIELDS, Run, runs
 from strop.chat.outcome import count, drift_words
 from strop.chat.policy import loss_weights, may_train, trains_nothing, turn_weights, untrained_fields
-from strop.chat.rendering import plain_messages, traced_messages, traced_tools
+from strop.chat.rendering import Beside, plain_messages, traced_beside, traced_messages
 from strop.chat.split import by_length, by_turn, only_trained
 from strop.chat.template import TemplateFailure
 from strop.chat.tokens import Tokens
@@ -32,16 +32,16 @@ class Work:
         self.encoder, self.conversation, self.strict, self.part = encoder, conversation, strict, part
         self.settings, self.renderer = encoder.settings, encoder._renderer
         self.messages = plain_messages(conversation.messages)
-        self.tools = list(conversation.tools) or None
+        self.beside = Beside.of(conversation)
         self.traced = traced_messages(conversation.messages, self.messages)
-        self.traced_tools = traced_tools(conversation.tools)
+        self.traced_beside = traced_beside(self.beside)
         self.writers = assistants(conversation.messages)
         self.found: list[proof.Violation] = []
 
     def run(self) -> Iterator["Work"]:
         """Itself with its ``example``, or the works that it was split into; nothing where it was dropped."""
         encoder, messages = self.encoder, self.conversation.messages
-        self.rendered = self.renderer.render(self.traced, self.traced_tools)
+        self.rendered = self.renderer.render(self.traced, self.traced_beside)
         self.text, self.runs = plain(self.rendered), runs(trace_of(self.rendered))
         self.tokens = encoder._tokens(self.rendered, self.writers, self.conversation.place)
         self.turns = [self.turn(i, weight) for i, weight in turn_weights(messages, self.settings.train_on).items()]
@@ -99,7 +99,7 @@ class Work:
     def prompt_text(self, index: int, add_generation_prompt: bool) -> str | None:
         """What inference renders before message ``index``; None where the template does not go without an answer."""
         try:
-            return self.renderer.render(self.messages[:index], self.tools, add_generation_prompt)
+            return self.renderer.render(self.messages[:index], self.beside, add_generation_prompt)
         except TemplateFailure:
             return None
 
@@ -110,7 +110,7 @@ class Work:
         if turn.message == len(self.messages) - 1:
             return False
         try:
-            served = self.renderer.render(self.messages[: turn.message + 1], self.tools)
+            served = self.renderer.render(self.messages[: turn.message + 1], self.beside)
         except TemplateFailure:
             return False
         # A turn that stops at the next one's header has less text when it is the last.
@@ -132,7 +132,7 @@ class Work:
             served = self.encoder._tail_ids(tail, self.writers, self.conversation.place)
             trained = tokens.ids[since:first]
         else:
-            text = self.renderer.render(self.traced[:index], self.traced_tools, True)
+            text = self.renderer.render(self.traced[:index], self.traced_beside, True)
             served = self.encoder._tokens(text, self.writers, self.conversation.place).ids
             trained = tokens.ids[:first]
         return _differing(served, trained)
@@ -151,7 +151,7 @@ class Work:
 
     def violations(self) -> Iterable[proof.Violation]:
         settings, report = self.settings, self.encoder.report
-        expected = self.renderer.reference(self.messages, self.tools, tokenize=False)
+        expected = self.renderer.reference(self.messages, self.beside, tokenize=False)
         yield from proof.check_text(self.text, expected)
         yield from proof.check_origins(self.text, self.runs, self.conversation)
         yield from proof.check_turns(
@@ -164,7 +164,7 @@ class Work:
         yield from proof.check_fraction(self.weights, settings.trained_fraction, everything)
         every = settings.audit_every
         if every and (report.conversations - 1) % every == 0 and not self.tokens.control_strings:
-            ids = self.renderer.reference(self.messages, self.tools, tokenize=True)
+            ids = self.renderer.reference(self.messages, self.beside, tokenize=True)
             yield from proof.check_ids(self.tokens.ids, ids, self.tokens.starts)
             report.audited += 1
 
@@ -222,7 +222,7 @@ class Work:
 
     def fits(self, conversation: Conversation, limit: int) -> bool:
         messages = traced_messages(conversation.messages, plain_messages(conversation.messages))
-        text = self.renderer.render(messages, self.traced_tools)
+        text = self.renderer.render(messages, self.traced_beside)
         tokens = self.encoder._tokens(text, assistants(conversation.messages), conversation.place)
         return len(tokens.ids) <= limit
 

@@ -19,7 +19,7 @@ REPORT = ".report.json"
 _SHAPE = frozenset(
     (
         *("messages", "conversations", "prompt", "completion", "instruction", "input", "output", "system"),
-        *("question", "answer", "text", "tools", "functions", "chosen", "rejected"),
+        *("question", "answer", "text", "tools", "documents", "functions", "chosen", "rejected"),
     )
 )
 """Columns that make the conversation; all others are kept as they are."""
@@ -85,6 +85,8 @@ def to_row(row: Row, conversation: Conversation | Text) -> dict[str, Any]:
     made: dict[str, Any] = {"messages": [_message(message) for message in conversation.messages]}
     if conversation.tools:
         made["tools"] = list(conversation.tools)
+    if conversation.documents:
+        made["documents"] = list(conversation.documents)
     return made | {key: value for key, value in row.raw.items() if key not in _SHAPE}
 
 

@@ -247,7 +247,7 @@ function drawTokens() {
     const goesOn = !begins && span && start < ends[Number(span.dataset.token)];
     if (role !== null && `${message} ${field}` !== who) {
       who = `${message} ${field}`;
-      const chip = element("b", `who r-${role}`, message < 0 ? "tools" : `${message} ${fieldName(role, field)}`);
+      const chip = element("b", `who r-${role}`, message < 0 ? role : `${message} ${fieldName(role, field)}`);
       (goesOn ? span : fragment).append(chip);
     }
     let parent = goesOn ? span : fragment;
@@ -288,7 +288,7 @@ function here(span) {
   span.classList.add("here");
   const one = all[current], index = Number(span.dataset.token), start = one.starts[index], end = one.ends[index];
   const segment = one.segments.findLast(([from]) => from <= start);
-  const owner = segment[2] === null ? "template" : segment[1] < 0 ? "tools" : `message ${segment[1]}, ${fieldName(segment[2], segment[3])}`;
+  const owner = segment[2] === null ? "template" : segment[1] < 0 ? segment[2] : `message ${segment[1]}, ${fieldName(segment[2], segment[3])}`;
   const weight = one.perToken[index];
   const fate = weight === undefined ? "cut off by max_length" : weight > 0 ? `trained, weight ${weight}` : "not trained";
   line.replaceChildren(

@@ -21,6 +21,7 @@ _ROLES = {
     "assistant": "green",
     "tool": "yellow",
     "tools": "yellow",
+    "documents": "yellow",
 }
 _TEMPLATE = "dim"
 _TRAINED = "bold underline"
