@@ -40,6 +40,7 @@ def model_folder(tmp_path_factory, make_model):
 def run(tmp_path, model_folder, capsys, monkeypatch):
     """Run the recipe through the command line; gives the exit code, what was printed, and the run folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STROP_CACHE", str(tmp_path / "cache"))
     rows = [{"prompt": f"Say {i}.", "completion": str(i)} for i in range(12)]
     (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "recipe.yaml").write_text(f"""\

@@ -18,7 +18,8 @@ from rich.console import Console
 
 from strop import __version__
 from strop.chat.builtin import template_text
-from strop.data.readers import read_bytes
+from strop.data.files import data_files
+from strop.data.keys import files_digest
 from strop.errors import InputError
 from strop.files import atomic_writer, write_json
 from strop.model.memory import keep_freed_memory
@@ -114,16 +115,13 @@ def _stage_key(recipe: Recipe, stage: EvalStage | SftStage, model: str, compute:
     settings = {"stage": stage.model_dump(mode="json"), "chat": recipe.chat.model_dump(mode="json")}
     if isinstance(stage, EvalStage):
         settings["evals"] = {k: v.model_dump(mode="json") for k, v in recipe.evals.items()}
-        paths = [task.path for task in recipe.evals.values()]
+        files = [[task.path] for task in recipe.evals.values() if task.path is not None]
     else:
-        paths = [part.path for part in (*stage.data, *stage.eval_data)]
+        parts = (*stage.mixture.parts, *stage.eval_mixture.parts)
+        files = [data_files(part.path, part.split, part.subset) for part in parts if part.path is not None]
     template = template_text(recipe.chat.template)  # of a file, what it says now
-    parts = [__version__, str(compute), model, settings, template]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for path in paths:
-        if path is not None:
-            digest.update(read_bytes(path))
-    return digest.hexdigest()
+    content = [__version__, str(compute), model, settings, template, [files_digest(found) for found in files]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _model_fingerprint(folder: Path) -> str:

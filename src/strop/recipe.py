@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from strop.chat import ChatSettings
-from strop.data.settings import DataSettings
+from strop.data.settings import DataField, MixtureSettings, as_mixture
 from strop.train.settings import TrainSettings
 
 
@@ -37,9 +37,24 @@ class SftStage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Literal["sft"]
-    data: list[DataSettings] = Field(min_length=1, description="Parts of the mixture; they are shuffled together.")
-    eval_data: list[DataSettings] = Field(default_factory=list, description="Conversations for the evaluation loss.")
+    data: DataField = Field(description="Parts of the mixture; or `parts` and how they are mixed.")
+    eval_data: DataField = Field(default_factory=list, description="Conversations for the evaluation loss.")
     train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
+
+    @field_validator("data")
+    @classmethod
+    def _some_part(cls, data: DataField) -> DataField:
+        if not as_mixture(data).parts:
+            raise ValueError("give at least one part.")
+        return data
+
+    @property
+    def mixture(self) -> MixtureSettings:
+        return as_mixture(self.data)
+
+    @property
+    def eval_mixture(self) -> MixtureSettings:
+        return as_mixture(self.eval_data)
 
 
 class ComputeSettings(BaseModel):

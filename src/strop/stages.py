@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from strop.chat import ChatEncoder, MaskReport, fit_tokenizer
-from strop.data.readers import built_in, read_jsonl, read_mixture
+from strop.chat import ChatEncoder, fit_tokenizer
+from strop.checkup import before_training
+from strop.data.encoding import Encoding
+from strop.data.prepare import prepare
+from strop.data.readers import built_in, read_jsonl
 from strop.data.source import PackedSource, rows_of
 from strop.evals.results import (
     ItemResult,
@@ -22,6 +25,7 @@ from strop.evals.results import (
 from strop.evals.run import run_code_task, run_loss_task
 from strop.evals.tasks import CodeTask, HumanEvalTask, code_basics_task, file_task
 from strop.files import write_json
+from strop.folders import cache_folder
 from strop.model.names import load_generation_config, load_model, load_tokenizer, save_model, stop_token_ids
 from strop.model.new_tokens import fit_embeddings, stop_at
 from strop.model.policy import Policy
@@ -118,24 +122,26 @@ def run_sft(
 ) -> dict[str, Any]:
     """Fine-tune ``model`` on the stage's mixture; the result goes to ``folder/model``."""
     loaded = Loaded.of(model, recipe, compute, console)
-    held_out = read_mixture(stage.eval_data, NAMED_SETS, loaded.encoder)
-    loaded.encoder.report = MaskReport()  # the report is about what is trained on
-    examples = read_mixture(stage.data, NAMED_SETS, loaded.encoder)
-    report = loaded.encoder.report
+    encoding = Encoding(loaded.tokenizer, recipe.chat, loaded.stop_ids)
+    cache, epochs, seed = cache_folder() / "prepared", stage.train.epochs, stage.train.seed
+    held_out = prepare(stage.eval_mixture, NAMED_SETS, encoding, cache, seed=seed)
+    data = prepare(stage.mixture, NAMED_SETS, encoding, cache, epochs=epochs, seed=seed)
+    report = data.report
     console.print(f"mask proven on every conversation: {report}", highlight=False)
-    if examples:
-        shown = examples[0]
-        write_json(folder / "example.json", {"place": shown.place, "pieces": shown.pieces})
+    for line in data.notes(cache):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if data.shown:
+        write_json(folder / "example.json", data.shown)
     source = PackedSource(
-        examples,
+        data.mixture(seed),
         global_batch_size=stage.train.global_batch_size,
         micro_batch_tokens=stage.train.micro_batch_tokens,
-        epochs=stage.train.epochs,
-        seed=stage.train.seed,
+        epochs=epochs,
     )
+    before_training(stage, recipe, loaded, source, report, console)
     objective = CrossEntropy(stage.train.reduction)
-    rows = rows_of(held_out, stage.train.micro_batch_tokens)
+    rows = rows_of(held_out.first_epoch(seed), stage.train.micro_batch_tokens)
     evaluate = (lambda: {"eval_loss": evaluation_loss(loaded.policy, objective, rows)}) if rows else None
     totals = train(loaded.policy, source, objective, stage.train, folder, evaluate=evaluate, title="sft")
     save_model(loaded.policy.plain_model(), loaded.tokenizer, folder / "model")
-    return {"totals": totals, "mask": asdict(report)}
+    return {"totals": totals, "mask": report.to_dict()}

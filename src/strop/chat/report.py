@@ -1,7 +1,9 @@
 """Running counts of what the conversion met."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 
 @dataclass
@@ -38,6 +40,20 @@ class MaskReport:
     @property
     def trained_fraction(self) -> float:
         return self.trained_tokens / self.tokens if self.tokens else 0.0
+
+    def merge(self, other: "MaskReport") -> None:
+        """Add what another report counted."""
+        for entry in fields(self):
+            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON. (`dataclasses.asdict` makes nonsense of counters.)"""
+        values = ((entry.name, getattr(self, entry.name)) for entry in fields(self))
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in values}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "MaskReport":
+        return cls(**{name: Counter(value) if isinstance(value, dict) else value for name, value in values.items()})
 
     def __str__(self) -> str:
         lines = [

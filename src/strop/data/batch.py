@@ -7,11 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from strop.chat import Example
+
+class Trainable(Protocol):
+    """What a batch needs of an example: `strop.chat.Example` has it, and `PreparedExample`."""
+
+    @property
+    def tokens(self) -> Sequence[int]: ...
+
+    @property
+    def loss_weights(self) -> Sequence[float]: ...
+
+    @property
+    def place(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,7 @@ class Batch:
         return replace(self, **moved, streams={k: v.to(device, non_blocking=True) for k, v in self.streams.items()})
 
 
-def make_batch(examples: Sequence[Example], streams: Mapping[str, Sequence[Sequence[float]]] | None = None) -> Batch:
+def make_batch(examples: Sequence[Trainable], streams: Mapping[str, Sequence[Sequence[float]]] | None = None) -> Batch:
     """Join examples into one flat row.
 
     ``loss_weights`` are aligned with the token itself; here, and nowhere else, they become next-token targets: token
@@ -53,8 +66,8 @@ def make_batch(examples: Sequence[Example], streams: Mapping[str, Sequence[Seque
     never a target. ``streams`` are per example and aligned with the tokens like ``loss_weights``.
     """
     lens = tuple(len(e.tokens) for e in examples)
-    tokens = torch.tensor([t for e in examples for t in e.tokens], dtype=torch.int64)
-    weights = torch.tensor([w for e in examples for w in e.loss_weights], dtype=torch.float32)
+    tokens = torch.from_numpy(np.concatenate([np.asarray(e.tokens, np.int64) for e in examples]))
+    weights = torch.from_numpy(np.concatenate([np.asarray(e.loss_weights, np.float32) for e in examples]))
     positions = torch.cat([torch.arange(n) for n in lens])
     targets = torch.nonzero((weights != 0) & (positions > 0))[:, 0]  # flat index of every trained token
     owner = torch.repeat_interleave(torch.arange(len(lens)), torch.tensor(lens))

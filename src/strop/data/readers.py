@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from strop.chat import ChatEncoder, Example, parse_conversation
 from strop.data.files import Row, open_rows
-from strop.data.settings import DataSettings
 from strop.errors import InputError
 
 # A named set: (count or None for all, seed) -> rows.
@@ -39,21 +37,3 @@ def built_in(name: str, part: str) -> NamedSet:
         return [(f"{name}/{path.name}:{place.rpartition(':')[2]}", row) for place, row in read_jsonl(path, count)]
 
     return rows
-
-
-def read_mixture(parts: Sequence[DataSettings], named: Mapping[str, NamedSet], encoder: ChatEncoder) -> list[Example]:
-    """Every part in turn, proven and encoded. ``named`` says what ``task`` may be.
-
-    Raises InputError for an unknown name, and what reading, parsing and the mask proof raise.
-    """
-    examples = []
-    for part in parts:
-        if part.path is not None:
-            rows = read_jsonl(part.path, part.count)
-        elif part.task in named:
-            rows = named[part.task](part.count, part.seed)
-        else:
-            raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(named))}.")
-        for place, row in rows:
-            examples += encoder.encode(parse_conversation(row, place))
-    return examples

@@ -1,24 +1,128 @@
-"""Settings of where the data of a stage comes from."""
+"""Settings of where the data of a stage comes from and how it is mixed."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator, field_validator, model_validator
+
+from strop.chat.formats import Format
 
 
 class DataSettings(BaseModel):
-    """One part of a mixture: a file, or what a named task or built-in set offers for training."""
+    """One part of a mixture: a file or folder, a data set on the hub, or what a named set offers for training."""
 
     model_config = ConfigDict(extra="forbid")
 
-    path: Path | None = Field(None, description="A .jsonl file of conversations, one JSON object per line.")
-    task: str | None = Field(None, description="A named set instead of a file, e.g. code_basics or general_chat.")
-    count: int | None = Field(None, ge=1, description="How many conversations: the first of a file, or generated.")
+    path: Path | None = Field(None, description="A file or folder: .jsonl, .json, .parquet, .csv, .arrow …")
+    hub: str | None = Field(None, description="A data set on the Hugging Face hub, e.g. openai/gsm8k.")
+    task: str | None = Field(None, description="A named set, e.g. code_basics or general_chat.")
+    format: Format = Field("auto", description="The shape of its rows; auto goes by the columns, row by row.")
+    split: str = Field("train", description="Which split of a folder or of a data set on the hub.")
+    revision: str | None = Field(None, description="Commit, tag or branch on the hub.")
+    subset: str | None = Field(None, description="The configuration on the hub, or the folder in a folder.")
+    count: int | None = Field(None, ge=1, description="How many rows: the first of a file, or generated.")
     seed: int = Field(0, ge=0, description="Seed of a generated set.")
+    weight: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="Share of the examples under mix: weights, relative to the others'."
+    )
+    epochs: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="How often it is taken within one epoch under mix: concatenate; 2.5 is twice and another half, "
+        "the next epoch beginning with the other half.",
+    )
+    name: str | None = Field(None, description="What messages call it; otherwise its path, hub id or task.")
 
     @model_validator(mode="after")
     def _one_origin(self) -> DataSettings:
-        if (self.path is None) == (self.task is None):
-            raise ValueError("give either `path` (a file) or `task` (a named set).")
+        if (self.path is not None) + (self.hub is not None) + (self.task is not None) != 1:
+            raise ValueError("give either `path` (a file or folder), `hub` (a data set there) or `task` (a named set).")
+        # What is not the default, and not what was set: a run's own config.yaml sets everything.
+        if self.hub is None and self.revision is not None:
+            raise ValueError("`revision` is of a data set on the hub; drop it or give `hub`.")
+        if self.task is not None and (self.subset is not None or self.split != "train"):
+            raise ValueError("a named set has neither `split` nor `subset`; drop them.")
         return self
+
+    @property
+    def title(self) -> str:
+        return self.name or str(self.path or self.hub or self.task)
+
+
+class SystemPromptSettings(BaseModel):
+    """System prompts given at random to conversations that have none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ratio: float = Field(ge=0, le=1, description="How likely such a conversation gets one, each time it comes.")
+    prompts: list[str] = Field(min_length=1, description="What it is drawn from, all equally likely.")
+
+    @field_validator("prompts")
+    @classmethod
+    def _texts(cls, prompts: list[str]) -> list[str]:
+        if not all(prompt.strip() for prompt in prompts):
+            raise ValueError("a prompt is empty; lower `ratio` to leave more conversations without one.")
+        return prompts
+
+
+class MixtureSettings(BaseModel):
+    """Parts and how an epoch is made of them.
+
+    Under ``mix: concatenate`` an epoch holds every part as often as its ``epochs`` says, all shuffled together. Under
+    ``mix: weights`` an epoch holds ``total`` examples, shared out by the parts' ``weight``; each part is walked
+    through in an order of its own, and on from there in the next epoch, so that none of its examples comes again
+    before all of them came.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    parts: list[DataSettings] = Field(min_length=1, description="The parts, in any order; they are shuffled together.")
+    mix: Literal["concatenate", "weights"] = Field(
+        "concatenate", description="Whether an epoch is every part in full, or examples by the parts' weights."
+    )
+    total: int | None = Field(
+        None, ge=1, description="Examples in an epoch under mix: weights; as many as the parts have, by default."
+    )
+    system_prompts: SystemPromptSettings | None = Field(None, description="System prompts for those without one.")
+    on_bad_row: Literal["error", "skip"] = Field(
+        "error", description="Whether a row that cannot be read, or whose mask cannot be proven, stops the run."
+    )
+    workers: int = Field(
+        0, ge=0, description="Processes that prepare the data, from about two thousand rows on; 0: this one alone."
+    )
+
+    @model_validator(mode="after")
+    def _meant_for_the_mix(self) -> MixtureSettings:
+        other, unused = ("weights", "weight") if self.mix == "concatenate" else ("concatenate", "epochs")
+        for number, part in enumerate(self.parts):
+            if getattr(part, unused) != 1:
+                raise ValueError(f"parts.{number}.{unused} counts only under mix: {other}; set that, or drop it.")
+        if self.mix == "concatenate" and self.total is not None:
+            raise ValueError("`total` counts only under mix: weights; set that, or drop it.")
+        return self
+
+
+_PARTS = TypeAdapter(list[DataSettings])
+
+
+def _by_shape(value: Any, handler: Any) -> Any:
+    """One branch of the union by what was written, so that errors are about that one and name its place."""
+    if isinstance(value, list):
+        parts = _PARTS.validate_python(value)
+        as_mixture(parts)  # refuses what lists cannot mean
+        return parts
+    return MixtureSettings.model_validate(value)
+
+
+DataField = Annotated[list[DataSettings] | MixtureSettings, WrapValidator(_by_shape)]
+"""What ``data`` may say: a list of parts, or the parts and how they are mixed."""
+
+
+def as_mixture(data: list[DataSettings] | MixtureSettings) -> MixtureSettings:
+    """Both ways of saying it as one. A list may be empty, where there need not be data."""
+    if isinstance(data, MixtureSettings):
+        return data
+    return MixtureSettings(parts=data) if data else MixtureSettings.model_construct(parts=[])

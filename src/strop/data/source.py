@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import torch
+import numpy as np
 
-from strop.chat import Example
-from strop.data.batch import Batch, make_batch
+from strop.data.batch import Batch, Trainable, make_batch
+from strop.data.mixture import InMemory, Mixture
 from strop.data.packing import pack
 from strop.errors import InputError
 
@@ -25,17 +26,24 @@ class Source(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-class PackedSource:
-    """Shuffled passes over examples; each step is ``global_batch_size`` of them in flat rows.
+_STATE = 2
+"""Version of the state: 1 named the data by its number of examples alone."""
 
-    Every epoch is a new permutation drawn from (seed, epoch) alone, so the order does not depend on how often the run
-    was stopped. The last examples of an epoch that do not fill a step are joined by the first of the next. With
-    several ranks, each takes every ``world_size``-th row of the same step.
+
+class PackedSource:
+    """Shuffled epochs of a mixture, or of a list of examples; each step is ``global_batch_size`` of them in flat rows.
+
+    The order within an epoch is drawn from (seed, epoch) alone, so it does not depend on how often the run was
+    stopped. The last examples of an epoch that do not fill a step are joined by the first of the next. With several
+    ranks, each takes every ``world_size``-th row of the same step. ``seed`` is for a list: a mixture has its own.
+
+    Raises:
+        InputError: when there is no example, or one is longer than a row.
     """
 
     def __init__(
         self,
-        examples: Sequence[Example],
+        data: Mixture | Sequence[Trainable],
         *,
         global_batch_size: int,
         micro_batch_tokens: int,
@@ -44,29 +52,30 @@ class PackedSource:
         rank: int = 0,
         world_size: int = 1,
     ):
-        if not examples:
-            raise InputError("there is no example to train on; look at the data file and at what was dropped.")
-        longest = max(examples, key=lambda e: len(e.tokens))
-        if len(longest.tokens) > micro_batch_tokens:  # now, not at the step that draws it
-            raise InputError(
-                f"{longest.place}: has {len(longest.tokens)} tokens and a row holds {micro_batch_tokens}; "
-                f"raise micro_batch_tokens to at least {len(longest.tokens)} or lower max_length."
-            )
-        self.examples = examples
+        self.mixture = data if isinstance(data, Mixture) else Mixture([InMemory(data)], seed=seed)
+        _check_fits(self.mixture[self.mixture.longest()], micro_batch_tokens)  # now, not at the step that draws it
         self.global_batch_size = global_batch_size
         self.micro_batch_tokens = micro_batch_tokens
-        self.seed = seed
         self.rank, self.world_size = rank, world_size
-        self.steps = max(1, round(len(examples) * epochs / global_batch_size))
         self.taken = 0  # examples given out so far, over all epochs
-        self._permutation: tuple[int, list[int]] = (-1, [])
+        self._starts = [0]  # position at which each epoch begins, as far as known
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        whole = int(epochs)
+        examples = self._start_of(whole) + self.mixture.length(whole) * (epochs - whole)
+        self.steps = max(1, round(examples / global_batch_size))
 
-    def _example(self, position: int) -> Example:
-        epoch, offset = divmod(position, len(self.examples))
-        if self._permutation[0] != epoch:
-            generator = torch.Generator().manual_seed((self.seed << 20) + epoch)
-            self._permutation = (epoch, torch.randperm(len(self.examples), generator=generator).tolist())
-        return self.examples[self._permutation[1][offset]]
+    def _start_of(self, epoch: int) -> int:
+        while len(self._starts) <= epoch:
+            self._starts.append(self._starts[-1] + self.mixture.length(len(self._starts) - 1))
+        return self._starts[epoch]
+
+    def _example(self, position: int) -> Trainable:
+        while self._starts[-1] <= position:
+            self._start_of(len(self._starts))
+        epoch = bisect_right(self._starts, position) - 1
+        if self._order[0] != epoch:
+            self._order = (epoch, self.mixture.order(epoch))
+        return self.mixture[self._order[1][position - self._starts[epoch]]]
 
     def next_step(self) -> list[Batch]:
         chosen = [self._example(self.taken + i) for i in range(self.global_batch_size)]
@@ -75,20 +84,44 @@ class PackedSource:
         return [make_batch([chosen[i] for i in row]) for row in rows[self.rank :: self.world_size]]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"taken": self.taken, "seed": self.seed, "examples": len(self.examples)}
+        return {
+            "version": _STATE,
+            "taken": self.taken,
+            "seed": self.mixture.seed,
+            "examples": len(self.mixture),
+            "fingerprint": self.mixture.fingerprint,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises InputError when the state belongs to other data or another seed."""
-        if (state["seed"], state["examples"]) != (self.seed, len(self.examples)):
+        """Raises InputError when the state belongs to other data, another mix of it, or another seed."""
+        if state.get("version") != _STATE:
             raise InputError(
-                f"the checkpoint was made with {state['examples']} examples and seed {state['seed']}, this run has "
-                f"{len(self.examples)} and {self.seed}; use the same data and seed, or start in a new run folder."
+                "the checkpoint is of an earlier version of strop and does not tell which data it was made with, so "
+                "this may not be the same data; start in a new run folder, or go on with that version."
+            )
+        mine = self.state_dict()
+        if any(state[name] != mine[name] for name in ("seed", "examples", "fingerprint")):
+            raise InputError(
+                f"the checkpoint was made with other data, or another mix or seed: {state['examples']} examples and "
+                f"seed {state['seed']}, while this run has {mine['examples']} and {mine['seed']}; use the same data "
+                "and seed, or start in a new run folder."
             )
         self.taken = state["taken"]
 
 
-def rows_of(examples: Sequence[Example], micro_batch_tokens: int) -> list[Batch]:
-    """All examples once, in flat rows: for evaluation loss."""
+def rows_of(examples: Sequence[Trainable], micro_batch_tokens: int) -> list[Batch]:
+    """All examples once, in flat rows: for evaluation loss. Raises InputError when one is longer than a row."""
+    for example in examples:
+        _check_fits(example, micro_batch_tokens)
     return [
         make_batch([examples[i] for i in row]) for row in pack([len(e.tokens) for e in examples], micro_batch_tokens)
     ]
+
+
+def _check_fits(example: Trainable, row_tokens: int) -> None:
+    length = len(example.tokens)
+    if length > row_tokens:
+        raise InputError(
+            f"{example.place}: has {length} tokens and a row holds {row_tokens}; "
+            f"raise micro_batch_tokens to at least {length} or lower max_length."
+        )

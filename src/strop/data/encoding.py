@@ -1,0 +1,208 @@
+"""Rows to examples, in this process or in several, always with the same result."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+
+from strop.chat import ChatEncoder, ChatSettings, Conversation, Example, MaskReport, parse_row
+from strop.data.prompts import PromptDraws, has_system, with_prompt
+from strop.data.rows import Row
+from strop.errors import InputError
+
+CHUNK = 128
+"""Rows that go to a process at a time."""
+SPAWN_FROM = 2048
+"""Rows from which on processes are started: each takes a second or two until it works."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """All that decides how a conversation becomes tokens, in a form that other processes can be given."""
+
+    tokenizer: Any
+    settings: ChatSettings
+    stop_ids: frozenset[int]
+
+    @cached_property
+    def encoder(self) -> ChatEncoder:
+        return ChatEncoder(self.tokenizer, self.settings, self.stop_ids)
+
+
+@dataclass(frozen=True)
+class Job:
+    """How the rows of one part are read: their format, the system prompts, and whether bad ones are left out."""
+
+    format: str = "auto"
+    draws: PromptDraws | None = None
+    skip: bool = False
+
+
+@dataclass
+class Encoded:
+    """The examples of consecutive rows. N examples, T tokens in all of them, R rows.
+
+    ``tokens [T]`` int32, ``weights [T]`` float32, ``lengths [N]``; ``rows [N]``, counted from the first row of the
+    part; ``prompts [N]``, the system prompt given (0: none). ``places`` and ``own_system`` are of the R rows.
+    ``shown`` is the first example for people to look at; ``skipped`` says what was wrong with the rows left out.
+    """
+
+    tokens: np.ndarray
+    weights: np.ndarray
+    lengths: list[int]
+    rows: list[int]
+    prompts: list[int]
+    places: list[str]
+    own_system: list[bool]
+    report: MaskReport
+    skipped: list[str]
+    shown: dict[str, Any] | None
+
+
+def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> Encoded:
+    """Parse, encode and prove ``rows``, of which ``first`` is the number of the first. Raises InputError."""
+    drawn = job.draws.all(first, len(rows)) if job.draws else [[0]] * len(rows)
+    report, examples, skipped, shown = MaskReport(), [], [], None
+    own_system = []
+    for number, ((place, row), prompts) in enumerate(zip(rows, drawn, strict=True), start=first):
+        encoder.report = MaskReport(conversations=number)  # every n-th row is audited, whoever encodes it
+        try:
+            own, found = _encode_row(encoder, job, place, row, prompts)
+        except InputError as error:
+            if not job.skip:
+                raise
+            skipped.append(str(error))
+            own_system.append(False)
+            continue
+        encoder.report.conversations -= number
+        report.merge(encoder.report)
+        own_system.append(own)
+        examples += [(number, prompt, example) for prompt, example in found]
+        if shown is None and found:
+            shown = {"place": place, "pieces": found[0][1].pieces}
+    return Encoded(
+        tokens=np.fromiter(chain.from_iterable(e.tokens for _, _, e in examples), np.int32),
+        weights=np.fromiter(chain.from_iterable(e.loss_weights for _, _, e in examples), np.float32),
+        lengths=[len(e.tokens) for _, _, e in examples],
+        rows=[number for number, _, _ in examples],
+        prompts=[prompt for _, prompt, _ in examples],
+        places=[place for place, _ in rows],
+        own_system=own_system,
+        report=report,
+        skipped=skipped,
+        shown=shown,
+    )
+
+
+def _encode_row(
+    encoder: ChatEncoder, job: Job, place: str, row: Any, prompts: list[int]
+) -> tuple[bool, list[tuple[int, Example]]]:
+    """Whether the row takes no system prompt from us, and its examples with the number of the prompt of each."""
+    parsed = parse_row(row, place, job.format)
+    if not isinstance(parsed, Conversation) or has_system(parsed):
+        return True, [(0, example) for example in encoder.encode(parsed)]
+    texts = job.draws.prompts if job.draws else ()
+    return False, [(n, example) for n in prompts for example in encoder.encode(with_prompt(parsed, texts, n))]
+
+
+def encode_all(rows: Iterable[Row], encoding: Encoding, job: Job, workers: int) -> Iterator[Encoded]:
+    """The rows in order, by chunks, with ``workers`` processes where there are many rows.
+
+    Raises the InputError of the first bad row in the order of the rows (or of reading it), whatever the workers.
+    """
+    chunks = _chunks(rows)
+    ahead = list(islice(chunks, SPAWN_FROM // CHUNK)) if workers else []
+    if len(ahead) * CHUNK < SPAWN_FROM or workers == 0:
+        for chunk in chain(ahead, chunks):
+            if isinstance(chunk, InputError):
+                raise chunk
+            yield encode_rows(encoding.encoder, job, *chunk)
+    else:
+        yield from _in_processes(chain(ahead, chunks), encoding, job, workers)
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[tuple[int, list[Row]] | InputError]:
+    """``(number of the first row, rows)``; an error of reading comes in its place in the order."""
+    first, chunk = 0, []
+    try:
+        for row in rows:
+            chunk.append(row)
+            if len(chunk) == CHUNK:
+                yield first, chunk
+                first, chunk = first + len(chunk), []
+    except InputError as error:
+        yield first, chunk
+        yield error
+        return
+    if chunk:
+        yield first, chunk
+
+
+def _in_processes(
+    chunks: Iterable[tuple[int, list[Row]] | InputError], encoding: Encoding, job: Job, workers: int
+) -> Iterator[Encoded]:
+    # Spawned, not forked: the tokenizer's and torch's threads do not survive a fork.
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(pickle.dumps((replace(encoding), job)),),  # without the encoder that it may hold
+    )
+    pending: deque[Future[Encoded] | InputError] = deque()
+
+    def oldest() -> Encoded:
+        task = pending.popleft()
+        if isinstance(task, InputError):
+            raise task
+        return task.result()
+
+    try:
+        for chunk in chunks:
+            pending.append(chunk if isinstance(chunk, InputError) else pool.submit(_encode_here, *chunk))
+            if len(pending) > 3 * workers:  # enough to keep everyone busy, and no more of the file in memory
+                yield oldest()
+        while pending:
+            yield oldest()
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"a process that prepares the data ended before its time ({error}); memory may be short, "
+            "so set data.workers lower, or to 0."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_here: tuple[ChatEncoder, Job] | None = None
+
+
+def _start(pickled: bytes) -> None:
+    """In a new process. Unpickling a tokenizer imports transformers, not torch."""
+    global _here
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    encoding, job = pickle.loads(pickled)
+    _here = encoding.encoder, job
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would otherwise wait for work forever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _encode_here(first: int, rows: list[Row]) -> Encoded:
+    encoder, job = _here
+    return encode_rows(encoder, job, first, rows)

@@ -1,0 +1,111 @@
+"""What prepared data depends on, as content: the same key means the same examples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import strop
+from strop.chat.builtin import template_text
+from strop.data.encoding import Encoding, Job
+from strop.data.files import data_files
+from strop.data.prepared import LAYOUT
+from strop.data.rows import reading
+from strop.data.settings import DataSettings
+from strop.errors import InputError
+
+_LIBRARIES = ("tokenizers", "transformers", "jinja2", "numpy")
+_CODE = ("chat", "data", "tasks")
+_CODE_FILES = (".py", ".jinja", ".jsonl")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def ingredients(part: DataSettings, encoding: Encoding, job: Job) -> dict[str, Any]:
+    """Everything that the examples of a part are made from, in words and hashes. Raises InputError for missing data."""
+    tokenizer = encoding.tokenizer
+    return {
+        "layout": LAYOUT,
+        "code": code_digest(),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "data": data_identity(part),
+        "format": job.format,
+        "skip": job.skip,
+        "system_prompts": job.draws and job.draws.to_dict(),
+        "tokenizer": {
+            "class": type(tokenizer).__name__,
+            "backend": _sha256(tokenizer.backend_tokenizer.to_str()),
+            "special_tokens": tokenizer.special_tokens_map,
+            "chat_template": _sha256(json.dumps(getattr(tokenizer, "chat_template", None), sort_keys=True)),
+        },
+        "template": _sha256(template_text(encoding.settings.template) or ""),  # a file's content, not its name
+        "chat": encoding.settings.model_dump(mode="json"),
+        "stop_ids": sorted(encoding.stop_ids),
+    }
+
+
+def key_of(made_from: dict[str, Any]) -> str:
+    return _sha256(json.dumps(made_from, sort_keys=True))[:32]
+
+
+def data_identity(part: DataSettings) -> dict[str, Any]:
+    """Of a file its content, of the hub's data the commit, of a named set what it is drawn by."""
+    if part.path is not None:
+        files = data_files(part.path, part.split, part.subset)
+        # The name counts too, because messages about the examples give it.
+        return {"path": str(part.path), "content": files_digest(files), "split": part.split, "count": part.count}
+    if part.hub is not None:
+        commit = _commit(part.hub, part.revision)
+        return {"hub": part.hub, "commit": commit, "subset": part.subset, "split": part.split, "count": part.count}
+    return {"task": part.task, "count": part.count, "seed": part.seed}
+
+
+def files_digest(files: Iterable[Path]) -> str:
+    """Of the names and contents of files. Raises InputError where one cannot be read."""
+    digests = []
+    for file in files:
+        with reading(file):
+            stat = file.stat()
+            digests.append([file.name, _content(file, stat.st_size, stat.st_mtime_ns)])
+    return _sha256(json.dumps(digests))
+
+
+@lru_cache(maxsize=1024)
+def _content(file: Path, size: int, mtime_ns: int) -> str:
+    """Size and time are there so that a file that changed while the program runs is read again."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Of the code that makes examples: no version number has to be thought of when it changes."""
+    root = Path(strop.__file__).parent
+    files = (file for folder in _CODE for file in sorted((root / folder).rglob("*")))
+    content = [[str(f.relative_to(root)), _sha256(f.read_bytes())] for f in files if f.suffix in _CODE_FILES]
+    return _sha256(json.dumps(content))
+
+
+def _commit(name: str, revision: str | None) -> str:
+    if revision is not None and _COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError, HTTPError
+
+    try:
+        return HfApi().dataset_info(name, revision=revision).sha
+    except (OSError, HTTPError, HFValidationError) as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"{name}: the hub does not say which commit this is ({first_line}); check the name, or set revision to a "
+            "commit's full hash to use what was prepared before without a network."
+        ) from error
+
+
+def _sha256(content: str | bytes) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()

@@ -1,0 +1,162 @@
+"""A mixture's parts, read, encoded and proven, or taken from where that was done before."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from strop.chat import MaskReport
+from strop.data.encoding import Encoding, Job, encode_all
+from strop.data.files import data_files, open_rows
+from strop.data.keys import ingredients, key_of
+from strop.data.mixture import Mixture
+from strop.data.prepared import Prepared, PreparedExample, is_whole, mark_used, sweep, write
+from strop.data.prompts import PromptDraws
+from strop.data.readers import NamedSet
+from strop.data.rows import OnBad, Row
+from strop.data.settings import DataSettings, MixtureSettings
+from strop.errors import InputError
+from strop.folders import whole_folder
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """The parts of a mixture, in its order, and how many of them had been prepared before."""
+
+    settings: MixtureSettings
+    parts: tuple[Prepared, ...]
+    reused: int
+
+    @property
+    def report(self) -> MaskReport:
+        """Counts over everything prepared: a conversation counts once for each system prompt that it is given."""
+        total = MaskReport()
+        for part in self.parts:
+            total.merge(part.report)
+        return total
+
+    @property
+    def shown(self) -> dict[str, Any] | None:
+        """``place`` and ``pieces`` of the first example; None where there is no example."""
+        return next((part.meta["shown"] for part in self.parts if part.meta["shown"]), None)
+
+    def mixture(self, seed: int) -> Mixture:
+        return Mixture(self.parts, self.settings, seed)
+
+    def first_epoch(self, seed: int) -> list[PreparedExample]:
+        """The examples of the mixture's first epoch, for an evaluation; none where there is no example."""
+        if not any(map(len, self.parts)):
+            return []
+        mixture = self.mixture(seed)
+        return [mixture[index] for index in mixture.contents(0)]
+
+    def notes(self, cache: Path) -> Iterator[str]:
+        """Lines about what was left out, and about what had been prepared before."""
+        if skipped := sum(part.meta["skipped"] for part in self.parts):
+            reasons = [reason for part in self.parts for reason in part.meta["first_skipped"]]
+            yield f"{skipped:,} bad rows skipped; the first: {reasons[0]}"
+        if self.reused:
+            which = "" if self.reused == len(self.parts) else f" for {self.reused} of {len(self.parts)} parts"
+            yield f"prepared data reused{which} (from {cache}, which may be deleted at any time)"
+
+
+def prepare(
+    settings: MixtureSettings,
+    named: Mapping[str, NamedSet],
+    encoding: Encoding,
+    cache: Path,
+    *,
+    epochs: float = 1.0,
+    seed: int = 0,
+) -> PreparedData:
+    """Prepare every part for ``epochs`` epochs of the mixture, or find it in the folder ``cache``.
+
+    ``named`` says what ``task`` may be. ``seed`` counts where system prompts are drawn.
+
+    Raises:
+        InputError: for an unknown name, and what reading, parsing and the mask proof raise.
+    """
+    sweep(cache)
+    passes = _passes(settings, named, epochs)
+    parts, reused = [], 0
+    for number, part in enumerate(settings.parts):
+        _check_name(part, named)
+        draws = None
+        if settings.system_prompts is not None and settings.system_prompts.ratio > 0:
+            prompts = settings.system_prompts
+            draws = PromptDraws(prompts.ratio, tuple(prompts.prompts), seed, number, passes[number])
+        job = Job(part.format, draws, settings.on_bad_row == "skip")
+        made_from = ingredients(part, encoding, job)
+        folder = cache / key_of(made_from)
+        if is_whole(folder):
+            mark_used(folder)
+            reused += 1
+        else:
+            _prepare_part(part, named, encoding, job, settings.workers, folder, made_from)
+        parts.append(Prepared(folder, draws))
+    return PreparedData(settings, tuple(parts), reused)
+
+
+def _prepare_part(
+    part: DataSettings,
+    named: Mapping[str, NamedSet],
+    encoding: Encoding,
+    job: Job,
+    workers: int,
+    folder: Path,
+    made_from: dict[str, Any],
+) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # only ever there when it is damaged
+    unreadable: list[str] = []
+    on_bad: OnBad | None = (lambda error: unreadable.append(str(error))) if job.skip else None
+    with whole_folder(folder, _room(part), replace=False) as scratch:
+        write(scratch, encode_all(_rows(part, named, on_bad), encoding, job, workers), unreadable, made_from)
+
+
+def _rows(part: DataSettings, named: Mapping[str, NamedSet], on_bad: OnBad | None = None) -> Iterator[Row]:
+    if part.task is not None:
+        yield from named[part.task](part.count, part.seed)
+        return
+    yield from open_rows(
+        part.path,
+        part.hub,
+        format=part.format,
+        split=part.split,
+        revision=part.revision,
+        subset=part.subset,
+        count=part.count,
+        on_bad=on_bad,
+    )
+
+
+def _check_name(part: DataSettings, named: Mapping[str, NamedSet]) -> None:
+    if part.task is not None and part.task not in named:
+        raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(named))}.")
+
+
+def _room(part: DataSettings) -> int:
+    """Bytes that it takes, roughly: a token, four characters of text or so, becomes eight bytes."""
+    if part.path is None:
+        return 0
+    return 2 * sum(file.stat().st_size for file in data_files(part.path, part.split, part.subset))
+
+
+def _passes(settings: MixtureSettings, named: Mapping[str, NamedSet], epochs: float) -> list[int]:
+    """How often each part is passed through in so many epochs, rounded up, where system prompts are to be drawn."""
+    if settings.system_prompts is None:
+        return [1] * len(settings.parts)
+    if settings.mix == "concatenate":
+        return [math.ceil(Fraction(str(epochs)) * Fraction(str(part.epochs))) for part in settings.parts]
+    rows = []
+    for part in settings.parts:
+        _check_name(part, named)
+        rows.append(sum(1 for _ in _rows(part, named, lambda error: None)) or 1)
+    # Shares are of examples, of which there may be more or fewer than rows; then some passes repeat earlier draws.
+    total = epochs * (settings.total or sum(rows))
+    weights = sum(part.weight for part in settings.parts)
+    return [math.ceil(total * part.weight / weights / count) for part, count in zip(settings.parts, rows, strict=True)]
