@@ -65,6 +65,7 @@ stages:
         out, err = capsys.readouterr()
         return SimpleNamespace(code=code, out=out, err=err, folder=tmp_path / "runs/tiny", tmp=tmp_path)
 
+    call.tmp = tmp_path
     return call
 
 
@@ -153,6 +154,28 @@ def test_a_full_disk_is_one_line_and_what_was_written_is_whole(run, monkeypatch)
     assert failed.code == 2
     assert "metrics.jsonl: no space is left" in failed.err
     assert (done.folder / "summary.json").read_bytes() == before
+
+
+def test_a_second_run_uses_what_the_first_prepared_and_says_the_same(run):
+    mixture = (
+        "stages.sft.data={parts: [{path: chat.jsonl, weight: 2}, {task: code_basics, count: 4}], mix: weights,"
+        " total: 8, system_prompts: {ratio: 0.5, prompts: [Be brief., Be kind.]}, on_bad_row: skip}"
+    )
+    with (run.tmp / "chat.jsonl").open("a") as file:
+        file.write("nonsense\n")
+    first, second = (run("evals={}", f"folder={name}", mixture, "stages.sft.train.epochs=2") for name in "ab")
+    assert "bad rows skipped: 1;" in first.out
+    assert "chat.jsonl:13: not JSON" in first.out
+    assert "prepared data reused" not in first.out
+    assert "prepared data reused" in second.out
+    states = [json.loads((run.tmp / name / "sft/stage.json").read_text()) for name in "ab"]
+    assert states[0]["mask"] == states[1]["mask"]
+    assert states[0]["totals"]["step"] == 4
+    losses = [
+        [json.loads(line).get("loss") for line in (run.tmp / name / "sft/metrics.jsonl").read_text().splitlines()]
+        for name in "ab"
+    ]
+    assert losses[0] == losses[1]
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(run):

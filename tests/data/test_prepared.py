@@ -268,7 +268,7 @@ def test_bad_rows_are_skipped_and_counted_where_that_is_wished(tmp_path, run, to
     assert [next(n for n, (_, m) in BAD.items() if m in s) for s in part.meta["first_skipped"]] == list(BAD)
     assert part.report.conversations == 400
     assert replace(part.report, audited=0) == replace(report, audited=0)
-    assert "3 bad rows skipped; the first: " in next(prepared.notes("CACHE"))
+    assert "bad rows skipped: 3; the first: " in next(prepared.notes("CACHE"))
 
 
 def test_a_preparation_that_is_cut_off_leaves_nothing_that_is_used(run, tmp_path):
@@ -427,7 +427,13 @@ def test_prompts_under_weights_are_drawn_for_every_pass(run, data, tmp_path, tok
     assert 10 <= len(texts) <= 20  # each of five with none and three prompts, in six passes
 
 
-# -- where the data comes from
+# -- where the data comes from, and goes
+
+
+def test_a_cache_that_cannot_be_written_to(run, data, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(InputError, match=r"cache: prepared data cannot be written there \(.*set STROP_CACHE"):
+        run(data)
 
 
 def test_names_that_there_are_not(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class PreparedData:
         """Lines about what was left out, and about what had been prepared before."""
         if skipped := sum(part.meta["skipped"] for part in self.parts):
             reasons = [reason for part in self.parts for reason in part.meta["first_skipped"]]
-            yield f"{skipped:,} bad rows skipped; the first: {reasons[0]}"
+            yield f"bad rows skipped: {skipped:,}; the first: {reasons[0]}"
         if self.reused:
             which = "" if self.reused == len(self.parts) else f" for {self.reused} of {len(self.parts)} parts"
             yield f"prepared data reused{which} (from {cache}, which may be deleted at any time)"
@@ -81,11 +82,13 @@ def prepare(
     Raises:
         InputError: for an unknown name, and what reading, parsing and the mask proof raise.
     """
+    for part in settings.parts:
+        if part.task is not None and part.task not in named:
+            raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(named))}.")
     sweep(cache)
     passes = _passes(settings, named, epochs)
     parts, reused = [], 0
     for number, part in enumerate(settings.parts):
-        _check_name(part, named)
         draws = None
         if settings.system_prompts is not None and settings.system_prompts.ratio > 0:
             prompts = settings.system_prompts
@@ -111,6 +114,7 @@ def _prepare_part(
     folder: Path,
     made_from: dict[str, Any],
 ) -> None:
+    _check_writable(folder.parent)
     shutil.rmtree(folder, ignore_errors=True)  # only ever there when it is damaged
     unreadable: list[str] = []
     on_bad: OnBad | None = (lambda error: unreadable.append(str(error))) if job.skip else None
@@ -134,9 +138,14 @@ def _rows(part: DataSettings, named: Mapping[str, NamedSet], on_bad: OnBad | Non
     )
 
 
-def _check_name(part: DataSettings, named: Mapping[str, NamedSet]) -> None:
-    if part.task is not None and part.task not in named:
-        raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(named))}.")
+def _check_writable(cache: Path) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(cache, os.W_OK) else "permission denied"
+    except OSError as error:
+        reason = error.strerror
+    if reason:
+        raise InputError(f"{cache}: prepared data cannot be written there ({reason}); set STROP_CACHE to a folder.")
 
 
 def _room(part: DataSettings) -> int:
@@ -152,10 +161,7 @@ def _passes(settings: MixtureSettings, named: Mapping[str, NamedSet], epochs: fl
         return [1] * len(settings.parts)
     if settings.mix == "concatenate":
         return [math.ceil(Fraction(str(epochs)) * Fraction(str(part.epochs))) for part in settings.parts]
-    rows = []
-    for part in settings.parts:
-        _check_name(part, named)
-        rows.append(sum(1 for _ in _rows(part, named, lambda error: None)) or 1)
+    rows = [sum(1 for _ in _rows(part, named, lambda error: None)) or 1 for part in settings.parts]
     # Shares are of examples, of which there may be more or fewer than rows; then some passes repeat earlier draws.
     total = epochs * (settings.total or sum(rows))
     weights = sum(part.weight for part in settings.parts)
