@@ -13,7 +13,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from strop.chat import ChatSettings, parse_conversation, parse_row
+from strop.chat import ChatSettings, MaskReport, parse_conversation, parse_row
 from strop.data import encoding as encoding_module
 from strop.data.encoding import Encoding, Job, encode_all
 from strop.data.keys import data_identity
@@ -121,6 +121,25 @@ def test_a_second_time_nothing_is_encoded(run, data, monkeypatch):
     assert json.dumps(again.report.to_dict()) == json.dumps(first.report.to_dict())
     assert again.shown == first.shown
     assert again.parts[0].fingerprint == first.parts[0].fingerprint
+
+
+def test_reports_add_up_and_come_back_from_json(tokenizer):
+    def report(rows):
+        encoder = Encoding(tokenizer, ChatSettings(audit_every=0), frozenset()).encoder
+        for place, r in rows:
+            encoder.encode(parse_conversation(r, place))
+        return encoder.report
+
+    def says(text):
+        return {"prompt": f"say {text}", "completion": "no"}
+
+    rows = [("a:1", says("<|end|>")), ("a:2", says("<|end|> <|start|>")), ("a:3", row(1)), ("a:4", says("<|start|>"))]
+    whole, total = report(rows), MaskReport()
+    assert whole.control_string_kinds == {"<|end|>": 2, "<|start|>": 2}
+    for part in (rows[:2], rows[2:]):
+        total.merge(MaskReport.from_dict(json.loads(json.dumps(report(part).to_dict()))))
+    assert total == whole
+    assert str(total) == str(whole)
 
 
 def test_parts_are_kept_apart(run, data, tmp_path):
