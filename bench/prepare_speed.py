@@ -14,6 +14,7 @@ from pathlib import Path
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core, for both
 
 from strop.chat import ChatEncoder, ChatSettings, parse_conversation
+from strop.data.encoding import CHUNK
 from strop.data.readers import read_jsonl
 from strop.model.names import load_tokenizer
 from strop.tasks.code_basics import generate
@@ -43,8 +44,11 @@ def main() -> None:
     encoder = ChatEncoder(tokenizer, ChatSettings())
 
     def prepared() -> None:
-        for index, row in enumerate(data):
-            encoder.encode(parse_conversation(row, f"row {index}"))
+        for first in range(0, len(data), CHUNK):
+            chunk = [parse_conversation(row, f"row {first + i}") for i, row in enumerate(data[first : first + CHUNK])]
+            encoder.look_ahead(chunk)
+            for conversation in chunk:
+                encoder.encode(conversation)
 
     def templated() -> None:
         for messages in plain:

@@ -165,3 +165,31 @@ def test_report_reads_well():
     report.control_strings, report.drift_turns, report.drift_tokens = 1, 2, 5
     report.control_string_kinds["<think>"] = 1
     assert str(report).splitlines()[1].startswith("1 control strings in messages (<think> 1); 2 turns trained after")
+
+
+def test_looking_ahead_changes_nothing(make_encoder):
+    refusing = (
+        "{% for m in messages %}{{ raise_exception('no') if m.name }}"
+        "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}"
+        "{% endfor %}{{ '<|im_start|>assistant\n' if add_generation_prompt }}"
+    )
+    rows = [
+        {"messages": [{"role": "user", "content": f"hello {n} <|im_end|>"}, {"role": "assistant", "content": "hi" * n}]}
+        for n in range(1, 5)
+    ]
+    rows[2]["messages"][0]["name"] = "Ada"
+    conversations = [parse_conversation(row, f"f:{n}") for n, row in enumerate(rows)]
+
+    def outcomes(encoder):
+        for conversation in conversations:
+            try:
+                yield encoder.encode(conversation)
+            except InputError as error:
+                yield str(error)
+
+    one_by_one, ahead = make_encoder(refusing), make_encoder(refusing)
+    ahead.look_ahead(conversations)
+    expected = list(outcomes(one_by_one))
+    assert list(outcomes(ahead)) == expected == list(outcomes(ahead))  # what was looked at ahead is used once
+    assert sum(isinstance(outcome, str) for outcome in expected) == 1
+    assert ahead.report.control_strings == 2 * one_by_one.report.control_strings > 0

@@ -256,3 +256,14 @@ def test_a_stop_token_that_is_not_trained_is_not_shown_as_one(make_encoder):
     ]
     inspection = inspect(make_encoder(TEMPLATE, train_tool_calls=False), {"messages": messages})
     assert len(inspection.stops) == 1
+
+
+def test_pieces_are_the_tokens(make_encoder):
+    row = {"messages": [{"role": "user", "content": "hello é"}, {"role": "assistant", "content": "👩‍🚀 hi"}]}
+    [found] = make_encoder().inspect(parse_conversation(row, "x"))
+    pieces, stops = found.pieces()
+    assert "".join(text for text, _ in pieces) == found.text
+    assert all(text for text, _ in pieces)
+    assert len(pieces) < len(found.example.tokens)  # an emoji's bytes are several tokens of one character
+    assert [pieces[stop][0] for stop in stops] == ["<|im_end|>"]
+    assert "".join(text for text, weight in pieces if weight) == "👩‍🚀 hi<|im_end|>"

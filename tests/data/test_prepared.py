@@ -98,7 +98,11 @@ def test_what_comes_back_is_what_was_encoded(run, data, tokenizer):
     examples, report = encoded(data, tokenizer)
     same(part, examples)
     assert part.report == report
-    assert part.meta["shown"] == {"place": f"{data}:1", "pieces": [list(piece) for piece in examples[0].pieces]}
+    shown = part.meta["shown"]
+    assert shown["place"] == f"{data}:1"
+    assert [weight for _, weight in shown["pieces"]] == examples[0].loss_weights
+    assert "".join(text for text, _ in shown["pieces"]) == "".join(text for text, _ in examples[0].pieces)
+    assert [shown["pieces"][stop][0] for stop in shown["stops"]] == ["<|end|>"]
     assert part.lengths.tolist() == [len(e.tokens) for e in examples]
     assert part[-1].place == f"{data}:40"
     with pytest.raises(IndexError):

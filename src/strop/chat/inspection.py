@@ -54,6 +54,20 @@ class Inspection:
     segments: list[Segment]
     warnings: list[Warning]
 
+    def pieces(self) -> tuple[list[tuple[str, float]], list[int]]:
+        """``(text, weight)`` of each token, which joined are the whole text, and which of them are trained stops.
+
+        Of the tokens that share one character, the last has it and the others are not there.
+        """
+        pieces, stops = [], []
+        borders = [0, *self.starts[1 : len(self.example.tokens)], len(self.text)]
+        for token, (start, end) in enumerate(pairwise(borders)):
+            if start < end:
+                if token in self.stops:
+                    stops.append(len(pieces))
+                pieces.append((self.text[start:end], self.example.loss_weights[token]))
+        return pieces, stops
+
     def to_dict(self, index: int) -> dict[str, Any]:
         """For JSON; character offsets are into ``text``."""
         return {

@@ -3,7 +3,7 @@
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -57,20 +57,30 @@ class TextEncoder:
             if token.content not in ordinary and (token.special or token.content.strip())
         }
 
+    def backend_encodings(self, texts: Sequence[str]) -> list[Any]:
+        """The backend's encoding of each text, for `encode`: quicker than one by one, and on all cores."""
+        return self._backend.encode_batch(texts, add_special_tokens=False)
+
     def encode(
-        self, text: str, policy: str = "text", writers: Collection[int] = (), may_write: Collection[str] = ()
+        self,
+        text: str,
+        policy: str = "text",
+        writers: Collection[int] = (),
+        may_write: Collection[str] = (),
+        encoding: Any = None,
     ) -> Tokens:
         """Encode a rendered text (`Traced` where it came from messages) without adding special tokens.
 
         Args:
             policy: what to do with control strings in text from messages: ``text``, ``error`` or ``keep``.
             writers: indices of the assistant messages; strings in ``may_write`` stay tokens in their own text.
+            encoding: the backend's of the plain text, where it is there already.
 
         Raises:
             ControlStringError: under ``error``, or where the vocabulary makes the token from ordinary text too.
         """
         trace, text = trace_of(text), plain(text)
-        encoding = self._backend.encode(text, add_special_tokens=False)
+        encoding = encoding or self._backend.encode(text, add_special_tokens=False)
         ids = encoding.ids
         kept, foreign = [], []
         controls = self.controls

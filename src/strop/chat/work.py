@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from strop.chat import proof
 from strop.chat.conversation import Conversation, Message
@@ -37,13 +37,21 @@ class Work:
         self.traced_beside = traced_beside(self.beside)
         self.writers = assistants(conversation.messages)
         self.found: list[proof.Violation] = []
+        self.rendered: str | None = None
+        self.encoding: Any = None  # the backend's, of the rendered text
+
+    def render(self) -> str:
+        """The conversation's text with its origins. Raises `TemplateFailure`."""
+        if self.rendered is None:
+            self.rendered = self.renderer.render(self.traced, self.traced_beside)
+        return self.rendered
 
     def run(self) -> Iterator["Work"]:
         """Itself with its ``example``, or the works that it was split into; nothing where it was dropped."""
         encoder, messages = self.encoder, self.conversation.messages
-        self.rendered = self.renderer.render(self.traced, self.traced_beside)
-        self.text, self.runs = plain(self.rendered), runs(trace_of(self.rendered))
-        self.tokens = encoder._tokens(self.rendered, self.writers, self.conversation.place)
+        rendered = self.render()
+        self.text, self.runs = plain(rendered), runs(trace_of(rendered))
+        self.tokens = encoder._tokens(rendered, self.writers, self.conversation.place, self.encoding)
         self.turns = [self.turn(i, weight) for i, weight in turn_weights(messages, self.settings.train_on).items()]
         trained = [turn.message for turn in self.turns]
         if self.settings.drift == "split" and self.part != "turn" and any(map(self.rewritten, self.turns)):

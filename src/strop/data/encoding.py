@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from strop.chat import ChatEncoder, ChatSettings, Conversation, Example, MaskReport, parse_row
+from strop.chat import ChatEncoder, ChatSettings, Conversation, MaskReport, Text, parse_row
 from strop.data.prompts import PromptDraws, has_system, with_prompt
 from strop.data.rows import Row
 from strop.errors import InputError
@@ -57,7 +57,8 @@ class Encoded:
 
     ``tokens [T]`` int32, ``weights [T]`` float32, ``lengths [N]``; ``rows [N]``, counted from the first row of the
     part; ``prompts [N]``, the system prompt given (0: none). ``places`` and ``own_system`` are of the R rows.
-    ``shown`` is the first example for people to look at; ``skipped`` says what was wrong with the rows left out.
+    ``shown`` is the first example token by token, for people to look at; ``skipped`` says what was wrong with the
+    rows left out.
     """
 
     tokens: np.ndarray
@@ -77,10 +78,14 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> 
     drawn = job.draws.all(first, len(rows)) if job.draws else [[0]] * len(rows)
     report, examples, skipped, shown = MaskReport(), [], [], None
     own_system = []
-    for number, ((place, row), prompts) in enumerate(zip(rows, drawn, strict=True), start=first):
+    parsed = [_parse(job, place, row, prompts) for (place, row), prompts in zip(rows, drawn, strict=True)]
+    encoder.look_ahead(conversation for one in parsed if not isinstance(one, InputError) for _, conversation in one[1])
+    for number, one in enumerate(parsed, start=first):
         encoder.report = MaskReport(conversations=number)  # every n-th row is audited, whoever encodes it
         try:
-            own, found = _encode_row(encoder, job, place, row, prompts)
+            if isinstance(one, InputError):
+                raise one
+            own, found = one[0], [(prompt, e) for prompt, conversation in one[1] for e in encoder.encode(conversation)]
         except InputError as error:
             if not job.skip:
                 raise
@@ -92,7 +97,7 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> 
         own_system.append(own)
         examples += [(number, prompt, example) for prompt, example in found]
         if shown is None and found:
-            shown = {"place": place, "pieces": found[0][1].pieces}
+            shown = _token_by_token(encoder, one[1])
     return Encoded(
         tokens=np.fromiter(chain.from_iterable(e.tokens for _, _, e in examples), np.int32),
         weights=np.fromiter(chain.from_iterable(e.loss_weights for _, _, e in examples), np.float32),
@@ -107,15 +112,26 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> 
     )
 
 
-def _encode_row(
-    encoder: ChatEncoder, job: Job, place: str, row: Any, prompts: list[int]
-) -> tuple[bool, list[tuple[int, Example]]]:
-    """Whether the row takes no system prompt from us, and its examples with the number of the prompt of each."""
-    parsed = parse_row(row, place, job.format)
+Parsed = tuple[bool, list[tuple[int, Conversation | Text]]]
+
+
+def _parse(job: Job, place: str, row: Any, prompts: list[int]) -> Parsed | InputError:
+    """Whether the row takes no system prompt from us, and its conversation with each of the prompts, by number."""
+    try:
+        parsed = parse_row(row, place, job.format)
+    except InputError as error:
+        return error
     if not isinstance(parsed, Conversation) or has_system(parsed):
-        return True, [(0, example) for example in encoder.encode(parsed)]
+        return True, [(0, parsed)]
     texts = job.draws.prompts if job.draws else ()
-    return False, [(n, example) for n in prompts for example in encoder.encode(with_prompt(parsed, texts, n))]
+    return False, [(n, with_prompt(parsed, texts, n)) for n in prompts]
+
+
+def _token_by_token(encoder: ChatEncoder, conversations: list[tuple[int, Conversation | Text]]) -> dict[str, Any]:
+    """The first example of them, as the report shows it."""
+    found = next(one for _, conversation in conversations for one in encoder.inspect(conversation))
+    pieces, stops = found.pieces()
+    return {"place": found.place, "pieces": pieces, "stops": stops}
 
 
 def encode_all(rows: Iterable[Row], encoding: Encoding, job: Job, workers: int) -> Iterator[Encoded]:

@@ -43,7 +43,7 @@ class PreparedData:
 
     @property
     def shown(self) -> dict[str, Any] | None:
-        """``place`` and ``pieces`` of the first example; None where there is no example."""
+        """``place``, ``pieces`` and ``stops`` of the first example; None where there is no example."""
         return next((part.meta["shown"] for part in self.parts if part.meta["shown"]), None)
 
     def mixture(self, seed: int) -> Mixture:

@@ -94,10 +94,14 @@ class Item(BaseModel):
 
 
 class Example(BaseModel):
-    """One training conversation: (text, weight) per token in order; weight 0 = not trained."""
+    """One training conversation: (text, weight) per token in order; weight 0 = not trained.
+
+    ``stops``: which of the pieces are the stop tokens that end trained turns, where that is known.
+    """
 
     place: str
     pieces: list[tuple[str, float]]
+    stops: list[int] | None = None
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ def view(example: Example) -> list[TokenView]:
     for index, (text, weight) in enumerate(pieces):
         is_control = _CONTROL.fullmatch(text) is not None
         ends_stretch = weight != 0 and (index + 1 == len(pieces) or pieces[index + 1][1] == 0)
-        views.append(TokenView(_runs(text), weight, is_control, is_control and ends_stretch))
+        is_stop = is_control and ends_stretch if example.stops is None else index in example.stops
+        views.append(TokenView(_runs(text), weight, is_control or is_stop, is_stop))
     return views
 
 
