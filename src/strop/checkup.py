@@ -16,7 +16,7 @@ from strop.chat import ChatSettings, Conversation, MaskReport, fit_tokenizer, pa
 from strop.config import load_config, load_overrides
 from strop.data.files import data_files, open_rows
 from strop.data.rows import OnBad, Row
-from strop.data.settings import DataSettings, MixtureSettings
+from strop.data.settings import DataSettings, MixtureSettings, ReadSettings
 from strop.doctor import DataSet, EvalItem, Examination, Voice, check_examples, clean, examine, read_set, write_fixed
 from strop.doctor.fix import check_target, report_of
 from strop.doctor.machine import Estimate, estimate, host_memory_gb, model_shape, product_rate
@@ -47,6 +47,7 @@ class _Overrides(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
+    data: ReadSettings = Field(default_factory=ReadSettings, description="How the data are read, e.g. data.split=test.")
     train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
 
 
@@ -111,7 +112,11 @@ def _recipe(target: Path, overrides: Sequence[str], model: str | None) -> Recipe
     if model is None:
         raise InputError(f"{target}: a data file is examined for a model: add --model M (a folder, hub id …).")
     settings = load_overrides(_Overrides, overrides)
-    stage = SftStage(kind="sft", data=[DataSettings(path=target)], train=settings.train)
+    stage = SftStage(
+        kind="sft",
+        data=[DataSettings(path=target, **settings.data.model_dump(exclude_unset=True))],
+        train=settings.train,
+    )
     return Recipe(name=target.stem, model=model, chat=settings.chat, stages={"sft": stage})
 
 

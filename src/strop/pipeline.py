@@ -66,7 +66,8 @@ def run_recipe(recipe: Recipe, console: Console) -> dict[str, Any]:
     summary["report"] = str(write_report(folder))
     summary["minutes"]["report"] = (time.perf_counter() - started) / 60
     write_json(folder / "summary.json", summary)
-    console.print(table(summary))
+    if "before" in summary:
+        console.print(table(summary))
     console.print(f"report: {summary['report']}\nnumbers: {folder / 'summary.json'}", highlight=False)
     if any(isinstance(s, SftStage) for s in recipe.stages.values()):
         console.print(f"next: strop chat {folder}", highlight=False)

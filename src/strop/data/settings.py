@@ -10,18 +10,23 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator, f
 from strop.chat.formats import Format
 
 
-class DataSettings(BaseModel):
-    """One part of a mixture: a file or folder, a data set on the hub, or what a named set offers for training."""
+class ReadSettings(BaseModel):
+    """How the rows of a file, folder or data set on the hub are read."""
 
     model_config = ConfigDict(extra="forbid")
 
-    path: Path | None = Field(None, description="A file or folder: .jsonl, .json, .parquet, .csv, .arrow …")
-    hub: str | None = Field(None, description="A data set on the Hugging Face hub, e.g. openai/gsm8k.")
-    task: str | None = Field(None, description="A named set, e.g. code_basics or general_chat.")
     format: Format = Field("auto", description="The shape of its rows; auto goes by the columns, row by row.")
     split: str = Field("train", description="Which split of a folder or of a data set on the hub.")
     revision: str | None = Field(None, description="Commit, tag or branch on the hub.")
     subset: str | None = Field(None, description="The configuration on the hub, or the folder in a folder.")
+
+
+class DataSettings(ReadSettings):
+    """One part of a mixture: a file or folder, a data set on the hub, or what a named set offers for training."""
+
+    path: Path | None = Field(None, description="A file or folder: .jsonl, .json, .parquet, .csv, .arrow …")
+    hub: str | None = Field(None, description="A data set on the Hugging Face hub, e.g. openai/gsm8k.")
+    task: str | None = Field(None, description="A named set, e.g. code_basics or general_chat.")
     count: int | None = Field(None, ge=1, description="How many rows: the first of a file, or generated.")
     seed: int = Field(0, ge=0, description="Seed of a generated set.")
     weight: float = Field(

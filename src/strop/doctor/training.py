@@ -42,7 +42,8 @@ def check_training(
             "batch_size", "warning", 1, message, f"lower global_batch_size to at most {max(1, examples // 8)}"
         )
     if steps < _FEWEST_STEPS:
-        message = f"only {steps} optimiser steps: the schedule has hardly room for warm-up and decay"
+        count = "1 optimiser step" if steps == 1 else f"{steps} optimiser steps"
+        message = f"only {count}: the schedule has hardly room for warm-up and decay"
         yield Finding("few_steps", "warning", steps, message, "lower global_batch_size, or train for more epochs")
     elif train.warmup_ratio == 0:
         message = "no warm-up: AdamW's first steps are full-size steps in the direction of single gradients"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.config import load_config, load_overrides
+from strop.data.settings import ReadSettings
 from strop.errors import InputError
 
 RECIPES = (".yaml", ".yml")
@@ -25,6 +26,7 @@ class _Overrides(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
+    data: ReadSettings = Field(default_factory=ReadSettings, description="How the data are read, e.g. data.split=test.")
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ def subject(data: str, overrides: Sequence[str], template: str | None, stop: Seq
     if data.endswith(RECIPES):
         found = _from_recipe(Path(data), overrides)
     else:
-        chat = load_overrides(_Overrides, overrides).chat
-        found = Subject([_part(data)], chat)
+        given = load_overrides(_Overrides, overrides)
+        found = Subject([_part(data) | given.data.model_dump(exclude_unset=True)], given.chat)
     changes = {"stop_tokens": [*found.chat.stop_tokens, *stop]} if stop else {}
     if template is not None:
         changes["template"] = template
