@@ -2,19 +2,22 @@
 
 Row to `Example` (validated, rendered with origins, tokenised, masked, every proof run) against the plain
 `apply_chat_template(tokenize=True)` of the same messages, in turns in one process on one core, by CPU time. Without a
-file, the conversations are the code_basics training set.
+file, the conversations are the code_basics training set. `--workers N` also times N processes, on the rows ten times
+over, their start included.
 """
 
 import argparse
 import os
 import statistics
 import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core, for both
 
 from strop.chat import ChatEncoder, ChatSettings, parse_conversation
-from strop.data.encoding import CHUNK
+from strop.data.encoding import CHUNK, Encoding, Job, encode_all
 from strop.data.readers import read_jsonl
 from strop.model.names import load_tokenizer
 from strop.tasks.code_basics import generate
@@ -36,6 +39,7 @@ def main() -> None:
     arguments.add_argument("file", type=Path, nargs="?")
     arguments.add_argument("--model", default="smollm2-135m")
     arguments.add_argument("--rows", type=int, default=1000)
+    arguments.add_argument("--workers", type=int, default=0)
     given = arguments.parse_args()
     tokenizer = load_tokenizer(given.model)
     data = rows(given.file, given.rows)
@@ -69,6 +73,17 @@ def main() -> None:
     print(f"  apply_chat_template        {theirs:6.3f} ms")
     print(f"  row to proven example      {ours:6.3f} ms")
     print(f"  ratio                      {statistics.median(ratios):6.2f}  ({min(ratios):.2f} to {max(ratios):.2f})")
+    if given.workers:
+        many = [(f"row {i}", row) for i, row in enumerate(data * 10)]
+        encoding = Encoding(tokenizer, ChatSettings(), frozenset())
+        alone, shared = (wall(lambda n=n: deque(encode_all(many, encoding, Job(), n), 0)) for n in (0, given.workers))
+        print(f"  {len(many)} rows, wall time: {alone:.1f} s alone, {shared:.1f} s with {given.workers} workers")
+
+
+def wall(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -208,6 +208,7 @@ def _start(pickled: bytes) -> None:
     """In a new process. Unpickling a tokenizer imports transformers, not torch."""
     global _here
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers share the cores already
     threading.Thread(target=_end_with_parent, daemon=True).start()
     encoding, job = pickle.loads(pickled)
     _here = encoding.encoder, job
