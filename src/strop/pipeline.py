@@ -27,7 +27,6 @@ from strop.model.names import resolve
 from strop.model.precision import Compute, best_compute
 from strop.recipe import EvalStage, Recipe, SftStage
 from strop.report import write_report
-from strop.stages import run_eval, run_sft
 from strop.summary import summarise, table
 from strop.train.metrics import peak_memory_gb
 
@@ -75,12 +74,14 @@ def run_recipe(recipe: Recipe, console: Console) -> dict[str, Any]:
 
 
 def _run_stage(name, stage, recipe, model, folder, key, compute: Compute, console) -> dict[str, Any]:
+    from strop import stages  # transformers' models take two seconds, which a run that is all done does without
+
     console.rule(f"[bold]{name}", align="left")
     started = time.perf_counter()
     if isinstance(stage, EvalStage):
-        result = run_eval(recipe, model, folder, compute, console)
+        result = stages.run_eval(recipe, model, folder, compute, console)
     else:
-        result = run_sft(stage, recipe, model, folder, compute, console)
+        result = stages.run_sft(stage, recipe, model, folder, compute, console)
     minutes = (time.perf_counter() - started) / 60
     state = {"key": key, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb(), **result}
     write_json(folder / STATE, state)
