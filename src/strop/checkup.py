@@ -14,7 +14,8 @@ from rich.progress import track
 
 from strop.chat import ChatSettings, Conversation, MaskReport, fit_tokenizer, parse_row
 from strop.config import load_config, load_overrides
-from strop.data.files import data_files, open_rows
+from strop.data.files import data_files
+from strop.data.readers import rows_of_part
 from strop.data.rows import OnBad, Row
 from strop.data.settings import DataSettings, MixtureSettings, ReadSettings
 from strop.doctor import DataSet, EvalItem, Examination, Voice, check_examples, clean, examine, read_set, write_fixed
@@ -26,7 +27,7 @@ from strop.errors import InputError
 from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
 from strop.model.precision import best_compute
 from strop.named_sets import NAMED_SETS
-from strop.recipe import EvalTaskSettings, Recipe, SftStage
+from strop.recipe import CHAT_LOSS, RECIPES, EvalTaskSettings, Recipe, SftStage
 from strop.tasks import humaneval, load_records
 from strop.tasks.code_basics import generate
 from strop.train.settings import TrainSettings
@@ -34,11 +35,6 @@ from strop.train.settings import TrainSettings
 if TYPE_CHECKING:
     from strop.data.source import PackedSource
     from strop.stages import Loaded
-
-
-RECIPES = (".yaml", ".yml")
-CHAT_LOSS = "general_chat"
-"""The evaluation that measures the loss on conversations; all others ask for programs."""
 
 
 class _Overrides(BaseModel):
@@ -180,12 +176,7 @@ def _files(part: DataSettings) -> list[Path]:
 
 
 def _source(part: DataSettings, on_bad: OnBad | None = None) -> Iterable[Row]:
-    if part.task is None:
-        how = part.model_dump(include={"format", "split", "revision", "subset", "count"})
-        return open_rows(part.path, part.hub, **how, on_bad=on_bad)
-    if part.task not in NAMED_SETS:
-        raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(NAMED_SETS))}.")
-    return NAMED_SETS[part.task](part.count, part.seed)
+    return rows_of_part(part, NAMED_SETS, on_bad)
 
 
 def evaluation_items(recipe: Recipe, stage: SftStage) -> list[EvalItem]:

@@ -70,7 +70,11 @@ class ComputeSettings(BaseModel):
 
 Stage = Annotated[EvalStage | SftStage, Field(discriminator="kind")]
 
-EVAL_TASKS = ("code_basics", "humaneval", "general_chat")
+CHAT_LOSS = "general_chat"
+"""The evaluation that measures the loss on conversations; all others ask for programs."""
+EVAL_TASKS = ("code_basics", "humaneval", CHAT_LOSS)
+RECIPES = (".yaml", ".yml")
+"""How a recipe's file name ends."""
 
 
 class Recipe(BaseModel):

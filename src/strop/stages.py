@@ -32,12 +32,10 @@ from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.named_sets import NAMED_SETS
 from strop.objectives.sft import CrossEntropy
-from strop.recipe import EvalTaskSettings, Recipe, SftStage
+from strop.recipe import CHAT_LOSS, EvalTaskSettings, Recipe, SftStage
 from strop.rollout.engine import SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 from strop.train.loop import evaluation_loss, train
-
-CHAT_LOSS = "general_chat"
 
 
 @dataclass

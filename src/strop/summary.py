@@ -21,7 +21,7 @@ from strop.evals.results import (
     read_results,
 )
 from strop.model.precision import Compute
-from strop.recipe import EvalStage, Recipe, SftStage
+from strop.recipe import CHAT_LOSS, EvalStage, Recipe, SftStage
 
 _PARTS = ("value", "low", "high")
 
@@ -78,7 +78,7 @@ def _changes(recipe: Recipe, before: Path, after: Path) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for name in recipe.evals:
         files = [folder / "evals" / f"{name}.jsonl" for folder in (before, after)]
-        if name == "general_chat":
+        if name == CHAT_LOSS:
             changes["general_chat_loss"] = loss_change(*(read_results(f, LossResult) for f in files)).to_dict()
             continue
         prefix = "" if name == "code_basics" else f"{name}_"

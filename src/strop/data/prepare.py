@@ -13,13 +13,13 @@ from typing import Any
 
 from strop.chat import MaskReport
 from strop.data.encoding import Encoding, Job, encode_all
-from strop.data.files import data_files, open_rows
+from strop.data.files import data_files
 from strop.data.keys import ingredients, key_of
 from strop.data.mixture import Mixture
 from strop.data.prepared import Prepared, PreparedExample, is_whole, mark_used, sweep, write
 from strop.data.prompts import PromptDraws
-from strop.data.readers import NamedSet
-from strop.data.rows import OnBad, Row
+from strop.data.readers import NamedSet, check_named, rows_of_part
+from strop.data.rows import OnBad
 from strop.data.settings import DataSettings, MixtureSettings
 from strop.errors import InputError
 from strop.folders import whole_folder
@@ -83,8 +83,7 @@ def prepare(
         InputError: for an unknown name, and what reading, parsing and the mask proof raise.
     """
     for part in settings.parts:
-        if part.task is not None and part.task not in named:
-            raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(named))}.")
+        check_named(part, named)
     sweep(cache)
     passes = _passes(settings, named, epochs)
     parts, reused = [], 0
@@ -119,23 +118,7 @@ def _prepare_part(
     unreadable: list[str] = []
     on_bad: OnBad | None = (lambda error: unreadable.append(str(error))) if job.skip else None
     with whole_folder(folder, _room(part), replace=False) as scratch:
-        write(scratch, encode_all(_rows(part, named, on_bad), encoding, job, workers), unreadable, made_from)
-
-
-def _rows(part: DataSettings, named: Mapping[str, NamedSet], on_bad: OnBad | None = None) -> Iterator[Row]:
-    if part.task is not None:
-        yield from named[part.task](part.count, part.seed)
-        return
-    yield from open_rows(
-        part.path,
-        part.hub,
-        format=part.format,
-        split=part.split,
-        revision=part.revision,
-        subset=part.subset,
-        count=part.count,
-        on_bad=on_bad,
-    )
+        write(scratch, encode_all(rows_of_part(part, named, on_bad), encoding, job, workers), unreadable, made_from)
 
 
 def _check_writable(cache: Path) -> None:
@@ -161,7 +144,7 @@ def _passes(settings: MixtureSettings, named: Mapping[str, NamedSet], epochs: fl
         return [1] * len(settings.parts)
     if settings.mix == "concatenate":
         return [math.ceil(Fraction(str(epochs)) * Fraction(str(part.epochs))) for part in settings.parts]
-    rows = [sum(1 for _ in _rows(part, named, lambda error: None)) or 1 for part in settings.parts]
+    rows = [sum(1 for _ in rows_of_part(part, named, lambda error: None)) or 1 for part in settings.parts]
     # Shares are of examples, of which there may be more or fewer than rows; then some passes repeat earlier draws.
     total = epochs * (settings.total or sum(rows))
     weights = sum(part.weight for part in settings.parts)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from strop.data.files import Row, open_rows
+from strop.data.rows import OnBad
+from strop.data.settings import DataSettings
 from strop.errors import InputError
 
 # A named set: (count or None for all, seed) -> rows.
@@ -27,6 +29,24 @@ def read_bytes(path: Path) -> bytes:
 def read_jsonl(path: Path, count: int | None = None) -> list[Row]:
     """All rows of a data file (JSON lines or another kind, see `open_rows`), or the first ``count``, at once."""
     return list(open_rows(path, count=count))
+
+
+def rows_of_part(part: DataSettings, named: Mapping[str, NamedSet], on_bad: OnBad | None = None) -> Iterable[Row]:
+    """The rows of one part of a mixture, as they stand; ``named`` says what ``task`` may be.
+
+    Raises InputError for an unknown name, and what `open_rows` raises; a row that cannot be read goes to ``on_bad``.
+    """
+    check_named(part, named)
+    if part.task is not None:
+        return named[part.task](part.count, part.seed)
+    how = part.model_dump(include={"format", "split", "revision", "subset", "count"})
+    return open_rows(part.path, part.hub, **how, on_bad=on_bad)
+
+
+def check_named(part: DataSettings, named: Mapping[str, NamedSet]) -> None:
+    """Raises InputError when the part's ``task`` is no name of a set."""
+    if part.task is not None and part.task not in named:
+        raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(named))}.")
 
 
 def built_in(name: str, part: str) -> NamedSet:

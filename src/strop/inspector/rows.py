@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from strop.data.files import open_rows
-from strop.data.readers import NamedSet, Row
+from strop.data.readers import NamedSet, Row, rows_of_part
+from strop.data.settings import DataSettings
 from strop.errors import InputError
 from strop.inspector.look import Part
-
-_OPEN = ("path", "hub", "format", "split", "revision", "subset", "count")
 
 
 def open_part(settings: Mapping[str, Any], named: Mapping[str, NamedSet]) -> Part:
     """Raises InputError when there is no such set, file or data set on the hub."""
-    if task := settings.get("task"):
-        if task not in named:
-            raise InputError(f"there is no data set named {task!r}; known: {', '.join(sorted(named))}.")
-        return Part(settings.get("name") or f"task:{task}", named[task](settings.get("count"), settings.get("seed", 0)))
-    bad: list[InputError] = []
-    rows = open_rows(**{name: settings[name] for name in _OPEN if name in settings}, on_bad=bad.append)
-    name = settings.get("name") or str(settings.get("path") or settings["hub"])
-    return Part(name, _all(rows, bad), settings.get("format", "auto"))
+    part, bad = DataSettings.model_construct(**settings), []
+    rows = rows_of_part(part, named, bad.append)
+    if part.task is not None:
+        return Part(part.name or f"task:{part.task}", rows)
+    return Part(part.title, _all(iter(rows), bad), part.format)
 
 
 def _all(rows: Iterator[Row], bad: list[InputError]) -> Iterator[Row | InputError]:

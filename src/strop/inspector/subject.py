@@ -15,7 +15,6 @@ from strop.config import load_config, load_overrides
 from strop.data.settings import ReadSettings
 from strop.errors import InputError
 
-RECIPES = (".yaml", ".yml")
 TASK = "task:"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
@@ -44,6 +43,8 @@ def subject(data: str, overrides: Sequence[str], template: str | None, stop: Seq
 
     Raises InputError when a recipe does not load or trains on no conversations, or a setting is wrong.
     """
+    from strop.recipe import RECIPES
+
     if data.endswith(RECIPES):
         found = _from_recipe(Path(data), overrides)
     else:
