@@ -3,50 +3,198 @@
 import pytest
 import torch
 
-from strop.model import attention
+from strop.model import attention, attention_tiles
 from strop.model.attention import FlatLayout
+from strop.model.attention_backends import attend_segments
+from strop.model.kv_cache import DecodeLayout, KVCache, PrefillLayout
+from strop.model.segments import AttentionOptions, Segments
 
 
-def reference(q, k, v, lens, scale):
-    """Causal softmax attention of each sequence alone, float64; shapes as in ``Layout.attend``."""
+def reference_pair(q, k, v, scale, window=None, softcap=None, sinks=None):
+    """One pair of queries and keys, the last query at the last key, written out in float64."""
     q, k, v = (x.double() for x in (q, k, v))
     k, v = (x.repeat_interleave(q.shape[0] // k.shape[0], dim=0) for x in (k, v))
-    parts, start = [], 0
-    for n in lens:
-        piece = slice(start, start + n)
-        scores = q[:, piece] @ k[:, piece].transpose(1, 2) * scale
-        scores = scores.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), float("-inf"))
-        parts.append(scores.softmax(-1) @ v[:, piece])
-        start += n
+    queries, keys = q.shape[1], k.shape[1]
+    scores = q @ k.transpose(1, 2) * scale
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    own = torch.arange(queries)[:, None] + keys - queries
+    place = torch.arange(keys)
+    hidden = (place > own) if window is None else (place > own) | (place <= own - window)
+    scores = scores.masked_fill(hidden, float("-inf"))
+    if sinks is not None:
+        column = sinks.double()[:, None, None].expand(-1, queries, 1)
+        return torch.cat([scores, column], -1).softmax(-1)[..., :-1] @ v
+    return scores.softmax(-1) @ v
+
+
+def reference(q, k, v, segments, scale, **options):
+    parts = [reference_pair(q[:, a:b], k[:, c:d], v[:, c:d], scale, **options) for a, b, c, d in segments.bounds]
     return torch.cat(parts, dim=1)
 
 
-@pytest.mark.parametrize("lens", [(1,), (5, 1, 9), (37, 12), (300,), (256, 257, 3)])
-def test_values_and_gradients_equal_a_float64_reference(lens):
-    generator = torch.Generator().manual_seed(1)
-    q = torch.randn(6, sum(lens), 8, generator=generator, requires_grad=True)
-    k, v = (torch.randn(2, sum(lens), 8, generator=generator, requires_grad=True) for _ in range(2))
-    upstream = torch.randn(6, sum(lens), 8, generator=generator)
+def tensors(queries, keys, *, heads=6, groups=2, width=8, value_width=8, dtype=torch.float32, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (heads, queries, width), (groups, keys, width), (groups, keys, value_width), (heads, queries, value_width)
+    return [torch.randn(s, generator=generator, dtype=dtype).requires_grad_(i < 3) for i, s in enumerate(shapes)]
 
-    out = FlatLayout(lens).attend(0, q, k, v, 0.3)
-    grads = torch.autograd.grad((out * upstream).sum(), (q, k, v))
-    expected = reference(q, k, v, lens, 0.3)
-    expected_grads = torch.autograd.grad((expected * upstream.double()).sum(), (q, k, v))
+
+LENGTHS = {
+    "one token": ((1,), (1,)),
+    "short": ((5, 1, 9), (5, 1, 9)),
+    "tiles": ((256, 257, 3), (256, 257, 3)),
+    "longer keys": ((5, 1, 300), (9, 40, 333)),
+    "nothing new": ((0, 4), (3, 6)),
+}
+OPTIONS = {
+    "plain": {},
+    "window of one": {"window": 1},
+    "window": {"window": 4},
+    "window longer than a tile": {"window": 290},
+    "softcap": {"softcap": 0.7},
+    "sinks": {"sinks": torch.tensor([0.5, -1.0, 3.0, 0.0, 8.0, -20.0])},
+    "all": {"window": 7, "softcap": 1.5, "sinks": torch.tensor([0.5, -1.0, 3.0, 0.0, 8.0, -20.0])},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_values_and_gradients_equal_a_float64_reference(lengths, options):
+    segments = Segments(*LENGTHS[lengths])
+    options = dict(OPTIONS[options])
+    q, k, v, upstream = tensors(sum(segments.queries), sum(segments.keys), value_width=5)
+    inputs = [q, k, v]
+    if "sinks" in options:
+        options["sinks"] = options["sinks"].clone().requires_grad_()
+        inputs.append(options["sinks"])
+
+    out = attend_segments(q, k, v, segments, 0.3, AttentionOptions(**options))
+    grads = torch.autograd.grad((out * upstream).sum(), inputs)
+    expected = reference(q, k, v, segments, 0.3, **options)
+    expected_grads = torch.autograd.grad((expected * upstream.double()).sum(), inputs)
 
     torch.testing.assert_close(out.double(), expected, atol=1e-5, rtol=1e-5)
     for got, want in zip(grads, expected_grads, strict=True):
-        torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(got, want, atol=3e-5, rtol=2e-5)
 
 
-def test_the_path_for_other_devices_agrees():
-    lens = (7, 3, 20)
-    q, k, v = torch.randn(4, 30, 8), torch.randn(2, 30, 8), torch.randn(2, 30, 8)
-    layout = FlatLayout(lens)
-    torch.testing.assert_close(layout._per_sequence(q, k, v, 0.3), layout.attend(0, q, k, v, 0.3), atol=1e-5, rtol=1e-5)
+def test_gradients_in_float64_equal_finite_differences():
+    segments = Segments((5, 2), (8, 2))
+    q, k, v, _ = tensors(7, 10, heads=4, width=3, value_width=2, dtype=torch.float64)
+    sinks = torch.linspace(-1, 1, 4, dtype=torch.float64, requires_grad=True)
+
+    def attend(q, k, v, sinks):
+        return attend_segments(q, k, v, segments, 0.3, AttentionOptions(3, 2.0, sinks))
+
+    torch.testing.assert_close(
+        attend(q, k, v, sinks), reference(q, k, v, segments, 0.3, window=3, softcap=2.0, sinks=sinks)
+    )
+    assert torch.autograd.gradcheck(attend, (q, k, v, sinks))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_bfloat16_stays_near_the_reference(options):
+    segments = Segments((300, 20), (300, 50))
+    q, k, v, upstream = tensors(320, 350, dtype=torch.bfloat16)
+    out = attend_segments(q, k, v, segments, 0.3, AttentionOptions(**OPTIONS[options]))
+    expected = reference(q, k, v, segments, 0.3, **OPTIONS[options])
+    torch.testing.assert_close(out.double(), expected, atol=0.03, rtol=0.02)
+    grads = torch.autograd.grad((out * upstream).sum(), (q, k, v))
+    expected_grads = torch.autograd.grad((expected * upstream.double()).sum(), (q, k, v))
+    for got, want in zip(grads, expected_grads, strict=True):
+        assert (got - want).norm() <= 0.02 * want.norm()
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_the_size_of_a_tile_changes_nothing(size, monkeypatch):
+    segments = Segments((20, 9), (31, 9))
+    q, k, v, upstream = tensors(29, 40)
+    options = AttentionOptions(window=5, softcap=1.0)
+
+    def run():
+        out = attend_segments(q, k, v, segments, 0.3, options)
+        return out, *torch.autograd.grad((out * upstream).sum(), (q, k, v))
+
+    whole = run()
+    monkeypatch.setattr(attention_tiles, "TILE", size)
+    torch.testing.assert_close(run(), whole, atol=1e-5, rtol=1e-5)
+
+
+def test_keys_outside_the_window_are_not_touched():
+    """With a window of 4, a query far from the start multiplies a tile and a window of keys, not all of them."""
+    tiles = list(attention_tiles._tiles([(0, 1000, 0, 1000)], 256, 4))
+    assert max(t.d - t.c for t in tiles) == 256 + 3
+    assert [t.d for t in tiles] == [256, 512, 768, 1000]
+
+
+def family_tree():
+    """Three levels: 0 ← 1 ← 3, 0 ← 2, 1 ← 4; 5 stands alone."""
+    return (3, 4, 1, 300, 2, 6), (-1, 0, 0, 1, 1, -1)
+
+
+def test_children_see_their_ancestors():
+    lens, parent = family_tree()
+    layout = FlatLayout(lens, parent)
+    bounds = layout.bounds
+    q, k, v, upstream = tensors(sum(lens), sum(lens))
+
+    def chain(i):
+        own = list(range(*bounds[i]))
+        return own if parent[i] < 0 else chain(parent[i]) + own
+
+    parts = [
+        reference_pair(q[:, slice(*bounds[i])], k[:, chain(i)], v[:, chain(i)], 0.3, window=20)
+        for i in range(len(lens))
+    ]
+    expected = torch.cat(parts, dim=1)
+    out = layout.attend(0, q, k, v, 0.3, AttentionOptions(window=20))
+    torch.testing.assert_close(out.double(), expected, atol=1e-5, rtol=1e-5)
+    grads = torch.autograd.grad((out * upstream).sum(), (q, k, v))
+    expected_grads = torch.autograd.grad((expected * upstream.double()).sum(), (q, k, v))
+    for got, want in zip(grads, expected_grads, strict=True):
+        torch.testing.assert_close(got, want, atol=3e-5, rtol=2e-5)
+
+
+def test_a_child_before_its_parent_is_refused():
+    with pytest.raises(ValueError, match="parent comes before"):
+        FlatLayout((3, 4), (1, -1))
+
+
+def test_more_queries_than_keys_are_refused():
+    with pytest.raises(ValueError, match="own key"):
+        Segments((4,), (3,))
+
+
+class Config:
+    num_attention_heads, num_key_value_heads, num_hidden_layers, hidden_size, head_dim = 6, 2, 1, 48, 8
+
+    def get_text_config(self):
+        return self
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_generation_equals_attention_over_the_whole(options):
+    """Prompts of two lengths are prefilled and five tokens decoded; every output equals that of the whole sequence."""
+    options = AttentionOptions(**OPTIONS[options])
+    prompts, new = (7, 3), 5
+    whole = [tensors(n + new, n + new, seed=i)[:3] for i, n in enumerate(prompts)]
+    expected = [attend_segments(*x, Segments((x[0].shape[1],), (x[0].shape[1],)), 0.3, options) for x in whole]
+    cache = KVCache(Config(), 2, 7, torch.float32, torch.device("cpu"))
+    with torch.no_grad():
+        flat = [torch.cat([x[i][:, :n] for x, n in zip(whole, prompts, strict=True)], 1) for i in range(3)]
+        out = PrefillLayout(cache, FlatLayout(prompts), 0).attend(0, *flat, 0.3, options)
+        torch.testing.assert_close(out[:, 7:], expected[1][:, :3], atol=1e-5, rtol=1e-5)
+        cache.lengths = list(prompts)
+        for step in range(new):
+            flat = [torch.stack([x[i][:, n + step] for x, n in zip(whole, prompts, strict=True)], 1) for i in range(3)]
+            out = DecodeLayout.of(cache).attend(0, *flat, 0.3, options)
+            wanted = torch.stack([e[:, n + step] for e, n in zip(expected, prompts, strict=True)], 1)
+            torch.testing.assert_close(out, wanted, atol=1e-5, rtol=1e-5)
+            cache.lengths = [n + 1 for n in cache.lengths]
 
 
 class Module:
-    head_dim, layer_idx, is_causal = 8, 0, True
+    layer_idx, is_causal = 0, True
 
 
 @pytest.mark.parametrize(
@@ -55,9 +203,10 @@ class Module:
         ({"flat_layout": None}, "flat_layout"),
         ({"attention_mask": torch.ones(1, 1, 4, 4)}, "mask"),
         ({"dropout": 0.1}, "dropout"),
-        ({"sliding_window": 3}, "window of 3"),
-        ({"softcap": 50.0}, "softcap"),
-        ({"s_aux": torch.zeros(2)}, "s_aux"),
+        ({"alibi": torch.ones(2)}, "alibi"),
+        ({"head_mask": torch.ones(2)}, "head_mask"),
+        ({"something_new": 3}, "something_new"),
+        ({"is_causal": False}, "not causal"),
     ],
 )
 def test_what_is_not_implemented_is_refused(arguments, message):
@@ -67,8 +216,10 @@ def test_what_is_not_implemented_is_refused(arguments, message):
         attention.flat_attention(Module(), x, x, x, **arguments)
 
 
-def test_a_window_that_hides_nothing_is_honoured():
-    x = torch.randn(1, 2, 4, 8)
-    plain, _ = attention.flat_attention(Module(), x, x, x, None, flat_layout=FlatLayout((4,)))
-    windowed, _ = attention.flat_attention(Module(), x, x, x, None, flat_layout=FlatLayout((4,)), sliding_window=4)
-    assert torch.equal(plain, windowed)
+def test_arguments_of_families_reach_the_layout():
+    x, sinks = torch.randn(1, 2, 4, 8), torch.tensor([1.0, -1.0])
+    out, _ = attention.flat_attention(
+        Module(), x, x, x, None, 0.5, flat_layout=FlatLayout((4,)), sliding_window=2, softcap=3.0, s_aux=sinks
+    )
+    expected = reference_pair(x[0], x[0], x[0], 0.5, window=2, softcap=3.0, sinks=sinks)
+    torch.testing.assert_close(out[0].transpose(0, 1).double(), expected, atol=1e-5, rtol=1e-5)

@@ -6,12 +6,13 @@ C capacity in tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from strop.model.attention import FlatLayout
+from strop.model.segments import PLAIN, AttentionOptions
 
 # Tokens by which a full cache grows. Attention reads the whole capacity, because a batched product over part of it
 # would copy that part first (2.3 ms a layer instead of 1.2 at 96 rows); so it follows the longest row closely.
@@ -30,9 +31,10 @@ class KVCache:
         heads = config.num_attention_heads
         self.kv_heads = getattr(config, "num_key_value_heads", None) or heads
         width = getattr(config, "head_dim", None) or config.hidden_size // heads
-        shape = (config.num_hidden_layers, slots * self.kv_heads, capacity, width)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        width = getattr(config, "qk_head_dim", None) or width  # latent attention (DeepSeek): two widths
+        shape = (config.num_hidden_layers, slots * self.kv_heads, capacity)
+        self.keys = torch.zeros(*shape, width, dtype=dtype, device=device)
+        self.values = torch.zeros(*shape, getattr(config, "v_head_dim", None) or width, dtype=dtype, device=device)
         self.lengths: list[int] = []  # tokens in the cache, per active row
 
     @property
@@ -71,49 +73,56 @@ class KVCache:
 
 @dataclass(frozen=True)
 class PrefillLayout:
-    """A flat row of new prompts: attended like training rows, and written into the cache from slot ``first`` on."""
+    """A flat row of new prompts: attended like training rows, and written into the cache from slot ``first`` on.
+
+    Prompts stand for themselves here (no parents): a slot holds all that its row will see.
+    """
 
     cache: KVCache
     flat: FlatLayout
     first: int
 
-    @property
-    def longest(self) -> int:
-        return self.flat.longest
-
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
+    ) -> Tensor:
         for row, (a, b) in enumerate(self.flat.bounds, start=self.first):
             slot = self.cache.slot(row)
             self.cache.keys[layer, slot, : b - a] = k[:, a:b]
             self.cache.values[layer, slot, : b - a] = v[:, a:b]
-        return self.flat.attend(layer, q, k, v, scale)
+        return self.flat.attend(layer, q, k, v, scale, options)
 
 
 @dataclass(frozen=True)
 class DecodeLayout:
     """One new token per active row: row ``b`` of the flat row belongs to slot ``b``.
 
-    ``positions [B]`` int64: where each token goes. ``bias [B,1,C]``: 0 up to there, -inf after.
+    ``positions [B]`` int64: where each token goes.
     """
 
     cache: KVCache
     positions: Tensor
-    bias: Tensor
+    _biases: dict[int | None, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, cache: KVCache) -> DecodeLayout:
         cache.reserve(max(cache.lengths) + 1)
-        device, dtype = cache.keys.device, cache.keys.dtype
-        positions = torch.tensor(cache.lengths, device=device)
-        later = torch.arange(cache.capacity, device=device) > positions[:, None]
-        bias = torch.zeros(later.shape, device=device, dtype=dtype).masked_fill_(later, float("-inf"))
-        return cls(cache, positions, bias[:, None])
+        return cls(cache, torch.tensor(cache.lengths, device=cache.keys.device))
 
-    @property
-    def longest(self) -> int:
-        return max(self.cache.lengths) + 1
+    def bias(self, window: int | None) -> Tensor:
+        """``[B,1,C]``: 0 for the keys that a row's new token sees, -inf for the rest; made once per window."""
+        if window not in self._biases:
+            keys = self.cache.keys
+            place = torch.arange(self.cache.capacity, device=keys.device)
+            hidden = place > self.positions[:, None]
+            if window is not None:
+                hidden |= place <= self.positions[:, None] - window
+            bias = torch.zeros(hidden.shape, device=keys.device, dtype=keys.dtype)
+            self._biases[window] = bias.masked_fill_(hidden, float("-inf"))[:, None]
+        return self._biases[window]
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
+    ) -> Tensor:
         heads, rows, width = q.shape
         kv = self.cache.kv_heads
         slots = rows * kv
@@ -121,8 +130,14 @@ class DecodeLayout:
         where = self.positions.repeat_interleave(kv)
         index = torch.arange(slots, device=q.device)
         keys[index, where] = k.transpose(0, 1).reshape(slots, width)
-        values[index, where] = v.transpose(0, 1).reshape(slots, width)
+        values[index, where] = v.transpose(0, 1).reshape(slots, -1)
         q = (q * scale).transpose(0, 1).reshape(slots, heads // kv, width)
-        scores = torch.bmm(q, keys.transpose(1, 2)).view(rows, heads, -1) + self.bias
-        p = torch.softmax(scores, dim=-1, dtype=torch.float32).to(q.dtype).view(slots, heads // kv, -1)
-        return torch.bmm(p, values).view(rows, heads, width).transpose(0, 1)
+        scores = torch.bmm(q, keys.transpose(1, 2)).view(rows, heads, -1)
+        if options.softcap is not None:
+            scores = torch.tanh(scores.float() / options.softcap) * options.softcap
+        scores = scores + self.bias(options.window)
+        p = torch.softmax(scores, dim=-1, dtype=torch.float32)
+        if options.sinks is not None:
+            lse = torch.logsumexp(scores.float(), dim=-1, keepdim=True)
+            p = p * torch.sigmoid(lse - options.sinks.float()[:, None])
+        return torch.bmm(p.to(q.dtype).view(slots, heads // kv, -1), values).view(rows, heads, -1).transpose(0, 1)

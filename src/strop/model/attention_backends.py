@@ -1,0 +1,49 @@
+"""The one place that chooses how attention over segments is computed.
+
+Shapes: T queries and U keys in their rows, H query heads, K key/value heads, D width of queries and keys, E of values.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from strop.model.attention_tiles import TiledAttention
+from strop.model.segments import PLAIN, AttentionOptions, Segments
+
+
+def attend_segments(
+    q: Tensor, k: Tensor, v: Tensor, segments: Segments, scale: float, options: AttentionOptions = PLAIN
+) -> Tensor:
+    """``q [H,T,D]``, ``k [K,U,D]``, ``v [K,U,E]`` of one dtype -> ``[H,T,E]`` of the same; differentiable.
+
+    Every backend gives the same numbers to rounding; the tiles work everywhere and with every option.
+    """
+    if _flash_can(q, v, options):
+        return _flash(q, k, v, segments, scale, options)
+    return TiledAttention.apply(q, k, v, options.sinks, segments.bounds, scale, options.window, options.softcap)
+
+
+def _flash_can(q: Tensor, v: Tensor, options: AttentionOptions) -> bool:
+    width = q.shape[-1]
+    return (
+        q.device.type == "cuda"
+        and q.dtype in (torch.bfloat16, torch.float16)
+        and options.softcap is None
+        and options.sinks is None
+        and v.shape[-1] == width <= 256
+        and width % 8 == 0
+    )
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor, segments: Segments, scale: float, options: AttentionOptions) -> Tensor:
+    """FlashAttention-2 (Dao 2023) for segments; with fewer queries than keys it aligns them at the end, as we do."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    left = -1 if options.window is None else options.window - 1  # its window counts the keys before a query's own
+    q, k, v = (x.transpose(0, 1).contiguous() for x in (q, k, v))
+    longest = max(segments.queries), max(segments.keys)
+    out = varlen_attn(
+        q, k, v, *segments.offsets(q.device), *longest, scale=scale, window_size=(left, 0), enable_gqa=True
+    )
+    return out.transpose(0, 1)
