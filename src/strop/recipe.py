@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from strop.chat import ChatSettings
 from strop.data.settings import DataField, MixtureSettings, as_mixture
+from strop.model.settings import LoraSettings
 from strop.train.settings import TrainSettings
 
 
@@ -40,6 +41,9 @@ class SftStage(BaseModel):
     data: DataField = Field(description="Parts of the mixture; or `parts` and how they are mixed.")
     eval_data: DataField = Field(default_factory=list, description="Conversations for the evaluation loss.")
     train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
+    lora: LoraSettings | None = Field(
+        None, description="Train low-rank adapters, and merge them; by default all weights."
+    )
 
     @field_validator("data")
     @classmethod

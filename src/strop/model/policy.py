@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import torch
@@ -64,6 +65,15 @@ class Policy(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """``hidden [R,D]`` -> float32 logits ``[R,V]``; for the few rows of a decoding step."""
         return self.transform(self.model.get_output_embeddings()(hidden)).float()
+
+    def reference(self) -> AbstractContextManager[None]:
+        """Inside, this policy is the model that a LoRA run began with: adapters off, at no extra memory.
+
+        Raises ValueError for a model without adapters.
+        """
+        from strop.model.lora import adapters_off
+
+        return adapters_off(self.model)
 
     def plain_model(self) -> nn.Module:
         """The wrapped model with the attention that it came with, for saving."""

@@ -1,8 +1,8 @@
 """Checkpoints that are either whole or not there.
 
 A checkpoint is written under another name, synced and renamed; a folder named ``step-NNNNNN`` is therefore complete.
-It holds ``model.safetensors`` (float32 weights), ``optimizer.pt`` and ``state.pt`` (step, data position, random
-generators). All of it is loaded with ``weights_only=True``.
+It holds ``model.safetensors`` (the weights that are trained; frozen ones are where they came from), ``optimizer.pt``
+and ``state.pt`` (step, data position, random generators). All of it is loaded with ``weights_only=True``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model, save_model
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from strop.errors import InputError
 from strop.folders import whole_folder
@@ -24,12 +24,13 @@ def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer, state:
     final = folder / f"step-{step:06d}"
     for left_by_a_kill in folder.glob(".step-*"):
         shutil.rmtree(left_by_a_kill)
-    room = 3 * sum(p.numel() * p.element_size() for p in model.parameters())  # weights and AdamW's two moments
+    weights = trained(model)
+    room = 3 * sum(p.numel() * p.element_size() for p in weights.values())  # weights and AdamW's two moments
     try:
         with whole_folder(final, room, replace=True) as scratch:
-            save_model(model, str(scratch / "model.safetensors"))
+            save_file({name: p.contiguous() for name, p in weights.items()}, str(scratch / "model.safetensors"))
             torch.save(optimizer.state_dict(), scratch / "optimizer.pt")
-            torch.save({**state, "step": step, "torch_rng": torch.get_rng_state()}, scratch / "state.pt")
+            torch.save({**state, "step": step, **_random_state()}, scratch / "state.pt")
     except (InputError, RuntimeError) as error:  # torch's writer turns a full disk into RuntimeError
         raise InputError(f"{error} The checkpoint of step {step} is not written; earlier ones are whole.") from error
     for old in checkpoints(folder)[:-keep]:
@@ -43,9 +44,29 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer) -> dict[str, Any]:
-    """Put model, optimiser and random generator back; returns the rest of the state (``step``, ``source``, …)."""
-    load_model(model, str(path / "model.safetensors"))
+    """Put model, optimiser and random generators back; returns the rest of the state (``step``, ``source``, …).
+
+    Raises InputError when the checkpoint holds other weights than ``model`` trains.
+    """
+    weights, saved = trained(model), load_file(path / "model.safetensors")
+    for name in sorted(weights.keys() ^ saved.keys()):
+        lacking = "lacks" if name in weights else "has"
+        raise InputError(f"{path}: {lacking} {name}, unlike what this run trains; start in a new run folder.")
+    for name, parameter in weights.items():
+        parameter.copy_(saved[name])
     optimizer.load_state_dict(torch.load(path / "optimizer.pt", weights_only=True))
     state = torch.load(path / "state.pt", weights_only=True)
     torch.set_rng_state(state["torch_rng"])
+    if "cuda_rng" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda_rng"])
     return state
+
+
+def trained(model: nn.Module) -> dict[str, Tensor]:
+    """The weights that training changes, by name; a tied one under its first name."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _random_state() -> dict[str, Any]:
+    cuda = {"cuda_rng": torch.cuda.get_rng_state_all()} if torch.cuda.is_initialized() else {}
+    return {"torch_rng": torch.get_rng_state(), **cuda}

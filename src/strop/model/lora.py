@@ -1,0 +1,199 @@
+"""LoRA: low-rank adapters beside frozen weights, by peft.
+
+peft puts its layers into the model where the adapted modules were; the model itself stays the same object of the same
+class. So whoever uses the model (`Policy`, the engines) needs to know nothing of this file.
+
+Shapes: r rank, O outputs and I inputs of an adapted matrix; V vocabulary, D width.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import AuxiliaryTrainingWrapper
+from peft.utils.integrations import dequantize_module_weight
+from torch import Tensor, nn
+from transformers import BitsAndBytesConfig, PreTrainedModel
+
+from strop.errors import InputError
+from strop.model.settings import ALL_LINEAR, LoraSettings
+
+ADAPTER = "default"
+"""peft's name for a model's only adapter."""
+
+
+class Adapters:
+    """The adapters of one model. ``network`` is the model itself, adapters inside.
+
+    At the start they change nothing. Only they, and the copies in ``modules_to_save``, are trainable: a frozen
+    weight gets no gradient, and nothing is differentiated below the first adapter.
+    """
+
+    def __init__(self, wrapped: PeftModel):
+        self._wrapped = wrapped
+
+    @property
+    def network(self) -> PreTrainedModel:
+        return self._wrapped.get_base_model()
+
+    def save(self, folder: str | Path) -> None:
+        """Write the adapters alone in peft's own format, for ``PeftModel.from_pretrained``."""
+        # What is saved beside adapters is what was trained: rows of an embedding are not, even where it has grown.
+        self._wrapped.save_pretrained(str(folder), save_embedding_layers=False)
+
+    def merge(self, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+        """Put the adapters into the weights, for good: the plain model, its weights in ``dtype``.
+
+        Every merged matrix is summed in float32 and rounded once, if at all (a small update added to a bfloat16
+        weight would mostly vanish).
+        """
+        for name, layer in list(self.network.named_modules()):
+            if isinstance(layer, LoraLayer):
+                if is_4bit(layer.get_base_layer()):
+                    self.network.set_submodule(name, _merged_from_4bit(layer, dtype))
+                    continue
+                layer.float()
+                layer.merge()
+                layer.get_base_layer().to(dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that all is merged already: so it should
+            network = self._wrapped.merge_and_unload()
+        for parameter in network.parameters():  # not network.to(dtype), which rounds rotary frequencies too
+            if parameter.is_floating_point():
+                parameter.data = parameter.data.to(dtype)
+        return network.requires_grad_(False)
+
+
+def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int = 0) -> Adapters:
+    """Freeze ``model`` and put adapters into it, in the dtype that it is held in.
+
+    The adapters' start depends on ``seed`` alone; the global random state stays as it is.
+
+    Raises:
+        InputError: targets that fit no module, or that cannot be merged back exactly.
+    """
+    targets = ALL_LINEAR if settings.targets == [ALL_LINEAR] else list(settings.targets)
+    tied = tied_names(model)
+    refuse_tied(settings, tied)
+    head = head_name(model)
+    if settings.dropout and named(head, settings.targets):
+        raise InputError(f"lora.dropout: not possible with the head ({head}) among lora.targets; set it to 0.")
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=targets,
+        modules_to_save=list(settings.modules_to_save) or None,
+        use_rslora=settings.rslora,
+        use_dora=settings.dora,
+        ensure_weight_tying=any(named(name, settings.modules_to_save) for name in tied),
+    )
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft warns of tied weights that merging would part; refused above
+        torch.manual_seed(seed)
+        try:
+            wrapped = get_peft_model(model, config, autocast_adapter_dtype=False)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"lora: {str(error).splitlines()[0]}") from error
+    if settings.quantize:
+        for parameter in model.parameters():
+            if parameter.requires_grad:  # peft makes them in float32 beside packed weights
+                parameter.data = parameter.data.to(model.dtype)
+    model.train(model.training)  # the adapters too: new layers are born in training mode, with their dropout on
+    return Adapters(wrapped)
+
+
+@contextmanager
+def adapters_off(model: nn.Module) -> Iterator[None]:
+    """Inside, ``model`` is the model without its adapters, at no extra memory. Raises ValueError if it has none."""
+    layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer | AuxiliaryTrainingWrapper)]
+    if not layers:
+        raise ValueError("the model has no adapters that could be switched off.")
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+        for parameter in trained:  # switching off freezes too
+            parameter.requires_grad_(True)
+
+
+def head_weight(head: nn.Module) -> Tensor:
+    """The matrix ``[V,D]`` that an output layer multiplies by, its adapters included; differentiable in them.
+
+    A head without adapters gives its own weight, no copy. With adapters: W + scale · B A, made anew at each call.
+    """
+    if isinstance(head, AuxiliaryTrainingWrapper):
+        return head.weight  # of the copy in training, or of the original where adapters are off
+    if not isinstance(head, LoraLayer) or head.disable_adapters:
+        return head.weight
+    a, b = head.lora_A[ADAPTER].weight, head.lora_B[ADAPTER].weight  # [r,D], [V,r]
+    return torch.addmm(head.weight, b, a, alpha=head.scaling[ADAPTER])
+
+
+def tied_names(model: PreTrainedModel) -> tuple[str, ...]:
+    """Names of the input embedding and the head where they are one matrix; else nothing."""
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is None or head.weight is not embedding.weight:
+        return ()
+    return tuple(name for name, module in model.named_modules() if module is embedding or module is head)
+
+
+def head_name(model: PreTrainedModel) -> str:
+    head = model.get_output_embeddings()
+    return next((name for name, module in model.named_modules() if module is head), "lm_head")
+
+
+def named(module: str, names: list[str]) -> bool:
+    """Whether a list of names names this module, as peft reads them: whole, or from a dot on."""
+    return any(module == name or module.endswith(f".{name}") for name in names)
+
+
+def refuse_tied(settings: LoraSettings, tied: tuple[str, ...]) -> None:
+    """Raise InputError for adapters on one of two tied matrices: merged, they would change the other one too."""
+    for name in tied:
+        if named(name, settings.targets):
+            raise InputError(
+                f"lora.targets: {name} shares its matrix with {next(t for t in tied if t != name)} in this model, so "
+                "adapters on it cannot be merged; leave it out, or put it in lora.modules_to_save."
+            )
+
+
+# 4 bits: bitsandbytes' nf4 with double quantisation, as in QLoRA. It needs CUDA.
+
+
+def quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """What ``from_pretrained`` is told to hold the weights in 4 bits and to multiply in ``dtype``."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def is_4bit(module: nn.Module) -> bool:
+    return type(getattr(module, "weight", None)).__name__ == "Params4bit"
+
+
+def _merged_from_4bit(layer: LoraLayer, dtype: torch.dtype) -> nn.Linear:
+    """A plain layer of the unpacked weight with the adapter in it; peft's own merge would pack it again."""
+    base = layer.get_base_layer()
+    a, b = layer.lora_A[ADAPTER].weight.float(), layer.lora_B[ADAPTER].weight.float()
+    weight = dequantize_module_weight(base).float() + layer.scaling[ADAPTER] * (b @ a)  # [O,I]
+    plain = nn.Linear(*reversed(weight.shape), bias=base.bias is not None, device=weight.device, dtype=dtype)
+    plain.weight.data = weight.to(dtype)
+    if base.bias is not None:
+        plain.bias.data = base.bias.data.to(dtype)
+    return plain
