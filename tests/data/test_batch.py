@@ -85,3 +85,38 @@ def test_ranks_share_the_rows_of_a_step():
 def test_a_state_of_other_data_is_refused():
     with pytest.raises(InputError, match="same data"):
         source().load_state_dict({"taken": 4, "seed": 3, "examples": 11})
+
+
+def test_a_child_goes_on_where_its_parent_ends():
+    rows = [example([5, 6], [1, 1]), example([7, 8], [1, 0.5]), example([9], [1]), example([10, 11], [1, 1])]
+    batch = make_batch(rows, sequence_streams={"pair": [-1, 0, 0, 2]}, parent=(-1, 0, 1, -1))
+    assert batch.positions.tolist() == [0, 1, 2, 3, 4, 0, 1]
+    assert batch.seq_lens == (2, 2, 1, 2)
+    assert batch.parent == (-1, 0, 1, -1)
+    # 6 from 5's position; 7 from its parent's last; 8 from 7's; 9 from its parent's last, 8; 11 from 10's.
+    assert batch.trained_index.tolist() == [0, 1, 2, 3, 5]
+    assert batch.labels.tolist() == [6, 7, 8, 9, 11]
+    assert batch.seq_index.tolist() == [0, 1, 1, 2, 3]
+    assert batch.sequence_streams["pair"].tolist() == [-1, 0, 0, 2]
+
+
+def test_two_children_are_predicted_from_one_position():
+    rows = [example([5, 6], [0, 0]), example([7], [1]), example([8], [1])]
+    batch = make_batch(rows, parent=(-1, 0, 0))
+    assert batch.trained_index.tolist() == [1, 1]
+    assert batch.labels.tolist() == [7, 8]
+
+
+@pytest.mark.parametrize("parent", [(0, -1), (-1, 1), (-2, -1)])
+def test_a_parent_that_does_not_come_before_is_refused(parent):
+    with pytest.raises(ValueError, match="parent comes before"):
+        make_batch([example([5, 6], [0, 1])] * 2, parent=parent)
+
+
+def test_moving_a_batch_moves_all_of_it():
+    rows = [example([5, 6, 7], [0, 1, 1]), example([8, 9], [0, 1])]
+    batch = make_batch(rows, {"advantages": [[0, 0.1, 0.2], [0, 0.3]]}, {"pair": [0, 1]}, (-1, 0)).to("meta")
+    tensors = [batch.tokens, batch.positions, batch.trained_index, batch.labels, batch.weights, batch.seq_index]
+    tensors += [batch.streams["advantages"], batch.sequence_streams["pair"]]
+    assert all(t.is_meta for t in tensors)
+    assert batch.parent == (-1, 0)
