@@ -1,0 +1,162 @@
+"""The proof, at every start, that packed rows give a model's own log-probabilities; or a refusal that names it.
+
+Short sequences and one that is longer than the model's window run through the model as it came, each alone, and then
+in one row through packed attention. A window that is too long to run is proven by its argument: the layers that should
+have one must hand it to the attention function, whose windows of every length are tested.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from strop.errors import InputError
+from strop.model.attention import FlatLayout, Layout
+from strop.model.logits import LogitsTransform, candidate_transforms
+from strop.model.segments import PLAIN, AttentionOptions
+
+log = logging.getLogger(__name__)
+
+# Largest difference in log-probability (nats) that the probe lets pass, in float32.
+TOLERANCE = 2e-3
+LENGTHS = (11, 5, 17)
+# Windows from here on are proven by argument: a pass over so many tokens would delay the start.
+LONG_WINDOW = 4096
+TAIL = 8  # positions compared at the end of the long sequence
+_LAYER_TYPES = frozenset({"full_attention", "attention", "sliding_attention", "dense", "sparse", "moe"})
+_ATTENTION_DROPOUT = ("attention_dropout", "attn_dropout")
+
+Hidden = Callable[[Tensor, Tensor, Layout], Tensor]  # tokens [T], positions [T], layout -> hidden states [T,D]
+
+
+def no_attention_dropout(model: nn.Module) -> None:
+    """Set the dropout inside attention to 0 and say so; packed attention has none. Other dropout stays."""
+    found = set()
+    for module in model.modules():
+        for name in _ATTENTION_DROPOUT:
+            value = getattr(module, name, None)
+            if isinstance(value, nn.Dropout) and value.p:
+                found.add(value.p)
+                value.p = 0.0
+            elif isinstance(value, float) and value:
+                found.add(value)
+                setattr(module, name, 0.0)
+    if found:
+        share = ", ".join(str(p) for p in sorted(found))
+        log.warning(f"{type(model).__name__}: attention dropout ({share}) is set to 0; packed attention has none.")
+
+
+@dataclass
+class _Observed:
+    """A flat layout that remembers the windows that it was asked for."""
+
+    flat: FlatLayout
+    windows: list[int | None] = field(default_factory=list)
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
+    ) -> Tensor:
+        self.windows.append(options.window)
+        return self.flat.attend(layer, q, k, v, scale, options)
+
+
+class Probe:
+    """Made while the model still has its own attention; ``prove`` is called when it has the packed one."""
+
+    def __init__(self, model: nn.Module, device: torch.device):
+        self.model = model
+        self.name = type(model).__name__
+        config = model.config.get_text_config()
+        self.layer_types = getattr(config, "layer_types", None) or ()
+        unknown = sorted(set(self.layer_types) - _LAYER_TYPES)
+        if unknown:
+            raise InputError(
+                f"{self.name} cannot be trained on packed rows: it has layers of the kind {', '.join(unknown)}, which "
+                "would mix the sequences of a row. Choose a model with plain softmax attention."
+            )
+        most = getattr(config, "max_position_embeddings", None) or 1 << 30
+        window = getattr(config, "sliding_window", None)
+        self.window = window if window and window < most else None
+        lengths = list(LENGTHS)
+        if self.window and self.window < LONG_WINDOW:
+            lengths.append(min(self.window + max(TAIL + 1, self.window // 4), most))
+        vocabulary = model.get_output_embeddings().weight.shape[0]
+        generator = torch.Generator().manual_seed(0)
+        self.sequences = [torch.randint(0, vocabulary, (n,), generator=generator).to(device) for n in lengths]
+        self._run_alone()
+
+    @torch.no_grad()
+    def _run_alone(self) -> None:
+        """The model's own logits of the short sequences, and what its head gives at the end of the long one."""
+        training = self.model.training
+        self.model.eval()
+        short, long = self.sequences[: len(LENGTHS)], self.sequences[len(LENGTHS) :]
+        self.logits = torch.cat([self.model(input_ids=s[None], use_cache=False).logits[0].float() for s in short])
+        head, backbone = self.model.get_output_embeddings(), self.model.get_decoder()
+        states = [backbone(input_ids=s[None], use_cache=False).last_hidden_state[0, -TAIL:] for s in long]
+        self.tail = [head(x).float() for x in states]
+        self.model.train(training)
+
+    def prove(self, hidden: Hidden) -> LogitsTransform:
+        """What the model does to logits after the head. Raises InputError where packed rows give other numbers."""
+        layout = _Observed(FlatLayout(tuple(len(s) for s in self.sequences)))
+        states = self._packed(hidden, layout)
+        self._check_windows(layout.windows)
+        head = self.model.get_output_embeddings()
+        with torch.no_grad():
+            short = sum(LENGTHS)
+            raw, tail = head(states[:short]).float(), [head(states[-TAIL:]).float()] if self.tail else []
+            transforms = candidate_transforms(self.model.config)
+            wanted = torch.log_softmax(self.logits, dim=-1)
+            low_precision = next(self.model.parameters()).dtype != torch.float32
+            tolerance = 0.02 * wanted.abs().max().item() if low_precision else TOLERANCE
+            differences = {label: _difference(transform(raw), self.logits) for label, transform in transforms.items()}
+            best = min(differences, key=differences.get)
+            transform = transforms[best]
+            pairs = zip(tail, self.tail, strict=True)
+            worst = max([differences[best], *(_difference(transform(x), transform(own)) for x, own in pairs)])
+        if not worst <= tolerance:
+            raise InputError(
+                f"{self.name} gives other log-probabilities on packed rows than alone (by {worst:.3g} nats): "
+                "its layers mix the sequences of a row or its logits are changed in a way strop does not know. "
+                "Choose a model with plain softmax attention."
+            )
+        return transform
+
+    @torch.no_grad()
+    def _packed(self, hidden: Hidden, layout: _Observed) -> Tensor:
+        positions = torch.cat([torch.arange(len(s)) for s in self.sequences]).to(self.sequences[0].device)
+        training = self.model.training
+        try:
+            self.model.train()  # what attention is asked to do in training alone, such as dropout, must show now
+            with torch.random.fork_rng(devices=[] if positions.device.type == "cpu" else None):
+                one = self.sequences[1]
+                hidden(one, positions[: len(one)], FlatLayout((len(one),)))
+            self.model.eval()
+            return hidden(torch.cat(self.sequences), positions, layout)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{self.name} cannot be trained on packed rows: {error}") from error
+        finally:
+            self.model.train(training)
+
+    def _check_windows(self, seen: list[int | None]) -> None:
+        """Every layer that the config gives a window must have handed it over, and no other."""
+        if self.window is None:
+            return
+        wanted = self.layer_types.count("sliding_attention") if self.layer_types else len(seen)
+        handed = sum(window == self.window for window in seen)
+        if handed != wanted:
+            raise InputError(
+                f"{self.name} cannot be trained on packed rows: its config gives {wanted} layers a window of "
+                f"{self.window} tokens and {handed} pass it to their attention."
+            )
+
+
+def _difference(logits: Tensor, expected: Tensor) -> float:
+    """Largest difference of log-probabilities, nats; infinite where one is no number."""
+    difference = (torch.log_softmax(logits, dim=-1) - torch.log_softmax(expected, dim=-1)).abs().max().item()
+    return difference if difference == difference else float("inf")
