@@ -16,7 +16,8 @@ from strop.model.precision import Compute
 from strop.objectives.sft import CrossEntropy
 from strop.train import loop
 from strop.train.checkpoint import checkpoints, save_checkpoint
-from strop.train.optim import learning_rate, make_optimizer
+from strop.train.groups import tensor_kinds
+from strop.train.optim import make_optimizer
 from strop.train.settings import TrainSettings
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
@@ -149,7 +150,7 @@ def test_training_lowers_the_loss(make_model, tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(make_model, tmp_path, monkeypatch):
     policy = Policy(make_model(), FLOAT32, probe=False)
-    optimizer = make_optimizer(policy, SETTINGS)
+    optimizer = make_optimizer(policy.named_parameters(), SETTINGS, tensor_kinds(policy))
     save_checkpoint(tmp_path, 1, policy, optimizer, {}, keep=2)
 
     def full(*args, **kwargs):
@@ -167,7 +168,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(make_model):
         model.model.norm.weight[0] = float("nan")
     before = [p.clone() for p in model.parameters()]
     policy = Policy(model, FLOAT32, probe=False)
-    optimizer = make_optimizer(policy, SETTINGS)
+    optimizer = make_optimizer(policy.named_parameters(), SETTINGS, tensor_kinds(policy))
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
         loop.optimizer_step(policy, CrossEntropy(), optimizer, [make_batch(make_examples(2))], 1.0)
     for a, b in zip(before, model.parameters(), strict=True):
@@ -176,23 +177,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(make_model):
 
 def test_only_the_newest_checkpoints_are_kept(make_model, tmp_path):
     policy = Policy(make_model(), FLOAT32, probe=False)
-    optimizer = make_optimizer(policy, SETTINGS)
+    optimizer = make_optimizer(policy.named_parameters(), SETTINGS, tensor_kinds(policy))
     for step in (1, 2, 3):
         save_checkpoint(tmp_path, step, policy, optimizer, {}, keep=2)
     assert [p.name for p in checkpoints(tmp_path)] == ["step-000002", "step-000003"]
-
-
-def test_the_schedule_at_its_corners():
-    settings = TrainSettings(learning_rate=1.0, warmup_ratio=0.2, min_lr_ratio=0.1)
-    rates = [learning_rate(step, 11, settings) for step in range(11)]
-    assert rates[:3] == [0.5, 1.0, 1.0]  # two warm-up steps, then the cosine starts at the peak
-    assert rates[6] == pytest.approx(0.55)  # half way
-    assert rates[-1] == pytest.approx(0.1)
-
-
-def test_decay_is_for_matrices_only(make_model):
-    policy = Policy(make_model(), FLOAT32, probe=False)
-    groups = make_optimizer(policy, TrainSettings(weight_decay=0.3)).param_groups
-    assert [g["weight_decay"] for g in groups] == [0.3, 0.0]
-    assert all(p.ndim == 2 and p.shape[0] != 97 for p in groups[0]["params"])
-    assert {p.ndim for p in groups[1]["params"]} == {1, 2}  # norms and the embedding

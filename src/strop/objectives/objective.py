@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 class Objective(Protocol):
     """Pure functions over 1-D tensors of length S.
 
-    ``want`` names the Policy outputs that ``loss`` reads. ``normalisers(batch)`` gives one number per loss component
-    and depends on the batch alone. ``loss(outputs, batch)`` gives, under the same names, sums that are still on the
-    graph; the step's loss is ``sum over components of (sum over micro-batches of loss) / (sum of normalisers)``.
+    ``want`` names the Policy outputs that ``loss`` and ``metrics`` read. ``normalisers(batch)`` gives one number per
+    loss component and depends on the batch alone. ``loss(outputs, batch)`` gives, under the same names, sums that are
+    still on the graph; the step's loss is ``sum over components of (sum over micro-batches of loss) / (sum of
+    normalisers)``.
     """
 
     want: tuple[str, ...]
@@ -24,3 +25,15 @@ class Objective(Protocol):
     def normalisers(self, batch: Batch) -> dict[str, float]: ...
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]: ...
+
+    def metrics(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """What is worth a look beside the loss: name -> (sum, count), scalars; their quotient over a step is shown."""
+        return {}
+
+    def linear(self, batch: Batch, totals: Mapping[str, float]) -> Tensor | None:
+        """The gradient of the step's loss with respect to ``logprobs``, float32 ``[S]``, where it is known beforehand.
+
+        That is so when the loss is linear in ``logprobs`` and reads no other output of the head. ``totals`` are the
+        normalisers summed over the step. None: only a backward pass can tell.
+        """
+        return None

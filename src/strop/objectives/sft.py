@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: cross-entropy on the trained tokens."""
+"""Supervised fine-tuning: cross-entropy on the trained tokens, and what can be added to it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,74 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from strop.objectives.reduction import Reduction, normaliser, position_factors, weighted_sum
+from strop.objectives.objective import Objective
+from strop.objectives.reduction import Reduce, Reduction, weighted_sum
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch
 
 
-class CrossEntropy:
-    """``-sum(w_s * log p(label_s)) / sum(w_s)`` in nats per token (``token_mean``), teacher forcing.
+class CrossEntropy(Objective):
+    """Teacher forcing: ``l_s = -log p(label_s)`` in nats, reduced by ``reduction`` (see `strop.objectives.reduction`).
 
-    ``reduction`` ``seq_mean`` gives every sequence the same say whatever its length; ``seq_sum`` divides the summed
-    loss by the number of sequences.
+    - ``label_smoothing`` ε spreads that share of the target evenly over the vocabulary: ``l_s = -(1-ε)·log p(label_s) -
+      ε·(1/V)·Σ_v log p(v)`` (Szegedy et al. 2016; Vaswani et al. 2017).
+    - ``dft`` weights a token by its own probability, through which no gradient goes: ``l_s = -sg(p(label_s))·log
+      p(label_s)`` (Wu et al. 2025, On the Generalization of SFT: Dynamic Fine-Tuning).
+    - ``z_loss`` c adds a component that keeps the softmax's normaliser near 1: ``c·(log Σ_v exp z_v)²`` per token,
+      reduced in the same way (Chowdhery et al. 2022, PaLM, with c = 1e-4).
+    - ``aux`` c adds c times the balancing loss that a mixture-of-experts model gives for a row, as a mean over rows
+      weighted by their tokens. It is not linear in the row, so it alone depends on how the step is cut into rows.
+
+    Where ``l_s`` is not the plain loss, ``nll`` is: a metric, the weighted mean of ``-log p(label_s)``.
     """
 
-    want = ("logprobs",)
-
-    def __init__(self, reduction: Reduction = "token_mean"):
-        self.reduction: Reduction = reduction
+    def __init__(
+        self,
+        reduction: Reduction = "token_mean",
+        *,
+        constant: float | None = None,
+        label_smoothing: float = 0.0,
+        dft: bool = False,
+        z_loss: float = 0.0,
+        aux: float = 0.0,
+    ):
+        if dft and label_smoothing:
+            raise ValueError("dft and label_smoothing contradict each other.")
+        self._reduce = Reduce(reduction, constant)
+        self._smoothing, self._dft, self._z, self._aux = label_smoothing, dft, z_loss, aux
+        wanted = {"logprobs": True, "lse": z_loss or label_smoothing, "mean_logits": label_smoothing, "aux": aux}
+        self.want = tuple(name for name, used in wanted.items() if used)
 
     def normalisers(self, batch: Batch) -> dict[str, float]:
-        return {"cross_entropy": normaliser(batch, self.reduction)}
+        whole = {"cross_entropy": self._reduce.normaliser(batch)}
+        if self._z:
+            whole["z_loss"] = whole["cross_entropy"]
+        if self._aux:
+            whole["aux"] = float(len(batch.tokens))
+        return whole
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        return {"cross_entropy": weighted_sum(-outputs["logprobs"], position_factors(batch, self.reduction))}
+        factors = self._reduce.factors(batch)
+        losses = -outputs["logprobs"]
+        if self._dft:
+            losses = losses * outputs["logprobs"].detach().exp()
+        if self._smoothing:
+            uniform = outputs["lse"] - outputs["mean_logits"]
+            losses = (1 - self._smoothing) * losses + self._smoothing * uniform
+        parts = {"cross_entropy": weighted_sum(losses, factors)}
+        if self._z:
+            parts["z_loss"] = self._z * weighted_sum(outputs["lse"].square(), factors)
+        if self._aux:
+            parts["aux"] = self._aux * len(batch.tokens) * outputs["aux"]
+        return parts
+
+    def metrics(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        if not (self._smoothing or self._dft):
+            return {}
+        return {"nll": (weighted_sum(-outputs["logprobs"], batch.weights), batch.weights.sum())}
+
+    def linear(self, batch: Batch, totals: Mapping[str, float]) -> Tensor | None:
+        if self._smoothing or self._dft or self._z:
+            return None
+        return self._reduce.factors(batch) / -(totals["cross_entropy"] or 1.0)

@@ -6,13 +6,14 @@ It owns steps, accumulation, clipping, the schedule, logging, checkpoints, signa
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from strop.data.batch import Batch
 from strop.data.source import Source
@@ -20,9 +21,15 @@ from strop.errors import Interrupted
 from strop.model.policy import Policy
 from strop.objectives.objective import Objective
 from strop.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from strop.train.ema import EMA
+from strop.train.groups import tensor_kinds
+from strop.train.measure import Measured
 from strop.train.metrics import MetricsLog, Progress, peak_memory_gb
-from strop.train.optim import learning_rate, make_optimizer
+from strop.train.neftune import Neftune
+from strop.train.optim import make_optimizer
+from strop.train.schedule import check_schedule, lr_share
 from strop.train.settings import TrainSettings
+from strop.train.signals import Signals
 
 
 def train(
@@ -39,35 +46,48 @@ def train(
 
     Continues from the newest checkpoint in ``folder/checkpoints`` if there is one, with the same result bit for bit as
     if it had never stopped. ``evaluate`` gives metrics (``eval_loss``) at both ends and every ``eval_every`` steps.
-    Writes ``folder/metrics.jsonl``. SIGINT and SIGTERM finish the step, write a checkpoint and raise Interrupted.
+    With ``ema_decay`` the averaged weights are evaluated, and are the policy's when this returns. Writes
+    ``folder/metrics.jsonl``. SIGINT and SIGTERM finish the step, write a checkpoint and raise Interrupted.
     """
     steps = min(source.steps, settings.max_steps or source.steps)
-    optimizer = make_optimizer(policy, settings)
+    check_schedule(steps, settings)
+    named = {name: p for name, p in policy.named_parameters() if p.requires_grad}
+    optimizer = make_optimizer(named.items(), settings, tensor_kinds(policy))
+    extras = _extras(policy, named, settings)
+    measured = Measured(objective)
     totals = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
     found = checkpoints(folder / "checkpoints")
     if found:
-        state = load_checkpoint(found[-1], policy, optimizer)
+        state = load_checkpoint(found[-1], named, optimizer)
         source.load_state_dict(state["source"])
         totals = state["totals"]
+        for name, extra in extras.items():
+            extra.load_state_dict(state[name])
+    ema = extras.get("ema")
     log = MetricsLog(folder / "metrics.jsonl", after_step=totals["step"])
     policy.train()
     if settings.gradient_checkpointing:
         policy.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def checkpoint() -> None:
-        state = {"source": source.state_dict(), "totals": totals}
-        save_checkpoint(folder / "checkpoints", totals["step"], policy, optimizer, state, settings.keep_checkpoints)
+        state = {"source": source.state_dict(), "totals": totals, **{k: v.state_dict() for k, v in extras.items()}}
+        save_checkpoint(folder / "checkpoints", totals["step"], named, optimizer, state, settings.keep_checkpoints)
 
-    with Progress(title, steps, done=totals["step"]) as progress, _Signals() as stopped:
+    def evaluation() -> None:
+        with ema.in_place() if ema else nullcontext():
+            log.write({"step": totals["step"], **evaluate()})
+
+    with Progress(title, steps, done=totals["step"]) as progress, Signals() as stopped:
         if evaluate and not found:
-            log.write({"step": 0, **evaluate()})
+            evaluation()
         while totals["step"] < steps:
             started = time.perf_counter()
-            rate = learning_rate(totals["step"], steps, settings)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            share = lr_share(totals["step"], steps, settings)
+            rates = optimizer.set_rates(share)
             batches = source.next_step()
-            loss, norm = optimizer_step(policy, objective, optimizer, batches, settings.max_grad_norm)
+            loss, norm = optimizer_step(policy, measured, optimizer, batches, settings.max_grad_norm)
+            if ema:
+                ema.update()
             seconds = time.perf_counter() - started
             tokens = sum(len(b.tokens) for b in batches)
             trained = sum(len(b.labels) for b in batches)
@@ -78,7 +98,9 @@ def train(
             row = {
                 "step": totals["step"],
                 **loss,
-                "lr": rate,
+                **measured.take(),
+                "lr": settings.learning_rate * share,
+                **({f"lr/{name}": rate for name, rate in rates.items()} if settings.groups else {}),
                 "grad_norm": norm,
                 "tokens": tokens,
                 "trained_tokens": trained,
@@ -91,7 +113,7 @@ def train(
             progress.show(row)
             last = totals["step"] == steps
             if evaluate and (last or (settings.eval_every and totals["step"] % settings.eval_every == 0)):
-                log.write({"step": totals["step"], **evaluate()})
+                evaluation()
             if stopped.signum or (settings.checkpoint_every and totals["step"] % settings.checkpoint_every == 0):
                 checkpoint()
             if stopped.signum:
@@ -101,8 +123,22 @@ def train(
                     f"stopped at step {totals['step']} of {steps}; {where} is written. "
                     "Run the same command again to go on from there.",
                 )
+    if ema:
+        ema.settle()
+    if "neftune" in extras:
+        extras["neftune"].remove()
     policy.eval()
     return {**totals, "peak_memory_gb": peak_memory_gb()}
+
+
+def _extras(policy: Policy, named: dict[str, Tensor], settings: TrainSettings) -> dict[str, Any]:
+    """What else has a state that a checkpoint keeps, by name."""
+    extras: dict[str, Any] = {}
+    if settings.neftune_alpha:
+        extras["neftune"] = Neftune(policy, settings.neftune_alpha, settings.seed)
+    if settings.ema_decay:
+        extras["ema"] = EMA(named, settings.ema_decay)
+    return extras
 
 
 def optimizer_step(
@@ -151,25 +187,3 @@ def evaluation_loss(policy: Policy, objective: Objective, batches: Iterable[Batc
             sums[name] = sums.get(name, 0.0) + part.item()
     policy.train(training)
     return sum(sums[name] / (totals[name] or 1.0) for name in sums)
-
-
-class _Signals:
-    """Remembers the first SIGINT or SIGTERM, so that the step in hand can be finished; a second one acts at once."""
-
-    def __enter__(self):
-        self.signum = 0
-        self._previous = {}
-        try:
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                self._previous[signum] = signal.signal(signum, self._remember)
-        except ValueError:  # not the main thread: signals stay with whoever owns them
-            self._previous = {}
-        return self
-
-    def _remember(self, signum, frame):
-        self.signum = signum
-        signal.signal(signum, self._previous[signum])
-
-    def __exit__(self, *_):
-        for signum, handler in self._previous.items():
-            signal.signal(signum, handler)

@@ -1,40 +1,116 @@
-"""The optimiser and its learning-rate schedule."""
+"""The optimiser of a run: one or more of torch's over named float32 tensors, behind the interface of one.
+
+- ``adamw`` (Loshchilov & Hutter 2019), fused: 8 bytes of state per parameter.
+- ``muon`` (Jordan et al. 2024; scaling "match_rms_adamw": Liu et al. 2025, Muon is Scalable for LLM Training) for
+  matrices, 4 bytes; AdamW for all else.
+- ``adafactor`` (Shazeer & Stern 2018, without first moment): rows + columns, next to nothing. Its rate is a share of a
+  tensor's root mean square, so 1e-3 is a usual value, and at most ``1/√step``.
+- ``adamw_8bit``: `strop.train.adamw_8bit`, 2.03 bytes.
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
+from strop.errors import InputError
+from strop.train.adamw_8bit import AdamW8bit
+from strop.train.groups import Group, Kind, make_groups
+from strop.train.muon import Muon
 from strop.train.settings import TrainSettings
 
 
-def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) with decay on matrices only: not on norms, biases and embeddings."""
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    decayed, plain = [], []
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            (decayed if parameter.ndim >= 2 and id(parameter) not in embeddings else plain).append(parameter)
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(
-        [g for g in groups if g["params"]],
-        lr=settings.learning_rate,
-        betas=(settings.beta1, settings.beta2),
-        fused=True,
-    )
+def make_optimizer(
+    named: Iterable[tuple[str, Tensor]], settings: TrainSettings, kinds: Mapping[str, Kind]
+) -> Optimizers:
+    """The optimiser that ``settings`` ask for over ``named`` float32 leaf tensors (those of no gradient are left out).
 
-
-def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
-    """Learning rate of optimiser step ``step`` (0-based) of ``steps``.
-
-    Linear warm-up that reaches the peak at its last step, then a cosine (Loshchilov & Hutter 2017) down to
-    ``min_lr_ratio`` of the peak at the last step.
+    ``kinds`` is `strop.train.groups.tensor_kinds` of the model. Raises InputError for groups that match nothing.
     """
-    warmup = round(settings.warmup_ratio * steps)
-    if step < warmup:
-        return settings.learning_rate * (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - 1 - warmup)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-    return settings.learning_rate * (settings.min_lr_ratio + (1 - settings.min_lr_ratio) * cosine)
+    return Optimizers(make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings), settings)
+
+
+class Optimizers:
+    """Several optimisers as one; groups are stepped in a fixed order."""
+
+    def __init__(self, groups: list[Group], settings: TrainSettings):
+        if not groups:
+            raise InputError("no tensor of the model is to be trained.")
+        self._parts: dict[str, torch.optim.Optimizer] = {}
+        for name, make in _MAKERS.items():
+            if mine := [_torch_group(g, settings) for g in groups if g.optimizer == name]:
+                self._parts[name] = make(mine, settings)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Of all parts; each has ``name``, ``peak`` (its learning rate before schedule) and ``param_names``."""
+        return [group for part in self._parts.values() for group in part.param_groups]
+
+    def set_rates(self, share: float) -> dict[str, float]:
+        """Give every group ``share`` of its peak; returns learning rates by group name."""
+        for group in self.param_groups:
+            group["lr"] = group["peak"] * share
+        return {group["name"]: group["lr"] for group in self.param_groups}
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for part in self._parts.values():
+            part.zero_grad(set_to_none)
+
+    def step(self) -> None:
+        for part in self._parts.values():
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts.items()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raises InputError when the state is that of other tensors or other optimisers."""
+        if _tensors(state_dict) != _tensors(self.state_dict()):
+            raise InputError(
+                "the checkpoint's optimiser was made for other tensors or groups; go on with the settings that it was "
+                "written with, or remove the checkpoints."
+            )
+        for name, part in self._parts.items():
+            part.load_state_dict(state_dict[name])
+
+    def state_bytes(self) -> int:
+        """Bytes of state that the optimisers hold now; none before the first step."""
+        return tensor_bytes([part.state for part in self._parts.values()])
+
+
+def tensor_bytes(tree: Any) -> int:
+    """Bytes of all tensors in nested dicts and lists."""
+    if isinstance(tree, Tensor):
+        return tree.numel() * tree.element_size()
+    if isinstance(tree, Mapping):
+        return sum(map(tensor_bytes, tree.values()))
+    return sum(map(tensor_bytes, tree)) if isinstance(tree, list | tuple) else 0
+
+
+def _tensors(state_dict: dict[str, Any]) -> dict[str, list[list[str]]]:
+    return {name: [group.get("param_names", []) for group in part["param_groups"]] for name, part in state_dict.items()}
+
+
+def _torch_group(group: Group, settings: TrainSettings) -> dict[str, Any]:
+    return {
+        "params": list(group.tensors),
+        "name": group.name,
+        "peak": group.peak,
+        "lr": group.peak,
+        "weight_decay": group.weight_decay,
+    }
+
+
+def _adam_arguments(settings: TrainSettings) -> dict[str, Any]:
+    return {"betas": (settings.beta1, settings.beta2), "eps": settings.epsilon}
+
+
+_MAKERS: dict[str, Callable[[list[dict[str, Any]], TrainSettings], torch.optim.Optimizer]] = {
+    "adamw": lambda groups, s: torch.optim.AdamW(groups, **_adam_arguments(s), fused=True),
+    "muon": lambda groups, s: Muon(groups, momentum=s.muon_momentum, adjust_lr_fn=s.muon_scale),
+    "adafactor": lambda groups, s: torch.optim.Adafactor(groups),
+    "adamw_8bit": lambda groups, s: AdamW8bit(groups, **_adam_arguments(s)),
+}

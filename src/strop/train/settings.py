@@ -2,9 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Optimizer = Literal["adamw", "muon", "adafactor", "adamw_8bit"]
+KINDS = ("embedding", "head", "matrices", "vectors")
+
+
+class GroupSettings(BaseModel):
+    """Tensors that are trained otherwise than the rest; the first group that matches a tensor takes it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    match: str = Field(
+        description="`embedding`, `head`, `matrices`, `vectors` (norms and biases), or a regular expression that is "
+        "found in the tensor's name."
+    )
+    learning_rate: float | None = Field(None, ge=0, description="Peak learning rate of these tensors.")
+    lr_scale: float | None = Field(None, ge=0, description="Or: their share of the stage's learning_rate.")
+    weight_decay: float | None = Field(None, ge=0, description="Decoupled weight decay, whatever their kind.")
+    optimizer: Optimizer | None = Field(None, description="Another optimiser for these tensors.")
+
+    @field_validator("match")
+    @classmethod
+    def _is_a_pattern(cls, match: str) -> str:
+        try:
+            re.compile(match)
+        except re.error as error:
+            raise ValueError(f"{match!r} is no regular expression ({error}); name one of {', '.join(KINDS)}.") from None
+        return match
+
+    @model_validator(mode="after")
+    def _says_something(self) -> GroupSettings:
+        if self.learning_rate is not None and self.lr_scale is not None:
+            raise ValueError(f"group {self.match!r}: give learning_rate or lr_scale, not both.")
+        if all(v is None for v in (self.learning_rate, self.lr_scale, self.weight_decay, self.optimizer)):
+            raise ValueError(f"group {self.match!r}: give learning_rate, lr_scale, weight_decay or optimizer.")
+        return self
 
 
 class TrainSettings(BaseModel):
@@ -16,16 +52,80 @@ class TrainSettings(BaseModel):
     max_steps: int | None = Field(None, ge=1, description="Stop after this many optimiser steps.")
     global_batch_size: int = Field(16, ge=1, description="Sequences per optimiser step, over all ranks.")
     micro_batch_tokens: int = Field(2048, ge=1, description="Tokens per flat row, that is, per forward pass.")
+
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate.")
+    init_lr_frac: float = Field(
+        1.0, gt=0, le=1, description="Every learning rate is multiplied by this: SFT with the rates of pre-training."
+    )
+    schedule: Literal["constant", "linear", "cosine", "wsd"] = Field(
+        "cosine", description="Course of the learning rate after warm-up; wsd: stable, then a decay at the end."
+    )
     warmup_ratio: float = Field(0.05, ge=0, lt=1, description="Share of the steps spent on linear warm-up.")
-    min_lr_ratio: float = Field(0.1, ge=0, le=1, description="Floor of the cosine decay, as a share of the peak.")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay on matrices.")
+    warmup_steps: int | None = Field(None, ge=0, description="Or: optimiser steps of warm-up.")
+    min_lr_ratio: float = Field(0.1, ge=0, le=1, description="Floor of the decay, as a share of the peak.")
+    decay_ratio: float = Field(0.2, gt=0, le=1, description="wsd: share of the steps spent on the decay.")
+    decay_shape: Literal["linear", "1-sqrt"] = Field("linear", description="wsd: shape of the decay.")
+
+    optimizer: Optimizer = Field("adamw", description="muon: matrices by Muon, all else by AdamW.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay on matrices and the head.")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW first-moment decay.")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW second-moment decay.")
+    epsilon: float = Field(1e-8, gt=0, description="AdamW: added to the root of the second moment.")
+    muon_momentum: float = Field(0.95, ge=0, lt=1, description="Muon: momentum (Nesterov).")
+    muon_scale: Literal["match_rms_adamw", "original"] = Field(
+        "match_rms_adamw", description="Muon: update size like AdamW's, so that one learning rate serves both."
+    )
+    groups: list[GroupSettings] = Field(default_factory=list, description="Tensors with settings of their own.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global 2-norm.")
-    reduction: Literal["token_mean", "seq_mean", "seq_sum"] = Field("token_mean", description="Reduction of the loss.")
+
+    reduction: Literal["token_mean", "seq_mean", "seq_sum", "constant"] = Field(
+        "token_mean", description="Reduction of the loss."
+    )
+    loss_constant: float | None = Field(None, gt=0, description="constant: tokens that a sequence is divided by.")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over the vocabulary.")
+    z_loss: float = Field(0.0, ge=0, description="Coefficient of the squared log of the softmax's normaliser.")
+    dft: bool = Field(False, description="Weight each token's loss by its own probability.")
+    aux_loss: float = Field(0.0, ge=0, description="Coefficient of a mixture-of-experts model's balancing loss.")
+    neftune_alpha: float = Field(0.0, ge=0, description="Noise on embeddings while training; the paper uses 5 to 15.")
+    ema_decay: float | None = Field(
+        None, gt=0, lt=1, description="Average of the weights over steps, used for evaluation and saving."
+    )
+
     eval_every: int | None = Field(None, ge=1, description="Steps between evaluation losses; also at both ends.")
     checkpoint_every: int | None = Field(None, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(1, ge=1, description="Newest checkpoints to keep.")
     gradient_checkpointing: bool = Field(False, description="Compute activations again in the backward pass.")
-    seed: int = Field(0, ge=0, description="Seed of the data order.")
+    seed: int = Field(0, ge=0, description="Seed of the data order and of the noise.")
+
+    @property
+    def optimizers(self) -> set[str]:
+        """The optimisers that the settings name; Muon brings AdamW for what it does not take."""
+        named = {self.optimizer, *(g.optimizer for g in self.groups if g.optimizer)}
+        return named | ({"adamw"} if "muon" in named else set())
+
+    @model_validator(mode="after")
+    def _works_together(self) -> TrainSettings:
+        """A setting that nothing would read is a mistake, and so are two that contradict each other."""
+        adam = self.optimizers & {"adamw", "adamw_8bit"}
+        self._read_only_if("muon" in self.optimizers, "set optimizer: muon", "muon_momentum", "muon_scale")
+        self._read_only_if(bool(adam), "set optimizer: adamw", "beta1", "beta2", "epsilon")
+        self._read_only_if(self.schedule == "wsd", "set schedule: wsd", "decay_ratio", "decay_shape")
+        self._read_only_if(self.schedule != "constant", "choose another schedule than constant", "min_lr_ratio")
+        self._read_only_if(self.warmup_steps is None, "give warmup_steps or warmup_ratio, not both", "warmup_ratio")
+        self._read_only_if(self.reduction == "constant", "set reduction: constant", "loss_constant")
+        if self.reduction == "constant" and self.loss_constant is None:
+            raise ValueError("reduction: constant divides by loss_constant; give it, say the longest answer in tokens.")
+        if self.dft and self.label_smoothing:
+            raise ValueError("dft weights a token by its probability, label_smoothing spreads it: choose one of them.")
+        if self.schedule == "wsd" and self.warmup_steps is None and self.warmup_ratio + self.decay_ratio > 1 + 1e-9:
+            raise ValueError(
+                f"warmup_ratio {self.warmup_ratio:g} and decay_ratio {self.decay_ratio:g} are more than all steps; "
+                "lower one of them."
+            )
+        return self
+
+    def _read_only_if(self, read: bool, mend: str, *names: str) -> None:
+        """A value that is not the default's needs its reader; a complete config holds the defaults as well."""
+        for name in names:
+            if not read and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} would not be read: {mend}, or leave {name} out.")
