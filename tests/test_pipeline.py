@@ -30,7 +30,9 @@ def model_folder(tmp_path_factory, make_model):
         texts, trainers.BpeTrainer(vocab_size=600, special_tokens=special, initial_alphabet=alphabet)
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|end|>", chat_template=TEMPLATE)
-    model = make_model(vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, pad_token_id=1)
+    model = make_model(
+        vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, pad_token_id=1, max_position_embeddings=2048
+    )
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_model(model, tokenizer, folder)
     return folder

@@ -46,6 +46,7 @@ def run_recipe(recipe: Recipe, console: Console) -> dict[str, Any]:
     fingerprint = _model_fingerprint(model)
     console.print(f"[bold]{recipe.name}[/]: {recipe.model} on {compute}, into {folder}")
     done: dict[str, dict[str, Any]] = {}
+    checked = False
     for name, stage in recipe.stages.items():
         stage_folder = folder / name
         key = _stage_key(recipe, stage, fingerprint, compute)
@@ -53,6 +54,9 @@ def run_recipe(recipe: Recipe, console: Console) -> dict[str, Any]:
         if state.get("key") == key and state.get("done"):
             console.print(f"{name}: done before with the same settings and inputs, skipped.")
         else:
+            if not checked:
+                _preflight(recipe, model, compute)
+                checked = True
             if state.get("key") != key:
                 _start_afresh(stage_folder, key, recipe)
             state = _run_stage(name, stage, recipe, model, stage_folder, key, compute, console)
@@ -71,6 +75,12 @@ def run_recipe(recipe: Recipe, console: Console) -> dict[str, Any]:
     if any(isinstance(s, SftStage) for s in recipe.stages.values()):
         console.print(f"next: strop chat {folder}", highlight=False)
     return summary
+
+
+def _preflight(recipe: Recipe, model: Path, compute: Compute) -> None:
+    from strop import stages  # as below
+
+    stages.preflight(recipe, model, compute)
 
 
 def _run_stage(name, stage, recipe, model, folder, key, compute: Compute, console) -> dict[str, Any]:

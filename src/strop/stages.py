@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import Progress
 
@@ -25,17 +26,21 @@ from strop.evals.results import (
 from strop.evals.run import run_code_task, run_loss_task
 from strop.evals.tasks import CodeTask, HumanEvalTask, code_basics_task, file_task
 from strop.files import write_json
-from strop.folders import cache_folder
+from strop.folders import cache_folder, whole_folder
+from strop.model.four_bit import quantization
+from strop.model.lora import Adapters, add_lora
 from strop.model.names import load_generation_config, load_model, load_tokenizer, save_model, stop_token_ids
 from strop.model.new_tokens import fit_embeddings, stop_at
 from strop.model.policy import Policy
 from strop.model.precision import Compute
+from strop.model.preflight import check_length, check_training
 from strop.named_sets import NAMED_SETS
 from strop.objectives.sft import CrossEntropy
 from strop.recipe import CHAT_LOSS, EvalTaskSettings, Recipe, SftStage
 from strop.rollout.engine import SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 from strop.train.loop import evaluation_loss, train
+from strop.train.out_of_memory import explained_out_of_memory
 
 
 @dataclass
@@ -46,14 +51,21 @@ class Loaded:
     tokenizer: Any
     encoder: ChatEncoder
     stop_ids: frozenset[int]
+    adapters: Adapters | None = None
 
     @classmethod
-    def of(cls, model: str | Path, recipe: Recipe, compute: Compute, console: Console) -> Loaded:
+    def of(
+        cls, model: str | Path, recipe: Recipe, compute: Compute, console: Console, stage: SftStage | None = None
+    ) -> Loaded:
+        """``stage``: the model is loaded to be trained in it, with the adapters that it asks for."""
+        lora = stage.lora if stage else None
         tokenizer = load_tokenizer(model)
         known = frozenset(tokenizer.get_vocab().values())
         new = fit_tokenizer(tokenizer, recipe.chat.template)
         encoder = ChatEncoder(tokenizer, recipe.chat, stop_token_ids(tokenizer, load_generation_config(model)))
-        network = load_model(model)
+        # Frozen weights are only ever multiplied, so they are held in the format of products.
+        packed = quantization(compute.dtype) if lora and lora.quantize else None
+        network = load_model(model, compute.dtype, compute.device, packed) if lora else load_model(model)
         if new:
             grown = fit_embeddings(network, known, tokenizer.convert_tokens_to_ids(new))
             console.print(
@@ -64,7 +76,18 @@ class Loaded:
                 soft_wrap=True,
             )
         stop_at(network, encoder.stop_ids)
-        return cls(Policy(network, compute), tokenizer, encoder, encoder.stop_ids)
+        adapters = add_lora(network, lora, stage.train.seed) if lora else None
+        return cls(Policy(network, compute), tokenizer, encoder, encoder.stop_ids, adapters)
+
+    def save(self, folder: Path) -> None:
+        """Write ``folder/model``, adapters merged into it, and these alone to ``folder/adapter`` in peft's format."""
+        network = self.policy.plain_model()
+        if self.adapters is not None:
+            n_bytes = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
+            with whole_folder(folder / "adapter", n_bytes, replace=True) as scratch:
+                self.adapters.save(scratch)
+            network = self.adapters.merge()
+        save_model(network, self.tokenizer, folder / "model")
 
 
 def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, console: Console) -> dict[str, Any]:
@@ -115,11 +138,18 @@ def _generate_and_judge(name, task, settings, loaded: Loaded, engine, console: C
         )
 
 
+def preflight(recipe: Recipe, model: Path, compute: Compute) -> None:
+    """Raise InputError for what is known to go wrong in a later stage, before the first one takes its time."""
+    for name, stage in recipe.stages.items():
+        if isinstance(stage, SftStage):
+            check_training(model, stage.lora, recipe.chat.max_length, compute.device, f"stages.{name}")
+
+
 def run_sft(
     stage: SftStage, recipe: Recipe, model: str | Path, folder: Path, compute: Compute, console: Console
 ) -> dict[str, Any]:
     """Fine-tune ``model`` on the stage's mixture; the result goes to ``folder/model``."""
-    loaded = Loaded.of(model, recipe, compute, console)
+    loaded = Loaded.of(model, recipe, compute, console, stage)
     encoding = Encoding(loaded.tokenizer, recipe.chat, loaded.stop_ids)
     cache, epochs, seed = cache_folder() / "prepared", stage.train.epochs, stage.train.seed
     held_out = prepare(stage.eval_mixture, NAMED_SETS, encoding, cache, seed=seed)
@@ -136,10 +166,15 @@ def run_sft(
         micro_batch_tokens=stage.train.micro_batch_tokens,
         epochs=epochs,
     )
+    example = source.mixture[source.mixture.longest()]
+    longest = len(example.tokens)
+    check_length(loaded.policy.model, longest, example.place)
     before_training(stage, recipe, loaded, source, report, console)
     objective = CrossEntropy(stage.train.reduction)
     rows = rows_of(held_out.first_epoch(seed), stage.train.micro_batch_tokens)
     evaluate = (lambda: {"eval_loss": evaluation_loss(loaded.policy, objective, rows)}) if rows else None
-    totals = train(loaded.policy, source, objective, stage.train, folder, evaluate=evaluate, title="sft")
-    save_model(loaded.policy.plain_model(), loaded.tokenizer, folder / "model")
+    torch.manual_seed(seed)  # of dropout, where there is any
+    with explained_out_of_memory(stage.train, longest, stage.lora is not None):
+        totals = train(loaded.policy, source, objective, stage.train, folder, evaluate=evaluate, title="sft")
+    loaded.save(folder)
     return {"totals": totals, "mask": report.to_dict()}

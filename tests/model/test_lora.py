@@ -10,7 +10,10 @@ from strop.chat import Example
 from strop.data.batch import make_batch
 from strop.data.source import PackedSource
 from strop.errors import InputError
-from strop.model.lora import adapters_off, add_lora, head_weight
+from strop.model.four_bit import quantization
+from strop.model.head_weight import head_weight
+from strop.model.lora import adapters_off, add_lora
+from strop.model.names import load_model
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.model.settings import LoraSettings
@@ -93,6 +96,23 @@ def test_a_head_trained_whole_gives_its_copy(make_model):
     hidden = torch.randn(5, 32)
     assert torch.equal(head(hidden), torch.nn.functional.linear(hidden, head_weight(head)))
     assert head_weight(head).requires_grad
+
+
+def test_log_probabilities_with_an_adapted_head_are_the_models_own(make_model):
+    model = make_model(tie_word_embeddings=False)
+    add_lora(model, LoraSettings(targets=["lm_head"], r=3))
+    policy = Policy(model, FLOAT32)
+    move(model)
+    (row,) = rows(12)
+    got = policy(make_batch([row]))["logprobs"]
+    own = make_model(tie_word_embeddings=False)
+    own.load_state_dict({k.replace(".base_layer", ""): v for k, v in model.state_dict().items() if "lora_" not in k})
+    own.lm_head.weight.data = head_weight(model.lm_head).detach()
+    logprobs = own(torch.tensor([row.tokens])).logits[0].log_softmax(-1)
+    expected = torch.stack([logprobs[i - 1, row.tokens[i]] for i in range(2, 12)])
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
+    got.sum().backward()
+    assert model.lm_head.lora_B["default"].weight.grad.abs().max() > 0
 
 
 def test_a_tied_head_is_refused_by_name(make_model):
@@ -199,6 +219,31 @@ def test_a_bfloat16_base_is_merged_in_float32(tmp_path, make_model):
     merged.save_pretrained(tmp_path)
     again = AutoModelForCausalLM.from_pretrained(tmp_path)
     torch.testing.assert_close(again(TOKENS).logits, merged(TOKENS).logits)
+
+
+def test_a_base_in_four_bits_is_merged_into_its_unpacked_values(tmp_path, make_model, monkeypatch):
+    """On a CPU, which bitsandbytes can compute on slowly; CUDA goes the same way."""
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    # It would pack weights anew in another layout of its own, in which they can no longer be unpacked.
+    monkeypatch.setattr(
+        bitsandbytes.nn.Linear4bit,
+        "support_avx512bf16_for_cpu",
+        property(lambda _: False, lambda *_: None),
+        raising=False,
+    )
+    make_model(hidden_size=64, intermediate_size=128).save_pretrained(tmp_path / "base")
+    model = load_model(tmp_path / "base", torch.float32, "cpu", quantization(torch.float32))
+    adapters = add_lora(model, LoraSettings(quantize="4bit", targets=["q_proj", "up_proj"]))
+    move(model)
+    adapted = model(TOKENS).logits
+    adapted.sum().backward()
+    assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+    merged = adapters.merge()
+    torch.testing.assert_close(merged(TOKENS).logits, adapted, atol=1e-3, rtol=1e-3)
+    merged.save_pretrained(tmp_path / "merged")
+    assert "quantization_config" not in (tmp_path / "merged/config.json").read_text()
+    again = load_model(tmp_path / "merged")
+    assert torch.equal(again(TOKENS).logits, merged(TOKENS).logits)
 
 
 # A constant rate: a run that is cut short by max_steps then takes the same steps as the whole one.

@@ -18,11 +18,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import AuxiliaryTrainingWrapper
-from peft.utils.integrations import dequantize_module_weight
-from torch import Tensor, nn
-from transformers import BitsAndBytesConfig, PreTrainedModel
+from torch import nn
+from transformers import PreTrainedModel
 
 from strop.errors import InputError
+from strop.model.four_bit import unpack
 from strop.model.settings import ALL_LINEAR, LoraSettings
 
 ADAPTER = "default"
@@ -54,11 +54,9 @@ class Adapters:
         Every merged matrix is summed in float32 and rounded once, if at all (a small update added to a bfloat16
         weight would mostly vanish).
         """
-        for name, layer in list(self.network.named_modules()):
+        unpack(self.network)
+        for layer in self.network.modules():
             if isinstance(layer, LoraLayer):
-                if is_4bit(layer.get_base_layer()):
-                    self.network.set_submodule(name, _merged_from_4bit(layer, dtype))
-                    continue
                 layer.float()
                 layer.merge()
                 layer.get_base_layer().to(dtype)
@@ -83,8 +81,9 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int = 0) -> A
     tied = tied_names(model)
     refuse_tied(settings, tied)
     head = head_name(model)
-    if settings.dropout and named(head, settings.targets):
-        raise InputError(f"lora.dropout: not possible with the head ({head}) among lora.targets; set it to 0.")
+    if named(head, settings.targets) and (settings.dropout or settings.dora):
+        field, value = ("dropout", 0) if settings.dropout else ("dora", "false")
+        raise InputError(f"lora.{field}: not possible with the head ({head}) among lora.targets; set it to {value}.")
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=settings.r,
@@ -129,19 +128,6 @@ def adapters_off(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def head_weight(head: nn.Module) -> Tensor:
-    """The matrix ``[V,D]`` that an output layer multiplies by, its adapters included; differentiable in them.
-
-    A head without adapters gives its own weight, no copy. With adapters: W + scale · B A, made anew at each call.
-    """
-    if isinstance(head, AuxiliaryTrainingWrapper):
-        return head.weight  # of the copy in training, or of the original where adapters are off
-    if not isinstance(head, LoraLayer) or head.disable_adapters:
-        return head.weight
-    a, b = head.lora_A[ADAPTER].weight, head.lora_B[ADAPTER].weight  # [r,D], [V,r]
-    return torch.addmm(head.weight, b, a, alpha=head.scaling[ADAPTER])
-
-
 def tied_names(model: PreTrainedModel) -> tuple[str, ...]:
     """Names of the input embedding and the head where they are one matrix; else nothing."""
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
@@ -168,32 +154,3 @@ def refuse_tied(settings: LoraSettings, tied: tuple[str, ...]) -> None:
                 f"lora.targets: {name} shares its matrix with {next(t for t in tied if t != name)} in this model, so "
                 "adapters on it cannot be merged; leave it out, or put it in lora.modules_to_save."
             )
-
-
-# 4 bits: bitsandbytes' nf4 with double quantisation, as in QLoRA. It needs CUDA.
-
-
-def quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
-    """What ``from_pretrained`` is told to hold the weights in 4 bits and to multiply in ``dtype``."""
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-    )
-
-
-def is_4bit(module: nn.Module) -> bool:
-    return type(getattr(module, "weight", None)).__name__ == "Params4bit"
-
-
-def _merged_from_4bit(layer: LoraLayer, dtype: torch.dtype) -> nn.Linear:
-    """A plain layer of the unpacked weight with the adapter in it; peft's own merge would pack it again."""
-    base = layer.get_base_layer()
-    a, b = layer.lora_A[ADAPTER].weight.float(), layer.lora_B[ADAPTER].weight.float()
-    weight = dequantize_module_weight(base).float() + layer.scaling[ADAPTER] * (b @ a)  # [O,I]
-    plain = nn.Linear(*reversed(weight.shape), bias=base.bias is not None, device=weight.device, dtype=dtype)
-    plain.weight.data = weight.to(dtype)
-    if base.bias is not None:
-        plain.bias.data = base.bias.data.to(dtype)
-    return plain

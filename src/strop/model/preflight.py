@@ -1,0 +1,140 @@
+"""What can be known of a model to be trained from its ``config.json`` alone, before any weight is loaded.
+
+The model is built on torch's meta device: all names and shapes, no memory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from strop.errors import InputError
+from strop.model.settings import ALL_LINEAR, LoraSettings
+
+ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
+"""Kinds of layers that keep the sequences of a flat row apart; others (state space, convolution) mix them."""
+
+
+def outline(folder: Path) -> PreTrainedModel:
+    """The model that ``folder/config.json`` describes, without weights. Raises InputError when it is none."""
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{folder}: config.json does not describe a causal language model ({_first_line(error)})."
+        ) from error
+
+
+def check_training(
+    folder: Path, lora: LoraSettings | None, max_length: int | None, device: torch.device, stage: str
+) -> None:
+    """Raise InputError for what would fail later, or silently go wrong: ``stage`` is where the settings stand."""
+    model = outline(folder)
+    check_packable(model)
+    limit = window(model.config)
+    if limit is not None and max_length is not None and max_length > limit:
+        raise InputError(
+            f"chat.max_length is {max_length} and the model reads at most {limit} tokens "
+            f"(max_position_embeddings); set chat.max_length to {limit} or less."
+        )
+    if lora is not None:
+        check_lora(model, lora, device, f"{stage}.lora")
+
+
+def check_packable(model: PreTrainedModel) -> None:
+    """Raise InputError where the config tells that a layer would mix the sequences of a row."""
+    name = type(model).__name__
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
+    if other := sorted(set(kinds) - set(ATTENTION)):
+        raise InputError(
+            f"{name} has layers of kind {', '.join(other)}, which mix the sequences of a packed row; "
+            "choose a model with attention in all layers."
+        )
+    if not model._can_set_attn_implementation():
+        raise InputError(
+            f"{name} does not let its attention be set, so its rows cannot be packed; "
+            "choose a model with plain softmax attention."
+        )
+
+
+def check_length(model: PreTrainedModel, tokens: int, place: str) -> None:
+    """Raise InputError where the longest example, at ``place``, is longer than what the model reads."""
+    limit = window(model.config)
+    if limit is not None and tokens > limit:
+        raise InputError(
+            f"{place}: has {tokens} tokens and the model reads at most {limit} (max_position_embeddings); "
+            f"set chat.max_length to {limit} or less."
+        )
+
+
+def window(config) -> int | None:
+    """The most tokens that a model reads, or None where nothing says so; what stretches rotary positions counts."""
+    config = config.get_text_config()
+    positions = getattr(config, "max_position_embeddings", None)
+    rotary = getattr(config, "rope_parameters", None) or {}
+    if positions is None or rotary.get("rope_type") == "dynamic":
+        return None
+    stretched = (rotary.get("original_max_position_embeddings") or positions) * (rotary.get("factor") or 1)
+    return max(positions, int(stretched))
+
+
+def check_lora(model: PreTrainedModel, lora: LoraSettings, device: torch.device, where: str) -> None:
+    """Raise InputError for adapters that this model or this machine cannot have. ``where``: the settings' place."""
+    if lora.quantize and device.type != "cuda":
+        raise InputError(
+            f"{where}.quantize: {lora.quantize} needs a CUDA device and this run computes on {device}; leave it out."
+        )
+    if lora.quantize and importlib.util.find_spec("bitsandbytes") is None:
+        raise InputError(f"{where}.quantize: {lora.quantize} needs bitsandbytes: pip install 'strop[qlora]'.")
+    from strop.model.lora import head_name, named, refuse_tied, tied_names
+
+    modules = dict(model.named_modules())
+    for field in ("targets", "modules_to_save"):
+        for wanted in getattr(lora, field):
+            if wanted != ALL_LINEAR and not any(named(name, [wanted]) for name in modules):
+                raise InputError(f"{where}.{field}: no module is called {wanted}; {_nearest(wanted, modules)}")
+    refuse_tied(lora, tied_names(model))
+    head = head_name(model)
+    all_linear = lora.targets == [ALL_LINEAR]
+    for name, module in modules.items():
+        shape = _matrix(module)
+        if all_linear and (shape is None or name == head or isinstance(module, nn.Embedding)):
+            continue
+        if not all_linear and not named(name, lora.targets):
+            continue
+        if shape is None:
+            raise InputError(
+                f"{where}.targets: {name} is a {type(module).__name__}, which takes no adapter; "
+                "name linear layers, or put it in modules_to_save."
+            )
+        if lora.r > min(shape):
+            raise InputError(
+                f"{where}.r is {lora.r}, more than the rank of {name} ({shape[0]} × {shape[1]}); "
+                f"set it to {min(shape)} or less, or leave that module out of targets."
+            )
+
+
+def _matrix(module: nn.Module) -> tuple[int, int] | None:
+    """Rows and columns of what an adapter can stand beside; None for other modules."""
+    if isinstance(module, nn.Linear | nn.Embedding | Conv1D):
+        rows, columns = module.weight.shape
+        return rows, columns
+    return None
+
+
+def _nearest(wanted: str, modules: dict[str, nn.Module]) -> str:
+    last = {name.rpartition(".")[2] for name, module in modules.items() if name and _matrix(module)}
+    close = difflib.get_close_matches(wanted, [*last, *modules], n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(last))}."
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

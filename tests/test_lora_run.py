@@ -1,0 +1,105 @@
+"""An SFT stage with adapters, from a recipe to a folder that serves; and what is refused before it starts."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from peft import PeftModel
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from strop.cli import main
+from strop.model.names import save_model
+
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|start|>' + m['role'] + '\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory, make_model):
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<|start|>", "<|end|>"], initial_alphabet=alphabet, show_progress=False
+    )
+    bpe.train_from_iterator(["Say one. user assistant"], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|end|>", chat_template=TEMPLATE)
+    model = make_model(vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, pad_token_id=1)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(model, tokenizer, folder)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, model_folder, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STROP_CACHE", str(tmp_path / "cache"))
+    rows = [{"prompt": f"Say {i}.", "completion": str(i)} for i in range(12)]
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "recipe.yaml").write_text(f"""\
+name: tiny
+model: {model_folder}
+compute: {{dtype: float32}}
+stages:
+  sft:
+    kind: sft
+    data: [{{path: chat.jsonl}}]
+    train: {{global_batch_size: 4, learning_rate: 1e-2}}
+    lora: {{r: 4, dropout: 0.1}}
+""")
+
+    def call(*overrides):
+        code = main(["run", "recipe.yaml", *overrides])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err, stage=tmp_path / "runs/tiny/sft")
+
+    return call
+
+
+def test_a_stage_leaves_the_merged_model_and_the_adapters(run, model_folder):
+    done = run()
+    assert done.code == 0, done.err
+    base, merged = (AutoModelForCausalLM.from_pretrained(f) for f in (model_folder, done.stage / "model"))
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model_folder), done.stage / "adapter")
+    tokens = torch.arange(3, 40)[None]
+    torch.testing.assert_close(merged(tokens).logits, adapted(tokens).logits, atol=1e-4, rtol=1e-4)
+    assert (merged(tokens).logits - base(tokens).logits).abs().max() > 0.01
+    assert torch.equal(merged.model.embed_tokens.weight, base.model.embed_tokens.weight)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stages.sft.lora.targets=[q_prj]", "stages.sft.lora.targets: no module is called q_prj; did you mean q_proj"),
+        ("stages.sft.lora.modules_to_save=[embed]", "no module is called embed; did you mean embed_tokens"),
+        ("stages.sft.lora.targets=input_layernorm", "takes no adapter"),
+        ("stages.sft.lora.targets=lm_head", "lm_head shares its matrix"),
+        ("stages.sft.lora.r=17", "more than the rank of model.layers.0.self_attn.k_proj (16 × 32); set it to 16"),
+        ("stages.sft.lora.quantize=4bit", "stages.sft.lora.quantize: 4bit needs a CUDA device"),
+        ("stages.sft.lora.quantize=3bit", "stages.sft.lora.quantize: Input should be '4bit'"),
+        ("stages.sft.lora.rank=3", "unknown key 'stages.sft.lora.rank'"),
+        ("chat.max_length=513", "set chat.max_length to 512 or less"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_a_model_is_loaded(run, override, message, monkeypatch):
+    import strop.stages
+
+    monkeypatch.setattr(strop.stages, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    done = run(override)
+    assert done.code == 2
+    assert message in " ".join(done.err.split())
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_conversation_longer_than_the_model_reads_is_refused(run, tmp_path):
+    with (tmp_path / "chat.jsonl").open("a") as file:
+        file.write(json.dumps({"prompt": "Say it.", "completion": "x" * 600}) + "\n")
+    done = run()
+    assert done.code == 2
+    assert "chat.jsonl:13: has 6" in done.err
+    assert "set chat.max_length to 512" in done.err
