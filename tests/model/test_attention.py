@@ -165,13 +165,6 @@ def test_more_queries_than_keys_are_refused():
         Segments((4,), (3,))
 
 
-class Config:
-    num_attention_heads, num_key_value_heads, num_hidden_layers, hidden_size, head_dim = 6, 2, 1, 48, 8
-
-    def get_text_config(self):
-        return self
-
-
 @pytest.mark.parametrize("options", OPTIONS)
 def test_generation_equals_attention_over_the_whole(options):
     """Prompts of two lengths are prefilled and five tokens decoded; every output equals that of the whole sequence."""
@@ -179,7 +172,7 @@ def test_generation_equals_attention_over_the_whole(options):
     prompts, new = (7, 3), 5
     whole = [tensors(n + new, n + new, seed=i)[:3] for i, n in enumerate(prompts)]
     expected = [attend_segments(*x, Segments((x[0].shape[1],), (x[0].shape[1],)), 0.3, options) for x in whole]
-    cache = KVCache(Config(), 2, 7, torch.float32, torch.device("cpu"))
+    cache = KVCache(((2, 8, 8),), 2, 7, torch.float32, torch.device("cpu"))
     with torch.no_grad():
         flat = [torch.cat([x[i][:, :n] for x, n in zip(whole, prompts, strict=True)], 1) for i in range(3)]
         out = PrefillLayout(cache, FlatLayout(prompts), 0).attend(0, *flat, 0.3, options)

@@ -112,7 +112,10 @@ def flat_attention(
     Raises ValueError on a missing layout and on every argument that is not known here.
     """
     if flat_layout is None:
-        raise ValueError("this model was called without `flat_layout`; call it through strop's Policy or Engine.")
+        raise ValueError(
+            "no `flat_layout` arrived at its attention: the model was not called through strop's Policy or Engine, or "
+            "its family does not hand on keyword arguments."
+        )
     if attention_mask is not None:
         raise ValueError("flat rows carry no attention mask; the model made one, so it cannot be packed.")
     if dropout:

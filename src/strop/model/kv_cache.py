@@ -6,17 +6,52 @@ C capacity in tokens.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from strop.model.attention import FlatLayout
+from strop.model.attention import FlatLayout, Layout
 from strop.model.segments import PLAIN, AttentionOptions
 
 # Tokens by which a full cache grows. Attention reads the whole capacity, because a batched product over part of it
 # would copy that part first (2.3 ms a layer instead of 1.2 at 96 rows); so it follows the longest row closely.
 GROWTH = 64
+
+
+Shapes = tuple[tuple[int, int, int], ...]  # per layer: key/value heads, width of keys, width of values
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """A flat layout that notes what every layer would put into a cache."""
+
+    flat: FlatLayout
+    shapes: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
+    ) -> Tensor:
+        self.shapes[layer] = (k.shape[0], k.shape[2], v.shape[2])
+        return self.flat.attend(layer, q, k, v, scale, options)
+
+
+@torch.no_grad()
+def cache_shapes(hidden: Callable[[Tensor, Tensor, Layout], Tensor], device: torch.device) -> Shapes:
+    """What every layer puts into a cache, seen on one token: no two families name it alike in their configs.
+
+    ``hidden`` is ``Policy.hidden``.
+    """
+    token = torch.zeros(1, dtype=torch.int64, device=device)
+    layout = _Measure(FlatLayout((1,)))
+    hidden(token, token, layout)
+    return tuple(layout.shapes[layer] for layer in range(len(layout.shapes)))
+
+
+def bytes_per_token(shapes: Shapes, dtype: torch.dtype) -> int:
+    """Memory of one token of one sequence."""
+    return sum(heads * (keys + values) for heads, keys, values in shapes) * dtype.itemsize
 
 
 class KVCache:
@@ -26,47 +61,43 @@ class KVCache:
     a finished row.
     """
 
-    def __init__(self, config, slots: int, capacity: int, dtype: torch.dtype, device: torch.device):
-        config = config.get_text_config()
-        heads = config.num_attention_heads
-        self.kv_heads = getattr(config, "num_key_value_heads", None) or heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // heads
-        width = getattr(config, "qk_head_dim", None) or width  # latent attention (DeepSeek): two widths
-        shape = (config.num_hidden_layers, slots * self.kv_heads, capacity)
-        self.keys = torch.zeros(*shape, width, dtype=dtype, device=device)
-        self.values = torch.zeros(*shape, getattr(config, "v_head_dim", None) or width, dtype=dtype, device=device)
+    def __init__(self, shapes: Shapes, slots: int, capacity: int, dtype: torch.dtype, device: torch.device):
+        self.capacity = capacity
+        self.keys, self.values = (
+            [torch.zeros(slots * x[0], capacity, x[which], dtype=dtype, device=device) for x in shapes]
+            for which in (1, 2)
+        )
+        self.slots = slots
         self.lengths: list[int] = []  # tokens in the cache, per active row
-
-    @property
-    def capacity(self) -> int:
-        return self.keys.shape[2]
 
     def reserve(self, tokens: int) -> None:
         """Make room for sequences of ``tokens`` tokens, keeping what is there."""
         if tokens <= self.capacity:
             return
-        used = self.active * self.kv_heads
-        for name in ("keys", "values"):
-            old = getattr(self, name)
-            layers, slots, capacity, width = old.shape
-            new = old.new_zeros(layers, slots, tokens + GROWTH, width)
-            new[:, :used, :capacity] = old[:, :used]
-            setattr(self, name, new)
+        for cached in (self.keys, self.values):
+            for layer, old in enumerate(cached):
+                new = old.new_zeros(old.shape[0], tokens + GROWTH, old.shape[2])
+                used = self.rows(old, 0, self.active)
+                new[: len(used), : self.capacity] = used
+                cached[layer] = new
+        self.capacity = tokens + GROWTH
 
     @property
     def active(self) -> int:
         return len(self.lengths)
 
-    def slot(self, row: int) -> slice:
-        return slice(row * self.kv_heads, (row + 1) * self.kv_heads)
+    def rows(self, cached: Tensor, first: int, count: int) -> Tensor:
+        """A view of some slots of a layer's keys or values, ``[count*K, C, D]``."""
+        heads = len(cached) // self.slots
+        return cached[first * heads : (first + count) * heads]
 
     def drop(self, row: int) -> None:
         """Remove an active row; the last active row takes its slot."""
         last = self.active - 1
         if row != last:
             used = self.lengths[last]
-            self.keys[:, self.slot(row), :used] = self.keys[:, self.slot(last), :used]
-            self.values[:, self.slot(row), :used] = self.values[:, self.slot(last), :used]
+            for cached in (*self.keys, *self.values):
+                self.rows(cached, row, 1)[:, :used] = self.rows(cached, last, 1)[:, :used]
             self.lengths[row] = used
         self.lengths.pop()
 
@@ -86,9 +117,8 @@ class PrefillLayout:
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
     ) -> Tensor:
         for row, (a, b) in enumerate(self.flat.bounds, start=self.first):
-            slot = self.cache.slot(row)
-            self.cache.keys[layer, slot, : b - a] = k[:, a:b]
-            self.cache.values[layer, slot, : b - a] = v[:, a:b]
+            self.cache.rows(self.cache.keys[layer], row, 1)[:, : b - a] = k[:, a:b]
+            self.cache.rows(self.cache.values[layer], row, 1)[:, : b - a] = v[:, a:b]
         return self.flat.attend(layer, q, k, v, scale, options)
 
 
@@ -106,12 +136,12 @@ class DecodeLayout:
     @classmethod
     def of(cls, cache: KVCache) -> DecodeLayout:
         cache.reserve(max(cache.lengths) + 1)
-        return cls(cache, torch.tensor(cache.lengths, device=cache.keys.device))
+        return cls(cache, torch.tensor(cache.lengths, device=cache.keys[0].device))
 
     def bias(self, window: int | None) -> Tensor:
         """``[B,1,C]``: 0 for the keys that a row's new token sees, -inf for the rest; made once per window."""
         if window not in self._biases:
-            keys = self.cache.keys
+            keys = self.cache.keys[0]
             place = torch.arange(self.cache.capacity, device=keys.device)
             hidden = place > self.positions[:, None]
             if window is not None:
@@ -124,9 +154,9 @@ class DecodeLayout:
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
     ) -> Tensor:
         heads, rows, width = q.shape
-        kv = self.cache.kv_heads
+        kv = len(k)
         slots = rows * kv
-        keys, values = self.cache.keys[layer, :slots], self.cache.values[layer, :slots]
+        keys, values = (self.cache.rows(cached[layer], 0, rows) for cached in (self.cache.keys, self.cache.values))
         where = self.positions.repeat_interleave(kv)
         index = torch.arange(slots, device=q.device)
         keys[index, where] = k.transpose(0, 1).reshape(slots, width)

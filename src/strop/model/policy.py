@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
-from strop.errors import InputError
 from strop.model import attention
-from strop.model.head import Transform, candidate_transforms, head_statistics
+from strop.model.head import head_statistics
+from strop.model.logits import LogitsTransform, candidate_transforms
 from strop.model.precision import Compute
+from strop.model.probe import Probe, no_attention_dropout
+from strop.model.router import balance_loss
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch
-
-# Largest difference in log-probability (nats) that the start-up probe lets pass, in float32.
-PROBE_TOLERANCE = 2e-3
 
 
 class Policy(nn.Module):
@@ -26,7 +25,8 @@ class Policy(nn.Module):
 
     ``forward(batch, want)`` runs the backbone on the flat row with per-sequence causal attention, gathers the hidden
     states at ``batch.trained_index`` and never makes a ``[T, V]`` tensor. What it returns equals ``log_softmax`` of the
-    same model's own logits, sequence by sequence; a probe proves that whenever a Policy is made.
+    same model's own logits, sequence by sequence; a probe proves that whenever a Policy is made. Attention dropout is
+    set to 0, with a warning.
 
     Raises InputError for a model that cannot be packed (state-space and hybrid layers, unimplemented attention
     arguments, logits that no known transform reproduces).
@@ -37,30 +37,50 @@ class Policy(nn.Module):
         self.model = model.to(compute.device)
         self.compute = compute
         self.vocabulary = model.get_output_embeddings().weight.shape[0]
-        self.transform: Transform = candidate_transforms(model.config)["identity"]
+        self.transform: LogitsTransform = candidate_transforms(model.config)["identity"]
         own = model.config._attn_implementation
-        if probe:
-            expected = self._own_logits()
+        no_attention_dropout(model)
+        proof = Probe(model, compute.device) if probe else None
         model.set_attn_implementation(attention.NAME)
         self._restore_attention = own
-        if probe:
-            self._probe(expected)
+        if proof:
+            self.transform = proof.prove(self.hidden)
 
-    def forward(self, batch: Batch, want: Iterable[str] = ("logprobs",)) -> dict[str, Tensor]:
-        """The outputs asked for, each float32 ``[S]``: ``logprobs``, ``entropy``, ``lse`` (natural logs)."""
-        with self.compute.autocast():
-            hidden = self.hidden(batch.tokens, batch.positions, attention.FlatLayout(batch.seq_lens))  # [T,D]
+    def forward(
+        self, batch: Batch, want: Iterable[str] = ("logprobs",), gradient: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The outputs asked for, float32 ``[S]``: ``logprobs``, ``entropy``, ``lse``, ``mean_logits`` (natural logs).
+
+        ``aux`` is a scalar: the load-balancing loss of a mixture of experts over the T tokens (see `router`).
+        ``gradient [S]``: the gradient that ``logprobs`` will get, where it is known (see `head_statistics`).
+        """
+        with self._autocast():
+            layout = attention.FlatLayout(batch.seq_lens, batch.parent)
+            want = tuple(want)
+            routers = {"output_router_logits": True} if "aux" in want else {}
+            out = self._backbone(batch.tokens, batch.positions, layout, **routers)
+            hidden = out.last_hidden_state[0, batch.trained_index]  # [S,D]
+            asked = tuple(name for name in want if name != "aux")
             head = self.model.get_output_embeddings()
-            return head_statistics(
-                hidden[batch.trained_index], batch.labels, head, self.transform, want, self.vocabulary
-            )
+            outputs = head_statistics(hidden, batch.labels, head, self.transform, asked, gradient) if asked else {}
+        if routers:
+            outputs["aux"] = balance_loss(self.model, getattr(out, "router_logits", None))
+        return outputs
+
+    def _autocast(self):
+        """Casts weights that are held in another format than they are multiplied in; costs time where none are."""
+        held = self.model.get_output_embeddings().weight.dtype
+        return self.compute.autocast() if held != self.compute.dtype else contextlib.nullcontext()
 
     def hidden(self, tokens: Tensor, positions: Tensor, layout: attention.Layout) -> Tensor:
         """The backbone's last hidden states. ``tokens [T]``, ``positions [T]`` int64 -> ``[T,D]``."""
-        backbone = self.model.get_decoder()
+        return self._backbone(tokens, positions, layout).last_hidden_state[0]
+
+    def _backbone(self, tokens: Tensor, positions: Tensor, layout: attention.Layout, **arguments):
         # use_cache=False: with a cache, sequences of one row would see each other.
-        out = backbone(input_ids=tokens[None], position_ids=positions[None], use_cache=False, flat_layout=layout)
-        return out.last_hidden_state[0]
+        return self.model.get_decoder()(
+            input_ids=tokens[None], position_ids=positions[None], use_cache=False, flat_layout=layout, **arguments
+        )
 
     def logits(self, hidden: Tensor) -> Tensor:
         """``hidden [R,D]`` -> float32 logits ``[R,V]``; for the few rows of a decoding step."""
@@ -79,50 +99,3 @@ class Policy(nn.Module):
         """The wrapped model with the attention that it came with, for saving."""
         self.model.set_attn_implementation(self._restore_attention)
         return self.model
-
-    # The probe: three short sequences, packed through this class, against the model's own forward pass on each alone.
-
-    def _probe_sequences(self) -> list[Tensor]:
-        generator = torch.Generator().manual_seed(0)
-        device = self.compute.device
-        return [torch.randint(0, self.vocabulary, (n,), generator=generator).to(device) for n in (11, 5, 17)]
-
-    @torch.no_grad()
-    def _own_logits(self) -> list[Tensor]:
-        training = self.model.training
-        self.model.eval()
-        logits = [self.model(input_ids=s[None], use_cache=False).logits[0].float() for s in self._probe_sequences()]
-        self.model.train(training)
-        return logits
-
-    @torch.no_grad()
-    def _probe(self, expected: list[Tensor]) -> None:
-        name = type(self.model).__name__
-        sequences = self._probe_sequences()
-        layout = attention.FlatLayout(tuple(len(s) for s in sequences))
-        positions = torch.cat([torch.arange(len(s)) for s in sequences]).to(self.compute.device)
-        training = self.model.training
-        self.model.eval()
-        try:
-            hidden = self.hidden(torch.cat(sequences), positions, layout)
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{name} cannot be trained on packed rows: {error}") from error
-        finally:
-            self.model.train(training)
-        raw = self.model.get_output_embeddings()(hidden).float()
-        wanted = torch.log_softmax(torch.cat(expected), dim=-1)
-        scale = wanted.abs().max().item()
-        low_precision = next(self.model.parameters()).dtype != torch.float32
-        tolerance = 0.02 * scale if low_precision else PROBE_TOLERANCE
-        differences = {
-            label: (torch.log_softmax(transform(raw), dim=-1) - wanted).abs().max().item()
-            for label, transform in candidate_transforms(self.model.config).items()
-        }
-        best = min(differences, key=differences.get)
-        if not differences[best] <= tolerance:
-            raise InputError(
-                f"{name} gives other log-probabilities on packed rows than alone (by {differences[best]:.3g} nats): "
-                "its layers mix the sequences of a row or its logits are changed in a way strop does not know. "
-                "Choose a model with plain softmax attention."
-            )
-        self.transform = candidate_transforms(self.model.config)[best]

@@ -105,7 +105,7 @@ class Probe:
         """What the model does to logits after the head. Raises InputError where packed rows give other numbers."""
         layout = _Observed(FlatLayout(tuple(len(s) for s in self.sequences)))
         states = self._packed(hidden, layout)
-        self._check_windows(layout.windows)
+        self._check_calls(layout.windows)
         head = self.model.get_output_embeddings()
         with torch.no_grad():
             short = sum(LENGTHS)
@@ -143,16 +143,26 @@ class Probe:
         finally:
             self.model.train(training)
 
-    def _check_windows(self, seen: list[int | None]) -> None:
-        """Every layer that the config gives a window must have handed it over, and no other."""
+    def _check_calls(self, windows: list[int | None]) -> None:
+        """Every layer must have come to packed attention, and those that the config gives a window must have told it.
+
+        Some families with attention code of their own tell the sequences of a row apart by their positions; that would
+        pass, but they could neither share a prefix nor generate.
+        """
+        layers = self.model.config.get_text_config().num_hidden_layers
+        if len(windows) != layers:
+            raise InputError(
+                f"{self.name} cannot be trained on packed rows: {len(windows)} of its {layers} layers use transformers' "
+                "attention interface, the others have attention code of their own. Choose a model whose layers all do."
+            )
         if self.window is None:
             return
-        wanted = self.layer_types.count("sliding_attention") if self.layer_types else len(seen)
-        handed = sum(window == self.window for window in seen)
-        if handed != wanted:
+        wanted = self.layer_types.count("sliding_attention") if self.layer_types else layers
+        told = windows.count(self.window)
+        if told != wanted:
             raise InputError(
                 f"{self.name} cannot be trained on packed rows: its config gives {wanted} layers a window of "
-                f"{self.window} tokens and {handed} pass it to their attention."
+                f"{self.window} tokens and {told} pass it to their attention."
             )
 
 

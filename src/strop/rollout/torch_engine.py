@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from strop.model.attention import FlatLayout
-from strop.model.kv_cache import DecodeLayout, KVCache, PrefillLayout
+from strop.model.kv_cache import DecodeLayout, KVCache, PrefillLayout, bytes_per_token, cache_shapes
 from strop.model.policy import Policy
 from strop.rollout.engine import Rollout, SamplingParams
 from strop.rollout.sampling import sample
@@ -107,12 +107,12 @@ class TorchEngine:
 
     def _new_cache(self, prompts, limits) -> KVCache:
         capacity = max((len(p) + n for p, n in zip(prompts, limits, strict=True)), default=1)
-        config, compute = self.policy.model.config, self.policy.compute
-        per_row = KVCache(config, 1, capacity, compute.dtype, torch.device("meta"))
-        row_bytes = 2 * per_row.keys.numel() * per_row.keys.element_size()
+        compute = self.policy.compute
+        shapes = cache_shapes(self.policy.hidden, compute.device)
+        row_bytes = capacity * bytes_per_token(shapes, compute.dtype)
         self.slots = max(1, min(self.max_rows, len(prompts), int(self.cache_gb * 1e9 / row_bytes)))
         first = max((len(p) for p in prompts), default=1)
-        return KVCache(config, self.slots, first, compute.dtype, compute.device)
+        return KVCache(shapes, self.slots, first, compute.dtype, compute.device)
 
     def _next_prompts(self, waiting: list[int], prompts, free: int) -> list[int]:
         admitted, total = [], 0
