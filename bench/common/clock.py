@@ -1,0 +1,42 @@
+"""Time and memory of this process, on the CPU and on a GPU."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+
+def now() -> float:
+    """Seconds, once all that was asked of the device is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def peak_memory_gb() -> float:
+    """Peak in GB (1e9 bytes): of the GPU's allocator where there is one, else resident memory of this process.
+
+    Not ``ru_maxrss`` on Linux: that of a started process begins at its parent's.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def rates(tokens: int, trained: int, seconds: float, steps: int) -> dict[str, float]:
+    """What every variant of a training benchmark reports."""
+    return {
+        "tokens_per_second": tokens / seconds,
+        "trained_tokens_per_second": trained / seconds,
+        "tokens_per_step": tokens / steps,
+        "seconds_per_step": seconds / steps,
+        "peak_memory_gb": peak_memory_gb(),
+    }

@@ -1,0 +1,124 @@
+"""Variants in fresh processes, taking turns: how every benchmark of this folder is run.
+
+A script names its variants and has one function that measures one of them. `compare` starts the script again, once for
+each variant and round, with ``--worker VARIANT``; that process measures, prints one JSON line and ends. So no variant
+meets another's memory or caches, and a slow minute of a shared machine meets them all. The asking process stays small
+and without torch: it must not take part in what it measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# What strop sets by itself through mallopt (src/strop/model/memory.py), as environment variables for the peers.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str((2 << 30) - 1),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
+}
+PEAK = "matrix peak"  # the variant that measures the machine and not a program
+
+
+@dataclass(frozen=True)
+class Variant:
+    """``side``: whose program ("strop", "trl", …); ``settings``: what is particular to it; ``environment``: extra."""
+
+    side: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def parser(doc: str, *, batch: int = 16, warmup: int = 2, steps: int = 4, rounds: int = 3) -> argparse.ArgumentParser:
+    """The options that every benchmark knows."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--model", default="smollm2-135m", help="a model as strop names it, llama-1b-random, or tiny")
+    made.add_argument("--data", type=Path, help="a data file (JSON lines; also question/answer rows); else code_basics")
+    made.add_argument("--rows", type=int, default=400, help="rows of the data to read")
+    made.add_argument("--length", type=int, default=0, help="random token ids in sequences of up to this length")
+    made.add_argument("--batch", type=int, default=batch, help="sequences per optimiser step")
+    made.add_argument("--micro-batch-tokens", type=int, default=2048, help="tokens per flat row of strop")
+    made.add_argument("--warmup", type=int, default=warmup, help="steps before the clock starts")
+    made.add_argument("--steps", type=int, default=steps, help="steps on the clock")
+    made.add_argument("--rounds", type=int, default=rounds, help="turns of every variant; medians are shown")
+    made.add_argument("--only", action="append", help="variants to run (may be repeated); names as in the table")
+    made.add_argument("--csv", type=Path, default=Path(__file__).parents[1] / "results.csv", help="rows are appended")
+    made.add_argument("--json", action="store_true", help="print one object instead of a table")
+    made.add_argument("--smoke", action="store_true", help="a tiny random model, one round, no CSV: seconds")
+    made.add_argument("--worker", help=argparse.SUPPRESS)
+    return made
+
+
+def parse(made: argparse.ArgumentParser) -> argparse.Namespace:
+    given = made.parse_args()
+    if given.smoke:
+        given.model, given.data, given.rows = "tiny", None, 24
+        given.batch, given.micro_batch_tokens = 4, 256
+        given.warmup, given.steps, given.rounds = 1, 2, 1
+    return given
+
+
+Measure = Callable[[argparse.Namespace, Variant], dict]
+
+
+def compare(given: argparse.Namespace, variants: Mapping[str, Variant], measure: Measure) -> dict[str, dict[str, Any]]:
+    """Median of every number that ``measure`` returns, over rounds in which the variants take turns.
+
+    A variant that fails is left out, with the end of what it said on stderr. In a worker process this measures the one
+    variant, prints what was found as the last line, and ends. A smoke run measures all in this process, on one core:
+    threads of tiny products would wait for one another on a busy machine.
+    """
+    if given.worker:
+        print("\n" + json.dumps(measure(given, variants[given.worker])))
+        sys.exit()
+    chosen = {n: v for n, v in variants.items() if not given.only or n in given.only or v.side == "machine"}
+    if given.only and (unknown := set(given.only) - set(variants)):
+        sys.exit(f"no such variant: {', '.join(sorted(unknown))}; there are: {', '.join(variants)}")
+    if given.smoke:
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+        with contextlib.redirect_stdout(sys.stderr):
+            return {name: _medians([measure(given, variant)]) for name, variant in chosen.items()}
+    found: dict[str, list[dict]] = {name: [] for name in chosen}
+    failed: set[str] = set()
+    for turn in range(given.rounds):
+        for name, variant in chosen.items():
+            if name in failed:
+                continue
+            print(f"round {turn + 1}/{given.rounds}: {name} …", file=sys.stderr, flush=True)
+            row = _fresh_process(name, variant)
+            if row is None:
+                failed.add(name)
+            else:
+                found[name].append(row)
+    return {name: _medians(rows) for name, rows in found.items() if rows}
+
+
+def _fresh_process(name: str, variant: Variant) -> dict | None:
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", **variant.environment}
+    command = [sys.executable, *sys.argv, "--worker", name]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        print(f"{name} failed ({ended.returncode}):\n{ended.stderr[-2000:]}", file=sys.stderr)
+        return None
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def _medians(rows: list[dict]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for key, value in rows[0].items():
+        numeric = isinstance(value, int | float)
+        merged[key] = statistics.median(row[key] for row in rows) if numeric else value
+    if "tokens_per_second" in merged:
+        merged["rounds"] = [round(row["tokens_per_second"], 1) for row in rows]
+    return merged
