@@ -11,8 +11,10 @@ from strop.data.batch import make_batch
 from strop.data.prefixes import make_group_batch
 from strop.errors import InputError
 from strop.model.attention import FlatLayout
+from strop.model.attention_backends import attend_segments
 from strop.model.policy import Policy
 from strop.model.precision import Compute
+from strop.model.segments import Segments
 from strop.rollout.engine import SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 
@@ -69,6 +71,26 @@ def test_generation_gives_the_familys_own_log_probabilities(family):
         with torch.no_grad():
             expected = own_logprobs(own, [*rollout.prompt, *rollout.tokens])[len(rollout.prompt) - 1 :]
         torch.testing.assert_close(torch.tensor(rollout.logprobs), expected, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", EXACT)
+def test_rounding_to_16_bits_is_no_reason_to_refuse_and_mixing_is(family, monkeypatch):
+    """And the log-probabilities stay about as near to float32 as the family's own in 16 bits."""
+    model = build(*EXACT[family]).bfloat16()
+    own, exact = copy.deepcopy(model), copy.deepcopy(model).float()
+    rows = examples()
+    got = Policy(model, Compute(torch.device("cpu"), torch.bfloat16))(make_batch(rows))["logprobs"]
+    with torch.no_grad():
+        expected, own_rounded = (torch.cat([own_logprobs(m, row.tokens) for row in rows]) for m in (exact, own))
+    # The median: a router may choose another expert at one position or two.
+    assert (got - expected).abs().median() <= 2.5 * (own_rounded - expected).abs().median()
+
+    def mixed(self, layer, q, k, v, scale, options):
+        return attend_segments(q, k, v, Segments((q.shape[1],), (q.shape[1],)), scale, options)
+
+    monkeypatch.setattr(FlatLayout, "attend", mixed)
+    with pytest.raises(InputError, match=rf"{type(own).__name__} gives other log-probabilities"):
+        Policy(own, Compute(torch.device("cpu"), torch.bfloat16))
 
 
 @pytest.mark.parametrize("family", REFUSED)

@@ -79,7 +79,7 @@ def test_checkpointed_layers_give_the_same_loss_and_gradients():
         return out["aux"], {name: g.clone() for name, g in gradients_of(model).items()}
 
     aux, gradients = run()
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.activation_checkpointing_enable({"use_reentrant": False})
     again, gradients_again = run()
     torch.testing.assert_close(again, aux)
     assert_same_gradients(gradients_again, gradients)
