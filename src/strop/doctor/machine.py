@@ -119,19 +119,19 @@ def estimate(
         tokens = min(tokens, train.max_steps * train.global_batch_size * sum(lengths) / max(1, len(lengths)))
     mean = sum(n * n for n in lengths) / max(1, sum(lengths))  # what the average token's sequence is long
     per_token = 6 * parameters + 6 * shape.layers * shape.width * mean
-    again = 4 / 3 if train.gradient_checkpointing else 1
+    recomputed = 1 / train.gradient_checkpointing if train.gradient_checkpointing else 0.0  # share of the blocks
     # The fullest row: a step of long examples, or what a row may hold.
     long = sorted(lengths)[int(0.99 * len(lengths))] if lengths else 0
     row = max(max(lengths, default=0), min(train.micro_batch_tokens, train.global_batch_size * long))
     state = parameters * (16 + (2 if half else 0))
-    held = _activation_bytes(shape, half) * (1 if not train.gradient_checkpointing else 1 / max(1, shape.layers))
-    inputs = 4 * shape.width * shape.layers if train.gradient_checkpointing else 0
+    held = _activation_bytes(shape, half) * (1 - recomputed + (1 / max(1, shape.layers) if recomputed else 0))
+    inputs = 4 * shape.width * shape.layers * recomputed
     logits = 14 * min(HEAD_ELEMENTS, row * shape.vocabulary)
     return Estimate(
         parameters=parameters,
         tokens=round(tokens),
         memory_gb=RETAINED * (state + row * (held + inputs) + logits) / GB + PROCESS_GB,
-        minutes=tokens * per_token * again / (EFFICIENCY * rate) / 60,
+        minutes=tokens * per_token * (1 + recomputed / 3) / (EFFICIENCY * rate) / 60,
         rate=rate,
         total_gb=total_gb,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -94,8 +94,26 @@ class TrainSettings(BaseModel):
     eval_every: int | None = Field(None, ge=1, description="Steps between evaluation losses; also at both ends.")
     checkpoint_every: int | None = Field(None, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(1, ge=1, description="Newest checkpoints to keep.")
-    gradient_checkpointing: bool = Field(False, description="Compute activations again in the backward pass.")
+    gradient_checkpointing: bool | int = Field(
+        False, description="Compute activations again in the backward pass: of all blocks, or of every n-th."
+    )
+    compile: Literal["auto"] | bool = Field("auto", description="Compile the blocks of the model; auto: on CUDA.")
+    profile: bool = Field(False, description="Trace one step into the stage's folder (trace.json).")
     seed: int = Field(0, ge=0, description="Seed of the data order and of the noise.")
+
+    @field_validator("gradient_checkpointing", mode="before")
+    @classmethod
+    def _every(cls, value: Any) -> Any:
+        if isinstance(value, bool) or (isinstance(value, int) and value >= 1):
+            return value
+        raise ValueError("give true, false, or n (at least 1) for every n-th block.")
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _whether(cls, value: Any) -> Any:
+        if value == "auto" or isinstance(value, bool):
+            return value
+        raise ValueError("give auto, true or false.")
 
     @property
     def optimizers(self) -> set[str]:
