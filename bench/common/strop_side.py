@@ -23,8 +23,17 @@ from strop.train.loop import train
 from strop.train.settings import TrainSettings
 
 
-def run(given: argparse.Namespace, source: Source, settings: Mapping[str, Any], objective=None) -> dict[str, float]:
+def run(
+    given: argparse.Namespace,
+    source: Source,
+    settings: Mapping[str, Any],
+    objective=None,
+    warmup_rows: int | None = None,
+    clock: type[Clocked] | None = None,
+) -> dict[str, float]:
     """Train on ``source`` and report rates over the steps after the warm-up.
+
+    ``warmup_rows``: micro-batches of a warm-up step, where a whole one would take minutes.
 
     ``settings``: TrainSettings' by name, ``lora`` (LoraSettings'), and ``model`` (a random model's config).
     """
@@ -34,7 +43,7 @@ def run(given: argparse.Namespace, source: Source, settings: Mapping[str, Any], 
     model = make_model(given.model, **settings.pop("model", {}))
     if lora is not None:
         model = add_lora(model, LoraSettings(**lora)).network
-    clocked = Clocked(source, given.warmup, given.steps)
+    clocked = (clock or Clocked)(source, given.warmup, given.steps, warmup_rows)
     chosen = TrainSettings(learning_rate=1e-6, max_steps=clocked.steps, **settings)
     with tempfile.TemporaryDirectory() as folder:
         train(Policy(model, best_compute()), clocked, objective or CrossEntropy(), chosen, Path(folder))
@@ -51,11 +60,11 @@ def packed(given: argparse.Namespace, examples: Sequence) -> Source:
 class Clocked:
     """A source that takes the time whenever it is asked, and counts what it gave.
 
-    One step more than is timed: its beginning is the end of the last.
+    One short step more than is timed: its beginning is the end of the last.
     """
 
-    def __init__(self, source: Source, warmup: int, steps: int):
-        self.source, self.warmup = source, warmup
+    def __init__(self, source: Source, warmup: int, steps: int, warmup_rows: int | None = None):
+        self.source, self.warmup, self.warmup_rows = source, warmup, warmup_rows
         self.steps = warmup + steps + 1
         self.times: list[float] = []
         self.counts: list[tuple[int, int]] = []
@@ -63,6 +72,10 @@ class Clocked:
     def next_step(self) -> list[Batch]:
         self.times.append(now())
         batches = self.source.next_step()
+        if len(self.times) <= self.warmup:
+            batches = batches[: self.warmup_rows]
+        elif len(self.times) == self.steps:
+            batches = batches[:1]
         self.counts.append((sum(len(b.tokens) for b in batches), sum(len(b.labels) for b in batches)))
         return batches
 

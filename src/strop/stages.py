@@ -39,7 +39,8 @@ from strop.objectives.sft import CrossEntropy
 from strop.recipe import CHAT_LOSS, EvalTaskSettings, Recipe, SftStage
 from strop.rollout.engine import SamplingParams
 from strop.rollout.torch_engine import TorchEngine
-from strop.train.loop import evaluation_loss, train
+from strop.train.loop import train
+from strop.train.step import evaluation_loss
 from strop.train.out_of_memory import explained_out_of_memory
 
 

@@ -1,66 +1,192 @@
 """Log-probabilities from hidden states without ever holding the logits of all positions.
 
-Shapes: S positions, D width, V vocabulary.
+Shapes: S positions, s of them in a chunk, D width, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
-from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-# Logits held at once (64 Mi numbers: 256 MB in float32); the backward pass computes each chunk again.
-CHUNK_ELEMENTS = 64 << 20
+from strop.model.cpu import head as kernel
+from strop.model.head_weight import head_weight
+from strop.model.logits import LogitsTransform
 
-Transform = Callable[[Tensor], Tensor]
+OUTPUTS = ("logprobs", "lse", "mean_logits", "entropy")
+"""What can be asked for, and in which order the functions below return it."""
 
-
-def candidate_transforms(config) -> dict[str, Transform]:
-    """What model families do to logits after the head, by the config values that they read.
-
-    The same name means different things in different families (``logits_scaling`` divides in Granite and multiplies
-    elsewhere), so nothing is assumed here: ``Policy`` takes the candidate that reproduces the model's own logits.
-    """
-    found: dict[str, Transform] = {"identity": lambda x: x}
-    config = config.get_text_config()
-    for name in ("logit_scale", "logits_scaling", "output_multiplier"):
-        if value := getattr(config, name, None):
-            found[f"{name} ×"] = lambda x, s=value: x * s
-            found[f"{name} ÷"] = lambda x, s=value: x / s
-    for name in ("final_logit_softcapping", "softcap"):
-        if value := getattr(config, name, None):
-            found[f"{name} tanh"] = lambda x, c=value: torch.tanh(x / c) * c
-    return found
-
-
-def _statistics(hidden: Tensor, labels: Tensor, head: Callable, transform: Transform, want: tuple[str, ...]):
-    logits = transform(head(hidden)).float()  # [s,V]
-    lse = torch.logsumexp(logits, dim=-1)
-    out = {"logprobs": logits.gather(-1, labels[:, None])[:, 0] - lse, "lse": lse}
-    if "entropy" in want:
-        out["entropy"] = lse - (torch.softmax(logits, dim=-1) * logits).sum(-1)
-    return tuple(out[name] for name in want)
+CHUNK_ELEMENTS = 32 << 20
+"""Logits held at once (64 MB in bfloat16), but never fewer than CHUNK_ROWS rows of them."""
+CHUNK_ROWS = 512
+"""The gradient of the head is summed over chunks, V x D float32 numbers each time: with fewer rows that would cost more
+than the chunk's products."""
 
 
 def head_statistics(
-    hidden: Tensor, labels: Tensor, head: Callable, transform: Transform, want: Iterable[str], vocabulary: int
+    hidden: Tensor,
+    labels: Tensor,
+    head: nn.Module,
+    transform: LogitsTransform,
+    want: Iterable[str],
+    gradient: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """``hidden [S,D]``, ``labels [S]`` int64 -> what is wanted of ``logprobs``, ``entropy``, ``lse``: float32 ``[S]``.
+    """``hidden [S,D]``, ``labels [S]`` int64 -> what is wanted of ``OUTPUTS``, each float32 ``[S]``.
 
-    Chunked over S; differentiable in ``hidden`` and the head's weights.
+    With ``z = transform(head(hidden))``: ``lse = log sum_v exp(z_v)``, ``logprobs = z_label - lse``,
+    ``mean_logits = sum_v z_v / V``, ``entropy = lse - sum_v exp(z_v - lse) z_v``, all in nats and float32.
+
+    Differentiable in ``hidden`` and the head's weight and bias; memory does not depend on S x V. ``gradient [S]``
+    float32: the gradient that ``logprobs`` will get, where the caller knows it (a loss that is linear in them). Then
+    the logits are made once, and their gradient at once; otherwise the backward pass makes them again, chunk by chunk,
+    and so it does when another gradient comes than was announced.
     """
     want = tuple(want)
-    step = max(1, CHUNK_ELEMENTS // vocabulary)
-    single = len(labels) <= step
-    parts = []
-    for a in range(0, len(labels), step):
-        arguments = (hidden[a : a + step], labels[a : a + step], head, transform, want)
-        if torch.is_grad_enabled() and not single:
-            parts.append(checkpoint(_statistics, *arguments, use_reentrant=False, preserve_rng_state=False))
-        else:
-            parts.append(_statistics(*arguments))
-    if not parts:  # no trained position: zeros that still hang on the graph
-        return {name: hidden.sum(-1).float() for name in want}
-    return {name: torch.cat(columns) for name, columns in zip(want, zip(*parts, strict=True), strict=True)}
+    weight, bias = head_weight(head), getattr(head, "bias", None)
+    if torch.is_autocast_enabled(hidden.device.type):
+        dtype = torch.get_autocast_dtype(hidden.device.type)
+        hidden, weight, bias = (None if x is None else x.to(dtype) for x in (hidden, weight, bias))
+    if hidden.dtype != weight.dtype:
+        hidden = hidden.to(weight.dtype)
+    outputs = _HeadStatistics.apply(hidden, weight, bias, labels, transform, want, gradient)
+    return {name: value for name, value in zip(OUTPUTS, outputs, strict=True) if name in want}
+
+
+@dataclass
+class _Sums:
+    """Gradients summed over chunks: of the weight ``[V,D]`` and the bias ``[V]``, those that are needed."""
+
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+    def add(self, d_logits: Tensor, hidden: Tensor, weight: bool, bias: bool, last: bool) -> None:
+        """``last``: no chunk follows; a single chunk's sum is kept as its product made it, others are in float32."""
+        if weight:
+            product = d_logits.t() @ hidden
+            if self.weight is not None:
+                self.weight.add_(product)
+            else:
+                self.weight = product if last else product.float()
+        if bias:
+            total = d_logits.sum(0, dtype=torch.float32)
+            self.bias = total if self.bias is None else self.bias.add_(total)
+
+
+class _HeadStatistics(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, labels, transform, want, gradient):
+        count = len(labels)
+        outputs = hidden.new_zeros(len(OUTPUTS), count, dtype=torch.float32)
+        known = gradient is not None and any(ctx.needs_input_grad[:3])
+        d_hidden, sums = (torch.empty_like(hidden) if known else None), _Sums()
+        for a, b in _chunks(count, weight.shape[0]):
+            logits = F.linear(hidden[a:b], weight, bias)
+            outputs[:, a:b] = _statistics(logits, labels[a:b], transform, want)
+            if known:
+                d_outputs = outputs.new_zeros(len(OUTPUTS), b - a)
+                d_outputs[0] = gradient[a:b]
+                d_logits = _gradient_(logits, labels[a:b], transform, outputs[:, a:b], d_outputs)
+                _backward(ctx, d_logits, hidden[a:b], weight, d_hidden[a:b], sums, b == count)
+        ctx.transform = transform
+        ctx.known = known
+        saved = (d_hidden, sums.weight, sums.bias, gradient) if known else (None, None, None, None)
+        ctx.save_for_backward(hidden, weight, bias, labels, outputs, *saved)
+        return tuple(outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *d_outputs):
+        hidden, weight, bias, labels, outputs, d_hidden, d_weight, d_bias, gradient = ctx.saved_tensors
+        d_outputs = torch.stack(d_outputs)
+        if ctx.known:
+            # What was announced, times one number for all (as a loss scale would), and nothing else?
+            factor = _factor(d_outputs[0], gradient)
+            if factor is not None and not d_outputs[1:].any():
+                if factor != 1:
+                    d_hidden, d_weight, d_bias = (
+                        None if d is None else d * factor for d in (d_hidden, d_weight, d_bias)
+                    )
+                return _cast(d_hidden, hidden), _cast(d_weight, weight), _cast(d_bias, bias), None, None, None, None
+        d_hidden, sums = torch.empty_like(hidden), _Sums()
+        for a, b in _chunks(len(labels), weight.shape[0]):
+            logits = F.linear(hidden[a:b], weight, bias)
+            d_logits = _gradient_(logits, labels[a:b], ctx.transform, outputs[:, a:b], d_outputs[:, a:b])
+            _backward(ctx, d_logits, hidden[a:b], weight, d_hidden[a:b], sums, b == len(labels))
+        return d_hidden, _cast(sums.weight, weight), _cast(sums.bias, bias), None, None, None, None
+
+
+def _chunks(count: int, vocabulary: int) -> Iterable[tuple[int, int]]:
+    rows = max(CHUNK_ROWS, CHUNK_ELEMENTS // vocabulary)
+    pieces = -(-count // rows)
+    edges = [count * i // pieces for i in range(pieces + 1)] if pieces else [0]  # all chunks about as long
+    return list(pairwise(edges))
+
+
+def _backward(ctx, d_logits, hidden, weight, d_hidden, sums: _Sums, last: bool) -> None:
+    needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+    if needs_hidden:
+        torch.mm(d_logits, weight, out=d_hidden)
+    sums.add(d_logits, hidden, needs_weight, needs_bias, last)
+
+
+def _factor(arrived: Tensor, announced: Tensor) -> float | None:
+    """The number by which ``arrived`` is ``announced``, to rounding; None where there is no such number."""
+    if not len(announced):
+        return 1.0
+    largest = announced.abs().argmax()
+    if announced[largest] == 0:
+        return None
+    factor = (arrived[largest] / announced[largest]).item()
+    if abs(factor - 1) < 1e-5:
+        factor = 1.0
+    same = torch.allclose(arrived, announced * factor, rtol=1e-5, atol=1e-6 * arrived[largest].abs().item())
+    return factor if same else None
+
+
+def _cast(gradient: Tensor | None, like: Tensor | None) -> Tensor | None:
+    return None if gradient is None else gradient.to(like.dtype)
+
+
+def _statistics(logits: Tensor, labels: Tensor, transform: LogitsTransform, want: tuple[str, ...]) -> Tensor:
+    """``logits [s,V]`` -> float32 ``[len(OUTPUTS), s]``; of what is not wanted, only ``lse`` is surely there."""
+    if kernel.supported(logits):
+        return kernel.statistics(logits, labels, transform.scale, transform.cap)
+    z = transform(logits)
+    lse = torch.logsumexp(z, dim=-1)
+    out = lse.new_zeros(len(OUTPUTS), len(labels))
+    out[0] = z.gather(-1, labels[:, None])[:, 0] - lse
+    out[1] = lse
+    if "mean_logits" in want:
+        out[2] = z.mean(-1)
+    if "entropy" in want:
+        out[3] = lse - (torch.exp(z - lse[:, None]) * z).sum(-1)
+    return out
+
+
+def _gradient_(
+    logits: Tensor, labels: Tensor, transform: LogitsTransform, outputs: Tensor, d_outputs: Tensor
+) -> Tensor:
+    """The gradient with respect to ``logits [s,V]``, in their dtype; they may be overwritten.
+
+    With p = exp(z - lse) and H the entropy:
+    ``dz_v = d_logprob 1[v = label] + p_v (d_lse - d_logprob - d_H (z_v - lse + H)) + d_mean / V``.
+    """
+    if kernel.supported(logits):
+        return kernel.gradient_(logits, labels, transform.scale, transform.cap, outputs, d_outputs)
+    _, lse, _, entropy = (x[:, None] for x in outputs)
+    d_logprob, d_lse, d_mean, d_entropy = (x[:, None] for x in d_outputs)
+    z = transform(logits)
+    p = torch.exp(z - lse)
+    share = d_lse - d_logprob
+    if d_entropy.any():
+        share = share - d_entropy * (z - lse + entropy)
+    dz = p.mul_(share)
+    if d_mean.any():
+        dz.add_(d_mean / z.shape[-1])
+    dz.scatter_add_(-1, labels[:, None], d_logprob)
+    return transform.slope_(dz, z).to(logits.dtype)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from strop.model import attention
+from strop.model.fused import fuse
 from strop.model.head import head_statistics
 from strop.model.logits import LogitsTransform, candidate_transforms
 from strop.model.precision import Compute
@@ -43,6 +44,7 @@ class Policy(nn.Module):
         proof = Probe(model, compute.device) if probe else None
         model.set_attn_implementation(attention.NAME)
         self._restore_attention = own
+        fuse(model)
         if proof:
             self.transform = proof.prove(self.hidden)
 

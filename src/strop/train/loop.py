@@ -5,31 +5,30 @@ It owns steps, accumulation, clipping, the schedule, logging, checkpoints, signa
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from strop.data.batch import Batch
 from strop.data.source import Source
 from strop.errors import Interrupted
+from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
 from strop.model.policy import Policy
 from strop.objectives.objective import Objective
 from strop.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from strop.train.ema import EMA
 from strop.train.groups import tensor_kinds
+from strop.train.masters import Masters
 from strop.train.measure import Measured
 from strop.train.metrics import MetricsLog, Progress, peak_memory_gb
 from strop.train.neftune import Neftune
 from strop.train.optim import make_optimizer
+from strop.train.profile import STEP, traced
 from strop.train.schedule import check_schedule, lr_share
 from strop.train.settings import TrainSettings
 from strop.train.signals import Signals
+from strop.train.step import optimizer_step
 
 
 def train(
@@ -51,14 +50,16 @@ def train(
     """
     steps = min(source.steps, settings.max_steps or source.steps)
     check_schedule(steps, settings)
-    named = {name: p for name, p in policy.named_parameters() if p.requires_grad}
+    masters = Masters(policy, policy.compute.dtype)
+    named = masters.named
     optimizer = make_optimizer(named.items(), settings, tensor_kinds(policy))
-    extras = _extras(policy, named, settings)
+    extras = _extras(policy, masters, settings)
     measured = Measured(objective)
     totals = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
     found = checkpoints(folder / "checkpoints")
     if found:
         state = load_checkpoint(found[-1], named, optimizer)
+        masters.push()
         source.load_state_dict(state["source"])
         totals = state["totals"]
         for name, extra in extras.items():
@@ -67,7 +68,9 @@ def train(
     log = MetricsLog(folder / "metrics.jsonl", after_step=totals["step"])
     policy.train()
     if settings.gradient_checkpointing:
-        policy.model.gradient_checkpointing_enable({"use_reentrant": False})
+        recompute_activations(policy.model, int(settings.gradient_checkpointing))
+    compiled = worth_compiling(settings.compile, policy.compute.device)
+    profiled = min(steps, totals["step"] + STEP) if settings.profile else 0
 
     def checkpoint() -> None:
         state = {"source": source.state_dict(), "totals": totals, **{k: v.state_dict() for k, v in extras.items()}}
@@ -77,7 +80,11 @@ def train(
         with ema.in_place() if ema else nullcontext():
             log.write({"step": totals["step"], **evaluate()})
 
-    with Progress(title, steps, done=totals["step"]) as progress, Signals() as stopped:
+    with (
+        compiled_blocks(policy.model) if compiled else nullcontext(),
+        Progress(title, steps, done=totals["step"]) as progress,
+        Signals() as stopped,
+    ):
         if evaluate and not found:
             evaluation()
         while totals["step"] < steps:
@@ -85,7 +92,8 @@ def train(
             share = lr_share(totals["step"], steps, settings)
             rates = optimizer.set_rates(share)
             batches = source.next_step()
-            loss, norm = optimizer_step(policy, measured, optimizer, batches, settings.max_grad_norm)
+            with traced(totals["step"] + 1 == profiled, folder, policy.compute.device):
+                loss, norm = optimizer_step(policy, measured, optimizer, batches, settings.max_grad_norm, masters)
             if ema:
                 ema.update()
             seconds = time.perf_counter() - started
@@ -127,63 +135,16 @@ def train(
         ema.settle()
     if "neftune" in extras:
         extras["neftune"].remove()
+    masters.release()
     policy.eval()
     return {**totals, "peak_memory_gb": peak_memory_gb()}
 
 
-def _extras(policy: Policy, named: dict[str, Tensor], settings: TrainSettings) -> dict[str, Any]:
+def _extras(policy: Policy, masters: Masters, settings: TrainSettings) -> dict[str, Any]:
     """What else has a state that a checkpoint keeps, by name."""
     extras: dict[str, Any] = {}
     if settings.neftune_alpha:
         extras["neftune"] = Neftune(policy, settings.neftune_alpha, settings.seed)
     if settings.ema_decay:
-        extras["ema"] = EMA(named, settings.ema_decay)
+        extras["ema"] = EMA(masters.named, settings.ema_decay, masters.push)
     return extras
-
-
-def optimizer_step(
-    policy: Policy, objective: Objective, optimizer, batches: Iterable[Batch], max_grad_norm: float
-) -> tuple[dict[str, float], float]:
-    """One optimiser step over the micro-batches of a global batch.
-
-    Each loss component is divided by its normaliser summed over all micro-batches, so the gradient is that of one
-    large batch. Returns ``{"loss": total, component: value …}`` (nats) and the gradient's 2-norm before clipping.
-    Raises FloatingPointError, with the weights untouched, when the gradient is not finite.
-    """
-    batches = [b.to(policy.compute.device) for b in batches]
-    totals: dict[str, float] = {}
-    for batch in batches:
-        for name, value in objective.normalisers(batch).items():
-            totals[name] = totals.get(name, 0.0) + value
-    optimizer.zero_grad()
-    sums: dict[str, float] = dict.fromkeys(totals, 0.0)
-    for batch in batches:
-        parts = objective.loss(policy(batch, objective.want), batch)
-        sum(part / (totals[name] or 1.0) for name, part in parts.items()).backward()
-        for name, part in parts.items():
-            sums[name] += part.item()
-    norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), max_grad_norm).item()
-    if not math.isfinite(norm):
-        raise FloatingPointError(
-            f"the gradient is {norm}: training has diverged. The weights are as they were before this step; "
-            "lower learning_rate, or look at the conversations of this step."
-        )
-    optimizer.step()
-    values = {name: total / (totals[name] or 1.0) for name, total in sums.items()}
-    return {"loss": sum(values.values()), **(values if len(values) > 1 else {})}, norm
-
-
-@torch.no_grad()
-def evaluation_loss(policy: Policy, objective: Objective, batches: Iterable[Batch]) -> float:
-    """The objective's loss (nats) over fixed batches, normalised over all of them together."""
-    training = policy.training
-    policy.eval()
-    sums: dict[str, float] = {}
-    totals: dict[str, float] = {}
-    for batch in (b.to(policy.compute.device) for b in batches):
-        for name, value in objective.normalisers(batch).items():
-            totals[name] = totals.get(name, 0.0) + value
-        for name, part in objective.loss(policy(batch, objective.want), batch).items():
-            sums[name] = sums.get(name, 0.0) + part.item()
-    policy.train(training)
-    return sum(sums[name] / (totals[name] or 1.0) for name in sums)

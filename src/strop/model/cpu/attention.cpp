@@ -1,0 +1,318 @@
+// Causal softmax attention over flat rows, forward and backward, in bfloat16 with float32 sums.
+//
+// Tiles of 64 keys x 64 queries are kept transposed (a row per key, a lane per query): then maxima, sums and exponentials
+// are lane by lane, and each of the seven products finds its operands without a transposition:
+//
+//   S^T = K Q^T      dP^T = V dO^T      O += P V      dV += P^T dO      dK += dS^T Q      dQ += dS K
+//
+// The softmax is the online one (Milakov and Gimelshein 2018) in tiles (Dao et al. 2022, FlashAttention): no memory grows
+// with the square of the length. Tiles that causality or the window hides are skipped.
+//
+// Layout: q, out and their gradients [heads, tokens, D], k and v [kv_heads, tokens, D], each with a stride (in numbers) per
+// head and per token, and D contiguous; D is a multiple of 16 up to 256. Query i of a segment sees the keys from
+// i + k_len - q_len - window + 1 to i + k_len - q_len of the same segment (window 0: all up to there).
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "bf16.h"
+
+using namespace strop;
+
+namespace {
+
+constexpr int TILE = 64;
+constexpr int MAX_D = 256;
+constexpr float NOTHING = -1e30f;  // a maximum over no key yet; finite, so that differences of two are 0 and not NaN
+
+struct Rows {  // one head of a tensor
+    const bf16* data;
+    long stride;
+    const bf16* row(long i) const { return data + i * stride; }
+};
+
+// C[R, 16 J] (+)= A B. A is addressed in pairs of numbers: row r, pair p at a[r * row + p * step]. B holds, for each pair,
+// 16 J of them one after another, `width` apart from one pair to the next.
+template <int R, int J>
+inline void block(const int32_t* a, long row, long step, const int32_t* b, long width, float* c, long ldc, int n, bool add) {
+    __m512 sum[R][J];
+    for (int r = 0; r < R; r++)
+        for (int j = 0; j < J; j++) sum[r][j] = add ? _mm512_loadu_ps(c + r * ldc + j * LANES) : _mm512_setzero_ps();
+    for (int p = 0; p < n; p++) {
+        __m512bh right[J];
+        for (int j = 0; j < J; j++) right[j] = (__m512bh)_mm512_loadu_si512(b + p * width + j * LANES);
+        for (int r = 0; r < R; r++) {
+            const __m512bh left = (__m512bh)_mm512_set1_epi32(a[r * row + p * step]);
+            for (int j = 0; j < J; j++) sum[r][j] = _mm512_dpbf16_ps(sum[r][j], left, right[j]);
+        }
+    }
+    for (int r = 0; r < R; r++)
+        for (int j = 0; j < J; j++) _mm512_storeu_ps(c + r * ldc + j * LANES, sum[r][j]);
+}
+
+template <int J>
+void panel(const int32_t* a, long row, long step, const int32_t* b, long width, float* c, long ldc, int m, int n, bool add) {
+    int r = 0;
+    for (; r + 6 <= m; r += 6) block<6, J>(a + r * row, row, step, b, width, c + r * ldc, ldc, n, add);
+    for (; r + 2 <= m; r += 2) block<2, J>(a + r * row, row, step, b, width, c + r * ldc, ldc, n, add);
+    if (r < m) block<1, J>(a + r * row, row, step, b, width, c + r * ldc, ldc, n, add);
+}
+
+// C[m, columns] (+)= A[m, 2n] B[2n, columns], columns a multiple of 16.
+void product(const void* left, long row, long step, const int32_t* b, float* c, int m, int columns, int n, bool add) {
+    const int32_t* a = (const int32_t*)left;
+    for (int j = 0; j < columns; j += TILE) {
+        switch (std::min(TILE, columns - j) / LANES) {
+            case 4: panel<4>(a, row, step, b + j, columns, c + j, columns, m, n, add); break;
+            case 3: panel<3>(a, row, step, b + j, columns, c + j, columns, m, n, add); break;
+            case 2: panel<2>(a, row, step, b + j, columns, c + j, columns, m, n, add); break;
+            default: panel<1>(a, row, step, b + j, columns, c + j, columns, m, n, add);
+        }
+    }
+}
+
+// Rows two by two as pairs: out[i / 2][d] = (x[i][d], x[i + 1][d]); a row beyond `n` counts as zeros.
+void interleave(Rows x, int n, int d, int32_t* out) {
+    static const bf16 zeros[MAX_D] = {};
+    for (int i = 0; i < n; i += 2) {
+        const bf16* first = x.row(i);
+        const bf16* second = i + 1 < n ? x.row(i + 1) : zeros;
+        for (int j = 0; j < d; j += LANES) _mm512_storeu_si512(out + i / 2 * d + j, pairs(first + j, second + j));
+    }
+}
+
+// out[d / 2][i] = (x[i][d], x[i][d + 1]) for TILE rows; those beyond `n` are zeros.
+void transpose(Rows x, int n, int d, int32_t* out) {
+    const __m512i step = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                                            _mm512_set1_epi32((int)x.stride / 2));
+    for (int i = 0; i < TILE; i += LANES) {
+        const int rows = std::clamp(n - i, 0, LANES);
+        const __mmask16 there = (__mmask16)((1u << rows) - 1);
+        for (int p = 0; p < d / 2; p++)
+            _mm512_storeu_si512(out + p * TILE + i,
+                                _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), there, step,
+                                                            (const int*)(x.row(rows ? i : 0)) + p, 4));
+    }
+}
+
+struct Mask {  // which queries of a block (lanes) see a key
+    int first, window;  // position of the block's first query among the keys
+    __mmask16 lanes(int key, int lane) const {
+        const int from = key - first - lane;  // queries from here on come after the key, or are it
+        uint32_t seen = from <= 0 ? 0xffff : from >= LANES ? 0 : 0xffff << from;
+        if (window) {
+            const int until = from + window;  // and those from here on are too far away
+            seen &= until >= LANES ? 0xffff : until <= 0 ? 0 : (1u << until) - 1;
+        }
+        return (__mmask16)seen;
+    }
+    bool whole(int key, int keys, int queries) const {  // no pair of this tile is hidden
+        return key + keys - 1 <= first && (!window || key > first + queries - 1 - window);
+    }
+};
+
+struct Segment {
+    int q, q_len, k, k_len;
+};
+
+int first_key(int position, int window) { return window ? std::max(0, position - window + 1) / TILE * TILE : 0; }
+
+void forward_block(Rows q, int queries, int position, Rows k, Rows v, int d, int window, float scale, bf16* out,
+                   long out_stride, float* lse) {
+    alignas(64) int32_t qt[MAX_D / 2 * TILE], vp[TILE / 2 * MAX_D], p[TILE / 2 * TILE];
+    alignas(64) float s[(TILE + 1) * TILE], o[TILE * MAX_D], highest[TILE], sum[TILE], keep[TILE];
+    transpose(q, queries, d, qt);
+    std::fill(highest, highest + TILE, NOTHING);
+    std::fill(sum, sum + TILE, 0.f);
+    std::memset(o, 0, sizeof(float) * queries * d);
+    const Mask mask{position, window};
+    const __m512 scales = _mm512_set1_ps(scale);
+    for (int key = first_key(position, window); key < position + queries; key += TILE) {
+        const int keys = std::min(TILE, position + queries - key);
+        product(k.row(key), k.stride / 2, 1, qt, s, keys, TILE, d / 2, false);
+        if (keys % 2) std::fill(s + keys * TILE, s + (keys + 1) * TILE, 0.f);  // the second of the last pair
+        const bool whole = mask.whole(key, keys, queries);
+        bool moved = false;
+        for (int lane = 0; lane < TILE; lane += LANES) {
+            __m512 top = _mm512_set1_ps(NOTHING);
+            for (int i = 0; i < keys; i++) {
+                const __m512 x = _mm512_mul_ps(_mm512_load_ps(s + i * TILE + lane), scales);
+                _mm512_store_ps(s + i * TILE + lane, x);
+                top = _mm512_mask_max_ps(top, whole ? 0xffff : mask.lanes(key + i, lane), top, x);
+            }
+            const __m512 before = _mm512_load_ps(highest + lane);
+            top = _mm512_max_ps(top, before);
+            const __m512 factor = strop::exp(_mm512_sub_ps(before, top));
+            __m512 total = _mm512_mul_ps(_mm512_load_ps(sum + lane), factor);
+            for (int i = 0; i < keys; i += 2) {
+                __m512 a = strop::exp(_mm512_sub_ps(_mm512_load_ps(s + i * TILE + lane), top));
+                __m512 b = strop::exp(_mm512_sub_ps(_mm512_load_ps(s + (i + 1) * TILE + lane), top));
+                a = _mm512_maskz_mov_ps(whole ? 0xffff : mask.lanes(key + i, lane), a);
+                b = _mm512_maskz_mov_ps(i + 1 >= keys ? 0 : whole ? 0xffff : mask.lanes(key + i + 1, lane), b);
+                total = _mm512_add_ps(total, _mm512_add_ps(a, b));
+                _mm512_store_si512(p + i / 2 * TILE + lane, pairs(a, b));
+            }
+            _mm512_store_ps(highest + lane, top);
+            _mm512_store_ps(sum + lane, total);
+            _mm512_store_ps(keep + lane, factor);
+            moved |= _mm512_cmp_ps_mask(factor, _mm512_set1_ps(1.f), _CMP_NEQ_OQ) != 0;
+        }
+        if (moved)
+            for (int i = 0; i < queries; i++)
+                for (int j = 0; j < d; j += LANES)
+                    _mm512_store_ps(o + i * d + j, _mm512_mul_ps(_mm512_load_ps(o + i * d + j), _mm512_set1_ps(keep[i])));
+        interleave({v.row(key), v.stride}, keys, d, vp);
+        product(p, 1, TILE, vp, o, queries, d, (keys + 1) / 2, true);
+    }
+    for (int i = 0; i < queries; i++) {
+        const __m512 inverse = _mm512_set1_ps(1.f / sum[i]);
+        for (int j = 0; j < d; j += LANES) store(out + i * out_stride + j, _mm512_mul_ps(_mm512_load_ps(o + i * d + j), inverse));
+        lse[i] = highest[i] + std::log(sum[i]);
+    }
+}
+
+// One block of queries against all the keys that it sees. dk and dv: float32 [k_len, d], added to.
+void backward_block(Rows q, Rows out, Rows grad, int queries, int position, Rows k, Rows v, const int32_t* kp, int d,
+                    int window, float scale, const float* lse, bf16* dq, long dq_stride, float* dk, float* dv) {
+    alignas(64) int32_t qt[MAX_D / 2 * TILE], gt[MAX_D / 2 * TILE], qp[TILE / 2 * MAX_D], gp[TILE / 2 * MAX_D];
+    alignas(64) int32_t dsp[TILE / 2 * TILE];
+    alignas(64) bf16 p[TILE * TILE], ds[TILE * TILE];
+    alignas(64) float s[(TILE + 1) * TILE], dp[(TILE + 1) * TILE], sum[TILE * MAX_D], delta[TILE] = {}, log_sum[TILE] = {};
+    transpose(q, queries, d, qt);
+    transpose(grad, queries, d, gt);
+    interleave(q, queries, d, qp);
+    interleave(grad, queries, d, gp);
+    for (int i = 0; i < queries; i++) {
+        __m512 dot = _mm512_setzero_ps();
+        for (int j = 0; j < d; j += LANES) dot = _mm512_fmadd_ps(load(out.row(i) + j), load(grad.row(i) + j), dot);
+        delta[i] = _mm512_reduce_add_ps(dot);
+        log_sum[i] = lse[i];
+    }
+    std::memset(sum, 0, sizeof(float) * queries * d);
+    const Mask mask{position, window};
+    const __m512 scales = _mm512_set1_ps(scale);
+    const int query_pairs = (queries + 1) / 2;
+    for (int key = first_key(position, window); key < position + queries; key += TILE) {
+        const int keys = std::min(TILE, position + queries - key);
+        product(k.row(key), k.stride / 2, 1, qt, s, keys, TILE, d / 2, false);
+        product(v.row(key), v.stride / 2, 1, gt, dp, keys, TILE, d / 2, false);
+        const bool whole = mask.whole(key, keys, queries) && queries == TILE;
+        for (int i = 0; i < keys; i += 2) {
+            for (int lane = 0; lane < TILE; lane += LANES) {
+                const __mmask16 inside = (__mmask16)((1u << std::clamp(queries - lane, 0, LANES)) - 1);
+                __m512 both[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+                for (int e = 0; e < 2 && i + e < keys; e++) {
+                    const int at = (i + e) * TILE + lane;
+                    const __mmask16 seen = whole ? 0xffff : mask.lanes(key + i + e, lane) & inside;
+                    const __m512 exponent = _mm512_fmsub_ps(_mm512_load_ps(s + at), scales, _mm512_load_ps(log_sum + lane));
+                    const __m512 probability = _mm512_maskz_mov_ps(seen, strop::exp(exponent));
+                    const __m512 error = _mm512_sub_ps(_mm512_load_ps(dp + at), _mm512_load_ps(delta + lane));
+                    both[e] = _mm512_mul_ps(_mm512_mul_ps(probability, error), scales);
+                    store(p + at, probability);
+                    store(ds + at, both[e]);
+                }
+                _mm512_store_si512(dsp + i / 2 * TILE + lane, pairs(both[0], both[1]));
+            }
+        }
+        product(p, TILE / 2, 1, gp, dv + (long)key * d, keys, d, query_pairs, true);
+        product(ds, TILE / 2, 1, qp, dk + (long)key * d, keys, d, query_pairs, true);
+        product(dsp, 1, TILE, kp + (long)key / 2 * d, sum, queries, d, (keys + 1) / 2, true);
+    }
+    for (int i = 0; i < queries; i++)
+        for (int j = 0; j < d; j += LANES) store(dq + i * dq_stride + j, _mm512_load_ps(sum + i * d + j));
+}
+
+struct Work {  // a piece of work and about how long it takes
+    int segment, head, block;
+    long cost;
+};
+
+void longest_first(std::vector<Work>& work) {
+    std::stable_sort(work.begin(), work.end(), [](const Work& a, const Work& b) { return a.cost > b.cost; });
+}
+
+}  // namespace
+
+extern "C" {
+
+// strides: {q head, q token, k head, k token, v head, v token, out head, out token}. lse: float32 [heads, q_tokens].
+void strop_attention_forward(const bf16* q, const bf16* k, const bf16* v, bf16* out, float* lse, const long* strides,
+                             const Segment* segments, int n, int heads, int kv_heads, int d, long q_tokens, int window,
+                             float scale) {
+    std::vector<Work> work;
+    for (int s = 0; s < n; s++)
+        for (int h = 0; h < heads; h++)
+            for (int b = 0; b < segments[s].q_len; b += TILE)
+                work.push_back({s, h, b, segments[s].k_len - segments[s].q_len + b + TILE});
+    longest_first(work);
+#pragma omp parallel for schedule(dynamic)
+    for (size_t w = 0; w < work.size(); w++) {
+        const auto [s, h, b, cost] = work[w];
+        const Segment& seg = segments[s];
+        const int kv = h / (heads / kv_heads);
+        const Rows keys{k + kv * strides[2] + seg.k * strides[3], strides[3]};
+        const Rows values{v + kv * strides[4] + seg.k * strides[5], strides[5]};
+        const long first = seg.q + b;
+        forward_block({q + h * strides[0] + first * strides[1], strides[1]}, std::min(TILE, seg.q_len - b),
+                      seg.k_len - seg.q_len + b, keys, values, d, window, scale,
+                      out + h * strides[6] + first * strides[7], strides[7], lse + h * q_tokens + first);
+    }
+}
+
+// Gradients have their own strides: {dq head, dq token, dk head, dk token, dv head, dv token, grad head, grad token}.
+void strop_attention_backward(const bf16* q, const bf16* k, const bf16* v, const bf16* out, const float* lse,
+                              const bf16* grad, bf16* dq, bf16* dk, bf16* dv, const long* strides, const long* gstrides,
+                              const Segment* segments, int n, int heads, int kv_heads, int d, long q_tokens,
+                              long k_tokens, int window, float scale, int threads) {
+    const int group = heads / kv_heads;
+    // A piece of work is all the heads that share keys; with few segments, each head, so that every core has some.
+    const int per = n * kv_heads >= 4 * threads ? group : 1;
+    const int pieces = heads / per;
+    std::vector<float> dk_sum((size_t)pieces * k_tokens * d), dv_sum((size_t)pieces * k_tokens * d);
+    std::vector<Work> work;
+    for (int s = 0; s < n; s++)
+        for (int h = 0; h < heads; h += per) work.push_back({s, h, 0, (long)segments[s].q_len * segments[s].k_len});
+    longest_first(work);
+#pragma omp parallel
+    {
+        std::vector<int32_t> kp;
+#pragma omp for schedule(dynamic)
+        for (size_t w = 0; w < work.size(); w++) {
+            const auto [s, head, block, cost] = work[w];
+            const Segment& seg = segments[s];
+            const int kv = head / group;
+            const Rows keys{k + kv * strides[2] + seg.k * strides[3], strides[3]};
+            const Rows values{v + kv * strides[4] + seg.k * strides[5], strides[5]};
+            kp.resize((size_t)(seg.k_len + 1) / 2 * d);
+            interleave(keys, seg.k_len, d, kp.data());
+            const size_t at = ((size_t)(head / per) * k_tokens + seg.k) * d;
+            for (int h = head; h < head + per; h++)
+                for (int b = 0; b < seg.q_len; b += TILE) {
+                    const long first = seg.q + b;
+                    backward_block({q + h * strides[0] + first * strides[1], strides[1]},
+                                   {out + h * strides[6] + first * strides[7], strides[7]},
+                                   {grad + h * gstrides[6] + first * gstrides[7], gstrides[7]},
+                                   std::min(TILE, seg.q_len - b), seg.k_len - seg.q_len + b, keys, values, kp.data(), d,
+                                   window, scale, lse + h * q_tokens + first, dq + h * gstrides[0] + first * gstrides[1],
+                                   gstrides[1], dk_sum.data() + at, dv_sum.data() + at);
+                }
+        }
+#pragma omp for collapse(2)
+        for (int kv = 0; kv < kv_heads; kv++)
+            for (long t = 0; t < k_tokens; t++) {
+                const int parts = group / per;
+                for (int j = 0; j < d; j += LANES) {
+                    __m512 a = _mm512_setzero_ps(), b = a;
+                    for (int i = 0; i < parts; i++) {
+                        const size_t at = ((size_t)(kv * parts + i) * k_tokens + t) * d + j;
+                        a = _mm512_add_ps(a, _mm512_loadu_ps(dk_sum.data() + at));
+                        b = _mm512_add_ps(b, _mm512_loadu_ps(dv_sum.data() + at));
+                    }
+                    store(dk + kv * gstrides[2] + t * gstrides[3] + j, a);
+                    store(dv + kv * gstrides[4] + t * gstrides[5] + j, b);
+                }
+            }
+    }
+}
+}
