@@ -23,6 +23,7 @@ from strop.train.loop import train
 from strop.train.settings import TrainSettings
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
+BFLOAT16 = Compute(torch.device("cpu"), torch.bfloat16)
 TOKENS = torch.arange(3, 20)[None]
 KINDS = {
     "plain": {},
@@ -258,9 +259,9 @@ SETTINGS = TrainSettings(
 )
 
 
-def run(make_model, folder, steps=None):
-    model = make_model()
-    policy = Policy(add_lora(model, LoraSettings(r=4, dropout=0.2), seed=3).network, FLOAT32)
+def run(make_model, folder, steps=None, compute=FLOAT32):
+    model = make_model().to(compute.dtype)
+    policy = Policy(add_lora(model, LoraSettings(r=4, dropout=0.2), seed=3).network, compute)
     source = PackedSource(rows(9, 12, 7, 15, 20, 8, 11, 13), global_batch_size=4, micro_batch_tokens=40, epochs=2)
     train(policy, source, CrossEntropy("token_mean"), SETTINGS.model_copy(update={"max_steps": steps}), folder)
     return {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -280,6 +281,19 @@ def test_training_moves_adapters_only_and_goes_on_bit_for_bit(tmp_path, make_mod
     saved = load_file(checkpoints(tmp_path / "whole" / "checkpoints")[-1] / "model.safetensors")
     assert len(saved) == 28
     assert all("lora_" in name for name in saved)
+
+
+def test_adapters_of_a_bfloat16_base_have_float32_masters(tmp_path, make_model):
+    whole = run(make_model, tmp_path / "whole", compute=BFLOAT16)
+    run(make_model, tmp_path / "cut", steps=2, compute=BFLOAT16)
+    resumed = run(make_model, tmp_path / "cut", compute=BFLOAT16)
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    assert {value.dtype for name, value in whole.items() if "lora_" not in name} == {torch.bfloat16}
+    saved = load_file(checkpoints(tmp_path / "whole" / "checkpoints")[-1] / "model.safetensors")
+    for name, value in saved.items():
+        assert value.dtype == torch.float32
+        assert not torch.equal(value, value.bfloat16().float())
+        assert torch.equal(whole[name.removeprefix("model.")], value)
 
 
 def test_a_checkpoint_of_other_adapters_is_refused(tmp_path, make_model):
