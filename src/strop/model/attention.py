@@ -62,34 +62,45 @@ class FlatLayout:
         return list(zip([0, *ends[:-1]], ends, strict=True))
 
     @cached_property
-    def _seen(self) -> list[Tensor] | None:
-        """Rows of the keys that each sequence sees, its ancestors' first; None where nothing is shared."""
-        if all(p < 0 for p in self.parent):
-            return None
-        seen: list[Tensor] = []
-        for (a, b), p in zip(self.bounds, self.parent, strict=True):
-            own = torch.arange(a, b)
-            seen.append(own if p < 0 else torch.cat([seen[p], own]))
+    def _seen(self) -> list[list[tuple[int, int]]]:
+        """Stretches of the row that each sequence sees, its ancestors' first; neighbours are joined."""
+        seen: list[list[tuple[int, int]]] = []
+        for (a, b), p in zip(self.bounds, self.parent or (-1,) * len(self.seq_lens), strict=True):
+            above = [] if p < 0 else seen[p]
+            joins = bool(above) and above[-1][1] == a
+            seen.append([*above[:-1], (above[-1][0], b)] if joins else [*above, (a, b)])
         return seen
 
     @cached_property
     def segments(self) -> Segments:
-        keys = self.seq_lens if self._seen is None else tuple(len(index) for index in self._seen)
-        return Segments(self.seq_lens, keys)
-
-    @cached_property
-    def _key_index(self) -> dict[torch.device, Tensor]:
-        return {torch.device("cpu"): torch.cat(self._seen)}
+        return Segments(self.seq_lens, tuple(sum(b - a for a, b in stretches) for stretches in self._seen))
 
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
     ) -> Tensor:
-        if self._seen is not None:
-            if k.device not in self._key_index:
-                self._key_index[k.device] = self._key_index[torch.device("cpu")].to(k.device)
-            index = self._key_index[k.device]
-            k, v = k.index_select(1, index), v.index_select(1, index)
+        if any(p >= 0 for p in self.parent):
+            stretches = [stretch for row in self._seen for stretch in row]
+            k, v = _Gather.apply(k, stretches), _Gather.apply(v, stretches)
         return attend_segments(q, k, v, self.segments, scale, options)
+
+
+class _Gather(torch.autograd.Function):
+    """``x [K,T,D]``, stretches of T that may overlap -> ``[K,U,D]``, one stretch after another.
+
+    Beside ``index_select``: the gradients of what is shared are summed in float32, in a fixed order.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, stretches: list[tuple[int, int]]) -> Tensor:
+        ctx.stretches, ctx.shape = stretches, x.shape
+        return torch.cat([x[:, a:b] for a, b in stretches], dim=1)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        total = grad.new_zeros(ctx.shape, dtype=torch.promote_types(grad.dtype, torch.float32))
+        for (a, b), part in zip(ctx.stretches, grad.split([b - a for a, b in ctx.stretches], dim=1), strict=True):
+            total[:, a:b] += part
+        return total.to(grad.dtype), None
 
 
 def flat_attention(

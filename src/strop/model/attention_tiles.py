@@ -117,7 +117,7 @@ class TiledAttention(torch.autograd.Function):
         heads, _, width = q.shape
         groups = k.shape[0]
         exact = torch.promote_types(q.dtype, torch.float32)
-        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k, dtype=exact), torch.zeros_like(v, dtype=exact)
         dsinks = None if sinks is None else torch.zeros(heads, dtype=exact, device=q.device)
         for t in _tiles(bounds, TILE if q.device.type == "cpu" else ACCELERATOR_TILE, window):
             q_tile = q[:, t.a : t.b].reshape(groups, -1, width)
@@ -136,4 +136,5 @@ class TiledAttention(torch.autograd.Function):
             ds = ds.to(q.dtype)
             dq[:, t.a : t.b] = torch.bmm(ds, k_seen).view(heads, t.b - t.a, width)
             dk[:, t.c : t.d] += torch.bmm(ds.transpose(1, 2), q_tile)
-        return dq, dk, dv, None if sinks is None else dsinks.to(sinks.dtype), None, None, None, None
+        dsinks = None if sinks is None else dsinks.to(sinks.dtype)
+        return dq, dk.to(k.dtype), dv.to(v.dtype), dsinks, None, None, None, None
