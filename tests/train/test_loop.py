@@ -1,36 +1,20 @@
 """The loop: gradients do not depend on how a step is cut up, and a stopped run goes on as if it never stopped."""
 
-import json
 import os
 import signal
 
 import pytest
 import torch
+from small_runs import FLOAT32, SETTINGS, deterministic_rows, make_examples, run
 
-from strop.chat import Example
 from strop.data.batch import make_batch
-from strop.data.source import PackedSource
 from strop.errors import InputError, Interrupted
 from strop.model.policy import Policy
-from strop.model.precision import Compute
 from strop.objectives.sft import CrossEntropy
 from strop.train import loop
 from strop.train.checkpoint import checkpoints, save_checkpoint
 from strop.train.groups import tensor_kinds
 from strop.train.optim import make_optimizer
-from strop.train.settings import TrainSettings
-
-FLOAT32 = Compute(torch.device("cpu"), torch.float32)
-
-
-def make_examples(count, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    rows = []
-    for _ in range(count):
-        n = int(torch.randint(3, 20, (1,), generator=generator))
-        tokens = torch.randint(0, 97, (n,), generator=generator).tolist()
-        rows.append(Example(tokens, [0.0] * (n // 2) + [1.0] * (n - n // 2), "test", (), ()))
-    return rows
 
 
 def gradients(model, micro_batches, reduction):
@@ -70,28 +54,6 @@ def test_loss_and_gradients_equal_a_plain_float64_reference(make_model, reductio
     assert loss == pytest.approx(expected.item(), rel=1e-5)
     for got, parameter in zip(grads, model.parameters(), strict=True):
         torch.testing.assert_close(got.double(), parameter.grad, atol=1e-4, rtol=1e-4)
-
-
-SETTINGS = TrainSettings(
-    global_batch_size=4, micro_batch_tokens=40, learning_rate=1e-2, epochs=2, checkpoint_every=3, eval_every=4
-)
-
-
-def run(model, folder, settings=SETTINGS, **kwargs):
-    rows = make_examples(24)
-    source = PackedSource(rows, global_batch_size=4, micro_batch_tokens=40, epochs=settings.epochs, seed=0)
-    policy = Policy(model, FLOAT32, probe=False)
-    held_out = [make_batch(make_examples(4, seed=9))]
-    objective = CrossEntropy()
-    evaluate = lambda: {"eval_loss": loop.evaluation_loss(policy, objective, held_out)}  # noqa: E731
-    return loop.train(policy, source, objective, settings, folder, evaluate=evaluate, **kwargs)
-
-
-def deterministic_rows(folder):
-    """metrics.jsonl without what a clock or the machine decides."""
-    keep = ("step", "loss", "lr", "grad_norm", "tokens", "trained_tokens", "eval_loss")
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k in keep} for line in lines]
 
 
 def test_stopped_by_a_signal_and_resumed_equals_uninterrupted_bit_for_bit(make_model, tmp_path, monkeypatch):

@@ -1,17 +1,19 @@
-"""What an objective shows beside its loss, added up over the micro-batches of a step."""
+"""What an objective shows beside its loss, added up over the micro-batches of a step or over evaluation data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from strop.objectives.objective import Objective
+from strop.train.step import evaluation_loss
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch
+    from strop.model.policy import Policy
 
 
 class Measured(Objective):
@@ -42,3 +44,10 @@ class Measured(Objective):
         """Sum over count by name; a metric that nothing counted for is left out."""
         sums, self._sums = self._sums, {}
         return {name: (total / count).item() for name, (total, count) in sums.items() if count.item()}
+
+
+def evaluation(policy: Policy, objective: Objective, batches: Iterable[Batch]) -> dict[str, float]:
+    """``eval_loss`` (see `evaluation_loss`) and the objective's metrics as ``eval_<name>``, over fixed batches."""
+    measured = Measured(objective)
+    loss = evaluation_loss(policy, measured, batches)
+    return {"eval_loss": loss, **{f"eval_{name}": value for name, value in measured.take().items()}}

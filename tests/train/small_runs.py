@@ -1,0 +1,48 @@
+"""Runs of a tiny model on random rows, for tests of the loop."""
+
+import json
+
+import torch
+
+from strop.chat import Example
+from strop.data.batch import make_batch
+from strop.data.source import PackedSource
+from strop.model.policy import Policy
+from strop.model.precision import Compute
+from strop.train import loop, step
+from strop.train.objective import supervised_objective
+from strop.train.settings import TrainSettings
+
+FLOAT32 = Compute(torch.device("cpu"), torch.float32)
+
+
+def make_examples(count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for _ in range(count):
+        n = int(torch.randint(3, 20, (1,), generator=generator))
+        tokens = torch.randint(0, 97, (n,), generator=generator).tolist()
+        rows.append(Example(tokens, [0.0] * (n // 2) + [1.0] * (n - n // 2), "test", (), ()))
+    return rows
+
+
+SETTINGS = TrainSettings(
+    global_batch_size=4, micro_batch_tokens=40, learning_rate=1e-2, epochs=2, checkpoint_every=3, eval_every=4
+)
+
+
+def run(model, folder, settings=SETTINGS, compute=FLOAT32, **kwargs):
+    rows = make_examples(24)
+    source = PackedSource(rows, global_batch_size=4, micro_batch_tokens=40, epochs=settings.epochs, seed=0)
+    policy = Policy(model, compute, probe=False)
+    held_out = [make_batch(make_examples(4, seed=9))]
+    objective = supervised_objective(settings)
+    evaluate = lambda: {"eval_loss": step.evaluation_loss(policy, objective, held_out)}  # noqa: E731
+    return loop.train(policy, source, objective, settings, folder, evaluate=evaluate, **kwargs)
+
+
+def deterministic_rows(folder):
+    """metrics.jsonl without what a clock or the machine decides."""
+    keep = ("step", "loss", "lr", "grad_norm", "tokens", "trained_tokens", "eval_loss")
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k in keep} for line in lines]
