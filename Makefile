@@ -3,6 +3,7 @@
 #   make demo PYTHON=python3.12          choose the interpreter
 #   make demo INDEX=URL                  another wheel index, looked at first for torch (e.g. for CPU-only wheels)
 #   make demo ARGS="model=./my-model"    overrides for the recipe
+#   make bench-sft DATA=gsm8k.jsonl      benchmarks (bench/README.md), on data of your own; ARGS="--rounds 5 --json" …
 
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3,$(shell $(p) -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $(p))))
 VENV := .venv
@@ -11,11 +12,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 READY := $(VENV)/.ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test test-all lint format templates-table setup clean
+BENCHES := bench-sft bench-memory bench-dpo bench-generate bench-prepare
+
+.PHONY: demo test test-all lint format templates-table profile-step setup clean $(BENCHES)
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^#   *//p' Makefile; echo "targets: demo test test-all lint format templates-table setup clean"
+	@sed -n 's/^#   *//p' Makefile; echo "targets: demo test test-all lint format templates-table $(BENCHES) profile-step setup clean"
 
 demo: $(READY)
 	@$(BIN)/strop demo $(ARGS)
@@ -35,6 +38,13 @@ format: $(READY)
 # The table of published templates in docs/templates.md
 templates-table: $(READY)
 	@$(BIN)/python bench/templates.py docs/templates.md
+
+# Side by side with other programs, on this machine; rows are appended to bench/results.csv
+$(BENCHES): bench-%: $(READY)
+	@$(BIN)/python bench/$*.py $(if $(DATA),--data $(DATA)) $(ARGS)
+
+profile-step: $(READY)
+	@$(BIN)/python bench/profile_step.py $(if $(DATA),--data $(DATA)) $(ARGS)
 
 setup: $(READY)
 

@@ -110,7 +110,7 @@ def main() -> None:
     pairs = {name: row for name, row in results.items() if name.startswith("pairs")}
     groups = {name: row for name, row in results.items() if name.startswith("groups")}
     extra = {"ratios": {**ratios(pairs, "pairs, shared"), **ratios(groups, "groups of 8, shared")}}
-    show("dpo", given, results, VARIANTS, COLUMNS, extra)
+    show("dpo", given, results, VARIANTS, COLUMNS, extra, data="random ids")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def about() -> dict[str, str]:
 
 
 def machine() -> str:
-    """The GPU's name where nvidia-smi knows one, else the processor's; with the cores that this process may use when it starts."""
+    """The GPU's name where nvidia-smi knows one, else the processor's; with its cores."""
     if shutil.which("nvidia-smi"):
         asked = subprocess.run(
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=False

@@ -72,13 +72,15 @@ def show(
     variants: Mapping[str, Variant],
     columns: Mapping[str, str],
     extra: Mapping[str, Any],
+    data: str | None = None,
 ) -> None:
     """Print the table (``columns``: key -> heading) or the object, and append to the CSV unless it was a smoke run.
 
-    Without --json, what is in ``extra`` is printed below the table.
+    Without --json, what is in ``extra`` is printed below the table. ``data``: its name where the options do not tell.
     """
     found = about()
-    data = "random ids" if given.smoke or given.length else str(given.data.name if given.data else "code_basics")
+    made_up = given.smoke or given.length or given.model.endswith("-random")
+    data = data or ("random ids" if made_up else given.data.name if given.data else "code_basics")
     if given.json:
         plain = {"benchmark": benchmark, **found, "model": given.model, "data": data, "results": results, **extra}
         print(json.dumps(plain, indent=1))
@@ -86,7 +88,11 @@ def show(
         _print(f"{benchmark}: {given.model}, {data}, {found['machine']}", results, columns, extra)
     if not given.smoke:
         about_run = {"benchmark": benchmark, "model": given.model, "data": data, **found}
-        _append(given.csv, about_run, results, variants)
+        for name, row in results.items():
+            variant = variants[name]
+            common = {key: getattr(given, key) for key in ("batch", "micro_batch_tokens", "warmup", "steps", "rounds")}
+            settings = {**common, "allocator": variant.side == "strop" or bool(variant.environment), **variant.settings}
+            _append(given.csv, {**about_run, **row, "variant": name, "settings": json.dumps(settings)})
 
 
 def _print(title: str, results: Results, columns: Mapping[str, str], extra: Mapping[str, Any]) -> None:
@@ -110,14 +116,10 @@ def _number(value: Any) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _append(path: Path, about_run: dict, results: Results, variants: Mapping[str, Variant]) -> None:
+def _append(path: Path, row: Mapping[str, Any]) -> None:
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         if new:
             writer.writeheader()
-        for name, row in results.items():
-            known = {**variants[name].settings} if name in variants else {}
-            settings = json.dumps({**known, **row.get("settings", {})}, sort_keys=True)
-            numbers = {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()}
-            writer.writerow({**about_run, **numbers, "variant": name, "settings": settings})
+        writer.writerow({key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()})

@@ -60,8 +60,11 @@ def parser(doc: str, *, batch: int = 16, warmup: int = 2, steps: int = 4, rounds
 
 
 def parse(made: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options, with those of a smoke run put in. That runs on one core: threads of tiny products wait a lot."""
     given = made.parse_args()
     if given.smoke:
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
         given.model, given.data, given.rows = "tiny", None, 24
         given.batch, given.micro_batch_tokens = 4, 256
         given.warmup, given.steps, given.rounds = 1, 2, 1
@@ -75,8 +78,7 @@ def compare(given: argparse.Namespace, variants: Mapping[str, Variant], measure:
     """Median of every number that ``measure`` returns, over rounds in which the variants take turns.
 
     A variant that fails is left out, with the end of what it said on stderr. In a worker process this measures the one
-    variant, prints what was found as the last line, and ends. A smoke run measures all in this process, on one core:
-    threads of tiny products would wait for one another on a busy machine.
+    variant, prints what was found as the last line, and ends. A smoke run measures all in this process.
     """
     if given.worker:
         print("\n" + json.dumps(measure(given, variants[given.worker])))
@@ -85,8 +87,6 @@ def compare(given: argparse.Namespace, variants: Mapping[str, Variant], measure:
     if given.only and (unknown := set(given.only) - set(variants)):
         sys.exit(f"no such variant: {', '.join(sorted(unknown))}; there are: {', '.join(variants)}")
     if given.smoke:
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
         with contextlib.redirect_stdout(sys.stderr):
             return {name: _medians([measure(given, variant)]) for name, variant in chosen.items()}
     found: dict[str, list[dict]] = {name: [] for name in chosen}

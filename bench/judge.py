@@ -1,4 +1,4 @@
-"""Sandboxed executions per second: `python bench/judge_speed.py`.
+"""Sandboxed executions per second: `python bench/judge.py`.
 
 Worker processes (what strop does) against threads of the asking process, once small and once with 2.8 GB resident.
 """

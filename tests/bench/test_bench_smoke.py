@@ -1,0 +1,167 @@
+"""The benchmarks run, and count what they say they count."""
+
+import csv
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+BENCH = Path(__file__).parents[2] / "bench"
+sys.path.insert(0, str(BENCH))
+
+from common import arithmetic, results, runs  # noqa: E402
+
+ALL = """
+import contextlib, io, json, runpy, sys
+found = {}
+for name in ("sft", "memory", "dpo", "generate", "prepare"):
+    sys.argv, said = [f"{name}.py", "--smoke", "--json"], io.StringIO()
+    with contextlib.redirect_stdout(said):
+        runpy.run_path(f"{name}.py", run_name="__main__")
+    found[name] = json.loads(said.getvalue())
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found():
+    """What every benchmark prints with --smoke --json, by name; in one process, for imports take longest."""
+    pytest.importorskip("trl")
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(BENCH)!r})\n{ALL}"]
+    ended = subprocess.run(command, cwd=BENCH, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return json.loads(ended.stdout)
+
+
+@pytest.mark.parametrize("name", ["sft", "memory", "dpo"])
+def test_training_benchmarks_report_rates_memory_and_the_fraction_of_the_peak(found, name):
+    rows = found[name]["results"]
+    assert any("TRL" in name for name in rows)
+    for row in rows.values():
+        assert row["tokens_per_second"] > row["trained_tokens_per_second"] > 0
+        assert 0.1 < row["peak_memory_gb"] < 20
+        computed = row.get("computed_tokens_per_second", row["tokens_per_second"])
+        assert 0 < row["fraction_of_peak"] < 1
+        assert row["gflops_per_token"] * row["tokens_per_second"] == pytest.approx(row["achieved_gflops"])
+        assert computed <= row["tokens_per_second"] * 1.001
+
+
+def test_every_variant_of_sft_runs_and_is_compared(found):
+    rows = found["sft"]["results"]
+    assert {"strop", "strop LoRA", "strop compact", "TRL best", "TRL packing", "TRL defaults"} <= set(rows)
+    measured = rows["strop"]["tokens_per_second"] / rows["TRL best"]["tokens_per_second"]
+    assert found["sft"]["ratios"]["strop / TRL best"] == pytest.approx(measured, abs=1e-3)
+
+
+def test_both_sides_train_the_same_tokens(found):
+    rows = found["sft"]["results"]
+    shares = [row["trained_tokens_per_second"] / row["tokens_per_second"] for row in rows.values()]
+    assert shares == pytest.approx([0.6] * len(shares), abs=0.01)  # what random_examples makes
+
+
+def test_sharing_computes_a_prompt_once(found):
+    """Prompts three times (twice) as long as answers: 5 of 8 tokens of a pair, 10 of 24 of a group of eight."""
+    rows = found["dpo"]["results"]
+    for name, share in (("pairs", 5 / 8), ("groups of 8", 10 / 24)):
+        row = rows[f"{name}, shared"]
+        assert row["computed_tokens_per_second"] / row["tokens_per_second"] == pytest.approx(share, abs=0.02)
+        alone = rows[f"{name}, not shared"]
+        assert alone["computed_tokens_per_second"] == pytest.approx(alone["tokens_per_second"])
+
+
+def test_generation_and_preparation_are_compared(found):
+    assert set(found["generate"]["results"]) == {"strop", "transformers"}
+    assert {row["tokens_per_step"] for row in found["generate"]["results"].values()} == {32}  # 4 prompts, 8 tokens
+    assert all(row["milliseconds"] > 0 for row in found["prepare"]["results"].values())
+
+
+def test_the_arithmetic_of_smollm2_is_the_documented_one():
+    config = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        tie_word_embeddings=True,
+    )
+    with torch.device("meta"):
+        cost = arithmetic.needed(LlamaForCausalLM(config))
+    assert cost["flops_per_token"] == pytest.approx(0.637e9, rel=1e-3)
+    assert cost["flops_per_trained_token"] == 6 * 49152 * 576
+
+
+def test_a_frozen_model_needs_four_sixths_of_the_arithmetic():
+    variants = {"full": runs.Variant("strop"), "adapters": runs.Variant("strop", {"lora": {"r": 16}})}
+    rows = {name: {"tokens_per_second": 10.0, "trained_tokens_per_second": 5.0} for name in variants}
+    machine = {"flops_per_token": 6e9, "flops_per_trained_token": 12e9, "matrix_peak": 240.0}
+    results.add_arithmetic(rows, machine, variants)
+    assert rows["full"]["achieved_gflops"] == pytest.approx(10 * 6 + 5 * 12)
+    assert rows["full"]["fraction_of_peak"] == pytest.approx(0.5)
+    assert rows["adapters"]["achieved_gflops"] == pytest.approx(80)
+
+
+SCRIPT = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {bench!r})
+from common.runs import Variant, compare, parse, parser
+
+def measure(given, variant):
+    if variant.settings.get("breaks"):
+        raise RuntimeError("no such thing")
+    with Path({log!r}).open("a") as file:
+        file.write(f"{{variant.side}} {{os.getpid()}}\\n")
+    turn = len(Path({log!r}).read_text().splitlines())
+    return {{"tokens_per_second": float(turn), "seen": os.environ.get("SEEN", "no")}}
+
+variants = {{"a": Variant("a", {{}}, {{"SEEN": "yes"}}), "b": Variant("b"), "c": Variant("c", {{"breaks": True}})}}
+print("RESULTS", compare(parse(parser("a test")), variants, measure))
+"""
+
+
+def test_variants_take_turns_in_fresh_processes(tmp_path):
+    script, log = tmp_path / "script.py", tmp_path / "log"
+    script.write_text(SCRIPT.format(bench=str(BENCH), log=str(log)))
+    command = [sys.executable, str(script), "--rounds", "3"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line.split() for line in log.read_text().splitlines()]
+    assert [side for side, _ in lines] == ["a", "b", "a", "b", "a", "b"]
+    assert len({process for _, process in lines}) == 6
+    (said,) = (line for line in ended.stdout.splitlines() if line.startswith("RESULTS"))
+    rows = eval(said.removeprefix("RESULTS "))
+    assert rows["a"] == {"tokens_per_second": 3.0, "seen": "yes", "rounds": [1.0, 3.0, 5.0]}
+    assert rows["b"]["tokens_per_second"] == 4.0
+    assert rows["b"]["seen"] == "no"
+    assert "c" not in rows
+    assert "no such thing" in ended.stderr
+
+
+def test_rows_are_appended_to_the_csv(tmp_path, capsys):
+    variants = {"strop": runs.Variant("strop", {"optimizer": "adamw_8bit"})}
+    rows = {"strop": {"tokens_per_second": 123.456789, "trained_tokens_per_second": 7.0, "peak_memory_gb": 1.5}}
+    given = Namespace(
+        smoke=False, json=True, length=0, model="m", data=None, csv=tmp_path / "r.csv", batch=16, steps=4, warmup=2
+    )
+    given.micro_batch_tokens, given.rounds = 2048, 3
+    for _ in range(2):
+        results.show("sft", given, rows, variants, {}, {"ratios": {}})
+    written = list(csv.DictReader(given.csv.open()))
+    assert len(written) == 2
+    assert written[1]["tokens_per_second"] == "123.46"
+    assert written[1]["data"] == "code_basics"
+    assert json.loads(written[1]["settings"])["optimizer"] == "adamw_8bit"
+    assert written[1]["machine"]
+    assert written[1]["commit"]
+    assert json.loads(capsys.readouterr().out.split("\n}\n")[0] + "\n}")["results"] == rows
+
+
+def test_the_asking_process_stays_without_torch():
+    code = "import sys, sft, memory, dpo, generate; print('torch' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=BENCH, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "False"
