@@ -53,8 +53,8 @@ stages:
     lora: {{r: 4, dropout: 0.1}}
 """)
 
-    def call(*overrides):
-        code = main(["run", "recipe.yaml", *overrides])
+    def call(*arguments):
+        code = main(["run", "recipe.yaml", *arguments])
         out, err = capsys.readouterr()
         return SimpleNamespace(code=code, out=out, err=err, stage=tmp_path / "runs/tiny/sft")
 
@@ -103,3 +103,11 @@ def test_a_conversation_longer_than_the_model_reads_is_refused(run, tmp_path):
     assert done.code == 2
     assert "chat.jsonl:13: has 6" in done.err
     assert "set chat.max_length to 512" in done.err
+
+
+def test_profiling_is_no_reason_to_train_again(run):
+    first = run("--profile")
+    assert first.code == 0, first.err
+    assert "profile: a step of" in first.out
+    assert (first.stage / "trace.json").is_file()
+    assert "sft: done before" in run().out

@@ -20,7 +20,7 @@ from strop.data.rows import OnBad, Row
 from strop.data.settings import DataSettings, MixtureSettings, ReadSettings
 from strop.doctor import DataSet, EvalItem, Examination, Voice, check_examples, clean, examine, read_set, write_fixed
 from strop.doctor.fix import check_target, report_of
-from strop.doctor.machine import Estimate, estimate, host_memory_gb, model_shape, product_rate
+from strop.doctor.machine import Adapted, Estimate, estimate, host_memory_gb, model_shape, product_rate
 from strop.doctor.quick import lines
 from strop.doctor.show import show
 from strop.errors import InputError
@@ -95,7 +95,7 @@ def before_training(
         loaded.tokenizer,
         loaded.stop_ids,
         evaluation_items(recipe, stage),
-        sum(p.numel() for p in loaded.policy.parameters()),
+        None if stage.lora else sum(p.numel() for p in loaded.policy.parameters()),  # what is usual without adapters
         source.steps,
     )
     for line in lines(found):
@@ -124,6 +124,7 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
     eos = generation.eos_token_id
     stops = frozenset([eos] if isinstance(eos, int) else eos or ())
     shape = model_shape(folder)
+    adapted = _adapted(recipe, stage, folder) if stage.lora else None
 
     def guess(lengths: list[int], tokens: float) -> Estimate | None:
         if shape.parameters is None:
@@ -131,7 +132,7 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
         compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         rate = product_rate(compute.device, compute.dtype)
         half = compute.dtype.itemsize == 2
-        return estimate(shape, stage.train, lengths, tokens, rate, half, _memory_gb(compute.device))
+        return estimate(shape, stage.train, lengths, tokens, rate, half, _memory_gb(compute.device), adapted)
 
     def progress(what: str, rows: Iterable[Any], total: int) -> Iterable[Any]:
         return track(rows, what, total, console=console, transient=True, disable=not console.is_terminal)
@@ -142,11 +143,22 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
         recipe.chat,
         evaluation_items(recipe, stage),
         stage.train if settings_given else None,
-        shape.parameters,
+        None if stage.lora else shape.parameters,
         guess,
         stage.mixture.on_bad_row == "skip",
         progress,
     )
+
+
+def _adapted(recipe: Recipe, stage: SftStage, folder: Path) -> Adapted:
+    """What the stage's adapters take. Raises InputError for adapters that the model or the machine cannot have."""
+    from strop.model.preflight import check_lora, outline, trained_parameters
+
+    compute = best_compute(recipe.compute.device, recipe.compute.dtype)
+    model = outline(folder)
+    check_lora(model, stage.lora, compute.device, "lora")
+    packed = 0.6 if stage.lora.quantize else compute.dtype.itemsize  # 4 bits, scales, and matrices that are not packed
+    return Adapted(trained_parameters(model, stage.lora), packed)
 
 
 def _sets(mixture: MixtureSettings) -> list[DataSet]:

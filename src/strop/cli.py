@@ -67,11 +67,12 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = verbs.add_parser("demo", help="the built-in recipe code_basics: baseline, SFT, evaluation, report")
     _recipe_options(demo)
-    demo.set_defaults(run=_run, recipe=None)
+    demo.set_defaults(run=_run, recipe=None, profile=False)
 
     run = verbs.add_parser("run", help="run a recipe (YAML)")
     run.add_argument("recipe", type=Path, help="path of the recipe")
     _recipe_options(run)
+    run.add_argument("--profile", action="store_true", help="trace a step of every training stage (train.profile)")
     run.set_defaults(run=_run)
 
     doctor = verbs.add_parser("doctor", help="what is wrong with a recipe's data and settings, before training")
@@ -143,6 +144,8 @@ def _run(options: argparse.Namespace) -> int:
 
     path = options.recipe or Path(str(files("strop") / "recipes" / DEMO_RECIPE))
     recipe = load_config(Recipe, path, options.overrides)
+    if options.profile:
+        recipe = recipe.profiled()
     summary = run_recipe(recipe, Console(stderr=options.json))
     if options.json:
         print(json.dumps(summary))

@@ -31,6 +31,8 @@ from strop.summary import summarise, table
 from strop.train.metrics import peak_memory_gb
 
 STATE = "stage.json"
+_WITHOUT_EFFECT = {"train": {"profile"}}
+"""Settings of a stage that do not change its result."""
 
 
 def run_recipe(recipe: Recipe, console: Console) -> dict[str, Any]:
@@ -124,7 +126,10 @@ def _read_state(folder: Path) -> dict[str, Any]:
 
 def _stage_key(recipe: Recipe, stage: EvalStage | SftStage, model: str, compute: Compute) -> str:
     """Hash of all that the stage's result depends on: settings, model, data files, strop's version, number format."""
-    settings = {"stage": stage.model_dump(mode="json"), "chat": recipe.chat.model_dump(mode="json")}
+    settings = {
+        "stage": stage.model_dump(mode="json", exclude=_WITHOUT_EFFECT),
+        "chat": recipe.chat.model_dump(mode="json"),
+    }
     if isinstance(stage, EvalStage):
         settings["evals"] = {k: v.model_dump(mode="json") for k, v in recipe.evals.items()}
         files = [[task.path] for task in recipe.evals.values() if task.path is not None]

@@ -107,3 +107,13 @@ class Recipe(BaseModel):
     @property
     def run_folder(self) -> Path:
         return self.folder or Path("runs") / self.name
+
+    def profiled(self) -> Recipe:
+        """The same, with a step of every training stage traced."""
+        stages = {
+            name: stage.model_copy(update={"train": stage.train.model_copy(update={"profile": True})})
+            if isinstance(stage, SftStage)
+            else stage
+            for name, stage in self.stages.items()
+        }
+        return self.model_copy(update={"stages": stages})

@@ -9,7 +9,9 @@ import pytest
 from strop.doctor.labels import check_tokenizer
 from strop.doctor.machine import (
     MEMORY_BAND,
+    RETAINED,
     TIME_BAND,
+    Adapted,
     ModelShape,
     check_memory,
     estimate,
@@ -93,6 +95,19 @@ def test_the_estimate_follows_the_settings():
     assert of(micro_batch_tokens=1).memory_gb > least
     assert [finding.level for finding in check_memory(of(total_gb=1.0))] == ["error"]
     assert [finding.level for finding in check_memory(of(total_gb=of().memory_gb))] == ["warning"]
+
+
+def test_adapters_need_less_memory_and_two_thirds_of_the_products():
+    def of(adapted=None, **settings):
+        train = TrainSettings(micro_batch_tokens=1, **settings)
+        return estimate(SMOLLM2_135M, train, [1] * 1000, 1000, 400e9, True, None, adapted)
+
+    adapted = of(Adapted(trained=1_000_000, frozen_bytes=2))
+    assert adapted.minutes == pytest.approx(of().minutes * 2 / 3, rel=1e-3)
+    saved = RETAINED * (18 * SMOLLM2_135M.parameters - 18e6 - 2 * SMOLLM2_135M.parameters) / 1e9
+    assert of().memory_gb - adapted.memory_gb == pytest.approx(saved)
+    every, second = of(gradient_checkpointing=True), of(gradient_checkpointing=2)
+    assert of().minutes < second.minutes < every.minutes
 
 
 def test_the_size_of_a_model_comes_from_the_headers(model_folder):

@@ -7,7 +7,8 @@ import torch
 from transformers import GPT2Config, LlamaConfig, MambaConfig, Qwen3NextConfig
 
 from strop.errors import InputError
-from strop.model.preflight import check_lora, check_training, outline, window
+from strop.model.lora import add_lora
+from strop.model.preflight import check_lora, check_training, outline, trained_parameters, window
 from strop.model.settings import LoraSettings
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -62,3 +63,19 @@ def test_four_bits_without_bitsandbytes_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(InputError, match="needs bitsandbytes"):
         check_lora(model, LoraSettings(quantize="4bit"), CUDA, "lora")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"r": 3, "targets": ["q_proj"]},
+        {"modules_to_save": ["lm_head"]},
+        {"targets": ["mlp.up_proj"], "rslora": True},
+    ],
+)
+def test_adapters_are_counted_without_making_them(settings, make_model):
+    lora = LoraSettings(**settings)
+    counted = trained_parameters(make_model(), lora)
+    model = add_lora(make_model(), lora).network
+    assert counted == sum(p.numel() for p in model.parameters() if p.requires_grad)

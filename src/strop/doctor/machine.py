@@ -44,6 +44,14 @@ class ModelShape:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapted:
+    """A model of which only adapters are trained: their numbers, and the bytes that a frozen weight takes."""
+
+    trained: int
+    frozen_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """For the whole run. ``rate`` is the measured speed of matrix products in FLOP/s."""
 
@@ -105,25 +113,28 @@ def estimate(
     rate: float,
     half: bool,
     total_gb: float | None,
+    adapted: Adapted | None = None,
 ) -> Estimate:
     """``lengths``: tokens of every example; ``epoch_tokens``: of all that come in one epoch; ``half``: matrix products
     in 16 bits; ``shape.parameters`` is known.
 
     Memory: weights, gradients and AdamW's two moments in float32, a 16-bit copy of the weights, the activations of
     one row, the logits held at once. Time: 6 FLOP per token and parameter (Kaplan et al. 2020, arXiv:2001.08361),
-    plus causal attention (PaLM, arXiv:2204.02311, app. B, halved), at half the measured rate of matrix products.
+    plus causal attention (PaLM, arXiv:2204.02311, app. B, halved), at half the measured rate of matrix products. Where
+    only adapters are trained, a frozen weight has no gradient, which is a third of the products, and no state.
     """
     parameters = shape.parameters or 0
     tokens = epoch_tokens * train.epochs
     if train.max_steps is not None:
         tokens = min(tokens, train.max_steps * train.global_batch_size * sum(lengths) / max(1, len(lengths)))
     mean = sum(n * n for n in lengths) / max(1, sum(lengths))  # what the average token's sequence is long
-    per_token = 6 * parameters + 6 * shape.layers * shape.width * mean
+    per_token = (4 if adapted else 6) * parameters + 6 * shape.layers * shape.width * mean
     recomputed = 1 / train.gradient_checkpointing if train.gradient_checkpointing else 0.0  # share of the blocks
     # The fullest row: a step of long examples, or what a row may hold.
     long = sorted(lengths)[int(0.99 * len(lengths))] if lengths else 0
     row = max(max(lengths, default=0), min(train.micro_batch_tokens, train.global_batch_size * long))
-    state = parameters * (16 + (2 if half else 0))
+    state = (adapted.trained if adapted else parameters) * (16 + (2 if half else 0))
+    state += parameters * adapted.frozen_bytes if adapted else 0
     held = _activation_bytes(shape, half) * (1 - recomputed + (1 / max(1, shape.layers) if recomputed else 0))
     inputs = 4 * shape.width * shape.layers * recomputed
     logits = 14 * min(HEAD_ELEMENTS, row * shape.vocabulary)

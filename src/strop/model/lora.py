@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 
 from strop.errors import InputError
 from strop.model.four_bit import unpack
+from strop.model.preflight import head_name, named, refuse_tied, tied_names
 from strop.model.settings import ALL_LINEAR, LoraSettings
 
 ADAPTER = "default"
@@ -90,7 +91,8 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int = 0) -> A
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=targets,
-        modules_to_save=list(settings.modules_to_save) or None,
+        # Whole names: peft takes "norm" for the end of every name, input_layernorm's too.
+        modules_to_save=[n for n, _ in model.named_modules() if named(n, settings.modules_to_save)] or None,
         use_rslora=settings.rslora,
         use_dora=settings.dora,
         ensure_weight_tying=any(named(name, settings.modules_to_save) for name in tied),
@@ -126,31 +128,3 @@ def adapters_off(model: nn.Module) -> Iterator[None]:
             layer.enable_adapters(True)
         for parameter in trained:  # switching off freezes too
             parameter.requires_grad_(True)
-
-
-def tied_names(model: PreTrainedModel) -> tuple[str, ...]:
-    """Names of the input embedding and the head where they are one matrix; else nothing."""
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if head is None or head.weight is not embedding.weight:
-        return ()
-    return tuple(name for name, module in model.named_modules() if module is embedding or module is head)
-
-
-def head_name(model: PreTrainedModel) -> str:
-    head = model.get_output_embeddings()
-    return next((name for name, module in model.named_modules() if module is head), "lm_head")
-
-
-def named(module: str, names: list[str]) -> bool:
-    """Whether a list of names names this module, as peft reads them: whole, or from a dot on."""
-    return any(module == name or module.endswith(f".{name}") for name in names)
-
-
-def refuse_tied(settings: LoraSettings, tied: tuple[str, ...]) -> None:
-    """Raise InputError for adapters on one of two tied matrices: merged, they would change the other one too."""
-    for name in tied:
-        if named(name, settings.targets):
-            raise InputError(
-                f"lora.targets: {name} shares its matrix with {next(t for t in tied if t != name)} in this model, so "
-                "adapters on it cannot be merged; leave it out, or put it in lora.modules_to_save."
-            )

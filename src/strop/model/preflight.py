@@ -94,22 +94,14 @@ def check_lora(model: PreTrainedModel, lora: LoraSettings, device: torch.device,
         )
     if lora.quantize and importlib.util.find_spec("bitsandbytes") is None:
         raise InputError(f"{where}.quantize: {lora.quantize} needs bitsandbytes: pip install 'strop[qlora]'.")
-    from strop.model.lora import head_name, named, refuse_tied, tied_names
-
     modules = dict(model.named_modules())
     for field in ("targets", "modules_to_save"):
         for wanted in getattr(lora, field):
             if wanted != ALL_LINEAR and not any(named(name, [wanted]) for name in modules):
                 raise InputError(f"{where}.{field}: no module is called {wanted}; {_nearest(wanted, modules)}")
     refuse_tied(lora, tied_names(model))
-    head = head_name(model)
-    all_linear = lora.targets == [ALL_LINEAR]
-    for name, module in modules.items():
+    for name, module in _targets(model, lora):
         shape = _matrix(module)
-        if all_linear and (shape is None or name == head or isinstance(module, nn.Embedding)):
-            continue
-        if not all_linear and not named(name, lora.targets):
-            continue
         if shape is None:
             raise InputError(
                 f"{where}.targets: {name} is a {type(module).__name__}, which takes no adapter; "
@@ -119,6 +111,48 @@ def check_lora(model: PreTrainedModel, lora: LoraSettings, device: torch.device,
             raise InputError(
                 f"{where}.r is {lora.r}, more than the rank of {name} ({shape[0]} × {shape[1]}); "
                 f"set it to {min(shape)} or less, or leave that module out of targets."
+            )
+
+
+def trained_parameters(model: PreTrainedModel, lora: LoraSettings) -> int:
+    """How many numbers adapters and modules trained whole have; DoRA's magnitudes are left out."""
+    adapters = sum(lora.r * sum(_matrix(module) or (0, 0)) for _, module in _targets(model, lora))
+    whole = {module for name, module in model.named_modules() if named(name, lora.modules_to_save)}
+    return adapters + sum(p.numel() for p in {p for module in whole for p in module.parameters()})
+
+
+def _targets(model: PreTrainedModel, lora: LoraSettings) -> list[tuple[str, nn.Module]]:
+    if lora.targets != [ALL_LINEAR]:
+        return [(name, m) for name, m in model.named_modules() if named(name, lora.targets)]
+    head = model.get_output_embeddings()
+    return [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
+
+
+def tied_names(model: PreTrainedModel) -> tuple[str, ...]:
+    """Names of the input embedding and the head where they are one matrix; else nothing."""
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is None or head.weight is not embedding.weight:
+        return ()
+    return tuple(name for name, module in model.named_modules() if module is embedding or module is head)
+
+
+def head_name(model: PreTrainedModel) -> str:
+    head = model.get_output_embeddings()
+    return next((name for name, module in model.named_modules() if module is head), "lm_head")
+
+
+def named(module: str, names: list[str]) -> bool:
+    """Whether a list of names names this module, as peft reads them: whole, or from a dot on."""
+    return any(module == name or module.endswith(f".{name}") for name in names)
+
+
+def refuse_tied(settings: LoraSettings, tied: tuple[str, ...]) -> None:
+    """Raise InputError for adapters on one of two tied matrices: merged, they would change the other one too."""
+    for name in tied:
+        if named(name, settings.targets):
+            raise InputError(
+                f"lora.targets: {name} shares its matrix with {next(t for t in tied if t != name)} in this model, so "
+                "adapters on it cannot be merged; leave it out, or put it in lora.modules_to_save."
             )
 
 
