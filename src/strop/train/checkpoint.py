@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from strop.errors import InputError
 from strop.folders import whole_folder
+from strop.train.optim import tensor_bytes
 
 
 def save_checkpoint(
@@ -36,7 +37,7 @@ def save_checkpoint(
     for left_by_a_kill in folder.glob(".step-*"):
         shutil.rmtree(left_by_a_kill)
     weights = trained(model)
-    room = 3 * sum(p.numel() * p.element_size() for p in weights.values())  # weights and AdamW's two moments
+    room = tensor_bytes([weights, optimizer.state_dict(), state])
     try:
         with whole_folder(final, room, replace=True) as scratch:
             save_file({name: p.contiguous() for name, p in weights.items()}, str(scratch / "model.safetensors"))

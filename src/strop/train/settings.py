@@ -66,7 +66,9 @@ class TrainSettings(BaseModel):
     decay_ratio: float = Field(0.2, gt=0, le=1, description="wsd: share of the steps spent on the decay.")
     decay_shape: Literal["linear", "1-sqrt"] = Field("linear", description="wsd: shape of the decay.")
 
-    optimizer: Optimizer = Field("adamw", description="muon: matrices by Muon, all else by AdamW.")
+    optimizer: Optimizer = Field(
+        "adamw", description="muon: matrices by Muon, all else by AdamW; adafactor: a learning_rate of 1e-3 is usual."
+    )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay on matrices and the head.")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW first-moment decay.")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW second-moment decay.")
