@@ -83,6 +83,7 @@ def test_a_stage_leaves_the_merged_model_and_the_adapters(run, model_folder):
         ("stages.sft.lora.quantize=4bit", "stages.sft.lora.quantize: 4bit needs a CUDA device"),
         ("stages.sft.lora.quantize=3bit", "stages.sft.lora.quantize: Input should be '4bit'"),
         ("stages.sft.lora.rank=3", "unknown key 'stages.sft.lora.rank'"),
+        ("stages.sft.train.offload_optimizer=true", "stages.sft.train.offload_optimizer: this run computes on cpu"),
         ("chat.max_length=513", "set chat.max_length to 512 or less"),
     ],
 )

@@ -17,6 +17,7 @@ from strop.data.encoding import Encoding
 from strop.data.prepare import prepare
 from strop.data.readers import built_in, read_jsonl
 from strop.data.source import PackedSource, rows_of
+from strop.errors import InputError
 from strop.evals.results import (
     ItemResult,
     code_estimates,
@@ -40,8 +41,8 @@ from strop.recipe import CHAT_LOSS, EvalTaskSettings, Recipe, SftStage
 from strop.rollout.engine import SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 from strop.train.loop import train
-from strop.train.step import evaluation_loss
 from strop.train.out_of_memory import explained_out_of_memory
+from strop.train.step import evaluation_loss
 
 
 @dataclass
@@ -143,6 +144,11 @@ def preflight(recipe: Recipe, model: Path, compute: Compute) -> None:
     """Raise InputError for what is known to go wrong in a later stage, before the first one takes its time."""
     for name, stage in recipe.stages.items():
         if isinstance(stage, SftStage):
+            if stage.train.offload_optimizer and compute.device.type == "cpu":
+                raise InputError(
+                    f"stages.{name}.train.offload_optimizer: this run computes on {compute.device}, so the optimiser's "
+                    "state is in the host's memory already; leave it out."
+                )
             check_training(model, stage.lora, recipe.chat.max_length, compute.device, f"stages.{name}")
 
 

@@ -11,6 +11,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from strop.data.source import Source
 from strop.errors import Interrupted
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
@@ -50,7 +52,7 @@ def train(
     """
     steps = min(source.steps, settings.max_steps or source.steps)
     check_schedule(steps, settings)
-    masters = Masters(policy, policy.compute.dtype)
+    masters = Masters(policy, policy.compute.dtype, torch.device("cpu") if settings.offload_optimizer else None)
     named = masters.named
     optimizer = make_optimizer(named.items(), settings, tensor_kinds(policy))
     extras = _extras(policy, masters, settings)

@@ -17,22 +17,26 @@ class Masters:
 
     After a backward pass their ``.grad`` holds the float32 sum of the gradients of all passes since they were last set
     to None. Where the model computes in float32, masters and parameters are the same tensors.
+
+    ``home``: another device for the masters, and so for their gradients and the optimiser's state (the host's memory
+    beside a GPU; ZeRO-Offload, Ren et al. 2021, arXiv:2101.06840). They are then tensors of their own in any format.
     """
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype):
+    def __init__(self, model: nn.Module, dtype: torch.dtype, home: torch.device | None = None):
         self.named: dict[str, Tensor] = {}
         self._pairs: list[tuple[nn.Parameter, Tensor]] = []
         self._hooks = []
         for name, parameter in model.named_parameters():
             if not parameter.is_floating_point():
                 continue  # quantised
-            if parameter.dtype == torch.float32 == dtype or not parameter.requires_grad:
+            if (parameter.dtype == torch.float32 == dtype and home is None) or not parameter.requires_grad:
                 if parameter.requires_grad:
                     self.named[name] = parameter
                 elif parameter.dtype == torch.float32:
                     parameter.data = parameter.data.to(dtype)
                 continue
-            master = parameter.detach().float().requires_grad_()
+            master = parameter.detach().to(home or parameter.device, torch.float32, copy=home is not None)
+            master.requires_grad_()
             parameter.data = parameter.data.to(dtype)
             self.named[name] = master
             self._pairs.append((parameter, master))
@@ -53,16 +57,16 @@ class Masters:
         for hook in self._hooks:
             hook.remove()
         for parameter, master in self._pairs:
-            parameter.data = master.detach()
+            parameter.data = master.detach().to(parameter.device)
         self._pairs, self._hooks = [], []
 
 
 def _move_gradient_to(master: Tensor):
     def move(parameter: nn.Parameter) -> None:
         if master.grad is None:
-            master.grad = parameter.grad.float()
+            master.grad = parameter.grad.to(master.device, torch.float32)
         else:
-            master.grad.add_(parameter.grad)
+            master.grad.add_(parameter.grad.to(master.device))
         parameter.grad = None
 
     return move

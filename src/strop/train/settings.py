@@ -100,6 +100,10 @@ class TrainSettings(BaseModel):
         False, description="Compute activations again in the backward pass: of all blocks, or of every n-th."
     )
     compile: Literal["auto"] | bool = Field("auto", description="Compile the blocks of the model; auto: on CUDA.")
+    offload_optimizer: bool = Field(
+        False,
+        description="Keep float32 weights, gradients and the optimiser's state in the host's memory, not a GPU's.",
+    )
     profile: bool = Field(False, description="Trace one step into the stage's folder (trace.json).")
     seed: int = Field(0, ge=0, description="Seed of the data order and of the noise.")
 

@@ -1,0 +1,46 @@
+"""Masters that live apart from the model, here both on the CPU: the same training, bit for bit."""
+
+import pytest
+import torch
+
+from strop.chat import Example
+from strop.data.source import PackedSource
+from strop.model.policy import Policy
+from strop.model.precision import Compute
+from strop.objectives.sft import CrossEntropy
+from strop.train.loop import train
+from strop.train.masters import Masters
+from strop.train.settings import TrainSettings
+
+
+def run(model, folder, dtype, **settings):
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randint(3, 97, (n,), generator=generator).tolist() for n in (9, 12, 7, 15, 22, 30)]
+    rows = [Example(tokens, [0.0] * 2 + [1.0] * (len(tokens) - 2), "", (), ()) for tokens in drawn]
+    source = PackedSource(rows, global_batch_size=3, micro_batch_tokens=40, epochs=2)  # rows are accumulated
+    policy = Policy(model, Compute(torch.device("cpu"), dtype))
+    train(policy, source, CrossEntropy("token_mean"), TrainSettings(learning_rate=0.01, **settings), folder)
+    return model.state_dict()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_where_the_masters_live_changes_nothing(tmp_path, make_model, dtype):
+    start = make_model().state_dict()
+    plain = run(make_model(), tmp_path / "plain", dtype)
+    apart = run(make_model(), tmp_path / "apart", dtype, offload_optimizer=True)
+    assert all(torch.equal(apart[name], value) for name, value in plain.items())
+    assert not torch.equal(plain["lm_head.weight"], start["lm_head.weight"])
+
+
+def test_masters_apart_share_no_memory_with_the_model(make_model):
+    model = make_model()
+    masters = Masters(model, torch.float32, torch.device("cpu"))
+    for name, parameter in model.named_parameters():
+        assert masters.named[name].data_ptr() != parameter.data_ptr()
+    before = model.lm_head.weight.clone()
+    with torch.no_grad():
+        for master in masters.tensors():
+            master.add_(1)
+    assert torch.equal(model.lm_head.weight, before)
+    masters.push()
+    assert torch.equal(model.lm_head.weight, before + 1)
