@@ -82,17 +82,34 @@ void interleave(Rows x, int n, int d, int32_t* out) {
     }
 }
 
+// 16 x 16 numbers of 32 bits, rows becoming columns: first within blocks of 4 x 4, then the blocks.
+void transpose16(__m512i r[LANES]) {
+    __m512i t[LANES];
+    for (int i = 0; i < LANES; i += 4) {
+        const __m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]), b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+        const __m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]), d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
+        t[i] = _mm512_unpacklo_epi64(a, c), t[i + 1] = _mm512_unpackhi_epi64(a, c);
+        t[i + 2] = _mm512_unpacklo_epi64(b, d), t[i + 3] = _mm512_unpackhi_epi64(b, d);
+    }
+    for (int i = 0; i < 4; i++) {
+        const __m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
+        const __m512i c = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd), d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
+        r[i] = _mm512_shuffle_i32x4(a, b, 0x88), r[i + 8] = _mm512_shuffle_i32x4(a, b, 0xdd);
+        r[i + 4] = _mm512_shuffle_i32x4(c, d, 0x88), r[i + 12] = _mm512_shuffle_i32x4(c, d, 0xdd);
+    }
+}
+
 // out[d / 2][i] = (x[i][d], x[i][d + 1]) for TILE rows; those beyond `n` are zeros.
 void transpose(Rows x, int n, int d, int32_t* out) {
-    const __m512i step = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                                            _mm512_set1_epi32((int)x.stride / 2));
     for (int i = 0; i < TILE; i += LANES) {
-        const int rows = std::clamp(n - i, 0, LANES);
-        const __mmask16 there = (__mmask16)((1u << rows) - 1);
-        for (int p = 0; p < d / 2; p++)
-            _mm512_storeu_si512(out + p * TILE + i,
-                                _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), there, step,
-                                                            (const int*)(x.row(rows ? i : 0)) + p, 4));
+        for (int p = 0; p < d / 2; p += LANES) {
+            const __mmask16 there = (__mmask16)((1u << std::min(LANES, d / 2 - p)) - 1);
+            __m512i r[LANES];
+            for (int k = 0; k < LANES; k++)
+                r[k] = i + k < n ? _mm512_maskz_loadu_epi32(there, (const int32_t*)x.row(i + k) + p) : _mm512_setzero_si512();
+            transpose16(r);
+            for (int k = 0; k < LANES && p + k < d / 2; k++) _mm512_storeu_si512(out + (p + k) * TILE + i, r[k]);
+        }
     }
 }
 
