@@ -15,7 +15,12 @@ from common.results import ratios, show
 from common.runs import ALLOCATOR, Variant, compare, parse, parser
 
 VARIANTS = {"strop": Variant("strop"), "transformers": Variant("transformers", {}, ALLOCATOR)}
-COLUMNS = {"tokens_per_second": "tokens/s", "tokens_per_step": "new tokens", "peak_memory_gb": "peak GB"}
+COLUMNS = {
+    "tokens_per_second": "tokens/s",
+    "tokens_per_step": "new tokens",
+    "peak_memory_gb": "peak GB",
+    "cores_busy": "cores",
+}
 
 
 def prompts_and_stop(given: argparse.Namespace) -> tuple[list[list[int]], frozenset[int]]:
@@ -48,7 +53,7 @@ def measure(given: argparse.Namespace, variant: Variant) -> dict:
     generate(8)  # warm-up: a few tokens for all
     started = now()
     tokens = generate(given.max_tokens)
-    return rates(tokens, 0, now() - started, 1)
+    return rates(tokens, 0, started, now(), 1)
 
 
 def _ours(given, prompts, stop, compute, make_model):

@@ -40,6 +40,7 @@ COLUMNS = {
     "microseconds_per_token": "µs/token",
     "achieved_gflops": "GFLOP/s",
     "fraction_of_peak": "of peak",
+    "cores_busy": "cores",
 }
 
 

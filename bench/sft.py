@@ -46,6 +46,7 @@ COLUMNS = {
     "peak_memory_gb": "peak GB",
     "achieved_gflops": "GFLOP/s",
     "fraction_of_peak": "of peak",
+    "cores_busy": "cores",
 }
 
 

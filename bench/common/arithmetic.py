@@ -63,7 +63,7 @@ def _speed(m: int, k: int, n: int, compute, seconds: float) -> float:
     times: list[float] = []
     ends = time.perf_counter() + seconds
     while len(times) < 8 or time.perf_counter() < ends:
-        started = now()
+        started = now().wall
         torch.mm(a, b, out=out)
-        times.append(now() - started)
+        times.append(now().wall - started)
     return 2 * m * k * n / statistics.median(times[2:]) / 1e9

@@ -6,15 +6,23 @@ import resource
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 
-def now() -> float:
-    """Seconds, once all that was asked of the device is done."""
+class Moment(NamedTuple):
+    """Seconds of the clock, and of all cores together that this process was given."""
+
+    wall: float
+    cpu: float
+
+
+def now() -> Moment:
+    """The time once all that was asked of the device is done."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter()
+    return Moment(time.perf_counter(), time.process_time())
 
 
 def peak_memory_gb() -> float:
@@ -31,12 +39,14 @@ def peak_memory_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
-def rates(tokens: int, trained: int, seconds: float, steps: int) -> dict[str, float]:
-    """What every variant of a training benchmark reports."""
+def rates(tokens: int, trained: int, start: Moment, end: Moment, steps: int) -> dict[str, float]:
+    """What every variant reports. ``cores_busy`` well below the number of cores: others were using the machine."""
+    seconds = end.wall - start.wall
     return {
         "tokens_per_second": tokens / seconds,
         "trained_tokens_per_second": trained / seconds,
         "tokens_per_step": tokens / steps,
         "seconds_per_step": seconds / steps,
+        "cores_busy": (end.cpu - start.cpu) / seconds,
         "peak_memory_gb": peak_memory_gb(),
     }

@@ -36,6 +36,7 @@ COLUMNS = (
     "achieved_gflops",
     "matrix_peak_gflops",
     "fraction_of_peak",
+    "cores_busy",
 )
 
 

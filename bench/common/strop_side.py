@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.clock import now, rates
+from common.clock import Moment, now, rates
 from common.models import make_model
 from strop.data.batch import Batch
 from strop.data.packing import pack
@@ -66,7 +66,7 @@ class Clocked:
     def __init__(self, source: Source, warmup: int, steps: int, warmup_rows: int | None = None):
         self.source, self.warmup, self.warmup_rows = source, warmup, warmup_rows
         self.steps = warmup + steps + 1
-        self.times: list[float] = []
+        self.times: list[Moment] = []
         self.counts: list[tuple[int, int]] = []
 
     def next_step(self) -> list[Batch]:
@@ -87,7 +87,7 @@ class Clocked:
 
     def found(self) -> dict[str, float]:
         tokens, trained = (sum(column) for column in zip(*self.counts[self.warmup : -1], strict=True))
-        return rates(tokens, trained, self.times[-1] - self.times[self.warmup], self.steps - self.warmup - 1)
+        return rates(tokens, trained, self.times[self.warmup], self.times[-1], self.steps - self.warmup - 1)
 
 
 class GroupSource:

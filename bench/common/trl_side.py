@@ -101,7 +101,7 @@ def watch(trainer, warmup: int, steps: int, count: Callable) -> dict[str, float]
     each = trainer.args.gradient_accumulation_steps
     timed = batches[warmup * each : (warmup + steps) * each]  # one more may have been made ahead
     tokens, trained = (sum(column) for column in zip(*timed, strict=True))
-    return rates(tokens, trained, ends[-1] - ends[warmup - 1], steps)
+    return rates(tokens, trained, ends[warmup - 1], ends[-1], steps)
 
 
 def dpo(given: argparse.Namespace, pairs: Sequence[Sequence], per_step: int) -> dict[str, float]:

@@ -45,6 +45,7 @@ def test_training_benchmarks_report_rates_memory_and_the_fraction_of_the_peak(fo
     for row in rows.values():
         assert row["tokens_per_second"] > row["trained_tokens_per_second"] > 0
         assert 0.1 < row["peak_memory_gb"] < 20
+        assert 0 < row["cores_busy"] < 1.1  # a smoke run has one core
         computed = row.get("computed_tokens_per_second", row["tokens_per_second"])
         assert 0 < row["fraction_of_peak"] < 1
         assert row["gflops_per_token"] * row["tokens_per_second"] == pytest.approx(row["achieved_gflops"])
