@@ -1,0 +1,206 @@
+"""The compiled kernels against plain float64 formulas, values and gradients; bfloat16 rounds by up to 0.2 %."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from strop.model.cpu import attention, elementwise, head, kernels
+from strop.model.fused import fuse
+
+needs_kernels = pytest.mark.skipif(
+    not torch.cpu.get_capabilities().get("avx512_bf16") or shutil.which("g++") is None,
+    reason="the kernels need AVX-512 BF16 and a C++ compiler",
+)
+ROUNDING = 4e-3  # of results whose inputs and outputs are bfloat16 and whose sums are float32
+
+
+def error(got, expected):
+    """Relative to the size of the expected tensor, both as Euclidean norms."""
+    return ((got.double() - expected).norm() / expected.norm()).item()
+
+
+def random(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
+
+
+def plain_attention(q, k, v, bounds, scale, window):
+    group, parts = q.shape[0] // k.shape[0], []
+    for a, b, c, d in bounds:
+        keys, values = (x[:, c:d].repeat_interleave(group, 0) for x in (k, v))
+        scores = q[:, a:b] @ keys.transpose(1, 2) * scale
+        position, key = torch.arange(b - a)[:, None] + (d - c) - (b - a), torch.arange(d - c)
+        seen = key <= position
+        if window:
+            seen &= key > position - window
+        parts.append(torch.softmax(scores.masked_fill(~seen, float("-inf")), -1) @ values)
+    return torch.cat(parts, 1)
+
+
+def one_after_another(queries, keys):
+    bounds, a, c = [], 0, 0
+    for n, m in zip(queries, keys, strict=True):
+        bounds.append((a, a + n, c, c + m))
+        a, c = a + n, c + m
+    return bounds
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "width", "queries", "keys", "window"),
+    [
+        (9, 3, 64, (5, 70, 128, 1, 193), None, None),
+        (4, 4, 128, (300,), None, None),
+        (2, 2, 16, (200,), None, None),
+        (4, 2, 80, (65, 64, 63), None, 17),
+        (8, 1, 256, (90, 33), None, 64),
+        (4, 2, 96, (130,), None, 200),
+        (4, 2, 32, (3, 70), (150, 71), None),  # keys of a shared prefix before the queries' own
+        (4, 2, 32, (66,), (200,), 40),
+    ],
+)
+def test_attention_equals_the_formula(heads, kv_heads, width, queries, keys, window):
+    keys = keys or queries
+    bounds = one_after_another(queries, keys)
+    # As a model's projections lie in memory: token by token, a head's numbers side by side.
+    inputs = [
+        random(n, h, width, seed=i).transpose(0, 1)
+        for i, (n, h) in enumerate([(sum(queries), heads), (sum(keys), kv_heads), (sum(keys), kv_heads)])
+    ]
+    upstream = random(heads, sum(queries), width, seed=3)
+    ours = [x.clone().requires_grad_() for x in inputs]
+    exact = [x.double().requires_grad_() for x in inputs]
+    assert attention.supported(ours[0], ours[2])
+    out = attention.attention(*ours, bounds, width**-0.5, window)
+    out.backward(upstream)
+    expected = plain_attention(*exact, bounds, width**-0.5, window)
+    expected.backward(upstream.double())
+    assert error(out, expected) < ROUNDING
+    for mine, true in zip(ours, exact, strict=True):
+        assert error(mine.grad, true.grad) < ROUNDING
+
+
+@needs_kernels
+def test_attention_takes_any_strides():
+    bounds = [(0, 40, 0, 40)]
+    q, k, v = (random(4, 40, 32, seed=i) for i in range(3))
+    expected = attention.attention(q, k, v, bounds, 0.2)
+    wide = random(4, 40, 65, seed=5)  # rows that begin at odd numbers
+    wide[..., 1:33] = q
+    columns = k.transpose(1, 2).contiguous().transpose(1, 2)  # numbers of a row apart from each other
+    torch.testing.assert_close(attention.attention(wide[..., 1:33], columns, v, bounds, 0.2), expected, rtol=0, atol=0)
+
+
+@needs_kernels
+def test_large_scores_neither_overflow_nor_lose_the_softmax():
+    q = torch.full((1, 70, 16), 30.0, dtype=torch.bfloat16).requires_grad_()
+    k, v = q.detach().clone(), random(1, 70, 16, seed=0)
+    out = attention.attention(q, k, v, [(0, 70, 0, 70)], 1.0)  # every score is 14,400
+    out.sum().backward()
+    running_mean = v[0].double().cumsum(0) / torch.arange(1, 71)[:, None]
+    assert error(out[0].detach(), running_mean) < ROUNDING
+    assert torch.isfinite(q.grad).all()
+
+
+@needs_kernels
+@pytest.mark.parametrize("vocabulary", [64, 1003])
+@pytest.mark.parametrize(("scale", "cap"), [(1.0, 0.0), (0.5, 0.0), (2.0, 5.0)])
+def test_head_statistics_and_gradient_equal_the_formula(vocabulary, scale, cap):
+    logits = random(19, vocabulary, seed=0) * 4
+    labels = torch.randint(0, vocabulary, (19,), generator=torch.Generator().manual_seed(1))
+    upstream = random(4, 19, seed=2).float()
+    got = head.statistics(logits, labels, scale, cap)
+    x = logits.double().requires_grad_()
+    z = torch.tanh(x * scale / cap) * cap if cap else x * scale
+    lse = z.logsumexp(-1)
+    entropy = lse - (torch.exp(z - lse[:, None]) * z).sum(-1)
+    expected = torch.stack([z.gather(-1, labels[:, None])[:, 0] - lse, lse, z.mean(-1), entropy])
+    (expected * upstream).sum().backward()
+    torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=1e-5)
+    assert error(head.gradient_(logits.clone(), labels, scale, cap, got, upstream), x.grad) < ROUNDING
+
+
+@needs_kernels
+def test_norm_and_gated_unit_equal_the_formula():
+    x, y, upstream = (random(37, 576, seed=i) * 2 for i in range(3))
+    weight = 1 + 0.1 * random(576, seed=4)
+    for ours, plain, inputs in (
+        (lambda a, w: elementwise.rms_norm(a, w, 1e-5), lambda a, w: F.rms_norm(a, (576,), w, 1e-5), (x, weight)),
+        (elementwise.silu_gate, lambda a, b: F.silu(a) * b, (x, y)),
+    ):
+        mine = [t.clone().requires_grad_() for t in inputs]
+        true = [t.double().requires_grad_() for t in inputs]
+        got, expected = ours(*mine), plain(*true)
+        got.backward(upstream)
+        expected.backward(upstream.double())
+        assert error(got, expected) < ROUNDING
+        for a, b in zip(mine, true, strict=True):
+            assert error(a.grad, b.grad) < ROUNDING
+
+
+@needs_kernels
+def test_a_model_with_fused_modules_is_as_near_to_float32_as_without(make_model):
+    def run(model):
+        logits = model(input_ids=torch.arange(40)[None] % 97, use_cache=False).logits
+        logits.float().square().mean().backward()
+        return [logits.detach(), *(p.grad for p in model.parameters())]
+
+    exact, plain, model = run(make_model()), run(make_model().bfloat16()), make_model().bfloat16()
+    assert fuse(model) == 2 * 3 + 1  # per layer two norms and a gated unit, and the last norm
+    fused = run(model)
+    for mine, theirs, true in zip(fused, plain, exact, strict=True):
+        assert error(mine, true.double()) < 1.3 * error(theirs, true.double()) < 0.1
+
+
+def test_a_module_that_only_looks_usual_is_left_alone(tiny_model):
+    class HalfRMSNorm(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.eps = torch.nn.Parameter(torch.ones(32)), 1e-6
+
+        def forward(self, x):
+            return 0.5 * F.rms_norm(x, (32,), self.weight, self.eps)
+
+    assert fuse(torch.nn.Sequential(HalfRMSNorm())) == 0
+
+
+def _in_a_process(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-W", "always", "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_the_switch_turns_the_kernels_off():
+    code = "from strop.model.cpu.kernels import kernels; print(kernels())"
+    assert _in_a_process(code, **{kernels.SWITCH: "0"}).stdout.strip() == "None"
+
+
+@needs_kernels
+def test_a_compiler_that_fails_is_named_and_torch_takes_over(tmp_path):
+    broken = tmp_path / "broken-c++"
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 1.0 && exit 0\necho "no such instruction" >&2; exit 1\n')
+    broken.chmod(0o755)
+    code = "from strop.model.cpu.kernels import kernels; print(kernels())"
+    done = _in_a_process(code, CXX=str(broken), STROP_CACHE=str(tmp_path / "cache"))
+    assert done.stdout.strip() == "None"
+    assert "no such instruction" in done.stderr
+    assert "CXX" in done.stderr
+
+
+@needs_kernels
+def test_kernels_are_compiled_once(tmp_path):
+    code = "from strop.model.cpu.kernels import kernels; print(kernels()._name)"
+    first = _in_a_process(code, STROP_CACHE=str(tmp_path)).stdout
+    files = list((tmp_path / "kernels").iterdir())
+    stamp = files[0].stat().st_mtime_ns
+    assert len(files) == 1
+    assert _in_a_process(code, STROP_CACHE=str(tmp_path)).stdout == first
+    assert files[0].stat().st_mtime_ns == stamp
