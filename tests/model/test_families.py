@@ -10,7 +10,7 @@ from strop.chat import Example
 from strop.data.batch import make_batch
 from strop.data.prefixes import make_group_batch
 from strop.errors import InputError
-from strop.model.attention import FlatLayout
+from strop.model.attention import NAME, FlatLayout
 from strop.model.attention_backends import attend_segments
 from strop.model.policy import Policy
 from strop.model.precision import Compute
@@ -119,10 +119,20 @@ def test_a_window_that_does_not_reach_the_attention_is_refused():
     """Too long a window to be run by the probe: the argument that never comes gives it away."""
     model = build("mistral", {"sliding_window": 5000, "max_position_embeddings": 10_000})
     Policy(copy.deepcopy(model), FLOAT32)
-    forget = build("llama", {"max_position_embeddings": 10_000})
-    forget.config.sliding_window = 5000
-    with pytest.raises(InputError, match=r"LlamaForCausalLM .*window of 5000 tokens and 0 pass"):
-        Policy(forget, FLOAT32)
+    forgetful = copy.deepcopy(model.config)
+    forgetful.sliding_window = None
+    forgetful._attn_implementation = NAME
+    model.model.layers[1].self_attn.config = forgetful
+    with pytest.raises(InputError, match=r"MistralForCausalLM .*2 layers a window of 5000 tokens and 1 pass"):
+        Policy(model, FLOAT32)
+
+
+def test_a_window_that_the_family_does_not_know_is_left_alone():
+    model = build("llama", {"sliding_window": 6})
+    own = copy.deepcopy(model)
+    (row,) = examples()[2:]
+    got = Policy(model, FLOAT32)(make_batch([row]))["logprobs"]
+    torch.testing.assert_close(got, own_logprobs(own, row.tokens), atol=2e-5, rtol=1e-5)
 
 
 def test_a_wrong_window_is_found_by_the_sequence_that_is_longer(monkeypatch):

@@ -141,7 +141,7 @@ def flat_attention(
     if not k.dtype == v.dtype == q.dtype:  # autocast leaves rotary outputs in float32
         q, k = q.to(v.dtype), k.to(v.dtype)
     out = flat_layout.attend(module.layer_idx, q, k, v, scale, AttentionOptions(sliding_window, softcap, s_aux))
-    return out.transpose(0, 1).unsqueeze(0), None
+    return out.transpose(0, 1).contiguous().unsqueeze(0), None  # families take views of it
 
 
 AttentionInterface.register(NAME, flat_attention)

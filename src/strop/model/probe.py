@@ -7,6 +7,7 @@ have one must hand it to the attention function, whose windows of every length a
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -83,7 +84,9 @@ class Probe:
                 "would mix the sequences of a row. Choose a model with plain softmax attention."
             )
         most = getattr(config, "max_position_embeddings", None) or 1 << 30
-        window = getattr(config, "sliding_window", None)
+        # Only where the family knows windows: a Llama's config may carry one from elsewhere, and its code ignores it.
+        known = "sliding_window" in inspect.signature(type(config).__init__).parameters
+        window = config.sliding_window if known else None
         self.window = window if window and window < most else None
         lengths = list(LENGTHS)
         if self.window and self.window < LONG_WINDOW:
