@@ -37,12 +37,12 @@ def traced(active: bool, folder: Path, device: torch.device) -> Iterator[None]:
         yield
         return
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
-    started = time.perf_counter()
     with profile(activities=activities, acc_events=True) as profiler:
+        started = time.perf_counter()
         yield
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-    seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started
     file = folder / "trace.json"
     profiler.export_chrome_trace(str(file))
     print(summary(times(profiler, device), seconds, file), flush=True)
