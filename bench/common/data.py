@@ -44,8 +44,7 @@ def examples(given: argparse.Namespace) -> list[Tokens]:
 
     encoder = ChatEncoder(load_tokenizer(given.model), ChatSettings())
     rows = [parse_conversation(row, f"row {i}") for i, row in enumerate(conversations(given.data, given.rows))]
-    encoded = [encoder.encode(row) for row in rows]
-    return [Tokens(list(e.tokens), list(e.loss_weights)) for e in encoded]
+    return [Tokens(e.tokens, e.loss_weights) for row in rows for e in encoder.encode(row)]
 
 
 def random_examples(count: int, length: int, vocabulary: int) -> list[Tokens]:

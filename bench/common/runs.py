@@ -101,6 +101,8 @@ def compare(given: argparse.Namespace, variants: Mapping[str, Variant], measure:
                 failed.add(name)
             else:
                 found[name].append(row)
+    if not any(rows for name, rows in found.items() if chosen[name].side != "machine"):
+        sys.exit("no variant could be measured.")
     return {name: _medians(rows) for name, rows in found.items() if rows}
 
 

@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 BENCH = Path(__file__).parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
-from common import arithmetic, results, runs  # noqa: E402
+from common import arithmetic, data, results, runs  # noqa: E402
 
 ALL = """
 import contextlib, io, json, runpy, sys
@@ -145,6 +145,19 @@ def test_variants_take_turns_in_fresh_processes(tmp_path):
     assert rows["b"]["seen"] == "no"
     assert "c" not in rows
     assert "no such thing" in ended.stderr
+
+
+@pytest.mark.slow
+def test_question_and_answer_rows_become_examples(tmp_path):
+    rows = [{"question": f"What is {i} + 1?", "answer": f"It is {i + 1}."} for i in range(3)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = data.examples(Namespace(model="smollm2-135m", data=path, rows=2, length=0))
+    assert len(made) == 2
+    for example in made:
+        trained = [t for t, w in zip(example.tokens, example.loss_weights, strict=True) if w]
+        assert trained[-1] == 2  # <|im_end|>, SmolLM2's stop token
+        assert len(trained) < len(example.tokens) / 2
 
 
 def test_rows_are_appended_to_the_csv(tmp_path, capsys):
