@@ -10,7 +10,7 @@ from strop.chat import Example
 from strop.data.batch import make_batch
 from strop.data.prefixes import make_group_batch
 from strop.errors import InputError
-from strop.model.attention import NAME, FlatLayout
+from strop.model.attention import FlatLayout
 from strop.model.attention_backends import attend_segments
 from strop.model.policy import Policy
 from strop.model.precision import Compute
@@ -115,14 +115,23 @@ def test_attention_dropout_under_an_unknown_name_is_refused():
         Policy(build("opt", {"word_embed_proj_dim": 32, "ffn_dim": 48, "attention_dropout": 0.1}), FLOAT32)
 
 
+class WithoutWindow:
+    """A config that answers for another, but for the window."""
+
+    sliding_window = None
+
+    def __init__(self, config):
+        self.config = config
+
+    def __getattr__(self, name):
+        return getattr(self.config, name)
+
+
 def test_a_window_that_does_not_reach_the_attention_is_refused():
     """Too long a window to be run by the probe: the argument that never comes gives it away."""
     model = build("mistral", {"sliding_window": 5000, "max_position_embeddings": 10_000})
     Policy(copy.deepcopy(model), FLOAT32)
-    forgetful = copy.deepcopy(model.config)
-    forgetful.sliding_window = None
-    forgetful._attn_implementation = NAME
-    model.model.layers[1].self_attn.config = forgetful
+    model.model.layers[1].self_attn.config = WithoutWindow(model.config)
     with pytest.raises(InputError, match=r"MistralForCausalLM .*2 layers a window of 5000 tokens and 1 pass"):
         Policy(model, FLOAT32)
 
