@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from strop.errors import InputError
 from strop.model import attention, attention_backends, attention_tiles
 from strop.model.attention import FlatLayout
 from strop.model.attention_backends import attend_segments
-from strop.model.kv_cache import DecodeLayout, KVCache, PrefillLayout
+from strop.model.kv_cache import DecodeLayout, KVCache, PrefillLayout, cache_shapes
 from strop.model.segments import AttentionOptions, Segments
 
 
@@ -220,6 +221,31 @@ def test_generation_equals_attention_over_the_whole(options):
             wanted = torch.stack([e[:, n + step] for e, n in zip(expected, prompts, strict=True)], 1)
             torch.testing.assert_close(out, wanted, atol=1e-5, rtol=1e-5)
             cache.lengths = [n + 1 for n in cache.lengths]
+
+
+def test_layers_of_one_number_have_no_cache():
+    x = torch.randn(1, 1, 8)
+
+    def hidden(tokens, positions, layout):
+        for layer in (0, 1, 0):
+            layout.attend(layer, x, x, x, 1.0)
+
+    with pytest.raises(InputError, match="layer 0 twice"):
+        cache_shapes(hidden, torch.device("cpu"))
+
+
+def test_a_cache_that_grows_or_loses_a_row_keeps_the_others():
+    cache = KVCache(((2, 4, 3), (1, 2, 2)), 3, 2, torch.float32, torch.device("cpu"))
+    cache.lengths = [2, 1, 2]
+    for tensor in (*cache.keys, *cache.values):
+        tensor.copy_(torch.randn_like(tensor))
+    before = [cache.rows(t, 2, 1).clone() for t in (*cache.keys, *cache.values)]
+    cache.reserve(7)
+    assert cache.capacity >= 7
+    cache.drop(0)
+    assert cache.lengths == [2, 1]
+    for tensor, row in zip((*cache.keys, *cache.values), before, strict=True):
+        assert torch.equal(cache.rows(tensor, 0, 1)[:, :2], row)
 
 
 class Module:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from strop.errors import InputError
 from strop.model.attention import FlatLayout, Layout
 from strop.model.segments import PLAIN, AttentionOptions
 
@@ -33,6 +34,10 @@ class _Measure:
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
     ) -> Tensor:
+        if layer in self.shapes:
+            raise InputError(
+                f"this model runs its layer {layer} twice for a token, so it cannot generate with a cache."
+            )
         self.shapes[layer] = (k.shape[0], k.shape[2], v.shape[2])
         return self.flat.attend(layer, q, k, v, scale, options)
 
@@ -41,7 +46,7 @@ class _Measure:
 def cache_shapes(hidden: Callable[[Tensor, Tensor, Layout], Tensor], device: torch.device) -> Shapes:
     """What every layer puts into a cache, seen on one token: no two families name it alike in their configs.
 
-    ``hidden`` is ``Policy.hidden``.
+    ``hidden`` is ``Policy.hidden``. Raises InputError for a model whose layers are numbered alike.
     """
     token = torch.zeros(1, dtype=torch.int64, device=device)
     layout = _Measure(FlatLayout((1,)))
