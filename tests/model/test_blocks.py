@@ -79,6 +79,24 @@ def test_five_lengths_share_their_graphs(checkpointed, make_model):
     assert counters["stats"]["unique_graphs"] == first  # and it is over
 
 
+def test_kernels_called_by_address_are_not_traced(make_model):
+    """Where the processor has kernels for norms and gated units, in bfloat16, a compiler would trace past them."""
+    model = make_model(initializer_range=0.05).to(torch.bfloat16)
+    policy = Policy(model, Compute(torch.device("cpu"), torch.bfloat16)).train()
+    expected = [outcome(policy, rows) for rows in BATCHES]
+    forwards = [m.forward for m in model.modules()]
+    torch._dynamo.reset()
+    counters.clear()
+    with compiled_blocks(model, backend="aot_eager"):
+        for rows, (logprobs, gradients) in zip(BATCHES, expected, strict=True):
+            got = outcome(policy, rows)
+            torch.testing.assert_close(got[0], logprobs, atol=0.02, rtol=0)
+            distance = (got[1] - gradients).float().norm() / gradients.float().norm()
+            assert distance < 0.03
+    assert counters["stats"]["unique_graphs"] <= 4
+    assert [m.forward for m in model.modules()] == forwards
+
+
 @pytest.mark.slow
 def test_generated_code_gives_the_same_numbers(make_model):
     model = make_model()
