@@ -33,7 +33,7 @@ def test_a_data_set_fills_its_rows_to_99_percent(row_tokens):
 
 
 def test_random_lengths_need_few_more_rows_than_the_fewest_possible():
-    """The bound of best-fit decreasing (Johnson 1973), 11/9 of the fewest plus one, against a lower bound of the fewest."""
+    """The bound of best-fit decreasing (Johnson 1973), 11/9 of the fewest plus one, against a lower bound."""
     ratios = []
     for seed in range(60):
         generator = random.Random(seed)

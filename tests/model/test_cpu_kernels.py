@@ -152,8 +152,9 @@ def test_a_model_with_fused_modules_is_as_near_to_float32_as_without(make_model)
     exact, plain, model = run(make_model()), run(make_model().bfloat16()), make_model().bfloat16()
     assert fuse(model) == 2 * 3 + 1  # per layer two norms and a gated unit, and the last norm
     fused = run(model)
-    for mine, theirs, true in zip(fused, plain, exact, strict=True):
-        assert error(mine, true.double()) < 1.3 * error(theirs, true.double()) < 0.1
+    errors = [[error(x, true.double()) for x, true in zip(one, exact, strict=True)] for one in (fused, plain)]
+    assert errors[0][0] < 0.05  # logits
+    assert sum(errors[0]) < 1.1 * sum(errors[1])
 
 
 def test_a_module_that_only_looks_usual_is_left_alone(tiny_model):
