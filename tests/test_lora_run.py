@@ -64,6 +64,7 @@ stages:
 def test_a_stage_leaves_the_merged_model_and_the_adapters(run, model_folder):
     done = run()
     assert done.code == 0, done.err
+    assert "lora: 3,712 parameters are trained beside" in done.out
     base, merged = (AutoModelForCausalLM.from_pretrained(f) for f in (model_folder, done.stage / "model"))
     adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model_folder), done.stage / "adapter")
     tokens = torch.arange(3, 40)[None]

@@ -79,6 +79,8 @@ class Loaded:
             )
         stop_at(network, encoder.stop_ids)
         adapters = add_lora(network, lora, stage.train.seed) if lora else None
+        if adapters:
+            console.print(f"lora: {adapters}", highlight=False)
         return cls(Policy(network, compute), tokenizer, encoder, encoder.stop_ids, adapters)
 
     def save(self, folder: Path) -> None:

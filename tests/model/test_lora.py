@@ -72,6 +72,30 @@ def test_adapters_change_nothing_at_first_and_merge_into_what_they_are(kind, mak
     torch.testing.assert_close(merged(TOKENS).logits, adapted, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("rslora", [False, True])
+def test_gradients_follow_from_those_of_the_whole_matrix(rslora, make_model):
+    """With W + s B A in its place: dA = s Bᵀ dW and dB = s dW Aᵀ, in float64 (Hu et al. 2021, section 4.1)."""
+    model = make_model().double()
+    add_lora(model, LoraSettings(r=4, alpha=6, rslora=rslora))
+    move(model)
+    model(TOKENS, labels=TOKENS).loss.backward()
+    scale = 6 / 4 ** (0.5 if rslora else 1)
+    dense = make_model().double()
+    layers = {name: (m.lora_A["default"].weight, m.lora_B["default"].weight) for name, m in adapted_layers(model)}
+    for name, (a, b) in layers.items():
+        dense.get_submodule(name).weight.data += scale * (b @ a).detach()
+    dense(TOKENS, labels=TOKENS).loss.backward()
+    assert len(layers) == 14
+    for name, (a, b) in layers.items():
+        whole = dense.get_submodule(name).weight.grad
+        torch.testing.assert_close(a.grad, scale * b.T @ whole, atol=1e-7, rtol=1e-5)
+        torch.testing.assert_close(b.grad, scale * whole @ a.T, atol=1e-7, rtol=1e-5)
+
+
+def adapted_layers(model):
+    return [(name, m) for name, m in model.named_modules() if hasattr(m, "lora_A")]
+
+
 def test_an_untied_head_may_be_adapted_and_its_effective_matrix_is_known(make_model):
     model = make_model(tie_word_embeddings=False)
     assert head_weight(model.get_output_embeddings()) is model.lm_head.weight

@@ -44,6 +44,11 @@ class Adapters:
     def network(self) -> PreTrainedModel:
         return self._wrapped.get_base_model()
 
+    def __str__(self) -> str:
+        sizes = [(p.numel(), p.requires_grad) for p in self.network.parameters()]
+        trained, frozen = (sum(n for n, is_trained in sizes if is_trained == asked) for asked in (True, False))
+        return f"{trained:,} parameters are trained beside {frozen:,} frozen ones"
+
     def save(self, folder: str | Path) -> None:
         """Write the adapters alone in peft's own format, for ``PeftModel.from_pretrained``."""
         # What is saved beside adapters is what was trained: rows of an embedding are not, even where it has grown.
