@@ -58,10 +58,10 @@ def test_recomputed_activations_give_the_same_gradients_bit_for_bit(every, lora,
     assert list(again.values()) == [len(BATCHES) * (2 if i % every == 0 else 1) for i in range(3)]
 
 
-@pytest.mark.parametrize("checkpointed", [False, True])
+@pytest.mark.parametrize("checkpointed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_five_lengths_share_their_graphs(checkpointed, make_model):
     """Traced and differentiated by the compiler, its code generation left out: that takes most of its time."""
-    model = make_model(num_hidden_layers=12)
+    model = make_model(num_hidden_layers=6)
     policy = Policy(model, FLOAT32).train()
     expected = [outcome(policy, rows) for rows in BATCHES]
     if checkpointed:
@@ -79,6 +79,7 @@ def test_five_lengths_share_their_graphs(checkpointed, make_model):
     assert counters["stats"]["unique_graphs"] == first  # and it is over
 
 
+@pytest.mark.slow
 def test_kernels_called_by_address_are_not_traced(make_model):
     """Where the processor has kernels for norms and gated units, in bfloat16, a compiler would trace past them."""
     model = make_model(initializer_range=0.05).to(torch.bfloat16)
