@@ -152,13 +152,14 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
 
 def _adapted(recipe: Recipe, stage: SftStage, folder: Path) -> Adapted:
     """What the stage's adapters take. Raises InputError for adapters that the model or the machine cannot have."""
-    from strop.model.preflight import check_lora, outline, trained_parameters
+    from strop.model.lora import add_lora
+    from strop.model.preflight import check_lora, outline
 
     compute = best_compute(recipe.compute.device, recipe.compute.dtype)
     model = outline(folder)
     check_lora(model, stage.lora, compute.device, "lora")
     packed = 0.6 if stage.lora.quantize else compute.dtype.itemsize  # 4 bits, scales, and matrices that are not packed
-    return Adapted(trained_parameters(model, stage.lora), packed)
+    return Adapted(add_lora(model, stage.lora).trained, packed)
 
 
 def _sets(mixture: MixtureSettings) -> list[DataSet]:

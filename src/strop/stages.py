@@ -34,7 +34,7 @@ from strop.model.names import load_generation_config, load_model, load_tokenizer
 from strop.model.new_tokens import fit_embeddings, stop_at
 from strop.model.policy import Policy
 from strop.model.precision import Compute
-from strop.model.preflight import check_length, check_training
+from strop.model.preflight import check_length, check_training, outline
 from strop.named_sets import NAMED_SETS
 from strop.objectives.sft import CrossEntropy
 from strop.recipe import CHAT_LOSS, EvalTaskSettings, Recipe, SftStage
@@ -152,6 +152,8 @@ def preflight(recipe: Recipe, model: Path, compute: Compute) -> None:
                     "state is in the host's memory already; leave it out."
                 )
             check_training(model, stage.lora, recipe.chat.max_length, compute.device, f"stages.{name}")
+            if stage.lora:
+                add_lora(outline(model), stage.lora)  # what peft itself refuses, on a model without weights
 
 
 def run_sft(

@@ -8,7 +8,7 @@ from transformers import GPT2Config, LlamaConfig, MambaConfig, Qwen3NextConfig
 
 from strop.errors import InputError
 from strop.model.lora import add_lora
-from strop.model.preflight import check_lora, check_training, outline, trained_parameters, window
+from strop.model.preflight import check_lora, check_training, outline, window
 from strop.model.settings import LoraSettings
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -66,16 +66,29 @@ def test_four_bits_without_bitsandbytes_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"r": 3, "targets": ["q_proj"]},
-        {"modules_to_save": ["lm_head"]},
-        {"targets": ["mlp.up_proj"], "rslora": True},
-    ],
+    "settings", [{}, {"dora": True}, {"modules_to_save": ["norm", "lm_head"]}, {"targets": "q_proj"}]
 )
-def test_adapters_are_counted_without_making_them(settings, make_model):
+def test_adapters_are_the_same_without_weights(settings, make_model, tmp_path):
+    model = make_model()
+    model.save_pretrained(tmp_path)
     lora = LoraSettings(**settings)
-    counted = trained_parameters(make_model(), lora)
-    model = add_lora(make_model(), lora).network
-    assert counted == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    shapes = [
+        {name: p.shape for name, p in adapters.network.named_parameters() if p.requires_grad}
+        for adapters in (add_lora(outline(tmp_path), lora), add_lora(model, lora))
+    ]
+    assert shapes[0] == shapes[1]
+
+
+def test_a_gate_of_one_row_is_left_out(make_model):
+    model = make_gated(make_model)
+    check_lora(model, LoraSettings(), CPU, "lora")
+    names = [name for name, p in add_lora(model, LoraSettings()).network.named_parameters() if p.requires_grad]
+    assert len(names) == 28
+    with pytest.raises(InputError, match=r"rank of model\.layers\.0\.mlp\.gate"):
+        check_lora(make_gated(make_model), LoraSettings(targets=["gate"]), CPU, "lora")
+
+
+def make_gated(make_model):
+    model = make_model()
+    model.model.layers[0].mlp.gate = torch.nn.Linear(32, 1)
+    return model

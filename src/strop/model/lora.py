@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 
 from strop.errors import InputError
 from strop.model.four_bit import unpack
-from strop.model.preflight import head_name, named, refuse_tied, tied_names
+from strop.model.preflight import head_name, named, refuse_tied, tied_names, too_small
 from strop.model.settings import ALL_LINEAR, LoraSettings
 
 ADAPTER = "default"
@@ -44,10 +44,14 @@ class Adapters:
     def network(self) -> PreTrainedModel:
         return self._wrapped.get_base_model()
 
+    @property
+    def trained(self) -> int:
+        """How many numbers are trained."""
+        return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
+
     def __str__(self) -> str:
-        sizes = [(p.numel(), p.requires_grad) for p in self.network.parameters()]
-        trained, frozen = (sum(n for n, is_trained in sizes if is_trained == asked) for asked in (True, False))
-        return f"{trained:,} parameters are trained beside {frozen:,} frozen ones"
+        whole = sum(p.numel() for p in self.network.parameters())
+        return f"{self.trained:,} parameters are trained beside {whole - self.trained:,} frozen ones"
 
     def save(self, folder: str | Path) -> None:
         """Write the adapters alone in peft's own format, for ``PeftModel.from_pretrained``."""
@@ -96,6 +100,7 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int = 0) -> A
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=targets,
+        exclude_modules=too_small(model) if targets == ALL_LINEAR else None,
         # Whole names: peft takes "norm" for the end of every name, input_layernorm's too.
         modules_to_save=[n for n, _ in model.named_modules() if named(n, settings.modules_to_save)] or None,
         use_rslora=settings.rslora,

@@ -21,6 +21,10 @@ ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
 """Kinds of layers that keep the sequences of a flat row apart; others (state space, convolution) mix them."""
 
 
+SMALLEST = 8
+"""Rows and columns that a matrix must have for ``all-linear`` to take it."""
+
+
 def outline(folder: Path) -> PreTrainedModel:
     """The model that ``folder/config.json`` describes, without weights. Raises InputError when it is none."""
     try:
@@ -114,18 +118,18 @@ def check_lora(model: PreTrainedModel, lora: LoraSettings, device: torch.device,
             )
 
 
-def trained_parameters(model: PreTrainedModel, lora: LoraSettings) -> int:
-    """How many numbers adapters and modules trained whole have; DoRA's magnitudes are left out."""
-    adapters = sum(lora.r * sum(_matrix(module) or (0, 0)) for _, module in _targets(model, lora))
-    whole = {module for name, module in model.named_modules() if named(name, lora.modules_to_save)}
-    return adapters + sum(p.numel() for p in {p for module in whole for p in module.parameters()})
-
-
 def _targets(model: PreTrainedModel, lora: LoraSettings) -> list[tuple[str, nn.Module]]:
     if lora.targets != [ALL_LINEAR]:
         return [(name, m) for name, m in model.named_modules() if named(name, lora.targets)]
-    head = model.get_output_embeddings()
-    return [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
+    head, small = model.get_output_embeddings(), set(too_small(model))
+    linear = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
+    return [(name, module) for name, module in linear if name not in small]
+
+
+def too_small(model: PreTrainedModel) -> list[str]:
+    """Linear layers that ``all-linear`` leaves out: a gate of one row has no low rank to speak of."""
+    shapes = {name: _matrix(module) for name, module in model.named_modules()}
+    return [name for name, shape in shapes.items() if shape is not None and min(shape) < SMALLEST]
 
 
 def tied_names(model: PreTrainedModel) -> tuple[str, ...]:

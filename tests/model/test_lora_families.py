@@ -1,0 +1,34 @@
+"""Adapters in every family that is exact on packed rows: off, they are not there; merged, they are in the weights."""
+
+import pytest
+import torch
+from families import EXACT, build
+
+from strop.model.blocks import decoder_blocks
+from strop.model.lora import adapters_off, add_lora
+from strop.model.preflight import check_lora, check_packable
+from strop.model.settings import LoraSettings
+
+TOKENS = torch.arange(3, 20)[None]
+
+
+@pytest.mark.parametrize("family", EXACT)
+def test_adapters_fit_and_merge(family):
+    model = build(*EXACT[family])
+    lora = LoraSettings(r=2)
+    check_packable(model)
+    check_lora(model, lora, torch.device("cpu"), "lora")
+    assert len(decoder_blocks(model)) == model.config.get_text_config().num_hidden_layers
+    before = model(TOKENS).logits
+    adapters = add_lora(model, lora)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
+    adapted = model(TOKENS).logits
+    assert (adapted - before).abs().max() > 0.1
+    with adapters_off(model):
+        assert torch.equal(model(TOKENS).logits, before)
+    adapted.sum().backward()
+    assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
+    torch.testing.assert_close(adapters.merge()(TOKENS).logits, adapted, atol=1e-4, rtol=1e-4)
