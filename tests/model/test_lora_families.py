@@ -4,6 +4,7 @@ import pytest
 import torch
 from families import EXACT, build
 
+from strop.errors import InputError
 from strop.model.blocks import decoder_blocks
 from strop.model.lora import adapters_off, add_lora
 from strop.model.preflight import check_lora, check_packable
@@ -32,3 +33,10 @@ def test_adapters_fit_and_merge(family):
     adapted.sum().backward()
     assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
     torch.testing.assert_close(adapters.merge()(TOKENS).logits, adapted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{"dropout": 0.1}, {"dora": True}])
+def test_stacked_experts_take_neither_dropout_nor_dora(settings):
+    with pytest.raises(InputError, match=r"MixtralForCausalLM.*lora\.targets"):
+        add_lora(build(*EXACT["Mixtral"]), LoraSettings(r=2, **settings))
+    add_lora(build(*EXACT["Mixtral"]), LoraSettings(r=2, targets=["q_proj"], **settings))

@@ -113,7 +113,11 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int = 0) -> A
         try:
             wrapped = get_peft_model(model, config, autocast_adapter_dtype=False)
         except (ValueError, TypeError) as error:
-            raise InputError(f"lora: {str(error).splitlines()[0]}") from error
+            first = str(error).splitlines()[0].rstrip(".")
+            raise InputError(
+                f"lora: peft refuses these settings for {type(model).__name__}: {first}; change that setting, or name "
+                "other modules in lora.targets."
+            ) from error
     if settings.quantize:
         for parameter in model.parameters():
             if parameter.requires_grad:  # peft makes them in float32 beside packed weights
