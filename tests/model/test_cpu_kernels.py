@@ -11,6 +11,8 @@ import torch.nn.functional as F
 
 from strop.model.cpu import attention, elementwise, head, kernels
 from strop.model.fused import fuse
+from strop.model.lora import add_lora
+from strop.model.settings import LoraSettings
 
 needs_kernels = pytest.mark.skipif(
     not torch.cpu.get_capabilities().get("avx512_bf16") or shutil.which("g++") is None,
@@ -155,6 +157,11 @@ def test_a_model_with_fused_modules_is_as_near_to_float32_as_without(make_model)
     errors = [[error(x, true.double()) for x, true in zip(one, exact, strict=True)] for one in (fused, plain)]
     assert errors[0][0] < 0.05  # logits
     assert sum(errors[0]) < 1.1 * sum(errors[1])
+
+
+def test_units_with_adapters_are_fused_too(tiny_model):
+    network = add_lora(tiny_model, LoraSettings(r=2)).network
+    assert fuse(network) == 2 * 3 + 1
 
 
 def test_a_module_that_only_looks_usual_is_left_alone(tiny_model):

@@ -54,10 +54,11 @@ def _same_norm(module: nn.Module, eps: float, offset: float) -> bool:
 def _fused_unit(module: nn.Module):
     """`down(silu(gate(x)) · up(x))`."""
     parts = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
-    if not all(isinstance(part, nn.Module) for part in parts) or not isinstance(parts[0], nn.Linear):
-        return None
+    linear = all(isinstance(part, nn.Module) and hasattr(part, "in_features") for part in parts)  # also with adapters
     activation = getattr(module, "act_fn", None)
-    if activation is None or not _same_unit(module, activation):
+    if not linear or activation is None or not parts[0].weight.is_floating_point():
+        return None
+    if not _same_unit(module, activation):
         return None
     own = module.forward
 
