@@ -36,13 +36,13 @@ from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.model.preflight import check_length, check_training, outline
 from strop.named_sets import NAMED_SETS
-from strop.objectives.sft import CrossEntropy
 from strop.recipe import CHAT_LOSS, EvalTaskSettings, Recipe, SftStage
 from strop.rollout.engine import SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 from strop.train.loop import train
+from strop.train.measure import evaluation
+from strop.train.objective import supervised_objective
 from strop.train.out_of_memory import explained_out_of_memory
-from strop.train.step import evaluation_loss
 
 
 @dataclass
@@ -181,9 +181,9 @@ def run_sft(
     longest = len(example.tokens)
     check_length(loaded.policy.model, longest, example.place)
     before_training(stage, recipe, loaded, source, report, console)
-    objective = CrossEntropy(stage.train.reduction)
+    objective = supervised_objective(stage.train)
     rows = rows_of(held_out.first_epoch(seed), stage.train.micro_batch_tokens)
-    evaluate = (lambda: {"eval_loss": evaluation_loss(loaded.policy, objective, rows)}) if rows else None
+    evaluate = (lambda: evaluation(loaded.policy, objective, rows)) if rows else None
     torch.manual_seed(seed)  # of dropout, where there is any
     with explained_out_of_memory(stage.train, longest, stage.lora is not None):
         totals = train(loaded.policy, source, objective, stage.train, folder, evaluate=evaluate, title="sft")

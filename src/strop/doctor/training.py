@@ -29,7 +29,7 @@ def check_training(
 ) -> Iterator[Finding]:
     """``examples``: at least one; ``longest`` in tokens; ``parameters`` None where the model's size is not known."""
     if parameters is not None:
-        yield from _rate(train.learning_rate, parameters)
+        yield from _rate(train, parameters)
     if train.epochs > _MOST_EPOCHS:
         message = f"{train.epochs:g} epochs: after 2 to 4 a model mostly learns its data by heart"
         yield Finding("epochs", "warning", 1, message, "lower epochs, and watch eval_loss (give eval_data)")
@@ -45,7 +45,7 @@ def check_training(
         count = "1 optimiser step" if steps == 1 else f"{steps} optimiser steps"
         message = f"only {count}: the schedule has hardly room for warm-up and decay"
         yield Finding("few_steps", "warning", steps, message, "lower global_batch_size, or train for more epochs")
-    elif train.warmup_ratio == 0:
+    elif not (train.warmup_ratio or train.warmup_steps):
         message = "no warm-up: AdamW's first steps are full-size steps in the direction of single gradients"
         yield Finding("warmup", "warning", 1, message, "set warmup_ratio to 0.03 … 0.1")
     if train.warmup_ratio > _MOST_WARMUP:
@@ -57,7 +57,10 @@ def check_training(
         yield Finding("row_too_short", "error", 1, message, mend)
 
 
-def _rate(rate: float, parameters: int) -> Iterator[Finding]:
+def _rate(train: TrainSettings, parameters: int) -> Iterator[Finding]:
+    if train.optimizer not in ("adamw", "adamw_8bit"):  # others measure their steps otherwise
+        return
+    rate = train.learning_rate * train.init_lr_frac
     lowest, highest = next((low, high) for below, low, high in RATES if parameters < below)
     if lowest <= rate <= highest:
         return
