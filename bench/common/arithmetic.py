@@ -30,7 +30,11 @@ def needed(model: PreTrainedModel) -> dict[str, float]:
 def measure_machine(given: argparse.Namespace) -> dict[str, float]:
     """All that fractions of the peak are made of; one more "variant" of a benchmark, so it meets the same minutes."""
     model = make_model(given.model)
-    return {**needed(model), **matrix_peak(model, given.micro_batch_tokens, 0.05 if given.smoke else 0.4)}
+    started = now()
+    found = matrix_peak(model, given.micro_batch_tokens, 0.05 if given.smoke else 0.4)
+    ended = now()
+    busy = (ended.cpu - started.cpu) / (ended.wall - started.wall)
+    return {**needed(model), **found, "cores busy": busy}
 
 
 def matrix_peak(model: PreTrainedModel, rows: int, seconds: float = 0.4) -> dict[str, float]:
