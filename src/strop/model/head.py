@@ -21,8 +21,8 @@ from strop.model.logits import LogitsTransform
 OUTPUTS = ("logprobs", "lse", "mean_logits", "entropy")
 """What can be asked for, and in which order the functions below return it."""
 
-CHUNK_ELEMENTS = 32 << 20
-"""Logits held at once (64 MB in bfloat16), but never fewer than CHUNK_ROWS rows of them."""
+CHUNK_ELEMENTS = 64 << 20
+"""Logits held at once (128 MB in bfloat16), but never fewer than CHUNK_ROWS rows of them."""
 CHUNK_ROWS = 512
 """The gradient of the head is summed over chunks, V x D float32 numbers each time: with fewer rows that would cost more
 than the chunk's products."""
