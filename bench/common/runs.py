@@ -101,6 +101,7 @@ def compare(given: argparse.Namespace, variants: Mapping[str, Variant], measure:
                 failed.add(name)
             else:
                 found[name].append(row)
+                print(f"  {_line(row)}", file=sys.stderr, flush=True)  # a run that is broken off has shown these
     if not any(rows for name, rows in found.items() if chosen[name].side != "machine"):
         sys.exit("no variant could be measured.")
     return {name: _medians(rows) for name, rows in found.items() if rows}
@@ -114,6 +115,10 @@ def _fresh_process(name: str, variant: Variant) -> dict | None:
         print(f"{name} failed ({ended.returncode}):\n{ended.stderr[-2000:]}", file=sys.stderr)
         return None
     return json.loads(ended.stdout.splitlines()[-1])
+
+
+def _line(row: dict) -> str:
+    return ", ".join(f"{key} {value:.4g}" for key, value in row.items() if isinstance(value, int | float))
 
 
 def _medians(rows: list[dict]) -> dict[str, Any]:
