@@ -35,9 +35,7 @@ class _Measure:
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
     ) -> Tensor:
         if layer in self.shapes:
-            raise InputError(
-                f"this model runs its layer {layer} twice per token, so it cannot generate with a cache."
-            )
+            raise InputError(f"this model runs its layer {layer} twice per token, so it cannot generate with a cache.")
         self.shapes[layer] = (k.shape[0], k.shape[2], v.shape[2])
         return self.flat.attend(layer, q, k, v, scale, options)
 
