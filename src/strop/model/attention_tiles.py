@@ -1,7 +1,7 @@
 """Exact attention by matrix products, tile by tile: every option, every device, every number format.
 
 torch's fused CPU kernel has a slow backward pass: with it a whole training step took 1.13 times as long
-(bench/train_speed.py, two Zen 4 cores).
+(two Zen 4 cores).
 
 Shapes: H query heads, K key/value heads, G = H / K, D width of queries and keys, E of values, T queries, U keys,
 B queries of one tile, L keys that one of them or more may see.
