@@ -1,5 +1,6 @@
 """The compiled kernels against plain float64 formulas, values and gradients; bfloat16 rounds by up to 0.2 %."""
 
+import copy
 import os
 import shutil
 import subprocess
@@ -157,6 +158,24 @@ def test_a_model_with_fused_modules_is_as_near_to_float32_as_without(make_model)
     errors = [[error(x, true.double()) for x, true in zip(one, exact, strict=True)] for one in (fused, plain)]
     assert errors[0][0] < 0.05  # logits
     assert sum(errors[0]) < 1.1 * sum(errors[1])
+
+
+@needs_kernels
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_copy_computes_with_its_own_weights_and_formats_may_differ(make_model, autocast):
+    """Engines copy a float32 policy and round the copy; autocast gives bfloat16 inputs to float32 weights."""
+    model = make_model()
+    fuse(model)
+    rounded = copy.deepcopy(model).bfloat16()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(0.5)
+    ids = torch.arange(40)[None] % 97
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        copied = rounded(input_ids=ids, use_cache=False).logits
+        model(input_ids=ids, use_cache=False)
+    expected = make_model()(input_ids=ids, use_cache=False).logits
+    assert error(copied, expected.double()) < 0.05
 
 
 def test_units_with_adapters_are_fused_too(tiny_model):

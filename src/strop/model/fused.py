@@ -7,6 +7,8 @@ replaced in this one model.
 
 from __future__ import annotations
 
+from types import MethodType
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,33 +18,48 @@ from strop.model.cpu import elementwise as kernel
 
 
 def fuse(model: nn.Module) -> int:
-    """Have every usual norm and gated unit of ``model`` use a kernel where its input allows it; returns how many."""
+    """Have every usual norm and gated unit of ``model`` use a kernel where its input allows it; returns how many.
+
+    What it puts there are methods bound to their module, so that a copy of the model computes with its own weights.
+    """
     count = 0
     for module in model.modules():
-        forward = _fused_norm(module) or _fused_unit(module)
+        if "forward" in module.__dict__:
+            continue  # somebody's already, maybe ours
+        forward = _norm if _is_usual_norm(module) else _unit if _is_usual_unit(module) else None
         if forward is not None:
-            module.forward = forward
+            module.forward = MethodType(forward, module)
             count += 1
     return count
 
 
-def _fused_norm(module: nn.Module):
+def _norm(self: nn.Module, x: Tensor) -> Tensor:
     """`x / rms(x) · w`, or `· (1 + w)` (Gemma)."""
+    if not kernel.supported(x, self.weight):
+        return type(self).forward(self, x)
+    eps, offset = self.fused
+    return kernel.rms_norm(x, self.weight + offset if offset else self.weight, eps)
+
+
+def _unit(self: nn.Module, x: Tensor) -> Tensor:
+    """`down(silu(gate(x)) · up(x))`."""
+    if not kernel.supported(x, self.gate_proj.weight) or self.gate_proj.out_features % 16:
+        return type(self).forward(self, x)
+    gate, up = self.gate_proj(x), self.up_proj(x)
+    product = kernel.silu_gate(gate, up)
+    with _made_again(product, lambda: kernel.silu_gate(gate.detach(), up.detach())):
+        return self.down_proj(product)
+
+
+def _is_usual_norm(module: nn.Module) -> bool:
     weight, eps = getattr(module, "weight", None), getattr(module, "variance_epsilon", getattr(module, "eps", None))
     if not type(module).__name__.endswith("RMSNorm") or weight is None or weight.dim() != 1 or eps is None:
-        return None
-    own = module.forward
-    offset = next((offset for offset in (0.0, 1.0) if _same_norm(module, eps, offset)), None)
-    if offset is None:
-        return None
-
-    def forward(x: Tensor) -> Tensor:
-        if not kernel.supported(x):
-            return own(x)
-        weight = module.weight
-        return kernel.rms_norm(x, weight + offset if offset else weight, eps)
-
-    return forward
+        return False
+    for offset in (0.0, 1.0):
+        if _same_norm(module, eps, offset):
+            module.fused = (eps, offset)
+            return True
+    return False
 
 
 @torch.no_grad()
@@ -52,26 +69,13 @@ def _same_norm(module: nn.Module, eps: float, offset: float) -> bool:
     return torch.allclose(module.forward(x).float(), usual, rtol=2e-2 if x.dtype != torch.float32 else 1e-4, atol=1e-5)
 
 
-def _fused_unit(module: nn.Module):
-    """`down(silu(gate(x)) · up(x))`."""
+def _is_usual_unit(module: nn.Module) -> bool:
     parts = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
     linear = all(isinstance(part, nn.Module) and hasattr(part, "in_features") for part in parts)  # also with adapters
     activation = getattr(module, "act_fn", None)
     if not linear or activation is None or not parts[0].weight.is_floating_point():
-        return None
-    if not _same_unit(module, activation):
-        return None
-    own = module.forward
-
-    def forward(x: Tensor) -> Tensor:
-        if not (kernel.supported(x) and module.gate_proj.out_features % 16 == 0):
-            return own(x)
-        gate, up = module.gate_proj(x), module.up_proj(x)
-        product = kernel.silu_gate(gate, up)
-        with _made_again(product, lambda: kernel.silu_gate(gate.detach(), up.detach())):
-            return module.down_proj(product)
-
-    return forward
+        return False
+    return _same_unit(module, activation)
 
 
 def _made_again(product: Tensor, make) -> saved_tensors_hooks:
