@@ -106,8 +106,10 @@ def test_generated_code_gives_the_same_numbers(make_model):
     expected = [outcome(policy, rows) for rows in BATCHES]
     torch._dynamo.reset()
     with compiled_blocks(model):
-        for rows, values in zip(BATCHES, expected, strict=True):
-            close(outcome(policy, rows), values)
+        for rows, (logprobs, gradients) in zip(BATCHES, expected, strict=True):
+            got = outcome(policy, rows)
+            assert torch.allclose(got[0], logprobs, rtol=1e-4, atol=1e-4)
+            assert torch.allclose(got[1], gradients, rtol=1e-4, atol=1e-4 * gradients.abs().max().item())
 
 
 def test_the_parameters_keep_their_names(make_model):

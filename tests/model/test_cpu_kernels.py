@@ -223,6 +223,15 @@ def test_a_compiler_that_fails_is_named_and_torch_takes_over(tmp_path):
 
 
 @needs_kernels
+def test_a_cache_that_cannot_be_written_is_named_and_torch_takes_over(tmp_path):
+    (tmp_path / "file").write_text("")
+    code = "from strop.model.cpu.kernels import kernels; print(kernels())"
+    done = _in_a_process(code, STROP_CACHE=str(tmp_path / "file" / "cache"))
+    assert done.stdout.strip() == "None"
+    assert "STROP_CACHE" in done.stderr
+
+
+@needs_kernels
 def test_kernels_are_compiled_once(tmp_path):
     code = "from strop.model.cpu.kernels import kernels; print(kernels()._name)"
     first = _in_a_process(code, STROP_CACHE=str(tmp_path)).stdout

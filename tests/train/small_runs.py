@@ -46,3 +46,17 @@ def deterministic_rows(folder):
     keep = ("step", "loss", "lr", "grad_norm", "tokens", "trained_tokens", "eval_loss")
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     return [{k: v for k, v in json.loads(line).items() if k in keep} for line in lines]
+
+
+def kill_in_step_six(monkeypatch):
+    """Have the sixth optimiser step end the run as a power cut would; returns the real step, to be put back."""
+    real_step, calls = loop.optimizer_step, []
+
+    def step_then_die(*args):
+        calls.append(1)
+        if len(calls) == 6:
+            raise SystemError("the power went")
+        return real_step(*args)
+
+    monkeypatch.setattr(loop, "optimizer_step", step_then_die)
+    return real_step

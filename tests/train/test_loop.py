@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import torch
-from small_runs import FLOAT32, SETTINGS, deterministic_rows, make_examples, run
+from small_runs import FLOAT32, SETTINGS, deterministic_rows, kill_in_step_six, make_examples, run
 
 from strop.data.batch import make_batch
 from strop.errors import InputError, Interrupted
@@ -85,15 +85,7 @@ def test_killed_without_warning_goes_on_from_the_last_checkpoint(make_model, tmp
     whole = make_model()
     run(whole, tmp_path / "whole")
 
-    real_step, calls = loop.optimizer_step, []
-
-    def step_then_die(*args):
-        calls.append(1)
-        if len(calls) == 6:
-            raise SystemError("the power went")
-        return real_step(*args)
-
-    monkeypatch.setattr(loop, "optimizer_step", step_then_die)
+    real_step = kill_in_step_six(monkeypatch)
     with pytest.raises(SystemError):
         run(make_model(), tmp_path / "cut")
     (tmp_path / "cut/checkpoints/.step-000005.1-a").mkdir()  # a checkpoint that was being written

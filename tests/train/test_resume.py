@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from small_runs import SETTINGS, deterministic_rows, run
+from small_runs import SETTINGS, deterministic_rows, kill_in_step_six, run
 
 from strop.model.precision import Compute
 from strop.train import loop
@@ -32,15 +32,7 @@ def test_killed_at_step_five_and_resumed_equals_uninterrupted(settings, dtype, m
     whole = make_model(**sizes)
     run(whole, tmp_path / "whole", settings, compute)
 
-    real_step, calls = loop.optimizer_step, []
-
-    def step_then_die(*args):
-        calls.append(1)
-        if len(calls) == 6:
-            raise SystemError("the power went")
-        return real_step(*args)
-
-    monkeypatch.setattr(loop, "optimizer_step", step_then_die)
+    real_step = kill_in_step_six(monkeypatch)
     with pytest.raises(SystemError):
         run(make_model(**sizes), tmp_path / "cut", settings, compute)
     monkeypatch.setattr(loop, "optimizer_step", real_step)

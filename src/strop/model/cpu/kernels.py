@@ -55,6 +55,13 @@ def kernels() -> ctypes.CDLL | None:
         return None
     try:
         library = ctypes.CDLL(str(_build(compiler)))
+    except OSError as error:
+        warnings.warn(
+            f"strop's CPU kernels cannot be kept in {cache_folder()} ({error}); torch's slower operations take their "
+            "place. Name a folder that can be written to and run from in STROP_CACHE.",
+            stacklevel=2,
+        )
+        return None
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or ["no message"]
         warnings.warn(
