@@ -49,7 +49,7 @@ def dynamic_map(signed: bool) -> Tensor:
 
 
 @lru_cache
-def _tables(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
+def tables(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
     """``(map [256] float32, codes [65536] uint8)``; ``codes`` is indexed by the bits of a float16 as a signed 16-bit
     number, plus 32,768."""
     values = dynamic_map(signed)
@@ -64,14 +64,38 @@ def quantise(x: Tensor, signed: bool) -> tuple[Tensor, Tensor]:
     scale = x.abs().amax(1)
     half = (x / scale.clamp_min(torch.finfo(torch.float32).tiny)[:, None]).half()
     index = half.view(torch.int16).int().add_(1 << 15)
-    codes = _tables(signed, x.device)[1].index_select(0, index.view(-1))  # four times as fast as codes[index]
+    codes = tables(signed, x.device)[1].index_select(0, index.view(-1))  # four times as fast as codes[index]
     return codes.view(x.shape), scale
 
 
 def dequantise(codes: Tensor, scale: Tensor, signed: bool) -> Tensor:
     """The inverse of `quantise`, float32 ``[B,256]``."""
-    values = _tables(signed, codes.device)[0].index_select(0, codes.view(-1).int())
+    values = tables(signed, codes.device)[0].index_select(0, codes.view(-1).int())
     return values.view(codes.shape).mul_(scale[:, None])
+
+
+def start_moments(p: Tensor) -> dict[str, Tensor]:
+    """Moments of 0 for the shape of ``p``: ``m`` and ``root_v`` as codes ``[B,256]`` and scales ``[B]``, or ``m`` and
+    ``v`` in float32 below 4096 numbers."""
+    if p.numel() < SMALLEST:
+        return {name: torch.zeros_like(p, dtype=torch.float32) for name in ("m", "v")}
+    state, blocks = {}, -(-p.numel() // BLOCK)
+    for name, signed in (("m", True), ("root_v", False)):
+        zeros = torch.zeros(1, BLOCK, device=p.device)
+        state[name] = quantise(zeros, signed)[0].expand(blocks, BLOCK).contiguous()
+        state[f"{name}_scale"] = torch.zeros(blocks, device=p.device)
+    return state
+
+
+def load_as_saved(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:
+    """``load_state_dict`` as torch's, which would turn codes into the parameter's format."""
+    groups = {"state": {}, "param_groups": state_dict["param_groups"]}
+    torch.optim.Optimizer.load_state_dict(optimizer, groups)
+    tensors = [p for group in optimizer.param_groups for p in group["params"]]
+    order = [i for group in state_dict["param_groups"] for i in group["params"]]
+    for i, p in zip(order, tensors, strict=True):
+        for name, value in state_dict["state"].get(i, {}).items():
+            optimizer.state[p][name] = value.to(p.device, copy=True) if isinstance(value, Tensor) else value
 
 
 class AdamW8bit(torch.optim.Optimizer):
@@ -95,22 +119,12 @@ class AdamW8bit(torch.optim.Optimizer):
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self._update(p, self.state[p] or self._start(p), group)
+                    self._update(p, group)
 
-    def _start(self, p: Tensor) -> dict[str, Any]:
+    def _update(self, p: Tensor, group: dict[str, Any]) -> None:
         state = self.state[p]
-        state["step"] = 0
-        if p.numel() < SMALLEST:
-            state["m"], state["v"] = torch.zeros_like(p), torch.zeros_like(p)
-            return state
-        blocks = -(-p.numel() // BLOCK)
-        for name, signed in (("m", True), ("root_v", False)):
-            zeros = torch.zeros(1, BLOCK, device=p.device)
-            state[name] = quantise(zeros, signed)[0].expand(blocks, BLOCK).contiguous()
-            state[f"{name}_scale"] = torch.zeros(blocks, device=p.device)
-        return state
-
-    def _update(self, p: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        if not state:
+            state.update(step=0, **start_moments(p))
         state["step"] += 1
         if "v" in state:
             _adamw(p, p.grad, state["m"], state["v"], state["step"], group)
@@ -128,13 +142,7 @@ class AdamW8bit(torch.optim.Optimizer):
                 state[name][rows], state[f"{name}_scale"][rows] = quantise(x, signed)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch's, which would turn the codes into float32."""
-        super().load_state_dict({"state": {}, "param_groups": state_dict["param_groups"]})
-        tensors = [p for group in self.param_groups for p in group["params"]]
-        order = [i for group in state_dict["param_groups"] for i in group["params"]]
-        for i, p in zip(order, tensors, strict=True):
-            for name, value in state_dict["state"].get(i, {}).items():
-                self.state[p][name] = value.to(p.device, copy=True) if isinstance(value, Tensor) else value
+        load_as_saved(self, state_dict)
 
 
 def _adamw(p: Tensor, g: Tensor, m: Tensor, v: Tensor, step: int, group: dict[str, Any]) -> None:

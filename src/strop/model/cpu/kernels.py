@@ -24,12 +24,12 @@ from strop.folders import cache_folder
 SWITCH = "STROP_KERNELS"
 """Environment variable; 0 turns the kernels off."""
 
-_SOURCES = ("attention.cpp", "head.cpp", "elementwise.cpp")
+_SOURCES = ("attention.cpp", "head.cpp", "elementwise.cpp", "adamw.cpp")
 _FLAGS = (
     *("-O3", "-std=c++17", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-w"),
     *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"),
 )
-_P, _L, _I, _F = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float
+_P, _L, _I, _F, _D = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float, ctypes.c_double
 _SIGNATURES = {
     "strop_attention_forward": [_P] * 7 + [_I] * 4 + [_L, _I, _F],
     "strop_attention_backward": [_P] * 12 + [_I] * 4 + [_L, _L, _I, _F, _I],
@@ -39,6 +39,10 @@ _SIGNATURES = {
     "strop_rms_norm_backward": [_P] * 6 + [_L, _L, _I],
     "strop_silu_gate": [_P] * 3 + [_L],
     "strop_silu_gate_backward": [_P] * 5 + [_L],
+    "strop_split": [_P] * 3 + [_L],
+    "strop_join": [_P] * 3 + [_L],
+    "strop_adamw": [_P] * 3 + [_I] + [_P] * 2 + [_L] + [_D] * 5 + [_L, _D],
+    "strop_adamw_8bit": [_P] * 3 + [_I] + [_P] * 8 + [_L] + [_D] * 5 + [_L, _D],
 }
 
 
