@@ -369,5 +369,12 @@ def test_what_is_supported():
         SplitAdamW([normal(32).requires_grad_()])
     (p,), optimizer = adopted([normal(32)])
     for wrong in (normal(31), normal(32).double()):
-        with pytest.raises(ValueError, match="a master of"):
+        with pytest.raises(ValueError, match="a master"):
             optimizer.adopt(p, wrong)
+    for wrong in (torch.zeros(31, dtype=torch.int16), torch.zeros(32)):
+        with pytest.raises(ValueError, match="no halves"):
+            join(p, wrong)
+    p.grad = torch.ones_like(p)
+    p.data = p.data.float()
+    with pytest.raises(ValueError, match="contiguous bfloat16"):
+        optimizer.step()

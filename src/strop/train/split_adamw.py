@@ -27,7 +27,11 @@ def supported(tensor: Tensor) -> bool:
 
 
 def split(master: Tensor) -> tuple[Tensor, Tensor]:
-    """``(hi bfloat16, low int16)`` of a float32 tensor. ``hi`` is the nearest bfloat16, ties away from zero."""
+    """``(hi bfloat16, low int16)`` of a float32 tensor. ``hi`` is the nearest bfloat16, ties away from zero.
+
+    Raises ValueError for another format."""
+    if master.dtype != torch.float32:
+        raise ValueError(f"a master is float32, not {master.dtype}")
     master = master.detach().contiguous()
     hi, low = torch.empty_like(master, dtype=torch.bfloat16), torch.empty_like(master, dtype=torch.int16)
     kernels().strop_split(master.data_ptr(), hi.data_ptr(), low.data_ptr(), master.numel())
@@ -35,7 +39,9 @@ def split(master: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def join(hi: Tensor, low: Tensor) -> Tensor:
-    """The inverse of `split`, exactly."""
+    """The inverse of `split`, exactly. Raises ValueError for what it does not give."""
+    if (hi.dtype, low.dtype, hi.shape) != (torch.bfloat16, torch.int16, low.shape):
+        raise ValueError(f"{tuple(hi.shape)} {hi.dtype} and {tuple(low.shape)} {low.dtype} are no halves of a master")
     hi, low = hi.detach().contiguous(), low.contiguous()
     master = torch.empty_like(hi, dtype=torch.float32)
     kernels().strop_join(hi.data_ptr(), low.data_ptr(), master.data_ptr(), master.numel())
@@ -67,15 +73,14 @@ class SplitAdamW(torch.optim.Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
         for p in self.param_groups[-1]["params"]:
-            if not supported(p):
-                raise ValueError(f"contiguous bfloat16 on a CPU with kernels is needed, not {p.dtype} on {p.device}")
+            _require(p)
             p.grad_dtype = None  # a sum of gradients may be float32
 
     @torch.no_grad()
     def adopt(self, p: Tensor, master: Tensor) -> None:
         """Set ``p`` to a float32 ``master`` of its shape: the rounding goes into ``p``, the rest into the state."""
-        if master.shape != p.shape or master.dtype != torch.float32:
-            raise ValueError(f"a master of {tuple(master.shape)}, {master.dtype} for a tensor of {tuple(p.shape)}")
+        if master.shape != p.shape:
+            raise ValueError(f"a master of {tuple(master.shape)} for a tensor of {tuple(p.shape)}")
         hi, self.state[p]["low"] = split(master)
         p.copy_(hi)
 
@@ -99,6 +104,7 @@ class SplitAdamW(torch.optim.Optimizer):
         return {"step": 0, "low": low, **{n: torch.zeros_like(low, dtype=torch.float32) for n in _MOMENTS}}
 
     def _update(self, p: Tensor, group: dict[str, Any], scale: float) -> None:
+        _require(p)  # its data may have been exchanged
         state = self.state[p]
         if "step" not in state:
             self.state[p] = state = self._start(p) | state
@@ -126,6 +132,11 @@ class SplitAdamW(torch.optim.Optimizer):
 
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def _require(p: Tensor) -> None:
+    if not supported(p):
+        raise ValueError(f"contiguous bfloat16 on a CPU with kernels is needed, not {p.dtype} on {p.device}")
 
 
 def _call(kernel: str, tensors: list[Tensor], more: list[Tensor], numbers: list[float]) -> None:
