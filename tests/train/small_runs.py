@@ -9,11 +9,19 @@ from strop.data.batch import make_batch
 from strop.data.source import PackedSource
 from strop.model.policy import Policy
 from strop.model.precision import Compute
-from strop.train import loop, step
+from strop.train import loop
+from strop.train.measure import evaluation
 from strop.train.objective import supervised_objective
 from strop.train.settings import TrainSettings
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
+
+
+class Idle:
+    """An optimiser that leaves the gradients to be looked at."""
+
+    def step(self, scale):
+        pass
 
 
 def make_examples(count, seed=0):
@@ -37,7 +45,7 @@ def run(model, folder, settings=SETTINGS, compute=FLOAT32, **kwargs):
     policy = Policy(model, compute, probe=False)
     held_out = [make_batch(make_examples(4, seed=9))]
     objective = supervised_objective(settings)
-    evaluate = lambda: {"eval_loss": step.evaluation_loss(policy, objective, held_out)}  # noqa: E731
+    evaluate = lambda: evaluation(policy, objective, held_out)  # noqa: E731
     return loop.train(policy, source, objective, settings, folder, evaluate=evaluate, **kwargs)
 
 

@@ -11,8 +11,8 @@ from strop.model.precision import Compute
 from strop.objectives.sft import CrossEntropy
 from strop.train import loop
 from strop.train.loop import train
+from strop.train.measure import evaluation
 from strop.train.settings import TrainSettings
-from strop.train.step import evaluation_loss
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
 
@@ -29,7 +29,7 @@ def run(model, folder, **settings):
         objective,
         TrainSettings(learning_rate=0.01, optimizer="adafactor", **settings),
         folder,
-        evaluate=lambda: {"eval_loss": evaluation_loss(policy, objective, rows_of(rows, 40))},
+        evaluate=lambda: evaluation(policy, objective, rows_of(rows, 40)),
     )
     return model.state_dict()
 

@@ -8,7 +8,7 @@ from strop.data.batch import make_batch
 from strop.model.policy import Policy
 from strop.objectives.sft import CrossEntropy
 from strop.train.ema import EMA
-from strop.train.step import evaluation_loss
+from strop.train.measure import evaluation
 
 
 def test_the_average_follows_its_formula():
@@ -56,5 +56,5 @@ def test_a_run_evaluates_and_leaves_the_average(make_model, tmp_path):
     assert max(held_out) - min(held_out) < 1e-3
     assert [r.get("loss") for r in rows] == [r.get("loss") for r in plain_rows]  # the average trains nothing
     policy = Policy(slow, FLOAT32, probe=False)
-    left = evaluation_loss(policy, CrossEntropy(), [make_batch(make_examples(4, seed=9))])
+    left = evaluation(policy, CrossEntropy(), [make_batch(make_examples(4, seed=9))])["eval_loss"]
     assert left == pytest.approx(held_out[-1], rel=1e-6)

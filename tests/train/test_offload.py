@@ -8,6 +8,7 @@ from strop.data.source import PackedSource
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.objectives.sft import CrossEntropy
+from strop.train import masters
 from strop.train.loop import train
 from strop.train.masters import Masters
 from strop.train.settings import TrainSettings
@@ -24,7 +25,8 @@ def run(model, folder, dtype, **settings):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_where_the_masters_live_changes_nothing(tmp_path, make_model, dtype):
+def test_where_the_masters_live_changes_nothing(tmp_path, make_model, dtype, monkeypatch):
+    monkeypatch.setattr(masters, "supported", lambda tensor: False)  # which rounds otherwise than torch's AdamW
     start = make_model().state_dict()
     plain = run(make_model(), tmp_path / "plain", dtype)
     apart = run(make_model(), tmp_path / "apart", dtype, offload_optimizer=True)

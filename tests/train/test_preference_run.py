@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from small_runs import FLOAT32, make_examples
+from small_runs import FLOAT32, Idle, make_examples
 
 from strop.chat import Example
 from strop.data.prefixes import make_group_batch
@@ -64,8 +64,7 @@ def test_one_step_is_the_same_with_shared_prompts_and_in_any_micro_batches(make_
         policy = Policy(make_model(), FLOAT32, probe=False).eval()
         pairs = make_pairs(4)
         batches = [batch_of(policy, [pairs[i] for i in cut], share) for cut in cuts]
-        optimizer = torch.optim.SGD(policy.parameters(), lr=0.0)
-        loss, _ = optimizer_step(policy, DPO(0.5), optimizer, batches, max_grad_norm=1e9)
+        loss, _ = optimizer_step(policy, DPO(0.5), Idle(), batches, max_grad_norm=1e9)
         return loss["loss"], [p.grad.clone() for p in policy.parameters()]
 
     loss, expected = gradients([[0, 1, 2, 3]], share=False)

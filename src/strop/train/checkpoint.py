@@ -1,8 +1,9 @@
 """Checkpoints that are either whole or not there.
 
 A checkpoint is written under another name, synced and renamed; a folder named ``step-NNNNNN`` is therefore complete.
-It holds ``model.safetensors`` (the weights that are trained; frozen ones are where they came from), ``optimizer.pt``
-and ``state.pt`` (step, data position, random generators). All of it is loaded with ``weights_only=True``.
+It holds ``model.safetensors`` (the weights that are trained, in float32, or in bfloat16 where the optimiser keeps their
+other half; frozen ones are where they came from), ``optimizer.pt`` and ``state.pt`` (step, data position, random
+generators). All of it is loaded with ``weights_only=True``.
 """
 
 from __future__ import annotations

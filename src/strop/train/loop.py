@@ -22,10 +22,9 @@ from strop.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from strop.train.ema import EMA
 from strop.train.groups import tensor_kinds
 from strop.train.masters import Masters
-from strop.train.measure import Measured
 from strop.train.metrics import MetricsLog, Progress, peak_memory_gb
 from strop.train.neftune import Neftune
-from strop.train.optim import make_optimizer
+from strop.train.optim import halvable, make_optimizer
 from strop.train.profile import STEP, traced
 from strop.train.schedule import check_schedule, lr_share
 from strop.train.settings import TrainSettings
@@ -52,11 +51,13 @@ def train(
     """
     steps = min(source.steps, settings.max_steps or source.steps)
     check_schedule(steps, settings)
-    masters = Masters(policy, policy.compute.dtype, torch.device("cpu") if settings.offload_optimizer else None)
+    kinds = tensor_kinds(policy)
+    home = torch.device("cpu") if settings.offload_optimizer else None
+    masters = Masters(policy, policy.compute.dtype, home, halvable(policy.named_parameters(), settings, kinds))
     named = masters.named
-    optimizer = make_optimizer(named.items(), settings, tensor_kinds(policy))
+    optimizer = make_optimizer(named.items(), settings, kinds)
+    masters.hand_over(optimizer)
     extras = _extras(policy, masters, settings)
-    measured = Measured(objective)
     totals = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
     found = checkpoints(folder / "checkpoints")
     if found:
@@ -95,7 +96,7 @@ def train(
             rates = optimizer.set_rates(share)
             batches = source.next_step()
             with traced(totals["step"] + 1 == profiled, folder, policy.compute.device):
-                loss, norm = optimizer_step(policy, measured, optimizer, batches, settings.max_grad_norm, masters)
+                loss, norm = optimizer_step(policy, objective, optimizer, batches, settings.max_grad_norm, masters)
             if ema:
                 ema.update()
             seconds = time.perf_counter() - started
@@ -108,7 +109,6 @@ def train(
             row = {
                 "step": totals["step"],
                 **loss,
-                **measured.take(),
                 "lr": settings.learning_rate * share,
                 **({f"lr/{name}": rate for name, rate in rates.items()} if settings.groups else {}),
                 "grad_norm": norm,

@@ -1,53 +1,73 @@
-"""What an objective shows beside its loss, added up over the micro-batches of a step or over evaluation data."""
+"""What is told of the rows of a step, or of evaluation data: the loss, its components and the objective's metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from strop.objectives.objective import Objective
-from strop.train.step import evaluation_loss
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch
     from strop.model.policy import Policy
 
 
-class Measured(Objective):
-    """``objective`` itself to whoever trains with it; `take` gives its metrics since the last call."""
+class Row(NamedTuple):
+    """One row: ``parts``, its loss components as `Objective.loss` gives them; ``metrics``: (sum, count) by name."""
 
-    def __init__(self, objective: Objective):
-        self._objective = objective
-        self._sums: dict[str, tuple[Tensor, Tensor]] = {}
+    parts: Mapping[str, Tensor]
+    metrics: Mapping[str, tuple[Tensor, Tensor]]
 
-    @property
-    def want(self) -> tuple[str, ...]:
-        return self._objective.want
+    def scaled(self, totals: Mapping[str, float]) -> Tensor:
+        """This row's share of the loss, a scalar that may be on the graph."""
+        return sum(part / (totals[name] or 1.0) for name, part in self.parts.items())
 
-    def normalisers(self, batch: Batch) -> dict[str, float]:
-        return self._objective.normalisers(batch)
-
-    def linear(self, batch: Batch, totals: Mapping[str, float]) -> Tensor | None:
-        return self._objective.linear(batch, totals)
-
-    def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        with torch.no_grad():
-            for name, (total, count) in self._objective.metrics(outputs, batch).items():
-                a, b = self._sums.get(name, (0.0, 0.0))
-                self._sums[name] = a + total, b + count
-        return self._objective.loss(outputs, batch)
-
-    def take(self) -> dict[str, float]:
-        """Sum over count by name; a metric that nothing counted for is left out."""
-        sums, self._sums = self._sums, {}
-        return {name: (total / count).item() for name, (total, count) in sums.items() if count.item()}
+    def detached(self) -> Row:
+        return Row({name: part.detach() for name, part in self.parts.items()}, self.metrics)
 
 
+def forward(policy: Policy, objective: Objective, batch: Batch, gradient: Tensor | None = None) -> Row:
+    """``gradient``: see `Policy.forward`."""
+    outputs = policy(batch, objective.want, gradient)
+    parts = objective.loss(outputs, batch)
+    with torch.no_grad():
+        return Row(parts, dict(objective.metrics(outputs, batch)))
+
+
+def normalisers(objective: Objective, batches: Iterable[Batch]) -> dict[str, float]:
+    """Of all batches together, by component."""
+    totals: dict[str, float] = {}
+    for batch in batches:
+        for name, value in objective.normalisers(batch).items():
+            totals[name] = totals.get(name, 0.0) + value
+    return totals
+
+
+def summary(rows: Sequence[Row], totals: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """``{"loss": …, component: …}`` (nats; components where there are several) and metrics, summed in the rows' order.
+
+    A metric is sum over count; one that nothing counted for is left out.
+    """
+    values = {name: sum(row.parts[name] for row in rows).item() / (totals[name] or 1.0) for name in totals}
+    sums: dict[str, tuple[Tensor, Tensor]] = {}
+    for row in rows:
+        for name, (total, count) in row.metrics.items():
+            a, b = sums.get(name, (0.0, 0.0))
+            sums[name] = a + total, b + count
+    metrics = {name: (total / count).item() for name, (total, count) in sums.items() if count.item()}
+    return {"loss": sum(values.values()), **(values if len(values) > 1 else {})}, metrics
+
+
+@torch.no_grad()
 def evaluation(policy: Policy, objective: Objective, batches: Iterable[Batch]) -> dict[str, float]:
-    """``eval_loss`` (see `evaluation_loss`) and the objective's metrics as ``eval_<name>``, over fixed batches."""
-    measured = Measured(objective)
-    loss = evaluation_loss(policy, measured, batches)
-    return {"eval_loss": loss, **{f"eval_{name}": value for name, value in measured.take().items()}}
+    """``eval_loss`` (nats), normalised over all of these fixed batches, and the objective's metrics as ``eval_…``."""
+    training = policy.training
+    policy.eval()
+    batches = [b.to(policy.compute.device) for b in batches]
+    rows = [forward(policy, objective, batch) for batch in batches]
+    policy.train(training)
+    loss, metrics = summary(rows, normalisers(objective, batches))
+    return {"eval_loss": loss["loss"], **{f"eval_{name}": value for name, value in metrics.items()}}

@@ -1,6 +1,7 @@
 """The optimiser of a run: one or more of torch's over named float32 tensors, behind the interface of one.
 
 - ``adamw`` (Loshchilov & Hutter 2019), fused: 8 bytes of state per parameter.
+- ``adamw`` and ``adamw_8bit`` over bfloat16 tensors: `strop.train.split_adamw`, 2 bytes more, in place of a master's 4.
 - ``muon`` (Jordan et al. 2024; scaling "match_rms_adamw": Liu et al. 2025, Muon is Scalable for LLM Training) for
   matrices, 4 bytes; AdamW for all else.
 - ``adafactor`` (Shazeer & Stern 2018, without first moment): rows + columns, next to nothing. Its rate is a share of a
@@ -21,16 +22,26 @@ from strop.train.adamw_8bit import AdamW8bit
 from strop.train.groups import Group, Kind, make_groups
 from strop.train.muon import Muon
 from strop.train.settings import TrainSettings
+from strop.train.split_adamw import SplitAdamW
 
 
 def make_optimizer(
     named: Iterable[tuple[str, Tensor]], settings: TrainSettings, kinds: Mapping[str, Kind]
 ) -> Optimizers:
-    """The optimiser that ``settings`` ask for over ``named`` float32 leaf tensors (those of no gradient are left out).
+    """The optimiser that ``settings`` ask for over ``named`` leaf tensors (those of no gradient are left out): float32
+    ones, or bfloat16 ones of those that `halvable` names.
 
     ``kinds`` is `strop.train.groups.tensor_kinds` of the model. Raises InputError for groups that match nothing.
     """
     return Optimizers(make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings), settings)
+
+
+def halvable(named: Iterable[tuple[str, Tensor]], settings: TrainSettings, kinds: Mapping[str, Kind]) -> set[str]:
+    """The names of the tensors that may be bfloat16, with the other half of their float32 masters in the optimiser."""
+    if settings.ema_decay:
+        return set()  # an average needs masters that it can read
+    groups = make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings)
+    return {name for group in groups if group.optimizer in ("adamw", "adamw_8bit") for name, _ in group.tensors}
 
 
 class Optimizers:
@@ -41,7 +52,7 @@ class Optimizers:
             raise InputError("no tensor of the model is to be trained.")
         self._parts: dict[str, torch.optim.Optimizer] = {}
         for name, make in _MAKERS.items():
-            if mine := [_torch_group(g, settings) for g in groups if g.optimizer == name]:
+            if mine := [_torch_group(g) for g in groups if _part_of(g) == name]:
                 self._parts[name] = make(mine, settings)
 
     @property
@@ -59,9 +70,32 @@ class Optimizers:
         for part in self._parts.values():
             part.zero_grad(set_to_none)
 
-    def step(self) -> None:
+    @torch.no_grad()
+    def step(self, scale: float = 1.0) -> None:
+        """One step with every gradient times ``scale``."""
         for part in self._parts.values():
+            if isinstance(part, SplitAdamW):
+                part.step(scale)
+                continue
+            if scale != 1:
+                gradients = [p.grad for group in part.param_groups for p in group["params"] if p.grad is not None]
+                torch._foreach_mul_(gradients, scale)
             part.step()
+
+    def adopt(self, tensor: Tensor, master: Tensor) -> None:
+        """Set a bfloat16 tensor to a float32 master, of which the optimiser keeps what does not fit into it."""
+        self._split_part_of(tensor).adopt(tensor, master)
+
+    def master(self, tensor: Tensor) -> Tensor:
+        """The float32 master of a bfloat16 tensor."""
+        return self._split_part_of(tensor).master(tensor)
+
+    def _split_part_of(self, tensor: Tensor) -> SplitAdamW:
+        return next(
+            part
+            for part in self._parts.values()
+            if isinstance(part, SplitAdamW) and any(tensor is p for g in part.param_groups for p in g["params"])
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts.items()}
@@ -70,8 +104,9 @@ class Optimizers:
         """Raises InputError when the state is that of other tensors or other optimisers."""
         if _tensors(state_dict) != _tensors(self.state_dict()):
             raise InputError(
-                "the checkpoint's optimiser was made for other tensors or groups; go on with the settings that it was "
-                "written with, or remove the checkpoints."
+                "the checkpoint's optimiser was made for other tensors or groups, or on a machine that trains in "
+                "another number format; go on with the settings and the kind of machine that it was written with, or "
+                "remove the checkpoints."
             )
         for name, part in self._parts.items():
             part.load_state_dict(state_dict[name])
@@ -94,7 +129,12 @@ def _tensors(state_dict: dict[str, Any]) -> dict[str, list[list[str]]]:
     return {name: [group.get("param_names", []) for group in part["param_groups"]] for name, part in state_dict.items()}
 
 
-def _torch_group(group: Group, settings: TrainSettings) -> dict[str, Any]:
+def _part_of(group: Group) -> str:
+    halved = all(tensor.dtype == torch.bfloat16 for _, tensor in group.tensors)
+    return f"{group.optimizer}, halved" if halved else group.optimizer
+
+
+def _torch_group(group: Group) -> dict[str, Any]:
     return {
         "params": list(group.tensors),
         "name": group.name,
@@ -113,4 +153,6 @@ _MAKERS: dict[str, Callable[[list[dict[str, Any]], TrainSettings], torch.optim.O
     "muon": lambda groups, s: Muon(groups, momentum=s.muon_momentum, adjust_lr_fn=s.muon_scale),
     "adafactor": lambda groups, s: torch.optim.Adafactor(groups),
     "adamw_8bit": lambda groups, s: AdamW8bit(groups, **_adam_arguments(s)),
+    "adamw, halved": lambda groups, s: SplitAdamW(groups, **_adam_arguments(s)),
+    "adamw_8bit, halved": lambda groups, s: SplitAdamW(groups, **_adam_arguments(s), eight_bit=True),
 }

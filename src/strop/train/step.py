@@ -1,4 +1,4 @@
-"""One optimiser step, and the loss without one."""
+"""One optimiser step."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from strop.data.batch import Batch
 from strop.model.policy import Policy
 from strop.objectives.objective import Objective
 from strop.train.masters import Masters
+from strop.train.measure import forward, normalisers, summary
 
 
 def optimizer_step(
@@ -25,53 +25,27 @@ def optimizer_step(
     """One optimiser step over the micro-batches of a global batch.
 
     Each loss component is divided by its normaliser summed over all micro-batches, so the gradient is that of one
-    large batch. ``optimizer`` steps the tensors of ``masters``; None: the policy's own float32 weights.
+    large batch. ``optimizer`` (`Optimizers`) steps the tensors of ``masters``; None: the policy's float32 weights.
 
-    Returns ``{"loss": total, component: value …}`` (nats) and the gradient's 2-norm before clipping. Raises
-    FloatingPointError, with the weights untouched, when the gradient is not finite.
+    Returns ``{"loss": total, component: value …}`` (nats) with the objective's metrics, and the gradient's 2-norm
+    before clipping. Raises FloatingPointError, with the weights untouched, when the gradient is not finite.
     """
     masters = masters or Masters(policy, torch.float32)
     batches = [b.to(policy.compute.device) for b in batches]
-    totals = _totals(objective, batches)
-    optimizer.zero_grad()
-    sums: dict[str, Tensor] = {}
+    totals = normalisers(objective, batches)
+    masters.begin(len(batches))
+    rows = []
     for batch in batches:
-        outputs = policy(batch, objective.want, objective.linear(batch, totals))
-        parts = objective.loss(outputs, batch)
-        sum(part / (totals[name] or 1.0) for name, part in parts.items()).backward()
-        for name, part in parts.items():
-            sums[name] = sums.get(name, 0.0) + part.detach()
-    norm = torch.nn.utils.clip_grad_norm_(masters.tensors(), max_grad_norm).item()
+        row = forward(policy, objective, batch, objective.linear(batch, totals))
+        row.scaled(totals).backward()
+        rows.append(row.detached())
+    norm = masters.gradient_norm()
     if not math.isfinite(norm):
         raise FloatingPointError(
             f"the gradient is {norm}: training has diverged. The weights are as they were before this step; "
             "lower learning_rate, or look at the conversations of this step."
         )
-    optimizer.step()
+    optimizer.step(min(1.0, max_grad_norm / (norm + 1e-6)))
     masters.push()
-    values = {name: total.item() / (totals[name] or 1.0) for name, total in sums.items()}
-    return {"loss": sum(values.values()), **(values if len(values) > 1 else {})}, norm
-
-
-@torch.no_grad()
-def evaluation_loss(policy: Policy, objective: Objective, batches: Iterable[Batch]) -> float:
-    """The objective's loss (nats) over fixed batches, normalised over all of them together."""
-    training = policy.training
-    policy.eval()
-    batches = [b.to(policy.compute.device) for b in batches]
-    totals = _totals(objective, batches)
-    loss = 0.0
-    for batch in batches:
-        parts = objective.loss(policy(batch, objective.want), batch)
-        loss += sum(part.item() / (totals[name] or 1.0) for name, part in parts.items())
-    policy.train(training)
-    return loss
-
-
-def _totals(objective: Objective, batches: Iterable[Batch]) -> dict[str, float]:
-    """Normalisers of the step, by component."""
-    totals: dict[str, float] = {}
-    for batch in batches:
-        for name, value in objective.normalisers(batch).items():
-            totals[name] = totals.get(name, 0.0) + value
-    return totals
+    loss, metrics = summary(rows, totals)
+    return {**loss, **metrics}, norm
