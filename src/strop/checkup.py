@@ -24,6 +24,7 @@ from strop.doctor.machine import Adapted, Estimate, estimate, host_memory_gb, mo
 from strop.doctor.quick import lines
 from strop.doctor.show import show
 from strop.errors import InputError
+from strop.model.cpu.kernels import kernels
 from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
 from strop.model.precision import best_compute
 from strop.named_sets import NAMED_SETS
@@ -132,7 +133,8 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
         compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         rate = product_rate(compute.device, compute.dtype)
         half = compute.dtype.itemsize == 2
-        return estimate(shape, stage.train, lengths, tokens, rate, half, _memory_gb(compute.device), adapted)
+        fast = half and compute.device.type == "cpu" and kernels() is not None
+        return estimate(shape, stage.train, lengths, tokens, rate, half, _memory_gb(compute.device), adapted, fast)
 
     def progress(what: str, rows: Iterable[Any], total: int) -> Iterable[Any]:
         return track(rows, what, total, console=console, transient=True, disable=not console.is_terminal)

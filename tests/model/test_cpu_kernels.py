@@ -153,7 +153,7 @@ def test_a_model_with_fused_modules_is_as_near_to_float32_as_without(make_model)
         return [logits.detach(), *(p.grad for p in model.parameters())]
 
     exact, plain, model = run(make_model()), run(make_model().bfloat16()), make_model().bfloat16()
-    assert fuse(model) == 2 * 3 + 1  # per layer two norms and a gated unit, and the last norm
+    assert fuse(model) == 2 * 4 + 1  # per layer attention, two norms and a gated unit, and the last norm
     fused = run(model)
     errors = [[error(x, true.double()) for x, true in zip(one, exact, strict=True)] for one in (fused, plain)]
     assert errors[0][0] < 0.05  # logits
@@ -180,7 +180,7 @@ def test_a_copy_computes_with_its_own_weights_and_formats_may_differ(make_model,
 
 def test_units_with_adapters_are_fused_too(tiny_model):
     network = add_lora(tiny_model, LoraSettings(r=2)).network
-    assert fuse(network) == 2 * 3 + 1
+    assert fuse(network) == 2 * 4 + 1
 
 
 def test_a_module_that_only_looks_usual_is_left_alone(tiny_model):

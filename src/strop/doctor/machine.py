@@ -23,9 +23,13 @@ GB = 1e9
 PROCESS_GB = 0.8
 """Python, torch and transformers themselves."""
 HEAD_ELEMENTS = 64 << 20
-"""Logits held at once by strop's head; 14 bytes each: bfloat16, float32, and two float32 of the backward pass."""
-EFFICIENCY = 0.5
-"""Share of the matrix-product rate that a training step reaches: 0.53 in the one run it was taken from."""
+"""Logits held at once by strop's head; 14 bytes each: bfloat16, float32, and two float32 of the backward pass. With
+kernels they become their own gradient; 4 bytes, with that of the head."""
+EFFICIENCY, WITH_KERNELS = 0.5, 0.65
+"""Share of the matrix-product rate that a training step reaches: 0.53 in the one run it was taken from; with strop's
+CPU kernels 0.6 to 0.7."""
+MOMENTS = {"adamw": 8, "adamw_8bit": 2.03, "muon": 4, "adafactor": 0}
+"""Bytes of optimiser state per parameter."""
 RETAINED = 1.15
 """Freed memory that the allocator keeps: what was missing to the 5.7 GB of that run."""
 MEMORY_BAND, TIME_BAND = 1.4, 1.5
@@ -114,14 +118,15 @@ def estimate(
     half: bool,
     total_gb: float | None,
     adapted: Adapted | None = None,
+    kernels: bool = False,
 ) -> Estimate:
     """``lengths``: tokens of every example; ``epoch_tokens``: of all that come in one epoch; ``half``: matrix products
-    in 16 bits; ``shape.parameters`` is known.
+    in 16 bits; ``kernels``: by strop's CPU kernels; ``shape.parameters`` is known.
 
-    Memory: weights, gradients and AdamW's two moments in float32, a 16-bit copy of the weights, the activations of
+    Memory: weights and gradients in float32, the optimiser's state, a 16-bit copy of the weights, the activations of
     one row, the logits held at once. Time: 6 FLOP per token and parameter (Kaplan et al. 2020, arXiv:2001.08361),
-    plus causal attention (PaLM, arXiv:2204.02311, app. B, halved), at half the measured rate of matrix products. Where
-    only adapters are trained, a frozen weight has no gradient, which is a third of the products, and no state.
+    plus causal attention (PaLM, arXiv:2204.02311, app. B, halved), at a share of the measured rate of matrix products.
+    Where only adapters are trained, a frozen weight has no gradient, which is a third of the products, and no state.
     """
     parameters = shape.parameters or 0
     tokens = epoch_tokens * train.epochs
@@ -133,23 +138,33 @@ def estimate(
     # The fullest row: a step of long examples, or what a row may hold.
     long = sorted(lengths)[int(0.99 * len(lengths))] if lengths else 0
     row = max(max(lengths, default=0), min(train.micro_batch_tokens, train.global_batch_size * long))
-    state = (adapted.trained if adapted else parameters) * (16 + (2 if half else 0))
+    state = (adapted.trained if adapted else parameters) * _state_bytes(train, half, kernels)
     state += parameters * adapted.frozen_bytes if adapted else 0
-    held = _activation_bytes(shape, half) * (1 - recomputed + (1 / max(1, shape.layers) if recomputed else 0))
+    held = _activation_bytes(shape, half, kernels) * (1 - recomputed + (1 / max(1, shape.layers) if recomputed else 0))
     inputs = 4 * shape.width * shape.layers * recomputed
-    logits = 14 * min(HEAD_ELEMENTS, row * shape.vocabulary)
+    logits = (4 if kernels else 14) * min(HEAD_ELEMENTS, row * shape.vocabulary)
     return Estimate(
         parameters=parameters,
         tokens=round(tokens),
         memory_gb=RETAINED * (state + row * (held + inputs) + logits) / GB + PROCESS_GB,
-        minutes=tokens * per_token * (1 + recomputed / 3) / (EFFICIENCY * rate) / 60,
+        minutes=tokens * per_token * (1 + recomputed / 3) / ((WITH_KERNELS if kernels else EFFICIENCY) * rate) / 60,
         rate=rate,
         total_gb=total_gb,
     )
 
 
-def _activation_bytes(shape: ModelShape, half: bool) -> float:
-    """Kept for the backward pass per token, over all layers: norms and residuals in float32, the rest as computed."""
+def _state_bytes(train: TrainSettings, half: bool, kernels: bool) -> float:
+    """Per trained parameter: masters, the weights that are multiplied, gradients, the optimiser's state, an average."""
+    halved = kernels and train.optimizer in ("adamw", "adamw_8bit") and not train.ema_decay
+    weights = 4 if halved or not half else 6
+    return weights + 4 + MOMENTS[train.optimizer] + (4 if train.ema_decay else 0)
+
+
+def _activation_bytes(shape: ModelShape, half: bool, kernels: bool) -> float:
+    """Kept for the backward pass per token, over all layers: norms and residuals in float32, the rest as computed;
+    with kernels all of it in bfloat16, and a gated unit's product not at all."""
+    if kernels:
+        return shape.layers * (14 * shape.width + 4 * shape.inner)
     size = 2 if half else 4
     return shape.layers * (20 * shape.width + 5 * size * shape.width + 4 * size * shape.inner)
 

@@ -71,4 +71,4 @@ def compiled_blocks(model: PreTrainedModel, backend: str = "inductor") -> Iterat
 
 
 def _is_fused(forward: object) -> bool:
-    return getattr(forward, "__module__", None) == fused.__name__
+    return str(getattr(forward, "__module__", None)).startswith(fused.__name__)  # fused_rotary's too

@@ -1,4 +1,4 @@
-"""Norms and gated units of a model computed in one pass each, where a kernel for them is there.
+"""Norms and gated units of a model computed in one pass each, where a kernel for them is there; adapters in few.
 
 No family is named: a module is taken when it is built like the usual one and computes the same on random numbers. The
 mechanism of transformers for this (`kernelize`) loads kernels from a hub; the idea is the same, a module's `forward` is
@@ -14,19 +14,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from strop.model import fused_lora
 from strop.model.cpu import elementwise as kernel
+from strop.model.fused_rotary import with_fused_rotary
 
 
 def fuse(model: nn.Module) -> int:
-    """Have every usual norm and gated unit of ``model`` use a kernel where its input allows it; returns how many.
+    """Have every usual norm, gated unit and rotation of ``model`` use a kernel where its input allows it; returns how
+    many.
 
-    What it puts there are methods bound to their module, so that a copy of the model computes with its own weights.
+    Linear layers with adapters are given theirs too (see `fused_lora`), on any device, and are not counted. What it
+    puts there are methods bound to their module, so that a copy of the model computes with its own weights.
     """
     count = 0
     for module in model.modules():
         if "forward" in module.__dict__:
             continue  # somebody's already, maybe ours
+        if fused_lora.is_lora_linear(module):
+            module.forward = MethodType(_adapted, module)
+            continue
         forward = _norm if _is_usual_norm(module) else _unit if _is_usual_unit(module) else None
+        forward = forward or with_fused_rotary(type(module))
         if forward is not None:
             module.forward = MethodType(forward, module)
             count += 1
@@ -49,6 +57,12 @@ def _unit(self: nn.Module, x: Tensor) -> Tensor:
     product = kernel.silu_gate(gate, up)
     with _made_again(product, lambda: kernel.silu_gate(gate.detach(), up.detach())):
         return self.down_proj(product)
+
+
+def _adapted(self: nn.Module, x: Tensor, *args, **kwargs) -> Tensor:
+    """`x Wᵀ + b + s (x Aᵀ) Bᵀ`, peft's layer."""
+    given = None if args or kwargs else fused_lora.operands(self, x)
+    return type(self).forward(self, x, *args, **kwargs) if given is None else fused_lora.lora_linear(x, given)
 
 
 def _is_usual_norm(module: nn.Module) -> bool:

@@ -26,20 +26,21 @@ void strop_rms_norm(const bf16* x, const float* w, bf16* y, float* r, long rows,
     }
 }
 
-// dx = r (g w - x r^2 mean(g w x));  dw = sum over rows of g x r, float32, each thread's rows summed apart.
+// dx = r (g w - x r^2 mean(g w x));  dw = sum over rows of g x r, float32, each thread's rows summed apart. dw may be
+// null: w is frozen.
 void strop_rms_norm_backward(const bf16* x, const float* w, const float* r, const bf16* g, bf16* dx, float* dw, long rows,
                              long d, int threads) {
-    std::vector<float> sums((size_t)threads * d);
+    std::vector<float> sums(dw ? (size_t)threads * d : 0);
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int t = 0; t < threads; t++) {
-        float* mine = sums.data() + (size_t)t * d;
+        float* mine = dw ? sums.data() + (size_t)t * d : nullptr;
         for (long i = rows * t / threads; i < rows * (t + 1) / threads; i++) {
             const __m512 factor = _mm512_set1_ps(r[i]);
             __m512 dot = _mm512_setzero_ps();
             for (long j = 0; j < d; j += LANES) {
                 const __m512 a = load(x + i * d + j), b = load(g + i * d + j);
                 dot = _mm512_fmadd_ps(_mm512_mul_ps(a, b), load(w + j), dot);
-                store(mine + j, _mm512_fmadd_ps(_mm512_mul_ps(a, b), factor, load(mine + j)));
+                if (mine) store(mine + j, _mm512_fmadd_ps(_mm512_mul_ps(a, b), factor, load(mine + j)));
             }
             const __m512 back = _mm512_set1_ps(_mm512_reduce_add_ps(dot) / d * r[i] * r[i]);
             for (long j = 0; j < d; j += LANES) {
@@ -48,7 +49,7 @@ void strop_rms_norm_backward(const bf16* x, const float* w, const float* r, cons
             }
         }
     }
-    for (long j = 0; j < d; j++) {
+    for (long j = 0; dw && j < d; j++) {
         dw[j] = 0;
         for (int t = 0; t < threads; t++) dw[j] += sums[(size_t)t * d + j];
     }

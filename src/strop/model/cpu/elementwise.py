@@ -45,10 +45,10 @@ class _RmsNorm(torch.autograd.Function):
         x, weight, inverse = ctx.saved_tensors
         grad, scale = grad.contiguous(), weight.float().contiguous()
         width = x.shape[-1]
-        dx, dw = torch.empty_like(x), torch.empty(width)
-        pointers = [t.data_ptr() for t in (x, scale, inverse, grad, dx, dw)]
+        dx, dw = torch.empty_like(x), torch.empty(width) if ctx.needs_input_grad[1] else None
+        pointers = [None if t is None else t.data_ptr() for t in (x, scale, inverse, grad, dx, dw)]
         kernels().strop_rms_norm_backward(*pointers, x.numel() // width, width, torch.get_num_threads())
-        return dx, dw.to(weight.dtype) if ctx.needs_input_grad[1] else None, None
+        return dx, None if dw is None else dw.to(weight.dtype), None
 
 
 class _SiluGate(torch.autograd.Function):

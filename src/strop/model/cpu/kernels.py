@@ -24,7 +24,7 @@ from strop.folders import cache_folder
 SWITCH = "STROP_KERNELS"
 """Environment variable; 0 turns the kernels off."""
 
-_SOURCES = ("attention.cpp", "head.cpp", "elementwise.cpp", "adamw.cpp")
+_SOURCES = ("attention.cpp", "head.cpp", "elementwise.cpp", "rotary.cpp", "adamw.cpp")
 _FLAGS = (
     *("-O3", "-std=c++17", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-w"),
     *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"),
@@ -37,6 +37,7 @@ _SIGNATURES = {
     "strop_head_gradient": [_P, _L, _L, _P, _F, _F] + [_P] * 6,
     "strop_rms_norm": [_P] * 4 + [_L, _L, _F],
     "strop_rms_norm_backward": [_P] * 6 + [_L, _L, _I],
+    "strop_rotary": [_P] * 4 + [_L] * 5 + [_I],
     "strop_silu_gate": [_P] * 3 + [_L],
     "strop_silu_gate_backward": [_P] * 5 + [_L],
     "strop_split": [_P] * 3 + [_L],

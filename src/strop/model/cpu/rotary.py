@@ -1,0 +1,49 @@
+"""Rotary position embedding by the compiled kernel: one pass over memory, where torch's operations are seven."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from strop.model.cpu.kernels import kernels
+
+
+def supported(x: Tensor, cos: Tensor, sin: Tensor) -> bool:
+    """Whether the kernel computes this: ``x [1,H,T,D]``, ``cos`` and ``sin`` ``[1,T,D]`` without gradients, all
+    bfloat16 on a CPU, D a multiple of 32."""
+    return (
+        all(t.device.type == "cpu" and t.dtype == torch.bfloat16 for t in (x, cos, sin))
+        and x.dim() == 4
+        and x.shape[0] == 1
+        and x.shape[-1] % 32 == 0
+        and cos.shape == sin.shape == (1, *x.shape[2:])
+        and not (cos.requires_grad or sin.requires_grad)
+        and kernels() is not None
+    )
+
+
+def rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """``x cos + rotate(x) sin``, where ``rotate`` makes ``(-b, a)`` of a head's halves ``(a, b)`` (Su et al. 2021,
+    RoFormer). The result lies in memory token by token, as the model's projections do."""
+    return _Rotary.apply(x, cos, sin)
+
+
+class _Rotary(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, cos, sin):
+        cos, sin = cos.contiguous(), sin.contiguous()
+        ctx.save_for_backward(cos, sin)
+        return _turn(x, cos, sin, back=False)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _turn(grad, *ctx.saved_tensors, back=True), None, None
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor, back: bool) -> Tensor:
+    x = x if x.stride(3) == 1 else x.contiguous()
+    _, heads, tokens, width = x.shape
+    y = torch.empty(tokens, heads, width, dtype=x.dtype)
+    pointers = [t.data_ptr() for t in (x, cos, sin, y)]
+    kernels().strop_rotary(*pointers, tokens, heads, width, x.stride(2), x.stride(1), back)
+    return y.transpose(0, 1).unsqueeze(0)
