@@ -1,5 +1,7 @@
 """Compiled blocks and recomputed activations: the same numbers, and no compilation for every new length."""
 
+import gc
+
 import pytest
 import torch
 from torch._dynamo.utils import counters
@@ -9,6 +11,8 @@ from strop.chat import Example
 from strop.data.batch import make_batch
 from strop.errors import InputError
 from strop.model.blocks import compiled_blocks, decoder_blocks, recompute_activations, worth_compiling
+from strop.model.cpu.kernels import kernels
+from strop.model.fused import fuse
 from strop.model.lora import add_lora
 from strop.model.policy import Policy
 from strop.model.precision import Compute
@@ -134,3 +138,18 @@ def test_auto_compiles_on_cuda_alone():
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert [worth_compiling("auto", d) for d in (cpu, cuda)] == [False, True]
     assert [worth_compiling(v, cpu) for v in (True, False)] == [True, False]
+
+
+@pytest.mark.skipif(kernels() is None, reason="no kernels on this machine")
+@pytest.mark.parametrize("every", [1, 2])
+def test_recomputed_blocks_keep_nothing_that_is_as_wide_as_their_inside(every, make_model):
+    """Neither does what makes a gated unit's product again: it keeps gate and up where its block is not recomputed."""
+    model = make_model(num_hidden_layers=2, intermediate_size=96).bfloat16().train()
+    fuse(model)
+    recompute_activations(model, every)
+    loss = model(input_ids=torch.arange(40)[None] % 97, use_cache=False).logits.float().square().mean()
+    gc.collect()
+    tensors = [o for o in gc.get_objects() if type(o) is torch.Tensor and o.dtype == torch.bfloat16]
+    alive = sum(x.shape == (1, 40, 96) for x in tensors)
+    assert loss.requires_grad
+    assert alive == (0 if every == 1 else 2)  # gate and up of the block that is not recomputed

@@ -35,6 +35,9 @@ def recompute_activations(model: PreTrainedModel, every: int = 1) -> None:
         model.activation_checkpointing_enable({"use_reentrant": False}, every_n_layers=every)
     except ValueError as error:
         raise InputError(f"train.gradient_checkpointing: {error} Leave it out.") from error
+    for block in decoder_blocks(model):
+        for module in block.modules():
+            module.recomputed = block.gradient_checkpointing
 
 
 def worth_compiling(setting: bool | str, device: torch.device) -> bool:

@@ -55,6 +55,8 @@ def _unit(self: nn.Module, x: Tensor) -> Tensor:
         return type(self).forward(self, x)
     gate, up = self.gate_proj(x), self.up_proj(x)
     product = kernel.silu_gate(gate, up)
+    if getattr(self, "recomputed", False):  # with all of its block; then gate and up are not to be kept either
+        return self.down_proj(product)
     with _made_again(product, lambda: kernel.silu_gate(gate.detach(), up.detach())):
         return self.down_proj(product)
 
@@ -94,9 +96,9 @@ def _is_usual_unit(module: nn.Module) -> bool:
 
 def _made_again(product: Tensor, make) -> saved_tensors_hooks:
     """Inside, who saves ``product`` for the backward pass saves how it is made: a sixth of a Llama's activations."""
-    place = product.data_ptr()  # its own while it lives, that is, inside
+    place, count = product.data_ptr(), product.numel()  # its own while it lives, that is, inside
     return saved_tensors_hooks(
-        lambda x: (make, x.shape) if x.data_ptr() == place and x.numel() == product.numel() else x,
+        lambda x: (make, x.shape) if x.data_ptr() == place and x.numel() == count else x,
         lambda saved: saved if isinstance(saved, Tensor) else saved[0]().view(saved[1]),
     )
 

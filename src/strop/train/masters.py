@@ -80,7 +80,10 @@ class Masters:
         """Before the backward passes of a step. The gradient of a single one is no sum, and may stay in bfloat16."""
         self._alone = passes == 1
         for tensor in self.tensors():
-            tensor.grad = None
+            if tensor.grad is not None and tensor.grad.dtype == torch.float32 and not self._alone:
+                tensor.grad.zero_()  # in its place: made anew each time, it would leave holes between activations
+            else:
+                tensor.grad = None
 
     def gradient_norm(self) -> float:
         """The 2-norm of all gradients together."""
