@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# What strop sets by itself through mallopt (src/strop/model/memory.py), as environment variables for the peers; they
-# keep blocks of any size, which is faster, and takes more memory as a run goes on.
+# What strop sets by itself through mallopt (src/strop/model/memory.py), as environment variables for the peers; but
+# blocks of any size are kept here, where strop maps those from 32 MB.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str((2 << 30) - 1),

@@ -127,3 +127,14 @@ def test_halved_masters_train_as_whole_ones(optimizer, make_model):
     for a, b in zip(weights["halved"], weights["whole"], strict=True):
         assert a.dtype == torch.float32
         assert (a - b).abs().mean() < 3e-3  # of a movement of up to 12 x 3e-3
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_step_begins_without_gradients_so_that_what_gets_none_is_not_stepped(passes, make_model):
+    """Zeros in their place would decay it, move it by old momentum, and differ from a run that was resumed."""
+    policy = Policy(make_model(), BFLOAT16, probe=False)
+    masters = Masters(policy, torch.bfloat16)
+    for tensor in masters.tensors():
+        tensor.grad = torch.ones_like(tensor)
+    masters.begin(passes)
+    assert all(tensor.grad is None for tensor in masters.tensors())

@@ -80,10 +80,7 @@ class Masters:
         """Before the backward passes of a step. The gradient of a single one is no sum, and may stay in bfloat16."""
         self._alone = passes == 1
         for tensor in self.tensors():
-            if tensor.grad is not None and tensor.grad.dtype == torch.float32 and not self._alone:
-                tensor.grad.zero_()  # in its place: made anew each time, it would leave holes between activations
-            else:
-                tensor.grad = None
+            tensor.grad = None  # not 0: what gets no gradient in a step is not stepped
 
     def gradient_norm(self) -> float:
         """The 2-norm of all gradients together."""
