@@ -10,7 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from strop.model.cpu import attention, elementwise, head, kernels
+from strop.model.cpu import attention, elementwise, head
+from strop.model.cpu.build import SWITCH
 from strop.model.fused import fuse
 from strop.model.lora import add_lora
 from strop.model.settings import LoraSettings
@@ -207,7 +208,7 @@ def _in_a_process(code, **environment):
 
 def test_the_switch_turns_the_kernels_off():
     code = "from strop.model.cpu.kernels import kernels; print(kernels())"
-    assert _in_a_process(code, **{kernels.SWITCH: "0"}).stdout.strip() == "None"
+    assert _in_a_process(code, **{SWITCH: "0"}).stdout.strip() == "None"
 
 
 @needs_kernels

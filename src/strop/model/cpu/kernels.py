@@ -1,28 +1,18 @@
-"""Compile the kernels of this folder once, and call them.
+"""The kernels of this folder, as C functions.
 
-They are plain C functions over pointers, so that a compiler needs no headers of torch (2 seconds instead of a minute)
-and a build fits every version of torch. Where there is no C++ compiler or the processor lacks AVX-512 BF16, there are
-none, and callers take torch's operations instead: same results to rounding, slower.
+They are plain functions over pointers, so that a compiler needs no headers of torch (2 seconds instead of a minute) and
+a build fits every version of torch. Where there is no C++ compiler or the processor lacks AVX-512 BF16, there are none,
+and callers take torch's operations instead: same results to rounding, slower.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
-import warnings
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 
-from strop.folders import cache_folder
-
-SWITCH = "STROP_KERNELS"
-"""Environment variable; 0 turns the kernels off."""
+from strop.model.cpu.build import load
 
 _SOURCES = ("attention.cpp", "head.cpp", "elementwise.cpp", "rotary.cpp", "adamw.cpp")
 _FLAGS = (
@@ -50,49 +40,12 @@ _SIGNATURES = {
 @lru_cache(maxsize=1)
 def kernels() -> ctypes.CDLL | None:
     """The compiled kernels, or None where this machine has none; the first call on a machine compiles them."""
-    if os.environ.get(SWITCH) == "0" or not torch.cpu.get_capabilities().get("avx512_bf16"):
+    if not torch.cpu.get_capabilities().get("avx512_bf16"):
         return None
-    compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
-    if compiler is None:
-        warnings.warn(
-            "training on this CPU would be faster with a C++ compiler: install g++ and start again.", stacklevel=2
-        )
-        return None
-    try:
-        library = ctypes.CDLL(str(_build(compiler)))
-    except OSError as error:
-        warnings.warn(
-            f"strop's CPU kernels cannot be kept in {cache_folder()} ({error}); torch's slower operations take their "
-            "place. Name a folder that can be written to and run from in STROP_CACHE.",
-            stacklevel=2,
-        )
-        return None
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or ["no message"]
-        warnings.warn(
-            f"{compiler} cannot compile strop's CPU kernels ({lines[0]}); torch's slower operations take their place. "
-            "Name another compiler in CXX.",
-            stacklevel=2,
-        )
+    library = load(_SOURCES, _FLAGS, "strop's CPU kernels", "torch's slower operations take their place")
+    if library is None:
         return None
     for name, arguments in _SIGNATURES.items():
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, None
     return library
-
-
-def _build(compiler: str) -> Path:
-    """The shared library for these sources and this compiler, built under another name and renamed."""
-    here = Path(__file__).parent
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
-    texts = [(here / name).read_text() for name in ("bf16.h", *_SOURCES)]
-    key = hashlib.sha256("\0".join([version, *_FLAGS, *texts]).encode()).hexdigest()[:16]
-    target = cache_folder() / "kernels" / f"{key}.so"
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            built = Path(scratch) / target.name
-            sources = [str(here / name) for name in _SOURCES]
-            subprocess.run([compiler, *_FLAGS, *sources, "-o", str(built)], capture_output=True, text=True, check=True)
-            built.rename(target)
-    return target
