@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from strop.train.settings import TrainSettings
 
 GB = 1e9
-PROCESS_GB = 0.8
+PROCESS_GB = 0.6
 """Python, torch and transformers themselves."""
 HEAD_ELEMENTS = 64 << 20
 """Logits held at once by strop's head; 14 bytes each: bfloat16, float32, and two float32 of the backward pass. With
@@ -30,8 +30,8 @@ EFFICIENCY, WITH_KERNELS = 0.5, 0.65
 CPU kernels 0.6 to 0.7."""
 MOMENTS = {"adamw": 8, "adamw_8bit": 2.03, "muon": 4, "adafactor": 0}
 """Bytes of optimiser state per parameter."""
-RETAINED = 1.15
-"""Freed memory that the allocator keeps: what was missing to the 5.7 GB of that run."""
+RETAINED, IN_REGION = 1.2, 1.02
+"""Freed memory that the allocator keeps: what was missing to the 5.7 GB of that run; with strop's own, holes of 1 %."""
 MEMORY_BAND, TIME_BAND = 1.4, 1.5
 """How far off the estimates may be, as factors."""
 
@@ -146,7 +146,7 @@ def estimate(
     return Estimate(
         parameters=parameters,
         tokens=round(tokens),
-        memory_gb=RETAINED * (state + row * (held + inputs) + logits) / GB + PROCESS_GB,
+        memory_gb=(IN_REGION if kernels else RETAINED) * (state + row * (held + inputs) + logits) / GB + PROCESS_GB,
         minutes=tokens * per_token * (1 + recomputed / 3) / ((WITH_KERNELS if kernels else EFFICIENCY) * rate) / 60,
         rate=rate,
         total_gb=total_gb,

@@ -14,6 +14,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
+from strop.model.cpu.norm import norm
 from strop.train.optim import Optimizers
 from strop.train.split_adamw import supported
 
@@ -84,8 +85,7 @@ class Masters:
 
     def gradient_norm(self) -> float:
         """The 2-norm of all gradients together."""
-        gradients = [tensor.grad for tensor in self.tensors() if tensor.grad is not None]
-        return torch.stack(torch._foreach_norm(gradients, 2, torch.float32)).norm().item() if gradients else 0.0
+        return norm([tensor.grad for tensor in self.tensors() if tensor.grad is not None])
 
     def tensors(self) -> list[Tensor]:
         return list(self.named.values())

@@ -14,7 +14,7 @@ import torch
 
 from strop.model.cpu.build import load
 
-_SOURCES = ("attention.cpp", "head.cpp", "elementwise.cpp", "rotary.cpp", "adamw.cpp")
+_SOURCES = ("attention.cpp", "head.cpp", "elementwise.cpp", "rotary.cpp", "adamw.cpp", "norm.cpp")
 _FLAGS = (
     *("-O3", "-std=c++17", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-w"),
     *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"),
@@ -30,6 +30,7 @@ _SIGNATURES = {
     "strop_rotary": [_P] * 4 + [_L] * 5 + [_I],
     "strop_silu_gate": [_P] * 3 + [_L],
     "strop_silu_gate_backward": [_P] * 5 + [_L],
+    "strop_sum_of_squares": [_P, _I, _L, _P],
     "strop_split": [_P] * 3 + [_L],
     "strop_join": [_P] * 3 + [_L],
     "strop_adamw": [_P] * 3 + [_I] + [_P] * 2 + [_L] + [_D] * 5 + [_L, _D],

@@ -1,0 +1,49 @@
+// The sum of squares of a tensor at the speed of memory: for the norm of all gradients, which stands between the
+// backward passes of a step and its update.
+
+#include <algorithm>
+#include <vector>
+
+#include "bf16.h"
+
+using namespace strop;
+
+namespace {
+
+constexpr long BLOCK = 1 << 15;  // summed in float32, and by one thread, so that the result is the same for any number
+
+template <class T>
+double sum_of_block(const T* x, long n) {
+    __m512 sums[4] = {};
+    long i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (int k = 0; k < 4; k++) {
+            const __m512 a = load(x + i + k * LANES);
+            sums[k] = _mm512_fmadd_ps(a, a, sums[k]);
+        }
+    for (; i < n; i += LANES) {
+        T last[LANES] = {};
+        std::copy(x + i, x + std::min(i + LANES, n), last);
+        const __m512 a = load(last);
+        sums[0] = _mm512_fmadd_ps(a, a, sums[0]);
+    }
+    return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
+}
+
+template <class T>
+double sum_of_squares(const T* x, long n) {
+    const long blocks = (n + BLOCK - 1) / BLOCK;
+    std::vector<double> sums(blocks);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+    for (long b = 0; b < blocks; b++) sums[b] = sum_of_block(x + b * BLOCK, std::min(BLOCK, n - b * BLOCK));
+    double total = 0;
+    for (const double sum : sums) total += sum;
+    return total;
+}
+
+}  // namespace
+
+// x: bfloat16 if half, else float32, [n].
+extern "C" void strop_sum_of_squares(const void* x, int half, long n, double* sum) {
+    *sum = half ? sum_of_squares((const bf16*)x, n) : sum_of_squares((const float*)x, n);
+}
