@@ -85,16 +85,16 @@ def test_the_estimate_holds_for_the_run_that_was_measured():
     ("settings", "gb"),
     [
         ({"micro_batch_tokens": 2048}, 4.50),
-        ({"micro_batch_tokens": 1024}, 3.80),
-        ({"micro_batch_tokens": 1024, "optimizer": "adamw_8bit"}, 2.93),
-        ({"micro_batch_tokens": 1024, "optimizer": "adamw_8bit", "gradient_checkpointing": True}, 2.44),
+        ({"micro_batch_tokens": 1024}, 3.36),
+        ({"micro_batch_tokens": 1024, "optimizer": "adamw_8bit"}, 2.55),
+        ({"micro_batch_tokens": 1024, "optimizer": "adamw_8bit", "gradient_checkpointing": True}, 2.33),
     ],
 )
 def test_the_estimate_holds_for_runs_with_kernels(settings, gb):
-    """GSM8K, two cores at 420 GFLOP/s: 308 to 408 tokens a second; peak memory of bench-memory and bench-sft."""
+    """GSM8K, two cores at 420 GFLOP/s: 303 to 408 tokens a second; peak memory of bench-memory and bench-sft."""
     lengths = [233] * 1000
     guess = estimate(SMOLLM2_135M, TrainSettings(**settings), lengths, 233_000, 420e9, True, 25.0, kernels=True)
-    seconds = 233_000 / (308 if "gradient_checkpointing" in settings else 390)
+    seconds = 233_000 / (303 if "gradient_checkpointing" in settings else 375)
     assert 1 / TIME_BAND < guess.minutes * 60 / seconds < TIME_BAND
     assert 1 / 1.15 < guess.memory_gb / gb < 1.15
 
