@@ -20,13 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# What strop sets by itself through mallopt (src/strop/model/memory.py), as environment variables for the peers.
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str((2 << 30) - 1),
-    "MALLOC_TOP_PAD_": str(64 << 20),
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
-}
+from strop.model.memory import ENVIRONMENT
+
+ALLOCATOR = ENVIRONMENT  # what strop sets by itself, for the peers
 PEAK = "matrix peak"  # the variant that measures the machine and not a program
 
 

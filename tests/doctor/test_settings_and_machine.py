@@ -99,6 +99,13 @@ def test_the_estimate_holds_for_runs_with_kernels(settings, gb):
     assert 1 / 1.15 < guess.memory_gb / gb < 1.15
 
 
+def test_the_estimate_holds_for_a_run_without_kernels():
+    """GSM8K in rows of 1024 with STROP_KERNELS=0, two cores at 420 GFLOP/s: 216 tokens a second, 4.90 GB."""
+    guess = estimate(SMOLLM2_135M, TrainSettings(micro_batch_tokens=1024), [233] * 1000, 233_000, 420e9, True, 25.0)
+    assert 1 / TIME_BAND < guess.minutes * 60 / (233_000 / 216) < TIME_BAND
+    assert 1 / 1.15 < guess.memory_gb / 4.90 < 1.15
+
+
 def test_the_estimate_follows_the_settings():
     def of(total_gb=None, **settings):
         train = TrainSettings(**{"global_batch_size": 16, "micro_batch_tokens": 8192, **settings})

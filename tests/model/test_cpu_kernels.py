@@ -1,14 +1,12 @@
 """The compiled kernels against plain float64 formulas, values and gradients; bfloat16 rounds by up to 0.2 %."""
 
 import copy
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
+from processes import broken_compiler, in_a_process
 
 from strop.model.cpu import attention, elementwise, head
 from strop.model.cpu.build import SWITCH
@@ -196,28 +194,15 @@ def test_a_module_that_only_looks_usual_is_left_alone(tiny_model):
     assert fuse(torch.nn.Sequential(HalfRMSNorm())) == 0
 
 
-def _in_a_process(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-W", "always", "-c", code],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-
 def test_the_switch_turns_the_kernels_off():
     code = "from strop.model.cpu.kernels import kernels; print(kernels())"
-    assert _in_a_process(code, **{SWITCH: "0"}).stdout.strip() == "None"
+    assert in_a_process(code, **{SWITCH: "0"}).stdout.strip() == "None"
 
 
 @needs_kernels
 def test_a_compiler_that_fails_is_named_and_torch_takes_over(tmp_path):
-    broken = tmp_path / "broken-c++"
-    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 1.0 && exit 0\necho "no such instruction" >&2; exit 1\n')
-    broken.chmod(0o755)
     code = "from strop.model.cpu.kernels import kernels; print(kernels())"
-    done = _in_a_process(code, CXX=str(broken), STROP_CACHE=str(tmp_path / "cache"))
+    done = in_a_process(code, CXX=broken_compiler(tmp_path), STROP_CACHE=str(tmp_path / "cache"))
     assert done.stdout.strip() == "None"
     assert "no such instruction" in done.stderr
     assert "CXX" in done.stderr
@@ -227,7 +212,7 @@ def test_a_compiler_that_fails_is_named_and_torch_takes_over(tmp_path):
 def test_a_cache_that_cannot_be_written_is_named_and_torch_takes_over(tmp_path):
     (tmp_path / "file").write_text("")
     code = "from strop.model.cpu.kernels import kernels; print(kernels())"
-    done = _in_a_process(code, STROP_CACHE=str(tmp_path / "file" / "cache"))
+    done = in_a_process(code, STROP_CACHE=str(tmp_path / "file" / "cache"))
     assert done.stdout.strip() == "None"
     assert "STROP_CACHE" in done.stderr
 
@@ -235,9 +220,9 @@ def test_a_cache_that_cannot_be_written_is_named_and_torch_takes_over(tmp_path):
 @needs_kernels
 def test_kernels_are_compiled_once(tmp_path):
     code = "from strop.model.cpu.kernels import kernels; print(kernels()._name)"
-    first = _in_a_process(code, STROP_CACHE=str(tmp_path)).stdout
+    first = in_a_process(code, STROP_CACHE=str(tmp_path)).stdout
     files = list((tmp_path / "kernels").iterdir())
     stamp = files[0].stat().st_mtime_ns
     assert len(files) == 1
-    assert _in_a_process(code, STROP_CACHE=str(tmp_path)).stdout == first
+    assert in_a_process(code, STROP_CACHE=str(tmp_path)).stdout == first
     assert files[0].stat().st_mtime_ns == stamp

@@ -31,7 +31,7 @@ CPU kernels 0.6 to 0.7."""
 MOMENTS = {"adamw": 8, "adamw_8bit": 2.03, "muon": 4, "adafactor": 0}
 """Bytes of optimiser state per parameter."""
 RETAINED, IN_REGION = 1.2, 1.02
-"""Freed memory that the allocator keeps: what was missing to the 5.7 GB of that run; with strop's own, holes of 1 %."""
+"""Freed memory that the allocator keeps: glibc's about a fifth of what is in use; strop's region has holes of 1 %."""
 MEMORY_BAND, TIME_BAND = 1.4, 1.5
 """How far off the estimates may be, as factors."""
 

@@ -13,15 +13,17 @@ import ctypes
 import os
 import platform
 
-import torch
-
-from strop.model.cpu import allocator
-
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
-_GIB = 1 << 30
-_MAPPED = 32 << 20
-"""Blocks from this size on are mapped one by one. In the heap they need holes of their size, which smaller blocks break
-up: it grew with every step (GSM8K in rows of 1024: 2.9 GB in the first, 4.6 in the seventh; with this 3.9)."""
+_GLIBC = {
+    "MALLOC_MMAP_THRESHOLD_": (-3, 32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": (-1, (2 << 30) - 1),
+    "MALLOC_TOP_PAD_": (-2, 64 << 20),
+}
+"""mallopt's number and value, by the environment variable that says the same. Blocks from 32 MiB on are mapped one by
+one: in the heap they need holes of their size, which smaller blocks break up. It grew with every step (GSM8K in rows of
+1024: 2.9 GB in the first, 4.6 in the seventh; with this 3.9)."""
+_ONEDNN = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+ENVIRONMENT = {**_ONEDNN, **{name: str(value) for name, (_, value) in _GLIBC.items()}}
+"""The same settings for another program, which has to find them in its environment when it starts."""
 
 
 def keep_freed_memory() -> bool:
@@ -31,11 +33,15 @@ def keep_freed_memory() -> bool:
     said to glibc is for the rest, and for machines without a compiler. True where glibc was told; other C libraries
     are left as they are.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+    import torch  # the settings above are also read by a process that stays without it
+
+    from strop.model.cpu import allocator
+
+    for name, value in _ONEDNN.items():
+        os.environ.setdefault(name, value)
     if not torch.accelerator.is_available():
         allocator.install()
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    settings = ((_MMAP_THRESHOLD, _MAPPED), (_TRIM_THRESHOLD, 2 * _GIB - 1), (_TOP_PAD, 64 << 20))
-    return sum(mallopt(name, value) for name, value in settings) == len(settings)
+    return sum(mallopt(number, value) for number, value in _GLIBC.values()) == len(_GLIBC)

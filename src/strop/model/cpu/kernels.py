@@ -1,6 +1,6 @@
 """The kernels of this folder, as C functions.
 
-They are plain functions over pointers, so that a compiler needs no headers of torch (2 seconds instead of a minute) and
+They are plain functions over pointers, so that a compiler needs no headers of torch (5 seconds instead of a minute) and
 a build fits every version of torch. Where there is no C++ compiler or the processor lacks AVX-512 BF16, there are none,
 and callers take torch's operations instead: same results to rounding, slower.
 """
