@@ -26,7 +26,7 @@ ALLOWED = {
     "web": set(),
     "inspector": {"chat", "config", "data", "model", "named_sets", "recipe", "web"},
 }
-FOUNDATION = {"errors", "files", "folders", "visible"}
+FOUNDATION = {"console", "errors", "files", "folders", "visible"}
 WITHOUT_TORCH = [
     "chat",
     "sandbox",

@@ -1,0 +1,51 @@
+"""What people read: whole lines in a pipe, nothing taken for markup, long work heard of."""
+
+import io
+import re
+import time
+
+from rich.table import Table
+
+from strop.console import Steady, duration, heading, make_console
+
+
+def test_a_pipe_gets_whole_lines_and_no_markup():
+    out = io.StringIO()
+    console = make_console(file=out)
+    long = "runs/[/x] [bold]:smile: " + "word " * 100
+    console.print(long.strip())
+    heading(console, "sft [/y]")
+    assert out.getvalue() == f"{long.strip()}\n── sft [/y]\n"
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_it_wants():
+    out = io.StringIO()
+    table = Table("metric", "value")
+    table.add_row("m" * 150, "1")
+    make_console(file=out).print(table)
+    assert "m" * 150 in out.getvalue()
+
+
+def test_long_work_is_heard_of_though_nothing_is_finished():
+    out = io.StringIO()
+    with Steady(make_console(file=out), "answers [/z]", 10, done=2, every=0.02) as work:
+        while out.getvalue().count("\n") < 2:
+            time.sleep(0.01)
+        work.advance(4)
+        while "6 of 10" not in out.getvalue():
+            time.sleep(0.01)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "answers [/z]: 2 of 10, 0 s"
+    assert re.fullmatch(r"answers \[/z\]: 6 of 10, 0 s, about 0 s left", lines[-1])
+    assert "\r" not in out.getvalue()
+
+
+def test_short_work_says_nothing():
+    out = io.StringIO()
+    with Steady(make_console(file=out), "answers", 1) as work:
+        work.advance()
+    assert out.getvalue() == ""
+
+
+def test_durations():
+    assert [duration(s) for s in (3, 89.4, 150, 7200)] == ["3 s", "89 s", "2.5 min", "2.0 h"]
