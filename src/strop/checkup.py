@@ -24,11 +24,12 @@ from strop.doctor.machine import Adapted, Estimate, estimate, host_memory_gb, mo
 from strop.doctor.quick import lines
 from strop.doctor.show import show
 from strop.errors import InputError
+from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
 from strop.model.cpu.kernels import kernels
 from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
 from strop.model.precision import best_compute
 from strop.named_sets import NAMED_SETS
-from strop.recipe import CHAT_LOSS, RECIPES, EvalTaskSettings, Recipe, SftStage
+from strop.recipe import RECIPES, Recipe, SftStage
 from strop.tasks import humaneval, load_records
 from strop.tasks.code_basics import generate
 from strop.train.settings import TrainSettings

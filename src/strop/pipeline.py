@@ -27,7 +27,7 @@ from strop.model.names import resolve
 from strop.model.precision import Compute, best_compute
 from strop.recipe import EvalStage, Recipe, SftStage
 from strop.report import write_report
-from strop.summary import summarise, table
+from strop.summary import show, summarise
 from strop.train.metrics import peak_memory_gb
 
 STATE = "stage.json"
@@ -71,8 +71,7 @@ def run_recipe(recipe: Recipe, console: Console) -> dict[str, Any]:
     summary["report"] = str(write_report(folder))
     summary["minutes"]["report"] = (time.perf_counter() - started) / 60
     write_json(folder / "summary.json", summary)
-    if "before" in summary:
-        console.print(table(summary))
+    show(summary, console)
     console.print(f"report: {summary['report']}\nnumbers: {folder / 'summary.json'}", highlight=False)
     if any(isinstance(s, SftStage) for s in recipe.stages.values()):
         console.print(f"next: strop chat {folder}", highlight=False)

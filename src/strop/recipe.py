@@ -9,19 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from strop.chat import ChatSettings
 from strop.data.settings import DataField, MixtureSettings, as_mixture
+from strop.evals.settings import EVAL_TASKS, EvalTaskSettings
 from strop.model.settings import LoraSettings
 from strop.train.settings import TrainSettings
-
-
-class EvalTaskSettings(BaseModel):
-    """How one task is measured."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    path: Path | None = Field(None, description="A .jsonl of problems with tests, instead of a built-in task.")
-    count: int | None = Field(None, ge=1, description="How many items; by default all, or 96 generated ones.")
-    seed: int = Field(0, ge=0, description="Seed of generated items.")
-    max_tokens: int = Field(256, ge=1, description="Longest answer, in tokens.")
 
 
 class EvalStage(BaseModel):
@@ -74,9 +64,6 @@ class ComputeSettings(BaseModel):
 
 Stage = Annotated[EvalStage | SftStage, Field(discriminator="kind")]
 
-CHAT_LOSS = "general_chat"
-"""The evaluation that measures the loss on conversations; all others ask for programs."""
-EVAL_TASKS = ("code_basics", "humaneval", CHAT_LOSS)
 RECIPES = (".yaml", ".yml")
 """How a recipe's file name ends."""
 

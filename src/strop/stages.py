@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
 
 from strop.chat import ChatEncoder, fit_tokenizer
 from strop.checkup import before_training
 from strop.data.encoding import Encoding
 from strop.data.prepare import prepare
-from strop.data.readers import built_in, read_jsonl
 from strop.data.source import PackedSource, rows_of
 from strop.errors import InputError
-from strop.evals.results import (
-    ItemResult,
-    code_estimates,
-    loss_estimate,
-    write_results,
-)
-from strop.evals.run import run_code_task, run_loss_task
-from strop.evals.tasks import CodeTask, HumanEvalTask, code_basics_task, file_task
+from strop.evals.measure import Measurement
+from strop.evals.preflight import check_evals
 from strop.files import write_json
 from strop.folders import cache_folder, whole_folder
 from strop.model.four_bit import quantization
@@ -36,8 +27,7 @@ from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.model.preflight import check_length, check_training, outline
 from strop.named_sets import NAMED_SETS
-from strop.recipe import CHAT_LOSS, EvalTaskSettings, Recipe, SftStage
-from strop.rollout.engine import SamplingParams
+from strop.recipe import EvalStage, Recipe, SftStage
 from strop.rollout.torch_engine import TorchEngine
 from strop.train.loop import train
 from strop.train.measure import evaluation
@@ -95,55 +85,25 @@ class Loaded:
 
 
 def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, console: Console) -> dict[str, Any]:
-    """Measure ``model`` on every task of the recipe; every item goes to ``folder/evals/<task>.jsonl``."""
+    """Measure ``model`` on every task of the recipe; every item goes to ``folder/evals/<task>.jsonl``.
+
+    What is done is kept beside it as it is done, so that the same call goes on where it was cut off. Raises Interrupted
+    when Ctrl-C did that.
+    """
     loaded = Loaded.of(model, recipe, compute, console)
     engine = TorchEngine(
         loaded.policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb
     )
-    metrics: dict[str, Any] = {}
-    for name, settings in recipe.evals.items():
-        started = time.perf_counter()
-        if name == CHAT_LOSS:
-            held_out = built_in("general_chat", "heldout")
-            count = settings.count
-            rows = read_jsonl(settings.path, count) if settings.path else held_out(count, settings.seed)
-            results = run_loss_task(rows, loaded.policy, loaded.encoder, micro_batch_tokens=2048)
-            measured = {"general_chat_loss": loss_estimate(results)}
-        else:
-            task = _code_task(name, settings)
-            results = _generate_and_judge(name, task, settings, loaded, engine, console)
-            measured = {task.prefix + metric: e for metric, e in code_estimates(results, task.metrics).items()}
-        write_results(folder / "evals" / f"{name}.jsonl", results)
-        metrics.update({metric: e.to_dict() for metric, e in measured.items()})
-        shown = [f"{metric} {e.value:.3f}" for metric, e in measured.items() if not metric.startswith("verdict/")]
-        seconds = time.perf_counter() - started
-        console.print(f"{name}: {len(results)} items in {seconds:.0f} s: {', '.join(shown)}", highlight=False)
-    return {"metrics": metrics}
-
-
-def _code_task(name: str, settings: EvalTaskSettings) -> CodeTask:
-    if settings.path is not None:
-        return file_task(settings.path, settings.count, prefix="" if name == "code_basics" else f"{name}_")
-    if name == "humaneval":
-        return HumanEvalTask(settings.count)
-    return code_basics_task(settings.count or 96, settings.seed)
-
-
-def _generate_and_judge(name, task, settings, loaded: Loaded, engine, console: Console) -> list[ItemResult]:
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"{name}: answers", total=len(task.items))
-        return run_code_task(
-            task,
-            engine,
-            loaded.encoder,
-            loaded.tokenizer.decode,
-            SamplingParams(max_tokens=settings.max_tokens),
-            on_finished=lambda: progress.advance(bar),
-        )
+    measurement = Measurement(
+        Path(model), loaded.policy, loaded.tokenizer, loaded.encoder, engine, recipe.chat, folder / "evals", console
+    )
+    return measurement.run(recipe.evals)
 
 
 def preflight(recipe: Recipe, model: Path, compute: Compute) -> None:
     """Raise InputError for what is known to go wrong in a later stage, before the first one takes its time."""
+    if any(isinstance(stage, EvalStage) for stage in recipe.stages.values()):
+        check_evals(recipe.evals, recipe.chat, model)
     for name, stage in recipe.stages.items():
         if isinstance(stage, SftStage):
             if stage.train.offload_optimizer and compute.device.type == "cpu":
