@@ -54,7 +54,7 @@ def headline(summary: Summary) -> Verdict:
     )
     feeling = tone(metric, change)
     if feeling == "unknown":
-        evidence = f"({sample}; the interval of the change is not known)".replace("(; ", "(")
+        evidence = f"({sample}; the interval of the change was not measured)".replace("(; ", "(")
         return Verdict(f"{name} went from {old} to {new}", evidence + ".", "unclear")
     interval = f"95 % interval of the change {change_interval_text(change, metric.unit)}"
     evidence = f"({', '.join(part for part in (interval, sample) if part)})."
@@ -86,10 +86,9 @@ def forgetting(summary: Summary) -> Verdict | None:
         more = f", and not decided in {undecided}" if undecided else ""
         return Verdict(f"Forgetting is out of bounds in {' and '.join(found['out'])}{more}:", evidence, "worse")
     if undecided:
-        reach = "interval reaches past the bound" if len(found["open"]) == 1 else "intervals reach past the bounds"
-        return Verdict(
-            f"Whether forgetting is in bounds is not decided in {undecided}, whose {reach}:", evidence, "unclear"
-        )
+        reach = "interval does" if len(found["open"]) == 1 else "intervals do"
+        claim = f"Whether forgetting is in bounds is not decided: the {reach} not rule out more in {undecided}:"
+        return Verdict(claim, evidence, "unclear")
     return Verdict("Forgetting stayed in bounds:", evidence, "better")
 
 
@@ -121,8 +120,7 @@ def _one_sided(summary: Summary) -> Verdict:
         name = _first({n for n in estimates if _known(estimates, n)})
         if name is not None:
             one, unit = estimates[name], describe(name).unit
-            interval = interval_text(one, unit)
-            interval = f"95 % interval {interval}" if interval else "interval not known"
+            interval = f"95 % interval {text}" if (text := interval_text(one, unit)) else ""
             sample = " in ".join(sample_texts(one))
             evidence = "; ".join(part for part in (interval, sample, "there is nothing to compare it with") if part)
             return Verdict(
