@@ -88,7 +88,7 @@ def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, 
     """Measure ``model`` on every task of the recipe; every item goes to ``folder/evals/<task>.jsonl``.
 
     What is done is kept beside it as it is done, so that the same call goes on where it was cut off. Raises Interrupted
-    when Ctrl-C did that.
+    when a signal did that.
     """
     loaded = Loaded.of(model, recipe, compute, console)
     engine = TorchEngine(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 
 import pytest
 import torch
@@ -143,7 +144,7 @@ def measurement(model_folder, tmp_path):
                     on_finished(i, rollout)
                     count.left -= 1
                     if not count.left:
-                        raise KeyboardInterrupt
+                        signal.raise_signal(signal.SIGTERM)
 
                 count.left = stop_after
                 return generate_all(prompts, params, on_finished=count)
@@ -163,7 +164,8 @@ def test_an_interrupted_measurement_ends_as_an_uninterrupted_one(measurement):
     whole, _ = measurement("whole")
     with pytest.raises(Interrupted, match="Run the same command again to go on") as stopped:
         measurement("cut", stop_after=2)
-    assert stopped.value.signum == 2
+    assert stopped.value.signum == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     lines = (measurement.folder / "cut/mine.partial.jsonl").read_text().splitlines()
     assert [json.loads(line)["kind"] for line in lines[1:]] == ["answer"] * 2
     again, said = measurement("cut")

@@ -265,6 +265,8 @@ def test_any_metric_can_lead_so_that_nothing_is_said_only_of_nothing():
     assert "refusals is 3.000" in headline(Summary(name="n", before={"refusals": Estimate(value=3.0)})).sentence
     run = Summary(name="n", before={"mine_pass@1": Estimate(value=0.1), "mine_format_rate": Estimate(value=0.2)})
     assert "mine_pass@1 is" in headline(run).sentence
+    run = Summary(name="n", before={"general_chat_loss": Estimate(value=2.0), "mine_accepted@1": Estimate(value=0.2)})
+    assert "mine_accepted@1 is" in headline(run).sentence
 
 
 def test_an_unknown_interval_is_said():

@@ -131,11 +131,11 @@ def _one_sided(summary: Summary) -> Verdict:
 
 
 def _first(names: set[str]) -> str | None:
-    """The metric to lead with: of `HEADLINES`; else one of the user's own tasks; else any with a direction, or any."""
+    """The metric to lead with: the first of `HEADLINES`, under its own name or behind the prefix of a user's task; else
+    one that has a direction, or any."""
     for wanted in HEADLINES:
         if wanted in names:
             return wanted
-    for wanted in HEADLINES:
         if own := sorted(name for name in names if name.endswith(f"_{wanted}")):
             return own[0]
     return min(names, key=lambda name: (describe(name).better == 0, name), default=None)
