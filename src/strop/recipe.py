@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,6 +43,12 @@ class SftStage(BaseModel):
             raise ValueError("give at least one part.")
         return data
 
+    @model_validator(mode="after")
+    def _evaluation_has_data(self) -> SftStage:
+        if self.train.eval_every is not None and not self.eval_data:
+            raise ValueError("train.eval_every: there is no eval_data to evaluate on; give some, or drop it.")
+        return self
+
     @property
     def mixture(self) -> MixtureSettings:
         return as_mixture(self.data)
@@ -64,6 +71,7 @@ class ComputeSettings(BaseModel):
 
 Stage = Annotated[EvalStage | SftStage, Field(discriminator="kind")]
 
+_NAME = re.compile(r"[^./\\\s][^/\\\x00-\x1f]*")
 RECIPES = (".yaml", ".yml")
 """How a recipe's file name ends."""
 
@@ -86,9 +94,19 @@ class Recipe(BaseModel):
         for name, task in self.evals.items():
             if task.path is None and name not in EVAL_TASKS:
                 raise ValueError(f"evals.{name}: not a built-in task ({', '.join(EVAL_TASKS)}); give it a `path`.")
-        for name in self.stages:
-            if name.startswith(".") or "/" in name:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"name: {self.name!r} cannot be a folder's name under runs/; use letters, digits, - and _ (folder=… "
+                "puts the run elsewhere)."
+            )
+        for name, stage in self.stages.items():
+            if not _NAME.fullmatch(name) or name.endswith((".new", ".old")):
                 raise ValueError(f"stages.{name}: a stage's name is a folder's name; use letters, digits, - and _.")
+            if isinstance(stage, EvalStage) and not self.evals:
+                raise ValueError(
+                    f"stages.{name}: measures nothing, since the recipe has no `evals`; name what to measure there, e.g. "
+                    "evals: {general_chat: {}}, or drop the stage."
+                )
         return self
 
     @property

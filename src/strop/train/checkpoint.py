@@ -8,6 +8,7 @@ generators). All of it is loaded with ``weights_only=True``.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 from strop.errors import InputError
 from strop.folders import whole_folder
 from strop.train.optim import tensor_bytes
+
+_STEP = re.compile(r"step-\d+")
 
 
 def save_checkpoint(
@@ -52,8 +55,9 @@ def save_checkpoint(
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints in ``folder``, oldest first."""
-    return sorted(folder.glob("step-[0-9]*")) if folder.is_dir() else []
+    """Complete checkpoints in ``folder``, oldest first: by the number, since names have as many digits as they need."""
+    found = [path for path in folder.glob("step-*") if _STEP.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def load_checkpoint(path: Path, model: nn.Module | Mapping[str, Tensor], optimizer) -> dict[str, Any]:

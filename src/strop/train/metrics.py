@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import sys
@@ -16,10 +17,23 @@ from rich.progress import Progress as RichProgress
 from strop.files import atomic_writer
 
 
+def reset_peak_memory() -> None:
+    """From here on `peak_memory_gb` is of what comes, so that a stage is not charged with an earlier one's."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):  # not Linux, or /proc is read-only: then it is the process's
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory_gb() -> float:
-    """Peak memory in GB (1e9 bytes): of the accelerator where there is one, else resident memory of this process."""
+    """Peak memory in GB (1e9 bytes) since `reset_peak_memory`: of the accelerator where there is one, else resident
+    memory of this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e9
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
 
