@@ -15,6 +15,7 @@ ALLOWED = {
     "sandbox": set(),
     "model": set(),
     "objectives": set(),
+    "config": set(),
     "data": {"chat"},
     "rewards": {"chat", "sandbox"},
     "tasks": {"chat", "data", "rewards", "sandbox"},

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator, field_validator, model_validator
 
 from strop.chat.formats import Format
+
+TASK = "task:"
+"""What the name of a named set begins with, where a path could stand too."""
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 class ReadSettings(BaseModel):
@@ -110,12 +115,27 @@ class MixtureSettings(BaseModel):
         return self
 
 
+def part_of(text: str) -> dict[str, Any]:
+    """What a part is whose settings are its name alone: ``task:NAME``, a hub id, or a path."""
+    if text.startswith(TASK):
+        return {"task": text.removeprefix(TASK)}
+    if _HUB_ID.fullmatch(text) and not Path(text).exists() and not Path(text).suffix:
+        return {"hub": text}
+    return {"path": Path(text).expanduser()}
+
+
 _PARTS = TypeAdapter(list[DataSettings])
 
 
 def _by_shape(value: Any, handler: Any) -> Any:
     """One branch of the union by what was written, so that errors are about that one and name its place."""
+    if isinstance(value, str):
+        value = [part_of(value)]
+    elif isinstance(value, dict) and "parts" not in value and value.keys() & {"path", "hub", "task"}:
+        parts = [DataSettings.model_validate(value)]
+        return parts
     if isinstance(value, list):
+        value = [part_of(part) if isinstance(part, str) else part for part in value]
         parts = _PARTS.validate_python(value)
         as_mixture(parts)  # refuses what lists cannot mean
         return parts

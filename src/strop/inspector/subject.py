@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.config import load_config, load_overrides
-from strop.data.settings import ReadSettings
+from strop.data.settings import ReadSettings, part_of
 from strop.errors import InputError
-
-TASK = "task:"
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 class _Overrides(BaseModel):
@@ -49,7 +45,7 @@ def subject(data: str, overrides: Sequence[str], template: str | None, stop: Seq
         found = _from_recipe(Path(data), overrides)
     else:
         given = load_overrides(_Overrides, overrides)
-        found = Subject([_part(data) | given.data.model_dump(exclude_unset=True)], given.chat)
+        found = Subject([part_of(data) | given.data.model_dump(exclude_unset=True)], given.chat)
     changes = {"stop_tokens": [*found.chat.stop_tokens, *stop]} if stop else {}
     if template is not None:
         changes["template"] = template
@@ -97,11 +93,3 @@ def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
         raise InputError(f"{path}: it has no sft stage, so there are no conversations to inspect; give a data file.")
     parts = [part.model_dump(exclude_none=True) for part in stages[0].mixture.parts]
     return Subject(parts, recipe.chat, recipe.model)
-
-
-def _part(data: str) -> dict[str, Any]:
-    if data.startswith(TASK):
-        return {"task": data.removeprefix(TASK)}
-    if HUB_ID.fullmatch(data) and not Path(data).exists() and not Path(data).suffix:
-        return {"hub": data}
-    return {"path": Path(data).expanduser()}
