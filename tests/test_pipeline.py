@@ -95,9 +95,11 @@ def test_from_recipe_to_report(run):
 
     again = run()
     assert again.out.count("skipped") == 3
-    other = run("stages.sft.train.learning_rate=2e-2")
+    other = run("--fresh", "stages.sft.train.learning_rate=2e-2")
     assert "baseline: done before" in other.out
     assert other.out.count("skipped") == 1  # the evaluation after it depends on what was trained
+    assert "sft: done afresh (train.learning_rate 0.01 → 0.02)" in other.out
+    assert "eval: done again, since the model before it is another" in other.out
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_a_bad_row_is_named_and_costs_nothing_that_was_done(run, line, message):
     ],
 )
 def test_bad_input_is_one_line_with_the_mend(run, override, message):
-    failed = run("evals={}", override)
+    failed = run("evals={general_chat: {count: 2}}", override)
     assert failed.code == 2
     assert message in failed.err
     assert failed.err.count("\n") == 1
@@ -152,7 +154,7 @@ def test_a_full_disk_is_one_line_and_what_was_written_is_whole(run, monkeypatch)
         raise OSError(28, "No space left on device", str(done.folder / "sft/metrics.jsonl"))
 
     monkeypatch.setattr("strop.train.loop.MetricsLog", full)
-    failed = run("evals={}")
+    failed = run("evals={general_chat: {count: 2}}")
     assert failed.code == 2
     assert "metrics.jsonl: no space is left" in failed.err
     assert (done.folder / "summary.json").read_bytes() == before
@@ -165,7 +167,7 @@ def test_a_second_run_uses_what_the_first_prepared_and_says_the_same(run):
     )
     with (run.tmp / "chat.jsonl").open("a") as file:
         file.write("nonsense\n")
-    first, second = (run("evals={}", f"folder={name}", mixture, "stages.sft.train.epochs=2") for name in "ab")
+    first, second = (run("evals={general_chat: {count: 2}}", f"folder={name}", mixture, "stages.sft.train.epochs=2") for name in "ab")
     assert "bad rows skipped: 1;" in first.out
     assert "chat.jsonl:13: not JSON" in first.out
     assert "prepared data reused" not in first.out

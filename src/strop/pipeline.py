@@ -30,7 +30,7 @@ from strop.errors import InputError, Interrupted
 from strop.files import write_json
 from strop.model.memory import keep_freed_memory
 from strop.model.names import resolve
-from strop.model.precision import Compute, best_compute
+from strop.model.precision import best_compute
 from strop.recipe import EvalStage, Recipe, SftStage
 from strop.report import write_report
 from strop.runs.made_from import Change, MadeFrom, changes, flat, key_of
@@ -68,12 +68,15 @@ class _Run:
         self.compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         model: Path = resolve(recipe.model)
         origin = {"name": recipe.model, "files": _model_fingerprint(model)}
+        inputs = {
+            name: _inputs(recipe, stage) for name, stage in recipe.stages.items()
+        }  # all are there, before any work
         self._say(f"{recipe.name}: {recipe.model} on {self.compute}, into {folder}", style="bold")
         checked = False
         for name, stage in recipe.stages.items():
             stage_folder = StageFolder(folder / name)
             stage_folder.recover()
-            made_from = _made_from(recipe, stage, origin, self.compute)
+            made_from = flat({**inputs[name], "model": origin, "compute": str(self.compute)})
             state = read_state(stage_folder.path)
             if state.get("done") and state.get("key") == key_of(made_from):
                 self._say(f"{name}: done before with the same settings and inputs, skipped.")
@@ -131,7 +134,7 @@ class _Run:
     def _place(
         self, name: str, stage: EvalStage | SftStage, folder: StageFolder, made_from: MadeFrom, key: str
     ) -> tuple[Path, dict[str, Any]]:
-        """Where the stage works (its folder, or the new one beside it), and the state that it begins or goes on from."""
+        """Where the stage works (its folder, or the new one beside it), and the state from which it goes on."""
         for place in (folder.new, folder.path):
             state = read_state(place)
             if state.get("key") == key and not state.get("done"):
@@ -235,12 +238,13 @@ def _list(found: list[Change]) -> str:
     return ", ".join(map(str, found)) or "an earlier version of strop did not write down what it was made from"
 
 
-def _made_from(recipe: Recipe, stage: EvalStage | SftStage, model: dict[str, Any], compute: Compute) -> MadeFrom:
-    """All that the stage's result depends on: settings, model, data, strop's version, number format."""
+def _inputs(recipe: Recipe, stage: EvalStage | SftStage) -> dict[str, Any]:
+    """All that the stage's result depends on but for its model: settings, data, strop's version.
+
+    Raises InputError for data that are not there.
+    """
     tree: dict[str, Any] = {
         "strop_version": __version__,
-        "compute": {"device_and_format": str(compute)},
-        "model": model,
         "stage": stage.model_dump(mode="json"),
         "chat": recipe.chat.model_dump(mode="json"),
         "template_file": template_text(recipe.chat.template),  # of a file, what it says now
@@ -252,7 +256,7 @@ def _made_from(recipe: Recipe, stage: EvalStage | SftStage, model: dict[str, Any
     else:
         tree["data"] = [data_identity(part) for part in stage.mixture.parts]
         tree["eval_data"] = [data_identity(part) for part in stage.eval_mixture.parts]
-    return flat(tree)
+    return tree
 
 
 def _model_fingerprint(folder: Path) -> str:

@@ -104,7 +104,7 @@ class Recipe(BaseModel):
                 raise ValueError(f"stages.{name}: a stage's name is a folder's name; use letters, digits, - and _.")
             if isinstance(stage, EvalStage) and not self.evals:
                 raise ValueError(
-                    f"stages.{name}: measures nothing, since the recipe has no `evals`; name what to measure there, e.g. "
+                    f"stages.{name}: measures nothing, since the recipe has no `evals`; name what to measure, e.g. "
                     "evals: {general_chat: {}}, or drop the stage."
                 )
         return self
