@@ -5,37 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from strop.cli import main
-from strop.model.names import load_model, save_model
-from strop.tasks.code_basics import generate
-
-TEMPLATE = (
-    "{% for m in messages %}{{ '<|start|>' + m['role'] + '\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|start|>assistant\n' }}{% endif %}"
-)
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory, make_model):
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    texts = [r.prompt + r.response for r in generate("train", 60, 0)]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = ["<|start|>", "<|end|>"]
-    bpe.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=600, special_tokens=special, initial_alphabet=alphabet)
-    )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|end|>", chat_template=TEMPLATE)
-    model = make_model(
-        vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, pad_token_id=1, max_position_embeddings=2048
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(model, tokenizer, folder)
-    return folder
+from strop.model.names import load_model
 
 
 @pytest.fixture
@@ -147,7 +119,7 @@ def test_bad_input_is_one_line_with_the_mend(run, override, message):
 
 
 def test_a_full_disk_is_one_line_and_what_was_written_is_whole(run, monkeypatch):
-    done = run("stages={baseline: {kind: eval}}")
+    done = run("stages={baseline: {kind: eval}}", "evals={general_chat: {count: 2}}")
     before = (done.folder / "summary.json").read_bytes()
 
     def full(*_, **__):
@@ -167,7 +139,9 @@ def test_a_second_run_uses_what_the_first_prepared_and_says_the_same(run):
     )
     with (run.tmp / "chat.jsonl").open("a") as file:
         file.write("nonsense\n")
-    first, second = (run("evals={general_chat: {count: 2}}", f"folder={name}", mixture, "stages.sft.train.epochs=2") for name in "ab")
+    first, second = (
+        run("evals={general_chat: {count: 2}}", f"folder={name}", mixture, "stages.sft.train.epochs=2") for name in "ab"
+    )
     assert "bad rows skipped: 1;" in first.out
     assert "chat.jsonl:13: not JSON" in first.out
     assert "prepared data reused" not in first.out

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.command_line import VerbParser, new_parser
-from strop.errors import InputError, Interrupted
+from strop.errors import Diverged, InputError, Interrupted
 
 DEMO_RECIPE = "code_basics.yaml"
 EXAMPLES = """\
@@ -62,6 +62,8 @@ def _outcome(options: argparse.Namespace) -> Outcome:
         return options.run(options)
     except InputError as error:
         return _say(str(error), 2)
+    except Diverged as error:
+        return _say(str(error), 1)
     except Interrupted as error:
         return _say(str(error), 128 + error.signum)
     except KeyboardInterrupt:

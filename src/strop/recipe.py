@@ -18,7 +18,7 @@ from strop.train.settings import TrainSettings
 class EvalStage(BaseModel):
     """Measure the model as it is at this point on the recipe's ``evals``."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     kind: Literal["eval"]
 
@@ -26,7 +26,7 @@ class EvalStage(BaseModel):
 class SftStage(BaseModel):
     """Supervised fine-tuning on a mixture of conversations."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     kind: Literal["sft"]
     data: DataField = Field(description="Parts of the mixture; or `parts` and how they are mixed.")
@@ -61,7 +61,7 @@ class SftStage(BaseModel):
 class ComputeSettings(BaseModel):
     """Where the work is done; the defaults choose what is fastest on the machine."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps …")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Number format of matrix products.")
@@ -79,7 +79,7 @@ RECIPES = (".yaml", ".yml")
 class Recipe(BaseModel):
     """A pipeline: stages in order, each with its own folder under ``folder``."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str = Field(description="Name of the run.")
     model: str = Field(description="Folder, hub id, .gguf file or smollm2-135m.")

@@ -146,6 +146,23 @@ def run_sft(
     evaluate = (lambda: evaluation(loaded.policy, objective, rows)) if rows else None
     torch.manual_seed(seed)  # of dropout, where there is any
     with explained_out_of_memory(stage.train, longest, stage.lora is not None):
-        totals = train(loaded.policy, source, objective, stage.train, folder, evaluate=evaluate, title="sft")
+        totals = train(
+            loaded.policy,
+            source,
+            objective,
+            stage.train,
+            folder,
+            evaluate=evaluate,
+            title="sft",
+            console=console,
+            about={
+                "model": str(model),
+                "lora": stage.lora and stage.lora.model_dump(mode="json"),
+                "chat": recipe.chat.model_dump(mode="json"),
+            },
+        )
     loaded.save(folder)
-    return {"totals": totals, "mask": report.to_dict()}
+    warnings = totals.pop("warnings")
+    for warning in warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return {"totals": totals, "mask": report.to_dict(), "warnings": warnings}

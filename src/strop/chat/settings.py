@@ -20,7 +20,7 @@ Waiver = Literal[
 class ChatSettings(BaseModel):
     """How conversations become tokens and loss weights."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     template: str | None = Field(
         None,

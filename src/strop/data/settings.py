@@ -18,7 +18,7 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 class ReadSettings(BaseModel):
     """How the rows of a file, folder or data set on the hub are read."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: Format = Field("auto", description="The shape of its rows; auto goes by the columns, row by row.")
     split: str = Field("train", description="Which split of a folder or of a data set on the hub.")
@@ -65,7 +65,7 @@ class DataSettings(ReadSettings):
 class SystemPromptSettings(BaseModel):
     """System prompts given at random to conversations that have none."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     ratio: float = Field(ge=0, le=1, description="How likely such a conversation gets one, each time it comes.")
     prompts: list[str] = Field(min_length=1, description="What it is drawn from, all equally likely.")
@@ -87,7 +87,7 @@ class MixtureSettings(BaseModel):
     before all of them came.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     parts: list[DataSettings] = Field(min_length=1, description="The parts, in any order; they are shuffled together.")
     mix: Literal["concatenate", "weights"] = Field(

@@ -14,7 +14,7 @@ EVAL_TASKS = ("code_basics", "humaneval", CHAT_LOSS)
 class EvalTaskSettings(BaseModel):
     """How one task is measured."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     path: Path | None = Field(None, description="A .jsonl of problems with tests, instead of a built-in task.")
     count: int | None = Field(None, ge=1, description="How many items; by default all, or 96 generated ones.")

@@ -18,7 +18,7 @@ from strop.errors import InputError
 class _Overrides(BaseModel):
     """What overrides may set where there is no recipe."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
     data: ReadSettings = Field(default_factory=ReadSettings, description="How the data are read, e.g. data.split=test.")

@@ -12,7 +12,7 @@ ALL_LINEAR = "all-linear"
 class LoraSettings(BaseModel):
     """Low-rank adapters beside frozen weights (LoRA, Hu et al. 2021, arXiv:2106.09685)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     r: int = Field(16, ge=1, description="Rank of the adapters.")
     alpha: float = Field(32.0, gt=0, description="Adapters are scaled by alpha / r.")
