@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from strop.cli import main
 from strop.errors import InputError
@@ -91,6 +93,15 @@ def test_going_on_with_other_rates_and_more_epochs(run):
     assert written["from"] == "step-000003"
     assert {"setting": "train.epochs", "before": 1.0, "now": 2.0} in written["changed"]
     assert run("stages.sft.train.epochs=2", "stages.sft.train.learning_rate=5e-3").out.count("skipped") == 1
+
+
+def test_the_new_rate_is_the_one_that_trains(run):
+    before = load_file(run().stage / "model/model.safetensors")
+    more = run("--continue", "stages.sft.train.epochs=2", "stages.sft.train.learning_rate=1e-12")
+    assert more.code == 0, more.err
+    after = load_file(more.stage / "model/model.safetensors")
+    for name, weight in before.items():
+        torch.testing.assert_close(after[name].float(), weight.float(), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize(

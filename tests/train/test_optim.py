@@ -268,3 +268,28 @@ def test_a_tiny_gradient_beside_a_huge_one_makes_no_huge_step():
         before = weight.detach().clone()
         optimizer.step()
         assert (weight - before).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loaded_state_keeps_the_settings_of_now(name):
+    """Rates, decay and betas that changed between two parts of a run are those of the second."""
+    tensors = make_tensors()
+    first = optimizer_of(tensors, settings_of(name))
+    take_steps(tensors, first, 3)
+    saved = copy.deepcopy(first.state_dict())
+
+    now = TrainSettings(
+        optimizer=name, learning_rate=0.004, weight_decay=0.3, muon_momentum=0.5 if name == "muon" else 0.95
+    )
+    other = {n: t.detach().clone().requires_grad_() for n, t in tensors.items()}
+    second = optimizer_of(other, now)
+    second.load_state_dict(saved)
+    for group, of_now in zip(second.param_groups, optimizer_of(make_tensors(), now).param_groups, strict=True):
+        assert {k: v for k, v in group.items() if k != "params"} == {k: v for k, v in of_now.items() if k != "params"}
+
+    for group, of_now in zip(first.param_groups, second.param_groups, strict=True):
+        group.update({key: value for key, value in of_now.items() if key != "params"})
+    take_steps(tensors, first, 1, first=3)
+    take_steps(other, second, 1, first=3)
+    for key, tensor in tensors.items():
+        assert torch.equal(tensor, other[key]), key

@@ -101,7 +101,10 @@ class Optimizers:
         return {name: part.state_dict() for name, part in self._parts.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raises InputError when the state is that of other tensors or other optimisers."""
+        """Moments and steps as saved; rates, decay and betas stay those of this run's settings, which may have changed.
+
+        Raises InputError when the state is that of other tensors or other optimisers.
+        """
         if _tensors(state_dict) != _tensors(self.state_dict()):
             raise InputError(
                 "the checkpoint's optimiser was made for other tensors or groups, or on a machine that trains in "
@@ -109,7 +112,10 @@ class Optimizers:
                 "remove the checkpoints."
             )
         for name, part in self._parts.items():
+            options = [{key: value for key, value in g.items() if key != "params"} for g in part.param_groups]
             part.load_state_dict(state_dict[name])
+            for group, mine in zip(part.param_groups, options, strict=True):
+                group.update(mine)
 
     def state_bytes(self) -> int:
         """Bytes of state that the optimisers hold now; none before the first step."""
