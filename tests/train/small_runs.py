@@ -39,13 +39,14 @@ SETTINGS = TrainSettings(
 )
 
 
-def run(model, folder, settings=SETTINGS, compute=FLOAT32, **kwargs):
+def run(model, folder, settings=SETTINGS, compute=FLOAT32, *, evaluates=True, **kwargs):
     rows = make_examples(24)
     source = PackedSource(rows, global_batch_size=4, micro_batch_tokens=40, epochs=settings.epochs, seed=0)
     policy = Policy(model, compute, probe=False)
     held_out = [make_batch(make_examples(4, seed=9))]
     objective = supervised_objective(settings)
     evaluate = lambda: evaluation(policy, objective, held_out)  # noqa: E731
+    evaluate = evaluate if evaluates else None
     return loop.train(policy, source, objective, settings, folder, evaluate=evaluate, **kwargs)
 
 

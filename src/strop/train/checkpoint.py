@@ -63,7 +63,11 @@ def save_checkpoint(
 def checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints in ``folder``, oldest first: by the number, since names have as many digits as they need."""
     found = [path for path in folder.glob("step-*") if _STEP.fullmatch(path.name)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def load_checkpoint(path: Path, model: nn.Module | Mapping[str, Tensor], optimizer) -> dict[str, Any]:

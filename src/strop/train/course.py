@@ -9,7 +9,7 @@ MOVED = 0.005
 WORSE = 0.1
 """Share by which that loss may rise before the run counts as diverged; a rise below 0.1 nats never does."""
 RISEN = 0.02
-"""Share by which the evaluation loss may be above its lowest before it counts as rising."""
+"""Share by which the evaluation loss may be above its lowest before it counts as rising; 0.01 nats never do."""
 
 
 class Course:
@@ -33,11 +33,12 @@ class Course:
         return f"step {step} · eval loss {loss:.3f}{since}"
 
 
-def warnings(totals: dict[str, Any], first_step: tuple[float, float] | None) -> list[str]:
+def warnings(totals: dict[str, Any], first_step: tuple[float, float] | None, *, exact: bool = True) -> list[str]:
     """Sentences about a run that went wrong without stopping.
 
     ``first_step``: the loss of the first step's examples before that step and after the last; None where it is not
-    known. They are the same examples, so there is no noise of the draw in their difference.
+    known. They are the same examples, so there is no noise of the draw in their difference; ``exact`` says that nothing
+    else is in it either.
     """
     found = []
     if first_step is not None:
@@ -47,20 +48,24 @@ def warnings(totals: dict[str, Any], first_step: tuple[float, float] | None) -> 
                 f"the model got worse at what it was trained on: {before:.3f} → {after:.3f} nats on the first step's "
                 "examples. Lower learning_rate (a tenth is a good try)."
             )
-        elif abs(after - before) < MOVED * before:
+        elif exact and abs(after - before) < MOVED * before:
             found.append(
                 f"hardly anything was learnt: {before:.4f} → {after:.4f} nats on the first step's own examples. Raise "
                 "learning_rate or train for longer (LoRA wants about ten times the rate of full fine-tuning)."
             )
     if kept := totals.get("eval_loss"):
         end, start, best = kept["end"], kept["start"], kept["best"]
-        if end > start * (1 + RISEN):
+        if _above(end, start):
             found.append(
                 f"the evaluation loss rose from {start:.3f} to {end:.3f}: the data make the model worse there."
             )
-        elif end > best * (1 + RISEN):
+        elif _above(end, best):
             found.append(
                 f"the evaluation loss was lowest at step {kept['best_step']} ({best:.3f}) and rose to {end:.3f}: from "
                 "there on examples were learnt by heart. Train for fewer epochs, or at a lower learning_rate."
             )
     return found
+
+
+def _above(loss: float, before: float) -> bool:
+    return loss > before + max(0.01, RISEN * before)

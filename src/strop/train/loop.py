@@ -21,7 +21,7 @@ from strop.errors import Diverged, Interrupted
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
 from strop.model.policy import Policy
 from strop.objectives.objective import Objective
-from strop.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from strop.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint, step_of
 from strop.train.course import Course, warnings
 from strop.train.ema import EMA
 from strop.train.groups import tensor_kinds
@@ -61,7 +61,7 @@ def train(
     goes into every checkpoint's ``checkpoint.json``: what somebody needs who loads it by itself.
 
     The totals hold ``eval_loss`` (see `Course`) and ``warnings``, sentences about a run that went wrong. Raises
-    Diverged when the loss or its gradient is no number; nothing of that step is kept.
+    Diverged when the loss, its gradient or a weight is no finite number; nothing of that step is kept.
     """
     console = console or make_console()
     steps = min(source.steps, settings.max_steps or source.steps)
@@ -74,6 +74,7 @@ def train(
     masters.hand_over(optimizer)
     extras = _extras(policy, masters, settings)
     totals: dict[str, Any] = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
+    at_start = source.state_dict()
     found = checkpoints(folder / "checkpoints")
     if found:
         state = load_checkpoint(found[-1], named, optimizer)
@@ -92,11 +93,19 @@ def train(
     profiled = min(steps, totals["step"] + STEP) if settings.profile else 0
 
     course = Course(totals)
-    first: tuple[list[Any], float] | None = None  # the first step's batches and their loss before it
     written = time.monotonic()  # when the last checkpoint was
+
+    def diverged(what: str, step: int) -> Diverged:
+        return _diverged(f"{title}: training diverged at step {step}: {what}", totals["step"], settings, folder)
+
+    def check_weights() -> None:
+        for name, tensor in named.items():
+            if not torch.isfinite(tensor).all():
+                raise diverged(f"{name} is no longer finite.", totals["step"])
 
     def checkpoint() -> None:
         nonlocal written
+        check_weights()
         state = {"source": source.state_dict(), "totals": totals, **{k: v.state_dict() for k, v in extras.items()}}
         told = {**(about or {}), "step": totals["step"], "steps": steps}
         save_checkpoint(
@@ -108,7 +117,7 @@ def train(
         with ema.in_place() if ema else nullcontext():
             row = evaluate()
         if not math.isfinite(row["eval_loss"]):
-            raise _diverged(title, totals["step"], f"the evaluation loss is {row['eval_loss']}", settings, folder)
+            raise diverged(f"the evaluation loss is {row['eval_loss']}.", totals["step"])
         log.write({"step": totals["step"], **row})
         _say(console, f"{title}: {course.measured(totals['step'], row['eval_loss'])}")
 
@@ -129,9 +138,9 @@ def train(
                 try:
                     loss, norm = optimizer_step(policy, objective, optimizer, batches, settings.max_grad_norm, masters)
                 except FloatingPointError as error:
-                    raise _diverged(title, totals["step"] + 1, str(error), settings, folder) from error
+                    raise diverged(str(error), totals["step"] + 1) from error
             if totals["step"] == 0:
-                first = batches, loss["loss"]
+                totals["first_loss"] = loss["loss"]
             if ema:
                 ema.update()
             seconds = time.perf_counter() - started
@@ -174,6 +183,7 @@ def train(
                     f"stopped at step {totals['step']} of {steps}; {where} is written. "
                     "Run the same command again to go on from there.",
                 )
+    check_weights()
     if ema:
         ema.settle()
     if "neftune" in extras:
@@ -181,23 +191,36 @@ def train(
     masters.release()
     policy.eval()
     moved = None
-    if first is not None and not extras:  # noise and averages would be in the difference
-        batches, before = first
-        moved = before, loss_of(policy, objective, batches)["eval_loss"]
-    return {**totals, "peak_memory_gb": peak_memory_gb(), "warnings": warnings(totals, moved)}
+    if "first_loss" in totals:
+        moved = totals["first_loss"], _loss_of_first_step(policy, objective, source, at_start)
+        if not math.isfinite(moved[1]):
+            raise diverged(f"after it the loss on the first step's examples is {moved[1]}.", totals["step"])
+    # Noise of NEFTune and weights that are an average are in the difference too: small ones say nothing then.
+    return {**totals, "peak_memory_gb": peak_memory_gb(), "warnings": warnings(totals, moved, exact=not extras)}
 
 
-def _diverged(title: str, step: int, what: str, settings: TrainSettings, folder: Path) -> Diverged:
-    known = checkpoints(folder / "checkpoints")
-    kept = (
-        f"{known[-1]} is whole: the same command with a lower rate and --continue goes on from there."
-        if known
-        else "No checkpoint was written before."
-    )
-    return Diverged(
-        f"{title}: training diverged at step {step}: {what} Lower learning_rate (now {settings.learning_rate:g}), "
-        f"or look at the conversations of this step. {kept}"
-    )
+def _loss_of_first_step(policy: Policy, objective: Objective, source: Source, at_start: dict[str, Any]) -> float:
+    """Of the same examples that the first step had, with the weights of now."""
+    here = source.state_dict()
+    source.load_state_dict(at_start)
+    batches = source.next_step()
+    source.load_state_dict(here)
+    return loss_of(policy, objective, batches)["eval_loss"]
+
+
+def _diverged(what: str, at: int, settings: TrainSettings, folder: Path) -> Diverged:
+    """``at``: the step of the weights with which it went wrong; a checkpoint of that step holds them."""
+    known = {step_of(path): path for path in checkpoints(folder / "checkpoints")}
+    bad = known.pop(at, None) if at else None
+    lower = f"Lower learning_rate (now {settings.learning_rate:g}), or look at the conversations of this step"
+    if known:
+        first = f"move {bad} away, which holds the weights that diverged; then " if bad else ""
+        way = f"{first}the same command with --continue goes on from {known[max(known)]}, which is whole."
+    elif bad:
+        way = f"{bad} holds the weights that diverged, and no earlier checkpoint is there: start again with --fresh."
+    else:
+        way = "no checkpoint was written, so the stage starts again."
+    return Diverged(f"{what} {lower}; {way}")
 
 
 def _say(console: Console, text: str) -> None:

@@ -28,7 +28,7 @@ def optimizer_step(
     large batch. ``optimizer`` (`Optimizers`) steps the tensors of ``masters``; None: the policy's float32 weights.
 
     Returns ``{"loss": total, component: value …}`` (nats) with the objective's metrics, and the gradient's 2-norm
-    before clipping. Raises FloatingPointError, with the weights untouched, when the gradient is not finite.
+    before clipping. Raises FloatingPointError, with the weights untouched, when the loss or the gradient is not finite.
     """
     masters = masters or Masters(policy, torch.float32)
     batches = [b.to(policy.compute.device) for b in batches]
@@ -40,9 +40,11 @@ def optimizer_step(
         row.scaled(totals).backward()
         rows.append(row.detached())
     norm = masters.gradient_norm()
-    if not math.isfinite(norm):
-        raise FloatingPointError(f"the gradient is {norm}, and the weights are as they were before this step.")
+    loss, metrics = summary(rows, totals)
+    if not (math.isfinite(norm) and math.isfinite(loss["loss"])):  # -log 0 is infinite with a finite gradient
+        raise FloatingPointError(
+            f"the loss is {loss['loss']} and the gradient's norm {norm}; the weights are as they were before this step."
+        )
     optimizer.step(min(1.0, max_grad_norm / (norm + 1e-6)))
     masters.push()
-    loss, metrics = summary(rows, totals)
     return {**loss, **metrics}, norm
