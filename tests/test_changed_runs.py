@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,9 +60,10 @@ def test_a_changed_setting_stops_and_says_which_with_the_choices(run):
     lines = [line.removeprefix("strop: ") for line in changed.err.splitlines()]
     assert lines[0] == "sft: runs/small/sft holds a finished model of other settings or inputs, which stays as it is:"
     assert lines[1:3] == ["  train.epochs 1 → 2", "  train.learning_rate 0.01 → 0.02"]
-    assert "--continue" in lines[3]
-    assert "--fresh" in lines[4]
-    assert "name=" in lines[5]
+    assert lines[3] == "choose:"
+    assert "--continue goes on from its checkpoint step-000003" in lines[4]
+    assert "--fresh" in lines[5]
+    assert "name=" in lines[6]
     assert weights(done.stage) == before
     assert not (done.stage.parent / "sft.new").exists()
 
@@ -155,6 +157,88 @@ def test_another_recipe_in_the_same_folder_is_refused(run):
     assert "holds a stage 'sft' that this recipe does not have" in run(stages).err
 
 
+def test_a_stage_that_may_not_be_done_is_found_before_any_is_touched(run, model_folder):
+    text = (run.tmp / "recipe.yaml").read_text()
+    evals = "evals: {general_chat: {path: chat.jsonl}}\nstages:\n  before: {kind: eval}\n"
+    (run.tmp / "recipe.yaml").write_text(text.replace("stages:\n", evals))
+    done = run()
+    assert done.code == 0, done.err
+    folder = done.stage.parent
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+    other = run.tmp / "other"
+    shutil.copytree(model_folder, other)
+    refused = run(f"model={other}")
+    assert refused.code == 2
+    assert "before: runs/small/before holds a result of other settings or inputs" in refused.err
+    assert "  model.name " in refused.err
+    refused = run("chat.train_on=last")  # the evaluation alone would be done again
+    assert refused.code == 2
+    assert "sft: runs/small/sft holds a finished model" in refused.err
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"} == before
+
+
+def test_an_unfinished_fresh_run_is_kept_as_a_finished_one_is(run, monkeypatch):
+    done = run()
+    import strop.train.loop as loop
+
+    real, calls = loop.optimizer_step, []
+
+    def dies(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise SystemError("the power went")
+        return real(*args)
+
+    monkeypatch.setattr(loop, "optimizer_step", dies)
+    settings = ["stages.sft.train.seed=1", "stages.sft.train.checkpoint_every=1"]
+    with pytest.raises(SystemError):
+        run("--fresh", *settings)
+    monkeypatch.setattr(loop, "optimizer_step", real)
+    new = done.stage.parent / "sft.new"
+    asked = run(*settings, "stages.sft.train.learning_rate=2e-2")
+    assert asked.code == 2
+    assert "sft: runs/small/sft.new holds an unfinished run of other settings or inputs" in asked.err
+    assert "train.learning_rate 0.01 → 0.02" in asked.err
+    assert "seed" not in asked.err
+    assert "--continue goes on from its checkpoint step-000002" in asked.err
+    assert [p.name for p in checkpoints(new / "checkpoints")] == ["step-000002"]
+    more = run("--continue", *settings, "stages.sft.train.learning_rate=2e-2")
+    assert more.code == 0, more.err
+    assert "sft: going on from step 2 of 3" in more.out
+    assert not new.exists()
+    note = "sft went on from step-000002 with train.learning_rate 0.01 → 0.02."
+    assert note in json.loads((done.stage.parent / "summary.json").read_text())["notes"]
+    assert note in more.out
+
+
+def test_a_training_whose_model_was_made_again_is_done_again(run):
+    text = (run.tmp / "recipe.yaml").read_text()
+    more = "  more:\n    kind: sft\n    data: [{path: chat.jsonl}]\n    train: {global_batch_size: 4}\n"
+    (run.tmp / "recipe.yaml").write_text(text + more)
+    run()
+    again = run("--continue", "stages.sft.train.epochs=2", "stages.more.train.epochs=2")
+    assert again.code == 0, again.err
+    assert "more: done again, since the model before it is another, with train.epochs 1 → 2; " in again.out
+    assert run("stages.sft.train.epochs=2", "stages.more.train.epochs=2").out.count("skipped") == 2
+
+
+def test_a_run_inside_of_its_data_is_refused(run):
+    (run.tmp / "rows").mkdir()
+    shutil.copy(run.tmp / "chat.jsonl", run.tmp / "rows")
+    refused = run("stages.sft.data.0.path=rows", "folder=rows/run")
+    assert refused.code == 2
+    assert "rows/run lies in the data folder rows" in refused.err
+    assert [p.name for p in (run.tmp / "rows").iterdir()] == ["chat.jsonl"]
+
+
+def test_a_run_inside_of_an_adapter_is_refused(run):
+    (run.tmp / "adapter").mkdir()
+    (run.tmp / "adapter/adapter_config.json").write_text("{}")
+    assert "lies in the model" in run("folder=adapter/run").err
+    beside = run("folder=adapter/../run")
+    assert beside.code == 0, beside.err
+
+
 @pytest.mark.parametrize("name", ["../esc", "a/b", "", ".hidden", "a\\b"])
 def test_a_name_is_no_path(run, name):
     refused = run(f"name='{name}'")
@@ -203,6 +287,46 @@ def test_a_crash_at_any_rename_leaves_a_whole_result(tmp_path, monkeypatch, cut_
     stage.recover()
     assert read_state(stage.path)["key"] == "new"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["sft"]
+
+
+@pytest.mark.parametrize("cut_before", range(1, 7))
+def test_a_crash_while_a_stage_begins_leaves_what_was_there(tmp_path, monkeypatch, cut_before):
+    """Before any write, link, rename or removal: checkpoints that are gone on from are all there or not begun with."""
+    stage = StageFolder(tmp_path / "sft")
+    stage.begin({"done": True, "key": "old"}, stage.path, "")
+    for step in (1, 2):
+        (stage.path / f"checkpoints/step-{step:06d}").mkdir(parents=True)
+        (stage.path / f"checkpoints/step-{step:06d}/state.pt").write_text(f"{step}")
+    stage.begin({"done": False, "key": "earlier try"}, stage.new, "")
+    calls = []
+
+    def crash(real):
+        def call(*args, **kwargs):
+            calls.append(1)
+            if len(calls) == cut_before:
+                raise SystemError("the power went")
+            return real(*args, **kwargs)
+
+        return call
+
+    module = "strop.runs.stage_folder."
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", crash(Path.rename))
+        patch.setattr(module + "write_json", crash(__import__("strop.files").files.write_json))
+        patch.setattr(module + "_link", crash(os.link))
+        patch.setattr(module + "shutil.copytree", crash(__import__("shutil").copytree))
+        with pytest.raises(SystemError):
+            stage.begin({"done": False, "key": "new"}, stage.new, "", progress=stage.path)
+    stage.recover()
+    assert read_state(stage.path)["key"] == "old"
+    assert [p.name for p in checkpoints(stage.path / "checkpoints")] == ["step-000001", "step-000002"]
+    found = read_state(stage.new).get("key")
+    assert found in (None, "earlier try", "new")
+    assert len(checkpoints(stage.new / "checkpoints")) == (2 if found == "new" else 0)
+    stage.begin({"done": False, "key": "new"}, stage.new, "", progress=stage.path)
+    assert [p.name for p in checkpoints(stage.new / "checkpoints")] == ["step-000001", "step-000002"]
+    stage.recover()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["sft", "sft.new"]
 
 
 def test_an_unfinished_new_one_never_takes_the_place(tmp_path):

@@ -23,7 +23,7 @@ ALLOWED = {
     "train": {"data", "model", "objectives"},
     "evals": {"tasks", "rollout", "data", "model", "chat", "rewards"},
     "report": {"chat", "web"},
-    "runs": set(),
+    "runs": {"train"},
     "doctor": {"chat", "data", "tasks"},
     "web": set(),
     "inspector": {"chat", "config", "data", "model", "named_sets", "recipe", "web"},

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -26,21 +26,19 @@ from strop.chat.builtin import template_text
 from strop.console import heading
 from strop.data.files import data_files
 from strop.data.keys import data_identity, files_digest
-from strop.errors import InputError, Interrupted
+from strop.errors import Interrupted
 from strop.files import write_json
 from strop.model.memory import keep_freed_memory
 from strop.model.names import resolve
 from strop.model.precision import best_compute
 from strop.recipe import EvalStage, Recipe, SftStage
 from strop.report import write_report
-from strop.runs.made_from import Change, MadeFrom, changes, flat, key_of
-from strop.runs.run_folder import check_recipe, claimed
-from strop.runs.stage_folder import STATE, StageFolder, read_state
+from strop.runs.begin import Beginning, Changed, begin, listed
+from strop.runs.made_from import Change, flat, key_of
+from strop.runs.run_folder import check_data, check_recipe, claimed
+from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
 from strop.summary import show, summarise
-from strop.train.checkpoint import checkpoints
 from strop.train.metrics import peak_memory_gb, reset_peak_memory
-
-Changed = Literal["stop", "continue", "fresh"]
 
 
 def run_recipe(recipe: Recipe, console: Console, changed: Changed = "stop") -> dict[str, Any]:
@@ -50,8 +48,18 @@ def run_recipe(recipe: Recipe, console: Console, changed: Changed = "stop") -> d
 
     Raises InputError for bad input, Interrupted when a signal stopped a stage.
     """
+    check_data(recipe.run_folder, _local_data(recipe))
     with claimed(recipe.run_folder):
         return _Run(recipe, console, changed).run()
+
+
+@dataclass(frozen=True)
+class _Planned:
+    name: str
+    stage: EvalStage | SftStage
+    folder: StageFolder
+    beginning: Beginning | None
+    """None: done before."""
 
 
 @dataclass
@@ -67,34 +75,49 @@ class _Run:
         keep_freed_memory()
         self.compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         model: Path = resolve(recipe.model)
-        origin = {"name": recipe.model, "files": _model_fingerprint(model)}
-        inputs = {
-            name: _inputs(recipe, stage) for name, stage in recipe.stages.items()
-        }  # all are there, before any work
+        plan = self._plan(model)
         self._say(f"{recipe.name}: {recipe.model} on {self.compute}, into {folder}", style="bold")
-        checked = False
-        for name, stage in recipe.stages.items():
-            stage_folder = StageFolder(folder / name)
-            stage_folder.recover()
-            made_from = flat({**inputs[name], "model": origin, "compute": str(self.compute)})
-            state = read_state(stage_folder.path)
-            if state.get("done") and state.get("key") == key_of(made_from):
+        if any(planned.beginning for planned in plan):
+            _stages().preflight(recipe, model, self.compute)
+        for planned in plan:
+            name = planned.name
+            if planned.beginning is None:
+                self.done[name] = read_state(planned.folder.path)
                 self._say(f"{name}: done before with the same settings and inputs, skipped.")
-                self._mention_unfinished(stage_folder)
+                self._mention_unfinished(planned.folder)
             else:
-                if not checked:
-                    _stages().preflight(recipe, model, self.compute)
-                    checked = True
-                state = self._do(name, stage, model, stage_folder, made_from)
-            self.done[name] = state
-            if isinstance(stage, SftStage):
-                model, origin = stage_folder.path / "model", {"stage": name, "key": state["key"]}
+                self.done[name] = self._do(planned, planned.beginning, model)
+            if isinstance(planned.stage, SftStage):
+                model = planned.folder.path / "model"
         return self._finish()
+
+    def _plan(self, model: Path) -> list[_Planned]:
+        """What is done with every stage, before any of them is touched. Raises InputError where one may not be done."""
+        recipe = self.recipe
+        inputs = {name: _inputs(recipe, stage) for name, stage in recipe.stages.items()}
+        origin: dict[str, str] = {"name": recipe.model, "files": _model_fingerprint(model)}
+        plan = []
+        for name, stage in recipe.stages.items():
+            folder = StageFolder(recipe.run_folder / name)
+            folder.recover()
+            made_from = flat({**inputs[name], "model": origin, "compute": str(self.compute)})
+            beginning = begin(
+                folder, made_from, trains=isinstance(stage, SftStage), changed=self.changed, run=recipe.name
+            )
+            plan.append(_Planned(name, stage, folder, beginning))
+            if isinstance(stage, SftStage):
+                origin = {"stage": name, "key": key_of(made_from)}
+        return plan
 
     def _finish(self) -> dict[str, Any]:
         folder = self.recipe.run_folder
         started = time.perf_counter()
         summary = summarise(self.recipe, self.done, self.compute)
+        summary["notes"] += [
+            f"{name} went on from {change['from']} with {listed(map(_as_change, change['changed']))}."
+            for name, state in self.done.items()
+            for change in state.get("changes", ())
+        ]
         write_json(folder / "summary.json", summary)
         summary["report"] = str(write_report(folder))
         summary["minutes"]["report"] = (time.perf_counter() - started) / 60
@@ -107,12 +130,16 @@ class _Run:
 
     # ------------------------------------------------------------ one stage
 
-    def _do(
-        self, name: str, stage: EvalStage | SftStage, model: Path, folder: StageFolder, made_from: MadeFrom
-    ) -> dict[str, Any]:
+    def _do(self, planned: _Planned, beginning: Beginning, model: Path) -> dict[str, Any]:
+        name, stage, folder, place = planned.name, planned.stage, planned.folder, beginning.place
         heading(self.console, name)
-        key = key_of(made_from)
-        place, state = self._place(name, stage, folder, made_from, key)
+        if beginning.words:
+            self._say(beginning.words)
+        config = yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        if beginning.goes_on:
+            write_config(place, config)  # what has no effect may have changed
+        else:
+            folder.begin(beginning.state, place, config, beginning.progress)
         reset_peak_memory()
         started = time.perf_counter()
         with self._stoppable(name, stage):
@@ -121,7 +148,7 @@ class _Run:
             else:
                 result = _stages().run_sft(stage, self.recipe, model, place, self.compute, self.console)
         minutes = (time.perf_counter() - started) / 60
-        state = {**state, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb(), **result}
+        state = {**beginning.state, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb(), **result}
         write_json(place / STATE, state)
         if place == folder.new:
             # What they say is of the stage that goes.
@@ -130,69 +157,6 @@ class _Run:
             folder.take_place()
         self._say(f"{name}: done in {minutes:.1f} min.")
         return state
-
-    def _place(
-        self, name: str, stage: EvalStage | SftStage, folder: StageFolder, made_from: MadeFrom, key: str
-    ) -> tuple[Path, dict[str, Any]]:
-        """Where the stage works (its folder, or the new one beside it), and the state from which it goes on."""
-        for place in (folder.new, folder.path):
-            state = read_state(place)
-            if state.get("key") == key and not state.get("done"):
-                return place, state
-        state = read_state(folder.path)
-        begun = {"run": self.recipe.name, "key": key, "done": False, "made_from": made_from}
-        place = folder.path
-        if state.get("done") or checkpoints(folder.path / "checkpoints"):  # otherwise there is nothing to be kept
-            place = folder.new
-            found = changes(state["made_from"], made_from) if "made_from" in state else []
-            begun |= self._changed(name, stage, folder, found)
-            if place.exists():
-                self._say(f"{name}: the unfinished run in {place} had yet other settings and gives way.")
-        config = yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        folder.begin(begun, place, config)
-        if "changes" in begun:
-            folder.copy_progress(folder.path)
-        return place, begun
-
-    def _changed(
-        self, name: str, stage: EvalStage | SftStage, folder: StageFolder, found: list[Change]
-    ) -> dict[str, Any]:
-        """What happens with a stage whose settings or inputs changed. Raises InputError to stop; gives ``changes`` for
-        the state of a stage that goes on."""
-        model_only = bool(found) and all(change.name.startswith("model.") for change in found)
-        redone = model_only and any(change.name in ("model.key", "model.stage") for change in found)
-        if isinstance(stage, EvalStage) or redone:
-            why = "the model before it is another" if redone else _list(found)
-            self._say(f"{name}: done again, since {why}; the earlier result stays until then.")
-            return {}
-        if self.changed == "stop":
-            raise InputError("\n".join(self._choices(name, folder, found)))
-        if self.changed == "fresh":
-            self._say(f"{name}: done afresh ({_list(found)}); the earlier result stays until the new one is done.")
-            return {}
-        if fixed := [change for change in found if not change.continuable]:
-            raise InputError(
-                f"{name}: cannot go on with other data, seed, model, adapters or template ({_list(fixed)}); --fresh "
-                "does it again from the start, name=… makes another run of it."
-            )
-        known = checkpoints(folder.path / "checkpoints")
-        if not known:
-            raise InputError(f"{name}: there is no checkpoint to go on from; --fresh does it again from the start.")
-        self._say(f"{name}: goes on from {known[-1].name} with {_list(found)}.")
-        earlier = read_state(folder.path).get("changes", [])
-        said = [{"setting": c.name.removeprefix("stage."), "before": c.before, "now": c.now} for c in found]
-        return {"changes": [*earlier, {"from": known[-1].name, "changed": said}]}
-
-    def _choices(self, name: str, folder: StageFolder, found: list[Change]) -> Iterator[str]:
-        what = "a finished model" if read_state(folder.path).get("done") else "a checkpoint"
-        yield f"{name}: {folder.path} holds {what} of other settings or inputs, which stays as it is:"
-        yield from (f"  {change}" for change in found)
-        if all(change.continuable for change in found) and checkpoints(folder.path / "checkpoints"):
-            yield "choose: --continue goes on from its checkpoint with the new ones;"
-        else:
-            yield "choose:"
-        yield "  --fresh does the stage again from the start, and replaces the old result when it is done;"
-        yield "  name=… (or folder=…) makes another run of it."
 
     def _mention_unfinished(self, folder: StageFolder) -> None:
         if folder.new.exists():
@@ -234,8 +198,17 @@ def _stages() -> Any:
     return stages
 
 
-def _list(found: list[Change]) -> str:
-    return ", ".join(map(str, found)) or "an earlier version of strop did not write down what it was made from"
+def _as_change(said: dict[str, Any]) -> Change:
+    return Change(said["setting"], said["before"], said["now"])
+
+
+def _local_data(recipe: Recipe) -> Iterator[Path]:
+    """Every file and folder that the recipe reads conversations or problems from."""
+    for stage in recipe.stages.values():
+        if isinstance(stage, SftStage):
+            parts = (*stage.mixture.parts, *stage.eval_mixture.parts)
+            yield from (part.path for part in parts if part.path is not None)
+    yield from (task.path for task in recipe.evals.values() if task.path is not None)
 
 
 def _inputs(recipe: Recipe, stage: EvalStage | SftStage) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
 def check_recipe(folder: Path, stages: list[str], name: str) -> None:
     """Raises InputError where the folder holds the run of another recipe."""
-    for found in sorted(folder.glob(f"*/{STATE}")):
+    for found in sorted(folder.glob(f"[!.]*/{STATE}")):
         stage = found.parent.name.removesuffix(NEW).removesuffix(OLD)
         run = read_state(found.parent).get("run", name)
         if run != name:
@@ -56,13 +56,29 @@ def check_recipe(folder: Path, stages: list[str], name: str) -> None:
 
 def _check_place(folder: Path) -> None:
     """A run inside of a model or a data set would become part of it."""
-    for place in (folder, *folder.absolute().parents):
-        if (place / "config.json").is_file() and any(place.glob("*.safetensors*")):
+    for place in (folder.resolve(), *folder.resolve().parents):
+        if _is_model(place):
             raise InputError(f"{folder} lies in the model {place}; give the run a folder elsewhere (folder=…).")
         if any((place / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
             raise InputError(f"{folder} lies in the data set {place}; give the run a folder elsewhere (folder=…).")
         if (place / STATE).is_file():
             raise InputError(f"{folder} lies in the stage of another run, {place}; give a folder elsewhere (folder=…).")
+
+
+_WEIGHTS = ("*.safetensors*", "*.bin", "*.bin.index.json", "*.gguf")
+
+
+def _is_model(folder: Path) -> bool:
+    if (folder / "adapter_config.json").is_file():
+        return True
+    return (folder / "config.json").is_file() and any(any(folder.glob(pattern)) for pattern in _WEIGHTS)
+
+
+def check_data(folder: Path, paths: Iterable[Path]) -> None:
+    """Raises InputError where the run's folder lies in a folder of its data: what it writes would be read as data."""
+    for path in paths:
+        if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
+            raise InputError(f"{folder} lies in the data folder {path}; give the run a folder elsewhere (folder=…).")
 
 
 def _check_writable(folder: Path) -> None:

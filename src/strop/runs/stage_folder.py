@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.errors import InputError
-from strop.files import write_json
+from strop.files import atomic_writer, write_json
 
 STATE = "stage.json"
 NEW, OLD = ".new", ".old"
@@ -34,7 +34,10 @@ class StageFolder:
         return self.path.with_name(self.path.name + OLD)
 
     def recover(self) -> None:
-        """Finish what a crash cut off between the renames of `take_place`."""
+        """Finish what a crash cut off between the renames of `take_place`, and clear away what `begin` left."""
+        for place in (self.path, self.new):
+            for leftover in (_begun(place), _gone(place)):
+                shutil.rmtree(leftover, ignore_errors=True)
         if self.path.exists():
             if self.old.exists():  # the new one is in its place
                 shutil.rmtree(self.old)
@@ -46,15 +49,25 @@ class StageFolder:
         elif self.old.exists():
             self.old.rename(self.path)
 
-    def begin(self, state: dict[str, Any], place: Path, config: str) -> None:
-        """An empty ``place`` (the stage's folder, or the new one beside it) for a stage that begins."""
+    def begin(self, state: dict[str, Any], place: Path, config: str, progress: Path | None = None) -> None:
+        """``place`` (the stage's folder, or the new one beside it) for a stage that begins: ``state`` and ``config``
+        alone, or with checkpoints and metrics of the stage's folder ``progress`` (which may be ``place``) as well.
+
+        Made beside it and renamed, so that a crash leaves no folder that says less or more than is in it.
+        """
+        if place.exists() and any(place.iterdir()) and not (place / STATE).is_file():
+            raise InputError(f"{place} holds files that strop did not write; choose another run folder (folder=…).")
+        made, gone = _begun(place), _gone(place)
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(parents=True)
+        write_config(made, config)
+        write_json(made / STATE, state)
+        if progress is not None:
+            _copy_progress(progress, made)
         if place.exists():
-            if any(place.iterdir()) and not (place / STATE).is_file():
-                raise InputError(f"{place} holds files that strop did not write; choose another run folder (folder=…).")
-            shutil.rmtree(place)
-        place.mkdir(parents=True)
-        (place / "config.yaml").write_text(config, encoding="utf-8")
-        write_json(place / STATE, state)
+            place.rename(gone)
+        made.rename(place)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def take_place(self) -> None:
         """What was made in ``<stage>.new`` becomes ``<stage>``; the earlier one goes when that is so."""
@@ -63,14 +76,27 @@ class StageFolder:
         self.new.rename(self.path)
         shutil.rmtree(self.old, ignore_errors=True)
 
-    def copy_progress(self, source: Path) -> None:
-        """Checkpoints and metrics of ``source`` into the new folder, without a second copy where possible."""
-        for part in ("checkpoints", "metrics.jsonl"):
-            found, target = source / part, self.new / part
-            if found.is_dir():
-                shutil.copytree(found, target, copy_function=_link)
-            elif found.is_file():
-                shutil.copyfile(found, target)
+
+def write_config(folder: Path, config: str) -> None:
+    """The settings with which the stage works from now on."""
+    with atomic_writer(folder / "config.yaml") as file:
+        file.write(config)
+
+
+def _begun(place: Path) -> Path:
+    return place.with_name(f".{place.name}.begun")
+
+
+def _gone(place: Path) -> Path:
+    return place.with_name(f".{place.name}.gone")
+
+
+def _copy_progress(source: Path, target: Path) -> None:
+    """Without a second copy of the checkpoints where possible."""
+    if (source / "checkpoints").is_dir():
+        shutil.copytree(source / "checkpoints", target / "checkpoints", copy_function=_link)
+    if (source / "metrics.jsonl").is_file():
+        shutil.copyfile(source / "metrics.jsonl", target / "metrics.jsonl")
 
 
 def _link(source: str, target: str) -> None:
