@@ -145,6 +145,11 @@ def head_name(model: PreTrainedModel) -> str:
     return next((name for name, module in model.named_modules() if module is head), "lm_head")
 
 
+def embedding_name(model: PreTrainedModel) -> str:
+    embedding = model.get_input_embeddings()
+    return next(name for name, module in model.named_modules() if module is embedding)
+
+
 def named(module: str, names: list[str]) -> bool:
     """Whether a list of names names this module, as peft reads them: whole, or from a dot on."""
     return any(module == name or module.endswith(f".{name}") for name in names)
