@@ -41,10 +41,10 @@ def head_statistics(
     With ``z = transform(head(hidden))``: ``lse = log sum_v exp(z_v)``, ``logprobs = z_label - lse``,
     ``mean_logits = sum_v z_v / V``, ``entropy = lse - sum_v exp(z_v - lse) z_v``, all in nats and float32.
 
-    Differentiable in ``hidden`` and the head's weight and bias, or in the rows of it that alone are trained; memory does not depend on S x V. ``gradient [S]``
-    float32: the gradient that ``logprobs`` will get, where the caller knows it (a loss that is linear in them). Then
-    the logits are made once, and their gradient at once; otherwise the backward pass makes them again, chunk by chunk,
-    and so it does when another gradient comes than was announced.
+    Differentiable in ``hidden`` and the head's weight and bias, or in the rows of it that alone are trained; memory
+    does not depend on S x V. ``gradient [S]`` float32: the gradient that ``logprobs`` will get, where the caller knows
+    it (a loss that is linear in them). Then the logits are made once, and their gradient at once; otherwise the
+    backward pass makes them again, chunk by chunk, and so it does when another gradient comes than was announced.
     """
     want = tuple(want)
     rows = trained_rows(head)
