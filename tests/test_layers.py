@@ -23,6 +23,7 @@ ALLOWED = {
     "evals": {"tasks", "rollout", "data", "model", "chat", "rewards"},
     "report": {"chat", "web"},
     "doctor": {"chat", "data", "tasks"},
+    "talk": {"chat", "console", "data", "model", "recipe", "rollout", "stages", "train"},
     "web": set(),
     "inspector": {"chat", "config", "data", "model", "named_sets", "recipe", "web"},
 }

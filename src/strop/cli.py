@@ -89,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--max-tokens", type=int, default=512, help="longest answer, in tokens (512)")
     chat.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     chat.add_argument("--top-p", type=float, default=1.0, help="keep the smallest set of this probability (1)")
+    chat.add_argument("--prompt", action="append", help="answer this and leave; repeatable")
+    chat.add_argument("--keep", action="store_true", help="lines through a pipe are turns of one conversation")
+    chat.add_argument("--json", action="store_true", help="print prompts and answers as JSON on standard output")
     chat.set_defaults(run=_chat)
 
     inspect = verbs.add_parser("inspect", help="show conversations as the model will see them, and what is trained")
@@ -161,13 +164,19 @@ def _doctor(options: argparse.Namespace) -> int:
 def _chat(options: argparse.Namespace) -> int:
     from strop.talk import talk
 
-    return talk(
+    code, result = talk(
         options.model,
         system=options.system,
         max_tokens=options.max_tokens,
         temperature=options.temperature,
         top_p=options.top_p,
+        prompts=options.prompt,
+        as_json=options.json,
+        keep=options.keep,
     )
+    if options.json:
+        print(json.dumps(result))
+    return code
 
 
 def _inspect(options: argparse.Namespace) -> int:

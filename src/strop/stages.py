@@ -111,6 +111,7 @@ class Loaded:
         base = Base(given, Path(model), rows, known, new_ids)
         dtype = None if recipe.compute.dtype == "auto" else recipe.compute.dtype
         policy = Policy(network, compute)
+        policy.token_name = lambda index: f"{index} {tokenizer.convert_ids_to_tokens(index)!r}"
         return cls(policy, tokenizer, encoder, encoder.stop_ids, chat, base, dtype, adapters, lora)
 
     def save(self, folder: Path, system: str | None = None) -> None:

@@ -106,7 +106,7 @@ def chat_of(settings: ChatSettings, folder: Path, tokenizer: Any) -> tuple[ChatS
     chosen = settings.model_fields_set
     taken = {name: value for name, value in trained.items() if name not in chosen}
     notes = []
-    if shown := {name: value for name, value in taken.items() if value != getattr(settings, name)}:
+    if shown := {k: v for k, v in taken.items() if k != "template" and v != getattr(settings, k)}:
         notes.append(f"chat settings saved with the model are used: {_listed(shown)}")
     differing = {name: trained.get(name, _default(name)) for name in KEPT if name in chosen}
     differing = {name: value for name, value in differing.items() if value != getattr(settings, name)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,9 @@ def _merge(folder: Path, base: Path, target: Path) -> None:
         tokenizer = tokenizer_in(folder)
     _grow(model, folder, known, tokenizer)
     try:
-        model = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False).merge_and_unload()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # peft's, of names in transformers that will change
+            model = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False).merge_and_unload()
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: these adapters do not fit their base {base} ({first}).") from error

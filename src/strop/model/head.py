@@ -39,7 +39,8 @@ def head_statistics(
     """``hidden [S,D]``, ``labels [S]`` int64 -> what is wanted of ``OUTPUTS``, each float32 ``[S]``.
 
     With ``z = transform(head(hidden))``: ``lse = log sum_v exp(z_v)``, ``logprobs = z_label - lse``,
-    ``mean_logits = sum_v z_v / V``, ``entropy = lse - sum_v exp(z_v - lse) z_v``, all in nats and float32.
+    ``mean_logits = sum_v z_v / V``, ``entropy = lse - sum_v exp(z_v - lse) z_v``, all in nats and float32. A position
+    with a logit that is NaN or +inf, or with none above -inf, has log-probability and ``lse`` NaN.
 
     Differentiable in ``hidden`` and the head's weight and bias, or in the rows of it that alone are trained; memory
     does not depend on S x V. ``gradient [S]`` float32: the gradient that ``logprobs`` will get, where the caller knows
@@ -175,6 +176,7 @@ def _statistics(logits: Tensor, labels: Tensor, transform: LogitsTransform, want
         return kernel.statistics(logits, labels, transform.scale, transform.cap)
     z = transform(logits)
     lse = torch.logsumexp(z, dim=-1)
+    lse = lse + (lse - lse)  # NaN where it is infinite, as log_softmax has it
     out = lse.new_zeros(len(OUTPUTS), len(labels))
     out[0] = z.gather(-1, labels[:, None])[:, 0] - lse
     out[1] = lse

@@ -84,13 +84,14 @@ def load_model(
     stay in float32 otherwise (in bfloat16 they are off by up to 0.3 %: over a radian after a thousand tokens).
 
     Raises:
-        InputError: there is no such model, it does not load, or its files lack some of its weights (transformers
-            would fill those with random numbers and only warn).
+        InputError: there is no such model, it does not load, its weights hold NaN or infinity, or its files lack some
+            of them (transformers would fill those with random numbers and only warn).
     """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    from strop.model.finite import check_weights
     from strop.model.quiet import quiet_transformers
 
     folder = resolve(name_or_path)
@@ -113,7 +114,9 @@ def load_model(
             f"{folder}: the weight files lack {len(missing)} of the model's weights (the first is {missing[0]}); "
             "download or save the model again."
         )
-    return model if device is None or packed else model.to(device)
+    model = model if device is None or packed else model.to(device)
+    check_weights(model, folder)
+    return model
 
 
 def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
