@@ -45,7 +45,7 @@ from strop.model.vocabulary import (
     matrices_of,
     template_token_ids,
     token_ids,
-    untrained_note,
+    untrained_fault,
     untrained_rows,
 )
 from strop.named_sets import NAMED_SETS
@@ -103,7 +103,7 @@ class Loaded:
             faults = untrained_rows(matrices_of(network), control - set(new_ids.values()))
             trained = token_ids(tokenizer, lora.train_tokens) if lora else frozenset()
             faults = {i: why for i, why in faults.items() if i not in trained}
-            notes += [note] if (note := untrained_note(tokenizer, faults, lora is not None)) else []
+            notes += [str(fault)] if (fault := untrained_fault(tokenizer, faults, lora is not None)) else []
             adapters = add_lora(network, lora, stage.train.seed, {*new_ids.values(), *trained}) if lora else None
             notes += [f"lora: {adapters}"] if adapters else []
         for line in notes:

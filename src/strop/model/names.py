@@ -189,7 +189,8 @@ def save_model(
 def _why_not(folder: Path, error: Exception) -> str:
     from strop.model.vocabulary import size_fault
 
-    return size_fault(folder) or f"{folder}: the model does not load: {_first_line(error)}"
+    fault = size_fault(folder)
+    return f"{fault}." if fault else f"{folder}: the model does not load: {_first_line(error)}"
 
 
 def _model_in(folder: Path) -> Path:

@@ -7,15 +7,31 @@ Shapes: V rows, D width, K ids.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from strop.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a model: what, how bad, and what to do."""
+
+    kind: str
+    level: Literal["error", "warning"]
+    message: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.mend}"
+
 
 FAINT = 1e-3
 """A row shorter than this share of the median row has never been trained."""
@@ -29,25 +45,30 @@ def tokens_without_rows(tokenizer: Any, rows: int) -> dict[str, int]:
     return dict(sorted(beyond.items(), key=lambda item: item[1]))
 
 
-def check_tokens(tokenizer: Any, rows: int, used: Collection[int], name: str) -> str | None:
-    """Refuse a tokenizer that needs rows which the model does not have; words about those that nothing needs.
+def missing_rows(tokenizer: Any, rows: int, used: Collection[int], name: str) -> Fault | None:
+    """A tokenizer with more tokens than the model has rows; an error where one of them is certain to come up.
 
-    ``used``: ids that are certain to come up (stop tokens, what the template prints). Raises InputError.
+    ``used``: ids that are certain to come up (stop tokens, what the template prints).
     """
     beyond = tokens_without_rows(tokenizer, rows)
     if not beyond:
         return None
     needed = {token: index for token, index in beyond.items() if index in used}
     token, index = next(iter((needed or beyond).items()))
-    what = f"{name}: its tokenizer has {_count(len(beyond))} without a row in the model ({token} is {index}, "
-    what += f"and the model has rows 0 to {rows - 1})"
-    mend = (
-        f"give the model rows for them (model.resize_token_embeddings({max(beyond.values()) + 1}) in transformers, "
-        "then save it) or use the tokenizer that belongs to it."
-    )
-    if needed:
-        raise InputError(f"{what}; {mend}")
-    return f"{what}; none of them may come up in the data: {mend}"
+    count = "1 token" if len(beyond) == 1 else f"{len(beyond)} tokens"
+    message = f"{name}: its tokenizer has {count} without a row in the model ({token} is {index}, and the model has "
+    message += f"rows 0 to {rows - 1})" if needed else f"rows 0 to {rows - 1}), which the data must not hold"
+    mend = f"give the model rows for them (model.resize_token_embeddings({max(beyond.values()) + 1}) in transformers, "
+    mend += "then save it) or use the tokenizer that belongs to it"
+    return Fault("tokens_without_rows", "error" if needed else "warning", message, mend)
+
+
+def check_tokens(tokenizer: Any, rows: int, used: Collection[int], name: str) -> str | None:
+    """The same: raises InputError where it is an error, and gives the words of a warning."""
+    fault = missing_rows(tokenizer, rows, used, name)
+    if fault is not None and fault.level == "error":
+        raise InputError(f"{fault}.")
+    return fault and str(fault)
 
 
 def template_token_ids(tokenizer: Any) -> frozenset[int]:
@@ -82,7 +103,7 @@ def untrained_rows(matrices: Mapping[str, Tensor], ids: Collection[int]) -> dict
         mine = sorted(i for i in set(ids) if 0 <= i < len(matrix) and i not in found)
         if not mine:
             continue
-        lengths = torch.linalg.vector_norm(matrix.detach().float(), dim=1)  # [V]
+        lengths = torch.linalg.vector_norm(matrix.detach(), dim=1, dtype=torch.float32)  # [V]
         usual = lengths.median().item()
         for i in mine:
             row = matrix[i].detach().float()
@@ -123,36 +144,40 @@ def matrices_in(folder: Path) -> dict[str, Tensor]:
     return found
 
 
-def untrained_note(tokenizer: Any, faults: Mapping[int, str], adapters: bool) -> str | None:
-    """One line about control tokens whose rows were never trained, and what to do."""
+def untrained_fault(tokenizer: Any, faults: Mapping[int, str], adapters: bool | None = None) -> Fault | None:
+    """Control tokens whose rows were never trained, and what to do; ``adapters``: whether these alone are trained."""
     if not faults:
         return None
     names = dict(zip(faults, tokenizer.convert_ids_to_tokens(list(faults)), strict=True))
-    what = "; ".join(f"{names[i]}: {why}" for i, why in faults.items())
-    mend = f"learn them with lora.train_tokens: {list(names.values())}" if adapters else "full fine-tuning learns them"
-    return f"control tokens that the model was never trained on ({what}); {mend}"
+    message = "the model was never trained on control tokens that it needs ("
+    message += "; ".join(f"{names[i]}: {why}" for i, why in faults.items()) + ")"
+    listed = "[" + ", ".join(json.dumps(name, ensure_ascii=False) for name in names.values()) + "]"
+    mends = {True: f"set lora.train_tokens: {listed}", False: "this training learns them; adapters alone would not"}
+    mend = mends.get(adapters, f"full fine-tuning learns them, and adapters do with lora.train_tokens: {listed}")
+    return Fault("untrained_tokens", "warning", message, mend)
 
 
-def vocabulary_faults(folder: Path, tokenizer: Any, stop_ids: Collection[int]) -> list[str]:
-    """What is wrong between a folder's tokenizer, config and weights, a line each; for `strop doctor`.
+def vocabulary_faults(folder: Path, tokenizer: Any, stop_ids: Collection[int]) -> list[Fault]:
+    """What is wrong between a folder's tokenizer, config and weights; for `strop doctor`.
 
     Tokens without a row, ``vocab_size`` unlike the weights, control tokens whose rows were never trained.
     """
     used = {*stop_ids, *template_token_ids(tokenizer)}
     matrices = matrices_in(folder)
-    lines = [line] if (line := size_fault(folder)) else []
-    for matrix in list(matrices.values())[:1]:
-        try:
-            note = check_tokens(tokenizer, len(matrix), used, str(folder))
-        except InputError as error:
-            note = str(error)
-        lines += [note] if note else []
-    note = untrained_note(tokenizer, untrained_rows(matrices, used), adapters=True)
-    return lines + ([note] if note else [])
+    rows = min((len(matrix) for matrix in matrices.values()), default=None)
+    return [
+        fault
+        for fault in (
+            size_fault(folder),
+            None if rows is None else missing_rows(tokenizer, rows, used, str(folder)),
+            untrained_fault(tokenizer, untrained_rows(matrices, used)),
+        )
+        if fault is not None
+    ]
 
 
-def size_fault(folder: Path) -> str | None:
-    """The first weight whose shape in the files is not what ``config.json`` says, in words."""
+def size_fault(folder: Path) -> Fault | None:
+    """The first weight whose shape in the files is not what ``config.json`` says."""
     from safetensors import SafetensorError, safe_open
 
     from strop.model.preflight import outline
@@ -171,18 +196,11 @@ def size_fault(folder: Path) -> str | None:
     return None
 
 
-def _other_shape(folder: Path, model: Any, key: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+def _other_shape(folder: Path, model: Any, key: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> Fault:
     rows = model.get_input_embeddings().weight.shape[0]
     if len(shape) == len(wanted) == 2 and wanted[0] == rows and shape[1] == wanted[1]:
-        return (
-            f"{folder}: vocab_size in config.json is {wanted[0]} and the weights have {shape[0]} rows ({key}); "
-            f"set vocab_size to {shape[0]}."
-        )
-    return (
-        f"{folder}: {key} is {' × '.join(map(str, shape))} in the weights and {' × '.join(map(str, wanted))} by "
-        "config.json; get the model again, with its own config.json."
-    )
-
-
-def _count(n: int) -> str:
-    return "1 token" if n == 1 else f"{n} tokens"
+        message = f"{folder}: vocab_size in config.json is {wanted[0]} and the weights have {shape[0]} rows ({key})"
+        return Fault("other_shape", "error", message, f"set vocab_size to {shape[0]}")
+    by_files, by_config = (" × ".join(map(str, x)) for x in (shape, wanted))
+    message = f"{folder}: {key} is {by_files} in the weights and {by_config} by config.json"
+    return Fault("other_shape", "error", message, "get the model again, with its own config.json")

@@ -47,6 +47,8 @@ def answer_each(
             shown = answer.text.translate(UNSHOWN) if stdout.isatty() else answer.text.translate(_ESCAPES)
             stdout.write(f"{shown}\n")
             stdout.flush()
+            if answer.reasoning:
+                note(f"(thought: {answer.reasoning.strip()})")
         if not answer.text:
             note("(no answer)")
         if why := why_cut(answer, speaker):
