@@ -36,15 +36,20 @@ def head_weight(head: nn.Module) -> Tensor:
     return torch.addmm(head.weight, b, a, alpha=head.scaling[name])
 
 
-def trained_rows(layer: nn.Module) -> TrainedRows | None:
+def trained_rows(head: nn.Module) -> TrainedRows | None:
     """The rows that peft trains of an embedding or a head; None where there are none, or adapters are off."""
-    rows = rows_layer(layer)
-    if rows is None or rows.disable_adapters or rows.merged:
+    layer = rows_layer(head)
+    return None if layer is None else rows_in_layer(layer)
+
+
+def rows_in_layer(layer: nn.Module) -> TrainedRows | None:
+    """The same of peft's own layer, inside of what it wraps."""
+    if layer.disable_adapters or layer.merged:
         return None
-    (name,) = rows.active_adapters
-    weight = rows.base_layer.weight
-    ids = torch.tensor(rows.token_indices[name], device=weight.device)
-    return TrainedRows(ids, rows.trainable_tokens_delta[name].to(weight.dtype))
+    (name,) = layer.active_adapters
+    weight = layer.base_layer.weight
+    ids = torch.tensor(layer.token_indices[name], device=weight.device)
+    return TrainedRows(ids, layer.trainable_tokens_delta[name].to(weight.dtype))
 
 
 def rows_layer(layer: nn.Module) -> nn.Module | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,8 @@ def talk(
     if conversation.system and system is None:
         note(f"instructions of the training are used: {conversation.system}")
     speaker = Speaker(voice.engine, voice.encoder, voice.tokenizer.decode, voice.window, max_tokens, temperature, top_p)
+    if stdout is None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what the output's encoding lacks is escaped
     out = stdout or sys.stdout
     if prompts:
         asked = [(prompt, conversation.system) for prompt in prompts]

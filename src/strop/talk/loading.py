@@ -71,13 +71,12 @@ def load_voice(name: str | Path) -> Voice:
 
 
 def _of_checkpoint(stopped: Stopped) -> Voice:
-    loaded, notes = restore(stopped)
+    loaded = restore(stopped)
     engine = TorchEngine(loaded.policy, _stops(loaded.encoder), max_rows=1)
     on = f"strop run {shlex.quote(str(stopped.config))}" if stopped.config else "the same `strop run` command"
     said = f"stopped at {stopped.where}: talking to its newest checkpoint, {stopped.checkpoint}; {on} goes on with it"
     limit = window(loaded.policy.model.config)
-    notes = [said, *notes]
-    return Voice(str(stopped.checkpoint), engine, loaded.encoder, loaded.tokenizer, limit, notes=notes)
+    return Voice(str(stopped.checkpoint), engine, loaded.encoder, loaded.tokenizer, limit, notes=[said])
 
 
 def _stops(encoder: ChatEncoder) -> frozenset[int]:

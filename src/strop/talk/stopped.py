@@ -55,8 +55,8 @@ def stopped_run(path: Path) -> Stopped | None:
     return _read(newest)
 
 
-def restore(stopped: Stopped) -> tuple[Loaded, list[str]]:
-    """The model with the weights of the checkpoint, made as its stage made it; and what there is to say about it.
+def restore(stopped: Stopped) -> Loaded:
+    """The model with the weights of the checkpoint, made as its stage made it.
 
     Raises:
         InputError: its base is gone, or the checkpoint does not fit it.
@@ -73,10 +73,10 @@ def restore(stopped: Stopped) -> tuple[Loaded, list[str]]:
     from strop.recipe import Recipe, SftStage
     from strop.stages import Loaded
 
-    record, said = stopped.record, io.StringIO()
+    record, unheard = stopped.record, io.StringIO()  # what the stage itself has said
     stage = SftStage(kind="sft", data=[DataSettings(task="none")], lora=record.get("lora"))
     recipe = Recipe(name="chat", model=str(record["base"]), chat=record.get("chat") or {}, stages={"sft": stage})
-    loaded = Loaded.of(resolve(recipe.model), recipe, best_compute(), make_console(file=said), stage)
+    loaded = Loaded.of(resolve(recipe.model), recipe, best_compute(), make_console(file=unheard), stage)
     own = dict(loaded.policy.named_parameters())
     saved = load_file(stopped.checkpoint / "model.safetensors")
     wrong = [name for name, value in saved.items() if name not in own or own[name].shape != value.shape]
@@ -85,7 +85,7 @@ def restore(stopped: Stopped) -> tuple[Loaded, list[str]]:
     with torch.no_grad():
         for name, value in saved.items():
             own[name].copy_(value)
-    return loaded, said.getvalue().splitlines()
+    return loaded
 
 
 def _read(checkpoint: Path) -> Stopped:
