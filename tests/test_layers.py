@@ -25,6 +25,7 @@ ALLOWED = {
     "report": {"chat", "web"},
     "runs": set(),
     "doctor": {"chat", "data", "tasks"},
+    "talk": {"chat", "console", "data", "model", "recipe", "rollout", "stages", "train"},
     "web": set(),
     "inspector": {"chat", "config", "data", "model", "named_sets", "recipe", "web"},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,14 @@ from rich.console import Console
 from rich.progress import track
 
 from strop.chat import ChatSettings, Conversation, MaskReport, fit_tokenizer, parse_row
+from strop.chat.saved import chat_of
 from strop.config import load_config, load_overrides
 from strop.data.files import data_files
 from strop.data.readers import rows_of_part
 from strop.data.rows import OnBad, Row
 from strop.data.settings import DataSettings, MixtureSettings, ReadSettings
 from strop.doctor import DataSet, EvalItem, Examination, Voice, check_examples, clean, examine, read_set, write_fixed
+from strop.doctor.findings import Finding, ordered
 from strop.doctor.fix import check_target, report_of
 from strop.doctor.machine import Adapted, Estimate, estimate, host_memory_gb, model_shape, product_rate
 from strop.doctor.quick import lines
@@ -28,6 +31,7 @@ from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
 from strop.model.cpu.kernels import kernels
 from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
 from strop.model.precision import best_compute
+from strop.model.vocabulary import vocabulary_faults
 from strop.named_sets import NAMED_SETS
 from strop.recipe import RECIPES, Recipe, SftStage
 from strop.tasks import humaneval, load_records
@@ -122,7 +126,12 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
     """``settings_given``: whether somebody chose the training settings, so that they are worth a word."""
     folder = resolve(recipe.model)
     tokenizer, generation = load_tokenizer(folder), load_generation_config(folder)
-    fit_tokenizer(tokenizer, recipe.chat.template)
+    faults = vocabulary_faults(folder, tokenizer, stop_token_ids(tokenizer, generation))
+    about_model = [Finding(f.kind, f.level, 1, f.message, f.mend, place=str(folder)) for f in faults]
+    chat, notes = chat_of(recipe.chat, folder, tokenizer)
+    for line in notes:
+        console.print(line, soft_wrap=True, markup=False)
+    fit_tokenizer(tokenizer, chat.template)
     eos = generation.eos_token_id
     stops = frozenset([eos] if isinstance(eos, int) else eos or ())
     shape = model_shape(folder)
@@ -140,10 +149,10 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
     def progress(what: str, rows: Iterable[Any], total: int) -> Iterable[Any]:
         return track(rows, what, total, console=console, transient=True, disable=not console.is_terminal)
 
-    return examine(
+    found = examine(
         _sets(stage.mixture),
         Voice(tokenizer, stop_token_ids(tokenizer, generation), stops or None),
-        recipe.chat,
+        chat,
         evaluation_items(recipe, stage),
         stage.train if settings_given else None,
         None if stage.lora else shape.parameters,
@@ -151,6 +160,7 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
         stage.mixture.on_bad_row == "skip",
         progress,
     )
+    return replace(found, findings=ordered([*about_model, *found.findings]))
 
 
 def _adapted(recipe: Recipe, stage: SftStage, folder: Path) -> Adapted:

@@ -151,3 +151,11 @@ def as_mixture(data: list[DataSettings] | MixtureSettings) -> MixtureSettings:
     if isinstance(data, MixtureSettings):
         return data
     return MixtureSettings(parts=data) if data else MixtureSettings.model_construct(parts=[])
+
+
+def always_said(mixture: MixtureSettings) -> str | None:
+    """The instructions that every conversation without its own is given; None where there are none or several."""
+    prompts = mixture.system_prompts
+    if prompts is None or prompts.ratio < 1 or len(set(prompts.prompts)) != 1:
+        return None
+    return prompts.prompts[0]

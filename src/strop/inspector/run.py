@@ -69,6 +69,8 @@ def inspect(request: Request) -> int:
     choice = Choice(request.limit, request.index, request.place, request.only_warnings)
     look = Look(means.encoder, parts, choice)
     notes = Console(stderr=request.json, highlight=False, markup=False, emoji=False)
+    for line in means.notes:
+        notes.print(one_line(line), soft_wrap=True)
     page = Page(request.data, means) if request.html else None
     if page is not None:
         page.fill(look)

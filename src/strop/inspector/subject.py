@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
+from strop.chat.saved import chat_of
 from strop.config import load_config, load_overrides
 from strop.data.settings import ReadSettings, part_of
 from strop.errors import InputError
@@ -54,11 +55,12 @@ def subject(data: str, overrides: Sequence[str], template: str | None, stop: Seq
 
 @dataclass(frozen=True)
 class Tools:
-    """The encoder, the name of whose tokenizer it uses, and the tokens that end a turn."""
+    """The encoder, the name of whose tokenizer it uses, the tokens that end a turn, and what there is to say of it."""
 
     name: str
     encoder: ChatEncoder
     stops: list[str]
+    notes: tuple[str, ...] = ()
 
 
 def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
@@ -66,7 +68,7 @@ def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
 
     Raises InputError when none is named, or it does not load, has no template, or lacks a token of the settings.
     """
-    from strop.model.names import load_generation_config, load_tokenizer, stop_token_ids
+    from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
     from strop.model.tokenizer import tokenizer_alone
 
     if model and tokenizer:
@@ -75,13 +77,15 @@ def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
     if name is None:
         raise InputError("name the model whose tokenizer is used: --model M, or --tokenizer T (with --template FILE).")
     loaded, config = (tokenizer_alone(tokenizer) if tokenizer else None), None
+    chat, notes = subject.chat, []
     if loaded is None:
         loaded, config = load_tokenizer(name), load_generation_config(name)
+        chat, notes = chat_of(chat, resolve(name), loaded)
     if not hasattr(loaded, "backend_tokenizer"):
         raise InputError(f"{name}: its tokenizer tells no character offsets; one with a tokenizer.json is needed.")
-    fit_tokenizer(loaded, subject.chat.template)
-    encoder = ChatEncoder(loaded, subject.chat, stop_token_ids(loaded, config))
-    return Tools(name, encoder, loaded.convert_ids_to_tokens(sorted(encoder.stop_ids)))
+    fit_tokenizer(loaded, chat.template)
+    encoder = ChatEncoder(loaded, chat, stop_token_ids(loaded, config))
+    return Tools(name, encoder, loaded.convert_ids_to_tokens(sorted(encoder.stop_ids)), tuple(notes))
 
 
 def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
