@@ -4,9 +4,11 @@ from strop.sandbox import Limits
 
 from .asserts import judge_asserts
 from .code import Judgement, judge_answers, judge_program, outputs_match, score_judgement
-from .extract import CodeBlock, code_blocks, extract_program, parse_program, syntax_error
+from .extract import extract_program
+from .fences import CodeBlock, code_blocks
 from .pool import map_in_workers
 from .score import Score
+from .syntax import parse_program, syntax_error
 
 __all__ = [
     "CodeBlock",

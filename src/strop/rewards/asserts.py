@@ -21,7 +21,7 @@ from importlib import resources
 from strop.sandbox import Limits, run_python
 
 from .code import Judgement, execution_verdict
-from .extract import syntax_error
+from .syntax import syntax_error
 
 
 @cache

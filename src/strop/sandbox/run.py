@@ -64,6 +64,7 @@ class Execution:
 
     status: Status
     stdout: str  # invalid UTF-8 as \\xNN; cut at the limit when the status is output_limit
+    stdout_bytes: bytes  # the same as the program wrote it: what is compared, since \\xNN may also be text
     stderr: str  # the last 4 KiB
     exit_code: int | None  # None when a signal ended it
     signal: int | None  # the signal that ended it; None when it exited
@@ -209,9 +210,11 @@ def _describe(conversation, ended, stopped_by, wall_seconds, cpu_seconds, limits
         status, detail = "timeout", f"used more than {limits.cpu_seconds} s of CPU time"
     else:
         status, detail = "signal", f"ended by signal {_signal_name(ended.si_status)}"
+    stdout = bytes(conversation.stdout[: limits.output_bytes])
     return Execution(
         status=status,
-        stdout=conversation.stdout[: limits.output_bytes].decode("utf-8", "backslashreplace"),
+        stdout=stdout.decode("utf-8", "backslashreplace"),
+        stdout_bytes=stdout,
         stderr=stderr,
         exit_code=ended.si_status if exited else None,
         signal=None if exited else ended.si_status,
