@@ -7,7 +7,7 @@ import keyword
 import re
 
 from .fences import lines_of, text_outside
-from .syntax import clean, error_line, parse_program, syntax_error
+from .syntax import clean, parse, parse_program, syntax_error
 
 # What the first line of a program looks like.
 _BEGINS = re.compile(
@@ -30,9 +30,11 @@ def bare_programs(text: str, bodies: bool = False) -> list[str]:
     such as a lone word, are left out. With ``bodies`` one may begin with ``return``, as a function's body does.
     """
     whole = clean(text.strip("\r\n"))
-    if syntax_error(whole) is None:
+    parsed = parse(whole)
+    if parsed.error is None:
         program = without_idle_ends(whole)
-        return [program] if program else []
+        seen = parsed.tree is not None or _BEGINS.match(whole)  # too deep to see what it does, but it looks like code
+        return [program] if program and seen else []
     programs = []
     tries, characters = _MOST_TRIES, _MOST_CHARS
     for piece in text_outside(text) or [text]:
@@ -104,11 +106,11 @@ def _before_prose(lines: list[str]) -> tuple[str | None, int]:
     end, tries = len(lines), 8
     while end > 0 and tries > 0:
         program = clean("".join(lines[:end]))
-        wrong = error_line(program)
-        if wrong is None:
-            return (program, end) if syntax_error(program) is None and program.strip() else (None, end)
+        parsed = parse(program)
+        if parsed.line is None:
+            return (program, end) if parsed.error is None and program.strip() else (None, end)
         tries -= 1
-        end = min(wrong, end) - 1
+        end = min(parsed.line, end) - 1
         if end <= 0 or not _is_prose(lines[end]):
             return None, max(end, 0)
     return None, max(end, 0)

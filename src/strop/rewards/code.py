@@ -1,10 +1,10 @@
 """The judge: runs programs on tests inside the sandbox and compares their output outside of it.
 
 A test is anything with the strings ``stdin`` and ``stdout``. A program passes a test when it exits with status 0 within
-its limits and its output is, byte for byte, the UTF-8 of the expected one, where white space at the end of lines and
-newlines at the end of the text do not count and everything else does (``1.0`` is not ``1``). Each test is a fresh process: a program never sees another test's
-input, nor any expected output. The worst test gives the program its verdict: a runtime error before a timeout before a
-wrong answer, so ``wrong_answer`` means that the program ran to its end on every test.
+its limits and its output is, byte for byte, the UTF-8 of the expected one; but white space at the end of lines and
+newlines at the end of the text do not count (``1.0`` is not ``1``). Each test is a fresh process: a program never sees
+another test's input, nor any expected output. The worst test gives the program its verdict: a runtime error before a
+timeout before a wrong answer, so ``wrong_answer`` means that the program ran to its end on every test.
 
 Programs are compiled in the sandbox alone. What only the compiler refuses (``return`` outside of a function, a source
 nested too deep) is told by the traceback of a program of which no line has run, and is a ``syntax_error`` as well; a
@@ -22,11 +22,12 @@ from strop.errors import InputError
 from strop.sandbox import Execution, Limits, run_python
 
 from .extract import extract_program
-from .pool import map_in_workers
+from .pool import JudgeFault, map_in_workers
 from .score import Score
 from .syntax import syntax_error
 
-Verdict = Literal["no_code", "syntax_error", "runtime_error", "timeout", "wrong_answer", "accepted"]
+# judge_fault: the judge itself failed, so nothing is known about the answer.
+Verdict = Literal["no_code", "syntax_error", "runtime_error", "timeout", "wrong_answer", "accepted", "judge_fault"]
 # Lines of a traceback: of the program as it ran, and where the compiler stopped.
 _RAN = re.compile(r'^ +File "main\.py", line \d+, in ', re.MULTILINE)
 _COMPILED_LINE = re.compile(r'^ +File "main\.py", line (\d+)$', re.MULTILINE)
@@ -132,16 +133,21 @@ def _shown(line: str) -> str:
 
 def judge_answers(
     answers: Iterable[tuple[str, Sequence[StdioTest]]],
-    limits: Limits | None = None,
+    limits: Limits | Sequence[Limits | None] | None = None,
     workers: int | None = None,
     stop_at_first_failure: bool = False,
 ) -> list[Judgement]:
     """Judge (answer, tests) pairs in ``workers`` processes (default: the CPUs this process may use), in order.
 
-    More workers than CPUs makes programs miss ``wall_seconds`` that would have met it.
+    ``limits`` are those of each test, the same for all pairs or one for each. More workers than CPUs makes programs
+    miss ``wall_seconds`` that would have met it.
     """
-    pairs = [(answer, tuple(tests), limits, stop_at_first_failure) for answer, tests in answers]
-    return map_in_workers(_judge_answer, pairs, workers)
+    answers = list(answers)
+    each = limits if isinstance(limits, Sequence) else [limits] * len(answers)
+    pairs = [
+        (answer, tuple(tests), own, stop_at_first_failure) for (answer, tests), own in zip(answers, each, strict=True)
+    ]
+    return map_in_workers(_judge_answer, pairs, workers, on_death=lambda pair: judge_fault(len(pair[1])))
 
 
 def _judge_answer(pair: tuple[str, tuple[StdioTest, ...], Limits | None, bool]) -> Judgement:
@@ -149,8 +155,20 @@ def _judge_answer(pair: tuple[str, tuple[StdioTest, ...], Limits | None, bool]) 
     return judge_program(extract_program(answer), tests, limits, stop_at_first_failure)
 
 
+def judge_fault(total: int = 1) -> Judgement:
+    """What is said of an answer that the judge's own process died on twice."""
+    return Judgement(
+        "judge_fault", 0, total, "the judge's own process died twice on this answer: nothing is known of it"
+    )
+
+
 def score_judgement(judgement: Judgement, by: Literal["accepted", "pass_ratio"] = "accepted") -> Score:
-    """A Score whose value is 1 or 0 by acceptance, or the share of tests passed; both are parts, and the verdict."""
+    """A Score whose value is 1 or 0 by acceptance, or the share of tests passed; both are parts, and the verdict.
+
+    Raises JudgeFault for an answer of which nothing is known: that is no reward of 0.
+    """
+    if judgement.verdict == "judge_fault":
+        raise JudgeFault(judgement.detail)
     pass_ratio = judgement.passed / judgement.total
     parts = {"accepted": float(judgement.accepted), "pass_ratio": pass_ratio}
     value = parts[by]

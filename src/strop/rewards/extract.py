@@ -12,7 +12,7 @@ from .bare import bare_programs, without_idle_ends
 from .fences import code_blocks, lines_of, place_blocks
 from .names import after_future_imports, defined_names, missing_names, only_defines, used_names
 from .reasoning import without_reasoning
-from .syntax import clean, parse_program, syntax_error
+from .syntax import Parsed, clean, parse, parse_program
 
 _READS = {"input", "stdin", "fileinput", "open", "read"}
 _PRINTS = {"print", "stdout", "write"}
@@ -46,17 +46,14 @@ def extract_program(answer: str, names: Sequence[str] = ()) -> str | None:
     blocks = [block for block in code_blocks(answer) if block.code.strip()]
     chosen = [block for block in blocks if block.python]
     if not chosen:
-        chosen = [block for block in blocks if not block.language]
-        working = [block for block in chosen if _does_something(block.code)]
+        candidates = [_Candidate(clean(block.code), block.closed) for block in blocks if not block.language]
+        working = [one for one in candidates if one.does_something]
         if not working and (bare := bare_programs(_prose(answer), bodies=bool(names))):
-            return _choose([_Candidate(code, True) for code in bare], names)
-        chosen = working or chosen
-    return _choose([_Candidate(clean(block.code), block.closed) for block in chosen], names) if chosen else None
-
-
-def _does_something(code: str) -> bool:
-    code = clean(code)
-    return syntax_error(code) is None and without_idle_ends(code) is not None
+            working = [_Candidate(code, closed=True) for code in bare]
+        candidates = working or candidates
+    else:
+        candidates = [_Candidate(clean(block.code), block.closed) for block in chosen]
+    return _choose(candidates, names) if candidates else None
 
 
 def _prose(answer: str) -> str:
@@ -77,12 +74,20 @@ class _Candidate:
     closed: bool
 
     @cached_property
-    def valid(self) -> bool:
-        return syntax_error(self.code) is None
+    def parsed(self) -> Parsed:
+        return parse(self.code)
 
-    @cached_property
+    @property
+    def valid(self) -> bool:
+        return self.parsed.error is None
+
+    @property
     def tree(self) -> ast.Module | None:
-        return parse_program(self.code)
+        return self.parsed.tree
+
+    @property
+    def does_something(self) -> bool:
+        return self.valid and without_idle_ends(self.code) is not None
 
     @cached_property
     def defines(self) -> set[str]:
@@ -105,14 +110,14 @@ class _Candidate:
 
 
 def _choose(candidates: list[_Candidate], names: Sequence[str]) -> str:
-    whole = [_Candidate(_with_libraries(candidates, index), c.closed) for index, c in enumerate(candidates)]
+    whole = [_with_libraries(candidates, index) for index in range(len(candidates))]
     beside = [_is_beside(candidates, index) for index in range(len(candidates))]
 
     def rank(index: int) -> tuple:
         program, length = whole[index], len(candidates[index].code.strip())
         fits = (program.valid, program.closed, not beside[index])
         if names:
-            if all(defines(program.code, name) for name in names):
+            if program.defines.issuperset(names) if program.tree else all(defines(program.code, n) for n in names):
                 return (1, *fits, index)
             return (0, *fits, not program.missing & set(names), length, index)
         return (*fits, 1, index) if program.reads_and_prints else (*fits, 0, length, index)
@@ -120,8 +125,8 @@ def _choose(candidates: list[_Candidate], names: Sequence[str]) -> str:
     return whole[max(range(len(candidates)), key=rank)].code
 
 
-def _with_libraries(candidates: list[_Candidate], index: int) -> str:
-    """A block's code after the blocks before it that define what it lacks and do nothing else."""
+def _with_libraries(candidates: list[_Candidate], index: int) -> _Candidate:
+    """A block after the blocks before it that define what it lacks and do nothing else."""
     missing, before = set(candidates[index].missing), []
     for earlier in reversed(candidates[max(0, index - _MOST_COMPARED) : index]):
         if not missing:
@@ -129,7 +134,9 @@ def _with_libraries(candidates: list[_Candidate], index: int) -> str:
         if earlier.is_library and earlier.defines & missing:
             before.insert(0, earlier.code)
             missing = (missing - earlier.defines) | earlier.missing
-    return put_before("\n".join(before), candidates[index].code) if before else candidates[index].code
+    if not before:
+        return candidates[index]
+    return _Candidate(put_before("\n".join(before), candidates[index].code), candidates[index].closed)
 
 
 def _is_beside(candidates: list[_Candidate], index: int) -> bool:
@@ -149,7 +156,10 @@ def defines(code: str, name: str) -> bool:
     if tree is not None:
         return name in defined_names(tree)
     name = re.escape(name)
-    return re.search(rf"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|^{name}[ \t]*(?::[^=\n]+)?=", code, re.M) is not None
+    return (
+        re.search(rf"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|^{name}[ \t]*(?::[^=\n]+)?=", code, re.M)
+        is not None
+    )
 
 
 def put_before(head: str, code: str) -> str:

@@ -9,20 +9,20 @@ from collections.abc import Iterable, Iterator
 _BUILTINS = frozenset(dir(builtins))
 
 
-def defined_names(tree: ast.Module) -> set[str]:
+def defined_names(tree: ast.Module, imports: bool = True) -> set[str]:
     """The names that the module itself binds: functions, classes, imports, assignments, also in its if, for, while,
     with, try and match statements; not those in its functions and classes."""
-    return set(_bound(tree.body))
+    return set(_bound(tree.body, imports))
 
 
-def _bound(statements: Iterable[ast.stmt]) -> Iterator[str]:
+def _bound(statements: Iterable[ast.stmt], imports: bool) -> Iterator[str]:
     open_nodes: list[ast.AST] = list(statements)
     while open_nodes:  # not by recursion: the tree may be deep
         node = open_nodes.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
+            for alias in node.names if imports else ():
                 yield alias.asname or alias.name.partition(".")[0]
         elif isinstance(node, ast.AnnAssign):
             if node.value is not None:
@@ -39,9 +39,19 @@ def used_names(tree: ast.Module) -> set[str]:
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
+def called_names(tree: ast.Module) -> set[str]:
+    """The names that are called anywhere in it."""
+    return {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+
+
 def missing_names(tree: ast.Module) -> set[str]:
     """The names that are read somewhere and bound nowhere, builtins aside."""
-    bound = set(_BUILTINS)
+    return free_names(tree) - _BUILTINS
+
+
+def free_names(tree: ast.Module) -> set[str]:
+    """The names that are read somewhere and bound nowhere, builtins among them."""
+    bound = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             bound.add(node.id)
@@ -56,6 +66,22 @@ def missing_names(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.MatchMapping) and node.rest:
             bound.add(node.rest)
     return used_names(tree) - bound
+
+
+def returns_outside(tree: ast.Module) -> bool:
+    """Whether there is a ``return`` outside of every function, which the parser takes and the compiler does not."""
+    open_nodes: list[ast.AST] = [*tree.body]
+    while open_nodes:
+        node = open_nodes.pop()
+        if isinstance(node, ast.Return):
+            return True
+        if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            open_nodes += [
+                n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt | ast.excepthandler | ast.match_case)
+            ]
+        elif isinstance(node, ast.excepthandler | ast.match_case):
+            open_nodes += node.body
+    return False
 
 
 def only_defines(tree: ast.Module) -> bool:

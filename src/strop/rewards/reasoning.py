@@ -62,11 +62,8 @@ def without_reasoning(answer: str) -> str:
 
 
 def _final_channel(answer: str) -> str:
-    final = None
-    for final in _FINAL.finditer(answer):
-        pass
-    if final is not None:
-        return _MESSAGE_END.split(answer[final.end() :], maxsplit=1)[0]
+    if finals := list(_FINAL.finditer(answer)):
+        return _MESSAGE_END.split(answer[finals[-1].end() :], maxsplit=1)[0]
     if _CHANNEL.search(answer):
         return ""  # cut off before the answer
     if answer.lstrip().startswith("analysis") and "assistantfinal" in answer:  # its control tokens are gone

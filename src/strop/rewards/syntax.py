@@ -11,6 +11,7 @@ import ast
 import re
 import threading
 import warnings
+from typing import NamedTuple
 
 from .fences import INVISIBLE, lines_of
 
@@ -27,39 +28,43 @@ _ODD_SPACE = re.compile(r"[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _UNSEEN = re.compile(f"[{INVISIBLE}]")
 
 
+class Parsed(NamedTuple):
+    """What the parser makes of a source."""
+
+    tree: ast.Module | None  # None where it refuses, or the source is nested too deep for this process
+    error: str | None  # why it refuses, in one line
+    line: int | None  # where it stops, from 1
+
+
 def syntax_error(source: str) -> str | None:
     """Why the parser refuses ``source``, in one line; None when it does not.
 
     None is no promise: ``return`` outside of a function is found by the compiler, which runs in the sandbox alone, and
     so is what is nested too deep to be parsed here.
     """
-    return _parse(source)[1]
+    return parse(source).error
 
 
 def parse_program(source: str) -> ast.Module | None:
     """The syntax tree; None where `syntax_error` has something to say or the source is nested too deep."""
-    return _parse(source)[0]
+    return parse(source).tree
 
 
-def error_line(source: str) -> int | None:
-    """The line, from 1, at which the parser stops; None where it does not."""
-    return _parse(source)[2]
-
-
-def _parse(source: str) -> tuple[ast.Module | None, str | None, int | None]:
+def parse(source: str) -> Parsed:
+    """Run the parser. Safe to call from many threads."""
     if len(source) > MAX_PROGRAM_CHARS:
-        return None, f"the program has {len(source)} characters, more than {MAX_PROGRAM_CHARS}", None
+        return Parsed(None, f"the program has {len(source)} characters, more than {MAX_PROGRAM_CHARS}", None)
     try:
         with _parser_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = compile(source.removeprefix("\ufeff"), "main.py", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-        return tree, None, None
+        return Parsed(tree, None, None)
     except SyntaxError as error:
-        return None, f"{error.msg} (line {error.lineno})", error.lineno or 1
+        return Parsed(None, f"{error.msg} (line {error.lineno})", error.lineno or 1)
     except (ValueError, OverflowError) as error:  # null bytes, lone surrogates
-        return None, str(error), 1
+        return Parsed(None, str(error), 1)
     except (RecursionError, MemoryError):
-        return None, None, None
+        return Parsed(None, None, None)
 
 
 def strings_and_comments(source: str) -> list[tuple[int, int]]:
@@ -101,17 +106,21 @@ def dedent(source: str) -> str:
     """Without the white space that all lines begin with; lines within strings neither count nor change."""
     lines = lines_of(source)
     free = _free_lines(source, lines)
-    leads = [line[: len(line) - len(line.lstrip(" \t"))] for line, is_free in zip(lines, free) if is_free]
+    leads = [line[: len(line) - len(line.lstrip(" \t"))] for line, is_free in zip(lines, free, strict=True) if is_free]
     common = min(leads, key=len, default="")
     if not common or not all(lead.startswith(common) for lead in leads):
         return source
-    return "".join(line.removeprefix(common) if is_free or not line.strip() else line for line, is_free in zip(lines, free))
+    return "".join(
+        line.removeprefix(common) if is_free or not line.strip() else line
+        for line, is_free in zip(lines, free, strict=True)
+    )
 
 
 def indent(source: str, by: str = "    ") -> str:
     """With ``by`` before every line that is not blank and not within a string."""
     lines = lines_of(source)
-    return "".join(by + line if is_free else line for line, is_free in zip(lines, _free_lines(source, lines)))
+    free = _free_lines(source, lines)
+    return "".join(by + line if is_free else line for line, is_free in zip(lines, free, strict=True))
 
 
 def _free_lines(source: str, lines: list[str]) -> list[bool]:

@@ -15,9 +15,10 @@ from typing import Any
 
 from strop.data.files import open_rows
 from strop.errors import InputError
-from strop.rewards import Judgement, Limits, code_blocks, extract_program, judge_asserts, syntax_error
+from strop.rewards import Judgement, Limits, code_blocks, extract_program, judge_asserts, parse_program, syntax_error
 from strop.rewards.bare import without_idle_ends, without_trailing_prose
 from strop.rewards.extract import defines, put_before
+from strop.rewards.names import returns_outside
 from strop.rewards.reasoning import without_reasoning
 from strop.rewards.syntax import dedent, indent
 from strop.tasks.fields import check_text
@@ -38,6 +39,10 @@ class HumanEvalItem:
     entry_point: str  # the function's name
     canonical_solution: str  # the body, indented
     test: str  # defines check(candidate)
+
+    @property
+    def name(self) -> str:
+        return self.task_id
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -103,27 +108,24 @@ def _prelude(item: HumanEvalItem) -> str:
 
 def _start(item: HumanEvalItem) -> int | None:
     """Where the function begins in the prompt, its decorators included."""
-    found = re.search(rf"^(?:@.*\n)*(?:(?:async )?def|class) {re.escape(item.entry_point)}\b", item.prompt, re.MULTILINE)
+    found = re.search(
+        rf"^(?:@.*\n)*(?:(?:async )?def|class) {re.escape(item.entry_point)}\b", item.prompt, re.MULTILINE
+    )
     return None if found is None else found.start()
 
 
 def _with_body(item: HumanEvalItem, code: str) -> str | None:
     """The prompt with ``code`` for the function's body; None where that is no Python or does nothing."""
-    body = code.strip("\r\n")
-    if not body.strip():
+    body = re.sub(r"\A(?:[ \t]*\r?\n)+", "", code).rstrip()
+    if not body:
         return None
     prompt = item.prompt.rstrip() + "\n"
-    lines = prompt.count("\n")
-    if body[0].isspace():
-        bodies = (body, indent(dedent(body)))
-    else:
-        bodies = (indent(body), "    " + body)  # the second: only the first line lost its indentation
-    for text in bodies:
+    # Where the body begins without indentation, either all of it has none or its first line lost it.
+    for text in (body, indent(dedent(body))) if body[0].isspace() else (indent(body), "    " + body):
         program = without_trailing_prose(f"{prompt}{text}\n")
-        if program is not None and _does_something(program[len(prompt) :]):
+        if program is None or without_idle_ends(dedent(program[len(prompt) :])) is None:
+            continue
+        tree = parse_program(program)
+        if tree is None or not returns_outside(tree):  # the body is in the function
             return program
     return None
-
-
-def _does_something(body: str) -> bool:
-    return without_idle_ends(dedent(body)) is not None
