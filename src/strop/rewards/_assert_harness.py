@@ -16,9 +16,13 @@ import _json
 import posix as os
 import sys
 
+DEEPER = 2000
+"""Frames that nested values may take: about a thousand levels."""
 LONGEST = 1 << 28
 """Bytes of a frame; a length beyond it is a forged one."""
 BUILTIN_TYPES = (int, float, complex, str, bytes, bool, list, tuple, dict, set, frozenset, object, type, type(None))
+SMALL = 1 << 4000
+"""Whole numbers beyond it are written in hexadecimal; Python reads no more than 4,300 decimal digits."""
 TYPES = {kind.__name__: kind for kind in BUILTIN_TYPES}
 
 
@@ -63,7 +67,7 @@ def encode(value, handle):
         return "true" if value else "false"
     if isinstance(value, int):
         value = int(value)
-        return int.__repr__(value) if -(1 << 4000) < value < 1 << 4000 else f'["i","{value:x}"]'
+        return int.__repr__(value) if -SMALL < value < SMALL else f'["i","{value:x}"]'
     if isinstance(value, float):
         return encode_float(value)
     if isinstance(value, str):
@@ -78,12 +82,14 @@ def encode(value, handle):
     for plain, tag in CONTAINERS:
         if isinstance(value, plain):
             kinds = set(map(type, plain.__iter__(value)))
-            if kinds == {str}:
+            if kinds == {str}:  # long lists are mostly of one kind
                 items = map(_json.encode_basestring_ascii, plain.__iter__(value))
+            elif kinds == {int} and all(-SMALL < one < SMALL for one in plain.__iter__(value)):
+                items = map(int.__repr__, plain.__iter__(value))
             else:
                 items = [encode(one, handle) for one in plain.__iter__(value)]
             return "[" + ",".join([f'"{tag}"', *items]) + "]"
-    if value in BUILTIN_TYPES:
+    if kind is type and TYPES.get(value.__name__) is value:
         return f'["T","{value.__name__}"]'
     return handle(value)
 
@@ -193,7 +199,13 @@ def serve(source, requests, replies):
         except EOFError:
             os._exit(0)
         try:
-            reply = "=" + encode(actions[action](*what), keep)
+            value = actions[action](*what)
+            limit = sys.getrecursionlimit()
+            sys.setrecursionlimit(limit + DEEPER)  # what is nested is encoded by recursion
+            try:
+                reply = "=" + encode(value, keep)
+            finally:
+                sys.setrecursionlimit(limit)
         except Exception as error:  # noqa: BLE001 - whatever the candidate raises goes to the tests
             reply = "!" + type(error).__name__ + "\0" + str(error)
         send(replies, reply)
@@ -348,8 +360,8 @@ def frames():
 
 def main():
     global candidate, nonce
-    sys.setrecursionlimit(4000)
     candidate = Candidate(receive(0))
+    sys.setrecursionlimit(sys.getrecursionlimit() + DEEPER)
     failure = candidate.reply()  # to being loaded
     if failure:
         finish("raised", failure.replace("\0", ": "))
