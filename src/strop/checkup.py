@@ -34,7 +34,7 @@ from strop.model.precision import best_compute
 from strop.model.vocabulary import vocabulary_faults
 from strop.named_sets import NAMED_SETS
 from strop.recipe import RECIPES, Recipe, SftStage
-from strop.tasks import humaneval, load_records
+from strop.tasks import humaneval, load_tasks
 from strop.tasks.code_basics import generate
 from strop.train.settings import TrainSettings
 
@@ -219,8 +219,8 @@ def _task_items(name: str, settings: EvalTaskSettings) -> Iterator[EvalItem]:
         part = DataSettings(path=settings.path, task=task, count=settings.count, seed=settings.seed)
         yield from _chat_items(name, _source(part))
     elif settings.path is not None:
-        for record in load_records(settings.path)[: settings.count]:
-            yield EvalItem(name, record.name, (record.prompt,))
+        for item in load_tasks(settings.path, settings.count).items:
+            yield EvalItem(name, item.name, (item.prompt,))
     elif name == "humaneval":
         for item in humaneval.load()[: settings.count]:
             yield EvalItem(name, item.task_id, (item.prompt,))

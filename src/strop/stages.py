@@ -201,7 +201,7 @@ def run_sft(
             title="sft",
             console=console,
             about={
-                "model": str(model),
+                "base": loaded.base.name,
                 "lora": stage.lora and stage.lora.model_dump(mode="json"),
                 "chat": loaded.chat.model_dump(mode="json"),
             },
