@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator, field_validator, model_validator
 
+from strop.chat.columns import check_columns
 from strop.chat.formats import Format
 
 
@@ -19,6 +20,20 @@ class ReadSettings(BaseModel):
     split: str = Field("train", description="Which split of a folder or of a data set on the hub.")
     revision: str | None = Field(None, description="Commit, tag or branch on the hub.")
     subset: str | None = Field(None, description="The configuration on the hub, or the folder in a folder.")
+    columns: dict[str, str] = Field(
+        {},
+        description="Columns under the names that the formats know, e.g. {prompt: text, completion: code}; a dot goes "
+        "inside: {answer: reward_model.ground_truth}.",
+    )
+    documents: Literal["file", "paragraph", "line"] = Field(
+        "file", description="What one document of a .txt file is: all of it, a block between blank lines, or a line."
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _known_targets(cls, columns: dict[str, str]) -> dict[str, str]:
+        check_columns(columns)
+        return columns
 
 
 class DataSettings(ReadSettings):
