@@ -73,3 +73,10 @@ def _look_up(row: Any, source: str) -> tuple[bool, Any]:
         else:
             return False, None
     return True, value
+
+
+def _index(step: str, value: Any) -> int | None:
+    if not isinstance(value, list | tuple) or not re.fullmatch(r"-?\d{1,9}", step.strip("[]")):
+        return None
+    index = int(step.strip("[]"))
+    return index if -len(value) <= index < len(value) else None
