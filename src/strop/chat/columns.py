@@ -5,7 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from strop.chat.conversation import printable
+from strop.chat.field import Field, kind_of, printable
+from strop.errors import InputError
 
 KNOWN = (
     "messages",
@@ -30,6 +31,8 @@ KNOWN = (
     "chat_template_kwargs",
 )
 """What ``columns`` may name: every name has one meaning, whatever else a format takes for the same."""
+_QUESTIONS = ("question", "prompt", "instruction", "problem", "query", "input", "title", "source", "user", "text")
+_ANSWERS = ("answer", "completion", "response", "output", "solution", "code", "reply", "target", "assistant", "body")
 _STEPS = re.compile(r"[^.\[\]]+|\[-?\d+\]")
 
 
@@ -49,13 +52,49 @@ def map_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str,
 
     A source is a column, or a path into one: ``reward_model.ground_truth``, ``turns[0]``, ``tests.0.input``.
     """
-    mapped = {source: value for source, value in row.items() if source not in columns.values()}
+    mapped = dict(row)
+    found = {name: _look_up(row, source) for name, source in columns.items()}
     for name, source in columns.items():
-        mapped.pop(name, None)
-        found, value = _look_up(row, source)
-        if found:
-            mapped[name] = value
+        if found[name][0] and source not in columns:
+            mapped.pop(source, None)
+    mapped.update({name: value for name, (there, value) in found.items() if there})
     return mapped
+
+
+def misfit(row: Mapping[str, Any], place: str, expected: str, wanted: str) -> InputError:
+    """That the row's columns are none that a format knows: what they are, and a mapping to copy."""
+    found = [f"{printable(str(name))} ({kind_of(value)})" for name, value in row.items()]
+    columns = ", ".join(found[:20]) + (", …" if len(found) > 20 else "") or "nothing"
+    return Field(place, "(row)").fail(f"expected {expected}{wanted}, but the row has {columns}; {_offer(row)}")
+
+
+def _offer(row: Mapping[str, Any]) -> str:
+    """Which columns may be meant, by their names, or else by their order."""
+    texts = [str(name) for name, value in row.items() if isinstance(value, str)]
+    paths = texts + [
+        f"{name}.{inner}"
+        for name, value in row.items()
+        if isinstance(value, Mapping)
+        for inner, text in value.items()
+        if isinstance(text, str)
+    ]
+    if not paths:
+        return "rename its columns, or map them: columns: {prompt: COLUMN, completion: COLUMN}"
+    if len(paths) == 1:
+        return f"to train on all of its text, set format: text and columns: {{text: {_quoted(paths[0])}}}"
+    answer = _like(paths, _ANSWERS) or paths[-1]
+    question = _like([path for path in paths if path != answer], _QUESTIONS)
+    question = question or next(path for path in paths if path != answer)
+    return f"map them, e.g. columns: {{prompt: {_quoted(question)}, completion: {_quoted(answer)}}}"
+
+
+def _like(paths: list[str], words: tuple[str, ...]) -> str | None:
+    return next((path for word in words for path in paths if word in path.lower()), None)
+
+
+def _quoted(path: str) -> str:
+    """As YAML's flow style takes it."""
+    return path if re.fullmatch(r"[\w.\[\]-]+", path) and "[" not in path else repr(path)
 
 
 def _look_up(row: Any, source: str) -> tuple[bool, Any]:

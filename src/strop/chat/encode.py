@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from strop.chat.builtin import BUILT_IN
-from strop.chat.conversation import Conversation, Field, Message, read_message, read_tools
+from strop.chat.conversation import Conversation, Field, LeftOut, Message, read_message, read_tools
 from strop.chat.example import Example
 from strop.chat.inspection import Inspection
 from strop.chat.origin import TEMPLATE
@@ -76,32 +76,39 @@ class ChatEncoder:
             raise InputError(f"{place}: the chat template refused these messages: {error}") from error
         return self._tokens(text, assistants(typed), place).ids
 
-    def encode(self, conversation: Conversation | Text) -> list[Example]:
+    def encode(self, conversation: Conversation | Text | LeftOut) -> list[Example]:
         """Tokens and loss weights of a conversation, proven.
 
         One example, as a rule; several where ``drift: split`` or ``too_long: split_turns`` cut it up; none where
-        ``too_long`` had it dropped (or cut down to nothing trained). Of plain text, one for each ``max_length`` tokens.
+        ``too_long`` had it dropped (or cut down to nothing trained), or where it says itself that it is not trained. Of
+        plain text, one for each ``max_length`` tokens.
 
         Raises:
             InputError: when the template refuses the conversation, or a check fails that the settings do not waive.
         """
+        self.report.tell(conversation)
+        if isinstance(conversation, LeftOut):
+            return []
         if isinstance(conversation, Text):
             return [shown.example for shown in encode_text(self, conversation)]
         self.report.conversations += 1
         return [work.example for work in self._finished(conversation, strict=True)]
 
-    def inspect(self, conversation: Conversation | Text) -> list[Inspection]:
+    def inspect(self, conversation: Conversation | Text | LeftOut) -> list[Inspection]:
         """The same, laid open: one `Inspection` for every example; failed checks are among the warnings.
 
         Raises:
             InputError: when the template refuses the conversation, or its text cannot be encoded.
         """
+        self.report.tell(conversation)
+        if isinstance(conversation, LeftOut):
+            return []
         if isinstance(conversation, Text):
             return list(encode_text(self, conversation))
         self.report.conversations += 1
         return [inspection(work) for work in self._finished(conversation, strict=False)]
 
-    def look_ahead(self, conversations: Iterable[Conversation | Text]) -> None:
+    def look_ahead(self, conversations: Iterable[Conversation | Text | LeftOut]) -> None:
         """Render and tokenise conversations that are handed to `encode` next (those very objects).
 
         `encode` does as much by itself; done for a hundred at a time it is about a quarter quicker, because the
