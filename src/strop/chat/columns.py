@@ -61,6 +61,20 @@ def map_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str,
     return mapped
 
 
+def has_column(row: Mapping[str, Any], source: str) -> bool:
+    """Whether the row has what a source of ``columns`` names."""
+    return _look_up(row, source)[0]
+
+
+def implied_format(columns: Mapping[str, str]) -> str:
+    """The format of a row that has these columns: ``auto`` where they leave it open."""
+    if "chosen" in columns:
+        return "preference"
+    if any(name in columns for name in ("completion", "answer", "output")):
+        return "alpaca" if "instruction" in columns and "prompt" not in columns else "prompt_completion"
+    return "auto"
+
+
 def misfit(row: Mapping[str, Any], place: str, expected: str, wanted: str) -> InputError:
     """That the row's columns are none that a format knows: what they are, and a mapping to copy."""
     found = [f"{printable(str(name))} ({kind_of(value)})" for name, value in row.items()]

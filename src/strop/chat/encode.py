@@ -14,6 +14,7 @@ from strop.chat.report import MaskReport
 from strop.chat.settings import ChatSettings
 from strop.chat.template import TemplateFailure
 from strop.chat.text import Borders, Text, encode_text
+from strop.chat.thoughts import is_orphan, with_thoughts_apart
 from strop.chat.tokens import ControlStringError, TextEncoder, Tokens
 from strop.chat.traced import plain, trace_of
 from strop.chat.work import Work, assistants
@@ -51,7 +52,7 @@ class ChatEncoder:
         self.stop_ids = frozenset({*stop_ids, *named, *(() if eos is None else (eos,))})
         self._text = TextEncoder(tokenizer, frozenset(self.settings.ordinary_tokens))
         self._tails: dict[str, list[int]] = {}
-        self._ahead: dict[int, Work] = {}
+        self._ahead: dict[int, tuple[Conversation, Work]] = {}
         self.borders = Borders(tokenizer)
 
     def prompt(
@@ -59,6 +60,7 @@ class ChatEncoder:
         messages: Sequence[Message | Mapping[str, Any]],
         tools: Sequence[Mapping] | None = None,
         documents: Sequence[Mapping] | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """The ids that inference feeds to have the next assistant turn written, made the way training makes them."""
         place = "prompt"
@@ -69,6 +71,7 @@ class ChatEncoder:
         beside = Beside(
             list(read_tools(tools, Field(place, "tools"))) or None,
             list(read_tools(documents, Field(place, "documents"))) or None,
+            dict(template_kwargs or {}),
         )
         try:
             text = self._renderer.render(traced_messages(typed, plain_messages(typed)), traced_beside(beside), True)
@@ -114,21 +117,46 @@ class ChatEncoder:
         `encode` does as much by itself; done for a hundred at a time it is about a quarter quicker, because the
         tokenizer and the rest no longer push each other out of the caches, and it is done on all cores.
         """
-        works = {id(c): Work(self, c) for c in conversations if isinstance(c, Conversation)}
-        for key, work in list(works.items()):
+        works = {id(c): (c, Work(self, self._read(c))) for c in conversations if isinstance(c, Conversation)}
+        for key, (_, work) in list(works.items()):
             try:
                 work.render()
             except (TemplateFailure, InputError):  # `encode` will say so, when it is this one's turn
                 del works[key]
-        encodings = self._text.backend_encodings([plain(work.rendered) for work in works.values()])
-        for work, encoding in zip(works.values(), encodings, strict=True):
+        encodings = self._text.backend_encodings([plain(work.rendered) for _, work in works.values()])
+        for (_, work), encoding in zip(works.values(), encodings, strict=True):
             work.encoding = encoding
-        self._ahead = works  # a work holds its conversation, so no other can have the same id
+        self._ahead = works  # which holds the conversation, so no other can have the same id
+
+    def _read(self, conversation: Conversation) -> Conversation:
+        """The conversation with reasoning that only ends (``…</think>``) apart, where the template prints reasoning."""
+        if not any(map(is_orphan, conversation.messages)) or not self._renderer.prints_reasoning(conversation):
+            return conversation
+        return with_thoughts_apart(conversation)
+
+    def _note(self, conversation: Conversation) -> None:
+        """Count what can only be told with the template at hand."""
+        if orphans := sum(map(is_orphan, conversation.messages)):
+            known = self._renderer.prints_reasoning(conversation)
+            self.report.notes["orphan_think" if known else "orphan_think_kept"] += orphans
+        for name in self._renderer.unknown_variables(conversation):
+            self.report.notes[f"variable:{name}"] += 1
+
+    def _trains_nothing(self, conversation: Conversation) -> bool:
+        """Whether none of the turns that would be trained is, because the data say so."""
+        turns = [message for message in conversation.messages if message.role == "assistant"]
+        last = self.settings.train_on == "last"
+        return self.settings.train_on != "all" and not any(m.loss_weight for m in (turns[-1:] if last else turns))
 
     def _finished(self, conversation: Conversation, strict: bool) -> list[Work]:
-        work = self._ahead.pop(id(conversation), None) if strict else None
+        _, work = self._ahead.pop(id(conversation), (None, None)) if strict else (None, None)
+        self._note(conversation)
+        if self._trains_nothing(conversation):
+            self.report.notes["untrained"] += 1
+            if strict:
+                return []
         try:
-            return list((work or Work(self, conversation, strict)).run())
+            return list((work or Work(self, self._read(conversation), strict)).run())
         except TemplateFailure as error:
             raise InputError(
                 f"{conversation.place}: the chat template refused this conversation: {error}; "

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from strop.chat.numbers import number
 from strop.errors import InputError
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -57,12 +58,15 @@ class Field:
             raise self.fail(f"expected an object, found {kind_of(value)}")
         return value
 
-    def json(self, value: Any) -> Any:
-        """``value`` itself, or what it says where it is JSON text (columnar files cannot hold free-form objects)."""
+    def json(self, value: Any, as_written: bool = False) -> Any:
+        """``value`` itself, or what it says where it is JSON text (columnar files cannot hold free-form objects).
+
+        ``as_written``: numbers remember their text, see `strop.chat.numbers`.
+        """
         if not isinstance(value, str):
             return value
         try:
-            return json.loads(value)
+            return json.loads(value, parse_float=number if as_written else None)
         except json.JSONDecodeError as error:
             mend = "; it looks as if Python had printed it: write it with json.dumps" if _is_python(value) else ""
             found = f"expected JSON, but {error.msg} at character {error.pos} of {shown(value)}{mend}"

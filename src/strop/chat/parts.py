@@ -71,7 +71,7 @@ def _call(item: Any, at: Field) -> tuple[dict[str, Any], ...]:
     """``{"type": "tool_call", "value": …}`` holds a call (or its JSON text); the others are the call themselves."""
     for name in ("value", "tool_call", "function_call"):
         if item.get(name) is not None:
-            return read_calls([at.item(name).json(item[name])], at.item(name))
+            return read_calls([at.item(name).json(item[name], as_written=True)], at.item(name))
     call = {"type": "function", "function": {"name": item.get("name"), "arguments": item.get("input")}}
     if item["type"] != "tool_use":
         call["function"]["arguments"] = item.get("arguments")

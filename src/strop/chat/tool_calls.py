@@ -22,7 +22,7 @@ def read_calls(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
     if raw is None:
         return ()
     calls = []
-    for index, call in enumerate(at.sequence(at.json(raw))):
+    for index, call in enumerate(at.sequence(at.json(raw, as_written=True))):
         here = at.item(index)
         # {"name", "arguments"} alone is a common short form of {"type": "function", "function": {…}}.
         call = dict(here.mapping(call))
@@ -39,5 +39,5 @@ def read_calls(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
 def _arguments(given: Any, at: Field) -> dict[str, Any]:
     if given is None or given == "":
         return {}
-    values = at.mapping(at.json(given))
+    values = at.mapping(at.json(given, as_written=True))
     return Written(values, at.text(given)) if isinstance(given, str) else dict(values)

@@ -106,7 +106,7 @@ def given(messages: Sequence[Message]) -> list[Message]:
 def _sharegpt(turn: Mapping[str, Any], at: Field) -> Message:
     source, rest = turn.get("from"), {key: value for key, value in turn.items() if key not in ("from", "value")}
     if source == "function_call":
-        call = at.item("value").json(turn.get("value"))
+        call = at.item("value").json(turn.get("value"), as_written=True)
         return read_message({**rest, "role": "assistant", "tool_calls": call if isinstance(call, list) else [call]}, at)
     if not isinstance(source, str) or source not in SHAREGPT_ROLES:
         raise at.item("from").fail(f"expected one of {', '.join(SHAREGPT_ROLES)}, function_call; found {shown(source)}")
@@ -121,19 +121,23 @@ def _openai(turn: Mapping[str, Any], at: Field) -> Message:
     if call is not None:
         if turn.get("tool_calls"):
             raise at.item("function_call").fail("stands beside tool_calls; keep one of them")
-        turn["tool_calls"] = [{"type": "function", "function": at.item("function_call").json(call)}]
+        turn["tool_calls"] = [{"type": "function", "function": at.item("function_call").json(call, as_written=True)}]
     if turn.get("role") == "function":  # the older name of a tool's result
         turn["role"] = "tool"
     if turn.get("tool_calls"):
-        calls = _parsed(turn["tool_calls"], at.item("tool_calls"))
+        calls = _parsed(turn["tool_calls"], at.item("tool_calls"), as_written=True)
         turn["tool_calls"] = [_without_nulls(call) for call in calls] if isinstance(calls, list) else calls
     return read_message(turn, at)
 
 
-def _parsed(raw: Any, at: Field) -> Any:
+def _parsed(raw: Any, at: Field, as_written: bool = False) -> Any:
     """What JSON text says, of all of a list or of each item (a column of tables can hold strings only)."""
-    raw = at.json(raw) if raw else raw
-    return [at.item(index).json(item) for index, item in enumerate(raw)] if isinstance(raw, list | tuple) else raw
+    raw = at.json(raw, as_written) if raw else raw
+    return (
+        [at.item(index).json(item, as_written) for index, item in enumerate(raw)]
+        if isinstance(raw, list | tuple)
+        else raw
+    )
 
 
 def _without_nulls(call: Any) -> Any:

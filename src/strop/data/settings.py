@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator, field_validator, model_validator
 
-from strop.chat.columns import check_columns
+from strop.chat.columns import check_columns, implied_format
 from strop.chat.formats import Format
 
 
@@ -34,6 +34,12 @@ class ReadSettings(BaseModel):
     def _known_targets(cls, columns: dict[str, str]) -> dict[str, str]:
         check_columns(columns)
         return columns
+
+    @model_validator(mode="after")
+    def _format_of_columns(self) -> ReadSettings:
+        if self.format == "auto" and (implied := implied_format(self.columns)) != "auto":
+            self.format = implied
+        return self
 
 
 class DataSettings(ReadSettings):
@@ -63,8 +69,8 @@ class DataSettings(ReadSettings):
         # What is not the default, and not what was set: a run's own config.yaml sets everything.
         if self.hub is None and self.revision is not None:
             raise ValueError("`revision` is of a data set on the hub; drop it or give `hub`.")
-        if self.task is not None and (self.subset is not None or self.split != "train"):
-            raise ValueError("a named set has neither `split` nor `subset`; drop them.")
+        if self.task is not None and (self.subset is not None or self.split != "train" or self.columns):
+            raise ValueError("a named set has neither `split` nor `subset` nor `columns`; drop them.")
         return self
 
     @property
