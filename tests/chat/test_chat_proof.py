@@ -141,7 +141,9 @@ def test_a_stop_token_inside_a_turn(make_encoder):
 
 def test_settings_and_templates_that_cannot_work(make_encoder, tmp_path):
     with pytest.raises(InputError, match=r"the tokenizer has no chat template; set chat.template"):
-        make_encoder(None)
+        make_encoder(None).encode(CONVERSATION)
+    with pytest.raises(InputError, match=r"the tokenizer has no chat template; set chat.template"):
+        make_encoder(None).require_template()
     with pytest.raises(InputError, match=r"the chat template does not compile: .* \(line 1\)"):
         make_encoder("{% for %}")
     with pytest.raises(InputError, match=r"chat.stop_tokens: the tokenizer has no token '<stop>'"):

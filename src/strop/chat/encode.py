@@ -1,6 +1,7 @@
 """Conversations to examples: the tokenizer, the template and the settings, and what is done with them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from strop.chat.builtin import BUILT_IN
@@ -31,16 +32,27 @@ class ChatEncoder:
         settings: see `ChatSettings`.
         stop_ids: ids that end a turn, besides the tokenizer's ``eos_token_id``, the settings' ``stop_tokens`` and that
             of a built-in template; hand in the model's ``generation_config.eos_token_id``.
+        window: how many tokens of plain text go into an example where ``max_length`` is not set; hand in what the model
+            reads at once. Without either, a document is one example.
 
     Raises:
-        InputError: when there is no chat template, or it does not compile, or the tokenizer lacks a token that the
-            settings name or their built-in template needs (`strop.chat.fit_tokenizer` adds the latter).
+        InputError: when the chat template does not compile, or the tokenizer lacks a token that the settings name or
+            their built-in template needs (`strop.chat.fit_tokenizer` adds the latter). That there is no template is
+            raised by what needs one; plain text needs none.
     """
 
-    def __init__(self, tokenizer: Any, settings: ChatSettings | None = None, stop_ids: Collection[int] = frozenset()):
-        self.settings = settings or ChatSettings()
+    def __init__(
+        self,
+        tokenizer: Any,
+        settings: ChatSettings | None = None,
+        stop_ids: Collection[int] = frozenset(),
+        window: int | None = None,
+    ):
+        self.settings, self.window = settings or ChatSettings(), window
         self.report = MaskReport()
-        self._renderer = Renderer(tokenizer, self.settings)
+        self._tokenizer = tokenizer
+        if self.settings.template or getattr(tokenizer, "chat_template", None):
+            self.require_template()
         named = _token_ids(tokenizer, self.settings.stop_tokens, "stop_tokens")
         for name in ("assistant_may_write", "ordinary_tokens"):
             _token_ids(tokenizer, getattr(self.settings, name), name)
@@ -54,6 +66,14 @@ class ChatEncoder:
         self._tails: dict[str, list[int]] = {}
         self._ahead: dict[int, tuple[Conversation, Work]] = {}
         self.borders = Borders(tokenizer)
+
+    @cached_property
+    def _renderer(self) -> Renderer:
+        return Renderer(self._tokenizer, self.settings)
+
+    def require_template(self) -> None:
+        """Raises InputError when there is no chat template, or it does not compile."""
+        _ = self._renderer
 
     def prompt(
         self,
@@ -84,7 +104,7 @@ class ChatEncoder:
 
         One example, as a rule; several where ``drift: split`` or ``too_long: split_turns`` cut it up; none where
         ``too_long`` had it dropped (or cut down to nothing trained), or where it says itself that it is not trained. Of
-        plain text, one for each ``max_length`` tokens.
+        plain text, one for each ``max_length`` (or ``window``) tokens.
 
         Raises:
             InputError: when the template refuses the conversation, or a check fails that the settings do not waive.

@@ -12,7 +12,7 @@ from strop.chat.marks import TRAIN_NAMES, from_words, mark_columns, trained, unw
 from strop.chat.pairs import COMPARED, COMPLETIONS, PROMPTS, alpaca, is_prompt_response, preference, prompt_completion
 from strop.chat.pairs import prompt_response as read_prompt_response
 from strop.chat.purposes import purpose_of
-from strop.chat.text import Text
+from strop.chat.text import Document, Text
 from strop.chat.trees import is_tree, tree
 from strop.chat.turns import TURN_NAMES, read_turns, tools_beside, with_system
 from strop.chat.variables import template_variables
@@ -68,6 +68,8 @@ def name_format(row: Mapping[str, Any]) -> str:
     Only the columns are looked at, so a row may still be refused when it is parsed. ``text`` is text without turns,
     which ``auto`` refuses.
     """
+    if isinstance(row, Document):
+        return "text"
     if (purpose := purpose_of(row)) is not None:
         return purpose.name
     # A table made of several sources has null where a row came from another one, so such columns come second.
@@ -129,7 +131,7 @@ def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto")
 def parse_row(row: Mapping[str, Any], place: str, format: str = "auto") -> Conversation | Text | LeftOut:
     """The same; `Text` for ``format: text``: the column ``text``, of which every token is trained; and `LeftOut` for a
     row that says itself that it is not to be trained: that its answer is bad (``label: false``), or weighs nothing."""
-    if format != "text":
+    if format != "text" and not (format == "auto" and isinstance(row, Document)):
         return _parse(row, place, format)
     at, seen = _opened(row, place)
     if "text" not in seen:

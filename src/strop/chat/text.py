@@ -29,6 +29,10 @@ class Text:
         return "text"
 
 
+class Document(dict):
+    """A row out of a file of plain text, ``{"text": …}``: text to train on without anybody saying so."""
+
+
 class Borders:
     """The tokens around a document: the tokenizer's end token, and its first token where it writes one by itself."""
 
@@ -56,7 +60,8 @@ class Borders:
 
 
 def encode_text(encoder: "ChatEncoder", document: Text) -> Iterator[Inspection]:
-    """The examples of a document: windows of ``max_length`` tokens over it and the end token.
+    """The examples of a document: windows of ``max_length`` (or the encoder's ``window``) tokens over it and the end
+    token. No chat template is needed.
 
     ``control_tokens`` says what the strings of control tokens become; ``train_on``, ``token_weights`` and ``too_long``
     are about turns and do not count here.
@@ -71,7 +76,7 @@ def encode_text(encoder: "ChatEncoder", document: Text) -> Iterator[Inspection]:
     report.control_strings += len(tokens.control_strings)
     report.control_string_kinds.update(tokens.control_strings)
     count = 0
-    for shown in _windows(text, tokens, encoder.settings.max_length, document):
+    for shown in _windows(text, tokens, encoder.settings.max_length or encoder.window, document):
         count += 1
         report.examples += 1
         report.tokens += len(shown.example.tokens)

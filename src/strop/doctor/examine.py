@@ -105,6 +105,8 @@ def examine(
     """
     rows = [row for data in sets for row in data.rows]
     encoder = ChatEncoder(voice.tokenizer, open_settings(settings), voice.stop_ids)
+    if any(row.messages for row in rows):
+        encoder.require_template()
     names = {index: token for token, index in voice.tokenizer.get_vocab().items()}
     masks = MaskCheck(encoder, settings, voice.generation_stops, names, skip_bad)
     overlap = Overlap(items)
