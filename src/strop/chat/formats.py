@@ -54,6 +54,9 @@ _REFUSED = {
     "no_weight": "it says that it is not trained, by its weight or train; drop such rows",
 }
 
+_TITLES = {"verl": "verl prompts", "tree": "message trees"}
+"""What people are told of rows of a format, where its name alone says little."""
+
 
 def check_format(format: str) -> None:
     """Raises InputError for a format that there is not."""
@@ -151,7 +154,7 @@ def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | Le
     at, seen = _opened(row, place)
     name = name_format(row) if format == "auto" else format
     if (bad := _left_out(seen, at, name)) is not None:
-        return LeftOut(place, name, {bad: 1})
+        return LeftOut(place, _TITLES.get(name, name), {bad: 1})
     if name == "text":
         mend = "set format: text to train on all of it" if format == "auto" else "so it is no conversation"
         raise at.item("text").fail(f"plain text without '### Prompt' and '### Response' has no turns; {mend}")
@@ -166,7 +169,7 @@ def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | Le
         )
     factor = _row_weight(seen, at)
     if factor == 0:
-        return LeftOut(place, name, {"no_weight": 1})
+        return LeftOut(place, _TITLES.get(name, name), {"no_weight": 1})
     if factor != 1:
         messages = [replace(message, weight=message.weight * factor) for message in messages]
     found = Conversation(
@@ -175,7 +178,7 @@ def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | Le
         place,
         read_documents(seen, at),
         template_variables(seen, at),
-        name,
+        _TITLES.get(name, name),
     )
     _note_unread(seen, at)
     return replace(found, notes=dict(at.notes))
@@ -224,7 +227,7 @@ def _messages(name: str, row: Seen, at: Field, exact: bool) -> list[Message]:
         need(is_tree(row.get("prompt")))
         return tree(row["prompt"], at.item("prompt"))
     if (purpose := purpose_of(row)) is not None:
-        raise Field(at.place, "(row)").fail(f"this is {purpose.is_}: {purpose.mend}")
+        raise Field(at.place, "(row)").fail(f"it holds {purpose.holds}: {purpose.mend}")
     raise misfit(row, at.place, _EXPECTED["auto"], "")
 
 

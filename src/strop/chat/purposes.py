@@ -1,5 +1,6 @@
 """Files that are not for training: tasks' files and bare prompts, known by their columns, each with what it is for."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -7,11 +8,11 @@ from strop.chat.trees import is_tree_message
 
 
 class Purpose(NamedTuple):
-    """A kind of file, its ``name``, what it ``is`` in words, and what to do with it instead of training on it."""
+    """A kind of file: its ``name``, what it ``holds`` in words, and what that is for instead of training."""
 
     name: str
     fits: Callable[[Mapping[str, Any]], bool]
-    is_: str
+    holds: str
     mend: str
 
 
@@ -48,9 +49,8 @@ def _code_contests(row: Mapping[str, Any]) -> bool:
 
 
 def _roll(row: Mapping[str, Any]) -> bool:
-    return all(name in row for name in ("messages", "ground_truth", "tag")) and '"assistant"' not in str(
-        row["messages"]
-    )
+    named = all(name in row for name in ("prompt", "messages", "ground_truth"))
+    return named and not re.search(r"[\"']role[\"']: [\"']assistant", str(row["messages"]))
 
 
 def _bare_prompt(row: Mapping[str, Any]) -> bool:
@@ -64,37 +64,36 @@ def _bare_prompt(row: Mapping[str, Any]) -> bool:
     return isinstance(prompt, str | list | tuple) and not any(row.get(name) is not None for name in answers + other)
 
 
-_EVALS = "it is measured with evals: {{{name}: {{path: FILE}}}}, not trained on"
-_SOLUTIONS = "; to train on its solutions all the same, set columns: {{prompt: {prompt}, completion: {code}}}"
-_RL = "it is for reinforcement learning, and sft needs answers"
+_EVALS = "they are measured with evals: {NAME: {path: FILE}}, not trained on"
+_CHOICE = "they are for measuring a model by (evals), which strop cannot do with choices yet, and not for training"
+_RL = "they are for reinforcement learning, and sft needs answers"
+
+
+def _solutions(prompt: str, code: str) -> str:
+    return f"{_EVALS}; to train on their solutions all the same, set columns: {{prompt: {prompt}, completion: {code}}}"
+
+
+def _mbpp(row: Mapping[str, Any]) -> bool:
+    return "code" in row and "test_list" in row and ("text" in row or "prompt" in row)
+
 
 PURPOSES = (
-    Purpose(
-        "mbpp",
-        lambda row: "code" in row and "test_list" in row and ("text" in row or "prompt" in row),
-        "MBPP's problems with tests",
-        _EVALS.format(name="mbpp") + _SOLUTIONS.format(prompt="text", code="code"),
-    ),
+    Purpose("mbpp", _mbpp, "MBPP's problems with tests", _solutions("text", "code")),
     Purpose(
         "humaneval",
         _columns("prompt", "canonical_solution", "test"),
         "HumanEval's problems with tests",
-        _EVALS.format(name="humaneval") + _SOLUTIONS.format(prompt="prompt", code="canonical_solution"),
+        _solutions("prompt", "canonical_solution"),
     ),
-    Purpose("arc", _arc, "ARC's multiple-choice questions", _EVALS.format(name="arc")),
-    Purpose("choices", _choices, "multiple-choice questions", _EVALS.format(name="choices")),
-    Purpose("mmlu", _mmlu, "MMLU's multiple-choice questions (without a header)", _EVALS.format(name="mmlu")),
-    Purpose(
-        "code_contests",
-        _code_contests,
-        "CodeContests' problems with tests",
-        _EVALS.format(name="code_contests"),
-    ),
+    Purpose("code_contests", _code_contests, "CodeContests' problems with tests", _EVALS),
+    Purpose("arc", _arc, "ARC's multiple-choice questions", _CHOICE),
+    Purpose("choices", _choices, "multiple-choice questions", _CHOICE),
+    Purpose("mmlu", _mmlu, "MMLU's multiple-choice questions (without a header)", _CHOICE),
     Purpose(
         "ifeval",
         _columns("prompt", "instruction_id_list"),
         "IFEval's prompts with the instructions to be checked",
-        "they are answered and checked in an evaluation, and there is no answer to train on",
+        "they are answered and checked in an evaluation of their own, and hold no answer to train on",
     ),
     Purpose(
         "mt_bench_answers",
@@ -106,7 +105,7 @@ PURPOSES = (
         "mt_bench",
         lambda row: "question_id" in row and _turns(row),
         "MT-Bench's questions",
-        "they are answered and judged in an evaluation, and there is no answer to train on",
+        "they are answered and judged in an evaluation of their own, and hold no answer to train on",
     ),
     Purpose(
         "roll",
