@@ -8,29 +8,38 @@ from typing import Any
 from strop.chat.field import Field, kind_of, printable
 from strop.errors import InputError
 
-KNOWN = (
+NEEDED = (
     "messages",
     "conversations",
+    "conversation",
     "prompt",
-    "completion",
     "question",
+    "query",
+    "completion",
+    "response",
     "answer",
     "instruction",
-    "input",
     "output",
+    "chosen",
+    "text",
+)
+"""What ``columns`` may name and every row must have then."""
+KNOWN = (
+    *NEEDED,
+    "input",
     "context",
     "history",
-    "chosen",
+    "reasoning_content",
     "rejected",
-    "text",
     "system",
     "tools",
     "documents",
     "label",
+    "train",
     "weight",
     "chat_template_kwargs",
 )
-"""What ``columns`` may name: every name has one meaning, whatever else a format takes for the same."""
+"""All that ``columns`` may name; what is not needed may be missing in some of the rows."""
 _QUESTIONS = ("question", "prompt", "instruction", "problem", "query", "input", "title", "source", "user", "text")
 _ANSWERS = ("answer", "completion", "response", "output", "solution", "code", "reply", "target", "assistant", "body")
 _STEPS = re.compile(r"[^.\[\]]+|\[-?\d+\]")
@@ -56,7 +65,7 @@ def map_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str,
     found = {name: _look_up(row, source) for name, source in columns.items()}
     for name, source in columns.items():
         if found[name][0] and source not in columns:
-            mapped.pop(source, None)
+            mapped.pop(source if source in mapped else _STEPS.findall(source)[0], None)
     mapped.update({name: value for name, (there, value) in found.items() if there})
     return mapped
 
@@ -70,7 +79,7 @@ def implied_format(columns: Mapping[str, str]) -> str:
     """The format of a row that has these columns: ``auto`` where they leave it open."""
     if "chosen" in columns:
         return "preference"
-    if any(name in columns for name in ("completion", "answer", "output")):
+    if any(name in columns for name in ("completion", "response", "answer", "output")):
         return "alpaca" if "instruction" in columns and "prompt" not in columns else "prompt_completion"
     return "auto"
 
@@ -96,9 +105,10 @@ def _offer(row: Mapping[str, Any]) -> str:
         return "rename its columns, or map them: columns: {prompt: COLUMN, completion: COLUMN}"
     if len(paths) == 1:
         return f"to train on all of its text, set format: text and columns: {{text: {_quoted(paths[0])}}}"
+    paths = texts if len(texts) > 1 else paths
     answer = _like(paths, _ANSWERS) or paths[-1]
-    question = _like([path for path in paths if path != answer], _QUESTIONS)
-    question = question or next(path for path in paths if path != answer)
+    others = [path for path in paths if path != answer]
+    question = _like(others, _QUESTIONS) or others[0]
     return f"map them, e.g. columns: {{prompt: {_quoted(question)}, completion: {_quoted(answer)}}}"
 
 

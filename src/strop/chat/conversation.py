@@ -52,7 +52,8 @@ class Conversation:
 
     ``documents`` are what some templates print for answers that quote from them: objects, mostly of title and text.
     ``template_kwargs`` are variables for the template that the row brings along; they go before the settings'.
-    ``format`` and ``notes`` are what the row was taken for and what is to be told of it (`strop.chat.notes`).
+    ``format`` and ``notes`` are what people are told that the row was taken for, and what of it is to be told
+    (`strop.chat.notes`).
     """
 
     messages: tuple[Message, ...]

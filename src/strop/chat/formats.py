@@ -77,7 +77,7 @@ def name_format(row: Mapping[str, Any]) -> str:
         return purpose.name
     # A table made of several sources has null where a row came from another one, so such columns come second.
     for has in (lambda name: row.get(name) is not None, lambda name: name in row):
-        if _compared(has) is not None:
+        if (pair := _compared(has)) is not None and not isinstance(row[pair[0]], bool):
             return "preference"
         if has("prompt") and is_tree(row["prompt"]):
             return "tree"

@@ -63,20 +63,20 @@ def from_words(row: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def unwanted(row: Mapping[str, Any]) -> str | None:
+def unwanted(row: dict[str, Any]) -> str | None:
     """The column by which the row says that its answer is bad (``label: false``), if it does.
 
     Values that are no mark (``label: 3``) leave the column unread.
     """
     for name in (*_GOOD, *_BAD):
-        if name in row and _mark(name, row[name]) is (name in _BAD):
+        if name in row and _mark(name, dict.get(row, name)) is (name in _BAD):
             return name
     return None
 
 
-def mark_columns(row: Mapping[str, Any]) -> list[str]:
+def mark_columns(row: dict[str, Any]) -> list[str]:
     """The columns whose value is such a mark, good or bad."""
-    return [name for name in (*_GOOD, *_BAD) if name in row and _mark(name, row[name]) is not None]
+    return [name for name in (*_GOOD, *_BAD) if name in row and _mark(name, dict.get(row, name)) is not None]
 
 
 def _mark(name: str, value: Any) -> bool | None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from strop.chat.columns import has_column, map_columns
+from strop.chat.columns import NEEDED, has_column, map_columns
 from strop.data.files import Row, open_rows
-from strop.data.rows import OnBad
+from strop.data.rows import OnBad, refuse
 from strop.data.settings import DataSettings
 from strop.data.trees import with_trees_joined
 from strop.errors import InputError
@@ -45,18 +45,28 @@ def rows_of_part(part: DataSettings, named: Mapping[str, NamedSet], on_bad: OnBa
     how = part.model_dump(include={"format", "split", "revision", "subset"})
     rows = with_trees_joined(open_rows(part.path, part.hub, **how, on_bad=on_bad), on_bad)
     rows = islice(rows, part.count)
-    return _mapped(rows, part) if part.columns else rows
+    return _mapped(rows, part, on_bad) if part.columns else rows
 
 
-def _mapped(rows: Iterable[Row], part: DataSettings) -> Iterator[Row]:
-    """The rows with ``columns`` mapped. Raises InputError at the end for a source that was in none of them."""
-    missing, first = set(part.columns.values()), None
+def _mapped(rows: Iterable[Row], part: DataSettings, on_bad: OnBad | None) -> Iterator[Row]:
+    """The rows with ``columns`` mapped.
+
+    Raises InputError, or hands it to ``on_bad``, for a row that lacks a source which every row needs; at the end it is
+    raised for a source that was in none of the rows.
+    """
+    missing, there = {source for name, source in part.columns.items() if name not in NEEDED}, ""
     for place, row in rows:
-        first = first or row
+        there = there or ", ".join(map(str, row))
         missing = {source for source in missing if not has_column(row, source)}
-        yield place, map_columns(row, part.columns)
-    if missing and first is not None:
-        there, lacking = ", ".join(map(str, first)), ", ".join(sorted(missing))
+        lacking = [part.columns[name] for name in NEEDED if name in part.columns]
+        lacking = [source for source in lacking if not has_column(row, source)]
+        if lacking:
+            has = ", ".join(map(str, row))
+            refuse(InputError(f"{place}: columns: the row has no {', '.join(lacking)}, but {has}."), on_bad)
+        else:
+            yield place, map_columns(row, part.columns)
+    if missing and there:
+        lacking = ", ".join(sorted(missing))
         raise InputError(f"{part.title}: columns: no row has {lacking}; the first has {there}.")
 
 
