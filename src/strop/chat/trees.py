@@ -23,7 +23,7 @@ def tree(raw: Any, at: Field) -> list[Message]:
         index = _best(here.get("replies") or (), where.item("replies"))
         where = where if index is None else where.item("replies").item(index)
         here = None if index is None else here["replies"][index]
-    while len(path) > 1 and path[-1][0].get("role") != "assistant":
+    while len(path) > 1 and path[-1][0].get("role") == "prompter":
         path.pop()
     messages = [_message(node, where) for node, where in path]
     if left := _size(raw) - len(messages):
