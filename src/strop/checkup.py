@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import track
 
-from strop.chat import ChatSettings, Conversation, MaskReport, fit_tokenizer, parse_row
+from strop.chat import ChatSettings, Conversation, LeftOut, MaskReport, fit_tokenizer, parse_row
 from strop.chat.saved import chat_of
 from strop.config import load_config, load_overrides
 from strop.data.files import data_files
@@ -232,6 +232,8 @@ def _task_items(name: str, settings: EvalTaskSettings) -> Iterator[EvalItem]:
 def _chat_items(name: str, rows: Iterable[Row], format: str = "auto") -> Iterator[EvalItem]:
     for place, row in rows:
         read = parse_row(row, place, format)
+        if isinstance(read, LeftOut):
+            continue
         turns = read.messages if isinstance(read, Conversation) else ()
         said = tuple(m.content for m in turns if m.content and m.role != "system")
         yield EvalItem(name, place, said if isinstance(read, Conversation) else (read.text,))

@@ -29,7 +29,7 @@ from strop.model.names import load_generation_config, load_model, load_tokenizer
 from strop.model.new_tokens import fit_embeddings, stop_at
 from strop.model.policy import Policy
 from strop.model.precision import Compute
-from strop.model.preflight import check_length, check_training, outline
+from strop.model.preflight import check_length, check_training, outline, window
 from strop.model.settings import LoraSettings
 from strop.model.vocabulary import (
     check_tokens,
@@ -136,6 +136,7 @@ def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, 
     when a signal did that.
     """
     loaded = Loaded.of(model, recipe, compute, console)
+    loaded.encoder.require_template()
     engine = TorchEngine(
         loaded.policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb
     )
@@ -166,7 +167,9 @@ def run_sft(
 ) -> dict[str, Any]:
     """Fine-tune ``model`` on the stage's mixture; the result goes to ``folder/model``."""
     loaded = Loaded.of(model, recipe, compute, console, stage)
-    encoding = Encoding(loaded.tokenizer, loaded.chat, loaded.stop_ids)
+    reads = window(loaded.policy.model.config)
+    room = min(stage.train.micro_batch_tokens, reads) if reads else stage.train.micro_batch_tokens
+    encoding = Encoding(loaded.tokenizer, loaded.chat, loaded.stop_ids, room)
     cache, epochs, seed = cache_folder() / "prepared", stage.train.epochs, stage.train.seed
     held_out = prepare(stage.eval_mixture, NAMED_SETS, encoding, cache, seed=seed)
     data = prepare(stage.mixture, NAMED_SETS, encoding, cache, epochs=epochs, seed=seed)

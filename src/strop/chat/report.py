@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from strop.chat.notes import lines as note_lines
+
 
 @dataclass
 class MaskReport:
@@ -36,10 +38,20 @@ class MaskReport:
     exchanges_dropped: int = 0
     """Exchanges of split conversations that are too long by themselves."""
     audited: int = 0
+    formats: Counter[str] = field(default_factory=Counter)
+    """What the rows were taken for, those that were left out included."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What of the rows was not used, and what was left out: see `strop.chat.notes`."""
 
     @property
     def trained_fraction(self) -> float:
         return self.trained_tokens / self.tokens if self.tokens else 0.0
+
+    def tell(self, row: Any) -> None:
+        """Count what is to be told of a parsed row: a `Conversation`, `Text` or `LeftOut`."""
+        self.notes.update(row.notes)
+        if row.format:
+            self.formats[row.format] += 1
 
     def merge(self, other: "MaskReport") -> None:
         """Add what another report counted."""
@@ -84,7 +96,10 @@ class MaskReport:
         ):
             if count:
                 notes.append(f"{count:,} {what}")
-        return "\n".join([*lines, "; ".join(notes)] if notes else [*lines, "nothing unusual met"])
+        told = note_lines(self.notes)
+        if not notes and not told:
+            return "\n".join([*lines, "nothing unusual met"])
+        return "\n".join([*lines, *(["; ".join(notes)] if notes else []), *told])
 
 
 def _list(counts: Counter[str]) -> str:

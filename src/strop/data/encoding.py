@@ -36,10 +36,12 @@ class Encoding:
     tokenizer: Any
     settings: ChatSettings
     stop_ids: frozenset[int]
+    window: int | None = None
+    """Tokens of plain text in an example where ``max_length`` is not set."""
 
     @cached_property
     def encoder(self) -> ChatEncoder:
-        return ChatEncoder(self.tokenizer, self.settings, self.stop_ids)
+        return ChatEncoder(self.tokenizer, self.settings, self.stop_ids, self.window)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def ingredients(part: DataSettings, encoding: Encoding, job: Job) -> dict[str, A
         "template": _sha256(template_text(encoding.settings.template) or ""),  # a file's content, not its name
         "chat": encoding.settings.model_dump(mode="json"),
         "stop_ids": sorted(encoding.stop_ids),
+        "window": encoding.window if encoding.settings.max_length is None else None,
     }
 
 
@@ -58,11 +59,15 @@ def data_identity(part: DataSettings) -> dict[str, Any]:
     if part.path is not None:
         files = data_files(part.path, part.split, part.subset)
         # The name counts too, because messages about the examples give it.
-        return {"path": str(part.path), "content": files_digest(files), "split": part.split, "count": part.count}
+        return {"path": str(part.path), "content": files_digest(files), **_how(part)}
     if part.hub is not None:
         commit = _commit(part.hub, part.revision)
-        return {"hub": part.hub, "commit": commit, "subset": part.subset, "split": part.split, "count": part.count}
+        return {"hub": part.hub, "commit": commit, "subset": part.subset, **_how(part)}
     return {"task": part.task, "count": part.count, "seed": part.seed}
+
+
+def _how(part: DataSettings) -> dict[str, Any]:
+    return part.model_dump(include={"split", "count", "columns", "documents"})
 
 
 def files_digest(files: Iterable[Path]) -> str:

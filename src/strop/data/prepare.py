@@ -57,7 +57,10 @@ class PreparedData:
         return [mixture[index] for index in mixture.contents(0)]
 
     def notes(self, cache: Path) -> Iterator[str]:
-        """Lines about what was left out, and about what had been prepared before."""
+        """Lines about what each part was taken for, what was left out, and what had been prepared before."""
+        for settings, part in zip(self.settings.parts, self.parts, strict=True):
+            if kinds := ", ".join(f"{name} ({count:,})" for name, count in part.report.formats.most_common()):
+                yield f"{settings.title}: {kinds}"
         if skipped := sum(part.meta["skipped"] for part in self.parts):
             reasons = [reason for part in self.parts for reason in part.meta["first_skipped"]]
             yield f"bad rows skipped: {skipped:,}; the first: {reasons[0]}"

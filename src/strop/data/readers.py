@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
+from strop.chat.columns import NEEDED, has_column, map_columns
 from strop.data.files import Row, open_rows
-from strop.data.rows import OnBad
+from strop.data.rows import OnBad, refuse
 from strop.data.settings import DataSettings
+from strop.data.trees import with_trees_joined
 from strop.errors import InputError
 
 # A named set: (count or None for all, seed) -> rows.
@@ -32,15 +35,39 @@ def read_jsonl(path: Path, count: int | None = None) -> list[Row]:
 
 
 def rows_of_part(part: DataSettings, named: Mapping[str, NamedSet], on_bad: OnBad | None = None) -> Iterable[Row]:
-    """The rows of one part of a mixture, as they stand; ``named`` says what ``task`` may be.
+    """The rows of one part of a mixture, but for its ``columns`` as they stand; ``named`` says what ``task`` may be.
 
     Raises InputError for an unknown name, and what `open_rows` raises; a row that cannot be read goes to ``on_bad``.
     """
     check_named(part, named)
     if part.task is not None:
         return named[part.task](part.count, part.seed)
-    how = part.model_dump(include={"format", "split", "revision", "subset", "count"})
-    return open_rows(part.path, part.hub, **how, on_bad=on_bad)
+    how = part.model_dump(include={"format", "split", "revision", "subset"})
+    rows = with_trees_joined(open_rows(part.path, part.hub, **how, on_bad=on_bad), on_bad)
+    rows = islice(rows, part.count)
+    return _mapped(rows, part, on_bad) if part.columns else rows
+
+
+def _mapped(rows: Iterable[Row], part: DataSettings, on_bad: OnBad | None) -> Iterator[Row]:
+    """The rows with ``columns`` mapped.
+
+    Raises InputError, or hands it to ``on_bad``, for a row that lacks a source which every row needs; at the end it is
+    raised for a source that was in none of the rows.
+    """
+    missing, there = {source for name, source in part.columns.items() if name not in NEEDED}, ""
+    for place, row in rows:
+        there = there or ", ".join(map(str, row))
+        missing = {source for source in missing if not has_column(row, source)}
+        lacking = [part.columns[name] for name in NEEDED if name in part.columns]
+        lacking = [source for source in lacking if not has_column(row, source)]
+        if lacking:
+            has = ", ".join(map(str, row))
+            refuse(InputError(f"{place}: columns: the row has no {', '.join(lacking)}, but {has}."), on_bad)
+        else:
+            yield place, map_columns(row, part.columns)
+    if missing and there:
+        lacking = ", ".join(sorted(missing))
+        raise InputError(f"{part.title}: columns: no row has {lacking}; the first has {there}.")
 
 
 def check_named(part: DataSettings, named: Mapping[str, NamedSet]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator, field_validator, model_validator
 
+from strop.chat.columns import check_columns, implied_format
 from strop.chat.formats import Format
 
 TASK = "task:"
@@ -24,6 +25,26 @@ class ReadSettings(BaseModel):
     split: str = Field("train", description="Which split of a folder or of a data set on the hub.")
     revision: str | None = Field(None, description="Commit, tag or branch on the hub.")
     subset: str | None = Field(None, description="The configuration on the hub, or the folder in a folder.")
+    columns: dict[str, str] = Field(
+        {},
+        description="Columns under the names that the formats know, e.g. {prompt: text, completion: code}; a dot goes "
+        "inside: {answer: reward_model.ground_truth}.",
+    )
+    documents: Literal["file", "paragraph", "line"] = Field(
+        "file", description="What one document of a .txt file is: all of it, a block between blank lines, or a line."
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _known_targets(cls, columns: dict[str, str]) -> dict[str, str]:
+        check_columns(columns)
+        return columns
+
+    @model_validator(mode="after")
+    def _format_of_columns(self) -> ReadSettings:
+        if self.format == "auto" and (implied := implied_format(self.columns)) != "auto":
+            self.format = implied
+        return self
 
 
 class DataSettings(ReadSettings):
@@ -53,8 +74,8 @@ class DataSettings(ReadSettings):
         # What is not the default, and not what was set: a run's own config.yaml sets everything.
         if self.hub is None and self.revision is not None:
             raise ValueError("`revision` is of a data set on the hub; drop it or give `hub`.")
-        if self.task is not None and (self.subset is not None or self.split != "train"):
-            raise ValueError("a named set has neither `split` nor `subset`; drop them.")
+        if self.task is not None and (self.subset is not None or self.split != "train" or self.columns):
+            raise ValueError("a named set has neither `split` nor `subset` nor `columns`; drop them.")
         return self
 
     @property

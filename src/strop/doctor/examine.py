@@ -15,7 +15,7 @@ from strop.doctor.lengths import Lengths, lengths_of
 from strop.doctor.machine import Estimate, check_memory
 from strop.doctor.masks import MaskCheck, check_cut, check_fractions, open_settings
 from strop.doctor.overlap import EvalItem, Overlap, check_overlap, contaminated
-from strop.doctor.rows import DataSet, Row, rejections
+from strop.doctor.rows import DataSet, Row, readings, rejections
 from strop.doctor.training import check_training
 from strop.doctor.turns import check_turns
 
@@ -105,6 +105,8 @@ def examine(
     """
     rows = [row for data in sets for row in data.rows]
     encoder = ChatEncoder(voice.tokenizer, open_settings(settings), voice.stop_ids)
+    if any(row.messages for row in rows):
+        encoder.require_template()
     names = {index: token for token, index in voice.tokenizer.get_vocab().items()}
     masks = MaskCheck(encoder, settings, voice.generation_stops, names, skip_bad)
     overlap = Overlap(items)
@@ -112,7 +114,12 @@ def examine(
         masks.look(row)
         if items:
             overlap.look(row.place, row.texts())
-    found = [*rejections(sets, skip_bad), *masks.findings(), *check_tokenizer(voice.tokenizer, encoder.stop_ids)]
+    found = [
+        *rejections(sets, skip_bad),
+        *readings(sets, encoder.report.notes),
+        *masks.findings(),
+        *check_tokenizer(voice.tokenizer, encoder.stop_ids),
+    ]
     for data in sets:
         found += check_fractions(data.name, data.rows)
     found += check_cut(rows, settings, ChatEncoder(voice.tokenizer, settings, voice.stop_ids))

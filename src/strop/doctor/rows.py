@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from strop.chat import Conversation, Message, Text, parse_row
-from strop.chat.formats import name_format
+from strop.chat import Conversation, LeftOut, Message, Text, parse_row
+from strop.chat.notes import notes_of
 from strop.data.rows import OnBad
 from strop.data.rows import Row as RawRow
 from strop.doctor.findings import Finding, Level, Tally
@@ -69,10 +69,14 @@ class DataSet:
     formats: Counter[str]
     passes: float = 1.0
     """How often each of its rows comes in one epoch of the mixture."""
+    left_out: int = 0
+    """Rows that say themselves that they are not to be trained."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """Why they are left out (see `strop.chat.notes`)."""
 
     @property
     def read(self) -> int:
-        return len(self.rows) + len(self.rejected)
+        return len(self.rows) + len(self.rejected) + self.left_out
 
 
 def read_set(name: str, rows: Callable[[OnBad], Iterable[RawRow]], format: str = "auto") -> DataSet:
@@ -89,8 +93,12 @@ def read_set(name: str, rows: Callable[[OnBad], Iterable[RawRow]], format: str =
             reason = str(error).removeprefix(f"{place}: ")
             found.rejected.append(Rejected(place, reason, json.dumps(raw, ensure_ascii=False, default=str)))
             continue
-        found.rows.append(Row(place, conversation, raw))
-        found.formats[name_format(raw) if format == "auto" else format] += 1
+        found.formats[conversation.format] += 1
+        if isinstance(conversation, LeftOut):
+            found.left_out += 1
+            found.notes.update(conversation.notes)
+        else:
+            found.rows.append(Row(place, conversation, raw))
     return found
 
 
@@ -111,6 +119,12 @@ def rejections(sets: Iterable[DataSet], skip: bool = False) -> list[Finding]:
         message = "{n} ⟨row|rows⟩ cannot be read: " + reason
         found.append(tally.finding(reason, level, message, mend, name="rejected"))
     return found
+
+
+def readings(sets: Iterable[DataSet], notes: Counter[str]) -> list[Finding]:
+    """What of the data is not used, one line for each kind; ``notes`` are the encoder's, of the rows that it got."""
+    total = sum((data.notes for data in sets), Counter(notes))
+    return [Finding(note.kind, note.level, note.count, note.text, note.mend) for note in notes_of(total)]
 
 
 def _general(reason: str) -> str:

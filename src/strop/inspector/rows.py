@@ -13,7 +13,7 @@ from strop.inspector.look import Part
 
 def open_part(settings: Mapping[str, Any], named: Mapping[str, NamedSet]) -> Part:
     """Raises InputError when there is no such set, file or data set on the hub."""
-    part, bad = DataSettings.model_construct(**settings), []
+    part, bad = DataSettings(**settings), []
     rows = rows_of_part(part, named, bad.append)
     if part.task is not None:
         return Part(part.name or f"task:{part.task}", rows)

@@ -138,6 +138,12 @@ def _by_line(cut: Iterator[Piece]) -> Iterator[tuple[str, list[_Shown]]]:
             line = []
 
 
+def kinds(look: Look) -> Iterator[str]:
+    """What the rows of each part were taken for."""
+    for name, formats in look.formats.items():
+        yield f"{name}: {', '.join(f'{kind} ({count:,})' for kind, count in formats.most_common())}"
+
+
 def rejections(look: Look) -> Iterator[str]:
     """The rows that could not be used, in words: how many, and the first of them."""
     if not look.rejected:
