@@ -7,12 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from strop.runs.made_from import changes, flat, key_of
-from strop.runs.run_folder import claimed
-from strop.runs.stage_folder import StageFolder, read_state
 
 from strop.cli import main
 from strop.errors import InputError
+from strop.runs.made_from import changes, flat, key_of
+from strop.runs.run_folder import claimed
+from strop.runs.stage_folder import StageFolder, read_state
 from strop.train import loop
 from strop.train.checkpoint import checkpoints
 from strop.train.signals import Signals

@@ -44,7 +44,9 @@ def check_recipe(folder: Path, stages: list[str], name: str) -> None:
         stage = found.parent.name.removesuffix(NEW).removesuffix(OLD)
         run = read_state(found.parent).get("run", name)
         if run != name:
-            raise InputError(f"{folder} holds the run of another recipe, {run!r}; give this one another folder (folder=…).")
+            raise InputError(
+                f"{folder} holds the run of another recipe, {run!r}; give this one another folder (folder=…)."
+            )
         if stage not in stages:
             raise InputError(
                 f"{folder} holds a stage {stage!r} that this recipe does not have, so it is of another recipe; give "
