@@ -88,50 +88,62 @@ CHOICES = [{"text": "x", "label": "A"}, {"text": "y", "label": "B"}]
         (
             {"text": "Write f.", "code": "def f(): ...", "test_list": ["assert f() is None"], "task_id": 1},
             "mbpp",
-            "it holds MBPP's problems with tests: they are measured with evals: {NAME: {path: FILE}}, not trained on; "
-            "to train on their solutions all the same, set columns: {prompt: text, completion: code}",
+            "this is a file of MBPP's problems with tests: they are measured with evals: {NAME: {path: FILE}}, not "
+            "trained on; to train on their solutions all the same, set columns: {prompt: text, completion: code}",
         ),
         (
             {"task_id": "H/0", "prompt": "def f():", "canonical_solution": "  pass", "test": "…", "entry_point": "f"},
             "humaneval",
-            "it holds HumanEval's problems with tests: they are measured with evals",
+            "this is a file of HumanEval's problems with tests: they are measured with evals",
         ),
         (
             {"name": "1_A", "description": "Add.", "testcase": ["1 2"], "output": ["3"]},
             "code_contests",
-            "it holds CodeContests' problems with tests: they are measured with evals",
+            "this is a file of CodeContests' problems with tests: they are measured with evals",
         ),
         (
             {"id": "1", "question": {"stem": "q", "choices": CHOICES}, "answerKey": "A"},
             "arc",
-            "it holds ARC's multiple-choice questions: they are for measuring a model by (evals)",
+            "this is a file of ARC's multiple-choice questions: they are for measuring a model by (evals)",
         ),
         ({"question": "q", "choices": {"text": ["x"], "label": ["A"]}, "answerKey": "A"}, "choices", None),
-        ({"query": "q", "choices": ["x", "y"], "gold": 1}, "choices", "it holds multiple-choice questions: they are"),
+        (
+            {"query": "q", "choices": ["x", "y"], "gold": 1},
+            "choices",
+            "this is a file of multiple-choice questions: they are",
+        ),
         ({"question": "q", "type": "t", "choices": ["x", "y"], "answer": 2}, "choices", None),
-        ({"What?": "Who?", "x": "p", "y": "q", "z": "r", "w": "s", "B": "C"}, "mmlu", "it holds MMLU's"),
-        ({"key": 1, "prompt": "p", "instruction_id_list": ["i"], "kwargs": [{}]}, "ifeval", "it holds IFEval's"),
-        ({"question_id": 1, "category": "c", "turns": ["a", "b"]}, "mt_bench", "it holds MT-Bench's questions"),
+        ({"What?": "Who?", "x": "p", "y": "q", "z": "r", "w": "s", "B": "C"}, "mmlu", "this is a file of MMLU's"),
+        (
+            {"key": 1, "prompt": "p", "instruction_id_list": ["i"], "kwargs": [{}]},
+            "ifeval",
+            "this is a file of IFEval's",
+        ),
+        (
+            {"question_id": 1, "category": "c", "turns": ["a", "b"]},
+            "mt_bench",
+            "this is a file of MT-Bench's questions",
+        ),
         (
             {"question_id": 1, "answer_id": "x", "model_id": "m", "choices": [{"turns": ["a"]}]},
             "mt_bench_answers",
-            "it holds answers to MT-Bench's questions",
+            "this is a file of answers to MT-Bench's questions",
         ),
         (
             {"prompt": "p", "messages": '[{"role": "user", "content": "p"}]', "ground_truth": "1", "tag": "t"},
             "roll",
-            "it holds ROLL's prompts with results: they are for reinforcement learning, and sft needs answers; to "
-            "train on the bare results, set columns: {prompt: prompt, completion: ground_truth}",
+            "this is a file of ROLL's prompts with results: they are for reinforcement learning, and sft needs "
+            "answers; to train on the bare results, set columns: {prompt: prompt, completion: ground_truth}",
         ),
         (
             {"prompt": [{"role": "user", "content": "8,3:9,4"}]},
             "prompts",
-            "it holds prompts without answers: they are for reinforcement learning, and sft needs answers",
+            "this is a file of prompts without answers: they are for reinforcement learning, and sft needs answers",
         ),
         (
             {"message_id": "1", "parent_id": None, "text": "q", "role": "prompter"},
             "tree_messages",
-            "it holds one message of a tree (OpenAssistant's)",
+            "this is a file of messages of trees, one in a row",
         ),
     ],
 )
@@ -139,7 +151,7 @@ def test_files_for_another_purpose_are_named_and_say_which(row, name, says):
     assert name_format(row) == name
     with pytest.raises(InputError) as caught:
         parse_row(row, "f:1")
-    assert str(caught.value).startswith(f"f:1: field (row): {says or 'it holds multiple-choice questions'}")
+    assert str(caught.value).startswith(f"f:1: field (row): {says or 'this is a file of multiple-choice questions'}")
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | Le
     at, seen = _opened(row, place)
     name = name_format(row) if format == "auto" else format
     if (bad := _left_out(seen, at, name)) is not None:
-        return LeftOut(place, _TITLES.get(name, name), {bad: 1})
+        return LeftOut(place, "preference" if bad == "only_rejected" else _TITLES.get(name, name), {bad: 1})
     if name == "text":
         mend = "set format: text to train on all of it" if format == "auto" else "so it is no conversation"
         raise at.item("text").fail(f"plain text without '### Prompt' and '### Response' has no turns; {mend}")
@@ -227,7 +227,7 @@ def _messages(name: str, row: Seen, at: Field, exact: bool) -> list[Message]:
         need(is_tree(row.get("prompt")))
         return tree(row["prompt"], at.item("prompt"))
     if (purpose := purpose_of(row)) is not None:
-        raise Field(at.place, "(row)").fail(f"it holds {purpose.holds}: {purpose.mend}")
+        raise Field(at.place, "(row)").fail(f"this is a file of {purpose.holds}: {purpose.mend}")
     raise misfit(row, at.place, _EXPECTED["auto"], "")
 
 

@@ -8,7 +8,7 @@ from strop.chat.trees import is_tree_message
 
 
 class Purpose(NamedTuple):
-    """A kind of file: its ``name``, what it ``holds`` in words, and what that is for instead of training."""
+    """A kind of file: its ``name``, what it ``holds`` (it is a file of that), and what that is for."""
 
     name: str
     fits: Callable[[Mapping[str, Any]], bool]
@@ -116,8 +116,8 @@ PURPOSES = (
     Purpose(
         "tree_messages",
         is_tree_message,
-        "one message of a tree (OpenAssistant's)",
-        "the messages of a tree are joined where the whole file is read: give it as path or hub",
+        "messages of trees, one in a row (OpenAssistant's)",
+        "they are joined where the whole file is read, so give that as path or hub",
     ),
     Purpose("prompts", _bare_prompt, "prompts without answers", _RL),
 )
