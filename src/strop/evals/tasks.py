@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from strop.chat.task_rows import HUMANEVAL, MBPP
 from strop.errors import InputError
 from strop.evals.results import CODE_METRICS, PASS_AT_1, Value
 from strop.rewards import Judgement, judge_answers, judge_fault, map_in_workers
@@ -15,6 +14,7 @@ from strop.tasks import humaneval, mbpp
 from strop.tasks.code_basics import generate
 from strop.tasks.files import load_measured
 from strop.tasks.humaneval import HumanEvalItem
+from strop.tasks.layouts import HUMANEVAL, MBPP
 from strop.tasks.mbpp import MbppItem
 from strop.tasks.records import Record
 

@@ -28,6 +28,7 @@ _TOKEN = re.compile(r"\"\"\"|'''|#.*|\"(?:\\.|[^\"\\])*+\"?|'(?:\\.|[^'\\])*+'?|
 _END_OF = {marks: re.compile(rf"(?:\\.|[^\\])*?{marks}", re.DOTALL) for marks in ('"""', "'''")}
 _PYTHON = re.compile(r"(?:language-|lang-)?i?py(?:thon)?-?[23]?(?:\.\d+)*")
 _WORD = re.compile(r"[^\s,;=\"'{}()\[\]]+")
+_LABEL = re.compile(r"[\w.+#:{}-]+")
 _NAMES_A_FILE = {"file", "filename", "title", "name", "path"}
 _MOST_SECOND_THOUGHTS = 8
 
@@ -191,7 +192,7 @@ def _reads(content: str, block: _Open, index: int, may_doubt: bool) -> tuple[str
             block.doubtful = block.doubtful or (index, len(block.lines))
         return "content", 0
     if counts and (near or block.python):
-        if info and (is_python(info) or len(info.split()) == 1):
+        if is_python(info) or _LABEL.fullmatch(info):
             return "reopens", 0
         if not info or block.python:
             return "closes", 0
