@@ -53,6 +53,11 @@ def test_a_string_that_never_ends_does_not_swallow_the_answer():
     assert codes(answer) == [("x = '''\n", True), ("y\n", True)]
 
 
+def test_a_fence_that_is_too_short_ends_a_block_that_nothing_else_ends():
+    assert codes("````python\nx\n```\nThen:\n```python\ny\n```") == [("x\n", True), ("y\n", True)]
+    assert codes("````python\nx\n```\ny\n````") == [("x\n```\ny\n", True)]
+
+
 def test_a_fence_that_was_not_closed_ends_where_the_next_begins():
     assert codes("```python\nx\n\nThen:\n```python\ny\n```") == [("x\n\nThen:\n", False), ("y\n", True)]
     assert codes("```markdown\nText\n```python\nx\n```\n```") == [("Text\n", False), ("x\n", True), ("", False)]
@@ -100,6 +105,6 @@ LONG += ("<think>", "\n<think>", "a `b` ```", "from a ", "a[", "a, ", "1. ", "\r
 @pytest.mark.parametrize("unit", LONG)
 def test_long_answers_are_read_to_their_end(unit):
     """Of patterns that go over a line again and again; with one of those, a single answer took seconds."""
-    answer = "```python\nprint(1)\n```\n\n" + unit * (200_000 // len(unit))
+    answer = "```python\nprint(1)\n```\n\n" + unit * (50_000 // len(unit))
     assert code_blocks(answer)[0].code == "print(1)\n"
     assert extract_program(answer) == "print(1)\n"
