@@ -92,6 +92,10 @@ def test_no_program(answer):
             "```python\ndef g(x):\n    return x\n```\n```python\ndef f(x):\n    return g(x)\n```",
             "def g(x):\n    return x\n\ndef f(x):\n    return g(x)\n",
         ),
+        # tests that import it
+        (f"```python\n{F}```\n```python\nfrom solution import f\nassert f(1) == 1\nassert f(2) == 2\n```", F),
+        # a correction that takes something away
+        (f"```python\n{F}\nf(1)\n```\nWithout the call:\n```python\n{F}```", F),
         # none defines it: the one that does not use it
         ("```python\nreturn x\n```\n```python\nprint(f(1), f(2), f(3))\n```", "return x\n"),
         # however it is defined

@@ -31,10 +31,9 @@ def extract_program(answer: str, names: Sequence[str] = ()) -> str | None:
     labelled as Python count, otherwise those with no label, never those of other languages; without any that is Python,
     what stands bare in the text (see `bare_programs`). Of several:
 
-    1. where ``names`` are wanted, one that defines any of them goes before others;
+    1. where ``names`` are wanted, what defines any of them goes first, and what imports them before the rest;
     2. what is Python goes before what is not, and a closed block before one that is cut off;
-    3. what does nothing, repeats a part of an earlier block, or needs what an earlier whole program defines, is output,
-       an excerpt or an example of its use, and comes last;
+    3. what does nothing, or needs what an earlier whole program defines, is output or an example, and comes last;
     4. the last that defines the names (all rather than some) counts, or, where no names are wanted, the last that both
        reads input and prints;
     5. where there is none, the longest, because answers put usage examples after a program more often than they put a
@@ -94,8 +93,13 @@ class _Candidate:
     def defines(self) -> set[str]:
         return set() if self.tree is None else defined_names(self.tree)
 
-    def defines_some(self, names: Sequence[str]) -> bool:
-        return not self.defines.isdisjoint(names) if self.tree else any(defines(self.code, name) for name in names)
+    def defines_some(self, names: Sequence[str]) -> int:
+        """Whether it defines any of the names: 2, or 1 if it but imports them, as tests from the program do."""
+        if self.tree is None:
+            return 2 * any(defines(self.code, name) for name in names)
+        if not defined_names(self.tree, imports=False).isdisjoint(names):
+            return 2
+        return int(not self.defines.isdisjoint(names))
 
     @cached_property
     def missing(self) -> set[str]:
@@ -115,14 +119,14 @@ class _Candidate:
 
 def _choose(candidates: list[_Candidate], names: Sequence[str]) -> str:
     whole = [_with_libraries(candidates, index, names) for index in range(len(candidates))]
-    beside = [_is_beside(candidates, index) for index in range(len(candidates))]
+    examples = [_is_example(candidates, index) for index in range(len(candidates))]
 
     def rank(index: int) -> tuple:
         program, length = whole[index], len(candidates[index].code.strip())
-        fits = (program.valid, program.closed, candidates[index].does_something and not beside[index])
+        fits = (program.valid, program.closed, candidates[index].does_something and not examples[index])
         if names:
-            if candidates[index].defines_some(names):
-                return (1, *fits, program.defines.issuperset(names), index)
+            if how := candidates[index].defines_some(names):
+                return (how, *fits, program.defines.issuperset(names), index)
             return (0, *fits, not candidates[index].missing & set(names), length, index)
         return (*fits, 1, index) if program.reads_and_prints else (*fits, 0, length, index)
 
@@ -148,15 +152,10 @@ def _with_libraries(candidates: list[_Candidate], index: int, names: Sequence[st
     return _Candidate(put_before("\n".join(before), candidates[index].code), candidates[index].closed)
 
 
-def _is_beside(candidates: list[_Candidate], index: int) -> bool:
-    """Whether a block is an excerpt of an earlier one, or uses what an earlier whole program defines."""
-    block = candidates[index]
-    for earlier in candidates[max(0, index - _MOST_COMPARED) : index]:
-        if earlier.valid and earlier.closed and block.code.strip() in earlier.code and block.code != earlier.code:
-            return True
-        if not earlier.is_library and block.missing & earlier.defines:
-            return True
-    return False
+def _is_example(candidates: list[_Candidate], index: int) -> bool:
+    """Whether a block uses what an earlier whole program defines."""
+    missing, before = candidates[index].missing, candidates[max(0, index - _MOST_COMPARED) : index]
+    return any(not earlier.is_library and missing & earlier.defines for earlier in before)
 
 
 def defines(code: str, name: str) -> bool:
