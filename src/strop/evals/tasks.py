@@ -19,6 +19,7 @@ from strop.tasks import humaneval, mbpp
 from strop.tasks.code_basics import generate
 from strop.tasks.files import load_measured
 from strop.tasks.humaneval import HumanEvalItem
+from strop.tasks.layouts import HUMANEVAL, MBPP
 from strop.tasks.mbpp import MbppItem
 from strop.tasks.records import Record
 

@@ -90,7 +90,8 @@ def _run(
         for index, future in futures.items():
             finished[index] = future.result()
     except BrokenProcessPool:
-        del _pools[workers]
+        if _pools.get(workers) is pool:  # another thread may have replaced it
+            del _pools[workers]
         pool.shutdown()
         done = {index: future for index, future in futures.items() if future.done() and not future.cancelled()}
         finished = {index: future.result() for index, future in done.items() if future.exception() is None}
