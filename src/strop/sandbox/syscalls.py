@@ -63,7 +63,7 @@ class Null(NamedTuple):
 
 _CLONE_PARENT, _NEW_NAMESPACES = 0x8000, 0x7E020000 | 0x80
 _GET_DUMPABLE, _SET_NAME, _GET_NAME, _GET_NO_NEW_PRIVS = 3, 15, 16, 39
-_UNIX, _OF_SOCKETS, _STACK = 1, 1, 3
+_UNIX, _INET, _INET6, _STREAM, _TYPE, _OF_SOCKETS, _STACK = 1, 2, 10, 1, 0xF, 1, 3
 
 CHECKED: tuple[tuple[str, tuple[Is | Null, ...]], ...] = (
     # Not shared and anonymous at once: such pages stay while one of them is mapped, and count for nobody.
@@ -75,9 +75,12 @@ CHECKED: tuple[tuple[str, tuple[Is | Null, ...]], ...] = (
     ("fcntl", (Is(1, (0, 1, 2, 3, 4, 1030, 1032, 1034)),)),
     # What allocators say of their pages; nothing about those of files that others have mapped too.
     ("madvise", (Is(2, (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19)),)),
-    # A pair is a pipe with two directions; no other socket is made. SO_REUSEADDR, sizes of buffers, SO_KEEPALIVE, how
-    # to close, time limits: no filters.
+    # A pair is a pipe with two directions. These others may be made, since programs do so idly, but have no way to
+    # anywhere: connect, bind, listen, accept, sendmsg and an address to sendto are not on the list. Of the options:
+    # SO_REUSEADDR, sizes of buffers, SO_KEEPALIVE, how to close, time limits; no filters, nothing of protocols.
     ("socketpair", (Is(0, (_UNIX,)),)),
+    ("socket", (Is(0, (_UNIX,)),)),
+    ("socket", (Is(0, (_INET, _INET6)), Is(1, (_STREAM,), mask=_TYPE), Is(2, (0, 6)))),
     ("setsockopt", (Is(1, (_OF_SOCKETS,)), Is(2, (2, 7, 8, 9, 13, 15, 20, 21)))),
     ("sendto", (Null(4),)),
     # A child of one's own, in the same namespaces. With CLONE_PARENT it would be the judge's to bury.
