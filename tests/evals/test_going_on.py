@@ -13,13 +13,12 @@ from strop.errors import Interrupted
 from strop.evals.measure import Measurement
 from strop.evals.partial import Partial, key_of
 from strop.evals.results import TOO_LONG
-from strop.evals.run import run_code_task
+from strop.evals.run import generate_answers, judge_answers
 from strop.evals.settings import EvalTaskSettings
 from strop.evals.tasks import RecordTask
 from strop.model.names import load_generation_config, load_model, load_tokenizer, stop_token_ids
 from strop.model.policy import Policy
 from strop.model.precision import Compute
-from strop.rewards import Judgement
 from strop.rollout.engine import Rollout, SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 from strop.tasks.code_basics import generate
@@ -27,7 +26,6 @@ from strop.tasks.records import write_records
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
 STOP = 2
-NO_CODE = Judgement("no_code", 0, 1)
 
 
 class Scripted:
@@ -57,7 +55,10 @@ def measure(tmp_path):
 
     def call(engine, name="x"):
         partial = Partial(tmp_path / name, "k")
-        return run_code_task(task, prompts, engine, decode, SamplingParams(), partial)
+        rollouts = generate_answers(prompts, engine, SamplingParams(), partial)
+        return judge_answers(
+            task, rollouts, decode, engine.stop_ids, lambda i: f"{len(prompts[i])} are too many", partial
+        )
 
     return call
 
@@ -79,17 +80,16 @@ def test_a_prompt_that_fills_the_window_has_a_result_of_its_own(measure):
     assert [r.finish_reason for r in results] == ["stop"] * 4 + [TOO_LONG, "stop"]
     assert (results[4].tokens, results[4].answer, results[4].passed) == (0, "", 0)
     assert results[4].total == len(generate("test", 6, 3)[4].tests) > 0
-    assert results[4].detail == "the prompt has 25 tokens and the model's window holds 20"
+    assert results[4].detail == "25 are too many"
     assert len(engine.asked) == 5
 
 
 def test_verdicts_that_are_there_are_not_judged_again(measure, monkeypatch):
     expected = measure(Scripted())
     judged = []
-    monkeypatch.setattr("strop.evals.tasks.judge_answers", lambda pairs: judged.extend(pairs) or [NO_CODE] * len(pairs))
-    again = measure(Scripted(0))
-    assert [answer for answer, _ in judged] == [""]  # of the item without an answer, for its number of tests
-    assert [r.verdict for r in again] == [r.verdict for r in expected]
+    monkeypatch.setattr("strop.evals.tasks.judge_answers", judged.extend)
+    assert measure(Scripted(0)) == expected
+    assert judged == []
 
 
 @pytest.mark.parametrize("end", ['{"kind": "answer", "index": 1, "va', "nonsense\n", "[1]\n"])

@@ -20,8 +20,8 @@ from strop.errors import Interrupted
 from strop.evals.intervals import Estimate
 from strop.evals.losses import held_out, run_loss_task, yardstick
 from strop.evals.partial import Partial, key_of
-from strop.evals.results import TOO_LONG, code_estimates, loss_estimate, write_results
-from strop.evals.run import run_code_task
+from strop.evals.results import code_estimates, loss_estimate, write_results
+from strop.evals.run import generate_answers, judge_answers
 from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
 from strop.evals.tasks import chat_rows, prompts_of, task_of
 from strop.model.policy import Policy
@@ -87,25 +87,22 @@ class Measurement:
         # transformers would otherwise tidy the spaces of what some older tokenizers decode.
         decode = bound(self.tokenizer.decode, clean_up_tokenization_spaces=False)
         with self._partial(name, prompts, data, settings.max_tokens) as partial:
+            params = SamplingParams(max_tokens=settings.max_tokens)
             done = self._going_on(name, partial, "answer", len(prompts), "answers")
-            with (
-                Steady(self.console, f"{name}: answers", len(prompts), done=done) as answers,
-                Steady(self.console, f"{name}: judged", len(prompts), done=partial.count("judgement")) as judged,
-            ):
-                results = run_code_task(
-                    task,
-                    prompts,
-                    self.engine,
-                    decode,
-                    SamplingParams(max_tokens=settings.max_tokens),
-                    partial,
-                    answers.advance,
-                    judged.advance,
-                )
-        if too_long := sum(result.finish_reason == TOO_LONG for result in results):
+            with Steady(self.console, f"{name}: answers", len(prompts), done=done) as work:
+                rollouts = generate_answers(prompts, self.engine, params, partial, work.advance)
+            holds = f"the model's window holds {self.engine.window:,}"
+            too_long = {
+                i: f"the prompt has {len(prompt):,} tokens and {holds}"
+                for i, prompt in enumerate(prompts)
+                if i not in rollouts
+            }
+            with Steady(self.console, f"{name}: judged", len(prompts), done=partial.count("judgement")) as work:
+                results = judge_answers(task, rollouts, decode, self.engine.stop_ids, too_long, partial, work.advance)
+        if too_long:
             self._say(
-                f"{name}: {too_long:,} of {len(results):,} prompts fill the model's window of {self.engine.window:,} "
-                "tokens; they got no answer and count as not solved"
+                f"{name}: {len(too_long):,} of {len(results):,} prompts fill the model's window of "
+                f"{self.engine.window:,} tokens; they got no answer and count as not solved"
             )
         write_results(self.folder / f"{name}.jsonl", results)
         self.tasks[name] = {"prefix": task.prefix, "metrics": list(task.metrics)}
@@ -113,7 +110,7 @@ class Measurement:
 
     @contextmanager
     def _partial(self, name: str, *depends_on: Any) -> Iterator[Partial]:
-        key = key_of(self.model, str(self.policy.compute), depends_on)
+        key = key_of(self.model, str(self.policy.compute), *depends_on)
         partial = Partial(self._partial_file(name), key)
         try:
             yield partial
