@@ -95,7 +95,7 @@ def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, 
         loaded.policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb
     )
     measurement = Measurement(
-        Path(model), loaded.policy, loaded.tokenizer, loaded.encoder, engine, recipe.chat, folder / "evals", console
+        Path(model), loaded.policy, loaded.tokenizer, loaded.encoder, engine, folder / "evals", console
     )
     return measurement.run(recipe.evals)
 

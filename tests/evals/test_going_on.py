@@ -19,6 +19,7 @@ from strop.evals.tasks import RecordTask
 from strop.model.names import load_generation_config, load_model, load_tokenizer, stop_token_ids
 from strop.model.policy import Policy
 from strop.model.precision import Compute
+from strop.rewards import Judgement
 from strop.rollout.engine import Rollout, SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 from strop.tasks.code_basics import generate
@@ -56,9 +57,7 @@ def measure(tmp_path):
     def call(engine, name="x"):
         partial = Partial(tmp_path / name, "k")
         rollouts = generate_answers(prompts, engine, SamplingParams(), partial)
-        return judge_answers(
-            task, rollouts, decode, engine.stop_ids, lambda i: f"{len(prompts[i])} are too many", partial
-        )
+        return judge_answers(task, rollouts, decode, engine.stop_ids, {4: "25 are too many"}, partial)
 
     return call
 
@@ -151,9 +150,7 @@ def measurement(model_folder, tmp_path):
 
             engine.generate = generate_some
         out = io.StringIO()
-        one = Measurement(
-            model_folder, policy, tokenizer, encoder, engine, ChatSettings(), tmp_path / name, make_console(file=out)
-        )
+        one = Measurement(model_folder, policy, tokenizer, encoder, engine, tmp_path / name, make_console(file=out))
         return one.run(evals), out.getvalue()
 
     run.folder = tmp_path
@@ -176,6 +173,13 @@ def test_an_interrupted_measurement_ends_as_an_uninterrupted_one(measurement):
         files = [(measurement.folder / name / f"{task}.jsonl").read_text() for name in ("whole", "cut")]
         assert files[0] == files[1]
     assert not list(measurement.folder.glob("*/*.partial.jsonl"))
+
+
+def test_answers_that_the_judge_failed_on_are_counted_in_words(measurement, monkeypatch):
+    fault = Judgement("judge_fault", 0, 1, "the judge died")
+    monkeypatch.setattr("strop.evals.tasks.RecordTask.judge", lambda task, answers: [fault] * len(answers))
+    _, said = measurement("fault")
+    assert "mine: 6 of 6 answers could not be judged (the judge died); they count as not solved" in said
 
 
 def test_what_a_task_was_measured_by_is_told(measurement):

@@ -14,13 +14,13 @@ from typing import Any
 
 from rich.console import Console
 
-from strop.chat import ChatEncoder, ChatSettings
+from strop.chat import ChatEncoder
 from strop.console import Steady
 from strop.errors import Interrupted
 from strop.evals.intervals import Estimate
 from strop.evals.losses import held_out, run_loss_task, yardstick
 from strop.evals.partial import Partial, key_of
-from strop.evals.results import code_estimates, loss_estimate, write_results
+from strop.evals.results import FAULT, code_estimates, loss_estimate, write_results
 from strop.evals.run import generate_answers, judge_answers
 from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
 from strop.evals.tasks import chat_rows, prompts_of, task_of
@@ -45,7 +45,6 @@ class Measurement:
     tokenizer: Any
     encoder: ChatEncoder
     engine: Engine
-    chat: ChatSettings
     folder: Path
     console: Console
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +68,7 @@ class Measurement:
         self._say(f"{name}: {items:,} items in {time.perf_counter() - started:.0f} s: {', '.join(shown)}")
 
     def _loss(self, name: str, settings: EvalTaskSettings) -> dict[str, Estimate]:
-        chat = yardstick(self.chat, window(self.policy.model.config))
+        chat = yardstick(self.encoder.settings, window(self.policy.model.config))
         found = held_out(chat_rows(settings), ChatEncoder(self.tokenizer, chat, self.encoder.stop_ids), name)
         for note in found.notes():
             self._say(f"{name}: {note}")
@@ -103,6 +102,11 @@ class Measurement:
             self._say(
                 f"{name}: {len(too_long):,} of {len(results):,} prompts fill the model's window of "
                 f"{self.engine.window:,} tokens; they got no answer and count as not solved"
+            )
+        if faults := [result for result in results if result.verdict == FAULT]:
+            self._say(
+                f"{name}: {len(faults):,} of {len(results):,} answers could not be judged ({faults[0].detail}); "
+                "they count as not solved"
             )
         write_results(self.folder / f"{name}.jsonl", results)
         self.tasks[name] = {"prefix": task.prefix, "metrics": list(task.metrics)}
