@@ -87,8 +87,7 @@ class Loaded:
 def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, console: Console) -> dict[str, Any]:
     """Measure ``model`` on every task of the recipe; every item goes to ``folder/evals/<task>.jsonl``.
 
-    What is done is kept beside it as it is done, so that the same call goes on where it was cut off. Raises Interrupted
-    when a signal did that.
+    What is done is kept beside it as it is done, so that the same call goes on where it was cut off.
     """
     loaded = Loaded.of(model, recipe, compute, console)
     engine = TorchEngine(

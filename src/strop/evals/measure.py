@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +14,6 @@ from rich.console import Console
 
 from strop.chat import ChatEncoder
 from strop.console import Steady
-from strop.errors import Interrupted
 from strop.evals.intervals import Estimate
 from strop.evals.losses import held_out, run_loss_task, yardstick
 from strop.evals.partial import Partial, key_of
@@ -51,10 +48,12 @@ class Measurement:
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def run(self, evals: Mapping[str, EvalTaskSettings]) -> dict[str, Any]:
-        """Measure all; returns ``{"metrics": …, "tasks": …}``. Raises Interrupted when a signal stopped it."""
-        with self._interruptible():
-            for name, settings in evals.items():
-                self._measure(name, settings)
+        """Measure all; returns ``{"metrics": …, "tasks": …}``.
+
+        Whatever stops it in between (KeyboardInterrupt, a kill), the same call goes on where it was.
+        """
+        for name, settings in evals.items():
+            self._measure(name, settings)
         for name in evals:
             self._partial_file(name).unlink(missing_ok=True)
         return {"metrics": self.metrics, "tasks": self.tasks}
@@ -132,28 +131,5 @@ class Measurement:
             )
         return done
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the block, whose work is on disk, with Interrupted."""
-        before = {}
-        if threading.current_thread() is threading.main_thread():
-            wanted = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
-            before = {signum: signal.signal(signum, _stop) for signum in wanted}
-        try:
-            yield
-        except KeyboardInterrupt as stopped:
-            signum = stopped.args[0] if stopped.args else signal.SIGINT
-            raise Interrupted(
-                signum,
-                f"stopped; what was measured is in {self.folder}. Run the same command again to go on from there.",
-            ) from None
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
-
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _stop(signum: int, frame: Any) -> None:
-    raise KeyboardInterrupt(signum)
