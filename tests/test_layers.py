@@ -73,7 +73,7 @@ def test_every_package_has_its_rule():
     assert {p.parent.name for p in SOURCE.glob("*/__init__.py")} == set(ALLOWED)
 
 
-@pytest.mark.parametrize("module", [*WITHOUT_TORCH, "train.settings", "data.settings", "chat.settings"])
+@pytest.mark.parametrize("module", [*WITHOUT_TORCH, "train.settings", "data.settings", "chat.settings", "evals.settings"])
 def test_works_without_torch(module):
     code = (
         f"import sys, importlib; importlib.import_module('strop.{module}'); "
