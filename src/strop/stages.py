@@ -132,8 +132,7 @@ class Loaded:
 def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, console: Console) -> dict[str, Any]:
     """Measure ``model`` on every task of the recipe; every item goes to ``folder/evals/<task>.jsonl``.
 
-    What is done is kept beside it as it is done, so that the same call goes on where it was cut off. Raises Interrupted
-    when a signal did that.
+    What is done is kept beside it as it is done, so that the same call goes on where it was cut off.
     """
     loaded = Loaded.of(model, recipe, compute, console)
     loaded.encoder.require_template()
@@ -141,7 +140,7 @@ def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, 
         loaded.policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb
     )
     measurement = Measurement(
-        Path(model), loaded.policy, loaded.tokenizer, loaded.encoder, engine, loaded.chat, folder / "evals", console
+        Path(model), loaded.policy, loaded.tokenizer, loaded.encoder, engine, folder / "evals", console
     )
     return measurement.run(recipe.evals)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from strop.chat import ChatEncoder
-from strop.chat.task_rows import HUMANEVAL, MBPP
 from strop.data.readers import Row, built_in, read_jsonl
 from strop.errors import InputError
 from strop.evals.results import CODE_METRICS, PASS_AT_1, Value
