@@ -52,7 +52,7 @@ class Work:
         rendered = self.render()
         self.text, self.runs = plain(rendered), runs(trace_of(rendered))
         self.tokens = encoder._tokens(rendered, self.writers, self.conversation.place, self.encoding)
-        self.turns = [self.turn(i, weight) for i, weight in turn_weights(messages, self.settings.train_on).items()]
+        self.turns = [self.turn(i, weight) for i, weight in turn_weights(messages, self.settings).items()]
         trained = [turn.message for turn in self.turns]
         if self.settings.drift == "split" and self.part != "turn" and any(map(self.rewritten, self.turns)):
             yield from self.each(by_turn(self.conversation, trained), "turn")
@@ -235,7 +235,7 @@ class Work:
         return len(tokens.ids) <= limit
 
     def trains(self, conversation: Conversation) -> bool:
-        return self.settings.train_on == "all" or bool(turn_weights(conversation.messages, self.settings.train_on))
+        return self.settings.train_on == "all" or bool(turn_weights(conversation.messages, self.settings))
 
     def whole(self) -> Example:
         return build_example(self.text, self.tokens, self.weights, self.turns, self.conversation.place)
