@@ -10,6 +10,7 @@ from strop.chat.inspection import Inspection
 from strop.chat.origin import TEMPLATE
 from strop.chat.outcome import inspection
 from strop.chat.rendering import Beside, Renderer, plain_messages, traced_beside, traced_messages
+from strop.chat.reply import BLOCKS, closes, opens, read_reply, readings
 from strop.chat.report import MaskReport
 from strop.chat.settings import ChatSettings
 from strop.chat.template import TemplateFailure
@@ -20,6 +21,8 @@ from strop.chat.work import Work, assistants
 from strop.errors import InputError
 
 _TAIL_CACHE = 4096
+_TAIL = 64
+"""Characters at the end of a prompt that tell whether it opens the reasoning."""
 
 
 class ChatEncoder:
@@ -62,19 +65,60 @@ class ChatEncoder:
     ) -> list[int]:
         """The ids that inference feeds to have the next assistant turn written, made the way training makes them."""
         place = "prompt"
-        typed = [
-            message if isinstance(message, Message) else read_message(message, Field(place, f"messages[{index}]"))
-            for index, message in enumerate(messages)
-        ]
-        beside = Beside(
-            list(read_tools(tools, Field(place, "tools"))) or None,
-            list(read_tools(documents, Field(place, "documents"))) or None,
-        )
+        typed, beside = _typed(messages, tools, documents, place)
         try:
-            text = self._renderer.render(traced_messages(typed, plain_messages(typed)), traced_beside(beside), True)
+            text = self._prompt_text(typed, beside)
         except TemplateFailure as error:
             raise InputError(f"{place}: the chat template refused these messages: {error}") from error
         return self._tokens(text, assistants(typed), place).ids
+
+    def read_reply(
+        self,
+        text: str,
+        messages: Sequence[Message | Mapping[str, Any]],
+        tools: Sequence[Mapping] | None = None,
+        documents: Sequence[Mapping] | None = None,
+    ) -> Message:
+        """The message that a text is which was generated after `prompt` of ``messages``: see `strop.chat.reply`.
+
+        Where several readings are possible it is the one of which this template makes the same text again. A template
+        that prints no reasoning gets it back as content, where the model wrote it.
+        """
+        typed, beside = _typed(messages, tools, documents, "prompt")
+        prompt = plain(self._prompt_text(typed, beside))
+        first = read_reply(text, prompt[-_TAIL:])
+        for reading in readings(text, first):
+            try:
+                again = self._renderer.render(plain_messages([*typed, reading]), beside)
+            except TemplateFailure:
+                continue
+            if again.startswith(prompt + text):
+                return reading
+        return first
+
+    def _prompt_text(self, messages: list[Message], beside: Beside) -> str:
+        """An answer that is given back as it was generated is read (`strop.chat.reply`) where it has to be: where the
+        prompt had opened the reasoning that its content goes on with, or the template takes no such content."""
+        messages = [self._read_back(message, messages[:index], beside) for index, message in enumerate(messages)]
+        try:
+            return self._render_prompt(messages, beside)
+        except TemplateFailure:
+            apart = [read_reply(m.content) if _is_raw(m) else m for m in messages]
+            if apart == messages:
+                raise
+            return self._render_prompt(apart, beside)
+
+    def _render_prompt(self, messages: list[Message], beside: Beside) -> str:
+        return self._renderer.render(traced_messages(messages, plain_messages(messages)), traced_beside(beside), True)
+
+    def _read_back(self, message: Message, before: list[Message], beside: Beside) -> Message:
+        if not _is_raw(message):
+            return message
+        try:
+            tail = plain(self._renderer.render(plain_messages(before), beside, True))[-_TAIL:]
+        except TemplateFailure:
+            return message
+        return read_reply(message.content, tail) if any(opens(tail, *marks) for marks in BLOCKS) else message
 
     def encode(self, conversation: Conversation | Text) -> list[Example]:
         """Tokens and loss weights of a conversation, proven.
@@ -145,6 +189,29 @@ class ChatEncoder:
                 self._tails.clear()
             self._tails[tail] = self._tokens(tail, writers, place).ids
         return self._tails[tail]
+
+
+def _typed(
+    messages: Sequence[Message | Mapping[str, Any]],
+    tools: Sequence[Mapping] | None,
+    documents: Sequence[Mapping] | None,
+    place: str,
+) -> tuple[list[Message], Beside]:
+    typed = [
+        message if isinstance(message, Message) else read_message(message, Field(place, f"messages[{index}]"))
+        for index, message in enumerate(messages)
+    ]
+    beside = (
+        list(read_tools(given, Field(place, name))) or None
+        for name, given in (("tools", tools), ("documents", documents))
+    )
+    return typed, Beside(*beside)
+
+
+def _is_raw(message: Message) -> bool:
+    """Whether the message may be an answer as it was generated, its notation in its content."""
+    fields = (message.reasoning_content, message.tool_calls, message.parts)
+    return message.role == "assistant" and not any(fields) and closes(message.content or "")
 
 
 def _token_ids(tokenizer: Any, names: Sequence[str], setting: str) -> list[int]:
