@@ -164,7 +164,7 @@ def test_report_reads_well():
     assert str(report) == "2 conversations, 1,000 tokens, 250 trained (25.0%) in 3 turns\nnothing unusual met"
     report.control_strings, report.drift_turns, report.drift_tokens = 1, 2, 5
     report.control_string_kinds["<think>"] = 1
-    assert str(report).splitlines()[1].startswith("1 control strings in messages (<think> 1); 2 turns trained after")
+    assert str(report).splitlines()[1].startswith("1 control string in messages (<think> 1); 2 turns trained after")
 
 
 def test_looking_ahead_changes_nothing(make_encoder):

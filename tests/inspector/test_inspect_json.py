@@ -22,7 +22,7 @@ def test_the_object_is_as_promised(inspect, data, turns):
     trained = "".join(segment["text"] for segment in one["segments"] if segment["trained"])
     assert trained == "hello<|im_end|>"
     assert set(one["segments"][0]) == {"start", "end", "text", "message", "role", "field", "trained"}
-    assert "1 conversations" in err
+    assert "1 conversation," in err
 
 
 def test_segments_cover_the_text_whatever_is_in_it(inspect, data, turns, hostile):
@@ -45,7 +45,7 @@ def test_warnings_have_kind_message_and_detail(inspect, data, turns):
     [one] = objects(out)
     assert one["index"] == 1
     assert [(w["kind"], w["message"]) for w in one["warnings"]] == [("control_tokens", None)]
-    assert "<|im_end|> stands 1 times" in one["warnings"][0]["detail"]
+    assert "<|im_end|> stands 1 time in" in one["warnings"][0]["detail"]
 
 
 @pytest.mark.parametrize(

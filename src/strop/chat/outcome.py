@@ -41,22 +41,12 @@ def _warnings(work: "Work") -> Iterator[Warning]:
         if turn.straddling:
             detail = f"{turn.straddling} tokens lie across the border of this turn and are trained"
             yield Warning("straddling", turn.message, detail)
-        for name in _unprinted(work, turn):
-            yield Warning("dropped_field", turn.message, f"the template does not print the {name} of this turn")
+    for loss in work.losses:
+        yield Warning(loss.kind, loss.message, loss.detail)
     for string, count in Counter(work.tokens.control_strings).items():
-        detail = f"{string} stands {count} times in message text, encoded as: {work.settings.control_tokens}"
+        times = "1 time" if count == 1 else f"{count} times"
+        detail = f"{string} stands {times} in message text, encoded as: {work.settings.control_tokens}"
         yield Warning("control_tokens", None, detail)
-
-
-def _unprinted(work: "Work", turn: Turn) -> Iterator[str]:
-    """The fields that a trained turn has and the template printed nothing of."""
-    printed = {(run.message, run.field) for run in work.runs if run.message == turn.message}
-    message = work.conversation.messages[turn.message]
-    if (turn.message, "several") in printed:
-        return
-    for name in ("content", "reasoning_content", "tool_calls"):
-        if getattr(message, name) and (turn.message, name) not in printed and not (name == "content" and message.parts):
-            yield name
 
 
 def count(work: "Work") -> None:
@@ -76,7 +66,7 @@ def count(work: "Work") -> None:
         report.truncated_turns += turn.ending == "truncated"
         if turn.ending == "control":
             report.inferred_stops[work.encoder._text.controls[example.tokens[turn.last - 1]]] += 1
-        report.dropped_fields.update(_unprinted(work, turn))
+    report.dropped_fields.update(loss.kind for loss in work.losses)
 
 
 def drift_words(turn: Turn) -> str:

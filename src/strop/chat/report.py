@@ -24,7 +24,7 @@ class MaskReport:
     inferred_stops: Counter[str] = field(default_factory=Counter)
     """Turns that end with a control token outside the stop set, by token."""
     dropped_fields: Counter[str] = field(default_factory=Counter)
-    """Trained turns of which the template printed none of a field that they have (earlier reasoning, mostly)."""
+    """What the template did not print, or not whole, by kind: see `strop.chat.losses.DROPPED`."""
     waived: Counter[str] = field(default_factory=Counter)
     too_long_dropped: int = 0
     truncated: int = 0
@@ -57,35 +57,39 @@ class MaskReport:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.conversations:,} conversations, {self.tokens:,} tokens, "
-            f"{self.trained_tokens:,} trained ({self.trained_fraction:.1%}) in {self.turns:,} turns"
+            f"{_number(self.conversations, 'conversation')}, {_number(self.tokens, 'token')}, "
+            f"{self.trained_tokens:,} trained ({self.trained_fraction:.1%}) in {_number(self.turns, 'turn')}"
         ]
         notes = []
         if self.control_strings:
-            notes.append(f"{self.control_strings:,} control strings in messages ({_list(self.control_string_kinds)})")
+            kinds = _list(self.control_string_kinds)
+            notes.append(f"{_number(self.control_strings, 'control string')} in messages ({kinds})")
         if self.drift_turns:
-            notes.append(
-                f"{self.drift_turns:,} turns trained after another prompt than served ({self.drift_tokens:,} tokens)"
-            )
+            turns, tokens = _number(self.drift_turns, "turn"), _number(self.drift_tokens, "token")
+            notes.append(f"{turns} trained after another prompt than served ({tokens})")
         if self.inferred_stops:
             notes.append(f"turns ending with a token outside the stop set ({_list(self.inferred_stops)})")
         if self.dropped_fields:
-            notes.append(f"fields the template did not print ({_list(self.dropped_fields)})")
+            notes.append(f"not printed by the template: {_list(self.dropped_fields, len(self.dropped_fields))}")
         if self.waived:
             notes.append(f"waived violations ({_list(self.waived)})")
-        for count, what in (
-            (self.missing_stop, "turns without a stop token"),
-            (self.straddling_tokens, "tokens across a turn's border"),
-            (self.too_long_dropped, "conversations dropped as too long"),
-            (self.truncated, "conversations truncated"),
-            (self.truncated_turns, "turns left without a stop token by that"),
-            (self.split, "conversations split into several examples"),
-            (self.exchanges_dropped, "exchanges dropped as too long"),
+        for count, noun, what in (
+            (self.missing_stop, "turn", "without a stop token"),
+            (self.straddling_tokens, "token", "across a turn's border"),
+            (self.too_long_dropped, "conversation", "dropped as too long"),
+            (self.truncated, "conversation", "truncated"),
+            (self.truncated_turns, "turn", "left without a stop token by that"),
+            (self.split, "conversation", "split into several examples"),
+            (self.exchanges_dropped, "exchange", "dropped as too long"),
         ):
             if count:
-                notes.append(f"{count:,} {what}")
+                notes.append(f"{_number(count, noun)} {what}")
         return "\n".join([*lines, "; ".join(notes)] if notes else [*lines, "nothing unusual met"])
 
 
-def _list(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common(5))
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _list(counts: Counter[str], most: int = 5) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common(most))

@@ -2,17 +2,19 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from strop.chat import proof
 from strop.chat.conversation import Conversation, Message
 from strop.chat.example import Example, build_example, cut_example
+from strop.chat.losses import Loss, losses
 from strop.chat.mask import Turn, common_length, territory, turn_end, turn_start
 from strop.chat.origin import OWN_FIELDS, Run, runs
 from strop.chat.outcome import count, drift_words
 from strop.chat.policy import loss_weights, may_train, trains_nothing, turn_weights, untrained_fields
 from strop.chat.rendering import Beside, plain_messages, traced_beside, traced_messages
-from strop.chat.split import by_length, by_turn, only_trained
+from strop.chat.split import by_length, by_turn, only_trained, opening
 from strop.chat.template import TemplateFailure
 from strop.chat.tokens import Tokens
 from strop.chat.traced import plain, trace_of
@@ -25,11 +27,15 @@ if TYPE_CHECKING:
 class Work:
     """One conversation on its way through the encoder.
 
-    ``strict``: a failed check raises; otherwise it is kept, and the example is made all the same.
+    ``strict``: a failed check raises; otherwise it is kept, and the example is made all the same. ``part``: how it was
+    cut out of a longer one; ``since``: the first message that is new in it.
     """
 
-    def __init__(self, encoder: "ChatEncoder", conversation: Conversation, strict: bool = True, part: str = ""):
-        self.encoder, self.conversation, self.strict, self.part = encoder, conversation, strict, part
+    def __init__(
+        self, encoder: "ChatEncoder", conversation: Conversation, strict: bool = True, part: str = "", since: int = 0
+    ):
+        self.encoder, self.conversation, self.strict = encoder, conversation, strict
+        self.part, self.since = part, since
         self.settings, self.renderer = encoder.settings, encoder._renderer
         self.messages = plain_messages(conversation.messages)
         self.beside = Beside.of(conversation)
@@ -55,7 +61,9 @@ class Work:
         self.turns = [self.turn(i, weight) for i, weight in turn_weights(messages, self.settings).items()]
         trained = [turn.message for turn in self.turns]
         if self.settings.drift == "split" and self.part != "turn" and any(map(self.rewritten, self.turns)):
-            yield from self.each(by_turn(self.conversation, trained), "turn")
+            # Of a turn before the trained one only what it is served with is there, so it is judged by its own example.
+            since = [0, *(turn + 1 for turn in trained)]
+            yield from self.each(zip(by_turn(self.conversation, trained), since, strict=False), "turn")
             return
         silent = self.writers - set(trained) if self.settings.train_on == "all" else ()
         spans = [*self.turns, *(self.turn(i, 0.0) for i in sorted(silent))]
@@ -69,10 +77,11 @@ class Work:
         else:
             yield from self.shorten(limit)
 
-    def each(self, parts: Iterable[Conversation], part: str) -> Iterator["Work"]:
+    def each(self, parts: Iterable[tuple[Conversation, int]], part: str) -> Iterator["Work"]:
+        """``parts``: each with the number of its first message that no part before it has."""
         self.encoder.report.split += not self.part  # a conversation counts once, however often it is cut
-        for conversation in parts:
-            yield from Work(self.encoder, conversation, self.strict, part).run()
+        for conversation, since in parts:
+            yield from Work(self.encoder, conversation, self.strict, part, since).run()
 
     # -- the mask
 
@@ -192,6 +201,11 @@ class Work:
         waiver = "" if violation.name == "drift" else f" To go on regardless, add {violation.name} to chat.waive."
         return f"{self.conversation.place}: {violation.message}. The text there: {shown!r}.{waiver}"
 
+    @cached_property
+    def losses(self) -> list[Loss]:
+        """What the template did not print."""
+        return list(losses(self.text, self.runs, self.conversation, self.since))
+
     # -- the result
 
     def shorten(self, limit: int) -> Iterator["Work"]:
@@ -215,7 +229,9 @@ class Work:
             conversation = only_trained(self.conversation, [turn.message for turn in self.turns])
             pieces, lost = by_length(conversation, self.message_lengths(), limit, lambda c: self.fits(c, limit))
             report.exchanges_dropped += sum(map(self.trains, lost))
-            yield from self.each(filter(self.trains, pieces), "length")
+            repeated = opening(self.conversation.messages)
+            kept = filter(self.trains, pieces)
+            yield from self.each(((piece, n and repeated) for n, piece in enumerate(kept)), "length")
         else:
             report.too_long_dropped += 1
 

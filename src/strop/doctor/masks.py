@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from strop.chat import ChatEncoder, ChatSettings, Inspection
+from strop.chat.losses import DROPPED
 from strop.doctor.findings import Finding, Level, Tally
 from strop.doctor.rows import Row
 from strop.errors import InputError
@@ -232,11 +233,7 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
         "{n} trained ⟨turn is|turns are⟩ learnt after another prompt than inference would feed",
         "chat.drift: split makes one example of every turn, exactly as it is served",
     ),
-    "dropped_field": (
-        "warning",
-        "{n} ⟨field|fields⟩ of trained turns that the template does not print (earlier reasoning, mostly)",
-        "chat.drift: split trains each turn with its own reasoning; or accept that it is not learnt",
-    ),
+    **{kind: ("warning", message, mend) for kind, (message, mend) in DROPPED.items()},
     "control_tokens": (
         "note",
         "in {n} ⟨case|cases⟩ a conversation's text holds a control token's string",

@@ -28,10 +28,11 @@ MASK_COUNTERS = {
     "drift_tokens": "tokens in which those prompts differ",
     "missing_stop": "turns without a stop token",
     "inferred_stops": "stop tokens from outside the stop set",
-    "dropped_fields": "fields that the template did not print",
+    "dropped_fields": "parts of conversations that the template did not print",
     "too_long_dropped": "conversations dropped as too long",
     "truncated": "conversations cut",
-    "audited": "conversations checked against the library's own rendering",
+    "audited": "sampled conversations whose ids were compared with the tokenizer's own call as well (chat.audit_every); "
+    "the text of every conversation was compared with it",
 }
 
 
