@@ -31,8 +31,8 @@ MASK_COUNTERS = {
     "dropped_fields": "parts of conversations that the template did not print",
     "too_long_dropped": "conversations dropped as too long",
     "truncated": "conversations cut",
-    "audited": "sampled conversations whose ids were compared with the tokenizer's own call as well (chat.audit_every); "
-    "the text of every conversation was compared with it",
+    "audited": "conversations of a sample (chat.audit_every) whose ids were compared with the tokenizer's own call; "
+    "the text of every conversation was",
 }
 
 
