@@ -137,12 +137,14 @@ def test_the_dictionary(make_encoder):
         {
             "kind": "dropped_tool_call",
             "message": 2,
-            "detail": f"{lost}; use a template with tools (chat.template: chatml works)",
+            "detail": lost,
+            "mend": "use a template with tools (chat.template: chatml works)",
         },
         {
             "kind": "control_tokens",
             "message": None,
             "detail": "<|im_end|> stands 1 time in message text, encoded as: text",
+            "mend": "",
         },
     ]
     assert len(read["tokens"]) == len(read["loss_weights"])

@@ -84,9 +84,7 @@ def test_the_last_turn_alone_does_not_drift(make_encoder):
 
 
 def test_drift_error_names_the_turn(make_encoder):
-    match = (
-        r"f:1: before message 2 training sees \d+ tokens that differ from what inference feeds; set chat.drift: split"
-    )
+    match = r"f:1: before message 2 training sees \d+ tokens that differ from what inference feeds; chat.drift: split"
     with pytest.raises(InputError, match=match):
         make_encoder(THINKING, drift="error").encode(parsed(thoughts()))
     allowing = make_encoder(THINKING)

@@ -162,6 +162,10 @@ class ChatEncoder:
             work.encoding = encoding
         self._ahead = works  # a work holds its conversation, so no other can have the same id
 
+    def source(self, tools: Any) -> str:
+        """The text of the chat template for conversations with (or without) tools."""
+        return self._renderer.source(tools)
+
     def _finished(self, conversation: Conversation, strict: bool) -> list[Work]:
         work = self._ahead.pop(id(conversation), None) if strict else None
         try:

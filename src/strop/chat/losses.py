@@ -63,7 +63,7 @@ class Loss(NamedTuple):
 
     @property
     def detail(self) -> str:
-        return f"the template does not print {self.what}; {DROPPED[self.kind][1]}"
+        return f"the template does not print {self.what}"
 
 
 def losses(text: str, runs: Sequence[Run], conversation: Conversation, since: int = 0) -> Iterator[Loss]:

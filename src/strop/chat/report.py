@@ -20,6 +20,8 @@ class MaskReport:
     straddling_tokens: int = 0
     drift_turns: int = 0
     drift_tokens: int = 0
+    drift_mends: Counter[str] = field(default_factory=Counter)
+    """Turns among these by what would make training and serving equal (see `strop.chat.drift`), of a sample."""
     missing_stop: int = 0
     inferred_stops: Counter[str] = field(default_factory=Counter)
     """Turns that end with a control token outside the stop set, by token."""

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from strop.chat import proof
 from strop.chat.conversation import Conversation, Message
+from strop.chat.drift import MENDS, drift_words, is_looked_at, mend_of
 from strop.chat.example import Example, build_example, cut_example
 from strop.chat.losses import Loss, losses
 from strop.chat.mask import Turn, common_length, territory, turn_end, turn_start
 from strop.chat.origin import OWN_FIELDS, Run, runs
-from strop.chat.outcome import count, drift_words
+from strop.chat.outcome import count
 from strop.chat.policy import loss_weights, may_train, trains_nothing, turn_weights, untrained_fields
 from strop.chat.rendering import Beside, plain_messages, traced_beside, traced_messages
 from strop.chat.split import by_length, by_turn, only_trained, opening
@@ -52,12 +53,25 @@ class Work:
             self.rendered = self.renderer.render(self.traced, self.traced_beside)
         return self.rendered
 
+    def tokenise(self) -> None:
+        """The text, its runs of one origin, and its tokens. Raises `TemplateFailure`."""
+        rendered = self.render()
+        self.text, self.runs = plain(rendered), runs(trace_of(rendered))
+        self.tokens = self.encoder._tokens(rendered, self.writers, self.conversation.place, self.encoding)
+
+    def like(self, conversation: Conversation, part: str) -> "Work":
+        """The same for another conversation."""
+        return Work(self.encoder, conversation, self.strict, part)
+
+    def spanned(self, message: int) -> Turn:
+        """The turn of a message, with nothing else done. Raises `TemplateFailure`."""
+        self.tokenise()
+        return self.turn(message, 1.0)
+
     def run(self) -> Iterator["Work"]:
         """Itself with its ``example``, or the works that it was split into; nothing where it was dropped."""
         encoder, messages = self.encoder, self.conversation.messages
-        rendered = self.render()
-        self.text, self.runs = plain(rendered), runs(trace_of(rendered))
-        self.tokens = encoder._tokens(rendered, self.writers, self.conversation.place, self.encoding)
+        self.tokenise()
         self.turns = [self.turn(i, weight) for i, weight in turn_weights(messages, self.settings).items()]
         trained = [turn.message for turn in self.turns]
         if self.settings.drift == "split" and self.part != "turn" and any(map(self.rewritten, self.turns)):
@@ -99,6 +113,7 @@ class Work:
         first, last = self.tokens.within(start, end)
         starts, ends = self.tokens.starts, self.tokens.ends
         drift = self.drift(index, first, start, same and start <= land.first_own, prompt)
+        drifted = drift > 0 or prompt is None
         return Turn(
             index,
             start,
@@ -108,10 +123,17 @@ class Work:
             ending,
             weight,
             drift_tokens=drift,
-            drifted=drift > 0 or prompt is None,
+            drifted=drifted,
+            mend=mend_of(self, index) if drifted and self.finds_mends else "",
             cut=_is_cut(self.text, self.runs, index, start, end),
             straddling=(starts[first] < start) + (ends[last - 1] > end and last - 1 > first),
         )
+
+    @property
+    def finds_mends(self) -> bool:
+        """Whether it is found out what would mend a drift: for people who look, and for some of a run's rows."""
+        looked_at = not self.strict or is_looked_at(self.encoder.report.conversations - 1)
+        return looked_at and not (self.part == "turn" and self.settings.drift != "split")
 
     def prompt_text(self, index: int, add_generation_prompt: bool) -> str | None:
         """What inference renders before message ``index``; None where the template does not go without an answer."""
@@ -188,11 +210,7 @@ class Work:
     def drift_violations(self) -> Iterator[proof.Violation]:
         for turn in self.turns:
             if turn.drifted and self.settings.drift != "allow":
-                mend = (
-                    "no split of the conversation makes them equal, so use another template, or chat.drift: allow"
-                    if self.settings.drift == "split"
-                    else "set chat.drift: split (one example per turn, as served) or allow, or train only the last turn"
-                )
+                mend = MENDS[turn.mend or mend_of(self, turn.message)]
                 yield proof.Violation("drift", f"{drift_words(turn)}; {mend}", turn.start, turn.end, turn.message)
 
     def describe(self, violation: proof.Violation) -> str:

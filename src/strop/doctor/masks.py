@@ -40,6 +40,8 @@ class MaskCheck:
         """Place -> the first failed check of each conversation that training would stop at or leave out."""
         self.drift_tokens = 0
         self._stops: Counter[int] = Counter()
+        self._mends: dict[str, Counter[str]] = {}
+        """Kind -> the mends that were found for its cases, each tried out."""
         self._limits = sorted({*LIMITS, *({settings.max_length} if settings.max_length else ())})
 
     def look(self, row: Row) -> None:
@@ -68,6 +70,7 @@ class MaskCheck:
     def _read_warnings(self, row: Row, inspection: Inspection) -> None:
         for warning in inspection.warnings:
             self.tally.add(warning.kind, row.place, warning.detail)
+            self._mends.setdefault(warning.kind, Counter()).update([warning.mend] if warning.mend else [])
             if self._level(warning.kind) == "error":
                 self.failed.setdefault(row.place, f"{warning.kind}: {warning.detail}")
 
@@ -98,6 +101,9 @@ class MaskCheck:
                 message += " (waived)"
             elif level == "error" and self.skip:
                 level, message = "warning", f"{message}; training leaves them out"
+            if mends := self._mends.get(kind):
+                several = [f"{tried} (in {count:,})" for tried, count in mends.most_common()]
+                mend = next(iter(mends)) if len(mends) == 1 else "; ".join(several)
             found.append(self.tally.finding(kind, level, message, mend))
         return found
 
@@ -231,7 +237,7 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
     "drift": (
         "warning",
         "{n} trained ⟨turn is|turns are⟩ learnt after another prompt than inference would feed",
-        "chat.drift: split makes one example of every turn, exactly as it is served",
+        "chat.drift: allow goes on regardless",
     ),
     **{kind: ("warning", message, mend) for kind, (message, mend) in DROPPED.items()},
     "control_tokens": (

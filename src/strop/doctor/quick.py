@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from strop.chat import MaskReport
+from strop.chat.drift import MENDS
 from strop.doctor.findings import Finding, Tally, ordered
 from strop.doctor.labels import check_tokenizer
 from strop.doctor.overlap import EvalItem, Overlap, check_overlap
@@ -60,7 +61,8 @@ def check_examples(
         found.append(tally.finding("duplicate", "warning", message, "strop doctor --fix OUT keeps one of each"))
     if report.drift_turns:
         message = f"{report.drift_turns:,} turns are learnt after another prompt than inference would feed"
-        found.append(Finding("drift", "warning", report.drift_turns, message, "set chat.drift: split"))
+        mend = "; ".join(MENDS[kind] for kind in report.drift_mends) or "strop doctor tries what would mend it"
+        found.append(Finding("drift", "warning", report.drift_turns, message, mend))
     if report.inferred_stops:
         count = report.inferred_stops.total()
         message = f"{count:,} turns end with a control token outside the stop set"

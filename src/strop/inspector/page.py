@@ -93,7 +93,7 @@ def _entry(found: Found, part: int) -> dict[str, Any]:
         "weights": [[len(list(same)), weight] for weight, same in groupby(inspection.example.loss_weights)],
         "stops": inspection.stops,
         "segments": [[at[s.start], s.message, s.role, s.field] for s in inspection.segments],
-        "warnings": [[w.kind, w.message, w.detail] for w in inspection.warnings],
+        "warnings": [[w.kind, w.message, w.words] for w in inspection.warnings],
         "trained": inspection.example.trained_tokens,
         "turns": len(inspection.example.turns),
         "roles": _roles(inspection),

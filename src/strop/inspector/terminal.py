@@ -73,7 +73,7 @@ class Terminal:
                 self._print(Text(f"{who:{_GUTTER}} ").append_text(line))
         for warning in found.inspection.warnings:
             where = "" if warning.message is None else f" (message {warning.message})"
-            self._print(Text(f"  ! {warning.kind}{where}: {one_line(warning.detail)}", "yellow"))
+            self._print(Text(f"  ! {warning.kind}{where}: {one_line(warning.words)}", "yellow"))
 
     def _lines(self, inspection: Inspection) -> Iterator[tuple[str, Text]]:
         """The text line by line, each with who wrote it where that changes."""
