@@ -1,5 +1,7 @@
 """The mend that is named for a drift is one that works: each is tried here as a user would."""
 
+import copy
+
 import published
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -86,7 +88,7 @@ def test_what_is_found_out_of_a_run_does_not_depend_on_who_encodes_a_row(blank_l
 def test_the_mends_for_published_templates_work(name):
     stops = list(published.TEMPLATES[name].stops)
     waive = ["missing_stop", "cut_turn", "empty_turn"]
-    chatml = published.tokenizer(name)
+    chatml = copy.deepcopy(published.tokenizer(name))
     fit_tokenizer(chatml, "chatml")
     for kind in ("multi", "thinking", "tools", "tools, thinking"):
         row = published.CONVERSATIONS[kind]
