@@ -34,7 +34,7 @@ from strop.model.names import load_generation_config, load_model, load_tokenizer
 from strop.model.new_tokens import fit_embeddings, stop_at
 from strop.model.policy import Policy
 from strop.model.precision import Compute
-from strop.model.preflight import check_length, check_training, outline
+from strop.model.preflight import check_length, check_training, outline, window
 from strop.named_sets import NAMED_SETS
 from strop.recipe import CHAT_LOSS, EvalTaskSettings, Recipe, SftStage
 from strop.rollout.engine import SamplingParams
@@ -161,7 +161,7 @@ def run_sft(
 ) -> dict[str, Any]:
     """Fine-tune ``model`` on the stage's mixture; the result goes to ``folder/model``."""
     loaded = Loaded.of(model, recipe, compute, console, stage)
-    encoding = Encoding(loaded.tokenizer, recipe.chat, loaded.stop_ids)
+    encoding = Encoding(loaded.tokenizer, recipe.chat, loaded.stop_ids, reads=window(loaded.policy.model.config))
     cache, epochs, seed = cache_folder() / "prepared", stage.train.epochs, stage.train.seed
     held_out = prepare(stage.eval_mixture, NAMED_SETS, encoding, cache, seed=seed)
     data = prepare(stage.mixture, NAMED_SETS, encoding, cache, epochs=epochs, seed=seed)

@@ -33,14 +33,22 @@ class ChatEncoder:
         settings: see `ChatSettings`.
         stop_ids: ids that end a turn, besides the tokenizer's ``eos_token_id``, the settings' ``stop_tokens`` and that
             of a built-in template; hand in the model's ``generation_config.eos_token_id``.
+        reads: the most tokens that the model reads; an example that is longer is refused, whatever the settings.
 
     Raises:
         InputError: when there is no chat template, or it does not compile, or the tokenizer lacks a token that the
             settings name or their built-in template needs (`strop.chat.fit_tokenizer` adds the latter).
     """
 
-    def __init__(self, tokenizer: Any, settings: ChatSettings | None = None, stop_ids: Collection[int] = frozenset()):
-        self.settings = settings or ChatSettings()
+    def __init__(
+        self,
+        tokenizer: Any,
+        settings: ChatSettings | None = None,
+        stop_ids: Collection[int] = frozenset(),
+        *,
+        reads: int | None = None,
+    ):
+        self.settings, self.reads = settings or ChatSettings(), reads
         self.report = MaskReport()
         self._renderer = Renderer(tokenizer, self.settings)
         named = _token_ids(tokenizer, self.settings.stop_tokens, "stop_tokens")
@@ -171,10 +179,17 @@ class ChatEncoder:
         try:
             return list((work or Work(self, conversation, strict)).run())
         except TemplateFailure as error:
-            raise InputError(
-                f"{conversation.place}: the chat template refused this conversation: {error}; "
-                "mend the conversation or use another template"
-            ) from error
+            raise InputError(f"{conversation.place}: {self._refusal(conversation, error)}") from error
+
+    def _refusal(self, conversation: Conversation, error: TemplateFailure) -> str:
+        """What the template said of a conversation, and what to do: another template only where that takes it."""
+        tried = self._renderer.built_in("chatml") if self._renderer.source(None) != BUILT_IN["chatml"].text else None
+        takes = tried is not None and tried.takes(plain_messages(conversation.messages), Beside.of(conversation))
+        if any(m.tool_calls or m.role == "tool" for m in conversation.messages) and not self._renderer.prints_calls():
+            mend = "set chat.template: chatml, which has them" if takes else "use a template with tools"
+            return f"the chat template has no place for tool calls and their results ({error}); {mend}"
+        mend = "set chat.template: chatml, which takes it" if takes else "use another template"
+        return f"the chat template refused this conversation: {error}; mend the conversation, or {mend}"
 
     def _tokens(self, text: str, writers: Collection[int], place: str, encoding: Any = None) -> Tokens:
         settings = self.settings

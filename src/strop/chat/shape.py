@@ -7,7 +7,7 @@ it prints what is in them; the usual shape (text, object, no content) is tried f
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from strop.chat.template import TemplateFailure
@@ -37,15 +37,21 @@ def content_shape(render: Render) -> Shape:
 
 def call_shape(render: Render, content: Shape) -> Shape:
     """The first shape in which the template prints a tool call's arguments; ``content``'s where there is none."""
+    return next((shape for shape in call_shapes(content) if prints_call(render, shape)), content)
+
+
+def call_shapes(content: Shape) -> Iterator[Shape]:
+    """The shapes to try for tool calls, the usual one first."""
+    for missing in ("absent", "empty"):
+        for arguments in ("object", "text"):
+            yield content._replace(arguments=arguments, missing=missing)
+
+
+def prints_call(render: Render, shape: Shape) -> bool:
+    """Whether the template prints the arguments of a tool call in that shape."""
     function = {"name": "probe", "arguments": {"word": _WORD}}
     call = {"id": _CALL_ID, "type": "function", "function": function}
-    messages = [{"role": "user", "content": "-"}, {"role": "assistant", "tool_calls": [call]}]
-    tried = (
-        content._replace(arguments=arguments, missing=missing)
-        for missing in ("absent", "empty")
-        for arguments in ("object", "text")
-    )
-    return next((shape for shape in tried if _prints(render, messages, shape)), content)
+    return _prints(render, [{"role": "user", "content": "-"}, {"role": "assistant", "tool_calls": [call]}], shape)
 
 
 def shaped(messages: Sequence[dict], shape: Shape) -> list[dict]:

@@ -253,6 +253,19 @@ class Work:
         else:
             report.too_long_dropped += 1
 
+    def check_reads(self, length: int) -> None:
+        """What the model cannot read whole is known before the rest of the data is encoded."""
+        reads = self.encoder.reads
+        if reads is None or length <= reads:
+            return
+        message = (
+            f"the conversation has {length:,} tokens and the model reads at most {reads:,}; "
+            f"set chat.max_length: {reads}, and chat.too_long to drop, truncate or split_turns"
+        )
+        if self.strict:
+            raise InputError(f"{self.conversation.place}: {message}")
+        self.found.append(proof.Violation("too_long_for_model", message, 0, len(self.text)))
+
     def message_lengths(self) -> list[int]:
         """About how many tokens each message takes, the template's text before it included."""
         lengths, at = [0] * len(self.messages), 0
@@ -275,6 +288,7 @@ class Work:
         return build_example(self.text, self.tokens, self.weights, self.turns, self.conversation.place)
 
     def finish(self, example: Example) -> None:
+        self.check_reads(len(example.tokens))
         self.prove()
         self.example = example
         count(self)

@@ -36,10 +36,12 @@ class Encoding:
     tokenizer: Any
     settings: ChatSettings
     stop_ids: frozenset[int]
+    reads: int | None = None
+    """The most tokens that the model reads: a longer example is refused."""
 
     @cached_property
     def encoder(self) -> ChatEncoder:
-        return ChatEncoder(self.tokenizer, self.settings, self.stop_ids)
+        return ChatEncoder(self.tokenizer, self.settings, self.stop_ids, reads=self.reads)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def ingredients(part: DataSettings, encoding: Encoding, job: Job) -> dict[str, A
         "template": _sha256(template_text(encoding.settings.template) or ""),  # a file's content, not its name
         "chat": encoding.settings.model_dump(mode="json"),
         "stop_ids": sorted(encoding.stop_ids),
+        "reads": encoding.reads,
     }
 
 

@@ -76,7 +76,7 @@ def set_summary(data: DataSet) -> dict[str, Any]:
     return {
         "name": data.name,
         "rows": data.read,
-        "rejected": len(data.rejected),
+        "rejected": len(data.rejected) + sum(row.refused for row in data.rows),
         "formats": dict(data.formats),
         "tokens": tokens,
         "trained_tokens": trained,

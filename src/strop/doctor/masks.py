@@ -49,7 +49,7 @@ class MaskCheck:
         try:
             inspections = self.encoder.inspect(row.conversation)
         except InputError as error:
-            self.failed[row.place] = str(error)
+            self.failed[row.place], row.refused = str(error), True
             self.tally.add("refused", row.place, str(error).removeprefix(f"{row.place}: "))
             return
         for inspection in inspections:
@@ -187,7 +187,7 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
     "refused": (
         "error",
         "{n} ⟨conversation is|conversations are⟩ refused by the chat template or cannot be encoded",
-        "mend the conversations or choose another chat.template",
+        "mend the conversations or choose another chat.template (chatml has tools and takes every order of roles)",
     ),
     "text_differs": (
         "error",

@@ -38,6 +38,8 @@ class Row:
     tokens: int = 0
     trained: int = 0
     beyond: dict[int, int] = field(default_factory=dict)
+    refused: bool = False
+    """Whether the template refused it, or it could not be encoded."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
