@@ -14,7 +14,7 @@ from rich.progress import Progress
 from strop.chat import ChatEncoder, fit_tokenizer
 from strop.checkup import before_training
 from strop.data.encoding import Encoding
-from strop.data.prepare import prepare
+from strop.data.prepare import eval_data_note, prepare
 from strop.data.readers import built_in, read_jsonl
 from strop.data.source import PackedSource, rows_of
 from strop.errors import InputError
@@ -183,6 +183,8 @@ def run_sft(
     before_training(stage, recipe, loaded, source, report, console)
     objective = supervised_objective(stage.train)
     rows = rows_of(held_out.first_epoch(seed), stage.train.micro_batch_tokens)
+    if line := eval_data_note(held_out, bool(rows), recipe.chat.max_length):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     evaluate = (lambda: evaluation(loaded.policy, objective, rows)) if rows else None
     torch.manual_seed(seed)  # of dropout, where there is any
     with explained_out_of_memory(stage.train, longest, stage.lora is not None):

@@ -43,6 +43,17 @@ class MaskReport:
     def trained_fraction(self) -> float:
         return self.trained_tokens / self.tokens if self.tokens else 0.0
 
+    def left_out(self, max_length: int | None) -> str:
+        """How many conversations ``max_length`` left nothing of, in words; empty where it was none."""
+        if not self.too_long_dropped and not self.exchanges_dropped:
+            return ""
+        why = f"longer than max_length {max_length}"
+        if self.too_long_dropped:
+            were = "was" if self.too_long_dropped == 1 else "were"
+            of = _number(self.conversations, "conversation")
+            return f"{self.too_long_dropped:,} of {of} {were} dropped ({why})"
+        return f"{_number(self.exchanges_dropped, 'exchange')} dropped ({why})"
+
     def merge(self, other: "MaskReport") -> None:
         """Add what another report counted."""
         for entry in fields(self):
@@ -58,10 +69,19 @@ class MaskReport:
         return cls(**{name: Counter(value) if isinstance(value, dict) else value for name, value in values.items()})
 
     def __str__(self) -> str:
-        lines = [
+        return "\n".join([self.summary, *(self.unusual or ["nothing unusual met"])])
+
+    @property
+    def summary(self) -> str:
+        """How much there is, in a line."""
+        return (
             f"{_number(self.conversations, 'conversation')}, {_number(self.tokens, 'token')}, "
             f"{self.trained_tokens:,} trained ({self.trained_fraction:.1%}) in {_number(self.turns, 'turn')}"
-        ]
+        )
+
+    @property
+    def unusual(self) -> list[str]:
+        """What was met that is worth a word, in lines; none where there was nothing."""
         notes = []
         if self.control_strings:
             kinds = _list(self.control_string_kinds)
@@ -86,7 +106,7 @@ class MaskReport:
         ):
             if count:
                 notes.append(f"{_number(count, noun)} {what}")
-        return "\n".join([*lines, "; ".join(notes)] if notes else [*lines, "nothing unusual met"])
+        return ["; ".join(notes)] if notes else []
 
 
 def _number(count: int, noun: str) -> str:

@@ -104,6 +104,16 @@ def prepare(
     return PreparedData(settings, tuple(parts), reused)
 
 
+def eval_data_note(prepared: PreparedData, any_left: bool, max_length: int | None) -> str:
+    """What is to be said where conversations of ``eval_data`` were left out, or all of them; empty where none was."""
+    if not prepared.parts:
+        return ""
+    dropped = prepared.report.left_out(max_length)
+    if any_left:
+        return f"eval_data: {dropped}" if dropped else ""
+    return f"eval_data: {dropped or 'no conversation is left to measure'}, so there is no eval_loss"
+
+
 def _prepare_part(
     part: DataSettings,
     named: Mapping[str, NamedSet],

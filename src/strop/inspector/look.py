@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -63,6 +64,8 @@ class Look:
     rows: int = 0
     """Rows read, whether chosen or not."""
     shown: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+    """Of all examples looked at, by kind."""
     ended: bool = False
     """Whether the data was read to its end."""
 
@@ -78,6 +81,7 @@ class Look:
                     return
                 index, self.rows = self.rows, self.rows + 1
                 for inspection in self._inspections(index, row, part.format):
+                    self.warnings.update(warning.kind for warning in inspection.warnings)
                     if inspection.warnings or not choice.only_warnings:
                         self.shown += 1
                         yield Found(index, part.name, inspection)

@@ -15,6 +15,7 @@ from strop.files import atomic_writer
 from strop.inspector.look import Found, Look
 from strop.inspector.pieces import FIELDS
 from strop.inspector.subject import Tools
+from strop.inspector.terminal import report_lines
 from strop.visible import one_line
 from strop.web import environment, script_data, script_hash
 
@@ -63,7 +64,7 @@ class Page:
                 data=one_line(self.data),
                 tokenizer=one_line(self.tools.name),
                 stops=[one_line(token) for token in self.tools.stops],
-                report=str(look.report).split("\n"),
+                report=report_lines(look),
                 rejected=[one_line(rejected.reason) for rejected in look.rejected[:_REJECTED]],
                 n_rejected=len(look.rejected),
                 n_rows=look.rows,

@@ -138,6 +138,13 @@ def _by_line(cut: Iterator[Piece]) -> Iterator[tuple[str, list[_Shown]]]:
             line = []
 
 
+def report_lines(look: Look) -> list[str]:
+    """What was met. Where rows were rejected or a conversation has a warning it was not nothing."""
+    warned = ", ".join(f"{kind} {count:,}" for kind, count in look.warnings.most_common())
+    lines = [look.report.summary, *look.report.unusual, *([f"warnings: {warned}"] if warned else [])]
+    return lines if len(lines) > 1 or look.rejected else [*lines, "nothing unusual met"]
+
+
 def rejections(look: Look) -> Iterator[str]:
     """The rows that could not be used, in words: how many, and the first of them."""
     if not look.rejected:
