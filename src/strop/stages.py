@@ -14,7 +14,7 @@ from rich.progress import Progress
 from strop.chat import ChatEncoder, fit_tokenizer
 from strop.checkup import before_training
 from strop.data.encoding import Encoding
-from strop.data.prepare import prepare
+from strop.data.prepare import prepare_with_evaluation
 from strop.data.readers import built_in, read_jsonl
 from strop.data.source import PackedSource, rows_of
 from strop.errors import InputError
@@ -166,8 +166,10 @@ def run_sft(
     room = min(stage.train.micro_batch_tokens, reads) if reads else stage.train.micro_batch_tokens
     encoding = Encoding(loaded.tokenizer, recipe.chat, loaded.stop_ids, room)
     cache, epochs, seed = cache_folder() / "prepared", stage.train.epochs, stage.train.seed
-    held_out = prepare(stage.eval_mixture, NAMED_SETS, encoding, cache, seed=seed)
-    data = prepare(stage.mixture, NAMED_SETS, encoding, cache, epochs=epochs, seed=seed)
+    measured_on = stage.held_out or stage.eval_mixture
+    data, held_out = prepare_with_evaluation(
+        stage.mixture, measured_on, NAMED_SETS, encoding, cache, epochs=epochs, seed=seed
+    )
     report = data.report
     console.print(f"mask proven on every conversation: {report}", highlight=False)
     for line in data.notes(cache):
