@@ -27,6 +27,8 @@ class Part:
     name: str
     rows: Iterable[Row | InputError]
     format: str = "auto"
+    notes: list[str] = field(default_factory=list)
+    """Grows while the rows are read: how the files are read, and what is left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,8 @@ def inspect(request: Request) -> int:
         _say_page(page, request.html, cut, notes)
     elif not look.shown:
         notes.print("No conversation has a warning.")
-    for line in [*kinds(look), *str(look.report).split("\n"), *rejections(look)]:
+    said = dict.fromkeys(note for part in parts for note in part.notes)
+    for line in [*said, *kinds(look), *str(look.report).split("\n"), *rejections(look)]:
         notes.print(one_line(line), soft_wrap=True)
     if more and page is None and not request.json:
         notes.print("There may be more: --count N shows more, --html FILE makes a page.", soft_wrap=True)
