@@ -185,9 +185,10 @@ def run_sft(
     example = source.mixture[source.mixture.longest()]
     longest = len(example.tokens)
     check_length(loaded.policy.model, longest, example.place)
-    before_training(stage, recipe, loaded, source, report, console)
+    measured = held_out.first_epoch(seed)
+    before_training(stage, recipe, loaded, source, report, console, measured)
     objective = supervised_objective(stage.train)
-    rows = rows_of(held_out.first_epoch(seed), stage.train.micro_batch_tokens)
+    rows = rows_of(measured, stage.train.micro_batch_tokens)
     evaluate = (lambda: evaluation(loaded.policy, objective, rows)) if rows else None
     torch.manual_seed(seed)  # of dropout, where there is any
     with explained_out_of_memory(stage.train, longest, stage.lora is not None):

@@ -151,7 +151,8 @@ def examine(
     duplicates, equal, alike = check_duplicates(rows, look_for_near=len(rows) <= MOST_NEAR)
     languages, mismatches = check_languages(rows)
     found += [*duplicates, *check_overlap(matches), *mismatches]
-    kept = [(data.passes, kept_lengths(data.rows, settings)) for data in sets]
+    room = train and min(train.micro_batch_tokens, voice.window or train.micro_batch_tokens)
+    kept = [(data.passes, kept_lengths(data.rows, settings, room)) for data in sets]
     lengths = [length for _, of_set in kept for length in of_set]
     examples = round(sum(passes * len(of_set) for passes, of_set in kept))
     estimate = guess(lengths, sum(passes * sum(of_set) for passes, of_set in kept)) if lengths else None
@@ -176,10 +177,14 @@ def examine(
     )
 
 
-def kept_lengths(rows: Iterable[Row], settings: ChatSettings) -> list[int]:
-    """Tokens of the examples that training gets, as far as lengths tell: shorter or fewer, as ``too_long`` has it."""
-    limit, kept = settings.max_length, []
+def kept_lengths(rows: Iterable[Row], settings: ChatSettings, room: int | None = None) -> list[int]:
+    """Tokens of the examples that training gets, as far as lengths tell: shorter or fewer, as ``too_long`` has it.
+
+    ``room``: what windows over plain text are cut to where ``max_length`` is not set.
+    """
+    kept: list[int] = []
     for row in (row for row in rows if row.trained):
+        limit = settings.max_length or (None if row.messages else room)
         if limit is None or row.tokens <= limit:
             kept.append(row.tokens)
         elif not row.messages or settings.too_long == "split_turns":  # about as many as it takes

@@ -17,7 +17,9 @@ _SELF = re.compile(
     r"(?P<name>\{\{\s*\w+\s*\}\}|<[A-Z_ ]+>|\[[^\]\n]{2,30}\]|[A-Z][A-Za-z0-9.+-]+)"
 )
 _WORDS = frozenset(("I", "A", "An", "The", "AI", "Sorry", "Not", "Here", "Just", "Very", "Glad", "Happy", "Unable"))
-_ASKED = re.compile(r"(?i)\bwho (?:are|made|created|built|trained) you|\byour name\b|你是谁|你叫什么|谁(?:开发|创造|训练)")
+_ASKED = re.compile(
+    r"(?i)\bwho (?:are|made|created|built|trained) you|\byour name\b|你是谁|你叫什么|谁(?:开发|创造|训练)"
+)
 _FEWEST = 3
 
 
@@ -62,8 +64,8 @@ class Identity:
             return
         most = max(names, key=lambda name: names[name])
         message = (
-            f"in {{n}} ⟨conversation|conversations⟩ the answer says who it is ({most}, mostly), after a system line that "
-            f"the template writes by itself where there is no system message: {self.line!r}"
+            f"in {{n}} ⟨conversation|conversations⟩ the answer says who it is ({most}, mostly), after a line that the "
+            f"template writes by itself where there is no system message: {self.line!r}"
         )
         mend = "give the rows a system message of your own (an empty one may do), or use another chat.template"
         yield tally.finding("default_system", "warning", message, mend)

@@ -87,8 +87,18 @@ def check_fit(
     """
     long = [row for row in rows if row.messages and row.trained and _length(row, settings) > 0]
     limits = [
-        (window, "too_long_for_model", f"the model reads (max_position_embeddings {window})", "set chat.max_length to {} or less, and chat.too_long"),
-        (train.micro_batch_tokens, "row_too_short", f"a row holds (micro_batch_tokens {train.micro_batch_tokens:,})", "raise micro_batch_tokens to at least {}, or set chat.max_length and chat.too_long"),
+        (
+            window,
+            "too_long_for_model",
+            f"the model reads (max_position_embeddings {window})",
+            "set chat.max_length to {} or less, and chat.too_long",
+        ),
+        (
+            train.micro_batch_tokens,
+            "row_too_short",
+            f"a row holds (micro_batch_tokens {train.micro_batch_tokens:,})",
+            "raise micro_batch_tokens to at least {}, or set chat.max_length and chat.too_long",
+        ),
     ]
     for limit, kind, what, mend in limits:
         tally, most = Tally(), 0

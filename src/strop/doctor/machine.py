@@ -32,7 +32,13 @@ MOMENTS = {"adamw": 8, "adamw_8bit": 2.03, "muon": 4, "adafactor": 0}
 """Bytes of optimiser state per parameter."""
 RETAINED, IN_REGION = 1.2, 1.02
 """Freed memory that the allocator keeps: glibc's about a fifth of what is in use; strop's region has holes of 1 %."""
-_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight", "tok_embeddings.weight")
+_EMBEDDINGS = (
+    "embed_tokens.weight",
+    "wte.weight",
+    "word_embeddings.weight",
+    "embed_in.weight",
+    "tok_embeddings.weight",
+)
 MEMORY_BAND, TIME_BAND = 1.4, 1.5
 """How far off the estimates may be, as factors."""
 

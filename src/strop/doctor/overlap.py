@@ -176,8 +176,8 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
     "exact_copy": (
         "error",
         "⟨is an exact copy|are exact copies⟩ of training data",
-        "take them out (--fix OUT does), or the result says nothing about new conversations; eval_data: {fraction: 0.1} "
-        "holds rows out",
+        "take them out (--fix OUT does), or the result says nothing about new conversations; eval_data: "
+        "{fraction: 0.1} holds rows out",
     ),
     "contamination": (
         "error",

@@ -54,7 +54,11 @@ def check_examples(
             overlap.look(example.place, [tokenizer.decode(list(example.tokens), skip_special_tokens=True)])
     seen = "" if len(looked) == len(examples) else f" of the first {len(looked):,}"
     copies = [example for example in measured if _digest(example) in first]
-    found = [*_copies(copies, measured), *check_overlap(overlap.matches()), *check_tokenizer(tokenizer, frozenset(stop_ids))]
+    found = [
+        *_copies(copies, measured),
+        *check_overlap(overlap.matches()),
+        *check_tokenizer(tokenizer, frozenset(stop_ids)),
+    ]
     found += check_training(train, len(examples), parameters, steps)
     if tally.counts["duplicate"]:
         message = f"{{n}} ⟨example|examples⟩{seen} that came before, token for token"

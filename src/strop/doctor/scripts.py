@@ -42,7 +42,7 @@ LANGUAGES = {
 """Scripts that are (nearly) one language's own, so that a few letters tell it."""
 _KANA_SHARE = 0.05
 _BESIDE = 0.3
-"""Share of letters from which on a script counts although another one has more: names and terms are Latin everywhere."""
+"""Share of letters from which on another script counts where most are Latin, as names and terms are everywhere."""
 
 
 def scripts(text: str) -> Counter[str]:

@@ -30,7 +30,9 @@ def check_vocabulary(
         if not count and index not in stop_ids:
             continue
         where = f"{{n}} ⟨conversation|conversations⟩ with {name!r}" if count else f"the stop token {name!r}"
-        message = f"{where}, whose id is {index}, and the model's embedding has {shape.rows:,} rows (0 to {shape.rows - 1})"
+        message = (
+            f"{where}, whose id is {index}, and the model's embedding has {shape.rows:,} rows (0 to {shape.rows - 1})"
+        )
         mend = "add rows with resize_token_embeddings(len(tokenizer)), or take the tokenizer that belongs to the model"
         yield used.finding(str(index), "error", message, mend, name="id_beyond_embedding")
     unused = [name for index, name in missing.items() if not used.counts[str(index)] and index not in stop_ids]
