@@ -14,7 +14,7 @@ from rich.progress import Progress
 from strop.chat import ChatEncoder, fit_tokenizer
 from strop.checkup import before_training
 from strop.data.encoding import Encoding
-from strop.data.prepare import eval_data_note, prepare
+from strop.data.prepare import eval_data_note, prepare_with_evaluation
 from strop.data.readers import built_in, read_jsonl
 from strop.data.source import PackedSource, rows_of
 from strop.errors import InputError
@@ -97,6 +97,7 @@ class Loaded:
 def run_eval(recipe: Recipe, model: str | Path, folder: Path, compute: Compute, console: Console) -> dict[str, Any]:
     """Measure ``model`` on every task of the recipe; every item goes to ``folder/evals/<task>.jsonl``."""
     loaded = Loaded.of(model, recipe, compute, console)
+    loaded.encoder.require_template()
     engine = TorchEngine(
         loaded.policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb
     )
@@ -161,10 +162,14 @@ def run_sft(
 ) -> dict[str, Any]:
     """Fine-tune ``model`` on the stage's mixture; the result goes to ``folder/model``."""
     loaded = Loaded.of(model, recipe, compute, console, stage)
-    encoding = Encoding(loaded.tokenizer, recipe.chat, loaded.stop_ids, reads=window(loaded.policy.model.config))
+    reads = window(loaded.policy.model.config)
+    room = min(stage.train.micro_batch_tokens, reads) if reads else stage.train.micro_batch_tokens
+    encoding = Encoding(loaded.tokenizer, recipe.chat, loaded.stop_ids, room, reads)
     cache, epochs, seed = cache_folder() / "prepared", stage.train.epochs, stage.train.seed
-    held_out = prepare(stage.eval_mixture, NAMED_SETS, encoding, cache, seed=seed)
-    data = prepare(stage.mixture, NAMED_SETS, encoding, cache, epochs=epochs, seed=seed)
+    measured_on = stage.held_out or stage.eval_mixture
+    data, held_out = prepare_with_evaluation(
+        stage.mixture, measured_on, NAMED_SETS, encoding, cache, epochs=epochs, seed=seed
+    )
     report = data.report
     console.print(f"mask proven on every conversation: {report}", highlight=False)
     for line in data.notes(cache):
@@ -180,9 +185,10 @@ def run_sft(
     example = source.mixture[source.mixture.longest()]
     longest = len(example.tokens)
     check_length(loaded.policy.model, longest, example.place)
-    before_training(stage, recipe, loaded, source, report, console)
+    measured = held_out.first_epoch(seed)
+    before_training(stage, recipe, loaded, source, report, console, measured)
     objective = supervised_objective(stage.train)
-    rows = rows_of(held_out.first_epoch(seed), stage.train.micro_batch_tokens)
+    rows = rows_of(measured, stage.train.micro_batch_tokens)
     if line := eval_data_note(held_out, bool(rows), recipe.chat.max_length):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     evaluate = (lambda: evaluation(loaded.policy, objective, rows)) if rows else None

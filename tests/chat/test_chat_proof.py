@@ -114,8 +114,12 @@ def test_a_wrong_mask_is_caught(make_encoder, monkeypatch):
 
 def test_nothing_trained(make_encoder):
     messages = [MESSAGES[0], {**MESSAGES[1], "train": False}]
-    with pytest.raises(InputError, match=r"0 of \d+ tokens are trained"):
-        make_encoder().encode(parse_conversation({"messages": messages}, "f:1"))
+    encoder = make_encoder()
+    assert encoder.encode(parse_conversation({"messages": messages}, "f:1")) == []
+    assert encoder.report.notes == {"untrained": 1}
+    assert str(encoder.report).splitlines()[-1] == (
+        "conversations left out, because all of their trained answers are marked as not trained: 1"
+    )
 
 
 def test_a_turn_that_the_template_does_not_print(make_encoder):
@@ -137,7 +141,9 @@ def test_a_stop_token_inside_a_turn(make_encoder):
 
 def test_settings_and_templates_that_cannot_work(make_encoder, tmp_path):
     with pytest.raises(InputError, match=r"the tokenizer has no chat template; set chat.template"):
-        make_encoder(None)
+        make_encoder(None).encode(CONVERSATION)
+    with pytest.raises(InputError, match=r"the tokenizer has no chat template; set chat.template"):
+        make_encoder(None).require_template()
     with pytest.raises(InputError, match=r"the chat template does not compile: .* \(line 1\)"):
         make_encoder("{% for %}")
     with pytest.raises(InputError, match=r"chat.stop_tokens: the tokenizer has no token '<stop>'"):

@@ -176,7 +176,7 @@ SILENT = TEMPLATE.replace("m.content or ''", "m.content if m.role == 'user' else
         (NO_STOP, turns("a", "b"), {}, "missing_stop", 1, True),
         (CUT, turns("a", "b", reasoning_content="r"), {}, "cut_turn", 1, True),
         (SILENT, turns("a", "b"), {}, "empty_turn", 1, True),
-        (TEMPLATE, turns("a", "b", train=False), {}, "trained_fraction", None, True),
+        (TEMPLATE, turns("a", "b"), {"trained_fraction": (0.9, 1.0)}, "trained_fraction", None, True),
         (DRIFTS, turns("a", "b"), {"drift": "error"}, "drift", 1, True),
         (TEMPLATE, turns("a", "b"), {"max_length": 5}, "too_long", None, True),
         (DRIFTS, turns("a", "b"), {}, "drift", 1, False),

@@ -110,8 +110,7 @@ def test_no_batch_is_without_a_trained_token(make_encoder):
     # Fully masked conversations reach the loss, which is then 0/0.
     for messages in (say(("user", "a"), ("assistant", "b")), say(("assistant", "b"))):
         messages[-1]["train"] = False
-        with pytest.raises(InputError, match=r"0 of \d+ tokens are trained, .*; check the turns' train and weight"):
-            examples(make_encoder(CHATML), messages)
+        assert examples(make_encoder(CHATML), messages) == []
     for limit in (1, 2, 6):  # cut down to the prompt
         assert examples(make_encoder(CHATML, max_length=limit, too_long="truncate"), QA) == []
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from strop.chat.mask import common_length
+from strop.chat.numbers import dumps
 
 _MARK = re.compile(r"</?[^<>\s]+>|\[/?[A-Z_]+\]")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\([nrtbf])")
@@ -50,7 +51,7 @@ class Printed:
 
     def has_json(self, value: Any) -> bool:
         """Whether all of a value stands there as ``tojson`` writes it."""
-        text = json.dumps(value, ensure_ascii=False)
+        text = dumps(value, ensure_ascii=False)
         return any(text in piece for piece in self.pieces)
 
 
@@ -108,7 +109,8 @@ def argument_leaves(arguments: Any) -> Iterator[tuple[str, Any]]:
         except ValueError:
             yield "text", arguments
             return
-    yield from _leaves(arguments, "", lambda path: True)
+    if arguments is not None:
+        yield from _leaves(arguments, "", lambda path: True)
 
 
 def text_leaves(value: Any) -> Iterator[tuple[str, Any]]:

@@ -1,10 +1,11 @@
 """Conversations to examples: the tokenizer, the template and the settings, and what is done with them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from strop.chat.builtin import BUILT_IN
-from strop.chat.conversation import Conversation, Field, Message, read_message, read_tools
+from strop.chat.conversation import Conversation, Field, LeftOut, Message, read_message, read_tools
 from strop.chat.example import Example
 from strop.chat.inspection import Inspection
 from strop.chat.origin import TEMPLATE
@@ -15,6 +16,7 @@ from strop.chat.report import MaskReport
 from strop.chat.settings import ChatSettings
 from strop.chat.template import TemplateFailure
 from strop.chat.text import Borders, Text, encode_text
+from strop.chat.thoughts import is_orphan, with_thoughts_apart
 from strop.chat.tokens import ControlStringError, TextEncoder, Tokens
 from strop.chat.traced import plain, trace_of
 from strop.chat.work import Work, assistants
@@ -34,10 +36,13 @@ class ChatEncoder:
         stop_ids: ids that end a turn, besides the tokenizer's ``eos_token_id``, the settings' ``stop_tokens`` and that
             of a built-in template; hand in the model's ``generation_config.eos_token_id``.
         reads: the most tokens that the model reads; an example that is longer is refused, whatever the settings.
+        window: how many tokens of plain text go into an example where ``max_length`` is not set; hand in what the model
+            reads at once. Without either, a document is one example.
 
     Raises:
-        InputError: when there is no chat template, or it does not compile, or the tokenizer lacks a token that the
-            settings name or their built-in template needs (`strop.chat.fit_tokenizer` adds the latter).
+        InputError: when the chat template does not compile, or the tokenizer lacks a token that the settings name or
+            their built-in template needs (`strop.chat.fit_tokenizer` adds the latter). That there is no template is
+            raised by what needs one; plain text needs none.
     """
 
     def __init__(
@@ -45,12 +50,15 @@ class ChatEncoder:
         tokenizer: Any,
         settings: ChatSettings | None = None,
         stop_ids: Collection[int] = frozenset(),
+        window: int | None = None,
         *,
         reads: int | None = None,
     ):
-        self.settings, self.reads = settings or ChatSettings(), reads
+        self.settings, self.window, self.reads = settings or ChatSettings(), window, reads
         self.report = MaskReport()
-        self._renderer = Renderer(tokenizer, self.settings)
+        self._tokenizer = tokenizer
+        if self.settings.template or getattr(tokenizer, "chat_template", None):
+            self.require_template()
         named = _token_ids(tokenizer, self.settings.stop_tokens, "stop_tokens")
         for name in ("assistant_may_write", "ordinary_tokens"):
             _token_ids(tokenizer, getattr(self.settings, name), name)
@@ -62,18 +70,27 @@ class ChatEncoder:
         self.stop_ids = frozenset({*stop_ids, *named, *(() if eos is None else (eos,))})
         self._text = TextEncoder(tokenizer, frozenset(self.settings.ordinary_tokens))
         self._tails: dict[str, list[int]] = {}
-        self._ahead: dict[int, Work] = {}
+        self._ahead: dict[int, tuple[Conversation, Work]] = {}
         self.borders = Borders(tokenizer)
+
+    @cached_property
+    def _renderer(self) -> Renderer:
+        return Renderer(self._tokenizer, self.settings)
+
+    def require_template(self) -> None:
+        """Raises InputError when there is no chat template, or it does not compile."""
+        _ = self._renderer
 
     def prompt(
         self,
         messages: Sequence[Message | Mapping[str, Any]],
         tools: Sequence[Mapping] | None = None,
         documents: Sequence[Mapping] | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """The ids that inference feeds to have the next assistant turn written, made the way training makes them."""
         place = "prompt"
-        typed, beside = _typed(messages, tools, documents, place)
+        typed, beside = _typed(messages, tools, documents, template_kwargs, place)
         try:
             text = self._prompt_text(typed, beside)
         except TemplateFailure as error:
@@ -86,13 +103,14 @@ class ChatEncoder:
         messages: Sequence[Message | Mapping[str, Any]],
         tools: Sequence[Mapping] | None = None,
         documents: Sequence[Mapping] | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
     ) -> Message:
         """The message that a text is which was generated after `prompt` of ``messages``: see `strop.chat.reply`.
 
         Where several readings are possible it is the one of which this template makes the same text again. A template
         that prints no reasoning gets it back as content, where the model wrote it.
         """
-        typed, beside = _typed(messages, tools, documents, "prompt")
+        typed, beside = _typed(messages, tools, documents, template_kwargs, "prompt")
         prompt = plain(self._prompt_text(typed, beside))
         first = read_reply(text, prompt[-_TAIL:])
         for reading in readings(text, first):
@@ -128,56 +146,88 @@ class ChatEncoder:
             return message
         return read_reply(message.content, tail) if any(opens(tail, *marks) for marks in BLOCKS) else message
 
-    def encode(self, conversation: Conversation | Text) -> list[Example]:
+    def encode(self, conversation: Conversation | Text | LeftOut) -> list[Example]:
         """Tokens and loss weights of a conversation, proven.
 
         One example, as a rule; several where ``drift: split`` or ``too_long: split_turns`` cut it up; none where
-        ``too_long`` had it dropped (or cut down to nothing trained). Of plain text, one for each ``max_length`` tokens.
+        ``too_long`` had it dropped (or cut down to nothing trained), or where it says itself that it is not trained. Of
+        plain text, one for each ``max_length`` (or ``window``) tokens.
 
         Raises:
             InputError: when the template refuses the conversation, or a check fails that the settings do not waive.
         """
+        self.report.tell(conversation)
+        if isinstance(conversation, LeftOut):
+            return []
         if isinstance(conversation, Text):
             return [shown.example for shown in encode_text(self, conversation)]
         self.report.conversations += 1
         return [work.example for work in self._finished(conversation, strict=True)]
 
-    def inspect(self, conversation: Conversation | Text) -> list[Inspection]:
+    def inspect(self, conversation: Conversation | Text | LeftOut) -> list[Inspection]:
         """The same, laid open: one `Inspection` for every example; failed checks are among the warnings.
 
         Raises:
             InputError: when the template refuses the conversation, or its text cannot be encoded.
         """
+        self.report.tell(conversation)
+        if isinstance(conversation, LeftOut):
+            return []
         if isinstance(conversation, Text):
             return list(encode_text(self, conversation))
         self.report.conversations += 1
         return [inspection(work) for work in self._finished(conversation, strict=False)]
 
-    def look_ahead(self, conversations: Iterable[Conversation | Text]) -> None:
+    def look_ahead(self, conversations: Iterable[Conversation | Text | LeftOut]) -> None:
         """Render and tokenise conversations that are handed to `encode` next (those very objects).
 
         `encode` does as much by itself; done for a hundred at a time it is about a quarter quicker, because the
         tokenizer and the rest no longer push each other out of the caches, and it is done on all cores.
         """
-        works = {id(c): Work(self, c) for c in conversations if isinstance(c, Conversation)}
-        for key, work in list(works.items()):
+        works = {id(c): (c, Work(self, self._read(c))) for c in conversations if isinstance(c, Conversation)}
+        for key, (_, work) in list(works.items()):
             try:
                 work.render()
             except (TemplateFailure, InputError):  # `encode` will say so, when it is this one's turn
                 del works[key]
-        encodings = self._text.backend_encodings([plain(work.rendered) for work in works.values()])
-        for work, encoding in zip(works.values(), encodings, strict=True):
+        encodings = self._text.backend_encodings([plain(work.rendered) for _, work in works.values()])
+        for (_, work), encoding in zip(works.values(), encodings, strict=True):
             work.encoding = encoding
-        self._ahead = works  # a work holds its conversation, so no other can have the same id
+        self._ahead = works  # which holds the conversation, so no other can have the same id
+
+    def _read(self, conversation: Conversation) -> Conversation:
+        """The conversation with reasoning that only ends (``…</think>``) apart, where the template prints reasoning."""
+        if not any(map(is_orphan, conversation.messages)) or not self._renderer.prints_reasoning(conversation):
+            return conversation
+        return with_thoughts_apart(conversation)
+
+    def _note(self, conversation: Conversation) -> None:
+        """Count what can only be told with the template at hand."""
+        if orphans := sum(map(is_orphan, conversation.messages)):
+            known = self._renderer.prints_reasoning(conversation)
+            self.report.notes["orphan_think" if known else "orphan_think_kept"] += orphans
+        for name in self._renderer.unknown_variables(conversation):
+            self.report.notes[f"variable:{name}"] += 1
+
+    def _trains_nothing(self, conversation: Conversation) -> bool:
+        """Whether none of the turns that would be trained is, because the data say so."""
+        turns = [message for message in conversation.messages if message.role == "assistant"]
+        last = self.settings.train_on == "last"
+        return self.settings.train_on != "all" and not any(m.loss_weight for m in (turns[-1:] if last else turns))
 
     def source(self, tools: Any) -> str:
         """The text of the chat template for conversations with (or without) tools."""
         return self._renderer.source(tools)
 
     def _finished(self, conversation: Conversation, strict: bool) -> list[Work]:
-        work = self._ahead.pop(id(conversation), None) if strict else None
+        _, work = self._ahead.pop(id(conversation), (None, None)) if strict else (None, None)
+        self._note(conversation)
+        if self._trains_nothing(conversation):
+            self.report.notes["untrained"] += 1
+            if strict:
+                return []
         try:
-            return list((work or Work(self, conversation, strict)).run())
+            return list((work or Work(self, self._read(conversation), strict)).run())
         except TemplateFailure as error:
             raise InputError(f"{conversation.place}: {self._refusal(conversation, error)}") from error
 
@@ -214,17 +264,19 @@ def _typed(
     messages: Sequence[Message | Mapping[str, Any]],
     tools: Sequence[Mapping] | None,
     documents: Sequence[Mapping] | None,
+    template_kwargs: Mapping[str, Any] | None,
     place: str,
 ) -> tuple[list[Message], Beside]:
     typed = [
         message if isinstance(message, Message) else read_message(message, Field(place, f"messages[{index}]"))
         for index, message in enumerate(messages)
     ]
-    beside = (
-        list(read_tools(given, Field(place, name))) or None
-        for name, given in (("tools", tools), ("documents", documents))
+    beside = Beside(
+        list(read_tools(tools, Field(place, "tools"))) or None,
+        list(read_tools(documents, Field(place, "documents"))) or None,
+        dict(template_kwargs or {}),
     )
-    return typed, Beside(*beside)
+    return typed, beside
 
 
 def _is_raw(message: Message) -> bool:

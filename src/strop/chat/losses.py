@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from strop.chat.conversation import Conversation, Message
 from strop.chat.coverage import Printed, argument_leaves, holds, holds_scalar, missing_of, text_leaves, tool_leaves
 from strop.chat.origin import Run
+from strop.chat.tool_calls import Written
 
 _TOOLS_MEND = "use a template with tools (chat.template: chatml works)"
 
@@ -134,7 +135,9 @@ def _calls(index: int, calls: Sequence[Mapping[str, Any]], printed: Printed, aro
     for number, call in enumerate(calls, start=1):
         function = call["function"]
         which = f"the tool call {_shown(function['name'])}" + (f" (number {number} of this turn)" if number > 1 else "")
-        leaves = [("", function["name"]), *argument_leaves(function.get("arguments"))]
+        arguments = function.get("arguments")
+        written = isinstance(arguments, Written) and arguments.text.strip() in whole
+        leaves = [("", function["name"]), *argument_leaves(None if written else arguments)]
         missing = [(path, leaf) for path, leaf in leaves if not _stands(whole, leaf, used, around)]
         if all((path, leaf) in missing for path, leaf in leaves if isinstance(leaf, str)):
             yield Loss("dropped_tool_call", index, which)

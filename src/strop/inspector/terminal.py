@@ -145,6 +145,12 @@ def report_lines(look: Look) -> list[str]:
     return lines if len(lines) > 1 or look.rejected else [*lines, "nothing unusual met"]
 
 
+def kinds(look: Look) -> Iterator[str]:
+    """What the rows of each part were taken for."""
+    for name, formats in look.formats.items():
+        yield f"{name}: {', '.join(f'{kind} ({count:,})' for kind, count in formats.most_common())}"
+
+
 def rejections(look: Look) -> Iterator[str]:
     """The rows that could not be used, in words: how many, and the first of them."""
     if not look.rejected:
