@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,15 +15,17 @@ from rich.progress import track
 from strop.chat import ChatSettings, Conversation, LeftOut, MaskReport, fit_tokenizer, parse_row
 from strop.chat.saved import chat_of
 from strop.config import load_config, load_overrides
+from strop.console import heading, make_console
 from strop.data.files import data_files
+from strop.data.held_out import Division, Portion, divide
 from strop.data.readers import rows_of_part
-from strop.data.rows import OnBad, Row
+from strop.data.rows import OnBad, Row, Say, silent
 from strop.data.settings import DataSettings, MixtureSettings, ReadSettings
 from strop.doctor import DataSet, EvalItem, Examination, Voice, check_examples, clean, examine, read_set, write_fixed
 from strop.doctor.findings import Finding, ordered
 from strop.doctor.fix import check_target, report_of
 from strop.doctor.machine import Adapted, Estimate, estimate, host_memory_gb, model_shape, product_rate
-from strop.doctor.quick import lines
+from strop.doctor.quick import Seen, lines
 from strop.doctor.show import show
 from strop.errors import InputError
 from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
@@ -53,8 +54,8 @@ class _Overrides(BaseModel):
     train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
 
 
-def doctor(target: Path, overrides: Sequence[str], model: str | None, as_json: bool, out: Path | None) -> int:
-    """Examine every SFT stage of a recipe, or a data file; returns the exit code.
+def doctor(target: Path, overrides: Sequence[str], model: str | None, out: Path | None) -> tuple[int, dict[str, Any]]:
+    """Examine every SFT stage of a recipe, or a data file; returns the exit code and what was found, for JSON.
 
     Raises InputError when the recipe, the model or a whole file cannot be read, or ``out`` would overwrite an input.
     """
@@ -64,16 +65,17 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, as_json: b
         raise InputError(f"{target}: has no stage of kind sft, so there is nothing to examine.")
     if out is not None and len(stages) > 1:
         raise InputError(f"--fix {out}: the recipe has {len(stages)} SFT stages; give a data file instead.")
-    inputs = [target, *(file for stage in stages.values() for part in stage.mixture.parts for file in _files(part))]
+    files = (file for stage in stages.values() for part in stage.mixture.parts for file in _files(part))
+    inputs = list(dict.fromkeys([target, *files]))
     if out is not None:
         check_target(out, inputs)
-    console = Console(stderr=as_json, highlight=False)
+    console = make_console()
     found = {}
     for name, stage in stages.items():
         settings_given = target.suffix in RECIPES or any(o.startswith("train.") for o in overrides)
-        found[name] = _examine(recipe, stage, console, settings_given)
+        found[name] = _examine(recipe, stage, console, settings_given, whole=out is not None)
         if len(stages) > 1:
-            console.rule(name, align="left")
+            heading(console, name)
         show(found[name], console)
     if out is not None:
         [examination] = found.values()
@@ -84,16 +86,26 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, as_json: b
             f"which and why: {report_of(out)}",
             soft_wrap=True,
         )
+        for line in fixed.remarks():
+            console.print(line, soft_wrap=True)
     console.print(f"next: {_next_step(target, overrides, found.values(), model, out)}", soft_wrap=True, markup=False)
-    if as_json:
-        print(json.dumps({"stages": {name: one.to_dict() for name, one in found.items()}}))
-    return max(one.exit_code for one in found.values())
+    code = max(one.exit_code for one in found.values())
+    return code, {"stages": {name: one.to_dict() for name, one in found.items()}}
 
 
 def before_training(
-    stage: SftStage, recipe: Recipe, loaded: Loaded, source: PackedSource, report: MaskReport, console: Console
+    stage: SftStage,
+    recipe: Recipe,
+    loaded: Loaded,
+    source: PackedSource,
+    report: MaskReport,
+    console: Console,
+    measured: Sequence[Seen] = (),
 ) -> None:
-    """The short examination at the start of an SFT stage: a line for each error and warning."""
+    """The short examination at the start of an SFT stage: a line for each error and warning.
+
+    ``measured``: the examples of the evaluation loss.
+    """
     found = check_examples(
         source.mixture,
         report,
@@ -103,6 +115,7 @@ def before_training(
         evaluation_items(recipe, stage),
         None if stage.lora else sum(p.numel() for p in loaded.policy.parameters()),  # what is usual without adapters
         source.steps,
+        measured,
     )
     for line in lines(found):
         console.print(f"doctor: {line}", highlight=False, markup=False, soft_wrap=True)
@@ -122,8 +135,9 @@ def _recipe(target: Path, overrides: Sequence[str], model: str | None) -> Recipe
     return Recipe(name=target.stem, model=model, chat=settings.chat, stages={"sft": stage})
 
 
-def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: bool) -> Examination:
-    """``settings_given``: whether somebody chose the training settings, so that they are worth a word."""
+def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: bool, whole: bool) -> Examination:
+    """``settings_given``: whether somebody chose the training settings, so that they are worth a word; ``whole``: look
+    at the rows that the stage holds out, too."""
     folder = resolve(recipe.model)
     tokenizer, generation = load_tokenizer(folder), load_generation_config(folder)
     faults = vocabulary_faults(folder, tokenizer, stop_token_ids(tokenizer, generation))
@@ -131,7 +145,7 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
     chat, notes = chat_of(recipe.chat, folder, tokenizer)
     for line in notes:
         console.print(line, soft_wrap=True, markup=False)
-    fit_tokenizer(tokenizer, chat.template)
+    new = fit_tokenizer(tokenizer, chat.template)
     eos = generation.eos_token_id
     stops = frozenset([eos] if isinstance(eos, int) else eos or ())
     shape = model_shape(folder)
@@ -149,18 +163,43 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
     def progress(what: str, rows: Iterable[Any], total: int) -> Iterable[Any]:
         return track(rows, what, total, console=console, transient=True, disable=not console.is_terminal)
 
+    division = None if whole or stage.held_out is None else divide(stage.mixture, stage.held_out, NAMED_SETS)
+    voice = Voice(
+        tokenizer,
+        stop_token_ids(tokenizer, generation),
+        stops or None,
+        shape,
+        frozenset(tokenizer.convert_tokens_to_ids(new)),
+        _window(folder),
+    )
     found = examine(
-        _sets(stage.mixture),
-        Voice(tokenizer, stop_token_ids(tokenizer, generation), stops or None),
+        _sets(stage.mixture, division),
+        voice,
         chat,
-        evaluation_items(recipe, stage),
-        stage.train if settings_given else None,
+        evaluation_items(recipe, stage, division),
+        stage.train,
         None if stage.lora else shape.parameters,
         guess,
         stage.mixture.on_bad_row == "skip",
+        settings_given,
         progress,
     )
+    if division is not None:
+        found.sets[0].remarks.append(division.note())
     return replace(found, findings=ordered([*about_model, *found.findings]))
+
+
+def _window(folder: Path) -> int | None:
+    """The most tokens that the model reads. Raises InputError where config.json describes no model."""
+    from transformers import AutoConfig
+
+    from strop.model.preflight import window
+
+    try:
+        return window(AutoConfig.from_pretrained(folder, local_files_only=True))
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).partition("\n")[0]
+        raise InputError(f"{folder}: config.json does not describe a model ({first}); get the model again.") from None
 
 
 def _adapted(recipe: Recipe, stage: SftStage, folder: Path) -> Adapted:
@@ -175,9 +214,15 @@ def _adapted(recipe: Recipe, stage: SftStage, folder: Path) -> Adapted:
     return Adapted(add_lora(model, stage.lora).trained, packed)
 
 
-def _sets(mixture: MixtureSettings) -> list[DataSet]:
-    """Every part read to its end, with how often its rows come in an epoch."""
-    sets = [read_set(part.title, partial(_source, part), part.format) for part in mixture.parts]
+def _sets(mixture: MixtureSettings, division: Division | None) -> list[DataSet]:
+    """Every part read to its end, rows that are held out aside, with how often its rows come in an epoch."""
+    portions = [None] * len(mixture.parts) if division is None else division.training
+    sets = []
+    for part, portion in zip(mixture.parts, portions, strict=True):
+        remarks: list[str] = []
+        sets.append(
+            read_set(part.title, partial(_source, part, say=remarks.append, portion=portion), part.format, remarks)
+        )
     if mixture.mix == "concatenate":
         for part, data in zip(mixture.parts, sets, strict=True):
             data.passes = part.epochs
@@ -201,15 +246,22 @@ def _files(part: DataSettings) -> list[Path]:
     return data_files(part.path, part.split, part.subset) if part.path is not None else []
 
 
-def _source(part: DataSettings, on_bad: OnBad | None = None) -> Iterable[Row]:
-    return rows_of_part(part, NAMED_SETS, on_bad)
+def _source(
+    part: DataSettings, on_bad: OnBad | None = None, say: Say = silent, portion: Portion | None = None
+) -> Iterable[Row]:
+    rows = rows_of_part(part, NAMED_SETS, on_bad, say)
+    return rows if portion is None else portion.of(rows)
 
 
-def evaluation_items(recipe: Recipe, stage: SftStage) -> list[EvalItem]:
-    """Everything that the recipe evaluates on: its ``evals``, and the stage's ``eval_data``."""
+def evaluation_items(recipe: Recipe, stage: SftStage, division: Division | None = None) -> list[EvalItem]:
+    """Everything that the recipe evaluates on: its ``evals``, and the stage's ``eval_data`` or the rows held out."""
     items = [item for name, settings in recipe.evals.items() for item in _task_items(name, settings)]
     for part in stage.eval_mixture.parts:
         items += _chat_items(part.title, _source(part), part.format)
+    if division is not None:
+        for part, portion in zip(stage.mixture.parts, division.measured, strict=True):
+            rows = _source(part, lambda error: None, portion=portion)
+            items += _chat_items(f"{part.title} (held out)", rows, part.format)
     return items
 
 

@@ -40,8 +40,8 @@ _STORAGE = {
     errno.EROFS: "it is read-only",
     errno.EACCES: "permission was denied",
 }
-Outcome = tuple[int, dict[str, Any]]
-"""Exit code, and what ``--json`` prints."""
+Outcome = tuple[int, dict[str, Any] | None]
+"""Exit code, and what ``--json`` prints; None where the verb has printed it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # what the encoding lacks is escaped, not a traceback
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
+    options.out = sys.stdout
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
         code, result = _outcome(options)
-    if options.json:
+    if options.json and result is not None:
         print(json.dumps(result))
     return code
 
@@ -221,7 +222,7 @@ def _inspect(options: argparse.Namespace) -> Outcome:
     from strop.inspector import Request, inspect
 
     given = {name: value for name, value in vars(options).items() if name != "run"}
-    return inspect(Request(**given | {"stop": tuple(options.stop), "overrides": tuple(options.overrides)}))
+    return inspect(Request(**given | {"stop": tuple(options.stop), "overrides": tuple(options.overrides)})), None
 
 
 def _report(options: argparse.Namespace) -> Outcome:

@@ -13,7 +13,7 @@ from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of, save_chat
 from strop.checkup import before_training
 from strop.data.encoding import Encoding
-from strop.data.prepare import prepare
+from strop.data.prepare import eval_data_note, prepare_with_evaluation
 from strop.data.settings import always_said
 from strop.data.source import PackedSource, rows_of
 from strop.errors import InputError
@@ -168,10 +168,12 @@ def run_sft(
     loaded = Loaded.of(model, recipe, compute, console, stage)
     reads = window(loaded.policy.model.config)
     room = min(stage.train.micro_batch_tokens, reads) if reads else stage.train.micro_batch_tokens
-    encoding = Encoding(loaded.tokenizer, loaded.chat, loaded.stop_ids, room)
+    encoding = Encoding(loaded.tokenizer, loaded.chat, loaded.stop_ids, room, reads)
     cache, epochs, seed = cache_folder() / "prepared", stage.train.epochs, stage.train.seed
-    held_out = prepare(stage.eval_mixture, NAMED_SETS, encoding, cache, seed=seed)
-    data = prepare(stage.mixture, NAMED_SETS, encoding, cache, epochs=epochs, seed=seed)
+    measured_on = stage.held_out or stage.eval_mixture
+    data, held_out = prepare_with_evaluation(
+        stage.mixture, measured_on, NAMED_SETS, encoding, cache, epochs=epochs, seed=seed
+    )
     report = data.report
     console.print(f"mask proven on every conversation: {report}", highlight=False)
     for line in data.notes(cache):
@@ -187,9 +189,12 @@ def run_sft(
     example = source.mixture[source.mixture.longest()]
     longest = len(example.tokens)
     check_length(loaded.policy.model, longest, example.place)
-    before_training(stage, recipe, loaded, source, report, console)
+    measured = held_out.first_epoch(seed)
+    before_training(stage, recipe, loaded, source, report, console, measured)
     objective = supervised_objective(stage.train)
-    rows = rows_of(held_out.first_epoch(seed), stage.train.micro_batch_tokens)
+    rows = rows_of(measured, stage.train.micro_batch_tokens)
+    if line := eval_data_note(held_out, bool(rows), recipe.chat.max_length):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     evaluate = (lambda: evaluation(loaded.policy, objective, rows)) if rows else None
     torch.manual_seed(seed)  # of dropout, where there is any
     with explained_out_of_memory(stage.train, longest, stage.lora is not None):

@@ -17,7 +17,7 @@ from strop.chat import ChatSettings, MaskReport, parse_conversation, parse_row
 from strop.data import encoding as encoding_module
 from strop.data.encoding import Encoding, Job, encode_all
 from strop.data.keys import data_identity
-from strop.data.prepare import prepare
+from strop.data.prepare import eval_data_note, prepare
 from strop.data.prepared import sweep
 from strop.data.prompts import PromptDraws
 from strop.data.settings import DataSettings, MixtureSettings, SystemPromptSettings
@@ -476,3 +476,17 @@ def test_data_of_the_hub_is_told_by_its_commit(monkeypatch):
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", away)
     with pytest.raises(InputError, match=r"org/name: .*no route to host.*full hash"):
         data_identity(DataSettings(hub="org/name", revision="main"))
+
+
+def test_evaluation_data_that_a_length_left_nothing_of_is_told(run, data):
+    whole = run(data)
+    longest = max(map(len, (example.tokens for part in whole.parts for example in part)))
+    count = whole.report.conversations
+    assert eval_data_note(whole, True, None) == ""
+    nothing = run(data, chat={"max_length": 2, "too_long": "drop"})
+    assert eval_data_note(nothing, False, 2) == (
+        f"eval_data: {count} of {count} conversations were dropped (longer than max_length 2), so there is no eval_loss"
+    )
+    some = run(data, chat={"max_length": longest - 1, "too_long": "drop"})
+    assert eval_data_note(some, True, longest - 1).startswith("eval_data: ")
+    assert "eval_loss" not in eval_data_note(some, True, longest - 1)

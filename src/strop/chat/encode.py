@@ -35,6 +35,7 @@ class ChatEncoder:
         settings: see `ChatSettings`.
         stop_ids: ids that end a turn, besides the tokenizer's ``eos_token_id``, the settings' ``stop_tokens`` and that
             of a built-in template; hand in the model's ``generation_config.eos_token_id``.
+        reads: the most tokens that the model reads; an example that is longer is refused, whatever the settings.
         window: how many tokens of plain text go into an example where ``max_length`` is not set; hand in what the model
             reads at once. Without either, a document is one example.
 
@@ -50,8 +51,10 @@ class ChatEncoder:
         settings: ChatSettings | None = None,
         stop_ids: Collection[int] = frozenset(),
         window: int | None = None,
+        *,
+        reads: int | None = None,
     ):
-        self.settings, self.window = settings or ChatSettings(), window
+        self.settings, self.window, self.reads = settings or ChatSettings(), window, reads
         self.report = MaskReport()
         self._tokenizer = tokenizer
         if self.settings.template or getattr(tokenizer, "chat_template", None):
@@ -87,7 +90,7 @@ class ChatEncoder:
     ) -> list[int]:
         """The ids that inference feeds to have the next assistant turn written, made the way training makes them."""
         place = "prompt"
-        typed, beside = _typed(messages, tools, documents, place, template_kwargs)
+        typed, beside = _typed(messages, tools, documents, template_kwargs, place)
         try:
             text = self._prompt_text(typed, beside)
         except TemplateFailure as error:
@@ -100,13 +103,14 @@ class ChatEncoder:
         messages: Sequence[Message | Mapping[str, Any]],
         tools: Sequence[Mapping] | None = None,
         documents: Sequence[Mapping] | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
     ) -> Message:
         """The message that a text is which was generated after `prompt` of ``messages``: see `strop.chat.reply`.
 
         Where several readings are possible it is the one of which this template makes the same text again. A template
         that prints no reasoning gets it back as content, where the model wrote it.
         """
-        typed, beside = _typed(messages, tools, documents, "prompt")
+        typed, beside = _typed(messages, tools, documents, template_kwargs, "prompt")
         prompt = plain(self._prompt_text(typed, beside))
         first = read_reply(text, prompt[-_TAIL:])
         for reading in readings(text, first):
@@ -211,6 +215,10 @@ class ChatEncoder:
         last = self.settings.train_on == "last"
         return self.settings.train_on != "all" and not any(m.loss_weight for m in (turns[-1:] if last else turns))
 
+    def source(self, tools: Any) -> str:
+        """The text of the chat template for conversations with (or without) tools."""
+        return self._renderer.source(tools)
+
     def _finished(self, conversation: Conversation, strict: bool) -> list[Work]:
         _, work = self._ahead.pop(id(conversation), (None, None)) if strict else (None, None)
         self._note(conversation)
@@ -221,10 +229,17 @@ class ChatEncoder:
         try:
             return list((work or Work(self, self._read(conversation), strict)).run())
         except TemplateFailure as error:
-            raise InputError(
-                f"{conversation.place}: the chat template refused this conversation: {error}; "
-                "mend the conversation or use another template"
-            ) from error
+            raise InputError(f"{conversation.place}: {self._refusal(conversation, error)}") from error
+
+    def _refusal(self, conversation: Conversation, error: TemplateFailure) -> str:
+        """What the template said of a conversation, and what to do: another template only where that takes it."""
+        tried = self._renderer.built_in("chatml") if self._renderer.source(None) != BUILT_IN["chatml"].text else None
+        takes = tried is not None and tried.takes(plain_messages(conversation.messages), Beside.of(conversation))
+        if any(m.tool_calls or m.role == "tool" for m in conversation.messages) and not self._renderer.prints_calls():
+            mend = "set chat.template: chatml, which has them" if takes else "use a template with tools"
+            return f"the chat template has no place for tool calls and their results ({error}); {mend}"
+        mend = "set chat.template: chatml, which takes it" if takes else "use another template"
+        return f"the chat template refused this conversation: {error}; mend the conversation, or {mend}"
 
     def _tokens(self, text: str, writers: Collection[int], place: str, encoding: Any = None) -> Tokens:
         settings = self.settings
@@ -249,18 +264,19 @@ def _typed(
     messages: Sequence[Message | Mapping[str, Any]],
     tools: Sequence[Mapping] | None,
     documents: Sequence[Mapping] | None,
+    template_kwargs: Mapping[str, Any] | None,
     place: str,
-    template_kwargs: Mapping[str, Any] | None = None,
 ) -> tuple[list[Message], Beside]:
     typed = [
         message if isinstance(message, Message) else read_message(message, Field(place, f"messages[{index}]"))
         for index, message in enumerate(messages)
     ]
-    beside = (
-        list(read_tools(given, Field(place, name))) or None
-        for name, given in (("tools", tools), ("documents", documents))
+    beside = Beside(
+        list(read_tools(tools, Field(place, "tools"))) or None,
+        list(read_tools(documents, Field(place, "documents"))) or None,
+        dict(template_kwargs or {}),
     )
-    return typed, Beside(*beside, dict(template_kwargs or {}))
+    return typed, beside
 
 
 def _is_raw(message: Message) -> bool:

@@ -10,7 +10,7 @@ from strop.chat.builtin import template_text
 from strop.chat.conversation import Conversation, Message
 from strop.chat.origin import code
 from strop.chat.settings import ChatSettings
-from strop.chat.shape import Shape, call_shape, content_shape, prints_reasoning, shaped
+from strop.chat.shape import Shape, call_shape, call_shapes, content_shape, prints_call, prints_reasoning, shaped
 from strop.chat.template import ChatTemplate, TemplateFailure, template_failures
 from strop.chat.traced import concat, relabel
 from strop.errors import InputError
@@ -47,6 +47,7 @@ class Renderer:
         self._kwargs = settings.template_kwargs
         self._compiled: dict[str, ChatTemplate] = {}
         self._shapes: dict[tuple[str, bool], Shape] = {}
+        self._built_in: dict[str, Renderer] = {}
         self._reasons: dict[str, bool] = {}
         self._template(tools=None)  # a template that does not compile is found now, not at the first conversation
 
@@ -85,6 +86,25 @@ class Renderer:
             content = content_shape(render)
             self._shapes[source, calls] = call_shape(render, content) if calls else content
         return self._shapes[source, calls]
+
+    def built_in(self, name: str) -> "Renderer":
+        """The same with a built-in template."""
+        if name not in self._built_in:
+            self._built_in[name] = Renderer(self._tokenizer, ChatSettings(template=name))
+        return self._built_in[name]
+
+    def takes(self, messages: list[dict], beside: Beside) -> bool:
+        """Whether the template renders the messages."""
+        try:
+            self.render(messages, beside)
+        except TemplateFailure:
+            return False
+        return True
+
+    def prints_calls(self) -> bool:
+        """Whether the template prints the arguments of tool calls, in whatever shape."""
+        render = partial(self._render, beside=Beside(), add_generation_prompt=False)
+        return any(prints_call(render, shape) for shape in call_shapes(content_shape(render)))
 
     def prints_reasoning(self, conversation: Conversation) -> bool:
         """Whether the template prints the reasoning of a conversation's last answer."""

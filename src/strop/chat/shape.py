@@ -6,7 +6,7 @@ none. What one template needs, another refuses or prints as nothing. So a templa
 it prints what is in them; the usual shape (text, object, no content) is tried first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from strop.chat.numbers import dumps
@@ -41,15 +41,21 @@ def content_shape(render: Render) -> Shape:
 
 def call_shape(render: Render, content: Shape) -> Shape:
     """The first shape in which the template prints a tool call's arguments; ``content``'s where there is none."""
-    tried = (
-        content._replace(arguments=arguments, missing=missing)
-        for missing in ("absent", "empty")
-        for arguments in ("object", "text")
-    )
-    messages = _call({"word": _WORD})
-    found = next((shape for shape in tried if _prints(render, messages, shape)), content)
+    found = next((shape for shape in call_shapes(content) if prints_call(render, shape)), content)
     written = found._replace(written=True)
     return written if _prints(render, _call(Written({"word": _WORD}, _WRITTEN)), written, _WRITTEN) else found
+
+
+def call_shapes(content: Shape) -> Iterator[Shape]:
+    """The shapes to try for tool calls, the usual one first."""
+    for missing in ("absent", "empty"):
+        for arguments in ("object", "text"):
+            yield content._replace(arguments=arguments, missing=missing)
+
+
+def prints_call(render: Render, shape: Shape) -> bool:
+    """Whether the template prints the arguments of a tool call in that shape."""
+    return _prints(render, _call({"word": _WORD}), shape)
 
 
 def prints_reasoning(render: Render, shape: Shape) -> bool:

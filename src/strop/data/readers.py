@@ -7,9 +7,10 @@ from itertools import islice
 from pathlib import Path
 
 from strop.chat.columns import NEEDED, has_column, map_columns
-from strop.data.files import Row, open_rows
-from strop.data.rows import OnBad, refuse
+from strop.data.files import open_rows
+from strop.data.rows import OnBad, Row, Say, refuse, silent
 from strop.data.settings import DataSettings
+from strop.data.slices import parse_split
 from strop.data.trees import with_trees_joined
 from strop.errors import InputError
 
@@ -34,18 +35,34 @@ def read_jsonl(path: Path, count: int | None = None) -> list[Row]:
     return list(open_rows(path, count=count))
 
 
-def rows_of_part(part: DataSettings, named: Mapping[str, NamedSet], on_bad: OnBad | None = None) -> Iterable[Row]:
+def rows_of_part(
+    part: DataSettings, named: Mapping[str, NamedSet], on_bad: OnBad | None = None, say: Say = silent
+) -> Iterable[Row]:
     """The rows of one part of a mixture, but for its ``columns`` as they stand; ``named`` says what ``task`` may be.
 
     Raises InputError for an unknown name, and what `open_rows` raises; a row that cannot be read goes to ``on_bad``.
     """
     check_named(part, named)
     if part.task is not None:
-        return named[part.task](part.count, part.seed)
-    how = part.model_dump(include={"format", "split", "revision", "subset"})
-    rows = with_trees_joined(open_rows(part.path, part.hub, **how, on_bad=on_bad), on_bad)
+        return _of_named_set(part, named[part.task])
+    how = part.model_dump(include={"format", "split", "revision", "subset", "documents"})
+    rows = with_trees_joined(open_rows(part.path, part.hub, **how, on_bad=on_bad, say=say), on_bad)
     rows = islice(rows, part.count)
     return _mapped(rows, part, on_bad) if part.columns else rows
+
+
+def _of_named_set(part: DataSettings, rows: NamedSet) -> Sequence[Row]:
+    """A slice is one of the whole set, as it is by default; ``count`` is then taken from the slice."""
+    pieces = parse_split(part.split)
+    if all(piece.whole for piece in pieces) and len(pieces) == 1:
+        return rows(part.count, part.seed)
+    every = rows(None, part.seed)
+    found = [row for piece in pieces for row in every[slice(*piece.bounds(len(every)))]]
+    if not found:
+        raise InputError(
+            f"{part.title}: {part.split} takes none of its {len(every):,} rows; choose a slice within them."
+        )
+    return found[: part.count]
 
 
 def _mapped(rows: Iterable[Row], part: DataSettings, on_bad: OnBad | None) -> Iterator[Row]:

@@ -27,6 +27,8 @@ class Part:
     name: str
     rows: Iterable[Row | InputError]
     format: str = "auto"
+    notes: list[str] = field(default_factory=list)
+    """Grows while the rows are read: how the files are read, and what is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Look:
     rows: int = 0
     """Rows read, whether chosen or not."""
     shown: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+    """Of all examples looked at, by kind."""
     formats: dict[str, Counter[str]] = field(default_factory=dict)
     """What the rows of each part were taken for."""
     ended: bool = False
@@ -81,6 +85,7 @@ class Look:
                     return
                 index, self.rows = self.rows, self.rows + 1
                 for inspection in self._inspections(index, row, part):
+                    self.warnings.update(warning.kind for warning in inspection.warnings)
                     if inspection.warnings or not choice.only_warnings:
                         self.shown += 1
                         yield Found(index, part.name, inspection)

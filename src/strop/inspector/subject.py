@@ -85,8 +85,9 @@ def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
     if not hasattr(loaded, "backend_tokenizer"):
         raise InputError(f"{name}: its tokenizer tells no character offsets; one with a tokenizer.json is needed.")
     fit_tokenizer(loaded, chat.template)
-    lengths = [length for length in (subject.row_tokens, None if tokenizer else _window(name)) if length]
-    encoder = ChatEncoder(loaded, chat, stop_token_ids(loaded, config), min(lengths, default=None))
+    reads = None if tokenizer else _window(name)
+    lengths = [length for length in (subject.row_tokens, reads) if length]
+    encoder = ChatEncoder(loaded, chat, stop_token_ids(loaded, config), min(lengths, default=None), reads=reads)
     return Tools(name, encoder, loaded.convert_ids_to_tokens(sorted(encoder.stop_ids)), tuple(notes))
 
 

@@ -197,7 +197,7 @@ def _model_in(folder: Path) -> Path:
     for candidate in (folder, folder / "model"):
         if (candidate / "config.json").is_file():
             return candidate
-    stages = list(folder.glob("*/model/config.json"))
+    stages = [path for path in folder.glob("*/model/config.json") if path.parts[-3][-4:] not in (".new", ".old")]
     if stages:
         return max(stages, key=lambda config: (config.stat().st_mtime_ns, str(config))).parent
     raise InputError(

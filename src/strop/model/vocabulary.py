@@ -158,22 +158,14 @@ def untrained_fault(tokenizer: Any, faults: Mapping[int, str], adapters: bool | 
 
 
 def vocabulary_faults(folder: Path, tokenizer: Any, stop_ids: Collection[int]) -> list[Fault]:
-    """What is wrong between a folder's tokenizer, config and weights; for `strop doctor`.
+    """What is wrong between a folder's tokenizer, config and weights, but for what its data say; for `strop doctor`.
 
-    Tokens without a row, ``vocab_size`` unlike the weights, control tokens whose rows were never trained.
+    ``vocab_size`` unlike the weights, control tokens whose rows were never trained.
     """
     used = {*stop_ids, *template_token_ids(tokenizer)}
     matrices = matrices_in(folder)
-    rows = min((len(matrix) for matrix in matrices.values()), default=None)
-    return [
-        fault
-        for fault in (
-            size_fault(folder),
-            None if rows is None else missing_rows(tokenizer, rows, used, str(folder)),
-            untrained_fault(tokenizer, untrained_rows(matrices, used)),
-        )
-        if fault is not None
-    ]
+    found = (size_fault(folder), untrained_fault(tokenizer, untrained_rows(matrices, used)))
+    return [fault for fault in found if fault is not None]
 
 
 def size_fault(folder: Path) -> Fault | None:

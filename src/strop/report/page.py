@@ -31,10 +31,11 @@ MASK_COUNTERS = {
     "drift_tokens": "tokens in which those prompts differ",
     "missing_stop": "turns without a stop token",
     "inferred_stops": "stop tokens from outside the stop set",
-    "dropped_fields": "fields that the template did not print",
+    "dropped_fields": "parts of conversations that the template did not print",
     "too_long_dropped": "conversations dropped as too long",
     "truncated": "conversations cut",
-    "audited": "conversations whose token ids were compared with the tokenizer's own call as well (a sample)",
+    "audited": "conversations of a sample (chat.audit_every) whose ids were compared with the tokenizer's own call; "
+    "the text of every conversation was",
 }
 
 

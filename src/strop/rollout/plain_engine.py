@@ -51,8 +51,8 @@ class PlainEngine:
             stopping_criteria=StoppingCriteriaList([told]),
         )
         tokens = tuple(out[0, len(prompt) :].tolist())
-        stopped = told.ended or (bool(tokens) and tokens[-1] in self.stop_ids)
-        return Rollout(tuple(prompt), tokens, (), "stop" if stopped else "length")
+        stopped = bool(tokens) and tokens[-1] in self.stop_ids
+        return Rollout(tuple(prompt), tokens, (), "stop" if stopped else "cancelled" if told.ended else "length")
 
 
 class _Told(StoppingCriteria):

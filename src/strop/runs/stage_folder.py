@@ -64,7 +64,7 @@ class StageFolder:
         shutil.rmtree(self.old, ignore_errors=True)
 
     def copy_progress(self, source: Path) -> None:
-        """Checkpoints and metrics of ``source`` into the new folder, without a second copy of the data where possible."""
+        """Checkpoints and metrics of ``source`` into the new folder, linked where that is possible."""
         for part in ("checkpoints", "metrics.jsonl"):
             found, target = source / part, self.new / part
             if found.is_dir():
