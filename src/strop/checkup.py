@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -295,12 +296,14 @@ def _next_step(
     target: Path, overrides: Sequence[str], found: Iterable[Examination], model: str | None, out: Path | None
 ) -> str:
     recipe = target.suffix in RECIPES
-    for_model = "" if model is None else f" --model {model}"
+    found = list(found)
+    for_model = "" if model is None else f" --model {quote(model)}"
     if out is not None:
-        return f"put {out} in the recipe's data" if recipe else f"strop doctor {out}{for_model}"
+        return f"put {out} in the recipe's data" if recipe else f"strop doctor {quote(str(out))}{for_model}"
     removable = {"rejected", "duplicate", "near_duplicate", "contamination", "overlap", "blank_turn"}
-    again = " ".join([str(target), *overrides])
-    if any(finding.kind in removable for one in found for finding in one.findings):
+    again = " ".join(map(quote, [str(target), *overrides]))
+    usable = any(row.trained for one in found for data in one.sets for row in data.rows)
+    if usable and any(finding.kind in removable for one in found for finding in one.findings):
         return f"strop doctor {again}{for_model} --fix cleaned.jsonl   (leaves out what can be left out)"
     if recipe and not any(one.exit_code for one in found):
         return f"strop run {again}"

@@ -37,7 +37,7 @@ def answers(*texts):
     ("texts", "level", "count", "words"),
     [
         (["I will answer later."] * 500, "warning", 500, "all answers (100.0%) are the same text"),
-        ([f"Answer {n} comes LATER. " for n in range(20)], "warning", 20, "all answers (100.0%)"),
+        ([["Comes LATER. ", "comes  later."][n % 2] for n in range(20)], "warning", 20, "all answers (100.0%)"),
         (["Yes."] * 6 + [f"word{c}" for c in "abcdef"], "warning", 6, "6 of 12 answers (50.0%)"),
         (["Yes."] * 3 + [f"word{c}" for c in "abcdefgh"], "note", 3, "3 of 11 answers (27.3%)"),
     ],
@@ -52,6 +52,7 @@ def test_answers_that_are_all_the_same(texts, level, count, words):
 def test_answers_that_differ_are_not_mentioned():
     assert answers(*[row["messages"][1]["content"] for row in sound_rows()]) == []
     assert answers(*["Yes."] * 9) == []  # too few to tell
+    assert answers(*[f"#### {n}" for n in range(20)]) == []  # numbers are answers
 
 
 def test_answers_that_say_nothing():
@@ -91,6 +92,14 @@ def test_shares_of_scripts_and_short_answers_in_another_script():
     assert mix.user_scripts == {"Han": 1.0}
     assert mix.assistant_scripts == {name: pytest.approx(1 / 3) for name in ("Han", "Latin", "none")}
     assert (finding.kind, finding.count, finding.place) == ("language_mismatch", 1, "d:2")
+
+
+def test_the_language_of_plain_text():
+    rows = rows_of({"text": "今天天气很好"}, {"text": "Да, конечно, завтра мы идём в парк все вместе."}, format="text")
+    mix, _ = check_languages(rows)
+    assert mix.text == {"zh": 0.5, "ru": 0.5}
+    assert mix.text_scripts == {"Han": 0.5, "Cyrillic": 0.5}
+    assert mix.user == mix.assistant_scripts == {}
 
 
 def strings(*texts, own=()):

@@ -42,7 +42,7 @@ def check_answers(rows: Sequence[Row]) -> Iterator[Finding]:
         if same(text) == common:
             tally.add("same_answer", row.place, text)
     which = "all" if count == len(answers) else f"{count:,} of {len(answers):,}"
-    message = f"{which} answers ({share:.1%}) are the same text (letter case, numbers and spaces aside)"
+    message = f"{which} answers ({share:.1%}) are the same text (letter case and spaces aside)"
     mend = "fine for labels; otherwise a placeholder was never filled in, and the model learns to say it to everything"
     yield tally.finding("same_answer", "warning" if share >= MOSTLY else "note", message, mend)
 
@@ -53,8 +53,8 @@ def trained_answers(row: Row) -> Iterator[str]:
 
 
 def same(text: str) -> str:
-    """What two answers have alike that differ in letter case, white space and numbers only."""
-    return re.sub(r"\d+", "0", " ".join(text.casefold().split()))
+    """What two answers have alike that differ in letter case and white space only."""
+    return " ".join(text.casefold().split())
 
 
 def is_hollow(text: str) -> bool:

@@ -19,13 +19,15 @@ _CODE = re.compile(r"```.*?(```|\Z)|`[^`\n]*`|https?://\S+|<[^>]*>", re.DOTALL)
 _LETTER = re.compile(r"[^\W\d_]")
 _LEAST_LETTERS, _SURE_LETTERS = 20, 40
 _SURE_OF_OWN_SCRIPT = 4
+_MOST_TEXT = 20_000
+"""Characters looked at of a document."""
 _OWN_SCRIPT = frozenset(LANGUAGES.values())
 _LEAST_PROBABILITY, _SURE_PROBABILITY = 0.8, 0.97
 
 
 @dataclass(frozen=True, slots=True)
 class Languages:
-    """Share of conversations by language of the user and of the assistant, and by script.
+    """Share of conversations by language of the user and of the assistant, and by script; of plain text, ``text``.
 
     ``?`` is too short or unsure; a script stands for its language where the language is not told. Scripts are told from
     letters alone; ``none``: not one letter.
@@ -36,6 +38,8 @@ class Languages:
     rows: int
     user_scripts: dict[str, float]
     assistant_scripts: dict[str, float]
+    text: dict[str, float]
+    text_scripts: dict[str, float]
 
 
 def check_languages(rows: Sequence[Row]) -> tuple[Languages, list[Finding]]:
@@ -43,8 +47,14 @@ def check_languages(rows: Sequence[Row]) -> tuple[Languages, list[Finding]]:
     step = max(1, -(-len(rows) // MOST_ROWS))
     user, assistant, tally = Counter(), Counter(), Tally()
     written: tuple[Counter[str], Counter[str]] = Counter(), Counter()
+    texts, text_scripts = Counter(), Counter()
     looked = rows[::step]
     for row in looked:
+        if not row.messages:
+            text = next(row.texts())[:_MOST_TEXT]
+            texts[identify(text)[0]] += 1
+            text_scripts[script_of(prose(text)) or "none"] += 1
+            continue
         asked, answered = row.user_text(), "\n".join(row.answers())
         first, second = identify(asked), identify(answered)
         user[first[0]] += 1
@@ -54,7 +64,9 @@ def check_languages(rows: Sequence[Row]) -> tuple[Languages, list[Finding]]:
         if first[0] != second[0] and _sure(first) and _sure(second):
             text = f"asked in {first[0]}, answered in {second[0]}: {answered}"
             tally.add("language_mismatch", row.place, text)
-    mix = Languages(_shares(user), _shares(assistant), len(looked), *map(_shares, written))
+    mix = Languages(
+        _shares(user), _shares(assistant), len(looked), *map(_shares, written), _shares(texts), _shares(text_scripts)
+    )
     if not tally.counts["language_mismatch"]:
         return mix, []
     share = tally.counts["language_mismatch"] / len(looked)

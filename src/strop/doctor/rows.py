@@ -153,4 +153,4 @@ def readings(sets: Sequence[DataSet], notes: Counter[str]) -> list[Finding]:
 
 def _general(reason: str) -> str:
     """A reason without what differs from row to row: positions and quoted values."""
-    return re.sub(r"\[\d+\]", "[…]", re.sub(r"'[^']{25,}'|\"[^\"]{25,}\"", "'…'", reason))
+    return re.sub(r"\[\d+\]", "[…]", re.sub(r"(?<!\w)'[^']{25,}'|\"[^\"]{25,}\"", "'…'", reason))

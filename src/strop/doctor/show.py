@@ -28,7 +28,7 @@ def show(found: Examination, console: Console) -> None:
     facts = [
         *(Text(one_line(remark)) for remark in found.remarks),
         *([length_table(found.lengths), *_cuts(found.lengths)] if found.lengths else []),
-        *([_languages(found.languages)] if found.languages and found.languages.assistant else []),
+        *([_languages(found.languages)] if found.languages and found.languages.rows else []),
         *([_estimate(found.estimate)] if found.estimate else []),
     ]
     if found.overlap_items:
@@ -105,9 +105,10 @@ def _share(share: float) -> str:
 
 
 def _languages(mix: Languages) -> Text:
-    line = f"language: user {_mix(mix.user)}; assistant {_mix(mix.assistant)}   (?: too short or unsure)"
-    written = f"script: user {_mix(mix.user_scripts)}; assistant {_mix(mix.assistant_scripts)}"
-    return Text(f"{line}\n{written}")
+    languages = (("user", mix.user), ("assistant", mix.assistant), ("text", mix.text))
+    scripts = (("user", mix.user_scripts), ("assistant", mix.assistant_scripts), ("text", mix.text_scripts))
+    line, written = ("; ".join(f"{who} {_mix(shares)}" for who, shares in by if shares) for by in (languages, scripts))
+    return Text(f"language: {line}   (?: too short or unsure)\nscript: {written}")
 
 
 def _mix(shares: Mapping[str, float]) -> str:
