@@ -13,6 +13,7 @@ from strop.recipe import Recipe
 GOOD = """\
 name: x
 model: smollm2-135m
+evals: {general_chat: {}}
 stages:
   baseline: {kind: eval}
   sft:

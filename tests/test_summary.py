@@ -4,6 +4,7 @@ import io
 
 import pytest
 import torch
+from rich.console import Console
 
 from strop.console import make_console
 from strop.evals.results import ItemResult, LossResult, write_results
@@ -131,6 +132,13 @@ def test_the_evaluation_loss_is_in_the_summary_the_terminal_and_the_page(run):
     assert said(summary) == f"{claim} (nats per token of eval_data; the lowest was 0.950 at step 3).\n"
     assert f"<b>{claim}</b>" in page
     assert page.count(claim) == 1
+
+
+def test_a_name_that_looks_like_markup_is_printed_as_it_stands(run):
+    summary, _ = run({"e": evaluated(**{"[/x]_accepted@1": estimate(0.5)})})
+    out = io.StringIO()
+    show(summary, Console(file=out, width=200))
+    assert "[/x]_accepted@1 (n 4)" in out.getvalue()
 
 
 def test_nothing_was_measured_only_where_nothing_was(run):

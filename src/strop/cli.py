@@ -40,8 +40,8 @@ _STORAGE = {
     errno.EROFS: "it is read-only",
     errno.EACCES: "permission was denied",
 }
-Outcome = tuple[int, dict[str, Any]]
-"""Exit code, and what ``--json`` prints."""
+Outcome = tuple[int, dict[str, Any] | None]
+"""Exit code, and what ``--json`` prints; None where the verb has printed it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # what the encoding lacks is escaped, not a traceback
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
+    options.out = sys.stdout
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
         code, result = _outcome(options)
-    if options.json:
+    if options.json and result is not None:
         print(json.dumps(result))
     return code
 
@@ -122,6 +123,7 @@ def _parser() -> VerbParser:
     chat.add_argument("--max-tokens", type=int, default=512, help="longest answer, in tokens (512)")
     chat.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     chat.add_argument("--top-p", type=float, default=1.0, help="keep the smallest set of this probability (1)")
+    chat.add_argument("--keep", action="store_true", help="lines through a pipe are turns of one conversation")
     chat.add_argument("--json", action="store_true", help="print prompts and answers as JSON on standard output")
     chat.set_defaults(run=_chat)
 
@@ -212,6 +214,7 @@ def _chat(options: argparse.Namespace) -> Outcome:
         top_p=options.top_p,
         prompts=options.prompt,
         as_json=options.json,
+        keep=options.keep,
     )
 
 
@@ -219,7 +222,7 @@ def _inspect(options: argparse.Namespace) -> Outcome:
     from strop.inspector import Request, inspect
 
     given = {name: value for name, value in vars(options).items() if name != "run"}
-    return inspect(Request(**given | {"stop": tuple(options.stop), "overrides": tuple(options.overrides)}))
+    return inspect(Request(**given | {"stop": tuple(options.stop), "overrides": tuple(options.overrides)})), None
 
 
 def _report(options: argparse.Namespace) -> Outcome:

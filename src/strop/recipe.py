@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from strop.chat import ChatSettings
-from strop.data.settings import DataField, MixtureSettings, as_mixture
+from strop.data.settings import DataField, EvalDataField, HeldOutSettings, MixtureSettings, as_mixture
 from strop.evals.settings import EVAL_TASKS, EvalTaskSettings
 from strop.model.settings import LoraSettings
 from strop.train.settings import TrainSettings
@@ -30,7 +30,10 @@ class SftStage(BaseModel):
 
     kind: Literal["sft"]
     data: DataField = Field(description="Parts of the mixture; or `parts` and how they are mixed.")
-    eval_data: DataField = Field(default_factory=list, description="Conversations for the evaluation loss.")
+    eval_data: EvalDataField = Field(
+        default_factory=list,
+        description="Conversations for the evaluation loss; {fraction: 0.1} holds out a share of `data`.",
+    )
     train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
     lora: LoraSettings | None = Field(
         None, description="Train low-rank adapters, and merge them; by default all weights."
@@ -55,7 +58,12 @@ class SftStage(BaseModel):
 
     @property
     def eval_mixture(self) -> MixtureSettings:
-        return as_mixture(self.eval_data)
+        """What is given for it; without parts where a share of the training data is held out instead."""
+        return as_mixture([] if isinstance(self.eval_data, HeldOutSettings) else self.eval_data)
+
+    @property
+    def held_out(self) -> HeldOutSettings | None:
+        return self.eval_data if isinstance(self.eval_data, HeldOutSettings) else None
 
 
 class ComputeSettings(BaseModel):

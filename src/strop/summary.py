@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from strop import __version__
 from strop.evals.results import METRICS, ItemResult, LossResult, code_changes, loss_change, read_results
@@ -161,7 +162,7 @@ def table(summary: dict[str, Any]) -> Table:
             else "–"
             for part in parts
         ]
-        out.add_row(f"{name} (n {one['n']})", *cells)
+        out.add_row(*(Text(cell) for cell in (f"{name} (n {one['n']})", *cells)))
     return out
 
 

@@ -2,18 +2,16 @@
 
 import io
 import json
-import signal
 
 import pytest
 import torch
 
 from strop.chat import ChatEncoder, ChatSettings
 from strop.console import make_console
-from strop.errors import Interrupted
 from strop.evals.measure import Measurement
 from strop.evals.partial import Partial, key_of
 from strop.evals.results import TOO_LONG
-from strop.evals.run import run_code_task
+from strop.evals.run import generate_answers, judge_answers
 from strop.evals.settings import EvalTaskSettings
 from strop.evals.tasks import RecordTask
 from strop.model.names import load_generation_config, load_model, load_tokenizer, stop_token_ids
@@ -27,7 +25,6 @@ from strop.tasks.records import write_records
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
 STOP = 2
-NO_CODE = Judgement("no_code", 0, 1)
 
 
 class Scripted:
@@ -57,7 +54,8 @@ def measure(tmp_path):
 
     def call(engine, name="x"):
         partial = Partial(tmp_path / name, "k")
-        return run_code_task(task, prompts, engine, decode, SamplingParams(), partial)
+        rollouts = generate_answers(prompts, engine, SamplingParams(), partial)
+        return judge_answers(task, rollouts, decode, engine.stop_ids, {4: "25 are too many"}, partial)
 
     return call
 
@@ -79,17 +77,16 @@ def test_a_prompt_that_fills_the_window_has_a_result_of_its_own(measure):
     assert [r.finish_reason for r in results] == ["stop"] * 4 + [TOO_LONG, "stop"]
     assert (results[4].tokens, results[4].answer, results[4].passed) == (0, "", 0)
     assert results[4].total == len(generate("test", 6, 3)[4].tests) > 0
-    assert results[4].detail == "the prompt has 25 tokens and the model's window holds 20"
+    assert results[4].detail == "25 are too many"
     assert len(engine.asked) == 5
 
 
 def test_verdicts_that_are_there_are_not_judged_again(measure, monkeypatch):
     expected = measure(Scripted())
     judged = []
-    monkeypatch.setattr("strop.evals.tasks.judge_answers", lambda pairs: judged.extend(pairs) or [NO_CODE] * len(pairs))
-    again = measure(Scripted(0))
-    assert [answer for answer, _ in judged] == [""]  # of the item without an answer, for its number of tests
-    assert [r.verdict for r in again] == [r.verdict for r in expected]
+    monkeypatch.setattr("strop.evals.tasks.judge_answers", judged.extend)
+    assert measure(Scripted(0)) == expected
+    assert judged == []
 
 
 @pytest.mark.parametrize("end", ['{"kind": "answer", "index": 1, "va', "nonsense\n", "[1]\n"])
@@ -144,16 +141,14 @@ def measurement(model_folder, tmp_path):
                     on_finished(i, rollout)
                     count.left -= 1
                     if not count.left:
-                        signal.raise_signal(signal.SIGTERM)
+                        raise KeyboardInterrupt
 
                 count.left = stop_after
                 return generate_all(prompts, params, on_finished=count)
 
             engine.generate = generate_some
         out = io.StringIO()
-        one = Measurement(
-            model_folder, policy, tokenizer, encoder, engine, ChatSettings(), tmp_path / name, make_console(file=out)
-        )
+        one = Measurement(model_folder, policy, tokenizer, encoder, engine, tmp_path / name, make_console(file=out))
         return one.run(evals), out.getvalue()
 
     run.folder = tmp_path
@@ -162,10 +157,8 @@ def measurement(model_folder, tmp_path):
 
 def test_an_interrupted_measurement_ends_as_an_uninterrupted_one(measurement):
     whole, _ = measurement("whole")
-    with pytest.raises(Interrupted, match="Run the same command again to go on") as stopped:
+    with pytest.raises(KeyboardInterrupt):
         measurement("cut", stop_after=2)
-    assert stopped.value.signum == signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     lines = (measurement.folder / "cut/mine.partial.jsonl").read_text().splitlines()
     assert [json.loads(line)["kind"] for line in lines[1:]] == ["answer"] * 2
     again, said = measurement("cut")
@@ -176,6 +169,13 @@ def test_an_interrupted_measurement_ends_as_an_uninterrupted_one(measurement):
         files = [(measurement.folder / name / f"{task}.jsonl").read_text() for name in ("whole", "cut")]
         assert files[0] == files[1]
     assert not list(measurement.folder.glob("*/*.partial.jsonl"))
+
+
+def test_answers_that_the_judge_failed_on_are_counted_in_words(measurement, monkeypatch):
+    fault = Judgement("judge_fault", 0, 1, "the judge died")
+    monkeypatch.setattr("strop.evals.tasks.RecordTask.judge", lambda task, answers: [fault] * len(answers))
+    _, said = measurement("fault")
+    assert "mine: 6 of 6 answers could not be judged (the judge died); they count as not solved" in said
 
 
 def test_what_a_task_was_measured_by_is_told(measurement):

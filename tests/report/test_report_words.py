@@ -75,6 +75,8 @@ def test_only_an_interval_without_zero_speaks(metric, low, high, expected):
     [
         ("mine_accepted@1", "rate", 1),
         ("mine_verdict/no_code", "rate", -1),
+        ("mine_exec_success_rate/a.source", "rate", 1),
+        ("exec_success_rate/a.source", "rate", 1),
         ("code_loss", "nats", -1),
         ("pass@8", "rate", 0),
         ("refusal_rate", "rate", 0),

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator, field_validator, model_validator
 
+from strop.chat.columns import check_columns, implied_format
 from strop.chat.formats import Format
+from strop.data.slices import names_of, parse_split
 
 TASK = "task:"
 """What the name of a named set begins with, where a path could stand too."""
@@ -21,9 +23,39 @@ class ReadSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: Format = Field("auto", description="The shape of its rows; auto goes by the columns, row by row.")
-    split: str = Field("train", description="Which split of a folder or of a data set on the hub.")
+    split: str = Field(
+        "train",
+        description="Which split, or which slice of one, as `datasets` writes them: train[:100], train[10%:], "
+        "train[:10%]+train[90%:].",
+    )
     revision: str | None = Field(None, description="Commit, tag or branch on the hub.")
     subset: str | None = Field(None, description="The configuration on the hub, or the folder in a folder.")
+    columns: dict[str, str] = Field(
+        {},
+        description="Columns under the names that the formats know, e.g. {prompt: text, completion: code}; a dot goes "
+        "inside: {answer: reward_model.ground_truth}.",
+    )
+    documents: Literal["file", "paragraph", "line"] = Field(
+        "file", description="What one document of a .txt file is: all of it, a block between blank lines, or a line."
+    )
+
+    @field_validator("split")
+    @classmethod
+    def _known_slices(cls, split: str) -> str:
+        parse_split(split)
+        return split
+
+    @field_validator("columns")
+    @classmethod
+    def _known_targets(cls, columns: dict[str, str]) -> dict[str, str]:
+        check_columns(columns)
+        return columns
+
+    @model_validator(mode="after")
+    def _format_of_columns(self) -> ReadSettings:
+        if self.format == "auto" and (implied := implied_format(self.columns)) != "auto":
+            self.format = implied
+        return self
 
 
 class DataSettings(ReadSettings):
@@ -53,8 +85,10 @@ class DataSettings(ReadSettings):
         # What is not the default, and not what was set: a run's own config.yaml sets everything.
         if self.hub is None and self.revision is not None:
             raise ValueError("`revision` is of a data set on the hub; drop it or give `hub`.")
-        if self.task is not None and (self.subset is not None or self.split != "train"):
-            raise ValueError("a named set has neither `split` nor `subset`; drop them.")
+        if self.task is not None and (self.subset is not None or self.columns):
+            raise ValueError("a named set has neither `subset` nor `columns`; drop them.")
+        if self.task is not None and names_of(self.split) != ("train",):
+            raise ValueError(f"a named set has no split {self.split}, but train alone (train[:100] is a part of it).")
         return self
 
     @property
@@ -124,6 +158,17 @@ def part_of(text: str) -> dict[str, Any]:
     return {"path": Path(text).expanduser()}
 
 
+class HeldOutSettings(BaseModel):
+    """A share of the training rows that is measured on and never trained on."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    fraction: float = Field(
+        gt=0, lt=1, allow_inf_nan=False, description="Share of the different rows of every part of the training data."
+    )
+    seed: int = Field(0, ge=0, description="Which rows: the same for the same seed and rows, in any order.")
+
+
 _PARTS = TypeAdapter(list[DataSettings])
 
 
@@ -146,8 +191,26 @@ DataField = Annotated[list[DataSettings] | MixtureSettings, WrapValidator(_by_sh
 """What ``data`` may say: a list of parts, or the parts and how they are mixed."""
 
 
+def _held_out_or_data(value: Any, handler: Any) -> Any:
+    if isinstance(value, HeldOutSettings) or (isinstance(value, dict) and "fraction" in value):
+        return HeldOutSettings.model_validate(value)
+    return _by_shape(value, handler)
+
+
+EvalDataField = Annotated[list[DataSettings] | MixtureSettings | HeldOutSettings, WrapValidator(_held_out_or_data)]
+"""What ``eval_data`` may say: data of its own, or a share of the training data."""
+
+
 def as_mixture(data: list[DataSettings] | MixtureSettings) -> MixtureSettings:
     """Both ways of saying it as one. A list may be empty, where there need not be data."""
     if isinstance(data, MixtureSettings):
         return data
     return MixtureSettings(parts=data) if data else MixtureSettings.model_construct(parts=[])
+
+
+def always_said(mixture: MixtureSettings) -> str | None:
+    """The instructions that every conversation without its own is given; None where there are none or several."""
+    prompts = mixture.system_prompts
+    if prompts is None or prompts.ratio < 1 or len(set(prompts.prompts)) != 1:
+        return None
+    return prompts.prompts[0]

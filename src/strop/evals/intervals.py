@@ -14,9 +14,9 @@ import numpy as np
 from numpy import ndarray
 
 DRAWS = 10_000
-MOST_UNITS = 4096
+MOST_UNITS = 2048
 """More families than these are dealt at random into as many bundles, which are resampled whole (random groups, Wolter
-2007, chapter 2): an interval then costs the same for a million items, and its width is known to about 1 %."""
+2007, chapter 2): an interval then costs the same for a million items, and its width is known to about 2 %."""
 _BLOCK = 1 << 20
 """Draws of a family that are held at once."""
 

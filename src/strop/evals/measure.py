@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,14 +12,13 @@ from typing import Any
 
 from rich.console import Console
 
-from strop.chat import ChatEncoder, ChatSettings
+from strop.chat import ChatEncoder
 from strop.console import Steady
-from strop.errors import Interrupted
 from strop.evals.intervals import Estimate
 from strop.evals.losses import held_out, run_loss_task, yardstick
 from strop.evals.partial import Partial, key_of
-from strop.evals.results import TOO_LONG, code_estimates, loss_estimate, write_results
-from strop.evals.run import run_code_task
+from strop.evals.results import FAULT, code_estimates, loss_estimate, write_results
+from strop.evals.run import generate_answers, judge_answers
 from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
 from strop.evals.tasks import chat_rows, prompts_of, task_of
 from strop.model.policy import Policy
@@ -45,17 +42,18 @@ class Measurement:
     tokenizer: Any
     encoder: ChatEncoder
     engine: Engine
-    chat: ChatSettings
     folder: Path
     console: Console
     metrics: dict[str, Any] = field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def run(self, evals: Mapping[str, EvalTaskSettings]) -> dict[str, Any]:
-        """Measure all; returns ``{"metrics": …, "tasks": …}``. Raises Interrupted when a signal stopped it."""
-        with self._interruptible():
-            for name, settings in evals.items():
-                self._measure(name, settings)
+        """Measure all; returns ``{"metrics": …, "tasks": …}``.
+
+        Whatever stops it in between (KeyboardInterrupt, a kill), the same call goes on where it was.
+        """
+        for name, settings in evals.items():
+            self._measure(name, settings)
         for name in evals:
             self._partial_file(name).unlink(missing_ok=True)
         return {"metrics": self.metrics, "tasks": self.tasks}
@@ -69,7 +67,7 @@ class Measurement:
         self._say(f"{name}: {items:,} items in {time.perf_counter() - started:.0f} s: {', '.join(shown)}")
 
     def _loss(self, name: str, settings: EvalTaskSettings) -> dict[str, Estimate]:
-        chat = yardstick(self.chat, window(self.policy.model.config))
+        chat = yardstick(self.encoder.settings, window(self.policy.model.config))
         found = held_out(chat_rows(settings), ChatEncoder(self.tokenizer, chat, self.encoder.stop_ids), name)
         for note in found.notes():
             self._say(f"{name}: {note}")
@@ -87,25 +85,27 @@ class Measurement:
         # transformers would otherwise tidy the spaces of what some older tokenizers decode.
         decode = bound(self.tokenizer.decode, clean_up_tokenization_spaces=False)
         with self._partial(name, prompts, data, settings.max_tokens) as partial:
+            params = SamplingParams(max_tokens=settings.max_tokens)
             done = self._going_on(name, partial, "answer", len(prompts), "answers")
-            with (
-                Steady(self.console, f"{name}: answers", len(prompts), done=done) as answers,
-                Steady(self.console, f"{name}: judged", len(prompts), done=partial.count("judgement")) as judged,
-            ):
-                results = run_code_task(
-                    task,
-                    prompts,
-                    self.engine,
-                    decode,
-                    SamplingParams(max_tokens=settings.max_tokens),
-                    partial,
-                    answers.advance,
-                    judged.advance,
-                )
-        if too_long := sum(result.finish_reason == TOO_LONG for result in results):
+            with Steady(self.console, f"{name}: answers", len(prompts), done=done) as work:
+                rollouts = generate_answers(prompts, self.engine, params, partial, work.advance)
+            holds = f"the model's window holds {self.engine.window:,}"
+            too_long = {
+                i: f"the prompt has {len(prompt):,} tokens and {holds}"
+                for i, prompt in enumerate(prompts)
+                if i not in rollouts
+            }
+            with Steady(self.console, f"{name}: judged", len(prompts), done=partial.count("judgement")) as work:
+                results = judge_answers(task, rollouts, decode, self.engine.stop_ids, too_long, partial, work.advance)
+        if too_long:
             self._say(
-                f"{name}: {too_long:,} of {len(results):,} prompts fill the model's window of {self.engine.window:,} "
-                "tokens; they got no answer and count as not solved"
+                f"{name}: {len(too_long):,} of {len(results):,} prompts fill the model's window of "
+                f"{self.engine.window:,} tokens; they got no answer and count as not solved"
+            )
+        if faults := [result for result in results if result.verdict == FAULT]:
+            self._say(
+                f"{name}: {len(faults):,} of {len(results):,} answers could not be judged ({faults[0].detail}); "
+                "they count as not solved"
             )
         write_results(self.folder / f"{name}.jsonl", results)
         self.tasks[name] = {"prefix": task.prefix, "metrics": list(task.metrics)}
@@ -113,7 +113,7 @@ class Measurement:
 
     @contextmanager
     def _partial(self, name: str, *depends_on: Any) -> Iterator[Partial]:
-        key = key_of(self.model, str(self.policy.compute), depends_on)
+        key = key_of(self.model, str(self.policy.compute), *depends_on)
         partial = Partial(self._partial_file(name), key)
         try:
             yield partial
@@ -131,28 +131,5 @@ class Measurement:
             )
         return done
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the block, whose work is on disk, with Interrupted."""
-        before = {}
-        if threading.current_thread() is threading.main_thread():
-            wanted = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
-            before = {signum: signal.signal(signum, _stop) for signum in wanted}
-        try:
-            yield
-        except KeyboardInterrupt as stopped:
-            signum = stopped.args[0] if stopped.args else signal.SIGINT
-            raise Interrupted(
-                signum,
-                f"stopped; what was measured is in {self.folder}. Run the same command again to go on from there.",
-            ) from None
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
-
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _stop(signum: int, frame: Any) -> None:
-    raise KeyboardInterrupt(signum)

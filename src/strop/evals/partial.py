@@ -46,10 +46,17 @@ class Partial:
 
 
 def key_of(model: Path, *settings: Any) -> str:
-    """A digest of the model's files (names, sizes, times) and of what else the results depend on."""
+    """A digest of the model's files (names, sizes, times) and of what else the results depend on.
+
+    What is in a list of ``settings`` goes into it one by one, so that thousands of prompts are never one string.
+    """
+    digest = hashlib.sha256()
     files = sorted(path for path in model.iterdir() if path.is_file())
-    content = [[(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files], settings]
-    return hashlib.sha256(repr(content).encode("utf-8", "surrogatepass")).hexdigest()
+    for part in ([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files], *settings):
+        for one in part if isinstance(part, list) else [part]:
+            digest.update(repr(one).encode("utf-8", "surrogatepass") + b"\0")
+        digest.update(b"\1")
+    return digest.hexdigest()
 
 
 def _whole_rows(path: Path) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
+from strop.chat.saved import chat_of
 from strop.errors import InputError
 from strop.evals.losses import held_out, yardstick
 from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
@@ -23,6 +24,7 @@ def check_evals(evals: Mapping[str, EvalTaskSettings], chat: ChatSettings, model
     be run here at all.
     """
     tokenizer = load_tokenizer(model)
+    chat, _ = chat_of(chat, model, tokenizer)
     fit_tokenizer(tokenizer, chat.template)
     stop_ids = stop_token_ids(tokenizer, load_generation_config(model))
     limit = window(outline(model).config)

@@ -14,6 +14,8 @@ from strop.files import write_jsonl
 VERDICTS = ("accepted", "wrong_answer", "runtime_error", "timeout", "syntax_error", "no_code")
 
 
+FAULT = "judge_fault"
+"""The verdict on an answer of which nothing is known, since the judge itself failed."""
 TOO_LONG = "prompt_too_long"
 """Why an item has no answer whose prompt leaves no room for one in the model's window."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 
 from strop.evals.partial import Partial
 from strop.evals.results import TOO_LONG, ItemResult
@@ -16,22 +16,18 @@ JUDGED_AT_ONCE = 32
 """Answers that are judged before their verdicts are written down."""
 
 
-def run_code_task(
-    task: CodeTask,
+def generate_answers(
     prompts: Sequence[Sequence[int]],
     engine: Engine,
-    decode: Callable[[Sequence[int]], str],
     params: SamplingParams,
     partial: Partial,
     on_answer: Callable[[], None] = lambda: None,
-    on_judged: Callable[[int], None] = lambda count: None,
-) -> list[ItemResult]:
-    """One answer per item, judged; ``prompts`` are their ids, in the items' order.
+) -> dict[int, Rollout]:
+    """An answer to each of ``prompts`` (ids) that leaves room for one in the model's window, by its index.
 
-    What is in ``partial`` is not done again, and what is done goes there at once. An item whose prompt fills the
-    model's window has no answer: its verdict is ``no_code`` and its ``finish_reason`` `TOO_LONG`. Greedy answers that
-    are generated after an interruption are those of an uninterrupted evaluation but for the rounding of the products,
-    which depends on how many answers are generated together.
+    What is in ``partial`` is not done again, and what is done goes there at once. Greedy answers that are generated
+    after an interruption are those of an uninterrupted evaluation but for the rounding of the products, which depends
+    on how many answers are generated together.
     """
     fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < engine.window]
     left = [i for i in fitting if partial.get("answer", i) is None]
@@ -42,30 +38,40 @@ def run_code_task(
 
     if left:
         engine.generate([prompts[i] for i in left], params, on_finished=keep)
-    rollouts = {
-        i: Rollout(tuple(prompts[i]), tuple(a[0]), (), a[1]) for i in fitting if (a := partial.get("answer", i))
-    }
-    answers = {i: answer_text(rollout, decode, engine.stop_ids) for i, rollout in rollouts.items()}
-    _judge(task, answers, partial, on_judged)
-    results = []
-    for i, item in enumerate(task.items):
-        if i in rollouts:
-            judgement = Judgement(**partial.get("judgement", i))
-            results.append(_result(item, answers[i], judgement, rollouts[i]))
-        else:
-            detail = f"the prompt has {len(prompts[i])} tokens and the model's window holds {engine.window}"
-            results.append(_unanswered(item, task, detail))
-    return results
+    kept = {i: partial.get("answer", i) for i in fitting}
+    return {i: Rollout(tuple(prompts[i]), tuple(tokens), (), reason) for i, (tokens, reason) in kept.items()}
 
 
-def _judge(task: CodeTask, answers: dict[int, str], partial: Partial, on_judged: Callable[[int], None]) -> None:
-    left = [i for i in answers if partial.get("judgement", i) is None]
+def judge_answers(
+    task: CodeTask,
+    rollouts: Mapping[int, Rollout],
+    decode: Callable[[Sequence[int]], str],
+    stop_ids: frozenset[int],
+    unanswered: Mapping[int, str],
+    partial: Partial,
+    on_judged: Callable[[int], None] = lambda count: None,
+) -> list[ItemResult]:
+    """Every item of the task with what became of it; ``partial`` as above.
+
+    ``unanswered`` has the other items, whose prompts fill the model's window, and says so in words: their verdict is
+    ``no_code`` and their ``finish_reason`` `TOO_LONG`.
+    """
+    answers = {i: answer_text(rollout, decode, stop_ids) for i, rollout in rollouts.items()}
+    left = [i for i in range(len(task.items)) if partial.get("judgement", i) is None]
     for first in range(0, len(left), JUDGED_AT_ONCE):
         chosen = left[first : first + JUDGED_AT_ONCE]
-        judgements = part_of(task, [task.items[i] for i in chosen]).judge([answers[i] for i in chosen])
+        # An empty answer gets its judgement too: how many tests there are is the task's to say.
+        judgements = part_of(task, [task.items[i] for i in chosen]).judge([answers.get(i, "") for i in chosen])
         for i, judgement in zip(chosen, judgements, strict=True):
             partial.add("judgement", i, asdict(judgement))
         on_judged(len(chosen))
+    judged = [Judgement(**partial.get("judgement", i)) for i in range(len(task.items))]
+    return [
+        _result(item, answers[i], judged[i], rollouts[i])
+        if i in rollouts
+        else _unanswered(item, judged[i], unanswered[i])
+        for i, item in enumerate(task.items)
+    ]
 
 
 def _result(item: Item, answer: str, judgement: Judgement, rollout: Rollout) -> ItemResult:
@@ -86,13 +92,9 @@ def _result(item: Item, answer: str, judgement: Judgement, rollout: Rollout) -> 
     )
 
 
-def _unanswered(item: Item, task: CodeTask, detail: str) -> ItemResult:
-    [judgement] = part_of(task, [item]).judge([""])  # how many tests there are is the task's to say
-    prompt = item.messages[-1]["content"]
-    counts = (judgement.passed, judgement.total)
-    return ItemResult(
-        item.name, item.family, prompt, "", "no_code", *counts, detail, "", TOO_LONG, 0, False, item.source
-    )
+def _unanswered(item: Item, judgement: Judgement, detail: str) -> ItemResult:
+    nothing = Rollout((), (), (), TOO_LONG)
+    return _result(item, "", replace(judgement, verdict="no_code", passed=0, detail=detail, stderr_tail=""), nothing)
 
 
 def answer_text(rollout: Rollout, decode: Callable[[Sequence[int]], str], stop_ids: frozenset[int]) -> str:

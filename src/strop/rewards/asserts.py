@@ -1,27 +1,34 @@
 """Grade a program by asserts, as HumanEval and MBPP do, where the expected values must enter the sandbox.
 
 Covered: ``sys.exit(0)`` and ``os._exit(0)``, printing what a test runner would print, overridden builtins, objects
-whose ``__eq__`` says yes, and reading the tests off the stack, the heap or a pipe: the asserts run in a process of
-their own on plain copies of what the program returned (see ``_assert_harness``), and their outcome counts only with a
-nonce that this process reads after the program has loaded.
-Not covered: a program that knows the expected values, and attacks on the kernel.
+whose ``__eq__`` says yes, exceptions that end a loop of the tests, replies that are forged, and reading the tests off
+the stack, the heap, a pipe or /proc: the asserts run in a process of their own on plain copies of what the program
+returned (see ``_assert_harness``), the program is confined below it, and every outcome counts only with a nonce that
+this process reads after the program has loaded.
+Not covered: a program that knows the expected values, and attacks on the kernel. A program can stop or kill the tests'
+process, which is a timeout or a runtime error.
 
-Restrictions: arguments and results are plain values (numbers, strings, lists, tuples, dicts, sets, None), and what the
-function does to its arguments in place is not seen by the tests.
+Plain values (numbers, strings, lists, tuples, dicts, sets, None, builtin types) are copied between program and tests;
+of other objects the tests have a handle, which can be called, iterated, read, changed and given back, and is equal to
+itself alone. What a function does to its arguments in place is not seen by the tests.
 """
 
 from __future__ import annotations
 
+import ast
 import secrets
 import signal
+import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
+from strop.errors import InputError
 from strop.sandbox import Limits, run_python
 
 from .code import Judgement, execution_verdict
-from .extract import syntax_error
+from .names import missing_names
+from .syntax import parse_program, syntax_error
 
 
 @cache
@@ -34,7 +41,8 @@ def judge_asserts(
 ) -> Judgement:
     """Run the source ``tests`` (trusted), in which ``names`` stand for the functions of ``program`` (untrusted).
 
-    ``setup`` is trusted source that the tests need and the program need not have, run before them. One test in all:
+    ``setup`` is trusted source that the tests need and the program need not have, run before them. Modules of the
+    standard library that the tests use and only the program imports are imported for them. One test in all:
     ``wrong_answer`` when an assert fails or chokes on a returned value, ``runtime_error`` when the program raises,
     exits, lacks a name or dies, ``timeout`` when it runs too long. The program may use ``limits.processes``; one more
     is allowed for the tests.
@@ -44,8 +52,14 @@ def judge_asserts(
     if (error := syntax_error(program)) is not None:
         return Judgement("syntax_error", 0, 1, error, program=program)
     limits = limits or Limits()
+    _check_confinement()
+    return _judged(program, names, tests, limits, setup)
+
+
+def _judged(program: str, names: Sequence[str], tests: str, limits: Limits, setup: str) -> Judgement:
     nonce = secrets.token_hex(16)
-    frames = (program, " ".join(names), setup, tests, nonce)
+    setup = "\n".join((*_borrowed_imports(program, setup + "\n" + tests, names), setup))
+    frames = (program, " ".join(names), " ".join(_caught(setup + "\n" + tests)), setup, tests, nonce)
     execution = run_python(
         _harness(), b"".join(map(_frame, frames)), limits.model_copy(update={"processes": limits.processes + 1})
     )
@@ -55,20 +69,71 @@ def judge_asserts(
 
     if (verdict := execution_verdict(execution)) is not None:
         return judged(verdict, execution.detail)
+    # What stands there may be anybody's writing until the nonce says otherwise.
     outcome, _, rest = execution.stdout.partition("\n")
     returned_nonce, _, detail = rest.partition("\n")
-    if outcome == "passed" and secrets.compare_digest(returned_nonce.encode(), nonce.encode()):
+    if not secrets.compare_digest(returned_nonce.encode(), nonce.encode()):
+        return judged("runtime_error", "the tests did not finish")
+    if outcome == "passed":
         return judged("accepted", passed=1)
     if outcome == "signal":
-        number = int(detail)
-        if number == signal.SIGXCPU:
+        if detail == str(int(signal.SIGXCPU)):
             return judged("timeout", f"used more than {limits.cpu_seconds} s of CPU time")
-        return judged("runtime_error", f"ended by signal {number}")
+        return judged("runtime_error", f"ended by signal {detail}")
     if outcome == "failed":
         return judged("wrong_answer", detail)
-    if detail.startswith("MemoryError"):
+    kind, _, message = detail.partition(": ")
+    if kind in ("SyntaxError", "IndentationError", "TabError"):
+        return judged("syntax_error", message)
+    if kind == "MemoryError":
         detail = f"needed more than {limits.memory_mb} MiB of memory"
-    return judged("runtime_error", detail or "the tests did not finish")
+    return judged("runtime_error", detail)
+
+
+@cache
+def _check_confinement() -> None:
+    """Once a process: an honest program passes. Raises InputError where the machine cannot keep program and tests
+    apart, which would look like a fault of every program."""
+    honest = _judged("def f(x): return x", ["f"], "assert f([1]) == [1]", Limits(), "")
+    if not honest.accepted:
+        raise InputError(
+            f"programs cannot be judged by asserts here: an honest one ended with {honest.verdict} ({honest.detail} "
+            f"{honest.stderr_tail[-200:]}); Linux 6.12 or later with Landlock is needed"
+        )
+
+
+def _caught(tests: str) -> list[str]:
+    """Exceptions that the tests wait for, in ``except`` or as an argument (``assertRaises``), and never raise."""
+    tree = parse_program(tests)
+    waited, raised = set(), set()
+    for node in () if tree is None else ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler | ast.Raise):
+            kinds = node.type if isinstance(node, ast.ExceptHandler) else node.exc
+            names = {name.id for name in ast.walk(kinds) if isinstance(name, ast.Name)} if kinds else set()
+            (waited if isinstance(node, ast.ExceptHandler) else raised).update(names)
+        elif isinstance(node, ast.Call):
+            waited |= {argument.id for argument in node.args if isinstance(argument, ast.Name)}
+    return sorted(waited - raised)
+
+
+def _borrowed_imports(program: str, tests: str, names: Sequence[str]) -> list[str]:
+    """Imports that the tests leave to the program, of the standard library: it is their own that they get."""
+    tree, theirs = parse_program(program), parse_program(tests)
+    if tree is None or theirs is None:
+        return []
+    wanted = missing_names(theirs) - set(names)
+    found = []
+    for node in tree.body if wanted else ():
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+        for alias in node.names:
+            top = (module or alias.name).partition(".")[0]
+            bound = alias.asname or alias.name.partition(".")[0]
+            if bound in wanted and top in sys.stdlib_module_names and not getattr(node, "level", 0):
+                copy = ast.ImportFrom(module, [alias], 0) if module else ast.Import([alias])
+                found.append(ast.unparse(copy))
+    return found
 
 
 def _frame(text: str) -> bytes:

@@ -1,14 +1,19 @@
 """The judge: runs programs on tests inside the sandbox and compares their output outside of it.
 
 A test is anything with the strings ``stdin`` and ``stdout``. A program passes a test when it exits with status 0 within
-its limits and its output is the expected one, where trailing white space of lines and trailing newlines do not count
-and everything else does (``1.0`` is not ``1``). Each test is a fresh process: a program never sees another test's
-input, nor any expected output. The worst test gives the program its verdict: a runtime error before a timeout before a
-wrong answer, so ``wrong_answer`` means that the program ran to its end on every test.
+its limits and its output is, byte for byte, the UTF-8 of the expected one; but white space at the end of lines and
+newlines at the end of the text do not count (``1.0`` is not ``1``). Each test is a fresh process: a program never sees
+another test's input, nor any expected output. The worst test gives the program its verdict: a runtime error before a
+timeout before a wrong answer, so ``wrong_answer`` means that the program ran to its end on every test.
+
+Programs are compiled in the sandbox alone. What only the compiler refuses (``return`` outside of a function, a source
+nested too deep) is told by the traceback of a program of which no line has run, and is a ``syntax_error`` as well; a
+program that prints such a traceback has failed either way.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -16,11 +21,16 @@ from typing import Literal, Protocol
 from strop.errors import InputError
 from strop.sandbox import Execution, Limits, run_python
 
-from .extract import extract_program, syntax_error
-from .pool import map_in_workers
+from .extract import extract_program
+from .pool import JudgeFault, map_in_workers
 from .score import Score
+from .syntax import syntax_error
 
-Verdict = Literal["no_code", "syntax_error", "runtime_error", "timeout", "wrong_answer", "accepted"]
+# judge_fault: the judge itself failed, so nothing is known about the answer.
+Verdict = Literal["no_code", "syntax_error", "runtime_error", "timeout", "wrong_answer", "accepted", "judge_fault"]
+# Lines of a traceback: of the program as it ran, and where the compiler stopped.
+_RAN = re.compile(r'^ +File "main\.py", line \d+, in ', re.MULTILINE)
+_COMPILED_LINE = re.compile(r'^ +File "main\.py", line (\d+)$', re.MULTILINE)
 _WORST_FIRST = ("runtime_error", "timeout", "wrong_answer")
 
 
@@ -43,13 +53,15 @@ class Judgement:
         return self.verdict == "accepted"
 
 
-def outputs_match(actual: str, expected: str) -> bool:
-    """Equal but for white space at the end of lines and newlines at the end of the text."""
+def outputs_match(actual: str | bytes, expected: str | bytes) -> bool:
+    """Equal but for white space at the end of lines and newlines at the end of the text. Text counts as its UTF-8."""
     return _canonical(actual) == _canonical(expected)
 
 
-def _canonical(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().split("\n")]
+def _canonical(output: str | bytes) -> list[str]:
+    """Lines without white space at their ends. Every byte that is no UTF-8 stays a character of its own."""
+    data = output.encode("utf-8", "surrogatepass") if isinstance(output, str) else output
+    return [line.rstrip() for line in data.decode("utf-8", "surrogateescape").rstrip().split("\n")]
 
 
 def judge_program(
@@ -71,11 +83,13 @@ def judge_program(
     failures: dict[Verdict, tuple[str, str]] = {}  # the first of each kind: detail, stderr
     for number, test in enumerate(tests, start=1):
         execution = run_python(program, test.stdin, limits)
+        if (error := compile_error(execution)) is not None:
+            return Judgement("syntax_error", 0, len(tests), error, execution.stderr, program)
         verdict = execution_verdict(execution)
-        if verdict is None and outputs_match(execution.stdout, test.stdout):
+        if verdict is None and outputs_match(execution.stdout_bytes, test.stdout):
             passed += 1
             continue
-        detail = execution.detail or _first_difference(execution.stdout, test.stdout)
+        detail = execution.detail or _first_difference(execution.stdout_bytes, test.stdout)
         failures.setdefault(verdict or "wrong_answer", (f"test {number} of {len(tests)}: {detail}", execution.stderr))
         if stop_at_first_failure or verdict == "timeout":
             break
@@ -92,26 +106,48 @@ def execution_verdict(execution: Execution) -> Verdict | None:
     return "timeout" if execution.status == "timeout" else "runtime_error"
 
 
-def _first_difference(actual: str, expected: str) -> str:
+def compile_error(execution: Execution) -> str | None:
+    """Why the compiler refused the program, in one line; None when it did not."""
+    stderr = execution.stderr.rstrip()
+    if execution.exit_code != 1 or execution.stdout_bytes or _RAN.search(stderr) or "Traceback" not in stderr:
+        return None
+    kind, _, message = stderr.rpartition("\n")[2].partition(": ")
+    if kind in ("SyntaxError", "IndentationError", "TabError"):
+        lines = _COMPILED_LINE.findall(stderr)
+        return f"{message} (line {lines[-1]})" if lines else message
+    return "too deeply nested" if kind.strip() in ("RecursionError", "MemoryError") else None
+
+
+def _first_difference(actual: bytes, expected: str) -> str:
     got, want = _canonical(actual), _canonical(expected)
     for line, (a, b) in enumerate(zip(got, want, strict=False), start=1):
         if a != b:
-            return f"line {line} is {a[:60]!r}, expected {b[:60]!r}"
+            return f"line {line} is {_shown(a)!r}, expected {_shown(b)!r}"
     return f"{len(got)} lines, expected {len(want)}"
+
+
+def _shown(line: str) -> str:
+    """What people are shown of a line: bytes that are no UTF-8 as ``\\xNN``."""
+    return line[:60].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def judge_answers(
     answers: Iterable[tuple[str, Sequence[StdioTest]]],
-    limits: Limits | None = None,
+    limits: Limits | Sequence[Limits | None] | None = None,
     workers: int | None = None,
     stop_at_first_failure: bool = False,
 ) -> list[Judgement]:
     """Judge (answer, tests) pairs in ``workers`` processes (default: the CPUs this process may use), in order.
 
-    More workers than CPUs makes programs miss ``wall_seconds`` that would have met it.
+    ``limits`` are those of each test, the same for all pairs or one for each. More workers than CPUs makes programs
+    miss ``wall_seconds`` that would have met it.
     """
-    pairs = [(answer, tuple(tests), limits, stop_at_first_failure) for answer, tests in answers]
-    return map_in_workers(_judge_answer, pairs, workers)
+    answers = list(answers)
+    each = limits if isinstance(limits, Sequence) else [limits] * len(answers)
+    pairs = [
+        (answer, tuple(tests), own, stop_at_first_failure) for (answer, tests), own in zip(answers, each, strict=True)
+    ]
+    return map_in_workers(_judge_answer, pairs, workers, on_death=lambda pair: judge_fault(len(pair[1])))
 
 
 def _judge_answer(pair: tuple[str, tuple[StdioTest, ...], Limits | None, bool]) -> Judgement:
@@ -119,8 +155,20 @@ def _judge_answer(pair: tuple[str, tuple[StdioTest, ...], Limits | None, bool]) 
     return judge_program(extract_program(answer), tests, limits, stop_at_first_failure)
 
 
+def judge_fault(total: int = 1) -> Judgement:
+    """What is said of an answer that the judge's own process died on twice."""
+    return Judgement(
+        "judge_fault", 0, total, "the judge's own process died twice on this answer: nothing is known of it"
+    )
+
+
 def score_judgement(judgement: Judgement, by: Literal["accepted", "pass_ratio"] = "accepted") -> Score:
-    """A Score whose value is 1 or 0 by acceptance, or the share of tests passed; both are parts, and the verdict."""
+    """A Score whose value is 1 or 0 by acceptance, or the share of tests passed; both are parts, and the verdict.
+
+    Raises JudgeFault for an answer of which nothing is known: that is no reward of 0.
+    """
+    if judgement.verdict == "judge_fault":
+        raise JudgeFault(judgement.detail)
     pass_ratio = judgement.passed / judgement.total
     parts = {"accepted": float(judgement.accepted), "pass_ratio": pass_ratio}
     value = parts[by]

@@ -1,93 +1,180 @@
-"""Find the program in a model's answer, and say cheaply whether it is Python at all."""
+"""Find the program in a model's answer."""
 
 from __future__ import annotations
 
 import ast
 import re
-import threading
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-MAX_PROGRAM_CHARS = 64_000
+from .bare import bare_programs, is_idle
+from .fences import code_blocks, lines_of, place_blocks
+from .names import after_future_imports, defined_names, missing_names, only_defines, used_names
+from .reasoning import without_reasoning
+from .syntax import Parsed, clean, parse, parse_program
 
-_FENCE = re.compile(r"^[ \t]*(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*)$", re.MULTILINE)
-_PYTHON = {"python", "python3", "py", "py3"}
-# catch_warnings swaps state of the whole process, and so does CPython 3.11's ast.parse (python/cpython#106905).
-_compiler_lock = threading.Lock()
-
-
-@dataclass(frozen=True)
-class CodeBlock:
-    language: str  # first word of the fence's info string, in lower case; "" when there is none
-    code: str
-    closed: bool  # false for a fence that the answer ends without closing
-
-
-def code_blocks(answer: str) -> list[CodeBlock]:
-    """All fenced blocks in order (CommonMark's rule: closed by at least as many of the same marks, alone on a line)."""
-    blocks, opened = [], None
-    for fence in _FENCE.finditer(answer):
-        marks, info = fence["marks"], fence["info"].strip()
-        if opened is None:
-            opened = (fence.end() + 1, marks, info.split()[0].lower() if info else "")
-        elif not info and marks.startswith(opened[1]):
-            blocks.append(CodeBlock(opened[2], answer[opened[0] : fence.start()], closed=True))
-            opened = None
-    if opened is not None:
-        blocks.append(CodeBlock(opened[2], answer[opened[0] :], closed=False))
-    return blocks
+_READS = {"input", "stdin", "fileinput", "open", "read"}
+_PRINTS = {"print", "stdout", "write"}
+_BESIDE_A_PROGRAM = {
+    *("bash", "sh", "shell", "zsh", "console", "terminal", "cmd", "powershell"),
+    *("text", "txt", "plaintext", "plain", "output", "input", "json", "yaml", "markdown", "md"),
+}
+"""Languages of blocks that stand beside a program in any other."""
+_MOST_COMPARED = 50
 
 
-def syntax_error(source: str) -> str | None:
-    """Why ``source`` is not a Python program, in one line; None when it is one. Compiles, never executes."""
-    if len(source) > MAX_PROGRAM_CHARS:
-        return f"the program has {len(source)} characters, more than {MAX_PROGRAM_CHARS}"
-    try:
-        with _compiler_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(source, "main.py", "exec", dont_inherit=True)
-    except SyntaxError as error:
-        return f"{error.msg} (line {error.lineno})"
-    except (ValueError, OverflowError) as error:  # null bytes, lone surrogates
-        return str(error)
-    except (RecursionError, MemoryError):
-        return "too deeply nested"
-    return None
-
-
-def parse_program(source: str) -> ast.Module:
-    """The syntax tree of a source for which `syntax_error` is None. Safe to call from many threads."""
-    with _compiler_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(source)
-
-
-def extract_program(answer: str) -> str | None:
+def extract_program(answer: str, names: Sequence[str] = ()) -> str | None:
     """The program that ``answer`` contains, or None.
 
-    With fenced blocks: those labelled python (or python3, py, py3), otherwise those with no label; blocks of other
-    languages never count. Of these the longest that compiles, or the longest where none does; the later of two of equal
-    length. A closed block goes before an unclosed one. The longest, because answers put usage examples after the
-    program more often than they put a longer draft before it. Without any fence: the whole answer when it compiles and
-    does something (a lone word is valid Python).
+    What the model thought before it answered does not count (see `without_reasoning`). Of fenced blocks, those
+    labelled as Python count, otherwise those with no label, never those of other languages; without any that is Python,
+    what stands bare in the text (see `bare_programs`). Of several:
+
+    1. where ``names`` are wanted, what defines any of them goes first, and what imports them before the rest;
+    2. what is Python goes before what is not, and a closed block before one that is cut off;
+    3. what does nothing, or needs what an earlier whole program defines, is output or an example, and comes last;
+    4. the last that defines the names (all rather than some) counts, or, where no names are wanted, the last that both
+       reads input and prints;
+    5. where there is none, the longest, because answers put usage examples after a program more often than they put a
+       longer draft before it; but one that uses the names comes after those that do not.
+
+    What needs imports or functions of earlier blocks that hold nothing else gets these put before it. The source is
+    cleaned of what cannot be seen (see `clean`); nothing else of it is changed.
     """
+    answer = without_reasoning(answer)
     blocks = [block for block in code_blocks(answer) if block.code.strip()]
-    if not blocks:
-        bare = answer.strip("\n")
-        return bare if _looks_like_code(bare) else None
-    chosen = [block for block in blocks if block.language in _PYTHON] or [b for b in blocks if not b.language]
+    chosen = [block for block in blocks if block.python]
     if not chosen:
-        return None
-    return max(
-        reversed(chosen),  # max keeps the first of equals
-        key=lambda block: (syntax_error(block.code) is None, block.closed, len(block.code.strip())),
-    ).code
+        candidates = [_Candidate(clean(block.code), block.closed) for block in blocks if not block.language]
+        working = [one for one in candidates if one.does_something]
+        if not working and (bare := bare_programs(_prose(answer), bodies=bool(names))):
+            working = [_Candidate(code, closed=True) for code in bare]
+        candidates = working or candidates
+    else:
+        candidates = [_Candidate(clean(block.code), block.closed) for block in chosen]
+    return _choose(candidates, names) if candidates else None
 
 
-def _looks_like_code(text: str) -> bool:
-    if not text.strip() or syntax_error(text) is not None:
-        return False
-    return any(
-        not isinstance(statement, ast.Expr) or isinstance(statement.value, ast.Call)
-        for statement in parse_program(text).body
+def _prose(answer: str) -> str:
+    """The answer without its blocks of languages that stand beside a program; nothing where it is in another."""
+    kept, since = [], 0
+    for start, end, block in place_blocks(answer):
+        if block.language and block.code.strip():
+            if block.language not in _BESIDE_A_PROGRAM:
+                return ""
+            kept.append(answer[since:start])
+            since = end
+    return "\n".join([*kept, answer[since:]])
+
+
+@dataclass
+class _Candidate:
+    code: str
+    closed: bool
+
+    @cached_property
+    def parsed(self) -> Parsed:
+        return parse(self.code)
+
+    @property
+    def valid(self) -> bool:
+        return self.parsed.error is None
+
+    @property
+    def tree(self) -> ast.Module | None:
+        return self.parsed.tree
+
+    @property
+    def does_something(self) -> bool:
+        return self.valid and (self.tree is None or not all(map(is_idle, self.tree.body)))
+
+    @cached_property
+    def defines(self) -> set[str]:
+        return set() if self.tree is None else defined_names(self.tree)
+
+    def defines_some(self, names: Sequence[str]) -> int:
+        """Whether it defines any of the names: 2, or 1 if it but imports them, as tests from the program do."""
+        if self.tree is None:
+            return 2 * any(defines(self.code, name) for name in names)
+        if not defined_names(self.tree, imports=False).isdisjoint(names):
+            return 2
+        return int(not self.defines.isdisjoint(names))
+
+    @cached_property
+    def missing(self) -> set[str]:
+        return set() if self.tree is None else missing_names(self.tree)
+
+    @cached_property
+    def is_library(self) -> bool:
+        return self.tree is not None and only_defines(self.tree)
+
+    @property
+    def reads_and_prints(self) -> bool:
+        if self.tree is None:
+            return False
+        names = {node.attr for node in ast.walk(self.tree) if isinstance(node, ast.Attribute)} | used_names(self.tree)
+        return bool(names & _READS) and bool(names & _PRINTS)
+
+
+def _choose(candidates: list[_Candidate], names: Sequence[str]) -> str:
+    whole = [_with_libraries(candidates, index, names) for index in range(len(candidates))]
+    examples = [_is_example(candidates, index) for index in range(len(candidates))]
+
+    def rank(index: int) -> tuple:
+        program, length = whole[index], len(candidates[index].code.strip())
+        fits = (program.valid, program.closed, candidates[index].does_something and not examples[index])
+        if names:
+            if how := candidates[index].defines_some(names):
+                return (how, *fits, program.defines.issuperset(names), index)
+            return (0, *fits, not candidates[index].missing & set(names), length, index)
+        return (*fits, 1, index) if program.reads_and_prints else (*fits, 0, length, index)
+
+    return whole[max(range(len(candidates)), key=rank)].code
+
+
+def _with_libraries(candidates: list[_Candidate], index: int, names: Sequence[str]) -> _Candidate:
+    """A block after the blocks before it that define what it lacks and do nothing else.
+
+    A block that defines some of the ``names`` lacks the others.
+    """
+    missing, before = set(candidates[index].missing), []
+    if candidates[index].defines_some(names):
+        missing |= set(names) - candidates[index].defines
+    for earlier in reversed(candidates[max(0, index - _MOST_COMPARED) : index]):
+        if not missing:
+            break
+        if earlier.is_library and earlier.defines & missing:
+            before.insert(0, earlier.code)
+            missing = (missing - earlier.defines) | earlier.missing
+    if not before:
+        return candidates[index]
+    return _Candidate(put_before("\n".join(before), candidates[index].code), candidates[index].closed)
+
+
+def _is_example(candidates: list[_Candidate], index: int) -> bool:
+    """Whether a block uses what an earlier whole program defines."""
+    missing, before = candidates[index].missing, candidates[max(0, index - _MOST_COMPARED) : index]
+    return any(not earlier.is_library and missing & earlier.defines for earlier in before)
+
+
+def defines(code: str, name: str) -> bool:
+    """Whether a module binds ``name``; judged by the text where it cannot be parsed."""
+    tree = parse_program(code)
+    if tree is not None:
+        return name in defined_names(tree)
+    name = re.escape(name)
+    return (
+        re.search(rf"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|^{name}[ \t]*(?::[^=\n]+)?=", code, re.M)
+        is not None
     )
+
+
+def put_before(head: str, code: str) -> str:
+    """``code`` with ``head`` before it, but after its ``from __future__`` imports, which must come first."""
+    tree = parse_program(code)
+    first = 0 if tree is None else after_future_imports(tree)
+    if not first:
+        return f"{head}\n{code}"
+    lines = lines_of(code)
+    return "".join([*lines[:first], "" if lines[first - 1].endswith("\n") else "\n", f"{head}\n", *lines[first:]])

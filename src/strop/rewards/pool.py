@@ -1,27 +1,37 @@
 """Small worker processes for judging.
 
 Starting a sandbox forks the process that asks for it, and forking one that holds a model costs its page tables: with
-2.8 GB resident, threads judged 53 executions a second and workers 88. Workers are started once and kept.
+2.8 GB resident, threads judged 53 executions a second and workers 88. Workers are started once and kept. One that dies
+(killed, out of memory) is replaced, and what it was doing is done again.
 """
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+_MOST_FAULTS_IN_A_ROW = 5
+_pools: dict[int, ProcessPoolExecutor] = {}
 
-@functools.cache
+
+class JudgeFault(RuntimeError):
+    """The judge itself failed: nothing can be said about what was to be judged."""
+
+
 def _pool(workers: int) -> ProcessPoolExecutor:
-    # "spawn": the worker begins empty instead of as a copy of this process.
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_leave_signals_to_parent)
+    if workers not in _pools:
+        # "spawn": the worker begins empty instead of as a copy of this process.
+        context = multiprocessing.get_context("spawn")
+        _pools[workers] = ProcessPoolExecutor(workers, context, initializer=_leave_signals_to_parent)
+    return _pools[workers]
 
 
 def _leave_signals_to_parent() -> None:
@@ -29,13 +39,79 @@ def _leave_signals_to_parent() -> None:
 
 
 def map_in_workers(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int | None = None
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    workers: int | None = None,
+    on_death: Callable[[Task], Result] | None = None,
 ) -> list[Result]:
     """``[function(t) for t in tasks]`` in ``workers`` processes (default: the CPUs this process may use), in order.
 
-    ``function`` must be importable by name, tasks and results picklable. What a worker raises is raised here.
+    ``function`` must be importable by name, tasks and results picklable. What a worker raises is raised here, as it is.
+    When a worker dies, what may have been its task is tried once more, alone; when that kills a worker again, the
+    task's result is ``on_death(task)``.
+
+    Raises:
+        JudgeFault: a task killed two workers and there is no ``on_death``, or workers die whatever they are given.
     """
-    if not tasks:
-        return []
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return list(_pool(workers or available).map(function, tasks))
+    workers = workers or available
+    results: dict[int, Result] = {}
+    left, faults = list(range(len(tasks))), 0
+    while left:
+        finished = _run(function, tasks, left, workers)
+        faults = 0 if finished else faults
+        results |= finished
+        left = [index for index in left if index not in results]
+        # Tasks are begun in order, so the dead worker's is among the first that are left, or its result was lost.
+        for index in left[: 2 * workers]:
+            again = _run(function, tasks, [index], workers)
+            if not again:
+                faults += 1
+                if on_death is None or faults >= _MOST_FAULTS_IN_A_ROW:
+                    raise JudgeFault(f"the judge's worker process died twice on task {index + 1} of {len(tasks)}")
+                again = {index: on_death(tasks[index])}
+            else:
+                faults = 0
+            results |= again
+        left = [index for index in left if index not in results]
+    return [results[index] for index in range(len(tasks))]
+
+
+def _run(
+    function: Callable[[Task], Result], tasks: Sequence[Task], indices: list[int], workers: int
+) -> dict[int, Result]:
+    """The results of the tasks named; where a worker died, of those that were finished before."""
+    pool = _pool(workers)
+    futures: dict[int, Future[Result]] = {}
+    finished: dict[int, Result] = {}
+    try:
+        for index in indices:
+            futures[index] = pool.submit(_work, function, tasks[index])
+        for index, future in futures.items():
+            finished[index] = future.result()
+    except BrokenProcessPool:
+        if _pools.get(workers) is pool:  # another thread may have replaced it
+            del _pools[workers]
+        pool.shutdown()
+        done = {index: future for index, future in futures.items() if future.done() and not future.cancelled()}
+        finished = {index: future.result() for index, future in done.items() if future.exception() is None}
+    finally:
+        for future in futures.values():
+            future.cancel()
+    return finished
+
+
+def _work(function: Callable[[Task], Result], task: Task) -> Result:
+    try:
+        return function(task)
+    finally:
+        _bury_the_dead()
+
+
+def _bury_the_dead() -> None:
+    """Reap processes that a program has left to this worker, as one can with CLONE_PARENT."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return

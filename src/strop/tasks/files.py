@@ -1,0 +1,98 @@
+"""Files of tasks: what one holds, and its items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strop.chat.formats import FORMATS, name_format
+from strop.data.files import open_rows
+from strop.errors import InputError
+from strop.tasks import choice, humaneval, mbpp
+from strop.tasks.layouts import (
+    CHOICE_LAYOUTS,
+    CODE_CONTESTS,
+    HUMANEVAL,
+    MBPP,
+    MMLU,
+    PROBLEMS,
+    TEXT,
+    TaskLayout,
+    name_tasks,
+)
+from strop.tasks.records import load_records
+
+_LOADERS = {
+    PROBLEMS: load_records,
+    CODE_CONTESTS: load_records,
+    HUMANEVAL: humaneval.load,
+    MBPP: mbpp.load,
+    **dict.fromkeys(CHOICE_LAYOUTS, choice.load),
+}
+_KNOWN = "give problems with tests, HumanEval, MBPP or CodeContests, or multiple-choice questions"
+_FORMATS = {"preference": "preference pairs", "alpaca": "instructions and outputs"}
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """``items`` are Record, HumanEvalItem, MbppItem or ChoiceItem, by the layout; each has ``name`` and ``prompt``."""
+
+    layout: TaskLayout
+    items: list[Any]
+
+
+def what_tasks(path: Path) -> TaskLayout | None:
+    """What a file of tasks holds, going by the columns of its first row; None when it is no file of tasks.
+
+    Raises InputError when the file cannot be read.
+    """
+    if choice.is_mmlu_csv(path):
+        return MMLU
+    return name_tasks(_first_row(path))
+
+
+def load_tasks(path: Path, count: int | None = None) -> TaskFile:
+    """The items of a file of tasks, or the first ``count``.
+
+    Raises InputError when the file cannot be read, has a wrong row, or holds something else: the message then says what
+    that is and what to write instead.
+    """
+    path = Path(path)
+    layout = what_tasks(path) or _other(_first_row(path), path)
+    if layout not in _LOADERS:
+        use = layout.use.replace("FILE", str(path))
+        raise InputError(f"{path}: holds {layout.name}, and no problems with tests; {use}.")
+    return TaskFile(layout, _LOADERS[layout](path)[:count])
+
+
+def _other(row: Mapping[str, Any], path: Path) -> TaskLayout:
+    """What holds no tasks, or none that are whole. Raises InputError where nobody knows it."""
+    kind = name_format(row)
+    marked = str(row.get("text", "")).lstrip().startswith("### Prompt")
+    if marked or kind == "prompt_response" or (kind not in FORMATS and "tests" in row):
+        return PROBLEMS  # whose tests, or whose text, are missing: their reader says so
+    if kind == "text":
+        return TEXT
+    if kind not in FORMATS:
+        columns = ", ".join(sorted(map(str, row))[:20])
+        raise InputError(f"{path}: holds no tasks that are known, but rows of {columns}; {_KNOWN}.")
+    return TaskLayout("conversations", _FORMATS.get(kind, "conversations"), trained=True)
+
+
+def load_measured(path: Path, count: int | None = None) -> TaskFile:
+    """The same, of what an evaluation can measure. Raises InputError for what it cannot, saying what the file holds."""
+    found = load_tasks(path, count)
+    if not found.layout.measured:
+        raise InputError(
+            f"{path}: holds {found.layout.name}, which no evaluation measures yet; drop it from evals, or name a file "
+            "of problems with tests, HumanEval or MBPP."
+        )
+    return found
+
+
+def _first_row(path: Path) -> Any:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name the file of tasks in it.")
+    return next(iter(open_rows(path)))[1]

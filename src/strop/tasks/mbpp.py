@@ -1,0 +1,91 @@
+"""MBPP: short Python functions to write from a sentence and three asserts (Austin et al., 2021, arXiv:2108.07732).
+
+A row holds ``text`` (or ``prompt``), ``test_list``, and may hold ``code`` (a reference), ``task_id``,
+``test_setup_code`` (or ``test_imports``) and ``challenge_test_list``. As in the paper, the three asserts stand in the
+prompt, for a function's name is found nowhere else, and an answer is judged by them; the challenge tests are not used.
+The paper tests on the rows with a ``task_id`` of 11 to 510; a file is measured as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strop.data.files import open_rows
+from strop.errors import InputError
+from strop.rewards import Judgement, Limits, extract_program, judge_asserts, parse_program, syntax_error
+from strop.rewards.names import called_names, defined_names, free_names, missing_names
+from strop.tasks.fields import check_text, check_texts
+
+LIMITS = Limits(cpu_seconds=10, wall_seconds=60.0)
+"""Some references take four seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class MbppItem:
+    """One function to write."""
+
+    name: str  # "MBPP/1", or the row's place
+    text: str  # what it shall do
+    tests: tuple[str, ...]  # asserts
+    setup: str = ""  # what the tests need before them
+    names: tuple[str, ...] = ()  # what the tests call of the answer: functions and classes
+    code: str = ""  # a reference
+
+    @property
+    def prompt(self) -> str:
+        tests = "\n".join(self.tests)
+        return (
+            f"You are an expert Python programmer, and here is your task: {self.text.strip()} Your code should pass "
+            f"these tests:\n\n```python\n{tests}\n```\n\nAnswer with the whole code in one Python code block."
+        )
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation to answer: one user turn."""
+        return [{"role": "user", "content": self.prompt}]
+
+
+def load(path: Path) -> list[MbppItem]:
+    """The items of a file. Raises InputError naming the row that is not of MBPP's layout."""
+    return [_item(row, place) for place, row in open_rows(path)]
+
+
+def _item(row: Mapping[str, Any], place: str) -> MbppItem:
+    column = "text" if row.get("text") is not None else "prompt"
+    text = check_text(row.get(column), column, place, empty=False)
+    tests = check_texts(row.get("test_list"), "test_list", place)
+    if not tests:
+        raise InputError(f"{place}: 'test_list' is empty, so answers cannot be judged; give at least one assert.")
+    code = check_text(row.get("code") or "", "code", place)
+    if row.get("test_imports") is not None:
+        setup = "\n".join(check_texts(row["test_imports"], "test_imports", place))
+    else:
+        setup = check_text(row.get("test_setup_code") or "", "test_setup_code", place)
+    for field, source in (("test_list", "\n".join(tests)), ("test_setup_code", setup)):
+        if (error := syntax_error(source)) is not None:
+            raise InputError(f"{place}: '{field}' is not Python ({error}); correct it.")
+    number = row.get("task_id")
+    name = place if number is None else str(number) if isinstance(number, str) else f"MBPP/{number}"
+    names = _names("\n".join((setup, *tests)), code)
+    if not names:
+        raise InputError(f"{place}: 'test_list' calls no function of the answer; correct it.")
+    return MbppItem(name, text, tuple(tests), setup, names, code)
+
+
+def _names(tests: str, code: str) -> tuple[str, ...]:
+    """What the tests need of the answer: what they use and the reference defines, which may be called ``sum``.
+
+    Without a reference, what they call and nobody binds.
+    """
+    tree, reference = parse_program(tests), parse_program(code)
+    defined = set() if reference is None else defined_names(reference, imports=False)
+    return tuple(sorted(free_names(tree) & defined or missing_names(tree) & called_names(tree)))
+
+
+def grade(item: MbppItem, answer: str, limits: Limits | None = None) -> Judgement:
+    """Judge a model's answer by the item's asserts, in the sandbox; `strop.rewards.asserts` says what that covers."""
+    program = extract_program(answer, item.names)
+    return judge_asserts(program, item.names, "\n".join(item.tests), limits or LIMITS, setup=item.setup)
