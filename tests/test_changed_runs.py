@@ -208,7 +208,9 @@ def test_an_unfinished_fresh_run_is_kept_as_a_finished_one_is(run, monkeypatch):
     assert not new.exists()
     note = "sft went on from step-000002 with train.learning_rate 0.01 → 0.02."
     assert note in json.loads((done.stage.parent / "summary.json").read_text())["notes"]
-    assert note in more.out
+    assert (
+        "sft went on from step-000002 with train.learning_rate 0.01" in (done.stage.parent / "report.html").read_text()
+    )
 
 
 def test_a_training_whose_model_was_made_again_is_done_again(run):
@@ -386,7 +388,7 @@ def test_a_signal_outside_of_training_is_one_line(run, monkeypatch):
     def interrupted(*_, **__):
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("strop.stages.prepare", interrupted)
+    monkeypatch.setattr("strop.stages.prepare_with_evaluation", interrupted)
     stopped = run()
     assert stopped.code == 143
     assert stopped.err == (
