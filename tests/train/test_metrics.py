@@ -1,0 +1,37 @@
+"""Memory that is said of a stage is that stage's."""
+
+import subprocess
+import sys
+
+import pytest
+
+from strop.train.metrics import reset_peak_memory
+
+PROGRAM = """
+import torch
+from strop.train.metrics import peak_memory_gb, reset_peak_memory
+before = peak_memory_gb()
+block = torch.ones(100_000_000)  # 0.4 GB, every page touched
+during = peak_memory_gb()
+del block
+reset_peak_memory()
+print(during - before, peak_memory_gb() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is the process's")
+def test_the_peak_of_a_stage_is_not_that_of_the_one_before():
+    found = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    during, after = map(float, found.stdout.split())
+    assert during == pytest.approx(0.4, abs=0.05)
+    assert after < 0.1
+
+
+def test_a_place_that_cannot_be_written_to_is_no_error(monkeypatch):
+    from pathlib import Path
+
+    def read_only(self, *_, **__):
+        raise PermissionError(13, "read-only")
+
+    monkeypatch.setattr(Path, "write_text", read_only)
+    reset_peak_memory()
