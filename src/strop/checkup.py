@@ -25,24 +25,14 @@ from strop.data.settings import DataSettings, MixtureSettings, ReadSettings
 from strop.doctor import DataSet, EvalItem, Examination, Voice, check_examples, clean, examine, read_set, write_fixed
 from strop.doctor.findings import Finding, ordered
 from strop.doctor.fix import check_target, report_of
-from strop.doctor.machine import (
-    Adapted,
-    Estimate,
-    ModelShape,
-    check_memory,
-    estimate,
-    host_memory_gb,
-    model_shape,
-    product_rate,
-)
+from strop.doctor.machine import Adapted, Estimate, estimate, host_memory_gb, model_shape, product_rate
 from strop.doctor.quick import Seen, lines
-from strop.doctor.show import estimate_line, show
+from strop.doctor.show import show
 from strop.errors import InputError
 from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
 from strop.model.cpu.kernels import kernels
 from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
-from strop.model.precision import Compute, best_compute
-from strop.model.settings import LoraSettings
+from strop.model.precision import best_compute
 from strop.model.vocabulary import vocabulary_faults
 from strop.named_sets import NAMED_SETS
 from strop.recipe import RECIPES, Recipe, SftStage
@@ -113,16 +103,10 @@ def before_training(
     console: Console,
     measured: Sequence[Seen] = (),
 ) -> None:
-    """The short examination at the start of an SFT stage: what it will take, and a line for each error and warning.
+    """The short examination at the start of an SFT stage: a line for each error and warning.
 
     ``measured``: the examples of the evaluation loss.
     """
-    compute = loaded.policy.compute
-    adapted = Adapted(loaded.adapters.trained, _frozen_bytes(stage.lora, compute)) if stage.lora else None
-    lengths = source.mixture.lengths(0).tolist()
-    guess = _guess(stage.train, model_shape(loaded.base.folder), adapted, compute, lengths, sum(lengths), seconds=0.1)
-    if guess is not None:
-        console.print(estimate_line(guess), soft_wrap=True)
     found = check_examples(
         source.mixture,
         report,
@@ -134,7 +118,6 @@ def before_training(
         source.steps,
         measured,
     )
-    found = ordered([*found, *(check_memory(guess) if guess else [])])
     for line in lines(found):
         console.print(f"doctor: {line}", highlight=False, markup=False, soft_wrap=True)
 
@@ -170,8 +153,13 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
     adapted = _adapted(recipe, stage, folder) if stage.lora else None
 
     def guess(lengths: list[int], tokens: float) -> Estimate | None:
+        if shape.parameters is None:
+            return None
         compute = best_compute(recipe.compute.device, recipe.compute.dtype)
-        return _guess(stage.train, shape, adapted, compute, lengths, tokens)
+        rate = product_rate(compute.device, compute.dtype)
+        half = compute.dtype.itemsize == 2
+        fast = half and compute.device.type == "cpu" and kernels() is not None
+        return estimate(shape, stage.train, lengths, tokens, rate, half, _memory_gb(compute.device), adapted, fast)
 
     def progress(what: str, rows: Iterable[Any], total: int) -> Iterable[Any]:
         return track(rows, what, total, console=console, transient=True, disable=not console.is_terminal)
@@ -202,24 +190,6 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
     return replace(found, findings=ordered([*about_model, *found.findings]))
 
 
-def _guess(
-    train: TrainSettings,
-    shape: ModelShape,
-    adapted: Adapted | None,
-    compute: Compute,
-    lengths: list[int],
-    tokens: float,
-    seconds: float = 0.3,
-) -> Estimate | None:
-    """Memory and time of a training; None for a model whose size its files don't tell. ``seconds``: to measure in."""
-    if shape.parameters is None:
-        return None
-    rate = product_rate(compute.device, compute.dtype, seconds=seconds)
-    half = compute.dtype.itemsize == 2
-    fast = half and compute.device.type == "cpu" and kernels() is not None
-    return estimate(shape, train, lengths, tokens, rate, half, _memory_gb(compute.device), adapted, fast)
-
-
 def _window(folder: Path) -> int | None:
     """The most tokens that the model reads. Raises InputError where config.json describes no model."""
     from transformers import AutoConfig
@@ -241,11 +211,8 @@ def _adapted(recipe: Recipe, stage: SftStage, folder: Path) -> Adapted:
     compute = best_compute(recipe.compute.device, recipe.compute.dtype)
     model = outline(folder)
     check_lora(model, stage.lora, compute.device, "lora")
-    return Adapted(add_lora(model, stage.lora).trained, _frozen_bytes(stage.lora, compute))
-
-
-def _frozen_bytes(lora: LoraSettings, compute: Compute) -> float:
-    return 0.6 if lora.quantize else compute.dtype.itemsize  # 4 bits, scales, and matrices that are not packed
+    packed = 0.6 if stage.lora.quantize else compute.dtype.itemsize  # 4 bits, scales, and matrices that are not packed
+    return Adapted(add_lora(model, stage.lora).trained, packed)
 
 
 def _sets(mixture: MixtureSettings, division: Division | None) -> list[DataSet]:

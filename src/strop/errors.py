@@ -9,6 +9,10 @@ class InputError(ValueError):
     """
 
 
+class NotFinite(InputError):
+    """Log-probabilities that are NaN or infinite."""
+
+
 class Interrupted(Exception):
     """A signal asked the run to stop and a checkpoint is written (exit code 128 + ``signum``)."""
 

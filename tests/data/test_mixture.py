@@ -208,4 +208,4 @@ def test_the_fingerprint_is_of_the_data_and_of_the_mix():
 def test_the_lengths_of_an_epoch_are_of_its_examples():
     m = mixture([3, 4], epochs=[2.0, 0.5], seed=1)
     for epoch in range(3):
-        assert m.lengths(epoch).tolist() == [len(m[i].tokens) for i in m.contents(epoch)]
+        assert list(m.lengths(epoch)) == [len(m[i].tokens) for i in m.contents(epoch)]

@@ -100,7 +100,7 @@ def ruin_in_step(count, monkeypatch):
 def test_weights_that_the_last_step_ruined_are_no_result(make_model, tmp_path, monkeypatch):
     """No loss of training was ever measured with them."""
     ruin_in_step(2, monkeypatch)
-    with pytest.raises(Diverged, match=r"at step 2: after it the loss on the first step's examples is (inf|nan)\."):
+    with pytest.raises(Diverged, match="at step 2: after it the first step's examples have no loss: "):
         run(make_model(), tmp_path, settings_of(max_steps=2), evaluates=False)
 
 

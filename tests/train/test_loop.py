@@ -11,7 +11,7 @@ from strop.data.batch import make_batch
 from strop.errors import InputError, Interrupted
 from strop.model.policy import Policy
 from strop.objectives.sft import CrossEntropy
-from strop.train import loop
+from strop.train import checkpoint, loop
 from strop.train.checkpoint import checkpoints, save_checkpoint
 from strop.train.groups import tensor_kinds
 from strop.train.optim import make_optimizer
@@ -134,3 +134,13 @@ def test_only_the_newest_checkpoints_are_kept(make_model, tmp_path):
     for step in (1, 2, 3):
         save_checkpoint(tmp_path, step, policy, optimizer, {}, keep=2)
     assert [p.name for p in checkpoints(tmp_path)] == ["step-000002", "step-000003"]
+
+
+def test_an_optimisers_file_is_read_in_parts_of_its_own_memory(tmp_path):
+    made = torch.Generator().manual_seed(0)
+    state = {i: {"m": torch.randn(50 + i, generator=made), "step": i, "codes": torch.arange(9)} for i in range(20)}
+    tree = {"adamw": {"state": state, "param_groups": [{"betas": (0.9, 0.95), "params": [0, 1]}]}}
+    torch.save(tree, tmp_path / "optimizer.pt")
+    read = checkpoint._read_once(tmp_path / "optimizer.pt", parts=3)
+    (tmp_path / "optimizer.pt").write_bytes(b"")  # tensors of a mapped file would be gone with it
+    torch.testing.assert_close(read, tree, rtol=0, atol=0)

@@ -136,10 +136,6 @@ class Mixture:
         ]
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
-    def lengths(self, epoch: int) -> np.ndarray:
-        """Tokens of each example of an epoch, in the order of `contents`."""
-        return np.concatenate([store.lengths for store in self._stores])[self.contents(epoch)]
-
     def order(self, epoch: int) -> np.ndarray:
         """The examples of an epoch in the order in which they are trained."""
         contents = self.contents(epoch)

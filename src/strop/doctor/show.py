@@ -29,7 +29,7 @@ def show(found: Examination, console: Console) -> None:
         *(Text(one_line(remark)) for remark in found.remarks),
         *([length_table(found.lengths), *_cuts(found.lengths)] if found.lengths else []),
         *([_languages(found.languages)] if found.languages and found.languages.rows else []),
-        *([estimate_line(found.estimate)] if found.estimate else []),
+        *([_estimate(found.estimate)] if found.estimate else []),
     ]
     if found.overlap_items:
         facts.append(Text(f"overlap: compared with {found.overlap_items:,} items of the evaluation sets"))
@@ -116,8 +116,7 @@ def _mix(shares: Mapping[str, float]) -> str:
     return ", ".join(shown) + (" …" if len(shares) > 4 else "")
 
 
-def estimate_line(guess: Estimate) -> Text:
-    """Parameters, tokens, time and memory of a run, with how far off they may be."""
+def _estimate(guess: Estimate) -> Text:
     low, high = (_duration(guess.minutes / TIME_BAND), _duration(guess.minutes * TIME_BAND))
     least, most = guess.memory_gb / MEMORY_BAND, guess.memory_gb * MEMORY_BAND
     have = "" if guess.total_gb is None else f" of {guess.total_gb:.0f} GB here"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from strop.errors import InputError
+from strop.errors import InputError, NotFinite
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch
@@ -38,7 +38,7 @@ def check_weights(model: nn.Module, folder: Path) -> None:
 
 
 def check_logprobs(logprobs: Tensor, batch: Batch, name: Callable[[int], str] = str) -> None:
-    """Raise InputError where a log-probability ``[S]`` of a batch is NaN or +inf, with the first token it is of."""
+    """Raise NotFinite where a log-probability ``[S]`` of a batch is NaN or +inf, with the first token it is of."""
     if _finite(logprobs):
         return
     bad = (torch.isnan(logprobs) | (logprobs == torch.inf)).nonzero()[:, 0]
@@ -46,7 +46,7 @@ def check_logprobs(logprobs: Tensor, batch: Batch, name: Callable[[int], str] = 
         return  # -inf: a token that the model rules out
     at = int(bad[0])
     sequence = int(batch.seq_index[at])
-    raise InputError(
+    raise NotFinite(
         f"the model's log-probabilities are not finite (first: token {name(int(batch.labels[at]))} of sequence "
         f"{sequence}; {len(bad)} of {len(logprobs)}); its weights or its number format are at fault: try "
         "compute.dtype=float32, or an earlier checkpoint."

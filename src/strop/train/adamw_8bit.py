@@ -87,15 +87,16 @@ def start_moments(p: Tensor) -> dict[str, Tensor]:
     return state
 
 
-def load_as_saved(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:
-    """``load_state_dict`` as torch's, which would turn codes into the parameter's format."""
+def load_as_saved(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any], own: bool = False) -> None:
+    """``load_state_dict`` as torch's, which would turn codes into the parameter's format. ``own``: the tensors are
+    nobody else's, so that they need not be copied."""
     groups = {"state": {}, "param_groups": state_dict["param_groups"]}
     torch.optim.Optimizer.load_state_dict(optimizer, groups)
     tensors = [p for group in optimizer.param_groups for p in group["params"]]
     order = [i for group in state_dict["param_groups"] for i in group["params"]]
     for i, p in zip(order, tensors, strict=True):
         for name, value in state_dict["state"].get(i, {}).items():
-            optimizer.state[p][name] = value.to(p.device, copy=True) if isinstance(value, Tensor) else value
+            optimizer.state[p][name] = value.to(p.device, copy=not own) if isinstance(value, Tensor) else value
 
 
 class AdamW8bit(torch.optim.Optimizer):
@@ -141,8 +142,8 @@ class AdamW8bit(torch.optim.Optimizer):
                 x.view(-1)[len(g) :] = 0  # what fills the last block
                 state[name][rows], state[f"{name}_scale"][rows] = quantise(x, signed)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        load_as_saved(self, state_dict)
+    def load_state_dict(self, state_dict: dict[str, Any], own: bool = False) -> None:
+        load_as_saved(self, state_dict, own)
 
 
 def _adamw(p: Tensor, g: Tensor, m: Tensor, v: Tensor, step: int, group: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +84,51 @@ def load_checkpoint(path: Path, model: nn.Module | Mapping[str, Tensor], optimiz
     for name, parameter in weights.items():  # one at a time: all at once would be a second copy of the model
         with safe_open(path / "model.safetensors", "pt") as saved:
             parameter.copy_(saved.get_tensor(name))
-    # Mapped, not read: what the optimiser copies or takes is in memory once.
-    optimizer.load_state_dict(torch.load(path / "optimizer.pt", weights_only=True, mmap=True))
+    optimizer.load_state_dict(_read_once(path / "optimizer.pt"), own=True)
     state = torch.load(path / "state.pt", weights_only=True)
     torch.set_rng_state(state["torch_rng"])
     if "cuda_rng" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda_rng"])
     return state
+
+
+def _read_once(path: Path, parts: int = 8) -> Any:
+    """What ``torch.save`` wrote, with no more of it in memory twice than one of ``parts`` parts.
+
+    A file that is read is in memory a second time while its tensors are made, and one that is mapped is so as far as it
+    was touched, until the mapping goes. So it is mapped once for each part, from which that part is copied.
+    """
+
+    def mapped() -> Any:
+        return torch.load(path, weights_only=True, mmap=True)
+
+    tree = mapped()  # of this mapping nothing is touched
+    places = list(_tensors_in(tree))
+    room = tensor_bytes(tree) / parts
+    while places:
+        taken, source = 0, mapped()
+        while places and taken < room:
+            way = places.pop()
+            tensor = _at(source, way).clone()
+            taken += tensor.nbytes
+            _at(tree, way[:-1])[way[-1]] = tensor
+        del source
+    return tree
+
+
+def _tensors_in(tree: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The keys and indices that lead to every tensor in nested dicts and lists."""
+    if isinstance(tree, Tensor):
+        yield way
+    elif isinstance(tree, dict | list):
+        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _tensors_in(value, (*way, key))
+
+
+def _at(tree: Any, way: tuple[Any, ...]) -> Any:
+    for key in way:
+        tree = tree[key]
+    return tree
 
 
 def trained(model: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:

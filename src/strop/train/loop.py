@@ -17,7 +17,7 @@ from rich.console import Console
 
 from strop.console import make_console
 from strop.data.source import Source
-from strop.errors import Diverged, Interrupted
+from strop.errors import Diverged, Interrupted, NotFinite
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
 from strop.model.policy import Policy
 from strop.objectives.objective import Objective
@@ -114,8 +114,13 @@ def train(
         written = time.monotonic()
 
     def evaluation() -> None:
-        with ema.in_place() if ema else nullcontext():
-            row = evaluate()
+        try:
+            with ema.in_place() if ema else nullcontext():
+                row = evaluate()
+        except NotFinite as error:
+            if totals["step"] == 0:
+                raise  # the model was so when it came
+            raise diverged(f"the evaluation loss cannot be measured: {error}", totals["step"]) from error
         if not math.isfinite(row["eval_loss"]):
             raise diverged(f"the evaluation loss is {row['eval_loss']}.", totals["step"])
         log.write({"step": totals["step"], **row})
@@ -192,7 +197,10 @@ def train(
     policy.eval()
     moved = None
     if "first_loss" in totals:
-        moved = totals["first_loss"], _loss_of_first_step(policy, objective, source, at_start)
+        try:
+            moved = totals["first_loss"], _loss_of_first_step(policy, objective, source, at_start)
+        except NotFinite as error:
+            raise diverged(f"after it the first step's examples have no loss: {error}", totals["step"]) from error
         if not math.isfinite(moved[1]):
             raise diverged(f"after it the loss on the first step's examples is {moved[1]}.", totals["step"])
     # Noise of NEFTune and weights that are an average are in the difference too: small ones say nothing then.

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -100,8 +101,9 @@ class Optimizers:
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts.items()}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any], own: bool = False) -> None:
         """Moments and steps as saved; rates, decay and betas stay those of this run's settings, which may have changed.
+        ``own``: the tensors are nobody else's, so that they need not be copied.
 
         Raises InputError when the state is that of other tensors or other optimisers.
         """
@@ -112,8 +114,11 @@ class Optimizers:
                 "remove the checkpoints."
             )
         for name, part in self._parts.items():
-            options = [{key: value for key, value in g.items() if key != "params"} for g in part.param_groups]
-            part.load_state_dict(state_dict[name])
+            options = [{k: v for k, v in g.items() if k not in ("params", "lr")} for g in part.param_groups]
+            if isinstance(part, AdamW8bit | SplitAdamW):
+                part.load_state_dict(state_dict[name], own)
+            else:  # torch's do not copy what has the right format
+                part.load_state_dict(state_dict[name] if own else copy.deepcopy(state_dict[name]))
             for group, mine in zip(part.param_groups, options, strict=True):
                 group.update(mine)
 

@@ -120,9 +120,9 @@ class SplitAdamW(torch.optim.Optimizer):
             _call("strop_adamw", tensors, [state[n] for n in (("m", "v") if "m" in state else _MOMENTS)], numbers)
         torch.autograd.graph.increment_version(p)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any], own: bool = False) -> None:
         """As torch's, which would turn every state into bfloat16. Raises ValueError for states of another form."""
-        load_as_saved(self, state_dict)
+        load_as_saved(self, state_dict, own)
         for p, state in self.state.items():
             expected = self._start(torch.empty_like(p, device="meta"))
             if "step" not in state:
