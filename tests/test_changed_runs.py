@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from strop.cli import main
 from strop.errors import InputError
-from strop.runs.made_from import changes, flat, key_of
+from strop.runs.made_from import Change, changes, flat, key_of
 from strop.runs.run_folder import claimed
 from strop.runs.stage_folder import StageFolder, read_state
 from strop.train import loop
@@ -354,6 +354,30 @@ def test_the_key_is_of_what_has_an_effect():
     assert key_of(before) == key_of(now)
     assert changes(before, now) == []
     assert key_of(before) != key_of({**before, "stage.train.learning_rate": 2e-4})
+
+
+@pytest.mark.parametrize(
+    ("name", "may"),
+    [
+        ("stage.train.groups.0.lr_scale", True),
+        ("stage.train.groups.0.match", False),
+        ("stage.train.groups.1.optimizer", False),
+        ("stage.train.learning_rate", True),
+        ("stage.train.seed", False),
+        ("stage.train.optimizer", False),
+        ("stage.train.global_batch_size", False),
+        ("stage.eval_data.0.path", True),
+        ("eval_data.0.content", True),
+        ("data.0.content", False),
+        ("stage.data.0.path", False),
+        ("stage.lora.r", False),
+        ("chat.template", False),
+        ("template_file", False),
+        ("model.files", False),
+    ],
+)
+def test_what_may_change_on_the_way(name, may):
+    assert Change(name, 1, 2).continuable == may
 
 
 def test_a_signal_is_acknowledged_at_once_and_the_second_acts(capfd):

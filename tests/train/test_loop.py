@@ -80,6 +80,19 @@ def test_stopped_by_a_signal_and_resumed_equals_uninterrupted_bit_for_bit(make_m
     assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
 
 
+def test_a_signal_while_the_first_evaluation_runs_ends_before_the_first_step(make_model, tmp_path, monkeypatch, capfd):
+    def signalled(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        return {"eval_loss": 1.0}
+
+    monkeypatch.setattr("small_runs.evaluation", signalled)
+    with pytest.raises(Interrupted, match="before the first step") as caught:
+        run(make_model(), tmp_path)
+    assert caught.value.signum == signal.SIGINT
+    assert "again to stop now" in capfd.readouterr().err
+    assert checkpoints(tmp_path / "checkpoints") == []
+
+
 def test_killed_without_warning_goes_on_from_the_last_checkpoint(make_model, tmp_path, monkeypatch):
     whole = make_model()
     run(whole, tmp_path / "whole")

@@ -133,6 +133,8 @@ def train(
     ):
         if evaluate and not found:
             evaluation()
+            if stopped.signum:
+                raise Interrupted(stopped.signum, "stopped before the first step; the same command begins again.")
         while totals["step"] < steps:
             started = time.perf_counter()
             share = lr_share(totals["step"], steps, settings)
