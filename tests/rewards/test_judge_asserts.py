@@ -33,7 +33,8 @@ def test_accepted():
         ("def double(x): return bytearray(10**9)", "runtime_error", "needed more than 128 MiB of memory"),
         ("import os\ndef double(x): os.kill(os.getpid(), 9)", "runtime_error", "ended by signal 9"),
         ("def double(x): return iter(x)", "runtime_error", "TypeError: 'int' object is not iterable"),
-        ("def double(x): return super", "runtime_error", "TypeError: a type cannot be compared by these tests"),
+        ("def double(x): return super", "wrong_answer", "AssertionError"),
+            ("def double(x): assert False", "runtime_error", "AssertionError"),
     ],
 )  # fmt: skip
 def test_failures(program, verdict, detail):

@@ -49,18 +49,43 @@ def test_network_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("family", "kind"),
-    [(2, 2), (10, 2), (2, 3), (17, 3), (38, 5), (40, 1)],
-    ids=["udp", "udp6", "raw", "packet", "crypto", "vsock"],
+    ("family", "kind", "protocol"),
+    [
+        *((socket.AF_INET, socket.SOCK_STREAM, protocol) for protocol in (132, 262)),
+        *((socket.AF_INET, kind, 0) for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW, 10)),
+        (socket.AF_INET6, socket.SOCK_DGRAM, 0),
+        *((family, socket.SOCK_RAW, 0) for family in (16, 17, 29, 31, 44)),
+        *((38, 5, 0), (40, 1, 0)),
+    ],
 )
-def test_other_sockets_are_refused(family, kind):
-    assert_refused(attempt("import socket", f"socket.socket({family}, {kind})"), "PermissionError", "[Errno 97]")
+def test_other_sockets_are_not_made(family, kind, protocol):
+    code = f"socket.socket({family}, {kind}, {protocol})"
+    assert_refused(attempt("import socket", code), "PermissionError")
 
 
-def test_netlink_shows_a_fake():
-    """sandlock answers netlink itself, over a Unix socket pair: the machine's real settings are out of reach."""
-    code = "from socket import *; print(socket(16, 3, 0).getsockopt(SOL_SOCKET, SO_DOMAIN) == AF_UNIX)"
-    assert run_python(code).stdout == "True\n"
+@pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET, socket.AF_INET6])
+@pytest.mark.parametrize(
+    "use",
+    [
+        "connect(a)",
+        "bind(a)",
+        "listen()",
+        "sendto(b'x', a)",
+        "sendto(b'x', 0x20000000, a)",
+        "sendmsg([b'x'], [], 0, a)",
+        "setsockopt(6, 30, 1)",
+        "setsockopt(1, 26, bytes(16))",
+    ],
+)
+def test_a_socket_has_no_way_anywhere(family, use):
+    address = {socket.AF_UNIX: "'\\0x'", socket.AF_INET: "('127.0.0.1', 9)", socket.AF_INET6: "('::1', 9)"}[family]
+    lines = ("import socket", f"a = {address}", f"socket.socket({int(family)}).{use}")
+    assert_refused(attempt(*lines), "PermissionError")
+
+
+def test_a_pair_of_sockets_is_a_pipe():
+    code = "import socket; a, b = socket.socketpair(); a.sendall(b'x'); print(b.recv(9))"
+    assert run_python(code).stdout == "b'x'\n"
 
 
 def test_unix_socket_of_another_process_is_refused():

@@ -7,12 +7,13 @@ objects and compares those. So nothing that the candidate does to builtins, to `
 process can reach an assert. What is no plain value stays over there; the tests get a handle on it, which is equal to
 nothing but itself.
 
-Frames are a 4-byte length and UTF-8. On stdin: candidate, names, setup, tests, nonce. Little is imported, since imports
-cost milliseconds.
+Frames are a 4-byte length and UTF-8. On stdin: candidate, names, exceptions waited for, setup, tests, nonce. Little is
+imported, since imports cost milliseconds.
 """
 
 import _ctypes
 import _json
+import _signal
 import posix as os
 import sys
 
@@ -163,6 +164,12 @@ def confine():
     os.close(descriptor)
 
 
+def failure(error):
+    """What it is, the builtin exception that it is one of, what it says."""
+    known = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
+    return f"{type(error).__name__}\0{known.__name__}\0{error}"
+
+
 def serve(source, requests, replies):
     """Load the program, then answer requests until the tests hang up."""
     confine()
@@ -177,7 +184,7 @@ def serve(source, requests, replies):
         exec(compile(source, "solution.py", "exec", dont_inherit=True), module.__dict__)
         send(replies, "")
     except Exception as error:
-        send(replies, type(error).__name__ + "\0" + str(error))
+        send(replies, failure(error))
         raise
     kept = []
 
@@ -192,6 +199,10 @@ def serve(source, requests, replies):
         "set": setattr,
         "iter": iter,
         "next": lambda iterator: [next(iterator)],
+        "item": lambda value, key: value[key],
+        "len": len,
+        "bool": bool,
+        "str": str,
     }
     while True:
         try:
@@ -207,7 +218,7 @@ def serve(source, requests, replies):
             finally:
                 sys.setrecursionlimit(limit)
         except Exception as error:  # noqa: BLE001 - whatever the candidate raises goes to the tests
-            reply = "!" + type(error).__name__ + "\0" + str(error)
+            reply = "!" + failure(error)
         send(replies, reply)
 
 
@@ -235,15 +246,38 @@ class Handle:
         iterator = candidate.ask("iter", self)
         while True:
             try:
-                item = candidate.ask("next", iterator)
+                yield following(iterator)
             except Ended:
                 return
-            if type(item) is not list or len(item) != 1:
-                finish("raised", "the program forged a reply")
-            yield item[0]
+
+    def __next__(self):
+        try:
+            return following(self)
+        except Ended:
+            raise StopIteration from None
+
+    def __getitem__(self, key):
+        return candidate.ask("item", self, key)
+
+    def __len__(self):
+        return candidate.ask("len", self)
+
+    def __bool__(self):
+        return candidate.ask("bool", self)
+
+    def __str__(self):
+        return candidate.ask("str", self)
 
     def __repr__(self):
         return f"<object {self._number} of the program>"
+
+
+def following(iterator):
+    """Its next item. Raises Ended where there is none."""
+    item = candidate.ask("next", iterator)
+    if type(item) is not list or len(item) != 1:
+        finish("raised", "the program forged a reply")
+    return item[0]
 
 
 class Ended(Exception):
@@ -260,8 +294,9 @@ class Candidate:
     """The tests' side of the candidate's process."""
 
     def __init__(self, source):
-        self.raised = None  # the exception that the last request raised
-        self.expected = ""  # source of the tests, which may name exceptions that they wait for
+        self.raised = None  # the exception that the last request raised, as the tests see it
+        self.said = ""  # as the candidate raised it
+        self.caught = ()  # names of the exceptions that the tests wait for
         theirs_in, self.requests = os.pipe()
         self.replies, theirs_out = os.pipe()
         self.alive = True
@@ -313,23 +348,25 @@ class Candidate:
         if reply[:1] == "=":
             try:
                 return decode(reply[1:], Handle)
-            except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+            except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError):
                 finish("raised", "the program forged a reply, or one nested too deep")
-        kind, _, message = reply[1:].partition("\0")
-        if request[0] == "next" and kind == "StopIteration":
+        kind, _, rest = reply[1:].partition("\0")
+        known, _, message = rest.partition("\0")
+        if request[0] == "next" and known == "StopIteration":
             raise Ended
-        self.raised = self.exception(kind, message)
+        self.said = f"{kind}: {message}"
+        self.raised = self.exception(kind, known, message)
         raise self.raised
 
-    def exception(self, kind, message):
-        """As the candidate raised it, where that is a builtin one. Those that end a loop, or that make an attribute
-        missing, only where the tests name them: otherwise the tests' own loop would end as if all was well."""
-        known = getattr(builtins, kind, None)
-        if isinstance(known, type) and issubclass(known, Exception):
-            quiet = issubclass(known, (StopIteration, StopAsyncIteration, IndexError, AttributeError))
-            if not quiet or kind in self.expected or (kind == "IndexError" and "LookupError" in self.expected):
+    def exception(self, kind, known, message):
+        """The builtin exception that the candidate's is one of. Those that end a loop, or that make an attribute
+        missing, only where the tests wait for them: otherwise the tests' own loop would end as if all was well."""
+        builtin = getattr(builtins, known, None)
+        if isinstance(builtin, type) and issubclass(builtin, Exception):
+            quiet = issubclass(builtin, (StopIteration, StopAsyncIteration, IndexError, AttributeError))
+            if not quiet or known in self.caught or (known == "IndexError" and "LookupError" in self.caught):
                 try:
-                    return known(message)
+                    return builtin(message if kind == known else f"{kind}: {message}")
                 except TypeError:  # it takes more than a message
                     pass
         return RuntimeError(f"{kind}: {message}")
@@ -354,19 +391,21 @@ def finish(outcome, detail=""):
 
 
 def frames():
-    """Names, setup, tests, nonce: read once the candidate is loaded or has failed to."""
-    return receive(0), receive(0), receive(0), receive(0)
+    """Names, exceptions that are waited for, setup, tests, nonce: read once the candidate is loaded or has failed."""
+    return receive(0), receive(0), receive(0), receive(0), receive(0)
 
 
 def main():
     global candidate, nonce
     candidate = Candidate(receive(0))
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # the program may send it; nothing in the tests is to catch it
     sys.setrecursionlimit(sys.getrecursionlimit() + DEEPER)
-    failure = candidate.reply()  # to being loaded
-    if failure:
-        finish("raised", failure.replace("\0", ": "))
-    names, setup, tests, nonce = frames()
-    candidate.expected = setup + tests
+    failed = candidate.reply()  # to being loaded
+    if failed:
+        kind, _, rest = failed.partition("\0")
+        finish("raised", f"{kind}: {rest.partition(chr(0))[2]}")
+    names, caught, setup, tests, nonce = frames()
+    candidate.caught = caught.split()
     sys.stdout = sys.stderr
     scope = {"__name__": "tests"}
     for name in names.split():
@@ -374,11 +413,10 @@ def main():
     try:
         exec(compile(setup, "setup.py", "exec", dont_inherit=True), scope)
         exec(compile(tests, "tests.py", "exec", dont_inherit=True), scope)
-    except AssertionError as error:
-        finish("failed", f"AssertionError: {error}".rstrip(": "))
     except Exception as error:  # noqa: BLE001 - the candidate's exception, or the tests choked on its value
-        outcome = "raised" if error is candidate.raised else "failed"
-        finish(outcome, f"{type(error).__name__}: {error}".rstrip(": "))
+        raised = error is candidate.raised
+        detail = candidate.said if raised else f"{type(error).__name__}: {error}"
+        finish("raised" if raised else "failed", detail.rstrip(": "))
     finish("passed")
 
 

@@ -59,7 +59,7 @@ def judge_asserts(
 def _judged(program: str, names: Sequence[str], tests: str, limits: Limits, setup: str) -> Judgement:
     nonce = secrets.token_hex(16)
     setup = "\n".join((*_borrowed_imports(program, setup + "\n" + tests, names), setup))
-    frames = (program, " ".join(names), setup, tests, nonce)
+    frames = (program, " ".join(names), " ".join(_caught(setup + "\n" + tests)), setup, tests, nonce)
     execution = run_python(
         _harness(), b"".join(map(_frame, frames)), limits.model_copy(update={"processes": limits.processes + 1})
     )
@@ -100,6 +100,20 @@ def _check_confinement() -> None:
             f"programs cannot be judged by asserts here: an honest one ended with {honest.verdict} ({honest.detail} "
             f"{honest.stderr_tail[-200:]}); Linux 6.12 or later with Landlock is needed"
         )
+
+
+def _caught(tests: str) -> list[str]:
+    """Exceptions that the tests wait for, in ``except`` or as an argument (``assertRaises``), and never raise."""
+    tree = parse_program(tests)
+    waited, raised = set(), set()
+    for node in () if tree is None else ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler | ast.Raise):
+            kinds = node.type if isinstance(node, ast.ExceptHandler) else node.exc
+            names = {name.id for name in ast.walk(kinds) if isinstance(name, ast.Name)} if kinds else set()
+            (waited if isinstance(node, ast.ExceptHandler) else raised).update(names)
+        elif isinstance(node, ast.Call):
+            waited |= {argument.id for argument in node.args if isinstance(argument, ast.Name)}
+    return sorted(waited - raised)
 
 
 def _borrowed_imports(program: str, tests: str, names: Sequence[str]) -> list[str]:

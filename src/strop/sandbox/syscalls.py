@@ -23,15 +23,14 @@ ALLOWED = (
     # files: what Landlock opens to it, and nothing of their attributes
     "read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close close_range sendfile "
     "open openat openat2 access faccessat faccessat2 stat lstat fstat newfstatat statx statfs fstatfs readlink "
-    "readlinkat getdents getdents64 getcwd chdir fchdir umask flock fsync fdatasync ftruncate fadvise64 "
+    "readlinkat getdents getdents64 getcwd chdir fchdir umask "
     # descriptors of its own, and waiting for them
     "dup dup2 dup3 pipe pipe2 eventfd eventfd2 signalfd signalfd4 timerfd_create timerfd_settime timerfd_gettime "
     "poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 shutdown "
     "getsockname getpeername getsockopt recvfrom "
     # memory, threads, processes
-    "brk munmap mprotect mremap madvise msync mincore membarrier futex futex_waitv futex_wake futex_wait "
-    "futex_requeue set_robust_list set_tid_address rseq restart_syscall arch_prctl fork vfork execve execveat "
-    "exit exit_group wait4 waitid "
+    "brk munmap mprotect mremap futex futex_waitv futex_wake futex_wait futex_requeue set_robust_list set_tid_address "
+    "rseq restart_syscall fork vfork execve execveat exit exit_group wait4 waitid "
     # signals; sandlock's Landlock domain keeps them inside
     "kill tkill tgkill rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigsuspend rt_sigtimedwait "
     "sigaltstack rt_sigqueueinfo pause "
@@ -63,27 +62,34 @@ class Null(NamedTuple):
 
 
 _CLONE_PARENT, _NEW_NAMESPACES = 0x8000, 0x7E020000 | 0x80
-_PDEATHSIG, _GET_DUMPABLE, _SET_DUMPABLE, _SET_NAME, _GET_NAME, _GET_NO_NEW_PRIVS = 1, 3, 4, 15, 16, 39
-_UNIX, _INET, _INET6, _STREAM, _TYPE = 1, 2, 10, 1, 0xF
+_GET_DUMPABLE, _SET_NAME, _GET_NAME, _GET_NO_NEW_PRIVS = 3, 15, 16, 39
+_UNIX, _INET, _INET6, _STREAM, _TYPE, _OF_SOCKETS, _STACK = 1, 2, 10, 1, 0xF, 1, 3
 
 CHECKED: tuple[tuple[str, tuple[Is | Null, ...]], ...] = (
     # Not shared and anonymous at once: such pages stay while one of them is mapped, and count for nobody.
     ("mmap", (Is(3, (0x00, 0x01, 0x20), mask=0x21),)),
     # Is this a terminal, what size; close on exec; blocking or not; how much is there to read.
     ("ioctl", (Is(1, (0x5401, 0x5413, 0x5450, 0x5451, 0x5421, 0x541B)),)),
-    # Duplicates, flags, locks, sizes of pipes and seals read; no signals to owners, leases, notes.
-    ("fcntl", (Is(1, (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)),)),
-    # A pair is a pipe with two directions. Others may be made, since programs do so idly, but have no way to anywhere:
-    # connect, bind, listen, accept, sendmsg and an address to sendto are not on the list, options of protocols neither.
+    # Duplicates, flags, sizes of pipes and seals read; no locks, signals to owners, leases, notes: all of them reach
+    # other processes by way of a shared file.
+    ("fcntl", (Is(1, (0, 1, 2, 3, 4, 1030, 1032, 1034)),)),
+    # What allocators say of their pages; nothing about those of files that others have mapped too.
+    ("madvise", (Is(2, (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19)),)),
+    # A pair is a pipe with two directions. These others may be made, since programs do so idly, but have no way to
+    # anywhere: connect, bind, listen, accept, sendmsg and an address to sendto are not on the list. Of the options:
+    # SO_REUSEADDR, sizes of buffers, SO_KEEPALIVE, how to close, time limits; no filters, nothing of protocols.
     ("socketpair", (Is(0, (_UNIX,)),)),
     ("socket", (Is(0, (_UNIX,)),)),
     ("socket", (Is(0, (_INET, _INET6)), Is(1, (_STREAM,), mask=_TYPE), Is(2, (0, 6)))),
-    ("setsockopt", (Is(1, (1,)),)),
+    ("setsockopt", (Is(1, (_OF_SOCKETS,)), Is(2, (2, 7, 8, 9, 13, 15, 20, 21)))),
     ("sendto", (Null(4),)),
     # A child of one's own, in the same namespaces. With CLONE_PARENT it would be the judge's to bury.
     ("clone", (Is(0, (0,), mask=_CLONE_PARENT | _NEW_NAMESPACES),)),
-    ("prctl", (Is(0, (_PDEATHSIG, _GET_DUMPABLE, _SET_DUMPABLE, _SET_NAME, _GET_NAME, _GET_NO_NEW_PRIVS)),)),
-    ("prlimit64", (Is(0, (0,)), Null(2))),  # asking for one's own, not setting
+    ("prctl", (Is(0, (_GET_DUMPABLE, _SET_NAME, _GET_NAME, _GET_NO_NEW_PRIVS)),)),
+    ("arch_prctl", (Is(0, (0x1002, 0x1003, 0x3001)),)),  # a thread's own storage
+    # Asking for one's own limits. The stack's may be set, as programs that recurse do: it counts as address space.
+    ("prlimit64", (Is(0, (0,)), Null(2))),
+    ("prlimit64", (Is(0, (0,)), Is(1, (_STACK,)))),
 )
 """(name, what must hold of its arguments); a call that stands twice may be made where either holds."""
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
