@@ -39,10 +39,12 @@ while True: time.sleep(60)
 
 
 class Outside:
-    """Use as a context manager; one at a time on a machine, since it has abstract sockets by fixed names."""
+    """Use as a context manager. A second one waits for the first: its abstract sockets have names that are fixed."""
 
     def __enter__(self) -> Outside:
         with contextlib.ExitStack() as stack:
+            lock = stack.enter_context(open(f"{tempfile.gettempdir()}/strop-hostile-{os.getuid()}.lock", "w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="strop-hostile-")))
             for name in ("canary", "scratch", "mnt"):
                 (self.folder / name).mkdir()
@@ -64,7 +66,9 @@ class Outside:
             stack.callback(self._touching.set)
             stack.callback(self._ended.set)
             # What a program leaves behind becomes a child of this process, so that it is known from others' orphans.
-            ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+            libc = ctypes.CDLL(None)
+            libc.prctl(_SUBREAPER, 1, 0, 0, 0)
+            stack.callback(libc.prctl, _SUBREAPER, 0, 0, 0, 0)
             self._before, self._tree = self._snapshot(), library_tree()
             self._stack = stack.pop_all()
         return self
