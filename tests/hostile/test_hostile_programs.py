@@ -1,4 +1,4 @@
-"""Programs that try to get out of the sandbox, to read the tests or to be accepted wrongly: `make hostile`, as a test."""
+"""Programs that try to get out of the sandbox, to read their tests or to be accepted wrongly."""
 
 import json
 import sys
