@@ -7,8 +7,8 @@ objects and compares those. So nothing that the candidate does to builtins, to `
 process can reach an assert. What is no plain value stays over there; the tests get a handle on it, which is equal to
 nothing but itself.
 
-Frames are a 4-byte length and UTF-8. On stdin: candidate, names, exceptions waited for, setup, tests, nonce. Little is imported, since imports
-cost milliseconds.
+Frames are a 4-byte length and UTF-8. On stdin: candidate, names, exceptions waited for, setup, tests, nonce. Little is
+imported, since imports cost milliseconds.
 """
 
 import _ctypes
