@@ -9,9 +9,10 @@ Not covered: a program that knows the expected values, and attacks on the kernel
 process, which is a timeout or a runtime error.
 
 Plain values (numbers, strings, lists, tuples, dicts, sets, None, builtin types) are copied between program and tests;
-of other objects the tests have a handle, which can be called, iterated, indexed, measured, read, changed and given back,
-and is equal to itself alone. Exceptions arrive as the builtin ones that they are; those that would end a loop of the
-tests (StopIteration, IndexError, AttributeError) only where the tests wait for them and do not raise them. What a function does to its arguments in place is not seen by the tests.
+of other objects the tests have a handle, which can be called, iterated, indexed, measured, read, changed and given
+back, and is equal to itself alone. Exceptions arrive as the builtin ones that they are; those that would end a loop of
+the tests (StopIteration, IndexError, AttributeError) only where the tests wait for them and do not raise them. What a
+function does to its arguments in place is not seen by the tests.
 """
 
 from __future__ import annotations
