@@ -4,6 +4,7 @@
 #   make demo INDEX=URL                  another wheel index, looked at first for torch (e.g. for CPU-only wheels)
 #   make demo ARGS="model=./my-model"    overrides for the recipe
 #   make bench-sft DATA=gsm8k.jsonl      benchmarks (bench/README.md), on data of your own; ARGS="--rounds 5 --json" …
+#   make hostile CORPUS=DIR              judge a folder of hostile programs (bench/README.md); without it, the project's own
 
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3,$(shell $(p) -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $(p))))
 VENV := .venv
@@ -16,11 +17,11 @@ export GOMP_SPINCOUNT ?= 1000
 
 BENCHES := bench-sft bench-memory bench-dpo bench-generate bench-prepare
 
-.PHONY: demo test test-all lint format templates-table profile-step setup clean $(BENCHES)
+.PHONY: demo test test-all lint format templates-table profile-step hostile setup clean $(BENCHES)
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^#   *//p' Makefile; echo "targets: demo test test-all lint format templates-table $(BENCHES) profile-step setup clean"
+	@sed -n 's/^#   *//p' Makefile; echo "targets: demo test test-all lint format templates-table $(BENCHES) profile-step hostile setup clean"
 
 demo: $(READY)
 	@$(BIN)/strop demo $(ARGS)
@@ -47,6 +48,10 @@ $(BENCHES): bench-%: $(READY)
 
 profile-step: $(READY)
 	@$(BIN)/python bench/profile_step.py $(if $(DATA),--data $(DATA)) $(ARGS)
+
+# Programs that try to get out of the sandbox or to be accepted wrongly: the project's own, or a folder of others
+hostile: $(READY)
+	@$(BIN)/python bench/hostile.py $(if $(CORPUS),--corpus $(CORPUS)) $(ARGS)
 
 setup: $(READY)
 

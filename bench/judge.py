@@ -1,18 +1,50 @@
-"""Sandboxed executions per second: `python bench/judge.py`.
+"""Sandboxed executions per second, and what the sandbox costs a program: `python bench/judge.py`.
 
 Worker processes (what strop does) against threads of the asking process, once small and once with 2.8 GB resident.
+Before that, one program after another: a small program in the sandbox, the same by plain Python with the same flags,
+and a function judged by asserts, in turns.
 """
 
+import statistics
+import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from strop.rewards import judge_answers, judge_program
+from strop.rewards import judge_answers, judge_asserts, judge_program
+from strop.sandbox import run_python
+from strop.sandbox.run import python_command
 from strop.tasks.code_basics import generate
+
+ROUNDS = 200
+SUM = "print(sum(map(int, input().split())))"
+
+
+def overhead() -> None:
+    """Medians of a program's time from start to end, in turns, so that the machine's load falls on all alike."""
+    plain = [*python_command(), SUM]
+    ways: dict[str, Callable[[], object]] = {
+        "plain Python": lambda: subprocess.run(plain, input=b"1 2\n", capture_output=True, check=True, env={}),
+        "in the sandbox": lambda: run_python(SUM, "1 2\n"),
+        "by asserts": lambda: judge_asserts("def f(x): return 2 * x", ["f"], "assert f(2) == 4"),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(ROUNDS + 5):
+        for name, run in ways.items():
+            started = time.perf_counter()
+            run()
+            if turn >= 5:
+                seconds[name].append(time.perf_counter() - started)
+    base = statistics.median(seconds["plain Python"])
+    for name, values in seconds.items():
+        median = statistics.median(values)
+        print(f"{name:15} {1000 * median:6.1f} ms a program, {1000 * (median - base):5.1f} above plain Python")
 
 
 def main() -> None:
+    overhead()
     records = generate("test", 48, 1)
     total = sum(len(r.tests) for r in records)
     programs = [(r.response.removeprefix("```python\n").removesuffix("\n```"), r.tests) for r in records]

@@ -27,7 +27,7 @@ from strop.doctor.findings import Finding, ordered
 from strop.doctor.fix import check_target, report_of
 from strop.doctor.machine import Adapted, Estimate, estimate, host_memory_gb, model_shape, product_rate
 from strop.doctor.quick import Seen, lines
-from strop.doctor.show import show
+from strop.doctor.show import estimate_words, show
 from strop.errors import InputError
 from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
 from strop.model.cpu.kernels import kernels
@@ -120,6 +120,9 @@ def before_training(
     )
     for line in lines(found):
         console.print(f"doctor: {line}", highlight=False, markup=False, soft_wrap=True)
+    lengths = source.mixture.lengths(0)
+    if guessed := _guess(recipe, stage, loaded.base.folder, lengths, sum(lengths)):
+        console.print(estimate_words(guessed), highlight=False, markup=False, soft_wrap=True)
 
 
 def _recipe(target: Path, overrides: Sequence[str], model: str | None) -> Recipe:
@@ -150,16 +153,7 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
     eos = generation.eos_token_id
     stops = frozenset([eos] if isinstance(eos, int) else eos or ())
     shape = model_shape(folder)
-    adapted = _adapted(recipe, stage, folder) if stage.lora else None
-
-    def guess(lengths: list[int], tokens: float) -> Estimate | None:
-        if shape.parameters is None:
-            return None
-        compute = best_compute(recipe.compute.device, recipe.compute.dtype)
-        rate = product_rate(compute.device, compute.dtype)
-        half = compute.dtype.itemsize == 2
-        fast = half and compute.device.type == "cpu" and kernels() is not None
-        return estimate(shape, stage.train, lengths, tokens, rate, half, _memory_gb(compute.device), adapted, fast)
+    guess = partial(_guess, recipe, stage, folder)
 
     def progress(what: str, rows: Iterable[Any], total: int) -> Iterable[Any]:
         return track(rows, what, total, console=console, transient=True, disable=not console.is_terminal)
@@ -201,6 +195,21 @@ def _window(folder: Path) -> int | None:
     except (OSError, ValueError, KeyError) as error:
         first = str(error).partition("\n")[0]
         raise InputError(f"{folder}: config.json does not describe a model ({first}); get the model again.") from None
+
+
+def _guess(
+    recipe: Recipe, stage: SftStage, folder: Path, lengths: Sequence[int], epoch_tokens: float
+) -> Estimate | None:
+    """Memory and time of a stage; None where its model's size is not known. ``lengths``: tokens of each example."""
+    shape = model_shape(folder)
+    if shape.parameters is None:
+        return None
+    adapted = _adapted(recipe, stage, folder) if stage.lora else None
+    compute = best_compute(recipe.compute.device, recipe.compute.dtype)
+    rate = product_rate(compute.device, compute.dtype)
+    half = compute.dtype.itemsize == 2
+    fast = half and compute.device.type == "cpu" and kernels() is not None
+    return estimate(shape, stage.train, lengths, epoch_tokens, rate, half, _memory_gb(compute.device), adapted, fast)
 
 
 def _adapted(recipe: Recipe, stage: SftStage, folder: Path) -> Adapted:

@@ -159,3 +159,135 @@ def test_main_block_does_not_run_and_prints_do_not_matter():
 def test_wall_clock():
     judgement = judge_asserts("import time; time.sleep(9)", ["f"], "", Limits(wall_seconds=0.5))
     assert (judgement.verdict, judgement.detail) == ("timeout", "ran longer than 0.5 s")
+
+
+TREE = """
+class Node:
+    def __init__(self, data):
+        self.data, self.left = data, None
+def height(node):
+    return 0 if node is None else 1 + height(node.left)
+def longest(pairs):
+    return max(pair.data for pair in pairs)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "names", "tests", "setup"),
+    [
+        ("def without(x, kind): return [v for v in x if not isinstance(v, kind)]", ["without"],
+         "assert without((4, 7.7, 'a'), int) == [7.7, 'a'] and without([None], type(None)) == []", ""),
+        ("import sys\ndef size(x): return sys.getsizeof(x)", ["size"], "assert size((1,)) == sys.getsizeof((1,))", ""),
+        ("from math import pi\ndef area(r): return pi * r", ["area"], "assert area(2) == 2 * pi", ""),
+        (TREE, ["Node", "longest"], "assert longest([Node(5), Node(24)]) == 24", ""),
+        (TREE, ["Node", "height"], "assert height(r) == 2 and r.left.data == 2", "r = Node(1)\nr.left = Node(2)"),
+    ],
+    ids=["types", "module of the program", "name of the program's import", "class in the tests", "class in the set-up"],
+)  # fmt: skip
+def test_tests_may_use_what_the_program_defines(program, names, tests, setup):
+    judgement = judge(program, tests, names, setup=setup)
+    assert (judgement.verdict, judgement.detail) == ("accepted", "")
+
+
+def test_a_module_under_another_name_is_not_the_tests():
+    """The program would choose what stands under the name."""
+    program = "from unittest import mock as sys\ndef size(x): return 0"
+    judgement = judge(program, "assert size((1,)) == sys.getsizeof((1,))", ["size"])
+    assert (judgement.verdict, judgement.detail) == ("wrong_answer", "NameError: name 'sys' is not defined")
+
+
+def test_objects_of_the_program_are_used_through_handles():
+    program = """
+class Stack:
+    def __init__(self): self.items = []
+    def push(self, x): self.items.append(x); return self
+    def __len__(self): return len(self.items)
+    def __getitem__(self, i): return self.items[i]
+    def __str__(self): return "stack " + str(self.items)
+    def __eq__(self, other): return True
+def numbers(n): yield from range(n)
+"""
+    tests = """
+s = Stack().push(1).push("a")
+assert len(s) == 2 and s[0] == 1 and s[-1] == "a" and str(s) == "stack [1, 'a']" and s and not Stack()
+assert list(s) == [1, "a"] and s.items == [1, "a"]
+assert list(numbers(3)) == [0, 1, 2] and next(numbers(1)) == 0
+assert s == s and s != Stack() and s != 4 and s not in (4, [], None)
+for missing in (lambda: s.nothing, lambda: len(numbers(1)), lambda: s["a"]):
+    try:
+        missing()
+        assert False
+    except (AttributeError, TypeError):
+        pass
+"""
+    judgement = judge(program, tests, ["Stack", "numbers"])
+    assert (judgement.verdict, judgement.detail, judgement.stderr_tail) == ("accepted", "", "")
+
+
+def test_an_exception_of_its_own_is_the_builtin_one_that_it_extends():
+    program = "class Small(ValueError): pass\ndef f(x): raise Small('negative')"
+    tests = "try: f(-1)\nexcept ValueError as e: assert str(e) == 'Small: negative'\nelse: assert False"
+    assert judge(program, tests, ["f"]).accepted
+    judgement = judge(program, "assert f(1) == 1", ["f"])
+    assert (judgement.verdict, judgement.detail) == ("runtime_error", "Small: negative")
+
+
+QUIET = {
+    "StopIteration": "for got, want in zip(map(f, [1, 2]), [2, 4]): assert got == want",
+    "IndexError": "class S:\n def __getitem__(self, i): return f(i)\nfor got in S(): assert got is None",
+    "AttributeError": "class S:\n @property\n def x(self): return f(1)\nassert getattr(S(), 'x', 4) == 4",
+}
+
+
+@pytest.mark.parametrize("kind", QUIET)
+def test_exceptions_of_the_program_end_no_loop_of_the_tests(kind):
+    for program in (f"def f(x): raise {kind}", f"class E({kind}): pass\ndef f(x): raise E"):
+        assert judge(program, QUIET[kind], ["f"]).verdict == "runtime_error"
+
+
+@pytest.mark.parametrize("kind", QUIET)
+def test_exceptions_that_the_tests_wait_for_reach_them(kind):
+    for wait in (f"except {kind}: pass", f"except (KeyError, {kind}): pass"):
+        tests = f"try:\n    f(1)\n    assert False, 'nothing raised'\n{wait}"
+        assert judge(f"def f(x): raise {kind}", tests, ["f"]).accepted
+        assert judge("def f(x): return x", tests, ["f"]).verdict == "wrong_answer"
+
+
+def test_what_the_tests_raise_themselves_is_not_waited_for():
+    tests = "class S:\n def __getitem__(self, i):\n  if i == 2: raise IndexError\n  return f(i) == i\n"
+    tests += "for right in S(): assert right"
+    assert judge("def f(x): return x", tests, ["f"]).accepted
+    assert judge("def f(x): raise IndexError", tests, ["f"]).verdict == "runtime_error"
+
+
+def test_large_and_deep_values_cross():
+    program = "def many(n): return list(range(n))\ndef deep(n):\n x = []\n for _ in range(n): x = [x]\n return x"
+    tests = "assert many(1_000_000) == list(range(1_000_000))\n"
+    tests += "x, n = deep(250), 0\nwhile x: x, n = x[0], n + 1\nassert n == 250"
+    assert judge_asserts(program, ["many", "deep"], tests).accepted
+
+
+REPLIES = [
+    "=", "=4 4", "=[4]", '={"a": 4}', '=["o", Infinity]', '=["o", "x"]', '=["i", 5]', '=["d", 1]', '=["s", ["l", 1]]',
+    '=["T", "eval"]', '=["T", ["l"]]', '=["b", "x"]', '=["c", "x", 1]', "=" + '["l",' * 9000, "=" + "9" * 9000, "", "?",
+    "!", "!SystemExit\0SystemExit\0", "!UnicodeDecodeError\0UnicodeDecodeError\0x", "!x\0eval\0x", "!AssertionError",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_forged_replies_neither_pass_nor_crash_the_judge(reply):
+    program = f"""
+import os, stat, time
+reply = {reply!r}.encode()
+def double(x):
+    for fd in range(3, 64):
+        try:
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.write(fd, len(reply).to_bytes(4, "big") + reply)
+        except OSError:
+            pass
+    os._exit(0)
+"""
+    judgement = judge(program)
+    assert judgement.verdict in ("runtime_error", "wrong_answer")
+    assert "most recent call last" not in judgement.stderr_tail  # the tests' process came to its own end

@@ -143,7 +143,7 @@ def test_environment_is_empty(monkeypatch):
 
 def test_writing_is_refused_everywhere(tmp_path):
     tmp_path.chmod(0o777)
-    for path in (tmp_path / "x", "/tmp/strop-x", "/dev/shm/strop-x", "/var/tmp/strop-x", "strop-x", "/dev/null"):
+    for path in (tmp_path / "x", "/tmp/strop-x", "/dev/shm/strop-x", "/var/tmp/strop-x", "strop-x", "/dev/urandom"):
         assert_refused(attempt(f"open({str(path)!r}, 'w').write('x')"), "PermissionError", "FileNotFoundError")
     assert_refused(attempt("import os", f"os.mkdir({str(tmp_path / 'y')!r})"), "PermissionError")
     assert list(tmp_path.iterdir()) == []

@@ -29,7 +29,7 @@ def show(found: Examination, console: Console) -> None:
         *(Text(one_line(remark)) for remark in found.remarks),
         *([length_table(found.lengths), *_cuts(found.lengths)] if found.lengths else []),
         *([_languages(found.languages)] if found.languages and found.languages.rows else []),
-        *([_estimate(found.estimate)] if found.estimate else []),
+        *([Text(estimate_words(found.estimate))] if found.estimate else []),
     ]
     if found.overlap_items:
         facts.append(Text(f"overlap: compared with {found.overlap_items:,} items of the evaluation sets"))
@@ -116,11 +116,12 @@ def _mix(shares: Mapping[str, float]) -> str:
     return ", ".join(shown) + (" …" if len(shares) > 4 else "")
 
 
-def _estimate(guess: Estimate) -> Text:
+def estimate_words(guess: Estimate) -> str:
+    """Time and memory of a run as ranges, in one line."""
     low, high = (_duration(guess.minutes / TIME_BAND), _duration(guess.minutes * TIME_BAND))
     least, most = guess.memory_gb / MEMORY_BAND, guess.memory_gb * MEMORY_BAND
     have = "" if guess.total_gb is None else f" of {guess.total_gb:.0f} GB here"
-    return Text(
+    return (
         f"estimate: {guess.parameters / 1e6:,.1f}M parameters, {guess.tokens:,} tokens; "
         f"{low} to {high} at {guess.rate / 1e9:,.0f} GFLOP/s measured; {least:.1f} to {most:.1f} GB{have}"
     )

@@ -300,6 +300,7 @@ class Candidate:
         theirs_in, self.requests = os.pipe()
         self.replies, theirs_out = os.pipe()
         self.alive = True
+        compile("", "", "exec")  # what it makes at first, both processes have
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self.requests)

@@ -9,8 +9,10 @@ Not covered: a program that knows the expected values, and attacks on the kernel
 process, which is a timeout or a runtime error.
 
 Plain values (numbers, strings, lists, tuples, dicts, sets, None, builtin types) are copied between program and tests;
-of other objects the tests have a handle, which can be called, iterated, read, changed and given back, and is equal to
-itself alone. What a function does to its arguments in place is not seen by the tests.
+of other objects the tests have a handle, which can be called, iterated, indexed, measured, read, changed and given
+back, and is equal to itself alone. Exceptions arrive as the builtin ones that they are; those that would end a loop of
+the tests (StopIteration, IndexError, AttributeError) only where the tests wait for them and do not raise them. What a
+function does to its arguments in place is not seen by the tests.
 """
 
 from __future__ import annotations
@@ -117,7 +119,8 @@ def _caught(tests: str) -> list[str]:
 
 
 def _borrowed_imports(program: str, tests: str, names: Sequence[str]) -> list[str]:
-    """Imports that the tests leave to the program, of the standard library: it is their own that they get."""
+    """Imports that the tests leave to the program, of the standard library and by their own names: the tests get the
+    modules themselves, not what the program has made of them."""
     tree, theirs = parse_program(program), parse_program(tests)
     if tree is None or theirs is None:
         return []
@@ -130,6 +133,8 @@ def _borrowed_imports(program: str, tests: str, names: Sequence[str]) -> list[st
         for alias in node.names:
             top = (module or alias.name).partition(".")[0]
             bound = alias.asname or alias.name.partition(".")[0]
+            if alias.asname not in (None, alias.name):
+                continue  # what stands under a name in the tests is not the program's to choose
             if bound in wanted and top in sys.stdlib_module_names and not getattr(node, "level", 0):
                 copy = ast.ImportFrom(module, [alias], 0) if module else ast.Import([alias])
                 found.append(ast.unparse(copy))

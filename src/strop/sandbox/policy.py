@@ -23,9 +23,14 @@ from strop.errors import InputError
 if TYPE_CHECKING:
     from sandlock import Sandbox
 
-# Imports every extension module of the standard library, then prints the files that the process has mapped.
+# Imports every extension module of the standard library, then prints the files that the process has mapped. libgcc_s is
+# what the C library loads when a thread ends early, as those of a program that ends do.
 _LIST_LIBRARIES = """
-import importlib, sys
+import ctypes, importlib, sys
+try:
+    ctypes.CDLL("libgcc_s.so.1")
+except OSError:
+    pass
 for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
@@ -88,6 +93,7 @@ def sandbox_factory() -> Callable[[int], Sandbox]:
     def make(processes: int) -> Sandbox:
         return sandlock.Sandbox(
             fs_readable=readable,
+            fs_writable=("/dev/null",),
             fs_denied=denied,
             cwd="/",
             clean_env=True,

@@ -1,15 +1,17 @@
 """Run one untrusted Python program and say how it ended.
 
-Covered: the network and Unix sockets; every file but the standard library's; writing of any kind; the environment;
-signals to, and memory of, other processes; children beyond ``Limits.processes`` (with the default of 1, none); CPU and
-wall time; address space; output. Every process that it started has been killed when `run_python` returns, and the
-caller never holds more than ``Limits.output_bytes`` of its output and a little.
+Covered: the network and sockets of all kinds; every file but the standard library's; writing of any kind, but to
+/dev/null; the environment; every system call that is not listed in `strop.sandbox.syscalls`; capabilities; signals to,
+and memory of, other processes; children beyond ``Limits.processes`` (with the default of 1, none); thousands of
+threads; CPU and wall time; address space; output. Every process that it started has been killed when `run_python`
+returns, and the caller never holds more than ``Limits.output_bytes`` of its output and a little.
 
 Not covered: names, sizes and dates of files anywhere can be asked for (``os.stat``), their contents cannot. Memory and
 CPU are counted per process, so a program allowed ``n`` processes can use ``n`` times as much, and those that it forks
-stay zombies until PID 1 reaps them. The kernel's own memory behind pipes is limited for ordinary users, not for root.
-Bugs of the kernel; timing channels. The program has the standard library only, may not write files (``tempfile``
-fails), and ``resource.setrlimit`` is refused.
+stay zombies until PID 1 reaps them. Threads are counted twenty times a second and only there where the first thread of
+a process forks, so a program can have more of them for a moment. The kernel's own memory behind pipes is limited for
+ordinary users, not for root. Bugs of the kernel; timing channels. The program has the standard library only, may not
+write files (``tempfile`` fails), and of its limits it may set the stack's alone.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import os
 import resource
 import select
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,16 +34,23 @@ from strop.errors import InputError
 from .policy import python_executable, sandbox_factory
 from .settings import Limits
 from .syscalls import seccomp_filter, syscall_number
+from .threads import count_threads
 
-Status = Literal["ok", "nonzero_exit", "signal", "timeout", "memory_limit", "output_limit"]
+Status = Literal["ok", "nonzero_exit", "signal", "timeout", "memory_limit", "output_limit", "thread_limit"]
 
 MAX_SOURCE_BYTES = 256_000
 _STDERR_TAIL = 4096
 _CHUNK = 65536
 _NEARLY = 0.8  # of the limit: the kernel holds it against ticks that it counted, which on a busy machine run ahead
 
+MOST_THREADS = 4096
+_LOOK_EVERY = 0.05  # seconds, at the threads of a program that runs longer than that
+
 _SPAWN_PAUSES = (0.02, 0.1, 0.3, 1.0, 2.0)
-"""Seconds between tries to start a process: another program's threads may fill the system's table for a moment."""
+_MORE_PAUSES = (4.0, 8.0, 16.0, 16.0, 16.0)
+"""Seconds between tries to start a process: other programs may fill the system's table for as long as they run. The
+longer ones only where a start has succeeded before."""
+_has_started = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = Non
     given = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogatepass")
     parts = (seccomp_filter(), syscall_number("seccomp").to_bytes(4, "big"), program, given)
     data = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-    command = [python_executable(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _launcher()]
+    command = [*python_command(), _launcher()]
     process = _start(limits, command)
     started = time.monotonic()
     with process:
@@ -93,22 +103,31 @@ def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = Non
     return _describe(conversation, ended, stopped_by, time.monotonic() - started, cpu_seconds, limits)
 
 
+def python_command() -> list[str]:
+    """How the interpreter is called, but for the source: without site, user's folder, bytecode files; in UTF-8."""
+    return [python_executable(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c"]
+
+
 @functools.cache
 def _launcher() -> str:
     return resources.files(__package__).joinpath("_launcher.py").read_text(encoding="utf-8")
 
 
 def _start(limits: Limits, command: list[str]):
-    for pause in (*_SPAWN_PAUSES, None):
+    pauses = iter(_SPAWN_PAUSES + (_MORE_PAUSES if _has_started.is_set() else ()))
+    while True:
         try:
-            return sandbox_factory()(limits.processes).popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
+            process = sandbox_factory()(limits.processes).popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
         except RuntimeError as error:
-            if pause is None:
+            if (pause := next(pauses, None)) is None:
                 raise InputError(
                     f"the sandbox did not start a process ({error}): in a container, allow the seccomp and landlock "
                     "system calls; elsewhere, raise the limits on processes and open files"
                 ) from error
-        time.sleep(pause)
+            time.sleep(pause)
+        else:
+            _has_started.set()
+            return process
 
 
 def _limit(pid: int, limits: Limits, input_bytes: int) -> None:
@@ -143,11 +162,16 @@ class _Conversation:
 
     def run_until(self, deadline: float) -> Status | None:
         """Until the main process ends (None), or the name of the limit that it hit."""
+        look = time.monotonic() + _LOOK_EVERY
         while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if now >= deadline:
                 return "timeout"
-            for fd, _ in self._poll.poll(left * 1000 + 1):
+            if now >= look:
+                look = now + _LOOK_EVERY
+                if count_threads(self._process.pid) > MOST_THREADS:
+                    return "thread_limit"
+            for fd, _ in self._poll.poll((min(deadline, look) - now) * 1000 + 1):
                 if fd == self._pidfd:
                     return None
                 if not self._handlers[fd]():
@@ -195,6 +219,8 @@ def _describe(conversation, ended, stopped_by, wall_seconds, cpu_seconds, limits
     status: Status
     if stopped_by == "timeout":
         status, detail = "timeout", f"ran longer than {limits.wall_seconds:g} s"
+    elif stopped_by == "thread_limit":
+        status, detail = "thread_limit", f"started more than {MOST_THREADS} threads"
     elif stopped_by == "output_limit":
         status, detail = "output_limit", f"printed more than {limits.output_bytes} bytes"
     elif exited and ended.si_status == 0:
