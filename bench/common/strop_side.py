@@ -44,7 +44,7 @@ def run(
     if lora is not None:
         model = add_lora(model, LoraSettings(**lora)).network
     clocked = (clock or Clocked)(source, given.warmup, given.steps, warmup_rows)
-    chosen = TrainSettings(learning_rate=1e-6, max_steps=clocked.steps, **settings)
+    chosen = TrainSettings(learning_rate=1e-6, max_steps=clocked.steps, checkpoint_every=None, **settings)
     with tempfile.TemporaryDirectory() as folder:
         train(Policy(model, best_compute()), clocked, objective or CrossEntropy(), chosen, Path(folder))
     return clocked.found()
@@ -62,6 +62,8 @@ class Clocked:
 
     One short step more than is timed: its beginning is the end of the last.
     """
+
+    epoch = 0
 
     def __init__(self, source: Source, warmup: int, steps: int, warmup_rows: int | None = None):
         self.source, self.warmup, self.warmup_rows = source, warmup, warmup_rows

@@ -74,11 +74,12 @@ def train(
     masters.hand_over(optimizer)
     extras = _extras(policy, masters, settings)
     totals: dict[str, Any] = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
-    at_start = source.state_dict()
+    first: list[Any] = []  # the batches of the first step
     found = checkpoints(folder / "checkpoints")
     if found:
         state = load_checkpoint(found[-1], named, optimizer)
         masters.push()
+        first = source.next_step()  # as it was when the run began
         source.load_state_dict(state["source"])
         totals = state["totals"]
         for name, extra in extras.items():
@@ -147,7 +148,7 @@ def train(
                 except FloatingPointError as error:
                     raise diverged(str(error), totals["step"] + 1) from error
             if totals["step"] == 0:
-                totals["first_loss"] = loss["loss"]
+                first, totals["first_loss"] = batches, loss["loss"]
             if ema:
                 ema.update()
             seconds = time.perf_counter() - started
@@ -200,22 +201,13 @@ def train(
     moved = None
     if "first_loss" in totals:
         try:
-            moved = totals["first_loss"], _loss_of_first_step(policy, objective, source, at_start)
+            moved = totals["first_loss"], loss_of(policy, objective, first)["eval_loss"]
         except NotFinite as error:
             raise diverged(f"after it the first step's examples have no loss: {error}", totals["step"]) from error
         if not math.isfinite(moved[1]):
             raise diverged(f"after it the loss on the first step's examples is {moved[1]}.", totals["step"])
     # Noise of NEFTune and weights that are an average are in the difference too: small ones say nothing then.
     return {**totals, "peak_memory_gb": peak_memory_gb(), "warnings": warnings(totals, moved, exact=not extras)}
-
-
-def _loss_of_first_step(policy: Policy, objective: Objective, source: Source, at_start: dict[str, Any]) -> float:
-    """Of the same examples that the first step had, with the weights of now."""
-    here = source.state_dict()
-    source.load_state_dict(at_start)
-    batches = source.next_step()
-    source.load_state_dict(here)
-    return loss_of(policy, objective, batches)["eval_loss"]
 
 
 def _diverged(what: str, at: int, settings: TrainSettings, folder: Path) -> Diverged:
