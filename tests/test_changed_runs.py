@@ -251,7 +251,7 @@ def test_a_signal_outside_of_training_is_one_line(run, monkeypatch):
     def interrupted(*_, **__):
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("strop.stages.prepare", interrupted)
+    monkeypatch.setattr("strop.stages.prepare_with_evaluation", interrupted)
     stopped = run()
     assert stopped.code == 143
     assert stopped.err == (
