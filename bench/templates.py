@@ -49,8 +49,8 @@ after the tool's result, where the model could not have written it. `missing_sto
 would stop the model; GLM's stop token is the header of the turn after it. (trl's `glm4moe_training.jinja` writes that
 header after the last turn too; as `chat.template` it passes.)
 
-What no cell shows: of several calls in one turn gpt-oss' template prints the first only, and the others are lost to
-training without a warning.
+What no cell shows: what a template does not print, or not whole, is a warning (`dropped_…`, see `docs/inspect.md`): of
+several calls in one turn gpt-oss' template prints the first only, for one.
 """
 
 SPLIT = """

@@ -2,7 +2,11 @@
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from strop.model.names import save_model
+from strop.tasks.code_basics import generate
 
 VOCABULARY = 97
 
@@ -35,3 +39,30 @@ def tiny_model():
 def make_model():
     """The function itself, for tests that want other settings."""
     return make_tiny_model
+
+
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|start|>' + m['role'] + '\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory, make_model):
+    """A folder with the tiny model and a tokenizer of 600 tokens with a chat template."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    texts = [r.prompt + r.response for r in generate("train", 60, 0)]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = ["<|start|>", "<|end|>"]
+    bpe.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=600, special_tokens=special, initial_alphabet=alphabet)
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|end|>", chat_template=TEMPLATE)
+    model = make_model(
+        vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, pad_token_id=1, max_position_embeddings=2048
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(model, tokenizer, folder)
+    return folder

@@ -1,5 +1,6 @@
 """The command line says what it can do, and what is wrong, without a traceback."""
 
+import json
 import subprocess
 import sys
 
@@ -8,12 +9,25 @@ import pytest
 from strop.cli import main
 
 
-@pytest.mark.parametrize("arguments", [[], ["demmo"], ["run"], ["chat"]])
-def test_bad_usage_exits_with_2(arguments, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "strop: name a verb, e.g. strop demo"),
+        (["demmo"], "strop: there is no verb 'demmo'; did you mean 'demo'?"),
+        (["my.yaml"], "strop: there is no verb 'my.yaml'; to run a recipe: strop run my.yaml"),
+        (["run"], "strop run: give recipe: path of the recipe"),
+        (["chat"], "strop chat: give model: folder, run folder, hub id, .gguf file or smollm2-135m"),
+        (["run", "a.yaml", "--fresh", "--continue"], "argument --continue: not allowed with argument --fresh"),
+    ],
+)
+def test_bad_usage_exits_with_2_and_shows_an_example(arguments, said, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-    assert "usage: strop" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "usage: strop" in err
+    assert said in err
+    assert "example" in err or arguments[:1] in (["demmo"], ["my.yaml"])
 
 
 def test_a_missing_recipe_is_one_line(capsys):
@@ -21,11 +35,59 @@ def test_a_missing_recipe_is_one_line(capsys):
     assert capsys.readouterr().err == "strop: nowhere.yaml: there is no such file; give the path of a recipe (YAML).\n"
 
 
+def test_several_problems_are_several_lines(capsys, tmp_path):
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("nme: x\nmodel: m\nstages: {a: {kind: evil}}\n")
+    assert main(["run", str(recipe)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"strop: {recipe}:") for line in lines)
+
+
 def test_a_report_of_nothing_is_one_line(capsys, tmp_path):
     assert main(["report", str(tmp_path)]) == 2
     err = capsys.readouterr().err
     assert "summary.json is missing" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "nowhere.yaml"],
+        ["doctor", "nowhere.jsonl", "--model", "nowhere"],
+        ["inspect", "nowhere.jsonl", "--model", "nowhere"],
+        ["chat", "nowhere", "--prompt", "x"],
+        ["report", "nowhere"],
+        ["demo", "nothing=1"],
+    ],
+)
+def test_with_json_an_error_is_one_object_too(arguments, capsys):
+    assert main([*arguments, "--json"]) == 2
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert told["exit_code"] == 2
+    assert [f"strop: {line}" for line in told["error"].splitlines()] == said.err.splitlines()
+
+
+def test_wrong_usage_with_json_is_one_object(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "strop", "run", "--json"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert json.loads(done.stdout) == {"error": "strop run: give recipe: path of the recipe", "exit_code": 2}
+
+
+def test_an_encoding_without_the_character_is_no_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "strop", "run", "名前 … [/x].yaml"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONIOENCODING": "ascii", "PATH": ""},
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("strop: \\u540d\\u524d \\u2026 [/x].yaml: there is no such file")
 
 
 def test_the_module_is_the_command():

@@ -1,14 +1,19 @@
 """Recipes: what is wrong is said with its place and its mend."""
 
+from pathlib import Path
+
 import pytest
 
 from strop.config import load_config
+from strop.config.aliases import ALIASES
+from strop.config.shape import paths
 from strop.errors import InputError
 from strop.recipe import Recipe
 
 GOOD = """\
 name: x
 model: smollm2-135m
+evals: {general_chat: {}}
 stages:
   baseline: {kind: eval}
   sft:
@@ -58,12 +63,89 @@ def test_overrides_reach_sections_lists_and_numbers(tmp_path):
         (GOOD, ("nonsense",), r"write section.key=value"),
         (GOOD, ("stages.sft.data.4.count=1",), r"no position in a list of 1"),
         (GOOD, ("name.x=1",), r"stands under a value"),
+        (GOOD, ("stages.stf.train.epochs=1",), r"there is no stage 'stf'; the stages are baseline, sft\.$"),
+        (GOOD, ("lr=1",), r"'lr'; here that is stages\.<name>\.train\.learning_rate\.$"),
+        (GOOD.replace("kind: eval", "kind: evil"), (), r"'evil'; did you mean 'eval'\? The kinds are eval, sft\.$"),
+        (
+            GOOD.replace("kind: eval", ""),
+            (),
+            r"r\.yaml:4: stages.baseline: say what kind it is: `kind: eval` or `kind: ",
+        ),
+        (GOOD.replace("stages:", "stage:"), (), r"^\S*r\.yaml:3: unknown key 'stage'; did you mean 'stages'\?$"),
+        (GOOD + "evals:\n  gsm8k: {count: 5}\n", (), r"r\.yaml:12: evals\.gsm8k: not a built-in task"),
+        (GOOD.replace("epochs: 1", "max_steps: 1.5"), (), r"max_steps: expected a whole number, found 1\.5\.$"),
+        (GOOD.replace("epochs: 1", "schedule: cos"), (), r"schedule: expected one of constant, linear, cosine, wsd, "),
+        (GOOD.replace("      epochs: 1", ""), (), r"train: expected a section of `key: value` lines, found nothing\.$"),
+        (GOOD.replace("epochs: 1", "packing: true"), (), r"'stages.sft.train.packing'; leave it out: rows are always "),
+        (GOOD.replace("epochs: 1", "max_seq_length: 9"), (), r"max_seq_length'; here that is chat\.max_length\.$"),
+        ("", (), r"r\.yaml: holds nothing; a recipe has at least"),
+        ("name: x\n---\nname: y\n", (), r"not valid YAML: but found another document"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(tmp_path, text, overrides, message):
     with pytest.raises(InputError, match=message) as caught:
         load(tmp_path, text, *overrides)
     assert "\n" not in str(caught.value)
+
+
+def test_all_problems_are_said_at_once_in_the_order_of_the_file(tmp_path):
+    text = GOOD.replace("epochs: 1", "batch_size: 3\n      lr: many\n      weight_decay: -1").replace(
+        "model:", "modle:"
+    )
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    assert str(caught.value).replace(f"{tmp_path}/", "").splitlines() == [
+        "r.yaml:2: unknown key 'modle'; did you mean 'model'?",
+        "r.yaml:10: unknown key 'stages.sft.train.batch_size'; did you mean 'global_batch_size'?",
+        "r.yaml:11: unknown key 'stages.sft.train.lr'; did you mean 'learning_rate'?",
+        "r.yaml:12: stages.sft.train.weight_decay: must be at least 0, found -1.",
+    ]
+
+
+def test_a_key_that_stands_twice_is_an_error_with_both_lines(tmp_path):
+    text = GOOD + "      max_steps: 3\n      epochs: 2\n  baseline: {kind: eval}\n"
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    assert str(caught.value).replace(f"{tmp_path}/", "").splitlines() == [
+        "r.yaml:13: 'stages.baseline' stands twice, here and in line 4; keep one, or give one another name.",
+        "r.yaml:12: 'stages.sft.train.epochs' stands twice, here and in line 10; keep one, or give one another name.",
+    ]
+
+
+def test_a_merged_section_is_no_key_that_stands_twice(tmp_path):
+    text = GOOD.replace("baseline: {kind: eval}", "baseline: &eval {kind: eval}") + "  after:\n    <<: *eval\n"
+    assert list(load(tmp_path, text).stages) == ["baseline", "sft", "after"]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("my.jsonl", {"path": Path("my.jsonl")}),
+        ("{path: my.jsonl, count: 3}", {"path": Path("my.jsonl"), "count": 3}),
+        ("[a.jsonl]", {"path": Path("a.jsonl")}),
+        ("task:general_chat", {"task": "general_chat"}),
+        ("openai/gsm8k", {"hub": "openai/gsm8k"}),
+        ("data/gsm8k.jsonl", {"path": Path("data/gsm8k.jsonl")}),
+    ],
+)
+def test_a_part_may_be_its_name_alone(tmp_path, data, expected):
+    recipe = load(tmp_path, GOOD.replace("\n      - {task: general_chat}", f" {data}"))
+    [part] = recipe.stages["sft"].mixture.parts
+    assert part.model_dump(exclude_defaults=True) == expected
+
+
+def test_every_foreign_name_leads_to_a_setting_that_there_is():
+    known = set()
+    for path in paths(Recipe):
+        known |= {path[-1], ".".join(path[-2:])}
+    wrong = {target for targets in ALIASES.values() for target in targets} - known
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("name", ["lr", "batch_size", "eval_steps", "save_steps", "num_train_epochs", "optim"])
+def test_names_of_other_tools_are_understood_where_the_setting_stands(tmp_path, name):
+    with pytest.raises(InputError, match=rf"unknown key 'stages.sft.train.{name}'; did you mean '\w+'\?"):
+        load(tmp_path, GOOD.replace("epochs", name))
 
 
 def test_a_missing_recipe(tmp_path):

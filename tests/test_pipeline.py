@@ -5,37 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from strop.cli import main
-from strop.model.names import load_model, save_model
-from strop.tasks.code_basics import generate
-
-TEMPLATE = (
-    "{% for m in messages %}{{ '<|start|>' + m['role'] + '\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|start|>assistant\n' }}{% endif %}"
-)
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory, make_model):
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    texts = [r.prompt + r.response for r in generate("train", 60, 0)]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = ["<|start|>", "<|end|>"]
-    bpe.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=600, special_tokens=special, initial_alphabet=alphabet)
-    )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|end|>", chat_template=TEMPLATE)
-    model = make_model(
-        vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, pad_token_id=1, max_position_embeddings=2048
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(model, tokenizer, folder)
-    return folder
+from strop.model.names import load_model
 
 
 @pytest.fixture
@@ -95,9 +67,11 @@ def test_from_recipe_to_report(run):
 
     again = run()
     assert again.out.count("skipped") == 3
-    other = run("stages.sft.train.learning_rate=2e-2")
+    other = run("--fresh", "stages.sft.train.learning_rate=2e-2")
     assert "baseline: done before" in other.out
     assert other.out.count("skipped") == 1  # the evaluation after it depends on what was trained
+    assert "sft: done afresh (train.learning_rate 0.01 → 0.02)" in other.out
+    assert "eval: done again, since the model before it is another" in other.out
 
 
 @pytest.mark.parametrize(
@@ -137,7 +111,7 @@ def test_a_bad_row_is_named_and_costs_nothing_that_was_done(run, line, message):
     ],
 )
 def test_bad_input_is_one_line_with_the_mend(run, override, message):
-    failed = run("evals={}", override)
+    failed = run("evals={general_chat: {count: 2}}", override)
     assert failed.code == 2
     assert message in failed.err
     assert failed.err.count("\n") == 1
@@ -145,14 +119,14 @@ def test_bad_input_is_one_line_with_the_mend(run, override, message):
 
 
 def test_a_full_disk_is_one_line_and_what_was_written_is_whole(run, monkeypatch):
-    done = run("stages={baseline: {kind: eval}}")
+    done = run("stages={baseline: {kind: eval}}", "evals={general_chat: {count: 2}}")
     before = (done.folder / "summary.json").read_bytes()
 
     def full(*_, **__):
         raise OSError(28, "No space left on device", str(done.folder / "sft/metrics.jsonl"))
 
     monkeypatch.setattr("strop.train.loop.MetricsLog", full)
-    failed = run("evals={}")
+    failed = run("evals={general_chat: {count: 2}}")
     assert failed.code == 2
     assert "metrics.jsonl: no space is left" in failed.err
     assert (done.folder / "summary.json").read_bytes() == before
@@ -165,7 +139,9 @@ def test_a_second_run_uses_what_the_first_prepared_and_says_the_same(run):
     )
     with (run.tmp / "chat.jsonl").open("a") as file:
         file.write("nonsense\n")
-    first, second = (run("evals={}", f"folder={name}", mixture, "stages.sft.train.epochs=2") for name in "ab")
+    first, second = (
+        run("evals={general_chat: {count: 2}}", f"folder={name}", mixture, "stages.sft.train.epochs=2") for name in "ab"
+    )
     assert "bad rows skipped: 1;" in first.out
     assert "chat.jsonl:13: not JSON" in first.out
     assert "prepared data reused" not in first.out

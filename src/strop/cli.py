@@ -1,24 +1,38 @@
 """The command line: parse, call, print. No logic.
 
-Exit codes: 0 done; 1 a failure inside strop; 2 bad usage or bad input, one readable line with the mend; 130 or 143
-stopped by a signal with a checkpoint written.
+Exit codes: 0 done; 1 a failure inside strop; 2 bad usage or bad input, readable lines with the mend; 3 the doctor found
+an error, or the inspector a row that it had to reject; 130 or 143 stopped by a signal with a checkpoint written.
+
+With ``--json`` standard output holds one JSON object and nothing else, whatever happens (``{"error": …}`` where it is
+only that); what is said for people goes to standard error.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
+import io
 import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from strop import __version__
-from strop.errors import InputError, Interrupted
+from strop.command_line import VerbParser, new_parser
+from strop.errors import Diverged, InputError, Interrupted
 
 DEMO_RECIPE = "code_basics.yaml"
+EXAMPLES = """\
+examples:
+  strop demo                                        measure a model, fine-tune it, measure it again
+  strop run recipes/code_basics.yaml model=./my-model
+  strop inspect my.jsonl --model smollm2-135m       what would be trained, token by token
+  strop doctor my.yaml                              what is wrong with data and settings
+  strop chat runs/code_basics                       talk to the result
+"""
 # What the place that was written to has to say about it; any other OSError is a failure inside.
 _STORAGE = {
     errno.ENOSPC: "no space is left",
@@ -26,22 +40,38 @@ _STORAGE = {
     errno.EROFS: "it is read-only",
     errno.EACCES: "permission was denied",
 }
+Outcome = tuple[int, dict[str, Any] | None]
+"""Exit code, and what ``--json`` prints; None where the verb has printed it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the encoding lacks is escaped, not a traceback
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
+    options.out = sys.stdout
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        code, result = _outcome(options)
+    if options.json and result is not None:
+        print(json.dumps(result))
+    return code
+
+
+def _outcome(options: argparse.Namespace) -> Outcome:
     try:
         return options.run(options)
     except InputError as error:
-        return _say(error, 2)
+        return _say(str(error), 2)
+    except Diverged as error:
+        return _say(str(error), 1)
     except Interrupted as error:
-        return _say(error, 128 + error.signum)
+        return _say(str(error), 128 + error.signum)
     except KeyboardInterrupt:
         return _say("stopped.", 130)
     except BrokenPipeError:  # whoever read the output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1, {}
     except OSError as error:
         if error.errno not in _STORAGE:
             raise
@@ -53,45 +83,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
 
 
-def _say(message: object, code: int) -> int:
-    print(f"strop: {message}", file=sys.stderr)
-    return code
+def _say(message: str, code: int) -> Outcome:
+    for line in message.splitlines():
+        print(f"strop: {line}", file=sys.stderr)
+    return code, {"error": message, "exit_code": code}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="strop", description="Post-training for language models: measure, train, measure again on the same items."
-    )
-    parser.add_argument("--version", action="version", version=f"strop {__version__}")
-    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB", parser_class=_VerbParser)
+def _parser() -> VerbParser:
+    parser, verbs = new_parser(EXAMPLES)
 
     demo = verbs.add_parser("demo", help="the built-in recipe code_basics: baseline, SFT, evaluation, report")
     _recipe_options(demo)
-    demo.set_defaults(run=_run, recipe=None, profile=False)
+    _run_options(demo)
+    demo.set_defaults(run=_run, recipe=None)
 
-    run = verbs.add_parser("run", help="run a recipe (YAML)")
+    run = verbs.add_parser("run", help="run a recipe (YAML)", example="strop run recipes/code_basics.yaml")
     run.add_argument("recipe", type=Path, help="path of the recipe")
     _recipe_options(run)
-    run.add_argument("--profile", action="store_true", help="trace a step of every training stage (train.profile)")
+    _run_options(run)
     run.set_defaults(run=_run)
 
-    doctor = verbs.add_parser("doctor", help="what is wrong with a recipe's data and settings, before training")
+    doctor = verbs.add_parser(
+        "doctor",
+        help="what is wrong with a recipe's data and settings, before training",
+        example="strop doctor my.jsonl --model smollm2-135m",
+    )
     doctor.add_argument("target", type=Path, help="a recipe (YAML), or a data file together with --model")
-    doctor.add_argument("overrides", nargs="*", metavar="key=value", help="as for `strop run`")
+    _recipe_options(doctor, "print the findings as JSON on standard output")
     doctor.add_argument("--model", help="folder, hub id, .gguf file or smollm2-135m")
-    doctor.add_argument("--json", action="store_true", help="print the findings as JSON on standard output")
     doctor.add_argument("--fix", type=Path, metavar="OUT", help="write the cleaned data to OUT (.jsonl)")
     doctor.set_defaults(run=_doctor)
 
-    chat = verbs.add_parser("chat", help="talk to a model or a run folder in the terminal")
+    chat = verbs.add_parser(
+        "chat", help="talk to a model or a run folder in the terminal", example="strop chat runs/code_basics"
+    )
     chat.add_argument("model", help="folder, run folder, hub id, .gguf file or smollm2-135m")
+    chat.add_argument("--prompt", action="append", help="answer this and leave; repeatable")
     chat.add_argument("--system", help="the system turn")
     chat.add_argument("--max-tokens", type=int, default=512, help="longest answer, in tokens (512)")
     chat.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     chat.add_argument("--top-p", type=float, default=1.0, help="keep the smallest set of this probability (1)")
+    chat.add_argument("--keep", action="store_true", help="lines through a pipe are turns of one conversation")
+    chat.add_argument("--json", action="store_true", help="print prompts and answers as JSON on standard output")
     chat.set_defaults(run=_chat)
 
-    inspect = verbs.add_parser("inspect", help="show conversations as the model will see them, and what is trained")
+    inspect = verbs.add_parser(
+        "inspect",
+        help="show conversations as the model will see them, and what is trained",
+        example="strop inspect my.jsonl --model smollm2-135m",
+    )
     inspect.add_argument("data", help="a data file, a hub id, task:NAME, or a recipe (its first sft stage)")
     inspect.add_argument("--model", help="whose tokenizer, template and stop tokens (default: the recipe's model)")
     inspect.add_argument("--tokenizer", help="instead of --model: a folder with a tokenizer, or a tokenizer.json")
@@ -105,25 +145,14 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--only-warnings", action="store_true", help="only conversations with warnings")
     inspect.add_argument("--tokens", action="store_true", help="draw the borders of tokens")
     inspect.add_argument("--html", type=Path, metavar="FILE", help="write one page with search and filters instead")
-    _recipe_options(inspect, "one JSON object per conversation on standard output", "chat.train_on=last")
+    _recipe_options(inspect, "one JSON object with every conversation on standard output", "chat.train_on=last")
     inspect.set_defaults(run=_inspect)
 
-    report = verbs.add_parser("report", help="build a run's report.html again")
+    report = verbs.add_parser("report", help="build a run's report.html again", example="strop report runs/code_basics")
     report.add_argument("folder", type=Path, help="run folder")
+    report.add_argument("--json", action="store_true", help="print where it is as JSON on standard output")
     report.set_defaults(run=_report)
     return parser
-
-
-class _VerbParser(argparse.ArgumentParser):
-    """Takes ``key=value`` wherever it stands; argparse itself takes no positional argument after an option."""
-
-    def parse_known_args(self, args=None, namespace=None):
-        namespace, rest = super().parse_known_args(args, namespace)
-        if hasattr(namespace, "overrides"):
-            late = [text for text in rest if "=" in text and not text.startswith("-")]
-            namespace.overrides = [*namespace.overrides, *late]
-            rest = [text for text in rest if text not in late]
-        return namespace, rest
 
 
 def _recipe_options(
@@ -131,14 +160,33 @@ def _recipe_options(
     json_help: str = "print the summary as JSON on standard output",
     example: str = "stages.sft.train.learning_rate=1e-4",
 ) -> None:
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help=f"e.g. {example}")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=f"e.g. {example}")
     parser.add_argument("--json", action="store_true", help=json_help)
 
 
-def _run(options: argparse.Namespace) -> int:
-    from rich.console import Console
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", action="store_true", help="trace a step of every training stage (train.profile)")
+    changed = parser.add_mutually_exclusive_group()
+    changed.add_argument(
+        "--continue",
+        dest="changed",
+        action="store_const",
+        const="continue",
+        default="stop",
+        help="where settings changed since a stage's checkpoint, go on from it with the new ones",
+    )
+    changed.add_argument(
+        "--fresh",
+        dest="changed",
+        action="store_const",
+        const="fresh",
+        help="where settings changed, do the stage again from the start; the old model stays until the new one is done",
+    )
 
+
+def _run(options: argparse.Namespace) -> Outcome:
     from strop.config import load_config
+    from strop.console import make_console
     from strop.pipeline import run_recipe
     from strop.recipe import Recipe
 
@@ -146,19 +194,16 @@ def _run(options: argparse.Namespace) -> int:
     recipe = load_config(Recipe, path, options.overrides)
     if options.profile:
         recipe = recipe.profiled()
-    summary = run_recipe(recipe, Console(stderr=options.json))
-    if options.json:
-        print(json.dumps(summary))
-    return 0
+    return 0, run_recipe(recipe, make_console(stderr=options.json), changed=options.changed)
 
 
-def _doctor(options: argparse.Namespace) -> int:
+def _doctor(options: argparse.Namespace) -> Outcome:
     from strop.checkup import doctor
 
-    return doctor(options.target, options.overrides, options.model, options.json, options.fix)
+    return doctor(options.target, options.overrides, options.model, options.fix)
 
 
-def _chat(options: argparse.Namespace) -> int:
+def _chat(options: argparse.Namespace) -> Outcome:
     from strop.talk import talk
 
     return talk(
@@ -167,18 +212,22 @@ def _chat(options: argparse.Namespace) -> int:
         max_tokens=options.max_tokens,
         temperature=options.temperature,
         top_p=options.top_p,
+        prompts=options.prompt,
+        as_json=options.json,
+        keep=options.keep,
     )
 
 
-def _inspect(options: argparse.Namespace) -> int:
+def _inspect(options: argparse.Namespace) -> Outcome:
     from strop.inspector import Request, inspect
 
     given = {name: value for name, value in vars(options).items() if name != "run"}
-    return inspect(Request(**given | {"stop": tuple(options.stop), "overrides": tuple(options.overrides)}))
+    return inspect(Request(**given | {"stop": tuple(options.stop), "overrides": tuple(options.overrides)})), None
 
 
-def _report(options: argparse.Namespace) -> int:
+def _report(options: argparse.Namespace) -> Outcome:
     from strop.report import write_report
 
-    print(write_report(options.folder))
-    return 0
+    written = write_report(options.folder)
+    print(written)
+    return 0, {"report": str(written)}

@@ -15,3 +15,7 @@ class Interrupted(Exception):
     def __init__(self, signum: int, message: str):
         super().__init__(message)
         self.signum = signum
+
+
+class Diverged(Exception):
+    """Training produced numbers that are none (exit code 1); the message says where, what to lower and what is kept."""

@@ -114,8 +114,12 @@ def test_a_wrong_mask_is_caught(make_encoder, monkeypatch):
 
 def test_nothing_trained(make_encoder):
     messages = [MESSAGES[0], {**MESSAGES[1], "train": False}]
-    with pytest.raises(InputError, match=r"0 of \d+ tokens are trained"):
-        make_encoder().encode(parse_conversation({"messages": messages}, "f:1"))
+    encoder = make_encoder()
+    assert encoder.encode(parse_conversation({"messages": messages}, "f:1")) == []
+    assert encoder.report.notes == {"untrained": 1}
+    assert str(encoder.report).splitlines()[-1] == (
+        "conversations left out, because all of their trained answers are marked as not trained: 1"
+    )
 
 
 def test_a_turn_that_the_template_does_not_print(make_encoder):
@@ -137,7 +141,9 @@ def test_a_stop_token_inside_a_turn(make_encoder):
 
 def test_settings_and_templates_that_cannot_work(make_encoder, tmp_path):
     with pytest.raises(InputError, match=r"the tokenizer has no chat template; set chat.template"):
-        make_encoder(None)
+        make_encoder(None).encode(CONVERSATION)
+    with pytest.raises(InputError, match=r"the tokenizer has no chat template; set chat.template"):
+        make_encoder(None).require_template()
     with pytest.raises(InputError, match=r"the chat template does not compile: .* \(line 1\)"):
         make_encoder("{% for %}")
     with pytest.raises(InputError, match=r"chat.stop_tokens: the tokenizer has no token '<stop>'"):
@@ -164,7 +170,7 @@ def test_report_reads_well():
     assert str(report) == "2 conversations, 1,000 tokens, 250 trained (25.0%) in 3 turns\nnothing unusual met"
     report.control_strings, report.drift_turns, report.drift_tokens = 1, 2, 5
     report.control_string_kinds["<think>"] = 1
-    assert str(report).splitlines()[1].startswith("1 control strings in messages (<think> 1); 2 turns trained after")
+    assert str(report).splitlines()[1].startswith("1 control string in messages (<think> 1); 2 turns trained after")
 
 
 def test_looking_ahead_changes_nothing(make_encoder):
@@ -193,3 +199,28 @@ def test_looking_ahead_changes_nothing(make_encoder):
     assert list(outcomes(ahead)) == expected == list(outcomes(ahead))  # what was looked at ahead is used once
     assert sum(isinstance(outcome, str) for outcome in expected) == 1
     assert ahead.report.control_strings == 2 * one_by_one.report.control_strings > 0
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"conversations": 12}, ""),
+        (
+            {"conversations": 12, "too_long_dropped": 12},
+            "12 of 12 conversations were dropped (longer than max_length 64)",
+        ),
+        ({"conversations": 1, "too_long_dropped": 1}, "1 of 1 conversation was dropped (longer than max_length 64)"),
+        ({"conversations": 3, "exchanges_dropped": 2}, "2 exchanges dropped (longer than max_length 64)"),
+    ],
+)
+def test_what_a_length_leaves_out_is_said(counts, said):
+    assert MaskReport(**counts).left_out(64) == said
+
+
+def test_one_of_a_thing_is_one():
+    report = MaskReport(conversations=1, tokens=1, turns=1, missing_stop=1, split=1, straddling_tokens=1, truncated=2)
+    assert str(report) == (
+        "1 conversation, 1 token, 0 trained (0.0%) in 1 turn\n"
+        "1 turn without a stop token; 1 token across a turn's border; 2 conversations truncated; "
+        "1 conversation split into several examples"
+    )

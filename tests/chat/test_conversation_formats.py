@@ -223,7 +223,7 @@ def one(**message):
         (one(role="assistant", content="\ud800"), "field messages[1].content: the text holds half of a surrogate pair"),
         (
             one(role="assistant", content=[{"type": "image"}]),
-            "field messages[1].content[0].type: expected text, python or",
+            "field messages[1].content[0].type: expected text, reasoning, tool_call, python or",
         ),
         (
             one(role="assistant", content=[{"type": "text"}]),
@@ -231,7 +231,7 @@ def one(**message):
         ),
         (
             one(role="assistant", content="a", train="no"),
-            "field messages[1].train: expected true or false, found a string",
+            "field messages[1].train: expected true or false (or 1 or 0), found a string",
         ),
         (
             one(role="assistant", content="a", weight=-1),
@@ -287,7 +287,8 @@ def one(**message):
         ),
         ({"chosen": "a", "rejected": "b"}, "field chosen: expected messages, or a transcript of 'Human:'"),
         ({"prompt": "q", "chosen": [USER], "rejected": "b"}, "field chosen: the last turn must be the assistant's"),
-        ({"prompt": "q", "chosen": None, "rejected": "b"}, "field chosen.content: an empty assistant turn"),
+        ({"prompt": "q", "chosen": "", "rejected": "b"}, "field chosen.content: an empty assistant turn"),
+        ({"prompt": "q", "chosen": None, "rejected": "b"}, "field (row): it holds a rejected answer alone"),
         ({"messages": [{"role": "assistant", "content": "a"}], "tools": "{"}, "field tools: expected JSON, but"),
     ],
 )

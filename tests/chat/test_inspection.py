@@ -132,12 +132,20 @@ def test_the_dictionary(make_encoder):
     assert set(read) == {"index", "place", "text", "tokens", "loss_weights", "segments", "warnings"}
     assert (read["index"], read["place"]) == (7, "f:1")
     assert set(read["segments"][0]) == {"start", "end", "text", "message", "role", "field", "trained"}
+    lost = "the template does not print all of the tool call 'add': missing is a ('a')"
     assert read["warnings"] == [
+        {
+            "kind": "dropped_tool_call",
+            "message": 2,
+            "detail": lost,
+            "mend": "use a template with tools (chat.template: chatml works)",
+        },
         {
             "kind": "control_tokens",
             "message": None,
-            "detail": "<|im_end|> stands 1 times in message text, encoded as: text",
-        }
+            "detail": "<|im_end|> stands 1 time in message text, encoded as: text",
+            "mend": "",
+        },
     ]
     assert len(read["tokens"]) == len(read["loss_weights"])
 
@@ -168,11 +176,11 @@ SILENT = TEMPLATE.replace("m.content or ''", "m.content if m.role == 'user' else
         (NO_STOP, turns("a", "b"), {}, "missing_stop", 1, True),
         (CUT, turns("a", "b", reasoning_content="r"), {}, "cut_turn", 1, True),
         (SILENT, turns("a", "b"), {}, "empty_turn", 1, True),
-        (TEMPLATE, turns("a", "b", train=False), {}, "trained_fraction", None, True),
+        (TEMPLATE, turns("a", "b"), {"trained_fraction": (0.9, 1.0)}, "trained_fraction", None, True),
         (DRIFTS, turns("a", "b"), {"drift": "error"}, "drift", 1, True),
         (TEMPLATE, turns("a", "b"), {"max_length": 5}, "too_long", None, True),
         (DRIFTS, turns("a", "b"), {}, "drift", 1, False),
-        (DROPS, turns("a", "b", reasoning_content="r"), {}, "dropped_field", 1, False),
+        (DROPS, turns("a", "b", reasoning_content="r"), {}, "dropped_reasoning", 1, False),
         (TEMPLATE, turns("a", "hello " * 9), {"max_length": 12, "too_long": "truncate"}, "truncated", 1, False),
         (TEMPLATE, turns("a<think>", "b"), {}, "control_tokens", None, False),
         (NO_STOP, turns("a", "b"), {"waive": ["missing_stop"]}, "missing_stop", 1, False),

@@ -111,7 +111,7 @@ def test_thinking_template_that_drops_earlier_reasoning(encode):
         "⟦<think>\nwhy four\n</think>\n\nfour<|im_end|>⟧\n"
     )
     assert encoder.report.drift_turns == 0
-    assert encoder.report.dropped_fields == {"reasoning_content": 1}
+    assert encoder.report.dropped_fields == {"dropped_reasoning": 1}
 
 
 def test_reasoning_inside_the_content_is_split_out_by_the_template(encode):

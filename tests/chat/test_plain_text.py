@@ -16,7 +16,7 @@ def test_every_token_but_the_first_is_trained_and_the_end_is_learnt(make_encoder
     assert "".join(text for text, _ in example.pieces) == STORY + "<|im_end|>"
     assert example.place == "f:1"
     assert str(encoder.report).startswith(
-        f"1 conversations, {len(example.tokens)} tokens, {len(example.tokens) - 1} trained"
+        f"1 conversation, {len(example.tokens)} tokens, {len(example.tokens) - 1} trained"
     )
 
 

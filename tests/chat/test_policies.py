@@ -133,8 +133,9 @@ def weights(encoder, messages, **row) -> list[tuple[str, float]]:
 def test_the_last_turn_alone(make_encoder):
     messages = agent()
     messages[3]["train"] = False  # the last turn is still the last, and then there is nothing
-    with pytest.raises(InputError, match=r"0 of .* tokens are trained"):
-        weights(make_encoder(FULL, train_on="last"), messages)
+    encoder = make_encoder(FULL, train_on="last")
+    assert encoder.encode(parse_conversation({"messages": messages}, "f:1")) == []
+    assert encoder.report.notes["untrained"] == 1
 
 
 def test_everything_but_tool_results_and_untrained_turns(make_encoder):
@@ -290,3 +291,29 @@ def test_control_tokens(make_encoder):
     clean = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     ids = {tuple(encoder.encode(parse_conversation(clean, "f:1"))[0].tokens) for encoder in encoders.values()}
     assert len(ids) == 1
+
+
+@pytest.mark.parametrize("train_on", ["assistant", "all"])
+def test_unweighted_settings_keep_the_mask_and_drop_the_weights(make_encoder, train_on):
+    messages = [
+        {"role": "user", "content": "sum", "weight": 0.5},
+        {"role": "assistant", "content": "hello", "weight": 0.25},
+        {"role": "assistant", "content": "mute", "weight": 0},
+        {"role": "assistant", "content": "quiet", "train": False},
+        {"role": "assistant", "content": "world 3", "weight": 2},
+    ]
+    row = parse_conversation({"messages": messages}, "f:1")
+    settings = {"train_on": train_on, "token_weights": {r"\d": 0.5, "world": 0, "hello": 3}}
+    [weighted] = make_encoder(FULL, **settings).encode(row)
+    encoder = make_encoder(FULL, **settings)
+    assert encoder.settings.unweighted().token_weights == {}
+    plain = {"train_on": train_on, "use_weights": False}
+    for changed in (encoder.settings.unweighted().model_dump(), {**settings, **plain}):
+        [example] = make_encoder(FULL, **changed).encode(row)
+        assert example.tokens == weighted.tokens
+        assert set(example.loss_weights) == {0.0, 1.0}
+        left_out = "".join(text for text, weight in example.pieces if not weight)
+        assert ("mute" in left_out, "quiet" in left_out, "world" in left_out) == (True, True, False)
+        without = [{k: v for k, v in m.items() if k != "weight" or v == 0} for m in messages]
+        [same] = make_encoder(FULL, train_on=train_on).encode(parse_conversation({"messages": without}, "f:1"))
+        assert example.loss_weights == same.loss_weights

@@ -1,8 +1,10 @@
 """One conversation as several examples: a turn each as served (drift), or as many exchanges as fit (length)."""
 
+import re
+
 import pytest
 
-from strop.chat import parse_conversation
+from strop.chat import ChatEncoder, ChatSettings, parse_conversation
 from strop.errors import InputError
 
 # Reasoning only after the last user message, and a generation prompt that opens it: earlier turns drift.
@@ -61,7 +63,8 @@ def test_drift_split_makes_each_turn_as_it_is_served(make_encoder):
         assert only.ending == "stop"
     report = encoder.report
     assert (report.conversations, report.examples, report.split, report.turns) == (1, 3, 1, 3)
-    assert (report.drift_turns, report.drift_tokens, report.dropped_fields) == (0, 0, {})
+    assert (report.drift_turns, report.drift_tokens) == (0, 0)
+    assert report.dropped_fields == {"dropped_reasoning": 1}  # of message 6, which no example is about
     assert report.tokens == sum(len(example.tokens) for example in examples)
     assert report.trained_tokens == sum(example.trained_tokens for example in examples)
 
@@ -83,9 +86,7 @@ def test_the_last_turn_alone_does_not_drift(make_encoder):
 
 
 def test_drift_error_names_the_turn(make_encoder):
-    match = (
-        r"f:1: before message 2 training sees \d+ tokens that differ from what inference feeds; set chat.drift: split"
-    )
+    match = r"f:1: before message 2 training sees \d+ tokens that differ from what inference feeds; chat.drift: split"
     with pytest.raises(InputError, match=match):
         make_encoder(THINKING, drift="error").encode(parsed(thoughts()))
     allowing = make_encoder(THINKING)
@@ -264,3 +265,23 @@ def test_what_is_dropped_or_cut_up_is_not_counted_as_waived(make_encoder):
     assert len(encoder.encode(parsed(chat("a", "b")))) == 2
     assert encoder.report.waived == {"missing_stop": 2}
     assert encoder.report.missing_stop == 2
+
+
+def test_what_the_model_cannot_read_whole_is_refused_at_the_first_such_row(make_tokenizer):
+    short, long = parsed([turn("user", "hi"), turn("assistant", "x")]), parsed(thoughts())
+    length = len(ChatEncoder(make_tokenizer(PLAIN)).encode(long)[0].tokens)
+
+    def encoder(reads, **settings):
+        return ChatEncoder(make_tokenizer(PLAIN), ChatSettings(**settings), reads=reads)
+
+    assert len(encoder(length).encode(long)) == 1
+    assert len(encoder(length - 1).encode(short)) == 1
+    mend = f"set chat.max_length: {length - 1}, and chat.too_long to drop, truncate or split_turns"
+    said = f"the conversation has {length} tokens and the model reads at most {length - 1}; {mend}"
+    for settings in ({}, {"max_length": length + 5}):
+        with pytest.raises(InputError, match=f"^f:1: {re.escape(said)}$"):
+            encoder(length - 1, **settings).encode(long)
+    [found] = encoder(length - 1).inspect(long)
+    assert [(w.kind, w.detail) for w in found.warnings if w.kind.startswith("too")] == [("too_long_for_model", said)]
+    for how, count in (("drop", 0), ("truncate", 1), ("split_turns", 2)):
+        assert len(encoder(length - 1, max_length=length - 1, too_long=how).encode(long)) == count

@@ -76,14 +76,14 @@ def test_every_format_from_every_kind_of_file(tmp_path, name, file):
         ({"instruction": "q", "input": "i", "output": "a", "prompt": "all", "text": "all"}, "alpaca"),
         ({"text": PLAIN}, "text"),
         ({"text": 3}, "text"),
-        ({"prompt": "q"}, "unknown"),
+        ({"prompt": "q"}, "prompts"),
         ({"chosen": "a"}, "unknown"),
         ({}, "unknown"),
     ],
 )
 def test_what_auto_takes_a_row_for(row, name):
     assert name_format(row) == name
-    assert name in (*FORMATS, "unknown")
+    assert name in (*FORMATS, "prompts", "unknown")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_row_that_is_not_of_the_named_format_names_the_field_expected(format, 
     with pytest.raises(InputError) as caught:
         parse_row(row, "f:3", format)
     assert str(caught.value).startswith(
-        f"f:3: field (row): expected {expected} for the format {format}, but the row has story;"
+        f"f:3: field (row): expected {expected} for the format {format}, but the row has story (a string);"
     )
 
 

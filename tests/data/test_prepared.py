@@ -17,7 +17,7 @@ from strop.chat import ChatSettings, MaskReport, parse_conversation, parse_row
 from strop.data import encoding as encoding_module
 from strop.data.encoding import Encoding, Job, encode_all
 from strop.data.keys import data_identity
-from strop.data.prepare import prepare
+from strop.data.prepare import eval_data_note, prepare
 from strop.data.prepared import sweep
 from strop.data.prompts import PromptDraws
 from strop.data.settings import DataSettings, MixtureSettings, SystemPromptSettings
@@ -112,7 +112,7 @@ def test_what_comes_back_is_what_was_encoded(run, data, tokenizer):
 def test_a_second_time_nothing_is_encoded(run, data, monkeypatch):
     first = run(data)
     assert first.reused == 0
-    assert list(first.notes("CACHE")) == []
+    assert list(first.notes("CACHE")) == [f"{data}: messages (40)"]
 
     def never(*_):
         raise AssertionError("encoded again")
@@ -121,7 +121,8 @@ def test_a_second_time_nothing_is_encoded(run, data, monkeypatch):
     os.utime(data, (1, 1))  # an older file with the same content is the same data
     again = run(data)
     assert again.reused == 1
-    assert list(again.notes("CACHE")) == ["prepared data reused (from CACHE, which may be deleted at any time)"]
+    reused = "prepared data reused (from CACHE, which may be deleted at any time)"
+    assert list(again.notes("CACHE")) == [f"{data}: messages (40)", reused]
     assert json.dumps(again.report.to_dict()) == json.dumps(first.report.to_dict())
     assert again.shown == first.shown
     assert again.parts[0].fingerprint == first.parts[0].fingerprint
@@ -152,7 +153,7 @@ def test_parts_are_kept_apart(run, data, tmp_path):
     both = run(other, data)
     assert both.reused == 1
     assert [len(part) for part in both.parts] == [3, 40]
-    assert "for 1 of 2 parts" in next(both.notes("CACHE"))
+    assert "for 1 of 2 parts" in list(both.notes("CACHE"))[-1]
     assert both.report.conversations == 43
 
 
@@ -291,7 +292,7 @@ def test_bad_rows_are_skipped_and_counted_where_that_is_wished(tmp_path, run, to
     assert [next(n for n, (_, m) in BAD.items() if m in s) for s in part.meta["first_skipped"]] == list(BAD)
     assert part.report.conversations == 400
     assert replace(part.report, audited=0) == replace(report, audited=0)
-    assert "bad rows skipped: 3; the first: " in next(prepared.notes("CACHE"))
+    assert "bad rows skipped: 3; the first: " in list(prepared.notes("CACHE"))[-1]
 
 
 def test_a_preparation_that_is_cut_off_leaves_nothing_that_is_used(run, tmp_path):
@@ -475,3 +476,17 @@ def test_data_of_the_hub_is_told_by_its_commit(monkeypatch):
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", away)
     with pytest.raises(InputError, match=r"org/name: .*no route to host.*full hash"):
         data_identity(DataSettings(hub="org/name", revision="main"))
+
+
+def test_evaluation_data_that_a_length_left_nothing_of_is_told(run, data):
+    whole = run(data)
+    longest = max(map(len, (example.tokens for part in whole.parts for example in part)))
+    count = whole.report.conversations
+    assert eval_data_note(whole, True, None) == ""
+    nothing = run(data, chat={"max_length": 2, "too_long": "drop"})
+    assert eval_data_note(nothing, False, 2) == (
+        f"eval_data: {count} of {count} conversations were dropped (longer than max_length 2), so there is no eval_loss"
+    )
+    some = run(data, chat={"max_length": longest - 1, "too_long": "drop"})
+    assert eval_data_note(some, True, longest - 1).startswith("eval_data: ")
+    assert "eval_loss" not in eval_data_note(some, True, longest - 1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from strop.chat import Example
 from strop.data.batch import make_batch
@@ -10,6 +11,10 @@ from strop.data.prepared import PreparedExample
 from strop.data.settings import DataSettings, MixtureSettings
 from strop.data.source import PackedSource, rows_of
 from strop.errors import InputError
+from strop.model.policy import Policy
+from strop.model.precision import Compute
+from strop.objectives.sft import CrossEntropy
+from strop.train.step import optimizer_step
 
 
 def examples(count, start=0, weight=1.0):
@@ -59,7 +64,39 @@ def test_ranks_together_have_the_rows_of_one_in_their_order(world_size):
         steps = [flat(rank.next_step()) for rank in ranks]
         together = [steps[i % world_size][i // world_size] for i in range(len(expected))]
         assert together == expected
-        assert sum(map(len, steps)) == len(expected)
+        rows = -(-len(expected) // world_size)
+        assert [len(own) for own in steps] == [rows] * world_size
+        for i in range(len(expected), rows * world_size):  # a rank without a row of its own gets an untrained one
+            tokens, weights = steps[i % world_size][-1]
+            assert (len(tokens), weights) == (1, [])
+
+
+@pytest.mark.parametrize("reduction", ["token_mean", "seq_mean"])
+def test_the_gradients_of_all_ranks_add_up_to_those_of_one(reduction, make_model):
+    def gradients(batches):
+        policy = Policy(make_model(), Compute(torch.device("cpu"), torch.float32), probe=False)
+        loss, _ = optimizer_step(policy, CrossEntropy(reduction), Idle(), batches, max_grad_norm=1e9)
+        return loss["loss"], [p.grad.clone() for p in policy.parameters()]
+
+    class Idle:
+        def step(self, scale):
+            pass
+
+    loss, expected = gradients(source().next_step())
+    ranks = [source(rank=rank, world_size=4).next_step() for rank in range(4)]
+    together, found = gradients([batch for rank in ranks for batch in rank])
+    assert together == pytest.approx(loss)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_epochs_given_out_are_counted():
+    whole = source(examples(10), epochs=3)  # 4 a step
+    counted = []
+    for _ in range(whole.steps):
+        whole.next_step()
+        counted.append(whole.epoch)
+    assert counted == [0, 0, 1, 1, 2, 2, 2, 3]
 
 
 def test_steps_follow_the_length_of_the_epochs():

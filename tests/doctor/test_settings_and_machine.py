@@ -25,9 +25,9 @@ from strop.train.settings import TrainSettings
 SMOLLM2_135M = ModelShape(parameters=134_515_008, width=576, layers=30, inner=1536, vocabulary=49_152)
 
 
-def kinds(examples=1000, longest=100, parameters=134_515_008, **settings) -> dict[str, str]:
+def kinds(examples=1000, parameters=134_515_008, **settings) -> dict[str, str]:
     train = TrainSettings(**{"global_batch_size": 8, **settings})
-    return {finding.kind: finding.level for finding in check_training(train, examples, longest, parameters)}
+    return {finding.kind: finding.level for finding in check_training(train, examples, parameters)}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,6 @@ def kinds(examples=1000, longest=100, parameters=134_515_008, **settings) -> dic
         ({"global_batch_size": 8, "examples": 4, "epochs": 5}, {"batch_size": "warning", "few_steps": "warning"}),
         ({"warmup_ratio": 0}, {"warmup": "warning"}),
         ({"warmup_ratio": 0.5}, {"warmup": "warning"}),
-        ({"longest": 4096}, {"row_too_short": "error"}),
     ],
 )
 def test_settings_outside_what_is_usual(changes, found):
@@ -137,7 +136,7 @@ def test_adapters_need_less_memory_and_two_thirds_of_the_products():
 
 def test_the_size_of_a_model_comes_from_the_headers(model_folder):
     shape = model_shape(model_folder)
-    assert shape == ModelShape(parameters=500 * 8 + 1000, width=8, layers=2, inner=16, vocabulary=500)
+    assert shape == ModelShape(parameters=500 * 8 + 1000, width=8, layers=2, inner=16, vocabulary=500, rows=500)
 
 
 def test_the_size_of_a_model_in_several_files_is_that_of_the_index(model_folder, tmp_path):

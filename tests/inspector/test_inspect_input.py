@@ -11,7 +11,8 @@ def test_bad_rows_are_listed_and_the_rest_is_shown(inspect, data, turns):
     user, assistant = turns
     path = data([user("hi"), assistant("hello")], "{not json \x1b[31m", [user("hi")], [user("hi"), assistant("there")])
     code, out, _ = inspect(path)
-    assert code == 0
+    assert code == 3
+    assert "nothing unusual met" not in out
     assert "3 · " in out
     assert "2 rows of 4 rejected" in out
     assert f"{path}:2: not JSON" in out
@@ -36,7 +37,7 @@ def test_a_recipe_brings_data_and_chat_settings(inspect, data, turns, tmp_path, 
         f"      - {{path: {path}}}\n      - {{task: general_chat, count: 1}}\n"
     )
     code, out, _ = inspect(recipe, "--json")
-    first, second = map(json.loads, out.splitlines())
+    first, second = json.loads(out)["conversations"]
     assert code == 0
     assert "".join(s["text"] for s in first["segments"] if s["trained"]) == "there<|im_end|>"
     assert (second["index"], second["place"]) == (1, "general_chat/train.jsonl:1")
@@ -53,7 +54,7 @@ def test_a_recipe_without_sft_has_nothing_to_show(inspect, tmp_path):
 def test_other_formats_of_rows_and_files(inspect, tmp_path):
     (tmp_path / "data.csv").write_text("question,answer\nhi,hello\n")
     code, out, _ = inspect(tmp_path / "data.csv", "--json")
-    [one] = map(json.loads, out.splitlines())
+    [one] = json.loads(out)["conversations"]
     assert code == 0
     assert one["place"] == f"{tmp_path}/data.csv, row 1"
     assert "".join(segment["text"] for segment in one["segments"] if segment["trained"]) == "hello<|im_end|>"
@@ -62,7 +63,7 @@ def test_other_formats_of_rows_and_files(inspect, tmp_path):
 def test_a_named_set(inspect):
     code, out, _ = inspect("task:code_basics", "--count", 2, "--json")
     assert code == 0
-    assert [json.loads(line)["place"][:12] for line in out.splitlines()] == ["code_basics["] * 2
+    assert [one["place"][:12] for one in json.loads(out)["conversations"]] == ["code_basics["] * 2
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_a_tokenizer_file_needs_a_template_and_a_stop_token(inspect, data, turns
         "{% if add_generation_prompt %}{{ '<|im_start|>' }}{% endif %}"
     )
     code, out, _ = inspect(path, "--json", "--tokenizer", file, "--template", template, "--stop", "<|im_end|>")
-    [one] = map(json.loads, out.splitlines())
+    [one] = json.loads(out)["conversations"]
     assert code == 0
     assert [segment["text"] for segment in one["segments"] if segment["trained"]] == ["hello", "<|im_end|>"]
     assert one["warnings"] == []
@@ -128,3 +129,17 @@ def test_no_torch_is_loaded(data, turns, tokenizer_folder):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
     assert done.stderr.split() == ["0", "False"]
+
+
+def test_text_that_looks_like_markup_is_text_wherever_it_stands(inspect, data, turns):
+    user, assistant = turns
+    rows = [
+        [{**user("[INST] hi [/INST]"), "name": "[/x]"}, assistant("[/red] [bold]")],
+        {"messages": [user("hi"), assistant("hello")], "tools": [{"name": "[/INST]"}]},
+        "{[/INST]",
+    ]
+    path = data(*rows, name="[x] [bold].jsonl")
+    code, out, _ = inspect(path)
+    assert code == 3
+    for text in ("[INST] hi [/INST]", "[/red] [bold]", "the name '[/x]' of this user message", f"{path}:3: not JSON"):
+        assert text in out

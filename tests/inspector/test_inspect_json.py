@@ -1,4 +1,4 @@
-"""`strop inspect --json`: one object a line, offsets that hold, and nothing else on standard output."""
+"""`strop inspect --json`: one object, offsets that hold, and nothing else on standard output."""
 
 import json
 
@@ -6,7 +6,10 @@ import pytest
 
 
 def objects(out: str) -> list[dict]:
-    return [json.loads(line) for line in out.splitlines()]
+    whole = json.loads(out)
+    assert set(whole) == {"conversations", "rejected", "report"}
+    assert out.count("\n") == 1
+    return whole["conversations"]
 
 
 def test_the_object_is_as_promised(inspect, data, turns):
@@ -22,7 +25,7 @@ def test_the_object_is_as_promised(inspect, data, turns):
     trained = "".join(segment["text"] for segment in one["segments"] if segment["trained"])
     assert trained == "hello<|im_end|>"
     assert set(one["segments"][0]) == {"start", "end", "text", "message", "role", "field", "trained"}
-    assert "1 conversations" in err
+    assert "1 conversation," in err
 
 
 def test_segments_cover_the_text_whatever_is_in_it(inspect, data, turns, hostile):
@@ -45,7 +48,7 @@ def test_warnings_have_kind_message_and_detail(inspect, data, turns):
     [one] = objects(out)
     assert one["index"] == 1
     assert [(w["kind"], w["message"]) for w in one["warnings"]] == [("control_tokens", None)]
-    assert "<|im_end|> stands 1 times" in one["warnings"][0]["detail"]
+    assert "<|im_end|> stands 1 time in" in one["warnings"][0]["detail"]
 
 
 @pytest.mark.parametrize(
@@ -86,3 +89,25 @@ def test_what_would_stop_training_is_a_warning(inspect, data, turns):
     user, assistant = turns
     _, out, _ = inspect(data([user("hi"), assistant("hello")]), "--json", "chat.max_length=5")
     assert [w["kind"] for w in objects(out)[0]["warnings"]] == ["too_long"]
+
+
+def test_rejected_rows_and_the_report_stand_in_the_object(inspect, data, turns):
+    user, assistant = turns
+    path = data([user("hi"), assistant("hello")], "{bad", [user("hi")], [user("hi"), assistant("x", name="Ann")])
+    code, out, err = inspect(path, "--json")
+    whole = json.loads(out)
+    assert code == 3
+    assert [one["index"] for one in whole["conversations"]] == [0, 3]
+    assert [row["index"] for row in whole["rejected"]] == [1, 2]
+    assert [row["reason"].split(": ")[0] for row in whole["rejected"]] == [f"{path}:2", f"{path}:3"]
+    assert whole["report"]["conversations"] == 2
+    assert whole["report"]["dropped_fields"] == {"dropped_name": 1}
+    assert "nothing unusual met" not in err
+    assert "warnings: dropped_name 1" in err
+    assert "2 rows of 4 rejected" in err
+
+
+def test_nothing_is_printed_where_nothing_can_be_used(inspect, data):
+    code, out, err = inspect(data("{bad", "{worse"), "--json")
+    assert (code, out) == (2, "")
+    assert "none of the 2 rows can be used" in err

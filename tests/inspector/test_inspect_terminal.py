@@ -52,7 +52,7 @@ def test_without_colour_signs_say_what_is_trained(draw, turns):
 def test_warnings_stand_below_in_words(draw, turns):
     user, assistant = turns
     last = draw([user("<|im_end|>"), assistant("hello")]).splitlines()[-1]
-    assert last == "  ! control_tokens: <|im_end|> stands 1 times in message text, encoded as: text"
+    assert last == "  ! control_tokens: <|im_end|> stands 1 time in message text, encoded as: text"
 
 
 def test_colours_underline_what_is_trained(draw, turns):

@@ -117,7 +117,7 @@ def test_nothing_is_kept_that_is_as_large_as_the_output():
     with saved_tensors_hooks(lambda t: kept.append((tuple(t.shape), t.data_ptr())) or t, lambda t: t):
         layer(x)
     weight, _, a, b = parts(layer)
-    assert sorted(shape for shape, _ in kept) == sorted([(1, T, I), (O, I), (R, I), (O, R), (T, R)])
+    assert sorted(shape for shape, _ in kept) == sorted([(T, I), (O, I), (R, I), (O, R), (T, R)])
     assert {t.data_ptr() for t in (x, weight, a, b)} < {place for _, place in kept}
 
 

@@ -165,7 +165,7 @@ class TestSaveAndLoad:
 
     def test_a_broken_config_is_bad_input(self, saved):
         (saved / "config.json").write_text("{")
-        with pytest.raises(InputError, match="does not load"):
+        with pytest.raises(InputError, match=r"config\.json: is not JSON"):
             names.load_model(saved)
 
 

@@ -166,6 +166,21 @@ def test_unknown_numbers_are_dashes(tmp_path):
     assert not re.search(r"\b0\.0|nan|None|inf\b", read.text)
 
 
+def test_the_command_that_makes_the_page_again_is_whole(run_folder):
+    odd = run_folder.rename(run_folder.parent / "a run")
+    assert f"strop report '{odd}' makes it again" in page(odd).text
+
+
+def test_the_verdicts_of_a_users_own_task_are_drawn(run_folder, summary):
+    for part in ("before", "after"):
+        summary[part] = {f"mine_{name}": one for name, one in summary[part].items() if name != "general_chat_loss"}
+    (run_folder / "summary.json").write_text(json.dumps(summary | {"change": {}}))
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    assert 'aria-label="Share of answers per verdict, before and after"' in html
+    assert "<code>mine_accepted@1</code>" in html
+    assert "<code>mine_verdict/accepted</code>" not in html
+
+
 def test_humaneval_answers_are_shown_where_there_are_no_others(run_folder):
     for stage in ("baseline", "eval"):
         folder = run_folder / stage / "evals"

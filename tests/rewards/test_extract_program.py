@@ -4,7 +4,10 @@ import threading
 
 import pytest
 
-from strop.rewards import code_blocks, extract_program, syntax_error
+from strop.rewards import code_blocks, extract_program
+
+F = "def f(x):\n    return x\n"
+PROGRAM = "n = int(input())\nprint(n)\n"
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,25 @@ from strop.rewards import code_blocks, extract_program, syntax_error
         ("```python\nprint(1)\n```\n```python\nprint(1); print(2)", "print(1)\n"),
         # nothing compiles: still the program, so that the verdict is a syntax error
         ("```python\nprint(\n```", "print(\n"),
+        # an excerpt of the program, in the explanation after it
+        ("```python\nn = int(input())\nprint(n)\n```\nIt reads:\n```python\nn = int(input())\n```", PROGRAM),
+        # what uses a program's names is an example, however long
+        (
+            "```python\ndef f(x):\n    return x\n\nprint(f(input()))\n```\n```python\nfor i in range(10):\n"
+            "    print('the value of f is', f(i))\n```",
+            "def f(x):\n    return x\n\nprint(f(input()))\n",
+        ),
+        # corrected: the last that both reads and prints, though a draft before it is longer
+        (
+            "```python\nprint(-int(input()))  # a draft\n```\nNo:\n```python\nprint(int(input()))\n```",
+            "print(int(input()))\n",
+        ),
+        # helpers and imports in blocks of their own
+        (
+            "```python\nimport math\n```\n```python\ndef f(x):\n    return math.sqrt(x)\n```\n"
+            "```python\nprint(f(int(input())))\n```",
+            "import math\n\ndef f(x):\n    return math.sqrt(x)\n\nprint(f(int(input())))\n",
+        ),
         ("n = int(input())\nprint(n)\n", "n = int(input())\nprint(n)"),
         ("print(input())", "print(input())"),
     ],
@@ -55,6 +77,46 @@ def test_no_program(answer):
     assert extract_program(answer) is None
 
 
+@pytest.mark.parametrize(
+    ("answer", "program"),
+    [
+        # the one that defines the name, not the longer example of its use
+        (f"```python\n{F}```\n```python\nassert f(1) == 1\nassert f(2) == 2\n```", F),
+        (f"```python\nassert f(1) == 1\nassert f(2) == 2\n```\n```python\n{F}```", F),
+        # the last that does
+        (f"```python\ndef f(x):\n    return -x  # a draft\n```\n```python\n{F}```", F),
+        # even where it is broken: then the verdict is about it
+        ("```python\ndef f(x:\n    return x\n```\n```python\nprint(f(1))\n```", "def f(x:\n    return x\n"),
+        # with the helper that it needs
+        (
+            "```python\ndef g(x):\n    return x\n```\n```python\ndef f(x):\n    return g(x)\n```",
+            "def g(x):\n    return x\n\ndef f(x):\n    return g(x)\n",
+        ),
+        # tests that import it
+        (f"```python\n{F}```\n```python\nfrom solution import f\nassert f(1) == 1\nassert f(2) == 2\n```", F),
+        # a correction that takes something away
+        (f"```python\n{F}\nf(1)\n```\nWithout the call:\n```python\n{F}```", F),
+        # none defines it: the one that does not use it
+        ("```python\nreturn x\n```\n```python\nprint(f(1), f(2), f(3))\n```", "return x\n"),
+        # however it is defined
+        ("```python\nprint('longer than the other')\n```\n```python\nf: object = abs\n```", "f: object = abs\n"),
+        ("```python\nprint('longer than the other')\n```\n```python\nif 1:\n    f = abs\n```", "if 1:\n    f = abs\n"),
+        (f"Define it so:\n\n{F}\nThat is all.\n\nprint(f(1), f(2), f(3))\n", f"{F}\n"),
+    ],
+)
+def test_program_that_defines_a_name(answer, program):
+    assert extract_program(answer, ["f"]) == program
+
+
+def test_from_future_stays_first():
+    answer = (
+        '```python\nfrom math import pi\n```\n```python\n"""Doc."""\nfrom __future__ import annotations\nprint(pi)\n```'
+    )
+    assert (
+        extract_program(answer) == '"""Doc."""\nfrom __future__ import annotations\nfrom math import pi\n\nprint(pi)\n'
+    )
+
+
 def test_code_blocks():
     blocks = code_blocks("a\n```Python3 x\n1\n```\n  ```\n2\n  ```\n~~~sh\n```\n~~~\n```c\n3")
     assert [(b.language, b.code, b.closed) for b in blocks] == [
@@ -63,28 +125,6 @@ def test_code_blocks():
         ("sh", "```\n", True),
         ("c", "3", False),
     ]
-
-
-@pytest.mark.parametrize(
-    ("source", "error"),
-    [
-        ("print(1)", None),
-        ("print(", "'(' was never closed (line 1)"),
-        ("return 1", "'return' outside function (line 1)"),
-        ("-" * 60_000 + "1", "too deeply nested"),
-        ("a" + ".b" * 30_000, "too deeply nested"),
-        ("x" * 64_001, "the program has 64001 characters, more than 64000"),
-        ("'\\d' is 1", None),  # warnings are neither errors nor noise
-    ],
-)
-def test_syntax_error(source, error, recwarn):
-    assert syntax_error(source) == error
-    assert len(recwarn) == 0
-
-
-def test_null_byte_is_a_syntax_error():
-    assert "null bytes" in syntax_error("a\0b")
-    assert syntax_error("a = '\ud800'") is not None
 
 
 def test_checking_executes_nothing_and_is_safe_in_threads(tmp_path):

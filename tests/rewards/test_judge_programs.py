@@ -39,6 +39,50 @@ def test_syntax_error():
     assert judge("print(") == Judgement("syntax_error", 0, 3, "'(' was never closed (line 1)", "", "print(")
 
 
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("return 1", "'return' outside function (line 1)"),
+        ("print(3)\nx = yield", "'yield' outside function (line 2)"),
+        ("def f():\n    nonlocal x", "no binding for nonlocal 'x' found (line 2)"),
+        ("print(3)\ndef f(a, a): pass", "duplicate argument 'a' in function definition (line 2)"),
+        ("-" * 60_000 + "1", "too deeply nested"),
+        ("a" + ".b" * 30_000, "too deeply nested"),
+        ("#" + "x" * 9000 + "\nreturn 1  #" + "y" * 9000, "'return' outside function (line 2)"),
+    ],
+)  # fmt: skip
+def test_what_only_the_compiler_refuses_is_a_syntax_error(source, error):
+    judgement = judge(source)
+    assert (judgement.verdict, judgement.passed, judgement.total, judgement.detail) == ("syntax_error", 0, 3, error)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "raise SyntaxError('x')",
+        "eval('1 1')",
+        "exec('return 1')",
+        "import ast\ndef f(): return ast.parse('(')\nf()",
+        "raise RecursionError",
+        "print(3); compile('x y', 'main.py', 'exec')",
+    ],
+)
+def test_errors_of_a_program_that_runs_are_its_own(source):
+    assert judge(source).verdict == "runtime_error"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print(3 + 0" + " + 0" * 2500 + ")",
+        "if 0: 1\n" + "elif 0: 1\n" * 2500 + "else: print(3)",
+        "f = lambda: " + "lambda: " * 50 + "1\nprint(3)",
+    ],
+)
+def test_deep_programs_that_python_takes_are_run(source):
+    assert judge_program(source, SUMS[:1]).verdict == "accepted"
+
+
 def test_wrong_answer_counts_the_tests_that_pass():
     judgement = judge("a, b = map(int, input().split()); print(a + b if a > 0 else 7)")
     assert (judgement.verdict, judgement.passed, judgement.total) == ("wrong_answer", 2, 3)
@@ -84,6 +128,14 @@ def test_failures(name, program, verdict, detail):
     assert (judgement.verdict, judgement.passed, judgement.detail) == (verdict, 0, f"test 1 of 1: {detail}")
 
 
+def test_bytes_are_compared():
+    write = "import os; os.write(1, {!r})"
+    cases = [Case("", "\\xff\n")]
+    assert judge_program(write.format(b"\xff\n"), cases).verdict == "wrong_answer"
+    assert judge_program(write.format(b"\\xff\n"), cases).verdict == "accepted"
+    assert judge_program("print('\xe9')", [Case("", "\xe9\n")]).verdict == "accepted"
+
+
 def test_wall_clock():
     judgement = judge_program(f"{RIGHT}\nimport time; time.sleep(9)", SUMS[:1], Limits(wall_seconds=0.5))
     assert (judgement.verdict, judgement.detail) == ("timeout", "test 1 of 1: ran longer than 0.5 s")
@@ -110,6 +162,14 @@ def test_no_tests_is_a_mistake():
         ("1\n\n2", "1\n2", False),
         ("1.0", "1", False),
         ("YES", "yes", False),
+        (b"3\n", "3", True),
+        (b"\xff", "\\xff", False),  # one byte, and four characters
+        (b"\xff", "\xff", False),  # which is two bytes in UTF-8
+        (b"\xc3\xbf \r\n", "\xff", True),
+        (b"1\xc2\xa0", "1", True),
+        (b"1\xa0", "1", False),
+        ("\ud83d", "\ud83d", True),
+        (b"\xed\xa0\xbd", "\ud83d", True),
     ],
 )
 def test_outputs_match(actual, expected, same):

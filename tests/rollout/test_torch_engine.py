@@ -65,14 +65,27 @@ def test_a_callback_ends_an_answer(engine):
         return index == 0 and sum(i == 0 for i, _ in seen) == 3
 
     rollouts = engine.generate(prompts(5, 8), SamplingParams(max_tokens=10, temperature=1.0), on_token)
-    assert len(rollouts[0].tokens) <= 3
+    assert len(rollouts[0].tokens) == 3
+    assert rollouts[0].finish_reason == "cancelled"
     assert [t for i, t in seen if i == 1] == list(rollouts[1].tokens)
+
+
+def test_a_stop_token_is_the_reason_though_the_callback_ends_the_answer_too(engine):
+    [rollout] = engine.generate(prompts(5), SamplingParams(max_tokens=60), lambda index, token: token in STOP)
+    assert (rollout.finish_reason, rollout.tokens[-1] in STOP) == ("stop", True)
+
+
+def test_every_answer_is_told_when_it_is_complete(engine):
+    told = {}
+    rollouts = engine.generate(prompts(5, 8, 3, 9), SamplingParams(max_tokens=10), on_finished=told.__setitem__)
+    assert [told[i] for i in range(4)] == rollouts
 
 
 def test_the_window_bounds_an_answer(make_model):
     engine = TorchEngine(Policy(make_model(max_position_embeddings=16), FLOAT32), frozenset({96}))
     (rollout,) = engine.generate(prompts(10), SamplingParams(max_tokens=50))
-    assert len(rollout.tokens) <= 6
+    assert len(rollout.tokens) == 6
+    assert rollout.finish_reason == "length"
     with pytest.raises(ValueError, match="window holds 16"):
         engine.generate(prompts(16), SamplingParams())
 

@@ -18,6 +18,7 @@ RECORD = Record(
     response="```python\na, b = map(int, input().split())\nprint(a + b)\n```",
     tests=(TestCase("1 2\n", "3\n", sample=True), TestCase("0 0\n", "0\n")),
 )
+GOOD = {"text": "### Prompt\nSay hi.\n### Response\nhi"}
 
 
 def write_rows(path, *rows):
@@ -98,22 +99,70 @@ def test_codecontests_groups(tmp_path):
     assert record.tests == (TestCase("1\n", "2\n", sample=True), TestCase("5\n", "10\n"))
 
 
+def test_codecontests_with_tests_side_by_side(tmp_path):
+    row = {"name": "1_A", "description": "Double x.\n", "testcase": ["1\n"], "output": ["2\n"], "difficulty": 7}
+    (record,) = load_records(write_rows(tmp_path / "r.jsonl", row | {"time_limit": {"seconds": 2, "nanos": 500000000}}))
+    assert record.prompt == (
+        "Write a Python program that solves this problem: it reads the input from standard input and prints the answer "
+        "to standard output. Answer with the whole program in one Python code block.\n\nDouble x."
+    )
+    assert (record.response, record.difficulty) == ("", "7")
+    assert record.tests == (TestCase("1\n", "2\n", sample=True),)
+    assert record.time_limit == 2.5
+
+
+@pytest.mark.parametrize(
+    ("time_limit", "cpu_seconds", "wall_seconds"),
+    [
+        ({"seconds": 2, "nanos": 0}, 2, 10.0),
+        ({"seconds": 0, "nanos": 400000000}, 1, 10.0),
+        ({"seconds": 2, "nanos": 500000000}, 3, 10.0),
+        ({"seconds": 9}, 9, 30.0),
+        (1.5, 2, 10.0),
+    ],
+)
+def test_the_time_limit_is_that_of_the_judge(tmp_path, time_limit, cpu_seconds, wall_seconds):
+    (record,) = load_records(write_rows(tmp_path / "r.jsonl", GOOD | {"time_limit": time_limit}))
+    assert (record.limits.cpu_seconds, record.limits.wall_seconds) == (cpu_seconds, wall_seconds)
+    write_records(tmp_path / "again.jsonl", [record])
+    assert load_records(tmp_path / "again.jsonl")[0].limits == record.limits
+
+
+def test_without_a_time_limit_the_judge_has_its_own():
+    assert RECORD.limits is None
+
+
+def test_what_windows_programs_write_is_read(tmp_path):
+    """A byte order mark, and lines that end with CR and LF; those of the prompt and the tests are their own."""
+    row = json.dumps({"text": "### Prompt\r\n\r\nAdd.\r\n", "tests": {"input": ["1 2\r\n"], "output": ["3\r\n"]}})
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + f"{row}\r\n\r\n{row}\r\n".encode())
+    records = load_records(path)
+    assert [(r.prompt, r.tests) for r in records] == [("Add.", (TestCase("1 2\r\n", "3\r\n"),))] * 2
+
+
+def test_other_kinds_of_files_are_read(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([RECORD.to_row()] * 2), encoding="utf-8")
+    assert load_records(path) == [RECORD, RECORD]
+
+
 def test_a_heading_inside_a_line_is_ordinary_text(tmp_path):
     text = "### Prompt\nWhat is '### Response'?\n### Response\nA heading: ### Prompt"
     (record,) = load_records(write_rows(tmp_path / "r.jsonl", {"text": text}))
     assert (record.prompt, record.response) == ("What is '### Response'?", "A heading: ### Prompt")
 
 
-GOOD = {"text": "### Prompt\nSay hi.\n### Response\nhi"}
-
-
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("{", "is not JSON"),
-        ("[]", "is a JSON list"),
+        ("{", "not JSON"),
+        ("[]", "expected one JSON object"),
+        ('{"id": ' + "9" * 5000 + "}", "write it as a string"),
         ({}, "'text' is missing"),
-        ({"text": 3}, "'text' is missing or not a string"),
+        ({"messages": [{"role": "user", "content": "hi"}]}, "'text' is missing (there are messages)"),
+        ({"text": 3}, "'text' is a number; give it as text"),
+        ({"text": "### Prompt\na\ud83d"}, "'text' holds '\\ud83d', half of a surrogate pair"),
         ({"text": "Say hi."}, "does not start with '### Prompt'"),
         ({"text": "### Prompt\n### Response\nhi"}, "nothing after '### Prompt'"),
         ({"text": "### Prompt\na\n### Response\nb\n### Response\nc"}, "more than one '### Response' line"),
@@ -121,10 +170,19 @@ GOOD = {"text": "### Prompt\nSay hi.\n### Response\nhi"}
         (GOOD | {"difficulty": True}, "'difficulty' is a bool"),
         (GOOD | {"tests": [1]}, "'tests' is a list"),
         (GOOD | {"tests": {"input": ["1"]}}, "'tests.output' is missing"),
-        (GOOD | {"tests": {"input": ["1"], "output": [1]}}, "'tests.output' is missing or not a list of strings"),
+        (GOOD | {"tests": {"input": ["1"], "output": [1]}}, "'tests.output' is not a list of strings, it holds 1"),
+        (
+            GOOD | {"tests": {"input": ["\udcff"], "output": ["1"]}},
+            "'tests.input' holds '\\udcff', half of a surrogate",
+        ),
         (GOOD | {"tests": {"input": ["1"], "output": []}}, "1 inputs, 0 outputs and 1 sample marks"),
         (GOOD | {"tests": {"input": ["1"], "output": ["1"], "sample": [1]}}, "'tests.sample' is not a list of true"),
         (GOOD | {"public_tests": {"input": "1", "output": ["1"]}}, "'public_tests.input' is missing or not a list"),
+        (GOOD | {"time_limit": {"seconds": "2"}}, "'time_limit' is {'seconds': '2'}; give seconds"),
+        (GOOD | {"time_limit": 0}, "'time_limit' is 0 s; give more than 0 and at most 3600"),
+        ({"description": " ", "testcase": [], "output": []}, "'description' is empty"),
+        ({"description": "a", "testcase": ["1"], "output": ["1", "2"]}, "'testcase' has 1 inputs, 2 outputs"),
+        ({"description": "a", "testcase": ["1"]}, "'output' is missing or not a list of strings"),
     ],
 )
 def test_a_bad_row_is_named_with_file_and_line(tmp_path, row, message):
@@ -137,7 +195,7 @@ def test_a_bad_row_is_named_with_file_and_line(tmp_path, row, message):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "cannot be read"), (b"", "holds no records"), (b"\xff\n", "is not UTF-8")]
+    ("content", "message"), [(None, "there is no such file"), (b"", "holds no row"), (b"\xff\n", "not UTF-8")]
 )
 def test_a_bad_file_is_named(tmp_path, content, message):
     path = tmp_path / "r.jsonl"

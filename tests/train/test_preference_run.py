@@ -46,6 +46,8 @@ def batch_of(policy, pairs, share=True):
 class PairSource:
     """The same two rows in every step."""
 
+    epoch = 0
+
     def __init__(self, batches, steps):
         self._batches, self.steps = batches, steps
 

@@ -1,7 +1,7 @@
 """Conversations to tokens and loss weights, by provenance. Needs neither torch nor transformers."""
 
 from strop.chat.builtin import BUILT_IN, fit_tokenizer
-from strop.chat.conversation import Conversation, Message, Part
+from strop.chat.conversation import Conversation, LeftOut, Message, Part
 from strop.chat.encode import ChatEncoder
 from strop.chat.example import Example
 from strop.chat.formats import name_format, parse_conversation, parse_row
@@ -17,6 +17,7 @@ __all__ = [
     "Conversation",
     "Example",
     "Inspection",
+    "LeftOut",
     "MaskReport",
     "Message",
     "Part",

@@ -1,20 +1,39 @@
 """The shapes of row that are understood, and how each becomes a `Conversation`."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
-from strop.chat.conversation import Conversation, Field, Message, printable, read_documents
-from strop.chat.pairs import COMPLETIONS, PROMPTS, alpaca, is_prompt_response, preference, prompt_completion
+from strop.chat.columns import misfit
+from strop.chat.conversation import Conversation, LeftOut, Message, read_documents
+from strop.chat.field import Field, Seen
+from strop.chat.marks import TRAIN_NAMES, from_words, mark_columns, trained, unwanted, weight
+from strop.chat.pairs import COMPARED, COMPLETIONS, PROMPTS, alpaca, is_prompt_response, preference, prompt_completion
 from strop.chat.pairs import prompt_response as read_prompt_response
-from strop.chat.text import Text
-from strop.chat.turns import read_turns, tools_beside, with_system
+from strop.chat.purposes import purpose_of
+from strop.chat.text import Document, Text
+from strop.chat.trees import is_tree, tree
+from strop.chat.turns import TURN_NAMES, read_turns, tools_beside, with_system
+from strop.chat.variables import template_variables
+from strop.chat.verl import is_verl, verl
 from strop.errors import InputError
 
-Format = Literal["auto", "messages", "sharegpt", "prompt_completion", "alpaca", "prompt_response", "preference", "text"]
+Format = Literal[
+    "auto",
+    "messages",
+    "sharegpt",
+    "prompt_completion",
+    "alpaca",
+    "prompt_response",
+    "preference",
+    "verl",
+    "tree",
+    "text",
+]
 FORMATS: tuple[str, ...] = get_args(Format)
 _MOST_MESSAGES = 100_000
 """Far more than any conversation has, and what `strop.chat.origin` can number."""
-_TURNS = ("messages", "conversations", "conversation")
 _EXPECTED = {
     "auto": "messages, conversations, prompt and completion (or question and answer, query and response, input and "
     "output), instruction and output, chosen and rejected, or text",
@@ -24,8 +43,19 @@ _EXPECTED = {
     "alpaca": "instruction and output",
     "prompt_response": "text",
     "preference": "chosen and rejected",
+    "verl": "prompt and extra_info.answer",
+    "tree": "prompt, a tree of messages with replies",
     "text": "text",
 }
+
+_REFUSED = {
+    "bad": "{value} says that this answer is not wanted, and it would be trained; drop such rows",
+    "only_rejected": "it holds a rejected answer alone, and that would be trained; drop such rows",
+    "no_weight": "it says that it is not trained, by its weight or train; drop such rows",
+}
+
+_TITLES = {"verl": "verl prompts", "tree": "message trees"}
+"""What people are told of rows of a format, where its name alone says little."""
 
 
 def check_format(format: str) -> None:
@@ -35,16 +65,25 @@ def check_format(format: str) -> None:
 
 
 def name_format(row: Mapping[str, Any]) -> str:
-    """What ``auto`` takes the row for, one of `FORMATS`; ``unknown`` where it has the columns of none.
+    """What ``auto`` takes the row for: one of `FORMATS`, or of the names in `strop.chat.purposes` for a file that is
+    not for training; ``unknown`` where it has the columns of none.
 
     Only the columns are looked at, so a row may still be refused when it is parsed. ``text`` is text without turns,
     which ``auto`` refuses.
     """
+    if isinstance(row, Document):
+        return "text"
+    if (purpose := purpose_of(row)) is not None:
+        return purpose.name
     # A table made of several sources has null where a row came from another one, so such columns come second.
     for has in (lambda name: row.get(name) is not None, lambda name: name in row):
-        if has("chosen") and has("rejected"):
+        if (pair := _compared(has)) is not None and not isinstance(row[pair[0]], bool):
             return "preference"
-        if (column := _first(has, _TURNS)) is not None:
+        if has("prompt") and is_tree(row["prompt"]):
+            return "tree"
+        if is_verl(row) and has("prompt"):
+            return "verl"
+        if (column := _first(has, TURN_NAMES)) is not None:
             return "sharegpt" if _is_sharegpt(row[column]) else "messages"
         if has("prompt") and has("completion"):
             return "prompt_completion"
@@ -52,6 +91,8 @@ def name_format(row: Mapping[str, Any]) -> str:
             return "alpaca"
         if _first(has, PROMPTS) and _first(has, COMPLETIONS):
             return "prompt_completion"
+        if has("instruction") and _first(has, COMPLETIONS):
+            return "alpaca"
         if has("text"):
             return "prompt_response" if is_prompt_response(row["text"]) else "text"
     return "unknown"
@@ -62,97 +103,171 @@ def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto")
 
     ``format`` is ``auto``, which goes by the columns (see `name_format`), or one of
 
-    - ``messages``: a list of OpenAI's, each with ``role``, ``content`` (a string, or parts of type text, python,
-      python_output), ``tool_calls`` (or ``function_call``), ``reasoning_content``, ``name``, ``tool_call_id``,
-      ``train``, ``weight``;
+    - ``messages``: a list of OpenAI's, each with ``role``, ``content`` (a string, or parts of type text, reasoning,
+      tool_call, python, python_output), ``tool_calls`` (or ``function_call``), ``reasoning_content``, ``name``,
+      ``tool_call_id``, and ``train`` and ``weight`` (or another of their names, see `strop.chat.marks`);
     - ``sharegpt``: ``conversations`` of ``from`` and ``value``;
     - ``prompt_completion``: two strings (one user turn, one assistant turn), or messages for either (the prompt's
       assistant turns are then not trained); ``question`` and ``answer``, ``query`` and ``response``, ``input`` and
-      ``output`` are the same by other names;
+      ``output`` are the same by other names; with ``instruction``, ``context``, ``input`` and ``history``;
     - ``alpaca``: ``instruction``, ``input`` (optional, follows it after a blank line), ``output``, ``history``;
     - ``prompt_response``: ``text`` of the form ``### Prompt … ### Response …``;
-    - ``preference``: ``chosen`` and ``rejected`` with or without ``prompt``: the chosen one, trained where they part.
+    - ``preference``: ``chosen`` and ``rejected`` with or without ``prompt``: the chosen one, trained where they part;
+    - ``verl``: ``prompt``, a list of messages, and ``extra_info.answer``;
+    - ``tree``: ``prompt``, a tree of messages: the best-ranked path.
 
-    Beside any of them: ``tools`` (or ``functions``), a list or its JSON text, ``documents``, a list of objects, and
-    ``system``, the system prompt.
+    Beside any of them: ``tools`` (or ``functions``), a list or its JSON text, ``documents``, a list of objects,
+    ``system``, the system prompt, ``chat_template_kwargs``, and ``weight`` and ``train``.
 
     Raises:
-        InputError: naming the place, the field and what was expected there.
+        InputError: naming the place, the field and what was expected there; also for a row that says itself that it is
+            not to be trained, which `parse_row` takes for `LeftOut`.
     """
+    parsed = _parse(row, place, format)
+    if isinstance(parsed, LeftOut):
+        kind, _, column = next(iter(parsed.notes)).partition(":")
+        value = str(row[column]).lower() if column else ""
+        raise Field(place, column or "(row)").fail(_REFUSED[kind].format(value=value))
+    return parsed
+
+
+def parse_row(row: Mapping[str, Any], place: str, format: str = "auto") -> Conversation | Text | LeftOut:
+    """The same; `Text` for ``format: text``: the column ``text``, of which every token is trained; and `LeftOut` for a
+    row that says itself that it is not to be trained: that its answer is bad (``label: false``), or weighs nothing."""
+    if format != "text" and not (format == "auto" and isinstance(row, Document)):
+        return _parse(row, place, format)
+    at, seen = _opened(row, place)
+    if "text" not in seen:
+        raise misfit(row, place, _EXPECTED["text"], " for the format text")
+    text = at.item("text").text(seen["text"])
+    if not text.strip():
+        raise at.item("text").fail("the text is empty; drop the row")
+    factor = _row_weight(seen, at)
+    _note_unread(seen, at)
+    if factor == 0:
+        return LeftOut(place, "text", {"no_weight": 1})
+    return Text(text, place, factor, dict(at.notes))
+
+
+def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | LeftOut:
     check_format(format)
-    at, at_row = Field(place), Field(place, "(row)")
-    row = at_row.mapping(row)
+    at, seen = _opened(row, place)
     name = name_format(row) if format == "auto" else format
+    if (bad := _left_out(seen, at, name)) is not None:
+        return LeftOut(place, "preference" if bad == "only_rejected" else _TITLES.get(name, name), {bad: 1})
     if name == "text":
         mend = "set format: text to train on all of it" if format == "auto" else "so it is no conversation"
         raise at.item("text").fail(f"plain text without '### Prompt' and '### Response' has no turns; {mend}")
-    messages = with_system(_messages(name, row, at, exact=format != "auto"), row, at)
+    messages = with_system(_messages(name, seen, at, exact=format != "auto"), seen, at)
     if not any(message.role == "assistant" for message in messages):
-        raise at_row.fail("there is no assistant turn, so nothing could be learnt; drop the row or add the answer")
+        raise Field(place, "(row)").fail(
+            "there is no assistant turn, so nothing could be learnt; drop the row or add the answer"
+        )
     if len(messages) > _MOST_MESSAGES:
-        raise at_row.fail(f"{len(messages):,} messages, and at most {_MOST_MESSAGES:,} are taken; cut the row up")
-    documents = read_documents(row.get("documents"), at.item("documents"))
-    return Conversation(tuple(messages), tools_beside(row, at), place, documents)
+        raise Field(place, "(row)").fail(
+            f"{len(messages):,} messages, and at most {_MOST_MESSAGES:,} are taken; cut the row up"
+        )
+    factor = _row_weight(seen, at)
+    if factor == 0:
+        return LeftOut(place, _TITLES.get(name, name), {"no_weight": 1})
+    if factor != 1:
+        messages = [replace(message, weight=message.weight * factor) for message in messages]
+    found = Conversation(
+        tuple(messages),
+        tools_beside(seen, at),
+        place,
+        read_documents(seen, at),
+        template_variables(seen, at),
+        _TITLES.get(name, name),
+    )
+    _note_unread(seen, at)
+    return replace(found, notes=dict(at.notes))
 
 
-def parse_row(row: Mapping[str, Any], place: str, format: str = "auto") -> Conversation | Text:
-    """The same, and `Text` for ``format: text``: the column ``text``, of which every token is trained."""
-    if format != "text":
-        return parse_conversation(row, place, format)
-    at = Field(place)
-    row = Field(place, "(row)").mapping(row)
-    _need(row, place, "text", "text" in row)
-    text = at.item("text").text(row["text"])
-    if not text.strip():
-        raise at.item("text").fail("the text is empty; drop the row")
-    return Text(text, place)
+def _opened(row: Mapping[str, Any], place: str) -> tuple[Field, Seen]:
+    return Field(place, "", Counter()), Seen(Field(place, "(row)").mapping(row))
 
 
-def _messages(name: str, row: Mapping[str, Any], at: Field, exact: bool) -> list[Message]:
+def _messages(name: str, row: Seen, at: Field, exact: bool) -> list[Message]:
     """The messages of a row of the format ``name``; ``exact``: somebody said so, so every turn must be of it."""
 
-    def first(names: tuple[str, ...]) -> str | None:
-        return _first(lambda n: row.get(n) is not None, names) or _first(lambda n: n in row, names)
+    def first(names: Iterable[str]) -> str | None:
+        return _first(row.has, names) or _first(lambda n: n in row, names)
 
     def need(found: Any) -> None:
-        _need(row, at.place, name, bool(found))
+        if not found:
+            raise misfit(row, at.place, _EXPECTED[name], f" for the format {name}")
 
     if name in ("messages", "sharegpt"):
-        order = _TURNS if name == "messages" else (*_TURNS[1:], _TURNS[0])
-        column = first(order if exact else _TURNS)
+        order = TURN_NAMES if name == "messages" else (*TURN_NAMES[1:], TURN_NAMES[0])
+        column = first(order if exact else TURN_NAMES)
         need(column)
         return read_turns(row[column], at.item(column), name if exact else None)
     if name == "prompt_completion":
         prompt, completion = first(PROMPTS), first(COMPLETIONS)
         need(prompt and completion)
-        return prompt_completion(row, at.item(prompt), at.item(completion))
+        return prompt_completion(row, prompt, completion, at)
     if name == "alpaca":
-        need("instruction" in row and ("output" in row or "response" in row))
-        return alpaca(row, at)
+        answer = first(("output", "response", *COMPLETIONS))
+        need("instruction" in row and answer)
+        return alpaca(row, answer, at)
     if name == "preference":
-        need("chosen" in row)
-        return preference(row, at)
+        pair = _compared(lambda n: dict.get(row, n) is not None) or next(
+            (pair for pair in COMPARED if pair[0] in row), None
+        )
+        need(pair)
+        return preference(row, *pair, at)
     if name == "prompt_response":
         need("text" in row)
         return read_prompt_response(row["text"], at.item("text"))
-    raise _misfit(row, at.place, "auto")
+    if name == "verl":
+        need("prompt" in row)
+        return verl(row, at)
+    if name == "tree":
+        need(is_tree(row.get("prompt")))
+        return tree(row["prompt"], at.item("prompt"))
+    if (purpose := purpose_of(row)) is not None:
+        raise Field(at.place, "(row)").fail(f"this is a file of {purpose.holds}: {purpose.mend}")
+    raise misfit(row, at.place, _EXPECTED["auto"], "")
 
 
-def _need(row: Mapping[str, Any], place: str, name: str, found: bool) -> None:
-    if not found:
-        raise _misfit(row, place, name)
+def _left_out(row: Seen, at: Field, name: str) -> str | None:
+    """The note of a row that says that it is not to be trained on; None where it does not."""
+    rejected = [other for _, other in COMPARED if row.has(other) and not isinstance(dict.get(row, other), bool)]
+    if name in ("preference", "prompts", "text", "unknown"):
+        kept = [name for name, _ in COMPARED if dict.get(row, name) is not None]
+        return "only_rejected" if rejected and not kept and not _first(row.has, TURN_NAMES) else None
+    if name not in FORMATS or name == "prompt_response":
+        return None
+    if (column := unwanted(row)) is not None:
+        return f"bad:{column}"
+    row.read.update([*mark_columns(row), *rejected])
+    if rejected:  # ms-swift writes the rejected answer beside the whole conversation
+        at.note("preference")
+    return None
 
 
-def _misfit(row: Mapping[str, Any], place: str, name: str) -> InputError:
-    names = sorted(printable(str(column)) for column in row)
-    columns = ", ".join(names[:20]) + (", …" if len(names) > 20 else "") or "nothing"
-    wanted = "" if name == "auto" else f" for the format {name}"
-    return Field(place, "(row)").fail(
-        f"expected {_EXPECTED[name]}{wanted}, but the row has {columns}; rename or map its columns"
-    )
+def _row_weight(row: Seen, at: Field) -> float:
+    """What the row's own ``weight`` and ``train`` make of it; 0: it is not trained."""
+    said = from_words(row)
+    row.read.update(said)
+    if trained(said, at, TRAIN_NAMES) is False:
+        return 0.0
+    factor = weight(said, at)
+    return 1.0 if factor is None else factor
 
 
-def _first(has: Callable[[str], bool], names: tuple[str, ...]) -> str | None:
+def _note_unread(row: Seen, at: Field) -> None:
+    for name in row.unread():
+        at.note(f"column:{name}")
+
+
+def _compared(has: Callable[[str], bool]) -> tuple[str, str] | None:
+    both = next((pair for pair in COMPARED if has(pair[0]) and has(pair[1])), None)
+    return both or next((pair for pair in COMPARED if has(pair[0]) and _first(has, PROMPTS)), None)
+
+
+def _first(has: Callable[[str], bool], names: Iterable[str]) -> str | None:
     return next((name for name in names if has(name)), None)
 
 

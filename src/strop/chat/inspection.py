@@ -30,11 +30,17 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Warning:
-    """Something to know about a conversation: ``message`` is the message concerned (None: all of it)."""
+    """Something to know about a conversation: ``message`` is the message concerned (None: all of it). ``mend``: what to
+    do, where the detail does not say it."""
 
     kind: str
     message: int | None
     detail: str
+    mend: str = ""
+
+    @property
+    def words(self) -> str:
+        return f"{self.detail}; {self.mend}" if self.mend else self.detail
 
 
 @dataclass(frozen=True, slots=True)

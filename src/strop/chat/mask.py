@@ -39,6 +39,8 @@ class Turn:
     drift_tokens: int = 0
     """Tokens, before and at the start, in which the training prompt differs from what inference would feed."""
     drifted: bool = False
+    mend: str = ""
+    """What would make the two equal, where that was found out: see `strop.chat.drift`."""
     cut: bool = False
     """The template printed more of the turn after its stop token, where the model would not get to."""
     straddling: int = 0

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from strop.chat.drift import MENDS, drift_words
 from strop.chat.inspection import Inspection, Warning, segments
-from strop.chat.mask import Turn
+from strop.chat.losses import DROPPED
 
 if TYPE_CHECKING:
     from strop.chat.work import Work
@@ -32,7 +33,7 @@ def _warnings(work: "Work") -> Iterator[Warning]:
         yield Warning(violation.name, violation.message_index, violation.message)
     for turn in work.example.turns:
         if turn.drifted and work.settings.drift == "allow":
-            yield Warning("drift", turn.message, drift_words(turn))
+            yield Warning("drift", turn.message, drift_words(turn), MENDS.get(turn.mend, ""))
         if turn.ending == "control":
             token = work.encoder._text.controls[work.example.tokens[turn.last - 1]]
             yield Warning("inferred_stop", turn.message, f"ends with {token}, which is not in the stop set")
@@ -41,22 +42,12 @@ def _warnings(work: "Work") -> Iterator[Warning]:
         if turn.straddling:
             detail = f"{turn.straddling} tokens lie across the border of this turn and are trained"
             yield Warning("straddling", turn.message, detail)
-        for name in _unprinted(work, turn):
-            yield Warning("dropped_field", turn.message, f"the template does not print the {name} of this turn")
+    for loss in work.losses:
+        yield Warning(loss.kind, loss.message, loss.detail, DROPPED[loss.kind][1])
     for string, count in Counter(work.tokens.control_strings).items():
-        detail = f"{string} stands {count} times in message text, encoded as: {work.settings.control_tokens}"
+        times = "1 time" if count == 1 else f"{count} times"
+        detail = f"{string} stands {times} in message text, encoded as: {work.settings.control_tokens}"
         yield Warning("control_tokens", None, detail)
-
-
-def _unprinted(work: "Work", turn: Turn) -> Iterator[str]:
-    """The fields that a trained turn has and the template printed nothing of."""
-    printed = {(run.message, run.field) for run in work.runs if run.message == turn.message}
-    message = work.conversation.messages[turn.message]
-    if (turn.message, "several") in printed:
-        return
-    for name in ("content", "reasoning_content", "tool_calls"):
-        if getattr(message, name) and (turn.message, name) not in printed and not (name == "content" and message.parts):
-            yield name
 
 
 def count(work: "Work") -> None:
@@ -72,17 +63,10 @@ def count(work: "Work") -> None:
         report.straddling_tokens += turn.straddling
         report.drift_turns += turn.drifted
         report.drift_tokens += turn.drift_tokens
+        if turn.mend:
+            report.drift_mends[turn.mend] += 1
         report.missing_stop += turn.ending == "none"
         report.truncated_turns += turn.ending == "truncated"
         if turn.ending == "control":
             report.inferred_stops[work.encoder._text.controls[example.tokens[turn.last - 1]]] += 1
-        report.dropped_fields.update(_unprinted(work, turn))
-
-
-def drift_words(turn: Turn) -> str:
-    """How training and inference differ before the turn."""
-    if not turn.drift_tokens:
-        return f"before message {turn.message} the template makes no prompt, so inference could not be at this turn"
-    return (
-        f"before message {turn.message} training sees {turn.drift_tokens} tokens that differ from what inference feeds"
-    )
+    report.dropped_fields.update(loss.kind for loss in work.losses)

@@ -13,10 +13,12 @@ from strop.chat.settings import ChatSettings
 from strop.chat.tokens import Tokens
 
 
-def turn_weights(messages: Sequence[Message], train_on: str) -> dict[int, float]:
-    """The weight of every message that is a trained turn, by its index; ``last``: of the last assistant turn alone."""
+def turn_weights(messages: Sequence[Message], settings: ChatSettings) -> dict[int, float]:
+    """The weight of every message that is a trained turn, by its index, as ``train_on`` and ``use_weights`` say."""
     weights = {i: message.loss_weight for i, message in enumerate(messages) if message.loss_weight > 0}
-    if train_on == "last":
+    if not settings.use_weights:
+        weights = dict.fromkeys(weights, 1.0)
+    if settings.train_on == "last":
         last = max((i for i, message in enumerate(messages) if message.role == "assistant"), default=-1)
         weights = {i: weight for i, weight in weights.items() if i == last}
     return weights
@@ -42,7 +44,7 @@ def loss_weights(
     """
     everything = settings.train_on == "all"
     weights = [1.0 if everything else 0.0] * len(tokens.ids)
-    if everything:
+    if everything and settings.use_weights:  # those of weight 0 are silent, see below
         for run in runs:
             if run.message is not None and run.message >= 0 and messages[run.message].weight != 1:
                 _set(weights, tokens, run.start, run.end, messages[run.message].weight)
@@ -58,7 +60,8 @@ def loss_weights(
         weights[turn.first : turn.last] = [0.0] * (turn.last - turn.first)
         for start, end in _learnt(inside, off):
             _set(weights, tokens, start, end, turn.weight)
-        _weigh_patterns(weights, text, tokens, turn, inside, settings.token_weights)
+        if settings.use_weights:
+            _weigh_patterns(weights, text, tokens, turn, inside, settings.token_weights)
     silent = {i for i, message in enumerate(messages) if _is_silent(message)} if everything else ()
     for run in runs:
         if run.message in silent:

@@ -1,14 +1,16 @@
 """Messages as templates want them, plain and with origins, and the rendering of them."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from strop.chat.builtin import template_text
 from strop.chat.conversation import Conversation, Message
 from strop.chat.origin import code
 from strop.chat.settings import ChatSettings
-from strop.chat.shape import Shape, call_shape, content_shape, shaped
+from strop.chat.shape import Shape, call_shape, call_shapes, content_shape, prints_call, prints_reasoning, shaped
 from strop.chat.template import ChatTemplate, TemplateFailure, template_failures
 from strop.chat.traced import concat, relabel
 from strop.errors import InputError
@@ -17,14 +19,20 @@ _MEND = "set chat.template to chatml, llama3, minimind, nanochat, the path of a 
 
 
 class Beside(NamedTuple):
-    """What a conversation brings beside its messages, as templates take it."""
+    """What a conversation brings beside its messages, as templates take it; ``own`` are variables of the row itself,
+    which go before the settings' ``template_kwargs``."""
 
     tools: list[dict] | None = None
     documents: list[dict] | None = None
+    own: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
     def of(cls, conversation: Conversation) -> "Beside":
-        return cls(list(conversation.tools) or None, list(conversation.documents) or None)
+        tools, documents = list(conversation.tools) or None, list(conversation.documents) or None
+        return cls(tools, documents, conversation.template_kwargs)
+
+    def variables(self) -> dict[str, Any]:
+        return {"tools": self.tools, "documents": self.documents}
 
 
 class Renderer:
@@ -39,6 +47,8 @@ class Renderer:
         self._kwargs = settings.template_kwargs
         self._compiled: dict[str, ChatTemplate] = {}
         self._shapes: dict[tuple[str, bool], Shape] = {}
+        self._built_in: dict[str, Renderer] = {}
+        self._reasons: dict[str, bool] = {}
         self._template(tools=None)  # a template that does not compile is found now, not at the first conversation
 
     def source(self, tools: Any) -> str:
@@ -64,7 +74,7 @@ class Renderer:
         return self._render(shaped(messages, self._shape(messages, beside)), beside, add_generation_prompt)
 
     def _render(self, messages: list[dict], beside: Beside, add_generation_prompt: bool) -> str:
-        variables = {"messages": messages, **beside._asdict(), **self._variables}
+        variables = {"messages": messages, **beside.variables(), **self._variables, **beside.own}
         variables["add_generation_prompt"] = add_generation_prompt
         return self._template(beside.tools).render(variables)
 
@@ -77,10 +87,46 @@ class Renderer:
             self._shapes[source, calls] = call_shape(render, content) if calls else content
         return self._shapes[source, calls]
 
+    def built_in(self, name: str) -> "Renderer":
+        """The same with a built-in template."""
+        if name not in self._built_in:
+            self._built_in[name] = Renderer(self._tokenizer, ChatSettings(template=name))
+        return self._built_in[name]
+
+    def takes(self, messages: list[dict], beside: Beside) -> bool:
+        """Whether the template renders the messages."""
+        try:
+            self.render(messages, beside)
+        except TemplateFailure:
+            return False
+        return True
+
+    def prints_calls(self) -> bool:
+        """Whether the template prints the arguments of tool calls, in whatever shape."""
+        render = partial(self._render, beside=Beside(), add_generation_prompt=False)
+        return any(prints_call(render, shape) for shape in call_shapes(content_shape(render)))
+
+    def prints_reasoning(self, conversation: Conversation) -> bool:
+        """Whether the template prints the reasoning of a conversation's last answer."""
+        beside = Beside.of(conversation)
+        source = self.source(beside.tools)
+        if source not in self._reasons:
+            shape = self._shape([], beside)
+            self._reasons[source] = prints_reasoning(
+                partial(self._render, beside=beside, add_generation_prompt=False), shape
+            )
+        return self._reasons[source]
+
+    def unknown_variables(self, conversation: Conversation) -> list[str]:
+        """Those of the conversation's own variables that the template does not speak of."""
+        own = conversation.template_kwargs
+        source = self.source(list(conversation.tools) or None) if own else ""
+        return [name for name in own if not re.search(rf"\b{re.escape(name)}\b", source)]
+
     def reference(self, messages: list[dict], beside: Beside, tokenize: bool) -> Any:
         """The tokenizer's own rendering (text, or ids) of plain messages; raises `TemplateFailure` as `render` does."""
         messages = shaped(messages, self._shape(messages, beside))
-        options = {**beside._asdict(), **self._kwargs, **({"return_dict": False} if tokenize else {})}
+        options = {**beside.variables(), **self._kwargs, **beside.own, **({"return_dict": False} if tokenize else {})}
         with template_failures():
             return self._tokenizer.apply_chat_template(
                 messages, chat_template=self.source(beside.tools), tokenize=tokenize, **options
@@ -130,4 +176,5 @@ def traced_messages(messages: Sequence[Message], plain: Sequence[dict]) -> list[
 
 def traced_beside(beside: Beside) -> Beside:
     """The same with origins: all of it is the conversation's."""
-    return Beside(*(value and relabel(value, code(-1, name)) for name, value in beside._asdict().items()))
+    traced = {name: value and relabel(value, code(-1, name)) for name, value in beside.variables().items()}
+    return Beside(**traced, own=beside.own)  # which, like the settings' variables, choose among the template's texts

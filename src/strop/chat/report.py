@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from strop.chat.notes import lines as note_lines
+
 
 @dataclass
 class MaskReport:
@@ -20,11 +22,13 @@ class MaskReport:
     straddling_tokens: int = 0
     drift_turns: int = 0
     drift_tokens: int = 0
+    drift_mends: Counter[str] = field(default_factory=Counter)
+    """Turns among these by what would make training and serving equal (see `strop.chat.drift`), of a sample."""
     missing_stop: int = 0
     inferred_stops: Counter[str] = field(default_factory=Counter)
     """Turns that end with a control token outside the stop set, by token."""
     dropped_fields: Counter[str] = field(default_factory=Counter)
-    """Trained turns of which the template printed none of a field that they have (earlier reasoning, mostly)."""
+    """What the template did not print, or not whole, by kind: see `strop.chat.losses.DROPPED`."""
     waived: Counter[str] = field(default_factory=Counter)
     too_long_dropped: int = 0
     truncated: int = 0
@@ -36,10 +40,31 @@ class MaskReport:
     exchanges_dropped: int = 0
     """Exchanges of split conversations that are too long by themselves."""
     audited: int = 0
+    formats: Counter[str] = field(default_factory=Counter)
+    """What the rows were taken for, those that were left out included."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What of the rows was not used, and what was left out: see `strop.chat.notes`."""
 
     @property
     def trained_fraction(self) -> float:
         return self.trained_tokens / self.tokens if self.tokens else 0.0
+
+    def left_out(self, max_length: int | None) -> str:
+        """How many conversations ``max_length`` left nothing of, in words; empty where it was none."""
+        if not self.too_long_dropped and not self.exchanges_dropped:
+            return ""
+        why = f"longer than max_length {max_length}"
+        if self.too_long_dropped:
+            were = "was" if self.too_long_dropped == 1 else "were"
+            of = _number(self.conversations, "conversation")
+            return f"{self.too_long_dropped:,} of {of} {were} dropped ({why})"
+        return f"{_number(self.exchanges_dropped, 'exchange')} dropped ({why})"
+
+    def tell(self, row: Any) -> None:
+        """Count what is to be told of a parsed row: a `Conversation`, `Text` or `LeftOut`."""
+        self.notes.update(row.notes)
+        if row.format:
+            self.formats[row.format] += 1
 
     def merge(self, other: "MaskReport") -> None:
         """Add what another report counted."""
@@ -56,36 +81,49 @@ class MaskReport:
         return cls(**{name: Counter(value) if isinstance(value, dict) else value for name, value in values.items()})
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.conversations:,} conversations, {self.tokens:,} tokens, "
-            f"{self.trained_tokens:,} trained ({self.trained_fraction:.1%}) in {self.turns:,} turns"
-        ]
+        return "\n".join([self.summary, *(self.unusual or ["nothing unusual met"])])
+
+    @property
+    def summary(self) -> str:
+        """How much there is, in a line."""
+        return (
+            f"{_number(self.conversations, 'conversation')}, {_number(self.tokens, 'token')}, "
+            f"{self.trained_tokens:,} trained ({self.trained_fraction:.1%}) in {_number(self.turns, 'turn')}"
+        )
+
+    @property
+    def unusual(self) -> list[str]:
+        """What was met that is worth a word, in lines; none where there was nothing."""
         notes = []
         if self.control_strings:
-            notes.append(f"{self.control_strings:,} control strings in messages ({_list(self.control_string_kinds)})")
+            kinds = _list(self.control_string_kinds)
+            notes.append(f"{_number(self.control_strings, 'control string')} in messages ({kinds})")
         if self.drift_turns:
-            notes.append(
-                f"{self.drift_turns:,} turns trained after another prompt than served ({self.drift_tokens:,} tokens)"
-            )
+            turns, tokens = _number(self.drift_turns, "turn"), _number(self.drift_tokens, "token")
+            notes.append(f"{turns} trained after another prompt than served ({tokens})")
         if self.inferred_stops:
             notes.append(f"turns ending with a token outside the stop set ({_list(self.inferred_stops)})")
         if self.dropped_fields:
-            notes.append(f"fields the template did not print ({_list(self.dropped_fields)})")
+            notes.append(f"not printed by the template: {_list(self.dropped_fields, len(self.dropped_fields))}")
         if self.waived:
             notes.append(f"waived violations ({_list(self.waived)})")
-        for count, what in (
-            (self.missing_stop, "turns without a stop token"),
-            (self.straddling_tokens, "tokens across a turn's border"),
-            (self.too_long_dropped, "conversations dropped as too long"),
-            (self.truncated, "conversations truncated"),
-            (self.truncated_turns, "turns left without a stop token by that"),
-            (self.split, "conversations split into several examples"),
-            (self.exchanges_dropped, "exchanges dropped as too long"),
+        for count, noun, what in (
+            (self.missing_stop, "turn", "without a stop token"),
+            (self.straddling_tokens, "token", "across a turn's border"),
+            (self.too_long_dropped, "conversation", "dropped as too long"),
+            (self.truncated, "conversation", "truncated"),
+            (self.truncated_turns, "turn", "left without a stop token by that"),
+            (self.split, "conversation", "split into several examples"),
+            (self.exchanges_dropped, "exchange", "dropped as too long"),
         ):
             if count:
-                notes.append(f"{count:,} {what}")
-        return "\n".join([*lines, "; ".join(notes)] if notes else [*lines, "nothing unusual met"])
+                notes.append(f"{_number(count, noun)} {what}")
+        return [*(["; ".join(notes)] if notes else []), *note_lines(self.notes)]
 
 
-def _list(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common(5))
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _list(counts: Counter[str], most: int = 5) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common(most))

@@ -20,7 +20,7 @@ Waiver = Literal[
 class ChatSettings(BaseModel):
     """How conversations become tokens and loss weights."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     template: str | None = Field(
         None,
@@ -45,6 +45,11 @@ class ChatSettings(BaseModel):
     token_weights: dict[str, float] = Field(
         default_factory=dict,
         description="Regular expressions over assistant text, and the factor on the loss of the tokens they match.",
+    )
+    use_weights: bool = Field(
+        True,
+        description="Whether the weights of messages and token_weights count; otherwise what is trained weighs 1, and "
+        "what a message's weight of 0 leaves out stays out.",
     )
     control_tokens: Literal["text", "keep", "error"] = Field(
         "text", description="What the string of an added token becomes in a message's text: ordinary text, by default."
@@ -76,6 +81,13 @@ class ChatSettings(BaseModel):
     audit_every: int = Field(
         1000, ge=0, description="Compare the ids of every n-th conversation with the tokenizer's own call; 0: never."
     )
+
+    def unweighted(self) -> "ChatSettings":
+        """The same mask with every trained token weighing 1: what a loss is measured with, whatever the recipe weighs.
+
+        ``token_weights`` are left out, factors of 0 among them; a message of weight 0 or ``train: false`` stays out.
+        """
+        return self.model_copy(update={"token_weights": {}, "use_weights": False})
 
     @field_validator("token_weights")
     @classmethod

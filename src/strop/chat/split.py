@@ -54,9 +54,14 @@ def by_length(
     return pieces, lost
 
 
+def opening(messages: Sequence[Message]) -> int:
+    """How many system messages lead a conversation; every piece of it begins with them."""
+    return next((i for i, m in enumerate(messages) if m.role not in ("system", "developer")), len(messages))
+
+
 def _exchanges(messages: Sequence[Message]) -> tuple[list[int], list[list[int]]]:
     """The leading system messages, and the exchanges after them, as indices."""
-    count = next((i for i, m in enumerate(messages) if m.role not in ("system", "developer")), len(messages))
+    count = opening(messages)
     exchanges: list[list[int]] = []
     for index in range(count, len(messages)):
         opens = messages[index].role == "user" and messages[index - 1].role != "user"

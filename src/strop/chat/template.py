@@ -7,7 +7,6 @@ every conversation, not here.
 """
 
 import functools
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 from jinja2.utils import Namespace
 
+from strop.chat.numbers import dumps
 from strop.chat.traced import Traced, brace_format, concat, percent, recased, smear, text_of, trace_of, traced
 
 # Jinja lets Python's own errors through: `none + 'x'` in a template is a TypeError, not a TemplateError.
@@ -183,7 +183,7 @@ def _raise_exception(message: str):
 
 
 def _tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False) -> str:
-    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    text = dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
     return smear(text, value)
 
 

@@ -1,7 +1,7 @@
 """Plain text, as in pretraining: every token is trained, and what is too long goes on in the next window."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from strop.chat.example import Example, build_example
@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A document without turns, and where it was read."""
+    """A document without turns, where it was read, and what multiplies the loss of its tokens."""
 
     text: str
     place: str = "text"
+    weight: float = 1.0
+    notes: dict[str, int] = field(default_factory=dict, compare=False)
+
+    @property
+    def format(self) -> str:
+        return "text"
+
+
+class Document(dict):
+    """A row out of a file of plain text, ``{"text": …}``: text to train on without anybody saying so."""
 
 
 class Borders:
@@ -50,7 +60,8 @@ class Borders:
 
 
 def encode_text(encoder: "ChatEncoder", document: Text) -> Iterator[Inspection]:
-    """The examples of a document: windows of ``max_length`` tokens over it and the end token.
+    """The examples of a document: windows of ``max_length`` (or the encoder's ``window``) tokens over it and the end
+    token. No chat template is needed.
 
     ``control_tokens`` says what the strings of control tokens become; ``train_on``, ``token_weights`` and ``too_long``
     are about turns and do not count here.
@@ -65,7 +76,7 @@ def encode_text(encoder: "ChatEncoder", document: Text) -> Iterator[Inspection]:
     report.control_strings += len(tokens.control_strings)
     report.control_string_kinds.update(tokens.control_strings)
     count = 0
-    for shown in _windows(text, tokens, encoder.settings.max_length, document.place):
+    for shown in _windows(text, tokens, encoder.settings.max_length or encoder.window, document):
         count += 1
         report.examples += 1
         report.tokens += len(shown.example.tokens)
@@ -74,7 +85,7 @@ def encode_text(encoder: "ChatEncoder", document: Text) -> Iterator[Inspection]:
     report.split += count > 1
 
 
-def _windows(text: str, tokens: Tokens, max_length: int | None, place: str) -> Iterator[Inspection]:
+def _windows(text: str, tokens: Tokens, max_length: int | None, document: Text) -> Iterator[Inspection]:
     """Windows that together train each token but the very first exactly once.
 
     The first token of a sequence has nothing before it to be predicted from. So every window but the first begins with
@@ -87,11 +98,11 @@ def _windows(text: str, tokens: Tokens, max_length: int | None, place: str) -> I
         ids = tokens.ids[first:last]
         starts = [at - start for at in tokens.starts[first:last]]
         ends = [at - start for at in tokens.ends[first:last]]
-        weights = [0.0] + [1.0] * (len(ids) - 1)
+        weights = [0.0] + [document.weight] * (len(ids) - 1)
         stretch = text[start:end]
-        example: Example = build_example(stretch, Tokens(ids, starts, ends, [], []), weights, [], place)
+        example: Example = build_example(stretch, Tokens(ids, starts, ends, [], []), weights, [], document.place)
         trained_from = min(starts[1], len(stretch)) if len(ids) > 1 else len(stretch)
         borders = ((0, trained_from, False), (trained_from, len(stretch), True))
         segments = [Segment(a, b, stretch[a:b], 0, "text", "content", trained) for a, b, trained in borders if b > a]
         stops = [len(ids) - 1] if last == len(tokens.ids) else []
-        yield Inspection(place, stretch, example, starts, ends, stops, segments, [])
+        yield Inspection(document.place, stretch, example, starts, ends, stops, segments, [])

@@ -10,6 +10,7 @@ from typing import Any
 
 from strop.chat.origin import OWN_FIELDS, TEMPLATE, decode
 from strop.chat.traced import plain, trace_of
+from strop.chat.unknown import Unknown, unknown_words
 
 # Private-use characters that stand for the template's control tokens while message text is encoded as ordinary text.
 _ALIAS_BASE = 0xF0000
@@ -17,7 +18,8 @@ _ALIASES = re.compile("[\U000f0000-\U000ffffd]")
 
 
 class ControlStringError(ValueError):
-    """A message's text contains the string of a control token, and it must not, or cannot be told from the token."""
+    """A message's text contains the string of a control token, and it must not, or cannot be told from the token; or it
+    contains a character that has no token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class TextEncoder:
             for index, token in tokenizer.added_tokens_decoder.items()
             if token.content not in ordinary and (token.special or token.content.strip())
         }
+        self._unknown = Unknown(self._backend, tokenizer.unk_token_id)
 
     def backend_encodings(self, texts: Sequence[str]) -> list[Any]:
         """The backend's encoding of each text, for `encode`: quicker than one by one, and on all cores."""
@@ -84,6 +87,7 @@ class TextEncoder:
         ids = encoding.ids
         kept, foreign = [], []
         controls = self.controls
+        self._check_known(text, trace, ids, encoding.offsets)
         hits = sorted(index for token in controls.keys() & set(ids) for index in _places(ids, token))
         offsets = encoding.offsets
         for index in hits:
@@ -101,6 +105,20 @@ class TextEncoder:
             ids, offsets, kept = self._encode_aliased(text, trace, sorted(tokens), ids)
         starts, ends = map(list, zip(*offsets, strict=True)) if ids else ([], [])
         return Tokens(ids, starts, ends, [index for index, _, _ in kept], found)
+
+    def _check_known(self, text: str, trace: str, ids: list[int], offsets: list[tuple[int, int]]) -> None:
+        """Raises `ControlStringError` for a character of a message that has no token. The unknown token's own string is
+        a control string like others."""
+        at = self._unknown.left_out(text, trace, offsets)
+        if at is None and self._unknown.token in ids:
+            spelled = self.controls.get(self._unknown.token)
+            for index in _places(ids, self._unknown.token):
+                start, end = offsets[index]
+                if trace[start:end].strip(TEMPLATE) and text[start:end].strip() != spelled:
+                    at = self._unknown.within(text, start, end)
+                    break
+        if at is not None:
+            raise ControlStringError(unknown_words(text, trace, at))
 
     @staticmethod
     def _core(text: str, content: str, offsets: tuple[int, int]) -> tuple[int, int]:
@@ -144,6 +162,8 @@ class TextEncoder:
                 where = self._core(text, self.controls[token], span)
                 if not trace[where[0] : where[1]].strip(TEMPLATE):
                     kept.append((index, *where))
+            elif token == self._unknown.token and text[slice(*span)].strip() != self.controls.get(token):
+                raise ControlStringError(unknown_words(text, trace, self._unknown.within(text, *span)))
             elif token in self.controls:
                 raise ControlStringError(
                     f"the text contains {self.controls[token]!r}, which this vocabulary makes of ordinary text too; "

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from strop.chat.origin import TEMPLATE, blend, leaves
+from strop.chat.tool_calls import Written
 
 
 class Traced(str):
@@ -276,7 +277,8 @@ def relabel(value: Any, origin: str) -> Any:
     if isinstance(value, str):
         return Traced(value, origin * len(value))
     if isinstance(value, Mapping):
-        return {relabel(key, origin): relabel(item, origin) for key, item in value.items()}
+        items = {relabel(key, origin): relabel(item, origin) for key, item in value.items()}
+        return Written(items, relabel(value.text, origin)) if isinstance(value, Written) else items
     if isinstance(value, list | tuple):
         return [relabel(item, origin) for item in value]
     return value

@@ -1,10 +1,12 @@
 """Lists of turns, as OpenAI and ShareGPT write them, to messages."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from strop.chat.conversation import Field, Message, read_message, read_tools, shown
+from strop.chat.conversation import Message, read_message, read_tools
+from strop.chat.field import Field, is_empty, shown
 
 SHAREGPT_ROLES = {
     "system": "system",
@@ -22,7 +24,10 @@ SHAREGPT_ROLES = {
     "observation": "tool",
     "function_response": "tool",
 }
-_TEXT_PARTS = ("input_text", "output_text")  # what newer API dumps call a part of type text
+TOOL_NAMES = ("tools", "functions", "tool_defs", "tool_definitions", "available_tools")
+TURN_NAMES = ("messages", "conversations", "conversation")
+SYSTEM_NAMES = ("system", "system_prompt", "system_message")
+_TURNS_TEXT = re.compile(r'\s*\[\s*\{\s*"(role|from|content|value)"\s*:')
 
 
 def turn_list(raw: Any, at: Field) -> list:
@@ -59,22 +64,25 @@ def read_turns(raw: Any, at: Field, style: str | None = None) -> list[Message]:
 
 
 def tools_beside(row: Mapping[str, Any], at: Field) -> tuple[dict[str, Any], ...]:
-    """The tools of a row: ``tools``, the older ``functions``, or ``functions`` on the system turn."""
-    if tools := read_tools(_parsed(row.get("tools"), at.item("tools")), at.item("tools")):
-        return tools
-    if tools := _functions(row.get("functions"), at.item("functions")):
-        return tools
-    for column in ("messages", "conversations", "conversation"):
-        turns = row.get(column)
-        for index, turn in enumerate(turns if isinstance(turns, list | tuple) else ()):
-            if isinstance(turn, Mapping) and turn.get("role") == "system" and turn.get("functions"):
-                return _functions(turn["functions"], at.item(column).item(index).item("functions"))
+    """The tools of a row: ``tools`` or another of its names, the older ``functions``, or either on the system turn.
+
+    Of several, the first that is not empty counts, and the others are left unread.
+    """
+    for name in (name for name in TOOL_NAMES if name in row):
+        if tools := _schemas(row[name], at.item(name)):
+            return tools
+    for column in (name for name in TURN_NAMES if isinstance(row.get(name), list | tuple)):
+        for index, turn in enumerate(row[column]):
+            if isinstance(turn, Mapping) and turn.get("role") == "system":
+                for name in ("tools", "functions"):
+                    if tools := _schemas(turn.get(name), at.item(column).item(index).item(name)):
+                        return tools
     return ()
 
 
 def with_system(messages: list[Message], row: Mapping[str, Any], at: Field) -> list[Message]:
     """The messages after the system prompt that a column of the row holds, unless they begin with the same one."""
-    column = next((name for name in ("system", "system_prompt") if row.get(name) not in (None, "")), None)
+    column = next((name for name in SYSTEM_NAMES if name in row and not is_empty(row[name])), None)
     if column is None:
         return messages
     text = at.item(column).text(row[column])
@@ -85,6 +93,11 @@ def with_system(messages: list[Message], row: Mapping[str, Any], at: Field) -> l
     return [Message("system", text), *messages]
 
 
+def looks_like_turns(raw: Any) -> bool:
+    """Whether a text is the JSON of a list of turns, as files hold it that know text only."""
+    return isinstance(raw, str) and _TURNS_TEXT.match(raw) is not None
+
+
 def given(messages: Sequence[Message]) -> list[Message]:
     """The messages as a prompt: their assistant turns are there to be read, not trained."""
     return [replace(message, train=False) if message.role == "assistant" else message for message in messages]
@@ -93,7 +106,7 @@ def given(messages: Sequence[Message]) -> list[Message]:
 def _sharegpt(turn: Mapping[str, Any], at: Field) -> Message:
     source, rest = turn.get("from"), {key: value for key, value in turn.items() if key not in ("from", "value")}
     if source == "function_call":
-        call = at.item("value").json(turn.get("value"))
+        call = at.item("value").json(turn.get("value"), as_written=True)
         return read_message({**rest, "role": "assistant", "tool_calls": call if isinstance(call, list) else [call]}, at)
     if not isinstance(source, str) or source not in SHAREGPT_ROLES:
         raise at.item("from").fail(f"expected one of {', '.join(SHAREGPT_ROLES)}, function_call; found {shown(source)}")
@@ -108,25 +121,23 @@ def _openai(turn: Mapping[str, Any], at: Field) -> Message:
     if call is not None:
         if turn.get("tool_calls"):
             raise at.item("function_call").fail("stands beside tool_calls; keep one of them")
-        turn["tool_calls"] = [{"type": "function", "function": at.item("function_call").json(call)}]
+        turn["tool_calls"] = [{"type": "function", "function": at.item("function_call").json(call, as_written=True)}]
     if turn.get("role") == "function":  # the older name of a tool's result
         turn["role"] = "tool"
-    if isinstance(turn.get("content"), list | tuple):
-        turn["content"] = [_part(part) for part in turn["content"]]
     if turn.get("tool_calls"):
-        calls = _parsed(turn["tool_calls"], at.item("tool_calls"))
+        calls = _parsed(turn["tool_calls"], at.item("tool_calls"), as_written=True)
         turn["tool_calls"] = [_without_nulls(call) for call in calls] if isinstance(calls, list) else calls
     return read_message(turn, at)
 
 
-def _parsed(raw: Any, at: Field) -> Any:
+def _parsed(raw: Any, at: Field, as_written: bool = False) -> Any:
     """What JSON text says, of all of a list or of each item (a column of tables can hold strings only)."""
-    raw = at.json(raw) if raw else raw
-    return [at.item(index).json(item) for index, item in enumerate(raw)] if isinstance(raw, list | tuple) else raw
-
-
-def _part(part: Any) -> Any:
-    return {**part, "type": "text"} if isinstance(part, Mapping) and part.get("type") in _TEXT_PARTS else part
+    raw = at.json(raw, as_written) if raw else raw
+    return (
+        [at.item(index).json(item, as_written) for index, item in enumerate(raw)]
+        if isinstance(raw, list | tuple)
+        else raw
+    )
 
 
 def _without_nulls(call: Any) -> Any:
@@ -139,9 +150,11 @@ def _without_nulls(call: Any) -> Any:
     return kept
 
 
-def _functions(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
-    """The older ``functions`` as tools: a bare schema goes into ``{"type": "function", "function": …}``."""
+def _schemas(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
+    """Tools; a bare schema of the older ``functions`` goes into ``{"type": "function", "function": …}``."""
     schemas = read_tools(_parsed(raw, at), at)
+    if not at.path.endswith("functions"):
+        return schemas
     return tuple(
         schema if "function" in schema or "type" in schema else {"type": "function", "function": schema}
         for schema in schemas

@@ -36,10 +36,14 @@ class Encoding:
     tokenizer: Any
     settings: ChatSettings
     stop_ids: frozenset[int]
+    window: int | None = None
+    """Tokens of plain text in an example where ``max_length`` is not set."""
+    reads: int | None = None
+    """The most tokens that the model reads: a longer example is refused."""
 
     @cached_property
     def encoder(self) -> ChatEncoder:
-        return ChatEncoder(self.tokenizer, self.settings, self.stop_ids)
+        return ChatEncoder(self.tokenizer, self.settings, self.stop_ids, self.window, reads=self.reads)
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 from strop.chat.formats import check_format
-from strop.data.hub import disk_rows, hub_rows, is_saved_dataset
+from strop.data.hub import check_saved_split, disk_rows, hub_rows, is_saved_dataset
 from strop.data.json_files import json_lines, json_rows
-from strop.data.rows import OnBad, Row, reading
+from strop.data.rows import OnBad, Row, Say, reading, refuse, silent
+from strop.data.slices import Slice, names_of, parse_split
+from strop.data.splits import named, split_named, split_of
 from strop.data.tables import arrow_rows, csv_rows, parquet_rows
+from strop.data.text_files import Documents, text_rows
 from strop.errors import InputError
 
-_READERS: dict[str, Callable[[Path, OnBad | None], Iterator[Row]]] = {
+_READERS: dict[str, Callable[[Path, OnBad | None, Say], Iterator[Row]]] = {
     ".jsonl": json_lines,
     ".ndjson": json_lines,
     ".json": json_rows,
@@ -23,15 +26,14 @@ _READERS: dict[str, Callable[[Path, OnBad | None], Iterator[Row]]] = {
     ".parquet": parquet_rows,
     ".arrow": arrow_rows,
     ".feather": arrow_rows,
+    ".txt": text_rows,
 }
-_COMPRESSIBLE = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+_COMPRESSIBLE = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
 _COMPRESSED = (".gz", ".zst")
 # What `datasets` and the hub write beside the data.
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
-_SPLITS = {"val": "validation", "valid": "validation", "dev": "validation", "eval": "validation"}
-_SPLIT_NAME = re.compile(
-    r"(?:.*[-_.])?(train|test|validation|valid|val|dev|eval)(?:[-_.]?\d+(?:-of-\d+)?)?(?:-[0-9a-f]{16})?"
-)
+_ABOUT = {".md", ".rst", ".html", ".pdf", ".py", ".ipynb", ".yaml", ".yml", ".toml", ".png", ".jpg", ".svg", ".bib", ""}
+"""Kinds of files that say something about the data."""
 
 
 def open_rows(
@@ -43,30 +45,37 @@ def open_rows(
     revision: str | None = None,
     subset: str | None = None,
     count: int | None = None,
+    documents: Documents = "file",
     on_bad: OnBad | None = None,
+    say: Say = silent,
 ) -> Iterator[Row]:
     """The rows of a file, a folder or a hub id, read as they are asked for: never all of them at once.
 
     Args:
-        path: a .jsonl, .ndjson, .json, .csv or .tsv file (also .gz or .zst of these), .parquet, .arrow or .feather, a
-            folder of such files (read in the order of their names), or what ``Dataset.save_to_disk`` wrote.
+        path: a .jsonl, .ndjson, .json, .csv, .tsv or .txt file (also .gz or .zst of these), .parquet, .arrow or
+            .feather, a folder of such files (read in the order of their names), or what ``Dataset.save_to_disk`` wrote.
         hub: the name of a dataset on the Hugging Face hub instead, e.g. ``openai/gsm8k``; it is streamed.
         format: what `strop.chat.formats.parse_row` will take the rows for; only its name is checked here.
-        split: of the hub's dataset; of a folder, the files that are named after it, where any is named after a split.
+        split: of the hub's dataset; of a folder, the files that are named after it, where any is named after a split; a
+            single file is ``train``, and what it is named after. Also a slice (``train[:100]``, ``train[10%:]``), or
+            several joined by ``+``. Slices count rows that cannot be read, too.
         revision: branch, tag or commit on the hub.
         subset: the configuration on the hub; of a folder, the folder in it.
         count: the first so many rows.
+        documents: what one document of a .txt file is.
         on_bad: gets the error of a row that cannot be read, which is then skipped; without it, the error is raised.
             What leaves no way to find the next row is raised in any case.
+        say: gets what there is to know about how the files are read, and what is left out.
 
     Raises:
         InputError: at once for what is not there, and while reading for what cannot be read.
     """
     check_format(format)
+    pieces = parse_split(split)
     if (path is None) == (hub is None):
         raise InputError("give either path (a file or folder) or hub (the name of a dataset on the hub).")
     if hub is not None:
-        return _some(hub_rows(hub, subset, split, revision), count, hub, [])
+        return _some(_joined(hub_rows(hub, subset, piece, revision) for piece in pieces), count, hub, split, [])
     path = Path(path)
     if revision is not None:
         raise InputError(f"{path}: a revision is for data on the hub; give hub instead of path, or drop it.")
@@ -78,49 +87,157 @@ def open_rows(
 
     path = _within(path, subset)
     if is_saved_dataset(path):
-        return _some(disk_rows(path, split), count, str(path), bad)
-    files = data_files(path, split)
-    return _some(_all_rows(files, note if on_bad else None), count, str(path), bad)
+        rows = _joined([disk_rows(path, piece) for piece in pieces])
+        return _some(rows, count, str(path), split, bad)
+    found = [(piece, *_files(path, piece.name)) for piece in pieces]
+    for remark in dict.fromkeys(remark for _, _, remarks in found for remark in remarks):
+        say(remark)
+    handler = note if on_bad else None
+    rows = _joined(
+        _sliced(partial(_all_rows, files, _inside(path, piece.name), documents), piece, handler, say)
+        for piece, files, _ in found
+    )
+    return _some(rows, count, str(path), split, bad)
 
 
 def data_files(path: Path, split: str = "train", subset: str | None = None) -> list[Path]:
-    """The files that a path stands for, in the order in which they are read. Raises InputError when there is none."""
+    """The files that a path stands for, in the order in which they are read, each once.
+
+    Raises InputError when there is none, or the split is none of theirs.
+    """
     path = _within(path, subset)
+    with reading(path):
+        path.stat()
+    if not is_saved_dataset(path):
+        return list(dict.fromkeys(chain.from_iterable(_files(path, name)[0] for name in names_of(split))))
+    for name in names_of(split):
+        check_saved_split(path, name)
+    found = _below(path)
+    if not (path / "dataset_dict.json").exists():
+        return found
+    return [file for file in found if any(file.is_relative_to(path / name) for name in names_of(split))]
+
+
+def _files(path: Path, split: str) -> tuple[list[Path], list[str]]:
+    """The files of one split, and what there is to say about the others. Raises InputError where there is none."""
     with reading(path):
         if not path.is_dir():
             path.stat()
-            _reader(path)
-            return [path]
-        found = sorted(file for file in path.rglob("*") if file.is_file() and _is_shown(file.relative_to(path)))
-    if is_saved_dataset(path):
-        return [
-            file for file in found if not (path / "dataset_dict.json").exists() or file.is_relative_to(path / split)
-        ]
-    found = [file for file in found if file.name not in _NOT_DATA and _kind(file) in _READERS]
+            _check_split_of_file(path, split)
+            return [path], []
+        below = _below(path)
+    found = [file for file in below if file.name not in _NOT_DATA and _kind(file) in _READERS]
+    texts = [file for file in found if _kind(file) == ".txt"]
+    if len(texts) < len(found):  # a licence or a word about the data, mostly
+        found = [file for file in found if _kind(file) != ".txt"]
+    else:
+        texts = []
     if not found:
         raise InputError(f"{path}: no data file in this folder; known are {_known()}.")
-    splits = {file: _split_of(file.relative_to(path)) for file in found}
-    named = sorted({name for name in splits.values() if name})
-    wanted = _SPLITS.get(split, split)
-    if named and wanted not in named:
-        raise InputError(f"{path}: no file is named after the split {split}, but after {', '.join(named)}; choose one.")
+    splits = {file: split_of(file.relative_to(path)) for file in found}
+    there = sorted({name for name in splits.values() if name})
+    wanted = split_named(split) or split
     # A file named after no split is training data, as everywhere.
-    return [file for file in found if not named or (splits[file] or "train") == wanted]
+    chosen = [file for file in found if (splits[file] or "train") == wanted]
+    if not chosen and there:
+        raise InputError(f"{path}: no file is named after the split {split}, but after {', '.join(there)}; choose one.")
+    if not chosen:
+        raise InputError(f"{path}: there is no split {split}: no file is named after one, so all of them are train.")
+    remarks = []
+    other = [file for file in found if splits[file] and splits[file] != wanted]
+    if other and wanted == "train":
+        beside = named(file.relative_to(path) for file in other)
+        remarks.append(
+            f"{path}: read {_some_names(chosen)}; left out as other splits: {beside} "
+            "(`split` reads those of another, and a path one file whatever its name)"
+        )
+    if texts:
+        remarks.append(f"{path}: left out beside data files of other kinds: {_some_names(texts)}")
+    unknown = [f for f in below if _kind(f) not in _READERS and f.suffix.lower() not in _ABOUT]
+    if unknown:
+        remarks.append(f"{path}: left out, as there is no reader for them: {_some_names(unknown)}")
+    return chosen, remarks
 
 
-def _all_rows(files: Iterable[Path], on_bad: OnBad | None) -> Iterator[Row]:
+def _check_split_of_file(path: Path, split: str) -> None:
+    """A file by itself is ``train``, and what it is named after. Raises InputError for other splits."""
+    _reader(path)
+    own = split_of(Path(path.name)) or "train"
+    if (split_named(split) or split) in ("train", own) or _kind(path) == ".json":  # which may hold lists of splits
+        return
+    there = own if own == "train" else f"{own} (or train)"
+    raise InputError(
+        f"{path}: there is no split {split} in one file, but {there}; write for example {own}[:100] or {own}[90%:] "
+        "for a part of it."
+    )
+
+
+def _below(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file() and _is_shown(file.relative_to(path)))
+
+
+def _some_names(files: list[Path]) -> str:
+    return ", ".join(file.name for file in files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+
+
+def _joined(rows: Iterable[Iterator[Row]]) -> Iterator[Row]:
+    return chain.from_iterable(rows)
+
+
+def _inside(path: Path, split: str) -> str:
+    """Which of the lists in a JSON file are its rows: those of another split where the file itself is not of it."""
+    wanted = split_named(split) or split
+    return "train" if path.is_dir() or wanted == split_of(Path(path.name)) else wanted
+
+
+def _sliced(
+    every: Callable[[OnBad | None, Say], Iterator[Row]], piece: Slice, on_bad: OnBad | None, say: Say
+) -> Iterator[Row]:
+    """A slice of rows; what cannot be read outside of it is no concern."""
+    if piece.whole:
+        yield from every(on_bad, say)
+        return
+    first, end = piece.bounds(sum(1 for _ in _with_errors(every, silent)) if piece.needs_length else None)
+    for row in islice(_with_errors(every, say), first, end):
+        if isinstance(row, InputError):
+            refuse(row, on_bad)
+        else:
+            yield row
+
+
+def _with_errors(every: Callable[[OnBad, Say], Iterator[Row]], say: Say) -> Iterator[Row | InputError]:
+    """The rows, and in their places the errors of those that cannot be read."""
+    bad: list[InputError] = []
+    for row in every(bad.append, say):
+        yield from bad
+        bad.clear()
+        yield row
+    yield from bad
+
+
+def _all_rows(
+    files: Iterable[Path], inside: str, documents: Documents, on_bad: OnBad | None, say: Say
+) -> Iterator[Row]:
     for file in files:
-        yield from _reader(file)(file, on_bad)
+        reader = _reader(file)
+        if reader is text_rows:
+            yield from text_rows(file, on_bad, say, documents)
+        elif reader is json_rows:
+            yield from json_rows(file, on_bad, say, inside)
+        else:
+            yield from reader(file, on_bad, say)
 
 
-def _some(rows: Iterator[Row], count: int | None, name: str, bad: list[None]) -> Iterator[Row]:
+def _some(rows: Iterator[Row], count: int | None, name: str, split: str, bad: list[None]) -> Iterator[Row]:
     """The first ``count`` rows. Raises InputError at the end when there was none, good or bad."""
     empty = True
     for row in islice(rows, count):
         empty = False
         yield row
     if empty and not bad and count != 0:
-        raise InputError(f"{name}: holds no row; put one conversation in each, e.g. one JSON object on each line.")
+        if all(piece.whole for piece in parse_split(split)):
+            raise InputError(f"{name}: holds no row; put one conversation in each, e.g. one JSON object on each line.")
+        raise InputError(f"{name}: {split} takes none of its rows; choose a slice within what is there.")
 
 
 def _within(path: Path, subset: str | None) -> Path:
@@ -151,11 +268,3 @@ def _known() -> str:
 
 def _is_shown(path: Path) -> bool:
     return not any(part.startswith((".", "_")) for part in path.parts)
-
-
-def _split_of(path: Path) -> str | None:
-    """The split that a file or the folder that it lies in is named after."""
-    for name in (path.name.partition(".")[0], *reversed(path.parts[:-1])):
-        if match := _SPLIT_NAME.fullmatch(name.lower()):
-            return _SPLITS.get(match[1], match[1])
-    return None

@@ -15,6 +15,7 @@ import strop
 from strop.chat.builtin import template_text
 from strop.data.encoding import Encoding, Job
 from strop.data.files import data_files
+from strop.data.held_out import Portion
 from strop.data.prepared import LAYOUT
 from strop.data.rows import reading
 from strop.data.settings import DataSettings
@@ -26,14 +27,18 @@ _CODE_FILES = (".py", ".jinja", ".jsonl")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def ingredients(part: DataSettings, encoding: Encoding, job: Job) -> dict[str, Any]:
-    """Everything that the examples of a part are made from, in words and hashes. Raises InputError for missing data."""
+def ingredients(part: DataSettings, encoding: Encoding, job: Job, portion: Portion | None = None) -> dict[str, Any]:
+    """Everything that the examples of a part are made from, in words and hashes. Raises InputError for missing data.
+
+    ``portion``: which of its rows, where some are held out.
+    """
     tokenizer = encoding.tokenizer
     return {
         "layout": LAYOUT,
         "code": code_digest(),
         "libraries": {name: version(name) for name in _LIBRARIES},
         "data": data_identity(part),
+        "portion": portion and portion.to_dict(),
         "format": job.format,
         "skip": job.skip,
         "system_prompts": job.draws and job.draws.to_dict(),
@@ -46,6 +51,8 @@ def ingredients(part: DataSettings, encoding: Encoding, job: Job) -> dict[str, A
         "template": _sha256(template_text(encoding.settings.template) or ""),  # a file's content, not its name
         "chat": encoding.settings.model_dump(mode="json"),
         "stop_ids": sorted(encoding.stop_ids),
+        "reads": encoding.reads,
+        "window": encoding.window if encoding.settings.max_length is None else None,
     }
 
 
@@ -54,15 +61,20 @@ def key_of(made_from: dict[str, Any]) -> str:
 
 
 def data_identity(part: DataSettings) -> dict[str, Any]:
-    """Of a file its content, of the hub's data the commit, of a named set what it is drawn by."""
+    """Of a file its content, of the hub's data the commit, of a named set what it is drawn by; and which rows of it,
+    read how. Raises InputError for data that are not there, or a hub that does not say which commit it has."""
     if part.path is not None:
         files = data_files(part.path, part.split, part.subset)
         # The name counts too, because messages about the examples give it.
-        return {"path": str(part.path), "content": files_digest(files), "split": part.split, "count": part.count}
+        return {"path": str(part.path), "content": files_digest(files), **_how(part)}
     if part.hub is not None:
         commit = _commit(part.hub, part.revision)
-        return {"hub": part.hub, "commit": commit, "subset": part.subset, "split": part.split, "count": part.count}
-    return {"task": part.task, "count": part.count, "seed": part.seed}
+        return {"hub": part.hub, "commit": commit, "subset": part.subset, **_how(part)}
+    return {"task": part.task, "seed": part.seed, **_how(part)}
+
+
+def _how(part: DataSettings) -> dict[str, Any]:
+    return part.model_dump(include={"split", "count", "format", "columns", "documents"})
 
 
 def files_digest(files: Iterable[Path]) -> str:

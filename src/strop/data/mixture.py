@@ -127,6 +127,11 @@ class Mixture:
             return self._total
         return sum(s.stop - s.start for part in range(len(self._stores)) for s in self._stretches(part, epoch))
 
+    def lengths(self, epoch: int) -> list[int]:
+        """Tokens of every example of an epoch."""
+        every = np.concatenate([store.lengths for store in self._stores])
+        return every[self.contents(epoch)].tolist()
+
     def contents(self, epoch: int) -> np.ndarray:
         """The examples of an epoch: part by part, ascending or, under ``mix: weights``, in the order of the walk."""
         found = [

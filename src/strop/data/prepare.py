@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,13 +14,14 @@ from typing import Any
 from strop.chat import MaskReport
 from strop.data.encoding import Encoding, Job, encode_all
 from strop.data.files import data_files
+from strop.data.held_out import Division, Portion, divide
 from strop.data.keys import ingredients, key_of
 from strop.data.mixture import Mixture
 from strop.data.prepared import Prepared, PreparedExample, is_whole, mark_used, sweep, write
 from strop.data.prompts import PromptDraws
 from strop.data.readers import NamedSet, check_named, rows_of_part
 from strop.data.rows import OnBad
-from strop.data.settings import DataSettings, MixtureSettings
+from strop.data.settings import DataSettings, HeldOutSettings, MixtureSettings
 from strop.errors import InputError
 from strop.folders import whole_folder
 
@@ -32,6 +33,8 @@ class PreparedData:
     settings: MixtureSettings
     parts: tuple[Prepared, ...]
     reused: int
+    division: Division | None = None
+    """Which rows are held out, where a share of the training data is."""
 
     @property
     def report(self) -> MaskReport:
@@ -57,7 +60,13 @@ class PreparedData:
         return [mixture[index] for index in mixture.contents(0)]
 
     def notes(self, cache: Path) -> Iterator[str]:
-        """Lines about what was left out, and about what had been prepared before."""
+        """Lines about how each part was read and what for, what was left out, and what had been prepared before."""
+        yield from dict.fromkeys(note for part in self.parts for note in part.meta["notes"])
+        for settings, part in zip(self.settings.parts, self.parts, strict=True):
+            if kinds := ", ".join(f"{name} ({count:,})" for name, count in part.report.formats.most_common()):
+                yield f"{settings.title}: {kinds}"
+        if self.division is not None:
+            yield self.division.note()
         if skipped := sum(part.meta["skipped"] for part in self.parts):
             reasons = [reason for part in self.parts for reason in part.meta["first_skipped"]]
             yield f"bad rows skipped: {skipped:,}; the first: {reasons[0]}"
@@ -74,14 +83,61 @@ def prepare(
     *,
     epochs: float = 1.0,
     seed: int = 0,
+    division: Division | None = None,
 ) -> PreparedData:
     """Prepare every part for ``epochs`` epochs of the mixture, or find it in the folder ``cache``.
 
-    ``named`` says what ``task`` may be. ``seed`` counts where system prompts are drawn.
+    ``named`` says what ``task`` may be. ``seed`` counts where system prompts are drawn. ``division``: only the rows
+    that it leaves to train on.
 
     Raises:
         InputError: for an unknown name, and what reading, parsing and the mask proof raise.
     """
+    portions = [None] * len(settings.parts) if division is None else division.training
+    return _prepare(settings, named, encoding, cache, epochs, seed, portions, division)
+
+
+def prepare_with_evaluation(
+    settings: MixtureSettings,
+    eval_data: MixtureSettings | HeldOutSettings,
+    named: Mapping[str, NamedSet],
+    encoding: Encoding,
+    cache: Path,
+    *,
+    epochs: float = 1.0,
+    seed: int = 0,
+) -> tuple[PreparedData, PreparedData]:
+    """What a stage trains on and what it is measured on: data of its own, or rows of the former that are held out.
+
+    Raises what `prepare` and `strop.data.held_out.divide` raise.
+    """
+    if isinstance(eval_data, MixtureSettings):
+        measured = prepare(eval_data, named, encoding, cache, seed=seed)
+        return prepare(settings, named, encoding, cache, epochs=epochs, seed=seed), measured
+    for part in settings.parts:
+        check_named(part, named)
+    division = divide(settings, eval_data, named)
+    once = measured_mixture(settings)
+    measured = _prepare(once, named, encoding, cache, 1.0, seed, division.measured, division)
+    return prepare(settings, named, encoding, cache, epochs=epochs, seed=seed, division=division), measured
+
+
+def measured_mixture(settings: MixtureSettings) -> MixtureSettings:
+    """The same parts, each of whose rows comes once."""
+    parts = [part.model_copy(update={"epochs": 1.0, "weight": 1.0}) for part in settings.parts]
+    return settings.model_copy(update={"parts": parts, "mix": "concatenate", "total": None})
+
+
+def _prepare(
+    settings: MixtureSettings,
+    named: Mapping[str, NamedSet],
+    encoding: Encoding,
+    cache: Path,
+    epochs: float,
+    seed: int,
+    portions: Sequence[Portion | None],
+    division: Division | None,
+) -> PreparedData:
     for part in settings.parts:
         check_named(part, named)
     sweep(cache)
@@ -93,15 +149,25 @@ def prepare(
             prompts = settings.system_prompts
             draws = PromptDraws(prompts.ratio, tuple(prompts.prompts), seed, number, passes[number])
         job = Job(part.format, draws, settings.on_bad_row == "skip")
-        made_from = ingredients(part, encoding, job)
+        made_from = ingredients(part, encoding, job, portions[number])
         folder = cache / key_of(made_from)
         if is_whole(folder):
             mark_used(folder)
             reused += 1
         else:
-            _prepare_part(part, named, encoding, job, settings.workers, folder, made_from)
+            _prepare_part(part, named, encoding, job, settings.workers, folder, made_from, portions[number])
         parts.append(Prepared(folder, draws))
-    return PreparedData(settings, tuple(parts), reused)
+    return PreparedData(settings, tuple(parts), reused, division)
+
+
+def eval_data_note(prepared: PreparedData, any_left: bool, max_length: int | None) -> str:
+    """What is to be said where conversations of ``eval_data`` were left out, or all of them; empty where none was."""
+    if not prepared.parts:
+        return ""
+    dropped = prepared.report.left_out(max_length)
+    if any_left:
+        return f"eval_data: {dropped}" if dropped else ""
+    return f"eval_data: {dropped or 'no conversation is left to measure'}, so there is no eval_loss"
 
 
 def _prepare_part(
@@ -112,13 +178,17 @@ def _prepare_part(
     workers: int,
     folder: Path,
     made_from: dict[str, Any],
+    portion: Portion | None,
 ) -> None:
     _check_writable(folder.parent)
     shutil.rmtree(folder, ignore_errors=True)  # only ever there when it is damaged
     unreadable: list[str] = []
     on_bad: OnBad | None = (lambda error: unreadable.append(str(error))) if job.skip else None
+    notes: list[str] = []
     with whole_folder(folder, _room(part), replace=False) as scratch:
-        write(scratch, encode_all(rows_of_part(part, named, on_bad), encoding, job, workers), unreadable, made_from)
+        rows = rows_of_part(part, named, on_bad, notes.append)
+        rows = rows if portion is None else portion.of(rows)
+        write(scratch, encode_all(rows, encoding, job, workers), unreadable, made_from, notes)
 
 
 def _check_writable(cache: Path) -> None:

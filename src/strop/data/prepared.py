@@ -26,7 +26,7 @@ from strop.data.encoding import Encoded
 from strop.data.prompts import PromptDraws
 from strop.files import write_json
 
-LAYOUT = 1
+LAYOUT = 2
 TOKENS, WEIGHTS = np.dtype("<i4"), np.dtype("<f4")
 EXAMPLES = np.dtype([("end", "<i8"), ("row", "<i8"), ("prompt", "<i4")])
 ROWS = np.dtype([("place_end", "<i8"), ("own_system", "?")])
@@ -103,8 +103,13 @@ class Prepared(Sequence[PreparedExample]):
         return PreparedExample(self._tokens[start:end], self._weights[start:end], self.place(index))
 
 
-def write(folder: Path, chunks: Iterable[Encoded], unreadable: list[str], made_from: dict[str, Any]) -> None:
-    """Fill an empty folder. ``unreadable`` may still grow while the chunks come. Raises what the chunks raise."""
+def write(
+    folder: Path, chunks: Iterable[Encoded], unreadable: list[str], made_from: dict[str, Any], notes: Sequence[str] = ()
+) -> None:
+    """Fill an empty folder. ``unreadable`` and ``notes`` may still grow while the chunks come. Raises what they raise.
+
+    ``notes``: what there is to know about how the rows were read.
+    """
     report, skipped, shown = MaskReport(), 0, None
     first_skipped: list[str] = []
     ends = {"tokens": 0, "places": 0}
@@ -144,6 +149,7 @@ def write(folder: Path, chunks: Iterable[Encoded], unreadable: list[str], made_f
         "first_skipped": [*unreadable, *first_skipped][:_SHOWN_SKIPPED],
         "report": report.to_dict(),
         "shown": shown,
+        "notes": list(notes),
     }
     write_json(folder / "meta.json", meta)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
-from strop.data.files import Row, open_rows
-from strop.data.rows import OnBad
+from strop.chat.columns import NEEDED, has_column, map_columns
+from strop.data.files import open_rows
+from strop.data.rows import OnBad, Row, Say, refuse, silent
 from strop.data.settings import DataSettings
+from strop.data.slices import parse_split
+from strop.data.trees import with_trees_joined
 from strop.errors import InputError
 
 # A named set: (count or None for all, seed) -> rows.
@@ -31,16 +35,56 @@ def read_jsonl(path: Path, count: int | None = None) -> list[Row]:
     return list(open_rows(path, count=count))
 
 
-def rows_of_part(part: DataSettings, named: Mapping[str, NamedSet], on_bad: OnBad | None = None) -> Iterable[Row]:
-    """The rows of one part of a mixture, as they stand; ``named`` says what ``task`` may be.
+def rows_of_part(
+    part: DataSettings, named: Mapping[str, NamedSet], on_bad: OnBad | None = None, say: Say = silent
+) -> Iterable[Row]:
+    """The rows of one part of a mixture, but for its ``columns`` as they stand; ``named`` says what ``task`` may be.
 
     Raises InputError for an unknown name, and what `open_rows` raises; a row that cannot be read goes to ``on_bad``.
     """
     check_named(part, named)
     if part.task is not None:
-        return named[part.task](part.count, part.seed)
-    how = part.model_dump(include={"format", "split", "revision", "subset", "count"})
-    return open_rows(part.path, part.hub, **how, on_bad=on_bad)
+        return _of_named_set(part, named[part.task])
+    how = part.model_dump(include={"format", "split", "revision", "subset", "documents"})
+    rows = with_trees_joined(open_rows(part.path, part.hub, **how, on_bad=on_bad, say=say), on_bad)
+    rows = islice(rows, part.count)
+    return _mapped(rows, part, on_bad) if part.columns else rows
+
+
+def _of_named_set(part: DataSettings, rows: NamedSet) -> Sequence[Row]:
+    """A slice is one of the whole set, as it is by default; ``count`` is then taken from the slice."""
+    pieces = parse_split(part.split)
+    if all(piece.whole for piece in pieces) and len(pieces) == 1:
+        return rows(part.count, part.seed)
+    every = rows(None, part.seed)
+    found = [row for piece in pieces for row in every[slice(*piece.bounds(len(every)))]]
+    if not found:
+        raise InputError(
+            f"{part.title}: {part.split} takes none of its {len(every):,} rows; choose a slice within them."
+        )
+    return found[: part.count]
+
+
+def _mapped(rows: Iterable[Row], part: DataSettings, on_bad: OnBad | None) -> Iterator[Row]:
+    """The rows with ``columns`` mapped.
+
+    Raises InputError, or hands it to ``on_bad``, for a row that lacks a source which every row needs; at the end it is
+    raised for a source that was in none of the rows.
+    """
+    missing, there = {source for name, source in part.columns.items() if name not in NEEDED}, ""
+    for place, row in rows:
+        there = there or ", ".join(map(str, row))
+        missing = {source for source in missing if not has_column(row, source)}
+        lacking = [part.columns[name] for name in NEEDED if name in part.columns]
+        lacking = [source for source in lacking if not has_column(row, source)]
+        if lacking:
+            has = ", ".join(map(str, row))
+            refuse(InputError(f"{place}: columns: the row has no {', '.join(lacking)}, but {has}."), on_bad)
+        else:
+            yield place, map_columns(row, part.columns)
+    if missing and there:
+        lacking = ", ".join(sorted(missing))
+        raise InputError(f"{part.title}: columns: no row has {lacking}; the first has {there}.")
 
 
 def check_named(part: DataSettings, named: Mapping[str, NamedSet]) -> None:

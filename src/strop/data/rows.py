@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import shlex
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,12 @@ from strop.errors import InputError
 Row = tuple[str, Mapping[str, Any]]
 """``(place, row)``; the place is ``file:line`` for JSON lines and ``file, row N``, counted from 1, for all else."""
 OnBad = Callable[[InputError], None]
+Say = Callable[[str], None]
+"""Gets a sentence about what is read, or is not: a file left out, a separator, an index column."""
+
+
+def silent(note: str) -> None:
+    """A `Say` for who does not want to know."""
 
 
 def refuse(error: InputError, on_bad: OnBad | None) -> None:
@@ -32,12 +39,27 @@ def reading(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; check the path (it is relative to where you are).") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8; save the file as UTF-8.") from None
+        raise InputError(f"{path}: {not_utf8(path)}") from None
     except (EOFError, zlib.error) as error:
         raise InputError(f"{path}: damaged or not complete ({error}); get it again.") from error
     except OSError as error:
         reason = error.strerror or str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read ({reason}); give a readable file.") from error
+
+
+def not_utf8(path: Path) -> str:
+    """What to say of a file whose text is not UTF-8."""
+    try:
+        with opened(path) as file:
+            first = file.read(4)
+    except OSError:
+        first = b""
+    wide = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}.get(first[:2], "")
+    wide = "UTF-32" if first in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") else wide
+    was = f" but {wide}" if wide else ""
+    name = path.name.removesuffix(path.suffix) if path.suffix.lower() in (".gz", ".zst") else path.name
+    convert = f"iconv -f {wide or 'ITS-ENCODING'} -t UTF-8 {shlex.quote(name)}"
+    return f"not UTF-8{was}; save the file as UTF-8, e.g. `{convert} > utf8-{shlex.quote(name)}`."
 
 
 @contextlib.contextmanager
@@ -55,6 +77,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     else:
         with path.open("rb") as file:
             yield file
+
+
+def is_turn(value: Any) -> bool:
+    """Whether an object out of a list is a turn of a conversation."""
+    return isinstance(value, dict) and ("role" in value or "from" in value)
 
 
 def as_row(value: Any, place: str) -> Mapping[str, Any]:

@@ -2,23 +2,60 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator, field_validator, model_validator
 
+from strop.chat.columns import check_columns, implied_format
 from strop.chat.formats import Format
+from strop.data.slices import names_of, parse_split
+
+TASK = "task:"
+"""What the name of a named set begins with, where a path could stand too."""
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 class ReadSettings(BaseModel):
     """How the rows of a file, folder or data set on the hub are read."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: Format = Field("auto", description="The shape of its rows; auto goes by the columns, row by row.")
-    split: str = Field("train", description="Which split of a folder or of a data set on the hub.")
+    split: str = Field(
+        "train",
+        description="Which split, or which slice of one, as `datasets` writes them: train[:100], train[10%:], "
+        "train[:10%]+train[90%:].",
+    )
     revision: str | None = Field(None, description="Commit, tag or branch on the hub.")
     subset: str | None = Field(None, description="The configuration on the hub, or the folder in a folder.")
+    columns: dict[str, str] = Field(
+        {},
+        description="Columns under the names that the formats know, e.g. {prompt: text, completion: code}; a dot goes "
+        "inside: {answer: reward_model.ground_truth}.",
+    )
+    documents: Literal["file", "paragraph", "line"] = Field(
+        "file", description="What one document of a .txt file is: all of it, a block between blank lines, or a line."
+    )
+
+    @field_validator("split")
+    @classmethod
+    def _known_slices(cls, split: str) -> str:
+        parse_split(split)
+        return split
+
+    @field_validator("columns")
+    @classmethod
+    def _known_targets(cls, columns: dict[str, str]) -> dict[str, str]:
+        check_columns(columns)
+        return columns
+
+    @model_validator(mode="after")
+    def _format_of_columns(self) -> ReadSettings:
+        if self.format == "auto" and (implied := implied_format(self.columns)) != "auto":
+            self.format = implied
+        return self
 
 
 class DataSettings(ReadSettings):
@@ -48,8 +85,10 @@ class DataSettings(ReadSettings):
         # What is not the default, and not what was set: a run's own config.yaml sets everything.
         if self.hub is None and self.revision is not None:
             raise ValueError("`revision` is of a data set on the hub; drop it or give `hub`.")
-        if self.task is not None and (self.subset is not None or self.split != "train"):
-            raise ValueError("a named set has neither `split` nor `subset`; drop them.")
+        if self.task is not None and (self.subset is not None or self.columns):
+            raise ValueError("a named set has neither `subset` nor `columns`; drop them.")
+        if self.task is not None and names_of(self.split) != ("train",):
+            raise ValueError(f"a named set has no split {self.split}, but train alone (train[:100] is a part of it).")
         return self
 
     @property
@@ -60,7 +99,7 @@ class DataSettings(ReadSettings):
 class SystemPromptSettings(BaseModel):
     """System prompts given at random to conversations that have none."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     ratio: float = Field(ge=0, le=1, description="How likely such a conversation gets one, each time it comes.")
     prompts: list[str] = Field(min_length=1, description="What it is drawn from, all equally likely.")
@@ -82,7 +121,7 @@ class MixtureSettings(BaseModel):
     before all of them came.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     parts: list[DataSettings] = Field(min_length=1, description="The parts, in any order; they are shuffled together.")
     mix: Literal["concatenate", "weights"] = Field(
@@ -110,12 +149,38 @@ class MixtureSettings(BaseModel):
         return self
 
 
+def part_of(text: str) -> dict[str, Any]:
+    """What a part is whose settings are its name alone: ``task:NAME``, a hub id, or a path."""
+    if text.startswith(TASK):
+        return {"task": text.removeprefix(TASK)}
+    if _HUB_ID.fullmatch(text) and not Path(text).exists() and not Path(text).suffix:
+        return {"hub": text}
+    return {"path": Path(text).expanduser()}
+
+
+class HeldOutSettings(BaseModel):
+    """A share of the training rows that is measured on and never trained on."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    fraction: float = Field(
+        gt=0, lt=1, allow_inf_nan=False, description="Share of the different rows of every part of the training data."
+    )
+    seed: int = Field(0, ge=0, description="Which rows: the same for the same seed and rows, in any order.")
+
+
 _PARTS = TypeAdapter(list[DataSettings])
 
 
 def _by_shape(value: Any, handler: Any) -> Any:
     """One branch of the union by what was written, so that errors are about that one and name its place."""
+    if isinstance(value, str):
+        value = [part_of(value)]
+    elif isinstance(value, dict) and "parts" not in value and value.keys() & {"path", "hub", "task"}:
+        parts = [DataSettings.model_validate(value)]
+        return parts
     if isinstance(value, list):
+        value = [part_of(part) if isinstance(part, str) else part for part in value]
         parts = _PARTS.validate_python(value)
         as_mixture(parts)  # refuses what lists cannot mean
         return parts
@@ -126,8 +191,26 @@ DataField = Annotated[list[DataSettings] | MixtureSettings, WrapValidator(_by_sh
 """What ``data`` may say: a list of parts, or the parts and how they are mixed."""
 
 
+def _held_out_or_data(value: Any, handler: Any) -> Any:
+    if isinstance(value, HeldOutSettings) or (isinstance(value, dict) and "fraction" in value):
+        return HeldOutSettings.model_validate(value)
+    return _by_shape(value, handler)
+
+
+EvalDataField = Annotated[list[DataSettings] | MixtureSettings | HeldOutSettings, WrapValidator(_held_out_or_data)]
+"""What ``eval_data`` may say: data of its own, or a share of the training data."""
+
+
 def as_mixture(data: list[DataSettings] | MixtureSettings) -> MixtureSettings:
     """Both ways of saying it as one. A list may be empty, where there need not be data."""
     if isinstance(data, MixtureSettings):
         return data
     return MixtureSettings(parts=data) if data else MixtureSettings.model_construct(parts=[])
+
+
+def always_said(mixture: MixtureSettings) -> str | None:
+    """The instructions that every conversation without its own is given; None where there are none or several."""
+    prompts = mixture.system_prompts
+    if prompts is None or prompts.ratio < 1 or len(set(prompts.prompts)) != 1:
+        return None
+    return prompts.prompts[0]

@@ -15,15 +15,27 @@ from strop.errors import InputError
 
 
 class Source(Protocol):
-    """Gives the micro-batches of each optimiser step, and can be put back where it was."""
+    """Gives the micro-batches of each optimiser step, as many on every rank, and can be put back where it was."""
 
     steps: int
+    epoch: int
+    """How many whole epochs have been given out."""
 
     def next_step(self) -> list[Batch]: ...
 
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class _Untrained:
+    """A row for a rank that has none left: the ranks go through the model together."""
+
+    place = "nowhere"
+
+    def __init__(self, tokens: Sequence[int]):
+        self.tokens = tokens
+        self.loss_weights = [0.0] * len(tokens)
 
 
 _STATE = 2
@@ -35,7 +47,8 @@ class PackedSource:
 
     The order within an epoch is drawn from (seed, epoch) alone, so it does not depend on how often the run was
     stopped. The last examples of an epoch that do not fill a step are joined by the first of the next. With several
-    ranks, each takes every ``world_size``-th row of the same step. ``seed`` is for a list: a mixture has its own.
+    ranks, each takes every ``world_size``-th row of the same step; one that has a row less than the others gets one of
+    a single token that nothing is trained on. ``seed`` is for a list: a mixture has its own.
 
     Raises:
         InputError: when there is no example, or one is longer than a row.
@@ -81,7 +94,16 @@ class PackedSource:
         chosen = [self._example(self.taken + i) for i in range(self.global_batch_size)]
         self.taken += self.global_batch_size
         rows = pack([len(e.tokens) for e in chosen], self.micro_batch_tokens)
-        return [make_batch([chosen[i] for i in row]) for row in rows[self.rank :: self.world_size]]
+        mine = [make_batch([chosen[i] for i in row]) for row in rows[self.rank :: self.world_size]]
+        if len(mine) * self.world_size < len(rows):
+            mine.append(make_batch([_Untrained(chosen[0].tokens[:1])]))
+        return mine
+
+    @property
+    def epoch(self) -> int:
+        while self._starts[-1] <= self.taken:
+            self._start_of(len(self._starts))
+        return bisect_right(self._starts, self.taken) - 1
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -5,26 +5,39 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strop.data.rows import OnBad, Row, opened, reading, refuse
+from strop.data.rows import OnBad, Row, Say, opened, reading, refuse, silent
 from strop.errors import InputError
+from strop.visible import one_line
 
 if TYPE_CHECKING:
     import pyarrow
 
 _ROWS_AT_ONCE = 256
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def csv_rows(path: Path, on_bad: OnBad | None = None) -> Iterator[Row]:
-    """Every cell as a string, under the names of the first line; ``.tsv`` is separated by tabs."""
+def csv_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent) -> Iterator[Row]:
+    """Every cell as a string, under the names of the first line.
+
+    Cells are separated by what the first line is: by tabs in ``.tsv`` and commas in ``.csv``, unless that gives one
+    column and a semicolon, a tab or a bar gives several. Columns without a name (the index that pandas writes) are
+    called ``Unnamed: 0`` by their number, as pandas calls them.
+    """
     csv.field_size_limit(sys.maxsize)  # Python's own limit is 128 KiB, and conversations are longer
-    delimiter = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes[-2:]) else ","
+    usual = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes[-2:]) else ","
     with reading(path), opened(path) as file:
-        lines = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        delimiter, lines = _delimiter(text, usual)
+        if delimiter != usual:
+            say(f"{path}: its cells are separated by {_DELIMITERS.get(delimiter, repr(delimiter))}")
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         header, number = None, 0
         while True:
@@ -32,7 +45,7 @@ def csv_rows(path: Path, on_bad: OnBad | None = None) -> Iterator[Row]:
             try:
                 cells = next(reader)
                 if header is None:
-                    header = _header(cells, path)
+                    header = _header(cells, path, say)
                     continue
                 if not cells:  # a blank line
                     continue
@@ -52,13 +65,42 @@ def csv_rows(path: Path, on_bad: OnBad | None = None) -> Iterator[Row]:
                 yield place, dict(zip(header, cells, strict=True))
 
 
-def _header(cells: list[str], path: Path) -> list[str]:
-    if len(set(cells)) < len(cells) or not all(cells):
-        raise InputError(f"{path}: the first line must name the columns, each once; it has {', '.join(cells[:20])}.")
-    return cells
+def _delimiter(text: io.TextIOWrapper, usual: str) -> tuple[str, Iterable[str]]:
+    """What separates the cells of the first line, and all lines."""
+    lines = iter(text)
+    first = next(lines, "")
+    if match := re.fullmatch(r'"?sep=(.)"?\s*', first):  # what spreadsheets write before the header
+        return match[1], lines
+    columns = {usual: len(_cells(first, usual))} | {d: len(_cells(first, d)) for d in _DELIMITERS if d != usual}
+    best = usual if columns[usual] > 1 else max(columns, key=lambda d: columns[d])
+    return best, chain([first], lines)
 
 
-def parquet_rows(path: Path, on_bad: OnBad | None = None) -> Iterator[Row]:
+def _cells(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
+
+
+def _header(cells: list[str], path: Path, say: Say) -> list[str]:
+    if not any(cell.strip() for cell in cells):
+        raise InputError(f"{path}: the first line must name the columns, and it is empty; write their names there.")
+    unnamed = [index for index, cell in enumerate(cells) if not cell.strip()]
+    if unnamed:
+        which = ", ".join(str(index + 1) for index in unnamed)
+        said = f"column {which} has no name" if len(unnamed) == 1 else f"columns {which} have no names"
+        index = " (an index, as pandas writes it)" if unnamed == [0] else ""
+        say(f"{path}: {said}{index}, so nothing is read from {'it' if len(unnamed) == 1 else 'them'}")
+    names = [cell if cell.strip() else f"Unnamed: {index}" for index, cell in enumerate(cells)]
+    twice = [one_line(name) for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{path}: the first line must name the columns, each once; {', '.join(twice[:5])} "
+            f"{'stands' if len(twice) == 1 else 'stand'} there more than once. Give each a name of its own, or put a "
+            "line of names first where there is none."
+        )
+    return names
+
+
+def parquet_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent) -> Iterator[Row]:
     """Objects and lists in columns become dicts and lists; fields that are null are left out."""
     import pyarrow
     from pyarrow.parquet import ParquetFile
@@ -71,7 +113,7 @@ def parquet_rows(path: Path, on_bad: OnBad | None = None) -> Iterator[Row]:
             raise _damaged(path, "Parquet", error) from None
 
 
-def arrow_rows(path: Path, on_bad: OnBad | None = None) -> Iterator[Row]:
+def arrow_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent) -> Iterator[Row]:
     """The same for Arrow's own files, in both of their forms (``datasets`` writes the streaming one)."""
     import pyarrow
     from pyarrow import ipc

@@ -7,17 +7,20 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from strop.chat import ChatEncoder, ChatSettings
+from strop.doctor.answers import check_answers
 from strop.doctor.duplicates import MOST_NEAR, Twin, check_duplicates
 from strop.doctor.findings import Finding, ordered
 from strop.doctor.labels import check_tokenizer
 from strop.doctor.languages import Languages, check_languages
-from strop.doctor.lengths import Lengths, lengths_of
-from strop.doctor.machine import Estimate, check_memory
+from strop.doctor.lengths import Lengths, check_fit, lengths_of
+from strop.doctor.machine import Estimate, ModelShape, check_memory
 from strop.doctor.masks import MaskCheck, check_cut, check_fractions, open_settings
 from strop.doctor.overlap import EvalItem, Overlap, check_overlap, contaminated
-from strop.doctor.rows import DataSet, Row, rejections
+from strop.doctor.placeholders import check_placeholders
+from strop.doctor.rows import DataSet, Row, readings, rejections
 from strop.doctor.training import check_training
 from strop.doctor.turns import check_turns
+from strop.doctor.vocabulary import beyond, check_vocabulary
 
 if TYPE_CHECKING:
     from strop.train.settings import TrainSettings
@@ -31,11 +34,18 @@ Progress = Callable[[str, Iterable[Row], int], Iterable[Row]]
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """The tokenizer and what ends an answer. ``generation_stops``: generation_config's eos ids, None without one."""
+    """The tokenizer and what ends an answer. ``generation_stops``: generation_config's eos ids, None without one.
+
+    ``shape``: of the model, where it is known; ``grown``: ids of tokens that strop adds to the model for the template;
+    ``window``: the most tokens that the model reads, None where nothing says so.
+    """
 
     tokenizer: Any
     stop_ids: frozenset[int]
     generation_stops: Collection[int] | None
+    shape: ModelShape | None = None
+    grown: frozenset[int] = frozenset()
+    window: int | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +64,11 @@ class Examination:
     overlap_items: int = 0
 
     @property
+    def remarks(self) -> list[str]:
+        """How the files are read, and what is left out of folders."""
+        return list(dict.fromkeys(remark for data in self.sets for remark in data.remarks))
+
+    @property
     def exit_code(self) -> int:
         return EXIT_CODE if any(finding.level == "error" for finding in self.findings) else 0
 
@@ -64,6 +79,7 @@ class Examination:
             "findings": [finding.to_dict() for finding in self.findings],
             "sets": [set_summary(data) for data in self.sets],
             "lengths": self.lengths and self.lengths.to_dict(),
+            "remarks": self.remarks,
             "languages": self.languages and asdict(self.languages),
             "estimate": self.estimate and self.estimate.to_dict(),
             "evaluation_items_compared": self.overlap_items,
@@ -76,7 +92,8 @@ def set_summary(data: DataSet) -> dict[str, Any]:
     return {
         "name": data.name,
         "rows": data.read,
-        "rejected": len(data.rejected),
+        "rejected": data.unusable,
+        "left_out": len(data.left_out),
         "formats": dict(data.formats),
         "tokens": tokens,
         "trained_tokens": trained,
@@ -94,41 +111,57 @@ def examine(
     parameters: int | None = None,
     guess: Callable[[list[int], float], Estimate | None] = lambda lengths, tokens: None,
     skip_bad: bool = False,
+    settings_given: bool = True,
     progress: Progress = lambda what, rows, total: rows,
 ) -> Examination:
     """Run every check.
 
     ``guess`` turns the lengths of the examples and the tokens of one epoch into the estimate of memory and time.
-    ``skip_bad``: training leaves out rows that cannot be used, instead of stopping at them.
+    ``skip_bad``: training leaves out rows that cannot be used, instead of stopping at them. ``settings_given``: whether
+    somebody chose the training settings, so that they are worth a word.
 
     Raises InputError when the settings and the tokenizer do not go together (no template, an unknown stop token).
     """
     rows = [row for data in sets for row in data.rows]
     encoder = ChatEncoder(voice.tokenizer, open_settings(settings), voice.stop_ids)
+    if any(row.messages for row in rows):
+        encoder.require_template()
     names = {index: token for token, index in voice.tokenizer.get_vocab().items()}
-    masks = MaskCheck(encoder, settings, voice.generation_stops, names, skip_bad)
+    missing = beyond(names, voice.grown, voice.shape)
+    masks = MaskCheck(encoder, settings, voice.generation_stops, names, skip_bad, missing)
     overlap = Overlap(items)
     for row in progress("masks", rows, len(rows)):
         masks.look(row)
         if items:
             overlap.look(row.place, row.texts())
-    found = [*rejections(sets, skip_bad), *masks.findings(), *check_tokenizer(voice.tokenizer, encoder.stop_ids)]
+    found = [
+        *rejections(sets, skip_bad),
+        *readings(sets, encoder.report.notes),
+        *masks.findings(),
+        *check_tokenizer(voice.tokenizer, encoder.stop_ids),
+    ]
+    found += check_vocabulary(missing, masks.beyond, encoder.stop_ids, voice.shape)
+    found += masks.identity.findings(rows)
     for data in sets:
         found += check_fractions(data.name, data.rows)
     found += check_cut(rows, settings, ChatEncoder(voice.tokenizer, settings, voice.stop_ids))
     found += check_turns(rows)
+    found += [*check_answers(rows), *check_placeholders(rows, voice.tokenizer.get_added_vocab())]
     matches = overlap.matches()
     duplicates, equal, alike = check_duplicates(rows, look_for_near=len(rows) <= MOST_NEAR)
     languages, mismatches = check_languages(rows)
     found += [*duplicates, *check_overlap(matches), *mismatches]
-    kept = [(data.passes, kept_lengths(data.rows, settings)) for data in sets]
+    room = train and min(train.micro_batch_tokens, voice.window or train.micro_batch_tokens)
+    kept = [(data.passes, kept_lengths(data.rows, settings, room)) for data in sets]
     lengths = [length for _, of_set in kept for length in of_set]
     examples = round(sum(passes * len(of_set) for passes, of_set in kept))
     estimate = guess(lengths, sum(passes * sum(of_set) for passes, of_set in kept)) if lengths else None
     if not examples:
         found.append(Finding("no_examples", "error", 0, "nothing is left to train on", "look at what was rejected"))
     elif train is not None:
-        found += check_training(train, examples, max(lengths, default=0), parameters)
+        found += check_fit(rows, settings, train, voice.window)
+        if settings_given:
+            found += check_training(train, examples, parameters)
     found += check_memory(estimate) if estimate else []
     return Examination(
         sets=list(sets),
@@ -144,10 +177,14 @@ def examine(
     )
 
 
-def kept_lengths(rows: Iterable[Row], settings: ChatSettings) -> list[int]:
-    """Tokens of the examples that training gets, as far as lengths tell: shorter or fewer, as ``too_long`` has it."""
-    limit, kept = settings.max_length, []
+def kept_lengths(rows: Iterable[Row], settings: ChatSettings, room: int | None = None) -> list[int]:
+    """Tokens of the examples that training gets, as far as lengths tell: shorter or fewer, as ``too_long`` has it.
+
+    ``room``: what windows over plain text are cut to where ``max_length`` is not set.
+    """
+    kept: list[int] = []
     for row in (row for row in rows if row.trained):
+        limit = settings.max_length or (None if row.messages else room)
         if limit is None or row.tokens <= limit:
             kept.append(row.tokens)
         elif not row.messages or settings.too_long == "split_turns":  # about as many as it takes

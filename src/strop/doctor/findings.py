@@ -15,7 +15,8 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 
 _NUMBER = re.compile(r"⟨([^|⟩]*)\|([^|⟩]*)⟩")
 _SHOWN = 120  # characters of an example
-_PLACES = 10  # places kept of one finding
+PLACES = 10
+"""Places kept of one finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Tally:
     def add(self, kind: str, place: str, text: str = "", count: int = 1) -> None:
         self.counts[kind] += count
         _, _, places = self._seen.setdefault(kind, (place, shorten(text), []))
-        if len(places) < _PLACES and place not in places:
+        if len(places) < PLACES and place not in places:
             places.append(place)
 
     def finding(self, kind: str, level: Level, message: str, mend: str, name: str | None = None) -> Finding:

@@ -1,37 +1,48 @@
-"""The cleaned data: what is left out and why, written as messages-jsonl."""
+"""The cleaned data: what is left out and why, and all else as it stood, as JSON lines."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from strop.chat import Conversation, Message, Text
+from strop.chat import Conversation, LeftOut, Message, Text, parse_row
+from strop.chat.notes import notes_of
 from strop.doctor.examine import Examination
+from strop.doctor.plain import plain
 from strop.doctor.rows import Row
 from strop.doctor.turns import is_empty
 from strop.errors import InputError
-from strop.files import write_json, write_jsonl
+from strop.files import atomic_writer
 
 REPORT = ".report.json"
-_SHAPE = frozenset(
-    (
-        *("messages", "conversations", "prompt", "completion", "instruction", "input", "output", "system"),
-        *("question", "answer", "text", "tools", "documents", "functions", "chosen", "rejected"),
-    )
-)
-"""Columns that make the conversation; all others are kept as they are."""
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """``rows`` are written; ``gone`` are ``(place, why)``; ``changed`` are rows of which an exchange was taken out."""
+    """``rows`` are written; ``gone`` are ``(place, why)``; ``changed`` are rows of which an exchange was taken out.
+
+    ``converted``: what JSON has no word for, by what it is written as. ``text``: rows of plain text, which only read as
+    such where somebody says so.
+    """
 
     rows: list[dict[str, Any]]
     gone: list[tuple[str, str]]
     changed: list[tuple[str, str]]
+    converted: Counter[str] = field(default_factory=Counter)
+    text: int = 0
+
+    def remarks(self) -> list[str]:
+        """What to know about the file that was written."""
+        found = [f"written otherwise: {count:,} {what}" for what, count in self.converted.items()]
+        if self.text:
+            found.append(f"{self.text:,} rows of plain text: they are read with format: text")
+        return found
 
 
 def clean(found: Examination) -> Fixed:
@@ -40,9 +51,13 @@ def clean(found: Examination) -> Fixed:
     why |= {id(t.row): f"near duplicate ({t.likeness:.2f}) of {t.original.place}" for t in found.alike}
     rows, changed = [], []
     gone = [(r.place, f"rejected: {r.reason}") for data in found.sets for r in data.rejected]
+    gone += [(r.place, f"not to be trained: {_why(r)}") for data in found.sets for r in data.left_out]
+    converted: Counter[str] = Counter()
     for row in (row for data in found.sets for row in data.rows):
         reason = why.get(id(row)) or found.contaminated.get(row.place)
         mended = row.conversation if isinstance(row.conversation, Text) else without_empty(row.conversation)
+        if reason is None and mended is not row.conversation and row.conversation.format == "preference":
+            reason = "empty turn in a pair of answers"
         if reason is None and mended is None:
             reason = "empty turns leave nothing to learn"
         # A check that an empty turn made fail may hold once the turn is gone.
@@ -54,8 +69,13 @@ def clean(found: Examination) -> Fixed:
         if mended is not row.conversation:
             taken = len(row.conversation.messages) - len(mended.messages)
             changed.append((row.place, f"{taken} messages of empty exchanges taken out"))
-        rows.append(to_row(row, mended))
-    return Fixed(rows, gone, changed)
+        rows.append(plain(to_row(row, mended), converted))
+    texts = sum(isinstance(row.conversation, Text) for data in found.sets for row in data.rows)
+    return Fixed(rows, gone, changed, converted, texts)
+
+
+def _why(row: LeftOut) -> str:
+    return "; ".join(note.text.rpartition(": ")[0] for note in notes_of(row.notes))
 
 
 def without_empty(conversation: Conversation) -> Conversation | None:
@@ -79,15 +99,27 @@ def without_empty(conversation: Conversation) -> Conversation | None:
 
 
 def to_row(row: Row, conversation: Conversation | Text) -> dict[str, Any]:
-    """A JSON object that reads back as ``conversation``; columns that are no part of the conversation are kept."""
-    if isinstance(conversation, Text):
+    """An object that reads back as ``conversation``: the row as it stands where that is so; else its messages, and the
+    columns that are not read beside them."""
+    if isinstance(conversation, Text) or (conversation is row.conversation and _reads_back(row.raw, conversation)):
         return dict(row.raw)
     made: dict[str, Any] = {"messages": [_message(message) for message in conversation.messages]}
     if conversation.tools:
         made["tools"] = list(conversation.tools)
     if conversation.documents:
         made["documents"] = list(conversation.documents)
-    return made | {key: value for key, value in row.raw.items() if key not in _SHAPE}
+    if conversation.template_kwargs:
+        made["chat_template_kwargs"] = dict(conversation.template_kwargs)
+    unread = [key.partition(":")[2] for key in conversation.notes if key.startswith("column:")]
+    kept = {name: row.raw[name] for name in (*unread, "rejected", "chosen") if name in row.raw and name not in made}
+    return made | kept if _reads_back(made | kept, conversation) else made | {"other_columns": kept}
+
+
+def _reads_back(raw: Mapping[str, Any], conversation: Conversation) -> bool:
+    try:
+        return parse_row(raw, conversation.place) == conversation
+    except InputError:
+        return False
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -131,9 +163,18 @@ def write_fixed(fixed: Fixed, out: Path, inputs: Sequence[Path]) -> None:
         "by_reason": dict(kinds.most_common()),
         "rows": [{"place": place, "reason": reason} for place, reason in fixed.gone],
         "changed": [{"place": place, "change": change} for place, change in fixed.changed],
+        "written_otherwise": dict(fixed.converted),
     }
-    write_json(report_of(out), report)
-    write_jsonl(out, fixed.rows)
+    with atomic_writer(report_of(out)) as file:
+        file.write(_json(report, indent=2) + "\n")
+    with atomic_writer(out) as file:
+        file.writelines(_json(row) + "\n" for row in fixed.rows)
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """JSON of characters as they are; with escapes where there is half of a surrogate pair, which no file can hold."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return json.dumps(value, indent=indent) if _HALF.search(text) else text
 
 
 def report_of(out: Path) -> Path:

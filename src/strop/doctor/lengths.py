@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from strop.chat import ChatSettings
+from strop.doctor.findings import Finding, Tally
 from strop.doctor.masks import LIMITS
 from strop.doctor.rows import Row
+
+if TYPE_CHECKING:
+    from strop.train.settings import TrainSettings
 
 _EDGES = [2**k for k in range(5, 24)]  # 32, 64, … tokens
 
@@ -71,3 +76,44 @@ def lengths_of(rows: Sequence[Row]) -> Lengths | None:
 
 def _at(sizes: Sequence[int], share: float) -> int:
     return sizes[min(len(sizes) - 1, int(share * len(sizes)))]
+
+
+def check_fit(
+    rows: Sequence[Row], settings: ChatSettings, train: TrainSettings, window: int | None
+) -> Iterator[Finding]:
+    """Conversations that neither a flat row nor the model can take whole, where ``max_length`` lets them by.
+
+    Plain text is cut into windows. ``window``: the most tokens that the model reads, None where nothing says so.
+    """
+    long = [row for row in rows if row.messages and row.trained and _length(row, settings) > 0]
+    limits = [
+        (
+            window,
+            "too_long_for_model",
+            f"the model reads (max_position_embeddings {window})",
+            "set chat.max_length to {} or less, and chat.too_long",
+        ),
+        (
+            train.micro_batch_tokens,
+            "row_too_short",
+            f"a row holds (micro_batch_tokens {train.micro_batch_tokens:,})",
+            "raise micro_batch_tokens to at least {}, or set chat.max_length and chat.too_long",
+        ),
+    ]
+    for limit, kind, what, mend in limits:
+        tally, most = Tally(), 0
+        for row in long:
+            length = _length(row, settings)
+            if limit is not None and length > limit:
+                most = max(most, length)
+                tally.add(kind, row.place, f"{length:,} tokens")
+        if most:
+            message = f"{{n}} ⟨conversation has|conversations have⟩ more tokens than {what}; the longest has {most:,}"
+            yield tally.finding(kind, "error", message, mend.format(limit if kind == "too_long_for_model" else most))
+
+
+def _length(row: Row, settings: ChatSettings) -> int:
+    """Tokens of the longest example that training gets of a conversation, as far as lengths tell."""
+    if settings.max_length is None or row.tokens <= settings.max_length:
+        return row.tokens
+    return settings.max_length if settings.too_long in ("truncate", "split_turns") else 0

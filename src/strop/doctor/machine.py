@@ -32,19 +32,30 @@ MOMENTS = {"adamw": 8, "adamw_8bit": 2.03, "muon": 4, "adafactor": 0}
 """Bytes of optimiser state per parameter."""
 RETAINED, IN_REGION = 1.2, 1.02
 """Freed memory that the allocator keeps: glibc's about a fifth of what is in use; strop's region has holes of 1 %."""
+_EMBEDDINGS = (
+    "embed_tokens.weight",
+    "wte.weight",
+    "word_embeddings.weight",
+    "embed_in.weight",
+    "tok_embeddings.weight",
+)
 MEMORY_BAND, TIME_BAND = 1.4, 1.5
 """How far off the estimates may be, as factors."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """``parameters`` None where the folder has no safetensors; the other fields 0 where config.json lacks them."""
+    """``parameters`` None where the folder has no safetensors; the other fields 0 where config.json lacks them.
+
+    ``rows``: of the embedding, by the weights, or by config.json where no weights have a name that is known.
+    """
 
     parameters: int | None
     width: int
     layers: int
     inner: int
     vocabulary: int
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +87,14 @@ def model_shape(folder: Path) -> ModelShape:
     config = _read_json(folder / "config.json")
     config = config.get("text_config", config)
     width = config.get("hidden_size") or config.get("n_embd") or 0
+    files = _weight_files(folder)
     return ModelShape(
-        parameters=sum(_parameters(file) for file in _weight_files(folder)) or None,
+        parameters=sum(_parameters(file) for file in files) or None,
         width=width,
         layers=config.get("num_hidden_layers") or config.get("n_layer") or 0,
         inner=config.get("intermediate_size") or 4 * width,
         vocabulary=config.get("vocab_size") or 0,
+        rows=next((rows for file in files if (rows := _embedding_rows(file))), config.get("vocab_size") or 0),
     )
 
 
@@ -100,6 +113,13 @@ def _parameters(file: Path) -> int:
             return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"{file}: not a readable safetensors file ({error}); get the model again.") from error
+
+
+def _embedding_rows(file: Path) -> int:
+    """Rows of the input embedding; 0 where the file does not hold it."""
+    with safe_open(file, framework="np") as tensors:
+        name = next((name for name in tensors.keys() if name.endswith(_EMBEDDINGS)), None)  # noqa: SIM118
+        return tensors.get_slice(name).get_shape()[0] if name else 0
 
 
 def _read_json(file: Path) -> dict[str, Any]:

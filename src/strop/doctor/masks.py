@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from strop.chat import ChatEncoder, ChatSettings, Inspection
+from strop.chat.losses import DROPPED
 from strop.doctor.findings import Finding, Level, Tally
+from strop.doctor.identity import Identity
 from strop.doctor.rows import Row
 from strop.errors import InputError
 
@@ -22,6 +24,7 @@ class MaskCheck:
         skip: whether the run leaves out conversations that fail one, instead of stopping.
         generation_stops: the model's ``generation_config.eos_token_id``; None where it has none.
         names: of token ids, for messages.
+        without_row: ids that the model's embedding has no row for; ``beyond`` counts their conversations.
     """
 
     def __init__(
@@ -31,7 +34,10 @@ class MaskCheck:
         generation_stops: Collection[int] | None,
         names: dict[int, str],
         skip: bool = False,
+        without_row: Collection[int] = (),
     ):
+        self.without_row, self.beyond = frozenset(without_row), Tally()
+        self.identity = Identity()
         self.encoder, self.settings = encoder, settings
         self.generation_stops, self.names = generation_stops, names
         self.tally, self.skip = Tally(), skip
@@ -39,6 +45,8 @@ class MaskCheck:
         """Place -> the first failed check of each conversation that training would stop at or leave out."""
         self.drift_tokens = 0
         self._stops: Counter[int] = Counter()
+        self._mends: dict[str, Counter[str]] = {}
+        """Kind -> the mends that were found for its cases, each tried out."""
         self._limits = sorted({*LIMITS, *({settings.max_length} if settings.max_length else ())})
 
     def look(self, row: Row) -> None:
@@ -47,8 +55,14 @@ class MaskCheck:
             inspections = self.encoder.inspect(row.conversation)
         except InputError as error:
             self.failed[row.place] = str(error)
+            row.refused = True
             self.tally.add("refused", row.place, str(error).removeprefix(f"{row.place}: "))
             return
+        for inspection in inspections[:1]:
+            self.identity.look(row, inspection)
+        if self.without_row:
+            for index in self.without_row & {token for i in inspections for token in i.example.tokens}:
+                self.beyond.add(str(index), row.place)
         for inspection in inspections:
             weights = inspection.example.loss_weights
             row.tokens += len(weights)
@@ -67,6 +81,7 @@ class MaskCheck:
     def _read_warnings(self, row: Row, inspection: Inspection) -> None:
         for warning in inspection.warnings:
             self.tally.add(warning.kind, row.place, warning.detail)
+            self._mends.setdefault(warning.kind, Counter()).update([warning.mend] if warning.mend else [])
             if self._level(warning.kind) == "error":
                 self.failed.setdefault(row.place, f"{warning.kind}: {warning.detail}")
 
@@ -97,6 +112,9 @@ class MaskCheck:
                 message += " (waived)"
             elif level == "error" and self.skip:
                 level, message = "warning", f"{message}; training leaves them out"
+            if mends := self._mends.get(kind):
+                several = [f"{tried} (in {count:,})" for tried, count in mends.most_common()]
+                mend = next(iter(mends)) if len(mends) == 1 else "; ".join(several)
             found.append(self.tally.finding(kind, level, message, mend))
         return found
 
@@ -180,7 +198,7 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
     "refused": (
         "error",
         "{n} ⟨conversation is|conversations are⟩ refused by the chat template or cannot be encoded",
-        "mend the conversations or choose another chat.template",
+        "mend the conversations or choose another chat.template (chatml has tools and takes every order of roles)",
     ),
     "text_differs": (
         "error",
@@ -230,13 +248,9 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
     "drift": (
         "warning",
         "{n} trained ⟨turn is|turns are⟩ learnt after another prompt than inference would feed",
-        "chat.drift: split makes one example of every turn, exactly as it is served",
+        "chat.drift: allow goes on regardless",
     ),
-    "dropped_field": (
-        "warning",
-        "{n} ⟨field|fields⟩ of trained turns that the template does not print (earlier reasoning, mostly)",
-        "chat.drift: split trains each turn with its own reasoning; or accept that it is not learnt",
-    ),
+    **{kind: ("warning", message, mend) for kind, (message, mend) in DROPPED.items()},
     "control_tokens": (
         "note",
         "in {n} ⟨case|cases⟩ a conversation's text holds a control token's string",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from strop.chat import MaskReport
+from strop.chat.drift import MENDS
 from strop.doctor.findings import Finding, Tally, ordered
 from strop.doctor.labels import check_tokenizer
 from strop.doctor.overlap import EvalItem, Overlap, check_overlap
@@ -37,30 +38,36 @@ def check_examples(
     items: Sequence[EvalItem] = (),
     parameters: int | None = None,
     steps: int | None = None,
+    measured: Sequence[Seen] = (),
 ) -> list[Finding]:
-    """Errors and warnings only, worst first. ``steps``: optimiser steps, where the source knows them.
+    """Errors and warnings only, worst first. ``steps``: optimiser steps, where the source knows them; ``measured``: the
+    examples of the evaluation loss, looked for token for token.
 
     Near duplicates, languages and the turns' order are left to `strop doctor`.
     """
     looked = [examples[i] for i in range(min(len(examples), MOST_EXAMPLES))]
     tally, first, overlap = Tally(), {}, Overlap(items)
-    longest = 0
     for example in looked:
-        longest = max(longest, len(example.tokens))
-        digest = hashlib.sha1(np.asarray(example.tokens, np.int32).tobytes()).digest()
+        digest = _digest(example)
         if first.setdefault(digest, example) is not example:
             tally.add("duplicate", example.place, f"same as {first[digest].place}")
         if items:
             overlap.look(example.place, [tokenizer.decode(list(example.tokens), skip_special_tokens=True)])
     seen = "" if len(looked) == len(examples) else f" of the first {len(looked):,}"
-    found = [*check_overlap(overlap.matches()), *check_tokenizer(tokenizer, frozenset(stop_ids))]
-    found += check_training(train, len(examples), longest, parameters, steps)
+    copies = [example for example in measured if _digest(example) in first]
+    found = [
+        *_copies(copies, measured),
+        *check_overlap(overlap.matches()),
+        *check_tokenizer(tokenizer, frozenset(stop_ids)),
+    ]
+    found += check_training(train, len(examples), parameters, steps)
     if tally.counts["duplicate"]:
         message = f"{{n}} ⟨example|examples⟩{seen} that came before, token for token"
         found.append(tally.finding("duplicate", "warning", message, "strop doctor --fix OUT keeps one of each"))
     if report.drift_turns:
         message = f"{report.drift_turns:,} turns are learnt after another prompt than inference would feed"
-        found.append(Finding("drift", "warning", report.drift_turns, message, "set chat.drift: split"))
+        mend = "; ".join(MENDS[kind] for kind in report.drift_mends) or "strop doctor tries what would mend it"
+        found.append(Finding("drift", "warning", report.drift_turns, message, mend))
     if report.inferred_stops:
         count = report.inferred_stops.total()
         message = f"{count:,} turns end with a control token outside the stop set"
@@ -70,6 +77,19 @@ def check_examples(
         message = f"{unstopped:,} trained turns have no stop token"
         found.append(Finding("missing_stop", "warning", unstopped, message, "raise max_length or set chat.too_long"))
     return ordered(finding for finding in found if finding.level != "note")
+
+
+def _digest(example: Seen) -> bytes:
+    return hashlib.sha1(np.asarray(example.tokens, np.int32).tobytes()).digest()
+
+
+def _copies(copies: Sequence[Seen], measured: Sequence[Seen]) -> list[Finding]:
+    if not copies:
+        return []
+    are = "is an exact copy" if len(copies) == 1 else "are exact copies"
+    message = f"{len(copies):,} of {len(measured):,} items of eval_data {are} of training examples, token for token"
+    mend = "give eval_data other data; {fraction: 0.1} holds rows out of the training data"
+    return [Finding("contamination", "error", len(copies), message, mend, copies[0].place)]
 
 
 def lines(findings: Sequence[Finding], most: int = 6) -> list[str]:

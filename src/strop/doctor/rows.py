@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from strop.chat import Conversation, Message, Text, parse_row
+from strop.chat import Conversation, LeftOut, Message, Text, parse_row
 from strop.chat.formats import name_format
+from strop.chat.notes import notes_of
 from strop.data.rows import OnBad
 from strop.data.rows import Row as RawRow
-from strop.doctor.findings import Finding, Level, Tally
+from strop.doctor.findings import PLACES, Finding, Level, Tally
 from strop.errors import InputError
 
 _PLACE = re.compile(r"(?:(?P<place>.+?(?::\d+|, row \d+)): )?(?P<reason>.*)", re.DOTALL)
@@ -35,6 +36,10 @@ class Row:
     place: str
     conversation: Conversation | Text
     raw: Mapping[str, Any]
+    format: str = "auto"
+    """What its part is said to be."""
+    refused: bool = False
+    """Whether the template refuses it, or it cannot be encoded; set by `masks`."""
     tokens: int = 0
     trained: int = 0
     beyond: dict[int, int] = field(default_factory=dict)
@@ -67,30 +72,48 @@ class DataSet:
     rows: list[Row]
     rejected: list[Rejected]
     formats: Counter[str]
+    """What the rows were taken for, those that were left out or are not for training included."""
+    left_out: list[LeftOut] = field(default_factory=list)
+    """Rows that say themselves that they are not to be trained."""
+    remarks: list[str] = field(default_factory=list)
+    """How the files are read, and which are left out."""
     passes: float = 1.0
     """How often each of its rows comes in one epoch of the mixture."""
 
     @property
     def read(self) -> int:
-        return len(self.rows) + len(self.rejected)
+        return len(self.rows) + len(self.rejected) + len(self.left_out)
+
+    @property
+    def unusable(self) -> int:
+        """Rows that training would stop at."""
+        return len(self.rejected) + sum(row.refused for row in self.rows)
 
 
-def read_set(name: str, rows: Callable[[OnBad], Iterable[RawRow]], format: str = "auto") -> DataSet:
+def read_set(
+    name: str, rows: Callable[[OnBad], Iterable[RawRow]], format: str = "auto", remarks: list[str] | None = None
+) -> DataSet:
     """Validate every row; what is wrong with one is kept and the next is read.
 
-    ``rows`` gets a function that takes the errors of rows that cannot be read, as `strop.data.files.open_rows` does.
-    Raises InputError for what it raises: a file that is not there, or broken beyond the row.
+    ``rows`` gets a function that takes the errors of rows that cannot be read, as `strop.data.files.open_rows` does;
+    ``remarks`` is the list that it fills meanwhile. Raises InputError for what it raises: a file that is not there, or
+    broken beyond the row.
     """
-    found = DataSet(name, [], [], Counter())
+    found = DataSet(name, [], [], Counter(), remarks=[] if remarks is None else remarks)
     for place, raw in rows(lambda error: found.rejected.append(_unreadable(error))):
         try:
-            conversation = parse_row(raw, place, format)
+            parsed = parse_row(raw, place, format)
         except InputError as error:
             reason = str(error).removeprefix(f"{place}: ")
             found.rejected.append(Rejected(place, reason, json.dumps(raw, ensure_ascii=False, default=str)))
+            if (kind := name_format(raw) if format == "auto" else format) != "unknown":
+                found.formats[kind] += 1
             continue
-        found.rows.append(Row(place, conversation, raw))
-        found.formats[name_format(raw) if format == "auto" else format] += 1
+        found.formats[parsed.format] += 1
+        if isinstance(parsed, LeftOut):
+            found.left_out.append(parsed)
+        else:
+            found.rows.append(Row(place, parsed, raw, format))
     return found
 
 
@@ -105,14 +128,29 @@ def rejections(sets: Iterable[DataSet], skip: bool = False) -> list[Finding]:
     for rejected in (r for data in sets for r in data.rejected):
         tally.add(_general(rejected.reason), rejected.place, rejected.text)
     level: Level = "warning" if skip else "error"
-    mend = "training leaves them out; mend them to have them" if skip else "mend them, or let --fix OUT leave them out"
+    usual = "training leaves them out; mend them to have them" if skip else "mend them, or let --fix OUT leave them out"
     found = []
     for reason in sorted(tally.counts, key=lambda r: -tally.counts[r]):
+        mend = "give conversations to train on, and use this file for what it is" if ": this is " in reason else usual
         message = "{n} ⟨row|rows⟩ cannot be read: " + reason
         found.append(tally.finding(reason, level, message, mend, name="rejected"))
     return found
 
 
+def readings(sets: Sequence[DataSet], notes: Counter[str]) -> list[Finding]:
+    """What of the data is not used, one line for each kind; ``notes`` are the encoder's, of the rows that it got."""
+    total = sum((Counter(row.notes) for data in sets for row in data.left_out), Counter(notes))
+    places: dict[str, list[str]] = defaultdict(list)
+    for parsed in (one for data in sets for one in (*data.left_out, *(row.conversation for row in data.rows))):
+        for kind in {key.partition(":")[0] for key in parsed.notes}:
+            if len(places[kind]) < PLACES:
+                places[kind].append(parsed.place)
+    return [
+        Finding(n.kind, n.level, n.count, n.text, n.mend, next(iter(places[n.kind]), ""), "", tuple(places[n.kind]))
+        for n in notes_of(total)
+    ]
+
+
 def _general(reason: str) -> str:
     """A reason without what differs from row to row: positions and quoted values."""
-    return re.sub(r"\[\d+\]", "[…]", re.sub(r"'[^']{25,}'|\"[^\"]{25,}\"", "'…'", reason))
+    return re.sub(r"\[\d+\]", "[…]", re.sub(r"(?<!\w)'[^']{25,}'|\"[^\"]{25,}\"", "'…'", reason))

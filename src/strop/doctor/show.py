@@ -14,6 +14,7 @@ from strop.doctor.findings import LEVELS, Finding
 from strop.doctor.languages import Languages
 from strop.doctor.lengths import Lengths
 from strop.doctor.machine import MEMORY_BAND, TIME_BAND, Estimate
+from strop.visible import one_line
 
 _STYLES = {"error": "red", "warning": "yellow", "note": "cyan"}
 _BAR = 40
@@ -25,9 +26,10 @@ def show(found: Examination, console: Console) -> None:
     """Print all of it."""
     console.print(sets_table(found))
     facts = [
+        *(Text(one_line(remark)) for remark in found.remarks),
         *([length_table(found.lengths), *_cuts(found.lengths)] if found.lengths else []),
         *([_languages(found.languages)] if found.languages and found.languages.rows else []),
-        *([_estimate(found.estimate)] if found.estimate else []),
+        *([Text(estimate_words(found.estimate))] if found.estimate else []),
     ]
     if found.overlap_items:
         facts.append(Text(f"overlap: compared with {found.overlap_items:,} items of the evaluation sets"))
@@ -54,12 +56,19 @@ def sets_table(found: Examination) -> Table:
             Text(line["name"]),
             f"{line['rows']:,}",
             Text(f"{line['rejected']:,}", style="red" if line["rejected"] else ""),
-            Text(", ".join(line["formats"])),
+            Text(_formats(line["formats"])),
             f"{line['tokens']:,}",
             "–" if share is None else f"{share:.1%}",
             f"{line['longest']:,}",
         )
     return table
+
+
+def _formats(formats: Mapping[str, int]) -> str:
+    """The kinds of rows; with the count of each where there are several."""
+    if len(formats) == 1:
+        return next(iter(formats))
+    return ", ".join(f"{name} {count:,}" for name, count in formats.items())
 
 
 def length_table(lengths: Lengths) -> RenderableType:
@@ -96,7 +105,10 @@ def _share(share: float) -> str:
 
 
 def _languages(mix: Languages) -> Text:
-    return Text(f"language: user {_mix(mix.user)}; assistant {_mix(mix.assistant)}   (?: too short or unsure)")
+    languages = (("user", mix.user), ("assistant", mix.assistant), ("text", mix.text))
+    scripts = (("user", mix.user_scripts), ("assistant", mix.assistant_scripts), ("text", mix.text_scripts))
+    line, written = ("; ".join(f"{who} {_mix(shares)}" for who, shares in by if shares) for by in (languages, scripts))
+    return Text(f"language: {line}   (?: too short or unsure)\nscript: {written}")
 
 
 def _mix(shares: Mapping[str, float]) -> str:
@@ -104,11 +116,12 @@ def _mix(shares: Mapping[str, float]) -> str:
     return ", ".join(shown) + (" …" if len(shares) > 4 else "")
 
 
-def _estimate(guess: Estimate) -> Text:
+def estimate_words(guess: Estimate) -> str:
+    """Time and memory of a run as ranges, in one line."""
     low, high = (_duration(guess.minutes / TIME_BAND), _duration(guess.minutes * TIME_BAND))
     least, most = guess.memory_gb / MEMORY_BAND, guess.memory_gb * MEMORY_BAND
     have = "" if guess.total_gb is None else f" of {guess.total_gb:.0f} GB here"
-    return Text(
+    return (
         f"estimate: {guess.parameters / 1e6:,.1f}M parameters, {guess.tokens:,} tokens; "
         f"{low} to {high} at {guess.rate / 1e9:,.0f} GFLOP/s measured; {least:.1f} to {most:.1f} GB{have}"
     )

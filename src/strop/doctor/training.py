@@ -25,9 +25,9 @@ _MOST_EPOCHS, _FEWEST_STEPS, _MOST_WARMUP = 5, 20, 0.3
 
 
 def check_training(
-    train: TrainSettings, examples: int, longest: int, parameters: int | None, steps: int | None = None
+    train: TrainSettings, examples: int, parameters: int | None, steps: int | None = None
 ) -> Iterator[Finding]:
-    """``examples``: at least one; ``longest`` in tokens; ``parameters`` None where the model's size is not known."""
+    """``examples``: at least one; ``parameters`` None where the model's size is not known."""
     if parameters is not None:
         yield from _rate(train, parameters)
     if train.epochs > _MOST_EPOCHS:
@@ -51,10 +51,6 @@ def check_training(
     if train.warmup_ratio > _MOST_WARMUP:
         message = f"{train.warmup_ratio:.0%} of the steps are warm-up"
         yield Finding("warmup", "warning", 1, message, "set warmup_ratio to 0.03 … 0.1")
-    if longest > train.micro_batch_tokens:
-        message = f"the longest example has {longest:,} tokens and a row holds {train.micro_batch_tokens:,}"
-        mend = f"raise micro_batch_tokens to at least {longest}, or set chat.max_length and chat.too_long"
-        yield Finding("row_too_short", "error", 1, message, mend)
 
 
 def _rate(train: TrainSettings, parameters: int) -> Iterator[Finding]:

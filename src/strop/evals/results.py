@@ -8,14 +8,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from strop.evals.intervals import Estimate, estimate, paired_change
+from strop.evals.rates import rate, rate_change
 from strop.files import write_jsonl
 
 VERDICTS = ("accepted", "wrong_answer", "runtime_error", "timeout", "syntax_error", "no_code")
 
 
+FAULT = "judge_fault"
+"""The verdict on an answer of which nothing is known, since the judge itself failed."""
+TOO_LONG = "prompt_too_long"
+"""Why an item has no answer whose prompt leaves no room for one in the model's window."""
+
+
 @dataclass(frozen=True)
 class ItemResult:
-    """One item of a code task: what was asked, what the model said and what became of it."""
+    """One item of a code task: what was asked, what the model said and what became of it.
+
+    ``finish_reason``: why the answer ended, see `strop.rollout.engine.Rollout`; or `TOO_LONG`.
+    """
 
     name: str
     family: str
@@ -34,12 +44,16 @@ class ItemResult:
 
 @dataclass(frozen=True)
 class LossResult:
-    """One conversation of a loss task: summed loss (nats) over its trained tokens."""
+    """One conversation of a loss task: summed loss (nats) over its measured tokens, of which there is at least one."""
 
     name: str
     family: str
     loss: float
     tokens: int
+
+    def __post_init__(self):
+        if self.tokens < 1:
+            raise ValueError(f"{self.name}: a loss per token needs at least one token.")
 
 
 Value = Callable[[ItemResult], float]
@@ -54,15 +68,17 @@ CODE_METRICS: dict[str, Value] = {
 }
 BY_SOURCE = ("exec_success_rate", "accepted@1")
 PASS_AT_1: dict[str, Value] = {"pass@1": lambda r: r.verdict == "accepted"}
+METRICS: dict[str, Value] = {**CODE_METRICS, **PASS_AT_1}
+"""Every metric of answers by its name; all are shares in [0, 1]. A task names those that it is measured by."""
 
 
 def code_estimates(results: Sequence[ItemResult], metrics: dict[str, Value]) -> dict[str, Estimate]:
-    """Every metric over all items, its interval by a bootstrap over families.
+    """Every metric over all items, with the interval of a rate (see `strop.evals.rates`).
 
     Where the items come from several sources, those of `BY_SOURCE` also for each alone, under "metric/source".
     """
     return {
-        name: estimate([float(f(results[i])) for i in chosen], [results[i].family for i in chosen])
+        name: rate([float(f(results[i])) for i in chosen], [results[i].family for i in chosen])
         for name, f, chosen in _measures(results, metrics)
     }
 
@@ -73,7 +89,7 @@ def code_changes(
     """Paired change of every metric. Raises ValueError when the items are not the same."""
     _check_same(before, after)
     return {
-        name: paired_change(
+        name: rate_change(
             [float(f(before[i])) for i in chosen],
             [float(f(after[i])) for i in chosen],
             [before[i].family for i in chosen],

@@ -2,95 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 
-import torch
-
-from strop.chat import ChatEncoder, parse_conversation
-from strop.data.batch import make_batch
-from strop.data.packing import pack
-from strop.data.readers import Row
-from strop.evals.results import ItemResult, LossResult
-from strop.evals.tasks import CodeTask
-from strop.model.policy import Policy
+from strop.evals.partial import Partial
+from strop.evals.results import TOO_LONG, ItemResult
+from strop.evals.tasks import CodeTask, Item, part_of
+from strop.rewards import Judgement
 from strop.rewards.extract import code_blocks
 from strop.rollout.engine import Engine, Rollout, SamplingParams
 
+JUDGED_AT_ONCE = 32
+"""Answers that are judged before their verdicts are written down."""
 
-def run_code_task(
-    task: CodeTask,
+
+def generate_answers(
+    prompts: Sequence[Sequence[int]],
     engine: Engine,
-    encoder: ChatEncoder,
-    decode: Callable[[Sequence[int]], str],
     params: SamplingParams,
-    on_finished: Callable[[], None] | None = None,
+    partial: Partial,
+    on_answer: Callable[[], None] = lambda: None,
+) -> dict[int, Rollout]:
+    """An answer to each of ``prompts`` (ids) that leaves room for one in the model's window, by its index.
+
+    What is in ``partial`` is not done again, and what is done goes there at once. Greedy answers that are generated
+    after an interruption are those of an uninterrupted evaluation but for the rounding of the products, which depends
+    on how many answers are generated together.
+    """
+    fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < engine.window]
+    left = [i for i in fitting if partial.get("answer", i) is None]
+
+    def keep(number: int, rollout: Rollout) -> None:
+        partial.add("answer", left[number], [list(rollout.tokens), rollout.finish_reason])
+        on_answer()
+
+    if left:
+        engine.generate([prompts[i] for i in left], params, on_finished=keep)
+    kept = {i: partial.get("answer", i) for i in fitting}
+    return {i: Rollout(tuple(prompts[i]), tuple(tokens), (), reason) for i, (tokens, reason) in kept.items()}
+
+
+def judge_answers(
+    task: CodeTask,
+    rollouts: Mapping[int, Rollout],
+    decode: Callable[[Sequence[int]], str],
+    stop_ids: frozenset[int],
+    unanswered: Mapping[int, str],
+    partial: Partial,
+    on_judged: Callable[[int], None] = lambda count: None,
 ) -> list[ItemResult]:
-    """One answer per item, judged. ``on_finished`` is called as answers complete."""
-    prompts = [encoder.prompt(item.messages) for item in task.items]
-    rollouts = engine.generate(prompts, params, _count_finished(on_finished, engine, params))
-    answers = [answer_text(r, decode) for r in rollouts]
-    judgements = task.judge(answers)
+    """Every item of the task with what became of it; ``partial`` as above.
+
+    ``unanswered`` has the other items, whose prompts fill the model's window, and says so in words: their verdict is
+    ``no_code`` and their ``finish_reason`` `TOO_LONG`.
+    """
+    answers = {i: answer_text(rollout, decode, stop_ids) for i, rollout in rollouts.items()}
+    left = [i for i in range(len(task.items)) if partial.get("judgement", i) is None]
+    for first in range(0, len(left), JUDGED_AT_ONCE):
+        chosen = left[first : first + JUDGED_AT_ONCE]
+        # An empty answer gets its judgement too: how many tests there are is the task's to say.
+        judgements = part_of(task, [task.items[i] for i in chosen]).judge([answers.get(i, "") for i in chosen])
+        for i, judgement in zip(chosen, judgements, strict=True):
+            partial.add("judgement", i, asdict(judgement))
+        on_judged(len(chosen))
+    judged = [Judgement(**partial.get("judgement", i)) for i in range(len(task.items))]
     return [
-        ItemResult(
-            name=item.name,
-            family=item.family,
-            prompt=item.messages[-1]["content"],
-            answer=answer,
-            verdict=judgement.verdict,
-            passed=judgement.passed,
-            total=judgement.total,
-            detail=judgement.detail,
-            stderr_tail=judgement.stderr_tail,
-            finish_reason=rollout.finish_reason,
-            tokens=len(rollout.tokens),
-            well_formed=well_formed(answer, rollout),
-            source=item.source,
-        )
-        for item, answer, judgement, rollout in zip(task.items, answers, judgements, rollouts, strict=True)
+        _result(item, answers[i], judged[i], rollouts[i])
+        if i in rollouts
+        else _unanswered(item, judged[i], unanswered[i])
+        for i, item in enumerate(task.items)
     ]
 
 
-def _count_finished(on_finished, engine, params):
-    if on_finished is None:
-        return None
-    lengths: dict[int, int] = {}
+def _result(item: Item, answer: str, judgement: Judgement, rollout: Rollout) -> ItemResult:
+    return ItemResult(
+        name=item.name,
+        family=item.family,
+        prompt=item.messages[-1]["content"],
+        answer=answer,
+        verdict=judgement.verdict,
+        passed=judgement.passed,
+        total=judgement.total,
+        detail=judgement.detail,
+        stderr_tail=judgement.stderr_tail,
+        finish_reason=rollout.finish_reason,
+        tokens=len(rollout.tokens),
+        well_formed=well_formed(answer, rollout),
+        source=item.source,
+    )
 
-    def on_token(index: int, token: int) -> None:
-        lengths[index] = lengths.get(index, 0) + 1
-        if token in engine.stop_ids or lengths[index] == params.max_tokens:
-            on_finished()
 
-    return on_token
+def _unanswered(item: Item, judgement: Judgement, detail: str) -> ItemResult:
+    nothing = Rollout((), (), (), TOO_LONG)
+    return _result(item, "", replace(judgement, verdict="no_code", passed=0, detail=detail, stderr_tail=""), nothing)
 
 
-def answer_text(rollout: Rollout, decode: Callable[[Sequence[int]], str]) -> str:
-    """The answer as a person reads it: without its stop token."""
-    tokens = rollout.tokens[:-1] if rollout.finish_reason == "stop" else rollout.tokens
-    return decode(tokens)
+def answer_text(rollout: Rollout, decode: Callable[[Sequence[int]], str], stop_ids: frozenset[int]) -> str:
+    """The answer as a person reads it: without the stop token that ended it, and with every other token."""
+    tokens = rollout.tokens
+    return decode(tokens[:-1] if tokens and tokens[-1] in stop_ids else tokens)
 
 
 def well_formed(answer: str, rollout: Rollout) -> bool:
     """The answer ends by itself and holds one complete ```python block."""
     blocks = code_blocks(answer)
     return rollout.finish_reason == "stop" and len(blocks) == 1 and blocks[0].closed and blocks[0].language == "python"
-
-
-@torch.no_grad()
-def run_loss_task(
-    rows: Sequence[Row], policy: Policy, encoder: ChatEncoder, micro_batch_tokens: int
-) -> list[LossResult]:
-    """Loss of every conversation's trained tokens, in the order of ``rows`` (as ``read_jsonl`` gives them)."""
-    examples = [e for place, row in rows for e in encoder.encode(parse_conversation(row, place))]
-    lengths = [len(e.tokens) for e in examples]
-    training = policy.training
-    policy.eval()
-    results: list[LossResult | None] = [None] * len(examples)
-    for members in pack(lengths, max(micro_batch_tokens, *lengths)):
-        batch = make_batch([examples[i] for i in members]).to(policy.compute.device)
-        losses = -policy(batch)["logprobs"] * batch.weights
-        sums = losses.new_zeros(batch.sequences).index_add_(0, batch.seq_index, losses).tolist()
-        counts = torch.bincount(batch.seq_index, minlength=batch.sequences).tolist()
-        for i, loss, count in zip(members, sums, counts, strict=True):
-            results[i] = LossResult(examples[i].place, examples[i].place, loss, count)
-    policy.train(training)
-    return results

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from strop.chat.task_rows import HUMANEVAL, MBPP
+from strop.chat import ChatEncoder
+from strop.data.readers import Row, built_in, read_jsonl
 from strop.errors import InputError
 from strop.evals.results import CODE_METRICS, PASS_AT_1, Value
+from strop.evals.settings import EvalTaskSettings
 from strop.rewards import Judgement, judge_answers, judge_fault, map_in_workers
 from strop.tasks import humaneval, mbpp
 from strop.tasks.code_basics import generate
 from strop.tasks.files import load_measured
 from strop.tasks.humaneval import HumanEvalItem
+from strop.tasks.layouts import HUMANEVAL, MBPP
 from strop.tasks.mbpp import MbppItem
 from strop.tasks.records import Record
 
@@ -53,7 +57,8 @@ class RecordTask:
                     f"problem {record.name!r} has no tests, so answers to it cannot be judged; add `tests`."
                 )
         self.prefix = prefix
-        self.items = [Item(r.name, r.family, r.messages()[:1], r, r.source) for r in records]
+        # A problem that names no family is one by itself: all of them together would be one, of which nothing is known.
+        self.items = [Item(r.name, r.family or r.name, r.messages()[:1], r, r.source) for r in records]
 
     def judge(self, answers: Sequence[str]) -> list[Judgement]:
         pairs = [(a, i.data.tests) for a, i in zip(answers, self.items, strict=True)]
@@ -103,3 +108,37 @@ def file_task(path: Path, limit: int | None, prefix: str) -> CodeTask:
     if found.layout in (HUMANEVAL, MBPP):
         return FunctionTask(found.items, prefix)
     return RecordTask(found.items, prefix)
+
+
+def task_of(name: str, settings: EvalTaskSettings) -> CodeTask:
+    """The task that ``evals.<name>`` means. Raises InputError when its data are not there, or are no problems."""
+    if settings.path is not None:
+        return file_task(settings.path, settings.count, prefix="" if name == "code_basics" else f"{name}_")
+    if name == "humaneval":
+        return HumanEvalTask(settings.count)
+    return code_basics_task(settings.count or 96, settings.seed)
+
+
+def prompts_of(task: CodeTask, name: str, encoder: ChatEncoder) -> list[list[int]]:
+    """The ids of every item's prompt. Raises InputError, naming the problem, where one cannot be made."""
+    prompts = []
+    for item in task.items:
+        try:
+            prompts.append(encoder.prompt(item.messages))
+        except InputError as error:
+            raise InputError(f"evals.{name}, problem {item.name!r}: {error}") from error
+    return prompts
+
+
+def part_of(task: CodeTask, items: list[Item]) -> CodeTask:
+    """The same task over some of its items."""
+    part = copy.copy(task)
+    part.items = items
+    return part
+
+
+def chat_rows(settings: EvalTaskSettings) -> list[Row]:
+    """The conversations that a loss is measured on. Raises InputError when they cannot be read."""
+    if settings.path is not None:
+        return read_jsonl(settings.path, settings.count)
+    return built_in("general_chat", "heldout")(settings.count, settings.seed)

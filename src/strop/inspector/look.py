@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -26,6 +27,8 @@ class Part:
     name: str
     rows: Iterable[Row | InputError]
     format: str = "auto"
+    notes: list[str] = field(default_factory=list)
+    """Grows while the rows are read: how the files are read, and what is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,10 @@ class Look:
     rows: int = 0
     """Rows read, whether chosen or not."""
     shown: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+    """Of all examples looked at, by kind."""
+    formats: dict[str, Counter[str]] = field(default_factory=dict)
+    """What the rows of each part were taken for."""
     ended: bool = False
     """Whether the data was read to its end."""
 
@@ -77,7 +84,8 @@ class Look:
                 if choice.count is not None and self.shown >= choice.count:
                     return
                 index, self.rows = self.rows, self.rows + 1
-                for inspection in self._inspections(index, row, part.format):
+                for inspection in self._inspections(index, row, part):
+                    self.warnings.update(warning.kind for warning in inspection.warnings)
                     if inspection.warnings or not choice.only_warnings:
                         self.shown += 1
                         yield Found(index, part.name, inspection)
@@ -85,7 +93,7 @@ class Look:
                     return
         self.ended = True
 
-    def _inspections(self, index: int, row: Row | InputError, format: str) -> list[Inspection]:
+    def _inspections(self, index: int, row: Row | InputError, part: Part) -> list[Inspection]:
         try:
             if isinstance(row, InputError):
                 if self.choice.takes(index, str(row)):
@@ -94,7 +102,9 @@ class Look:
             place, raw = row
             if not self.choice.takes(index, place):
                 return []
-            return self.encoder.inspect(parse_row(raw, place, format))
+            parsed = parse_row(raw, place, part.format)
+            self.formats.setdefault(part.name, Counter())[parsed.format] += 1
+            return self.encoder.inspect(parsed)
         except InputError as error:
             self.rejected.append(Rejected(index, str(error)))
             return []

@@ -15,6 +15,7 @@ from strop.files import atomic_writer
 from strop.inspector.look import Found, Look
 from strop.inspector.pieces import FIELDS
 from strop.inspector.subject import Tools
+from strop.inspector.terminal import report_lines
 from strop.visible import one_line
 from strop.web import environment, script_data, script_hash
 
@@ -63,7 +64,7 @@ class Page:
                 data=one_line(self.data),
                 tokenizer=one_line(self.tools.name),
                 stops=[one_line(token) for token in self.tools.stops],
-                report=str(look.report).split("\n"),
+                report=report_lines(look),
                 rejected=[one_line(rejected.reason) for rejected in look.rejected[:_REJECTED]],
                 n_rejected=len(look.rejected),
                 n_rows=look.rows,
@@ -93,7 +94,7 @@ def _entry(found: Found, part: int) -> dict[str, Any]:
         "weights": [[len(list(same)), weight] for weight, same in groupby(inspection.example.loss_weights)],
         "stops": inspection.stops,
         "segments": [[at[s.start], s.message, s.role, s.field] for s in inspection.segments],
-        "warnings": [[w.kind, w.message, w.detail] for w in inspection.warnings],
+        "warnings": [[w.kind, w.message, w.words] for w in inspection.warnings],
         "trained": inspection.example.trained_tokens,
         "turns": len(inspection.example.turns),
         "roles": _roles(inspection),

@@ -13,11 +13,11 @@ from strop.inspector.look import Part
 
 def open_part(settings: Mapping[str, Any], named: Mapping[str, NamedSet]) -> Part:
     """Raises InputError when there is no such set, file or data set on the hub."""
-    part, bad = DataSettings.model_construct(**settings), []
-    rows = rows_of_part(part, named, bad.append)
+    part, bad, notes = DataSettings(**settings), [], []
+    rows = rows_of_part(part, named, bad.append, notes.append)
     if part.task is not None:
         return Part(part.name or f"task:{part.task}", rows)
-    return Part(part.title, _all(iter(rows), bad), part.format)
+    return Part(part.title, _all(iter(rows), bad), part.format, notes)
 
 
 def _all(rows: Iterator[Row], bad: list[InputError]) -> Iterator[Row | InputError]:

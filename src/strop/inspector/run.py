@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 
+from strop.chat.notes import lines
 from strop.errors import InputError
 from strop.inspector.look import Choice, Look
 from strop.inspector.page import MOST_BYTES, MOST_CONVERSATIONS, Page
 from strop.inspector.rows import open_part
 from strop.inspector.subject import subject, tools
-from strop.inspector.terminal import Terminal, rejections
+from strop.inspector.terminal import Terminal, kinds, rejections, report_lines
 from strop.named_sets import NAMED_SETS
 from strop.visible import one_line
 
 IN_TERMINAL = 5
+REJECTED = 3
+"""The exit code where rows were rejected: training would stop there."""
+_IN_MEMORY = 64 * 2**20  # bytes of JSON; more waits in a temporary file
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Request:
     tokens: bool = False
     html: Path | None = None
     json: bool = False
+    out: TextIO | None = None
+    """Where the JSON goes; standard output by default."""
 
     @property
     def limit(self) -> int | None:
@@ -48,10 +57,10 @@ class Request:
 
 
 def inspect(request: Request) -> int:
-    """Show what was asked for; returns the exit code (0).
+    """Show what was asked for; returns the exit code: 0, or 3 where rows were rejected.
 
-    Conversations go to standard output, as text or with ``json`` as one object per line; with ``html`` to that file.
-    What is said about them goes to standard error with ``json`` and to standard output otherwise.
+    Conversations go to standard output, as text or with ``json`` as one object; with ``html`` to that file. What is
+    said about them goes to standard error with ``json`` and to standard output otherwise.
 
     Raises:
         InputError: the data, the tokenizer or a setting is wrong, or not one conversation could be used. A row that
@@ -69,27 +78,46 @@ def inspect(request: Request) -> int:
     choice = Choice(request.limit, request.index, request.place, request.only_warnings)
     look = Look(means.encoder, parts, choice)
     notes = Console(stderr=request.json, highlight=False, markup=False, emoji=False)
+    for line in means.notes:
+        notes.print(one_line(line), soft_wrap=True)
     page = Page(request.data, means) if request.html else None
     if page is not None:
         page.fill(look)
     elif request.json:
-        for found in look:
-            print(json.dumps(found.inspection.to_dict(found.index)))
+        _print_json(look, request)
     else:
         _show(look, request, notes)
-    _check(look, request)
+        _check(look, request)
     more = not look.ended and request.index is None
     if page is not None:
+        _check(look, request)
         cut = page.cut or (more and request.count is None)
         page.write(request.html, look, cut)
         _say_page(page, request.html, cut, notes)
     elif not look.shown:
         notes.print("No conversation has a warning.")
-    for line in [*str(look.report).split("\n"), *rejections(look)]:
+    said = dict.fromkeys(note for part in parts for note in part.notes)
+    for line in [*said, *kinds(look), *report_lines(look), *rejections(look)]:
         notes.print(one_line(line), soft_wrap=True)
     if more and page is None and not request.json:
         notes.print("There may be more: --count N shows more, --html FILE makes a page.", soft_wrap=True)
-    return 0
+    return REJECTED if look.rejected else 0
+
+
+def _print_json(look: Look, request: Request) -> None:
+    """One object, printed when all of the data is read: an error on the way leaves standard output empty."""
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="ascii") as made:
+        for number, found in enumerate(look):
+            made.write(", " if number else "")
+            made.write(json.dumps(found.inspection.to_dict(found.index)))
+        _check(look, request)
+        rest = {"rejected": [asdict(row) for row in look.rejected], "report": look.report.to_dict()}
+        made.seek(0)
+        out = request.out or sys.stdout
+        out.write('{"conversations": [')
+        shutil.copyfileobj(made, out)
+        out.write(f"], {json.dumps(rest)[1:]}\n")
+        out.flush()
 
 
 def _show(look: Look, request: Request, console: Console) -> None:
@@ -121,6 +149,8 @@ def _check(look: Look, request: Request) -> None:
         if len(look.rejected) == 1:
             raise InputError(first)
         raise InputError(f"none of the {len(look.rejected):,} rows can be used; the first: {first}")
+    if look.report.notes and sum(look.report.formats.values()) == look.rows and not look.report.examples:
+        raise InputError(f"{request.data}: nothing is left to train on; {'; '.join(lines(look.report.notes))}")
     if request.index is not None and request.index >= look.rows:
         raise InputError(f"--index {request.index}: the data has {look.rows:,} rows, counted from 0.")
     if request.place is not None and not look.report.conversations:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
+from strop.chat.saved import chat_of
 from strop.config import load_config, load_overrides
-from strop.data.settings import ReadSettings
+from strop.data.settings import ReadSettings, part_of
 from strop.errors import InputError
-
-TASK = "task:"
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 class _Overrides(BaseModel):
     """What overrides may set where there is no recipe."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
     data: ReadSettings = Field(default_factory=ReadSettings, description="How the data are read, e.g. data.split=test.")
@@ -31,11 +28,12 @@ class _Overrides(BaseModel):
 @dataclass(frozen=True)
 class Subject:
     """The parts of the data in order, each as settings of data (``path``, ``hub`` or ``task`` and what goes with it);
-    the chat settings; and the model, where the data is a recipe."""
+    the chat settings; and the model and the tokens of a flat row, where the data is a recipe."""
 
     parts: list[dict[str, Any]]
     chat: ChatSettings
     model: str | None = None
+    row_tokens: int | None = None
 
 
 def subject(data: str, overrides: Sequence[str], template: str | None, stop: Sequence[str]) -> Subject:
@@ -49,20 +47,21 @@ def subject(data: str, overrides: Sequence[str], template: str | None, stop: Seq
         found = _from_recipe(Path(data), overrides)
     else:
         given = load_overrides(_Overrides, overrides)
-        found = Subject([_part(data) | given.data.model_dump(exclude_unset=True)], given.chat)
+        found = Subject([part_of(data) | given.data.model_dump(exclude_unset=True)], given.chat)
     changes = {"stop_tokens": [*found.chat.stop_tokens, *stop]} if stop else {}
     if template is not None:
         changes["template"] = template
-    return Subject(found.parts, found.chat.model_copy(update=changes), found.model)
+    return replace(found, chat=found.chat.model_copy(update=changes))
 
 
 @dataclass(frozen=True)
 class Tools:
-    """The encoder, the name of whose tokenizer it uses, and the tokens that end a turn."""
+    """The encoder, the name of whose tokenizer it uses, the tokens that end a turn, and what there is to say of it."""
 
     name: str
     encoder: ChatEncoder
     stops: list[str]
+    notes: tuple[str, ...] = ()
 
 
 def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
@@ -70,7 +69,7 @@ def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
 
     Raises InputError when none is named, or it does not load, has no template, or lacks a token of the settings.
     """
-    from strop.model.names import load_generation_config, load_tokenizer, stop_token_ids
+    from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
     from strop.model.tokenizer import tokenizer_alone
 
     if model and tokenizer:
@@ -79,13 +78,30 @@ def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
     if name is None:
         raise InputError("name the model whose tokenizer is used: --model M, or --tokenizer T (with --template FILE).")
     loaded, config = (tokenizer_alone(tokenizer) if tokenizer else None), None
+    chat, notes = subject.chat, []
     if loaded is None:
         loaded, config = load_tokenizer(name), load_generation_config(name)
+        chat, notes = chat_of(chat, resolve(name), loaded)
     if not hasattr(loaded, "backend_tokenizer"):
         raise InputError(f"{name}: its tokenizer tells no character offsets; one with a tokenizer.json is needed.")
-    fit_tokenizer(loaded, subject.chat.template)
-    encoder = ChatEncoder(loaded, subject.chat, stop_token_ids(loaded, config))
-    return Tools(name, encoder, loaded.convert_ids_to_tokens(sorted(encoder.stop_ids)))
+    fit_tokenizer(loaded, chat.template)
+    reads = None if tokenizer else _window(name)
+    lengths = [length for length in (subject.row_tokens, reads) if length]
+    encoder = ChatEncoder(loaded, chat, stop_token_ids(loaded, config), min(lengths, default=None), reads=reads)
+    return Tools(name, encoder, loaded.convert_ids_to_tokens(sorted(encoder.stop_ids)), tuple(notes))
+
+
+def _window(model: str) -> int | None:
+    """How many tokens the model reads, where its config.json says so."""
+    from transformers import AutoConfig
+
+    from strop.model.names import resolve
+    from strop.model.preflight import window
+
+    try:
+        return window(AutoConfig.from_pretrained(resolve(model), local_files_only=True))
+    except (OSError, ValueError):  # what is wrong with a model that has a good tokenizer is not looked at here
+        return None
 
 
 def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
@@ -96,12 +112,4 @@ def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
     if not stages:
         raise InputError(f"{path}: it has no sft stage, so there are no conversations to inspect; give a data file.")
     parts = [part.model_dump(exclude_none=True) for part in stages[0].mixture.parts]
-    return Subject(parts, recipe.chat, recipe.model)
-
-
-def _part(data: str) -> dict[str, Any]:
-    if data.startswith(TASK):
-        return {"task": data.removeprefix(TASK)}
-    if HUB_ID.fullmatch(data) and not Path(data).exists() and not Path(data).suffix:
-        return {"hub": data}
-    return {"path": Path(data).expanduser()}
+    return Subject(parts, recipe.chat, recipe.model, stages[0].train.micro_batch_tokens)

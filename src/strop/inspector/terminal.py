@@ -73,7 +73,7 @@ class Terminal:
                 self._print(Text(f"{who:{_GUTTER}} ").append_text(line))
         for warning in found.inspection.warnings:
             where = "" if warning.message is None else f" (message {warning.message})"
-            self._print(Text(f"  ! {warning.kind}{where}: {one_line(warning.detail)}", "yellow"))
+            self._print(Text(f"  ! {warning.kind}{where}: {one_line(warning.words)}", "yellow"))
 
     def _lines(self, inspection: Inspection) -> Iterator[tuple[str, Text]]:
         """The text line by line, each with who wrote it where that changes."""
@@ -136,6 +136,19 @@ def _by_line(cut: Iterator[Piece]) -> Iterator[tuple[str, list[_Shown]]]:
         if piece.text.endswith("\n") or piece is shown[-1]:
             yield next((one.who for one in line if one.role is not None), "template"), line
             line = []
+
+
+def report_lines(look: Look) -> list[str]:
+    """What was met. Where rows were rejected or a conversation has a warning it was not nothing."""
+    warned = ", ".join(f"{kind} {count:,}" for kind, count in look.warnings.most_common())
+    lines = [look.report.summary, *look.report.unusual, *([f"warnings: {warned}"] if warned else [])]
+    return lines if len(lines) > 1 or look.rejected else [*lines, "nothing unusual met"]
+
+
+def kinds(look: Look) -> Iterator[str]:
+    """What the rows of each part were taken for."""
+    for name, formats in look.formats.items():
+        yield f"{name}: {', '.join(f'{kind} ({count:,})' for kind, count in formats.most_common())}"
 
 
 def rejections(look: Look) -> Iterator[str]:

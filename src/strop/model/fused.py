@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from strop.model import fused_lora
+from strop.model import fused_lora, fused_rows
 from strop.model.cpu import elementwise as kernel
 from strop.model.fused_rotary import with_fused_rotary
 
@@ -23,7 +23,8 @@ def fuse(model: nn.Module) -> int:
     """Have every usual norm, gated unit and rotation of ``model`` use a kernel where its input allows it; returns how
     many.
 
-    Linear layers with adapters are given theirs too (see `fused_lora`), on any device, and are not counted. What it
+    Linear layers with adapters and embeddings with trained rows are given theirs too (see `fused_lora`, `fused_rows`),
+    on any device, and are not counted. What it
     puts there are methods bound to their module, so that a copy of the model computes with its own weights.
     """
     count = 0
@@ -32,6 +33,9 @@ def fuse(model: nn.Module) -> int:
             continue  # somebody's already, maybe ours
         if fused_lora.is_lora_linear(module):
             module.forward = MethodType(_adapted, module)
+            continue
+        if fused_rows.is_token_rows(module):
+            module.forward = MethodType(_embedded, module)
             continue
         forward = _norm if _is_usual_norm(module) else _unit if _is_usual_unit(module) else None
         forward = forward or with_fused_rotary(type(module))
@@ -65,6 +69,12 @@ def _adapted(self: nn.Module, x: Tensor, *args, **kwargs) -> Tensor:
     """`x Wᵀ + b + s (x Aᵀ) Bᵀ`, peft's layer."""
     given = None if args or kwargs else fused_lora.operands(self, x)
     return type(self).forward(self, x, *args, **kwargs) if given is None else fused_lora.lora_linear(x, given)
+
+
+def _embedded(self: nn.Module, tokens: Tensor, *args, **kwargs) -> Tensor:
+    """The rows of the tokens, some of them trained."""
+    given = None if args or kwargs else fused_rows.embed(self, tokens)
+    return type(self).forward(self, tokens, *args, **kwargs) if given is None else given
 
 
 def _is_usual_norm(module: nn.Module) -> bool:

@@ -57,32 +57,32 @@ def operands(layer: nn.Module, x: Tensor) -> Operands | None:
 
 def lora_linear(x: Tensor, given: Operands) -> Tensor:
     """``x [...,I]`` -> ``[...,O]``; differentiable in x, A and B."""
-    return _LoraLinear.apply(x, *given)
+    rows = x.reshape(-1, x.shape[-1])
+    # A view made in here and not inside: a family may change its result in place, which autograd forbids on the latter.
+    return _LoraLinear.apply(rows, *given).view(*x.shape[:-1], len(given.weight))
 
 
 class _LoraLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, a, b, scale):
-        rows = x.reshape(-1, x.shape[-1])
-        y, h = F.linear(rows, weight, bias), F.linear(rows, a)  # [T,O], [T,r]
+        y, h = F.linear(x, weight, bias), F.linear(x, a)  # [T,O], [T,r]
         y.addmm_(h, b.t(), alpha=scale)
         ctx.scale = scale
         ctx.save_for_backward(x, weight, a, b, h)  # x itself: who saves it otherwise knows it by its place in memory
-        return y.view(*x.shape[:-1], len(weight))
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, dy):
         x, weight, a, b, h = ctx.saved_tensors
-        rows, dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
         needs_x, needs_a, needs_b = (ctx.needs_input_grad[i] for i in (0, 3, 4))
         dx = da = db = None
         if needs_x or needs_a:
             dh = (dy @ b).mul_(ctx.scale)  # [T,r]
         if needs_x:
-            dx = (dy @ weight).addmm_(dh, a).view(x.shape)
+            dx = (dy @ weight).addmm_(dh, a)
         if needs_a:
-            da = dh.t() @ rows
+            da = dh.t() @ x
         if needs_b:
             db = (dy.t() @ h).mul_(ctx.scale)
         return dx, None, None, da, db, None

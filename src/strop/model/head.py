@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from strop.model.cpu import head as kernel
-from strop.model.head_weight import head_weight
+from strop.model.head_weight import head_weight, trained_rows
 from strop.model.logits import LogitsTransform
 
 OUTPUTS = ("logprobs", "lse", "mean_logits", "entropy")
@@ -39,34 +39,45 @@ def head_statistics(
     """``hidden [S,D]``, ``labels [S]`` int64 -> what is wanted of ``OUTPUTS``, each float32 ``[S]``.
 
     With ``z = transform(head(hidden))``: ``lse = log sum_v exp(z_v)``, ``logprobs = z_label - lse``,
-    ``mean_logits = sum_v z_v / V``, ``entropy = lse - sum_v exp(z_v - lse) z_v``, all in nats and float32.
+    ``mean_logits = sum_v z_v / V``, ``entropy = lse - sum_v exp(z_v - lse) z_v``, all in nats and float32. A position
+    with a logit that is NaN or +inf, or with none above -inf, has log-probability and ``lse`` NaN.
 
-    Differentiable in ``hidden`` and the head's weight and bias; memory does not depend on S x V. ``gradient [S]``
-    float32: the gradient that ``logprobs`` will get, where the caller knows it (a loss that is linear in them). Then
-    the logits are made once, and their gradient at once; otherwise the backward pass makes them again, chunk by chunk,
-    and so it does when another gradient comes than was announced.
+    Differentiable in ``hidden`` and the head's weight and bias, or in the rows of it that alone are trained; memory
+    does not depend on S x V. ``gradient [S]`` float32: the gradient that ``logprobs`` will get, where the caller knows
+    it (a loss that is linear in them). Then the logits are made once, and their gradient at once; otherwise the
+    backward pass makes them again, chunk by chunk, and so it does when another gradient comes than was announced.
     """
     want = tuple(want)
-    weight, bias = head_weight(head), getattr(head, "bias", None)
+    rows = trained_rows(head)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and rows is None):  # their gradient needs no whole matrix
+        weight, bias = head_weight(head), getattr(head, "bias", None)
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight, bias = (None if x is None else x.to(dtype) for x in (hidden, weight, bias))
     if hidden.dtype != weight.dtype:
         hidden = hidden.to(weight.dtype)
-    outputs = _HeadStatistics.apply(hidden, weight, bias, labels, transform, want, gradient)
+    ids, values = rows or (None, None)
+    outputs = _HeadStatistics.apply(hidden, weight, bias, labels, transform, want, gradient, ids, values)
     return {name: value for name, value in zip(OUTPUTS, outputs, strict=True) if name in want}
 
 
 @dataclass
 class _Sums:
-    """Gradients summed over chunks: of the weight ``[V,D]`` and the bias ``[V]``, those that are needed."""
+    """Gradients summed over chunks: of the weight ``[V,D]`` and the bias ``[V]``, those that are needed.
 
+    ``ids [R]``: of the weight, these rows alone, ``[R,D]``.
+    """
+
+    ids: Tensor | None = None
     weight: Tensor | None = None
     bias: Tensor | None = None
 
     def add(self, d_logits: Tensor, hidden: Tensor, weight: bool, bias: bool, last: bool) -> None:
         """``last``: no chunk follows; a single chunk's sum is kept as its product made it, others are in float32."""
-        if weight:
+        if self.ids is not None:
+            product = d_logits[:, self.ids].t().float() @ hidden.float()
+            self.weight = product if self.weight is None else self.weight.add_(product)
+        elif weight:
             product = d_logits.t() @ hidden
             if self.weight is not None:
                 self.weight.add_(product)
@@ -79,11 +90,12 @@ class _Sums:
 
 class _HeadStatistics(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, weight, bias, labels, transform, want, gradient):
+    def forward(ctx, hidden, weight, bias, labels, transform, want, gradient, ids, values):
         count = len(labels)
         outputs = hidden.new_zeros(len(OUTPUTS), count, dtype=torch.float32)
-        known = gradient is not None and any(ctx.needs_input_grad[:3])
-        d_hidden, sums = (torch.empty_like(hidden) if known else None), _Sums()
+        ctx.ids = ids if ctx.needs_input_grad[8] else None
+        known = gradient is not None and any((*ctx.needs_input_grad[:3], ctx.needs_input_grad[8]))
+        d_hidden, sums = (torch.empty_like(hidden) if known else None), _Sums(ctx.ids)
         for a, b in _chunks(count, weight.shape[0]):
             logits = F.linear(hidden[a:b], weight, bias)
             outputs[:, a:b] = _statistics(logits, labels[a:b], transform, want)
@@ -111,13 +123,19 @@ class _HeadStatistics(torch.autograd.Function):
                     d_hidden, d_weight, d_bias = (
                         None if d is None else d * factor for d in (d_hidden, d_weight, d_bias)
                     )
-                return _cast(d_hidden, hidden), _cast(d_weight, weight), _cast(d_bias, bias), None, None, None, None
-        d_hidden, sums = torch.empty_like(hidden), _Sums()
+                return _gradients(ctx, _cast(d_hidden, hidden), _cast(d_weight, weight), _cast(d_bias, bias))
+        d_hidden, sums = torch.empty_like(hidden), _Sums(ctx.ids)
         for a, b in _chunks(len(labels), weight.shape[0]):
             logits = F.linear(hidden[a:b], weight, bias)
             d_logits = _gradient_(logits, labels[a:b], ctx.transform, outputs[:, a:b], d_outputs[:, a:b])
             _backward(ctx, d_logits, hidden[a:b], weight, d_hidden[a:b], sums, b == len(labels))
-        return d_hidden, _cast(sums.weight, weight), _cast(sums.bias, bias), None, None, None, None
+        return _gradients(ctx, d_hidden, _cast(sums.weight, weight), _cast(sums.bias, bias))
+
+
+def _gradients(ctx, hidden: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor | None, ...]:
+    """In the order of `forward`'s arguments; what was summed for the weight is that of its trained rows, if any."""
+    whole, rows = (weight, None) if ctx.ids is None else (None, weight)
+    return hidden, whole, bias, None, None, None, None, None, rows
 
 
 def _chunks(count: int, vocabulary: int) -> Iterable[tuple[int, int]]:
@@ -158,6 +176,7 @@ def _statistics(logits: Tensor, labels: Tensor, transform: LogitsTransform, want
         return kernel.statistics(logits, labels, transform.scale, transform.cap)
     z = transform(logits)
     lse = torch.logsumexp(z, dim=-1)
+    lse = lse + (lse - lse)  # NaN where it is infinite, as log_softmax has it
     out = lse.new_zeros(len(OUTPUTS), len(labels))
     out[0] = z.gather(-1, labels[:, None])[:, 0] - lse
     out[1] = lse

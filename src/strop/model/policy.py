@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
+from strop.errors import InputError
 from strop.model import attention
+from strop.model.finite import check_logprobs
 from strop.model.fused import fuse
 from strop.model.head import head_statistics
 from strop.model.logits import LogitsTransform, candidate_transforms
@@ -30,7 +33,7 @@ class Policy(nn.Module):
     set to 0, with a warning.
 
     Raises InputError for a model that cannot be packed (state-space and hybrid layers, unimplemented attention
-    arguments, logits that no known transform reproduces).
+    arguments, logits that no known transform reproduces), and where what is measured (without gradients) is not finite.
     """
 
     def __init__(self, model: nn.Module, compute: Compute, *, probe: bool = True):
@@ -44,6 +47,7 @@ class Policy(nn.Module):
         proof = Probe(model, compute.device) if probe else None
         model.set_attn_implementation(attention.NAME)
         self._restore_attention = own
+        self.token_name: Callable[[int], str] = str  # what messages call a token
         fuse(model)
         if proof:
             self.transform = proof.prove(self.hidden)
@@ -56,6 +60,8 @@ class Policy(nn.Module):
         ``aux`` is a scalar: the load-balancing loss of a mixture of experts over the T tokens (see `router`).
         ``gradient [S]``: the gradient that ``logprobs`` will get, where it is known (see `head_statistics`).
         """
+        if batch.tokens.device.type == "cpu":  # elsewhere it would wait for the device; there the data were on a CPU
+            self.check_tokens(batch.tokens)
         with self._autocast():
             layout = attention.FlatLayout(batch.seq_lens, batch.parent)
             want = tuple(want)
@@ -65,9 +71,20 @@ class Policy(nn.Module):
             asked = tuple(name for name in want if name != "aux")
             head = self.model.get_output_embeddings()
             outputs = head_statistics(hidden, batch.labels, head, self.transform, asked, gradient) if asked else {}
+        if "logprobs" in outputs and not torch.is_grad_enabled():  # a measurement; training looks at its loss
+            check_logprobs(outputs["logprobs"], batch, self.token_name)
         if routers:
             outputs["aux"] = balance_loss(self.model, getattr(out, "router_logits", None))
         return outputs
+
+    def check_tokens(self, tokens: Tensor | Sequence[int]) -> None:
+        """Raise InputError for an id that the model has no row for."""
+        largest = int(tokens.max()) if isinstance(tokens, Tensor) and len(tokens) else max(tokens, default=0)
+        if largest >= self.vocabulary:
+            raise InputError(
+                f"token {largest} has no row in the model, which has rows 0 to {self.vocabulary - 1}: the tokenizer is "
+                "not the one that belongs to it, or the model was never given rows for the tokens added to it."
+            )
 
     def _autocast(self):
         """Casts weights that are held in another format than they are multiplied in; costs time where none are."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from strop.errors import InputError
+
 
 @dataclass(frozen=True)
 class Compute:
@@ -35,10 +37,11 @@ def best_compute(device: str = "auto", dtype: str = "auto") -> Compute:
 
     On a CPU, bfloat16 where the processor multiplies it (AVX-512 BF16, AMX): 420 GFLOP/s against 200 for float32 on two
     Zen 4 cores. Elsewhere float32 through oneDNN ("medium"), which stays near 4e-7 relative.
+
+    Raises:
+        InputError: the device is not there, or is none.
     """
-    chosen = (
-        torch.device(device) if device != "auto" else (torch.accelerator.current_accelerator() or torch.device("cpu"))
-    )
+    chosen = _device(device)
     if dtype != "auto":
         return Compute(chosen, getattr(torch, dtype))
     if chosen.type == "cpu":
@@ -50,3 +53,29 @@ def best_compute(device: str = "auto", dtype: str = "auto") -> Compute:
         return Compute(chosen, torch.float32)
     bf16 = chosen.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     return Compute(chosen, torch.bfloat16 if bf16 else torch.float32)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    try:
+        chosen = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"compute.device: {name!r} is no device; {_offer()}") from None
+    if chosen.type == "cpu":
+        if chosen.index:
+            raise InputError(f"compute.device: {name!r}: there is one CPU; write cpu.")
+        return torch.device("cpu")
+    module = getattr(torch, chosen.type, None)
+    count = module.device_count() if hasattr(module, "device_count") and module.is_available() else 0
+    if (chosen.index or 0) >= count:
+        here = f"this machine has {count} of that kind" if count else "this machine has none of that kind"
+        raise InputError(f"compute.device: {name!r}: {here}; {_offer()}")
+    return chosen
+
+
+def _offer() -> str:
+    """What `compute.device` can be here."""
+    found = torch.accelerator.current_accelerator()
+    names = ["auto", "cpu", *(f"{found.type}:{i}" for i in range(torch.accelerator.device_count() if found else 0))]
+    return f"choose one of {', '.join(names)}."

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from strop.errors import InputError
+from strop.model.generation import read_json_object
 from strop.model.settings import ALL_LINEAR, LoraSettings
 
 ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
@@ -27,11 +28,12 @@ SMALLEST = 8
 
 def outline(folder: Path) -> PreTrainedModel:
     """The model that ``folder/config.json`` describes, without weights. Raises InputError when it is none."""
+    read_json_object(folder / "config.json")
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise InputError(
             f"{folder}: config.json does not describe a causal language model ({_first_line(error)})."
         ) from error
@@ -143,6 +145,11 @@ def tied_names(model: PreTrainedModel) -> tuple[str, ...]:
 def head_name(model: PreTrainedModel) -> str:
     head = model.get_output_embeddings()
     return next((name for name, module in model.named_modules() if module is head), "lm_head")
+
+
+def embedding_name(model: PreTrainedModel) -> str:
+    embedding = model.get_input_embeddings()
+    return next(name for name, module in model.named_modules() if module is embedding)
 
 
 def named(module: str, names: list[str]) -> bool:

@@ -122,6 +122,13 @@ class Probe:
             worst, transform = min(((measure(t(raw), self.logits), t) for t in transforms), key=lambda x: x[0])
             if self.tail is not None:
                 worst = max(worst, measure(transform(head(states[-TAIL:])), transform(self.tail)))
+        bad = (self.logits.isnan() | (self.logits == torch.inf)).any(0).nonzero()[:, 0]
+        if len(bad):
+            raise InputError(
+                f"{self.name}: its log-probabilities are not finite: the logits of {len(bad)} of "
+                f"{self.logits.shape[1]} tokens are NaN or infinite, the first of token {int(bad[0])}; its weights are "
+                "at fault, or the number format: try compute.dtype=float32."
+            )
         if not worst <= tolerance:
             unit = " nats" if exact else " standard deviations"
             raise InputError(

@@ -12,20 +12,23 @@ ALL_LINEAR = "all-linear"
 class LoraSettings(BaseModel):
     """Low-rank adapters beside frozen weights (LoRA, Hu et al. 2021, arXiv:2106.09685)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     r: int = Field(16, ge=1, description="Rank of the adapters.")
     alpha: float = Field(32.0, gt=0, description="Adapters are scaled by alpha / r.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of an adapter's inputs that is dropped in training.")
     targets: list[str] = Field([ALL_LINEAR], description="Modules with adapters: all-linear, or names (q_proj …).")
     modules_to_save: list[str] = Field([], description="Modules that are trained whole, as copies.")
+    train_tokens: list[str] = Field(
+        [], description="Tokens whose rows of embedding and head are trained, besides those that the template adds."
+    )
     rslora: bool = Field(False, description="Scale by alpha / sqrt(r) (arXiv:2312.03732).")
     dora: bool = Field(False, description="Train magnitudes and directions apart (arXiv:2402.09353).")
     quantize: Literal["4bit"] | None = Field(
         None, description="4bit: the frozen weights packed (arXiv:2305.14314); CUDA."
     )
 
-    @field_validator("targets", "modules_to_save", mode="before")
+    @field_validator("targets", "modules_to_save", "train_tokens", mode="before")
     @classmethod
     def _one_name(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value

@@ -51,7 +51,7 @@ class CrossEntropy(Objective):
         if self._z:
             whole["z_loss"] = whole["cross_entropy"]
         if self._aux:
-            whole["aux"] = float(len(batch.tokens))
+            whole["aux"] = _counted_tokens(batch)
         return whole
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ class CrossEntropy(Objective):
         if self._z:
             parts["z_loss"] = self._z * weighted_sum(outputs["lse"].square(), factors)
         if self._aux:
-            parts["aux"] = self._aux * len(batch.tokens) * outputs["aux"]
+            parts["aux"] = self._aux * _counted_tokens(batch) * outputs["aux"]
         return parts
 
     def metrics(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
@@ -78,3 +78,8 @@ class CrossEntropy(Objective):
         if self._smoothing or self._dft or self._z:
             return None
         return self._reduce.factors(batch) / -(totals["cross_entropy"] or 1.0)
+
+
+def _counted_tokens(batch: Batch) -> float:
+    """T, or 0 for a row that only keeps a rank in step with the others."""
+    return float(len(batch.tokens) if len(batch.labels) else 0)

@@ -19,8 +19,8 @@ LABEL = {"va": "center", "fontsize": FONT_PX + 1, "color": ROLES["ink"]}
 Estimates = Mapping[str, Estimate]
 
 
-def metrics_chart(before: Estimates, after: Estimates, names: list[str]) -> Markup:
-    """Dot and whisker per rate: the estimate and its 95 % interval, before above after."""
+def metrics_chart(parts: Mapping[str, Estimates], names: list[str]) -> Markup:
+    """Dot and whisker per rate: the estimate and its 95 % interval; of two ``parts`` the first above the second."""
     ticks = range(0, 101, 25)
 
     def draw(width: int) -> Figure:
@@ -41,24 +41,25 @@ def metrics_chart(before: Estimates, after: Estimates, names: list[str]) -> Mark
             axes.vlines(ticks, top, index + 1, color=ROLES["line"], linewidth=1, zorder=0, clip_on=False)
             if index:
                 axes.axhline(index, start, end, color=ROLES["line"], linewidth=1, clip_on=False)
-            was, now = (estimates.get(name, Estimate()) for estimates in (before, after))
-            _whisker(axes, was, y - 0.13, ROLES["before"])
-            _whisker(axes, now, y + 0.13, ROLES["after"])
-            values = f"{value_text(was.value, 'rate')} → {value_text(now.value, 'rate')}"
+            shown = [estimates.get(name, Estimate()) for estimates in parts.values()]
+            places = (-0.13, 0.13) if len(shown) == 2 else (0,)
+            for one, away, role in zip(shown, places, ("before", "after")[-len(shown) :], strict=True):
+                _whisker(axes, one, y + away, ROLES[role])
+            values = " → ".join(value_text(one.value, "rate") for one in shown)
             axes.text(label, text_y, name, transform=axes.get_yaxis_transform(), ha=side, **LABEL)
             axes.text(end, text_y, values, transform=axes.get_yaxis_transform(), ha="right", **LABEL)
         return figure
 
-    return _for_desk_and_phone(draw, "metrics", "Main metrics before and after, with 95 % intervals")
+    return _for_desk_and_phone(draw, "metrics", f"Main metrics {' and '.join(parts)}, with 95 % intervals")
 
 
-def verdict_chart(before: Estimates, after: Estimates) -> Markup:
-    """Two stacked bars: the share of answers per verdict."""
-    rows = [(label, estimates) for label, estimates in (("before", before), ("after", after)) if estimates]
+def verdict_chart(parts: Mapping[str, Estimates]) -> Markup:
+    """A stacked bar for each of ``parts``: the share of answers per verdict."""
+    rows = list(parts.items())
 
     def draw(width: int) -> Figure:
         narrow = width == NARROW
-        row, left, right, height = (58, 8, 8, 0.55) if narrow else (46, 64, 8, 0.66)
+        row, left, right, height = (58, 8, 8, 0.55) if narrow else (46, 80, 8, 0.66)
         figure = new_figure(width, row * len(rows) + 2)
         axes = px_axes(figure, left, right, 0, row * len(rows))
         axes.set(xlim=(0, 1), ylim=(len(rows), 0), xticks=[], yticks=[])
@@ -78,7 +79,7 @@ def verdict_chart(before: Estimates, after: Estimates) -> Markup:
                 start += share
         return figure
 
-    return _for_desk_and_phone(draw, "verdicts", "Share of answers per verdict, before and after")
+    return _for_desk_and_phone(draw, "verdicts", f"Share of answers per verdict, {' and '.join(parts)}")
 
 
 def loss_chart(steps: list[Step]) -> Markup:

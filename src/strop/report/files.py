@@ -16,6 +16,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field,
 from strop.errors import InputError
 
 TASKS = ("code_basics", "humaneval")
+"""The tasks whose answers are looked for where the summary does not name them."""
 
 # JSON written by Python may hold NaN and Infinity. Neither is a measurement, so both become "unknown".
 Number = Annotated[float | None, AfterValidator(lambda x: x if x is not None and math.isfinite(x) else None)]
@@ -23,7 +24,7 @@ Row = TypeVar("Row", bound=BaseModel)
 
 
 class Estimate(BaseModel):
-    """A measured number with its 95 % interval, from ``n`` items in ``families`` groups, which were resampled whole."""
+    """A measured number with its 95 % interval, from ``n`` items in ``families`` groups, on which it rests."""
 
     model_config = ConfigDict(frozen=True, validate_by_name=True)
 
@@ -35,15 +36,29 @@ class Estimate(BaseModel):
 
 
 class Stages(BaseModel):
-    """Which stage's folder plays which part."""
+    """Which stage's folder plays which part; ``measured`` is a single evaluation, ``when`` says where it stands."""
 
     before: str | None = "baseline"
     after: str | None = "eval"
+    measured: str | None = None
+    when: str | None = None
     training: list[str] = Field(default_factory=lambda: ["sft"])
+
+
+class EvalLoss(BaseModel):
+    """The evaluation loss of one training stage, nats per token: at its start and end, and the lowest."""
+
+    start: Number = None
+    end: Number = None
+    best: Number = None
+    best_step: int | None = None
 
 
 class Summary(BaseModel):
     """``summary.json``. Rates are fractions in [0, 1], losses nats per token; ``change`` is the paired difference.
+
+    A single evaluation is ``measured`` and leaves ``before``, ``after`` and ``change`` empty. ``eval_loss``,
+    ``minutes`` and ``memory_gb`` are by stage; ``answered`` names the tasks whose answers are kept.
 
     ``bounds`` holds the worsening that the recipe allows per metric (a positive number in the metric's own unit);
     metrics without one use the page's default, which the page states.
@@ -58,12 +73,17 @@ class Summary(BaseModel):
     before: dict[str, Estimate] = Field(default_factory=dict)
     after: dict[str, Estimate] = Field(default_factory=dict)
     change: dict[str, Estimate] = Field(default_factory=dict)
+    measured: dict[str, Estimate] = Field(default_factory=dict)
+    eval_loss: dict[str, EvalLoss] = Field(default_factory=dict)
+    answered: list[str] = Field(default_factory=lambda: [*TASKS])
     bounds: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     stages: Stages = Field(default_factory=Stages)
     minutes: dict[str, Number] = Field(default_factory=dict)
+    memory_gb: dict[str, Number] = Field(default_factory=dict)
     peak_memory_gb: Number = None
     tokens_per_second: Number = None
     trained_tokens_per_second: Number = None
+    warnings: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     mask: dict[str, Any] = Field(default_factory=dict)
 
@@ -133,7 +153,7 @@ def read_run(folder: Path) -> Run:
     items = {
         (part, task): read_rows(path, Item)
         for part, stage in parts.items()
-        for task in TASKS
+        for task in parsed.answered
         if stage and (path := folder / stage / "evals" / f"{task}.jsonl").is_file()
     }
     training = parsed.stages.training[-1:]  # the page shows the last one's curve, conversation and settings

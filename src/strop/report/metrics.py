@@ -48,7 +48,7 @@ KNOWN = {
             Metric(f"verdict/{name}", VERDICTS[name], "rate", -1, _VERDICT)
             for name in ("runtime_error", "timeout", "syntax_error", "no_code")
         ),
-        Metric("humaneval_pass@1", "HumanEval problems solved by the one answer", "rate", 1, _KEPT, bound=0.03),
+        Metric("humaneval_pass@1", "HumanEval problems solved by the one answer", "rate", 1, _KEPT, bound=0.05),
         Metric("general_chat_loss", "loss on ordinary conversations, nats per token", "nats", -1, _KEPT, bound=0.05),
     )
 }
@@ -65,9 +65,12 @@ def describe(name: str) -> Metric:
     for known in KNOWN.values():
         if name.endswith(f"_{known.name}"):
             return replace(known, name=name, group=Metric("").group, bound=None)
-    whole, _, source = name.partition("/")
-    if source and whole in KNOWN:
-        return replace(KNOWN[whole], name=name, about=f"the same, of the problems from {source}", group=_PART)
+    whole, _, source = name.rpartition("/")
+    for known in KNOWN.values() if source else ():
+        if whole == known.name or whole.endswith(f"_{known.name}"):
+            group = _PART if whole == known.name else Metric("").group
+            about = f"the same, of the problems from {source}"
+            return replace(known, name=name, about=about, group=group, bound=None)
     if name.endswith("_loss"):
         return Metric(name, unit="nats", better=-1)
     is_rate = "@" in name or name.endswith(("_rate", "_ratio"))

@@ -1,5 +1,6 @@
 """From a run folder to ``report.html``: what the page says is put together here, its look in the files beside."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,14 @@ from markupsafe import Markup
 
 from strop.files import atomic_writer
 from strop.report import metrics
+from strop.report.bounds import kept_bounds
 from strop.report.charts import loss_chart, metrics_chart, verdict_chart
 from strop.report.curve import series, smoothing_span
-from strop.report.files import TASKS, Estimate, Run, Summary, read_run
+from strop.report.files import Estimate, Run, Summary, read_run
+from strop.report.intervals import interval_notes
 from strop.report.items import FAILING, FIXED, KEPT, RULE, WORSE, count_kinds, pair_up, pick
 from strop.report.tokens import view
-from strop.report.verdict import forgetting, headline, kept_bounds
+from strop.report.verdict import eval_losses, forgetting, headline
 from strop.web import environment
 
 HERE = Path(__file__).parent
@@ -28,10 +31,11 @@ MASK_COUNTERS = {
     "drift_tokens": "tokens in which those prompts differ",
     "missing_stop": "turns without a stop token",
     "inferred_stops": "stop tokens from outside the stop set",
-    "dropped_fields": "fields that the template did not print",
+    "dropped_fields": "parts of conversations that the template did not print",
     "too_long_dropped": "conversations dropped as too long",
     "truncated": "conversations cut",
-    "audited": "conversations checked against the library's own rendering",
+    "audited": "conversations of a sample (chat.audit_every) whose ids were compared with the tokenizer's own call; "
+    "the text of every conversation was",
 }
 
 
@@ -56,12 +60,15 @@ def render(run: Run) -> str:
     templates = environment(HERE)
     templates.filters["count"] = metrics.count_text
     summary = run.summary
+    top = headline(summary)
     return templates.get_template("page.html").render(
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         summary=summary,
-        folder=run.folder.name,
-        headline=headline(summary),
+        again=f"strop report {shlex.quote(str(run.folder))}",
+        headline=top,
+        eval_losses=[one for one in eval_losses(summary) if one != top],
         forgetting=forgetting(summary),
+        once=bool(summary.measured),
         table=table(summary),
         metrics_chart=_metrics_chart(summary),
         verdict_chart=_verdict_chart(summary),
@@ -75,57 +82,72 @@ def render(run: Run) -> str:
             (name, metrics.change_text(-metrics.describe(name).better * bound, metrics.describe(name).unit))
             for name, bound in kept_bounds(summary).items()
         ],
-        flat=flat_rates(summary),
+        intervals=interval_notes(summary),
+        stages=_stages(summary),
         configs=run.configs,
     )
 
 
 def table(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
     """(group, rows) in reading order; a metric is there when it was measured at least once."""
-    measured = {*summary.before, *summary.after}
+    measured = {*summary.before, *summary.after, *summary.measured}
     names = [name for name in metrics.KNOWN if name in measured] + sorted(measured - set(metrics.KNOWN))
-    if "accepted@1" in names and "verdict/accepted" in names:
-        names.remove("verdict/accepted")
+    # Accepted as a verdict is accepted@1 under another name.
+    names = [
+        n
+        for n in names
+        if not (n.endswith("verdict/accepted") and n.replace("verdict/accepted", "accepted@1") in names)
+    ]
     rows = [(metrics.describe(name), _row(summary, name)) for name in names]
     groups = [(group, [row for metric, row in rows if metric.group == group]) for group in metrics.GROUPS]
     return [(group, rows) for group, rows in groups if rows]
 
 
-def flat_rates(summary: Summary) -> list[str]:
-    """Rates of exactly 0 or 1 with an interval of no width: the bootstrap's blind spot, which the page names."""
-    measured = [*summary.before.items(), *summary.after.items()]
-    return sorted({name for name, one in measured if one.low == one.value == one.high and one.value in (0, 1)})
-
-
 def _row(summary: Summary, name: str) -> dict[str, Any]:
     metric = metrics.describe(name)
-    before, after = summary.before.get(name, Estimate()), summary.after.get(name, Estimate())
-    change = summary.change.get(name, Estimate())
+    parts = (summary.before, summary.after, summary.measured, summary.change)
+    before, after, once, change = (part.get(name, Estimate()) for part in parts)
     return {
         "name": name,
         "about": metric.about,
         "better": metric.better,
-        "before": (metrics.value_text(before.value, metric.unit), metrics.interval_text(before, metric.unit)),
-        "after": (metrics.value_text(after.value, metric.unit), metrics.interval_text(after, metric.unit)),
+        **{
+            name: (metrics.value_text(one.value, metric.unit), metrics.interval_text(one, metric.unit))
+            for name, one in (("before", before), ("after", after), ("measured", once))
+        },
         "change": (metrics.change_text(change.value, metric.unit), metrics.change_interval_text(change, metric.unit)),
         "tone": metrics.tone(metric, change),
-        "sample": metrics.sample_texts(after) or metrics.sample_texts(before),
+        "sample": metrics.sample_texts(after) or metrics.sample_texts(before) or metrics.sample_texts(once),
     }
 
 
 def _metrics_chart(summary: Summary) -> Markup | None:
-    measured = {*summary.before, *summary.after}
+    measured = {*summary.before, *summary.after, *summary.measured}
     rates = [name for name, metric in metrics.KNOWN.items() if metric.unit == "rate" and "/" not in name]
-    names = [name for name in rates if name in measured]
-    return metrics_chart(summary.before, summary.after, names) if names else None
+    own = [name for name in sorted(measured) for rate in rates if name.endswith(f"_{rate}") and name not in rates]
+    names = [name for name in [*rates, *own] if name in measured]
+    return metrics_chart(_named(summary), names) if names else None
 
 
 def _verdict_chart(summary: Summary) -> Markup | None:
-    def shares(part: dict[str, Estimate]) -> dict[str, Estimate]:
-        return {name: one for name, one in part.items() if name.startswith("verdict/")}
+    """Of all answers, or of the first task of the user's own that has verdicts."""
+    parts = _named(summary)
+    prefixes = sorted({name.partition("verdict/")[0] for part in parts.values() for name in part if "verdict/" in name})
+    if not prefixes:
+        return None
+    start = f"{prefixes[0]}verdict/"
+    shares = {
+        label: {name.removeprefix(prefixes[0]): one for name, one in part.items() if name.startswith(start)}
+        for label, part in parts.items()
+    }
+    return verdict_chart({label: found for label, found in shares.items() if found})
 
-    before, after = shares(summary.before), shares(summary.after)
-    return verdict_chart(before, after) if before or after else None
+
+def _named(summary: Summary) -> dict[str, dict[str, Estimate]]:
+    """The evaluations of the run by what the page calls them."""
+    if summary.measured:
+        return {"measured": summary.measured}
+    return {"before": summary.before, "after": summary.after}
 
 
 def _loss(run: Run) -> dict[str, Any] | None:
@@ -142,7 +164,7 @@ def _loss(run: Run) -> dict[str, Any] | None:
 
 
 def _answers(run: Run) -> dict[str, Any] | None:
-    for task in TASKS:
+    for task in run.summary.answered:
         pairs = pair_up(run.items.get(("before", task), []), run.items.get(("after", task), []))
         if pairs:
             counts = count_kinds(pairs)
@@ -178,6 +200,21 @@ def _mask(summary: Summary) -> list[tuple[str, str]]:
         labels["trained_tokens"] += f", {metrics.value_text(trained / tokens, 'rate')} of all"
     counters = {name: value for name, value in summary.mask.items() if value != {}}
     return [(labels.get(name, name.replace("_", " ")), metrics.count_text(value)) for name, value in counters.items()]
+
+
+def _stages(summary: Summary) -> list[tuple[str, str, str]]:
+    """(stage, minutes, peak memory), and what they come to together."""
+    names = dict.fromkeys([*summary.minutes, *summary.memory_gb])
+    rows = [(n, _number(summary.minutes.get(n), ""), _number(summary.memory_gb.get(n), "GB")) for n in names]
+    minutes = [one for one in summary.minutes.values() if one is not None]
+    if len(minutes) > 1:
+        memory = [one for one in summary.memory_gb.values() if one is not None]
+        rows.append(("together", _number(sum(minutes), ""), _number(max(memory, default=None), "GB")))
+    return rows
+
+
+def _number(value: float | None, unit: str) -> str:
+    return _with_unit(value, ".1f", unit) or metrics.UNKNOWN
 
 
 def _measured(summary: Summary) -> list[tuple[str, str]]:

@@ -3,10 +3,20 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from strop.report.files import Estimate, Summary
-from strop.report.metrics import change_interval_text, change_text, describe, sample_texts, tone, value_text
+from strop.report.bounds import kept, kept_bounds
+from strop.report.files import Estimate, EvalLoss, Summary
+from strop.report.intervals import interval_notes
+from strop.report.metrics import (
+    change_interval_text,
+    change_text,
+    describe,
+    interval_text,
+    sample_texts,
+    tone,
+    value_text,
+)
 
-HEADLINES = ("accepted@1", "humaneval_pass@1", "exec_success_rate", "pass_ratio", "general_chat_loss")
+HEADLINES = ("accepted@1", "humaneval_pass@1", "pass@1", "exec_success_rate", "pass_ratio", "general_chat_loss")
 
 
 @dataclass(frozen=True)
@@ -23,9 +33,16 @@ class Verdict:
         return f"{self.claim} {self.evidence}".strip()
 
 
+def sentences(summary: Summary) -> list[str]:
+    """What the run showed, for the terminal: the sentences at the top of the page and what its intervals are."""
+    top = [headline(summary), *eval_losses(summary), forgetting(summary)]
+    said = dict.fromkeys(verdict.sentence for verdict in top if verdict is not None)  # each once, in order
+    return [*said, *interval_notes(summary)]
+
+
 def headline(summary: Summary) -> Verdict:
     """What happened to the first metric of ``HEADLINES`` that was measured, with the interval of its change."""
-    name = next((name for name in HEADLINES if _known(summary.before, name) and _known(summary.after, name)), None)
+    name = _first({n for n in summary.before if _known(summary.before, n) and _known(summary.after, n)})
     if name is None:
         return _one_sided(summary)
     metric, change = describe(name), summary.change.get(name, Estimate())
@@ -43,56 +60,85 @@ def headline(summary: Summary) -> Verdict:
     evidence = f"({', '.join(part for part in (interval, sample) if part)})."
     if feeling == "unclear":
         return Verdict(f"No measurable change: {name} went from {old} to {new}", evidence, "unclear")
+    feeling = "unclear" if feeling == "moved" else feeling
     return Verdict(f"{name} {'rose' if change.low > 0 else 'fell'} from {old} to {new}", evidence, feeling)
 
 
 def forgetting(summary: Summary) -> Verdict | None:
     """Whether the metrics that should be kept stayed within their bounds; None where none was measured twice.
 
-    Worsening is judged against the bound by the estimate and by the bad end of its interval: a metric whose estimate is
-    inside but whose interval reaches past the bound is said to be open, not fine.
+    The interval of the change decides, as `strop.report.bounds.kept` says, never the estimate alone.
     """
-    parts, broken, unsure = [], [], []
+    parts, found = [], {"within": [], "out": [], "open": []}
     for name, bound in kept_bounds(summary).items():
         change, metric = summary.change.get(name, Estimate()), describe(name)
         if change.value is None:
             continue
-        worst = [-metric.better * end for end in (change.low, change.high) if end is not None]
-        if -metric.better * change.value > bound:
-            broken.append(name)
-        elif len(worst) < 2 or max(worst) > bound:
-            unsure.append(name)
+        found[kept(change, metric, bound)].append(name)
         interval = change_interval_text(change, metric.unit)
-        measured = f"{change_text(change.value, metric.unit)}{f' ({interval})' if interval else ''}"
+        measured = f"{change_text(change.value, metric.unit)} ({interval or 'interval not known'})"
         parts.append(f"{name} {measured}, allowed {change_text(-metric.better * bound, metric.unit)}")
     if not parts:
         return None
     evidence = "; ".join(parts) + "."
-    if broken:
-        return Verdict(f"Forgetting is out of bounds in {' and '.join(broken)}:", evidence, "worse")
-    if unsure:
-        names = " and ".join(unsure)
-        claim = f"Forgetting is in bounds by the estimates, but the interval of {names} does not rule out more:"
+    undecided = " and ".join(found["open"])
+    if found["out"]:
+        more = f", and not decided in {undecided}" if undecided else ""
+        return Verdict(f"Forgetting is out of bounds in {' and '.join(found['out'])}{more}:", evidence, "worse")
+    if undecided:
+        reach = "interval does" if len(found["open"]) == 1 else "intervals do"
+        claim = f"Whether forgetting is in bounds is not decided: the {reach} not rule out more in {undecided}:"
         return Verdict(claim, evidence, "unclear")
     return Verdict("Forgetting stayed in bounds:", evidence, "better")
 
 
-def kept_bounds(summary: Summary) -> dict[str, float]:
-    """Per metric that has a direction, the worsening allowed: the recipe's bound, else the default of that metric."""
-    names = {*(name for name in summary.change if describe(name).bound is not None), *summary.bounds}
-    return {name: summary.bounds.get(name, describe(name).bound) for name in sorted(names) if describe(name).better}
+def eval_losses(summary: Summary) -> list[Verdict]:
+    """A sentence for each training stage whose evaluation loss was measured."""
+    return [_eval_loss(stage, one) for stage, one in summary.eval_loss.items() if one.end is not None]
+
+
+def _eval_loss(stage: str, one: EvalLoss) -> Verdict:
+    end = value_text(one.end, "nats")
+    start = value_text(one.start, "nats")
+    if one.start is None:
+        claim = f"The evaluation loss of {stage} is {end}"
+    elif start == end:
+        claim = f"The evaluation loss of {stage} stayed at {end}"
+    else:
+        claim = f"The evaluation loss of {stage} {'fell' if one.end < one.start else 'rose'} from {start} to {end}"
+    lowest = ""
+    if one.best is not None and one.best < one.end and value_text(one.best, "nats") != end:
+        lowest = f"; the lowest was {value_text(one.best, 'nats')}"
+        lowest += f" at step {one.best_step:,}" if one.best_step is not None else ""
+    return Verdict(claim, f"(nats per token of eval_data{lowest}).", "unclear")
 
 
 def _one_sided(summary: Summary) -> Verdict:
-    for when, estimates in (("Before training", summary.before), ("After training", summary.after)):
-        for name in HEADLINES:
-            if _known(estimates, name):
-                sample = " in ".join(sample_texts(estimates[name]))
-                claim = f"{when}, {name} is {value_text(estimates[name].value, describe(name).unit)}"
-                return Verdict(
-                    claim, f"({sample}{'; ' if sample else ''}there is nothing to compare it with).", "unclear"
-                )
-    return Verdict("Nothing was measured in this run.", "", "unclear")
+    when = {"before": "Before training", "after": "After training", "measured": summary.stages.when or "Measured once"}
+    for part, said in when.items():
+        estimates = getattr(summary, part)
+        name = _first({n for n in estimates if _known(estimates, n)})
+        if name is not None:
+            one, unit = estimates[name], describe(name).unit
+            interval = f"95 % interval {text}" if (text := interval_text(one, unit)) else ""
+            sample = " in ".join(sample_texts(one))
+            evidence = "; ".join(part for part in (interval, sample, "there is nothing to compare it with") if part)
+            return Verdict(
+                f"{said[0].upper()}{said[1:]}, {name} is {value_text(one.value, unit)}", f"({evidence}).", "unclear"
+            )
+    losses = eval_losses(summary)
+    return losses[0] if losses else Verdict("Nothing was measured in this run.", "", "unclear")
+
+
+def _first(names: set[str]) -> str | None:
+    """The metric to lead with: the first of `HEADLINES`, under its own name or behind the prefix of a user's task; else
+    one that has a direction, or any."""
+    for wanted in HEADLINES:
+        if wanted in names:
+            return wanted
+        if own := sorted(name for name in names if name.endswith(f"_{wanted}")):
+            return own[0]
+    return min(names, key=lambda name: (describe(name).better == 0, name), default=None)
 
 
 def _known(estimates: dict[str, Estimate], name: str) -> bool:

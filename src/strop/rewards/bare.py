@@ -15,7 +15,7 @@ _BEGINS = re.compile(
     r"|for\b.+\bin\b.+:|try\s*:|[^\W\d][\w.]*+\s*\(|[^\W\d][\w.]*+(?:\[[^\]\n]*+\])?\s*(?:,[\w\s,]*+)?(?::[^=\n]++)?[-+*/|&]?=)"
 )
 _BODY_BEGINS = re.compile(r"(?:return|raise|yield|assert)\b")
-_CODE_LIKE = re.compile(r"[\w.]+\s*[=(\[.@]\S*|[-+*/%=<>)\]}(\[{,;:]+\s*$")
+_CODE_LIKE = re.compile(r"[\w.]+(?:\s*[-+*/|&%@]?=|[(\[])|[)\]}]+\s*$")
 _TAG = re.compile(r"</?\w+>|\[/?\w+\]")
 _MOST_TRIES = 40
 _MOST_CHARS = 1_000_000
@@ -65,7 +65,7 @@ def without_idle_ends(program: str) -> str | None:
     tree = parse_program(program)
     if tree is None:
         return program
-    busy = [statement for statement in tree.body if not _is_idle(statement)]
+    busy = [statement for statement in tree.body if not is_idle(statement)]
     if not busy:
         return None
     if len(busy) == len(tree.body):
@@ -80,7 +80,8 @@ def without_idle_ends(program: str) -> str | None:
     return kept if syntax_error(kept) is None else program
 
 
-def _is_idle(statement: ast.stmt) -> bool:
+def is_idle(statement: ast.stmt) -> bool:
+    """Whether a statement has no effect when it runs."""
     if isinstance(statement, ast.AnnAssign):
         return statement.value is None
     if not isinstance(statement, ast.Expr):
@@ -128,4 +129,4 @@ def _is_prose(line: str) -> bool:
     if words[0][0] in "#-*>|=+~`<[(\"'“‘1234567890" and len(words) > 1:
         return True
     first = words[0].rstrip(",:;.!?")
-    return not keyword.iskeyword(first) and not keyword.issoftkeyword(first) and not _CODE_LIKE.fullmatch(line.strip())
+    return not keyword.iskeyword(first) and not keyword.issoftkeyword(first) and not _CODE_LIKE.match(line)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from .bare import bare_programs, without_idle_ends
+from .bare import bare_programs, is_idle
 from .fences import code_blocks, lines_of, place_blocks
 from .names import after_future_imports, defined_names, missing_names, only_defines, used_names
 from .reasoning import without_reasoning
@@ -31,11 +31,11 @@ def extract_program(answer: str, names: Sequence[str] = ()) -> str | None:
     labelled as Python count, otherwise those with no label, never those of other languages; without any that is Python,
     what stands bare in the text (see `bare_programs`). Of several:
 
-    1. where ``names`` are wanted, one that defines all of them goes before others;
+    1. where ``names`` are wanted, what defines any of them goes first, and what imports them before the rest;
     2. what is Python goes before what is not, and a closed block before one that is cut off;
-    3. what repeats a part of an earlier block, or needs what an earlier whole program defines, is an excerpt or an
-       example of its use, and comes last;
-    4. the last that defines the names counts, or, where no names are wanted, the last that both reads input and prints;
+    3. what does nothing, or needs what an earlier whole program defines, is output or an example, and comes last;
+    4. the last that defines the names (all rather than some) counts, or, where no names are wanted, the last that both
+       reads input and prints;
     5. where there is none, the longest, because answers put usage examples after a program more often than they put a
        longer draft before it; but one that uses the names comes after those that do not.
 
@@ -87,11 +87,19 @@ class _Candidate:
 
     @property
     def does_something(self) -> bool:
-        return self.valid and without_idle_ends(self.code) is not None
+        return self.valid and (self.tree is None or not all(map(is_idle, self.tree.body)))
 
     @cached_property
     def defines(self) -> set[str]:
         return set() if self.tree is None else defined_names(self.tree)
+
+    def defines_some(self, names: Sequence[str]) -> int:
+        """Whether it defines any of the names: 2, or 1 if it but imports them, as tests from the program do."""
+        if self.tree is None:
+            return 2 * any(defines(self.code, name) for name in names)
+        if not defined_names(self.tree, imports=False).isdisjoint(names):
+            return 2
+        return int(not self.defines.isdisjoint(names))
 
     @cached_property
     def missing(self) -> set[str]:
@@ -110,24 +118,29 @@ class _Candidate:
 
 
 def _choose(candidates: list[_Candidate], names: Sequence[str]) -> str:
-    whole = [_with_libraries(candidates, index) for index in range(len(candidates))]
-    beside = [_is_beside(candidates, index) for index in range(len(candidates))]
+    whole = [_with_libraries(candidates, index, names) for index in range(len(candidates))]
+    examples = [_is_example(candidates, index) for index in range(len(candidates))]
 
     def rank(index: int) -> tuple:
         program, length = whole[index], len(candidates[index].code.strip())
-        fits = (program.valid, program.closed, not beside[index])
+        fits = (program.valid, program.closed, candidates[index].does_something and not examples[index])
         if names:
-            if program.defines.issuperset(names) if program.tree else all(defines(program.code, n) for n in names):
-                return (1, *fits, index)
-            return (0, *fits, not program.missing & set(names), length, index)
+            if how := candidates[index].defines_some(names):
+                return (how, *fits, program.defines.issuperset(names), index)
+            return (0, *fits, not candidates[index].missing & set(names), length, index)
         return (*fits, 1, index) if program.reads_and_prints else (*fits, 0, length, index)
 
     return whole[max(range(len(candidates)), key=rank)].code
 
 
-def _with_libraries(candidates: list[_Candidate], index: int) -> _Candidate:
-    """A block after the blocks before it that define what it lacks and do nothing else."""
+def _with_libraries(candidates: list[_Candidate], index: int, names: Sequence[str]) -> _Candidate:
+    """A block after the blocks before it that define what it lacks and do nothing else.
+
+    A block that defines some of the ``names`` lacks the others.
+    """
     missing, before = set(candidates[index].missing), []
+    if candidates[index].defines_some(names):
+        missing |= set(names) - candidates[index].defines
     for earlier in reversed(candidates[max(0, index - _MOST_COMPARED) : index]):
         if not missing:
             break
@@ -139,15 +152,10 @@ def _with_libraries(candidates: list[_Candidate], index: int) -> _Candidate:
     return _Candidate(put_before("\n".join(before), candidates[index].code), candidates[index].closed)
 
 
-def _is_beside(candidates: list[_Candidate], index: int) -> bool:
-    """Whether a block is an excerpt of an earlier one, or uses what an earlier whole program defines."""
-    block = candidates[index]
-    for earlier in candidates[max(0, index - _MOST_COMPARED) : index]:
-        if earlier.valid and earlier.closed and block.code.strip() in earlier.code and block.code != earlier.code:
-            return True
-        if not earlier.is_library and block.missing & earlier.defines:
-            return True
-    return False
+def _is_example(candidates: list[_Candidate], index: int) -> bool:
+    """Whether a block uses what an earlier whole program defines."""
+    missing, before = candidates[index].missing, candidates[max(0, index - _MOST_COMPARED) : index]
+    return any(not earlier.is_library and missing & earlier.defines for earlier in before)
 
 
 def defines(code: str, name: str) -> bool:

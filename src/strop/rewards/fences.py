@@ -28,6 +28,7 @@ _TOKEN = re.compile(r"\"\"\"|'''|#.*|\"(?:\\.|[^\"\\])*+\"?|'(?:\\.|[^'\\])*+'?|
 _END_OF = {marks: re.compile(rf"(?:\\.|[^\\])*?{marks}", re.DOTALL) for marks in ('"""', "'''")}
 _PYTHON = re.compile(r"(?:language-|lang-)?i?py(?:thon)?-?[23]?(?:\.\d+)*")
 _WORD = re.compile(r"[^\s,;=\"'{}()\[\]]+")
+_LABEL = re.compile(r"[\w.+#:{}-]+")
 _NAMES_A_FILE = {"file", "filename", "title", "name", "path"}
 _MOST_SECOND_THOUGHTS = 8
 
@@ -92,7 +93,9 @@ class _Open:
     quotes: int  # how deep the quotation is
     lines: list[str] = field(default_factory=list)
     string: str = ""  # the triple quotes that are open
-    doubtful: tuple[int, int] | None = None  # (index of a fence in a string, lines of the block before it)
+    # Fences that end the block if nothing else does, as (index, lines of the block before it): in a string, too short.
+    quoted: tuple[int, int] | None = None
+    short: tuple[int, int] | None = None
 
     @property
     def python(self) -> bool:
@@ -119,8 +122,9 @@ def _scan(answer: str) -> tuple[list[CodeBlock], list[tuple[int, int]]]:
 
     while index < len(lines) or opened is not None:
         if index == len(lines):
-            if opened.string and opened.doubtful:  # the string never ended, so the fence in it was one
-                index, kept = opened.doubtful
+            second_thought = opened.quoted if opened.string else opened.short
+            if second_thought is not None:
+                index, kept = second_thought
                 del opened.lines[kept:]
                 end(starts[index + 1], closed=True)
                 second_thoughts += 1
@@ -188,14 +192,16 @@ def _reads(content: str, block: _Open, index: int, may_doubt: bool) -> tuple[str
         if near and not info:
             if not may_doubt:
                 return "closes", 0
-            block.doubtful = block.doubtful or (index, len(block.lines))
+            block.quoted = block.quoted or (index, len(block.lines))
         return "content", 0
     if counts and (near or block.python):
-        if info and (is_python(info) or len(info.split()) == 1):
+        if is_python(info) or _LABEL.fullmatch(info):
             return "reopens", 0
         if not info or block.python:
             return "closes", 0
         return "content", 0
+    if fence and not info and block.python and fence["marks"][0] == block.marks[0] and may_doubt:
+        block.short = block.short or (index, len(block.lines))
     if stray is not None and block.python and block.marks[0] == "`" and content[stray:].strip(" \t\r\n") == block.marks:
         return "closes", stray
     return "content", 0

@@ -7,6 +7,7 @@ Starting a sandbox forks the process that asks for it, and forking one that hold
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -86,18 +87,30 @@ def _run(
     finished: dict[int, Result] = {}
     try:
         for index in indices:
-            futures[index] = pool.submit(_work, function, tasks[index])
+            futures[index] = _submit(pool, function, tasks[index])
         for index, future in futures.items():
             finished[index] = future.result()
     except BrokenProcessPool:
-        del _pools[workers]
-        pool.shutdown()
+        if _pools.get(workers) is pool:  # another thread may have replaced it
+            del _pools[workers]
+        with contextlib.suppress(OSError):  # it may be closing its own pipes at this moment
+            pool.shutdown()
         done = {index: future for index, future in futures.items() if future.done() and not future.cancelled()}
         finished = {index: future.result() for index, future in done.items() if future.exception() is None}
     finally:
         for future in futures.values():
             future.cancel()
     return finished
+
+
+def _submit(pool: ProcessPoolExecutor, function: Callable[[Task], Result], task: Task) -> Future[Result]:
+    """Raises BrokenProcessPool also where the pool breaks while it takes the task, of which its closed pipe tells."""
+    try:
+        return pool.submit(_work, function, task)
+    except OSError as error:
+        if str(error) != "handle is closed":
+            raise
+        raise BrokenProcessPool("a worker died") from error
 
 
 def _work(function: Callable[[Task], Result], task: Task) -> Result:

@@ -11,11 +11,14 @@ import ast
 import re
 import threading
 import warnings
+from functools import lru_cache
 from typing import NamedTuple
 
 from .fences import INVISIBLE, lines_of
 
 MAX_PROGRAM_CHARS = 64_000
+_MOST_KEPT = 8_000
+"""Characters of a source whose tree is kept for a while: one answer's is asked for several times."""
 
 # catch_warnings swaps state of the whole process, and so does CPython 3.11's ast.parse (python/cpython#106905).
 _parser_lock = threading.Lock()
@@ -51,7 +54,16 @@ def parse_program(source: str) -> ast.Module | None:
 
 
 def parse(source: str) -> Parsed:
-    """Run the parser. Safe to call from many threads."""
+    """Run the parser. Safe to call from many threads. The tree is shared with other callers: read it only."""
+    return _parse(source) if len(source) > _MOST_KEPT else _parse_once(source)
+
+
+@lru_cache(maxsize=16)
+def _parse_once(source: str) -> Parsed:
+    return _parse(source)
+
+
+def _parse(source: str) -> Parsed:
     if len(source) > MAX_PROGRAM_CHARS:
         return Parsed(None, f"the program has {len(source)} characters, more than {MAX_PROGRAM_CHARS}", None)
     try:

@@ -27,23 +27,34 @@ class Rollout:
 
     ``tokens``: ids as sampled, the stop token included. ``logprobs``: natural log of the probability with which each
     was drawn (after temperature and ``top_p``; the plain distribution for greedy). ``finish_reason``: ``stop`` (a stop
-    token), ``length`` (``max_tokens`` or the model's window).
+    token ended it, and only then), ``length`` (``max_tokens`` or the model's window), ``cancelled`` (whoever asked for
+    it ended it).
     """
 
     prompt: tuple[int, ...]
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "cancelled"]
 
 
 class Engine(Protocol):
-    """Turns prompts into rollouts; the order of the prompts is kept."""
+    """Turns prompts into rollouts; the order of the prompts is kept.
+
+    ``stop_ids`` end an answer; prompt and answer together have at most ``window`` tokens.
+    """
+
+    stop_ids: frozenset[int]
+    window: int
 
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
         params: SamplingParams,
         on_token: Callable[[int, int], bool | None] | None = None,
+        on_finished: Callable[[int, Rollout], None] | None = None,
     ) -> list[Rollout]:
-        """``on_token(prompt index, token)`` is called as tokens come; when it returns True that answer ends there."""
+        """``on_token(prompt index, token)`` is called as tokens come; when it returns True that answer ends there.
+
+        ``on_finished(prompt index, rollout)`` is called for each answer as soon as it is complete.
+        """
         ...

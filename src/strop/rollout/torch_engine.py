@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from strop.errors import InputError
 from strop.model.attention import FlatLayout
 from strop.model.kv_cache import DecodeLayout, KVCache, PrefillLayout, bytes_per_token, cache_shapes
 from strop.model.policy import Policy
+from strop.model.preflight import window
 from strop.rollout.engine import Rollout, SamplingParams
 from strop.rollout.sampling import sample
 
@@ -36,7 +38,7 @@ class TorchEngine:
             self.policy = copy.deepcopy(policy).requires_grad_(False)
             for parameter in self.policy.parameters():  # not the buffers: rotary frequencies need their float32
                 parameter.data = parameter.data.to(policy.compute.dtype)
-        self.window = getattr(policy.model.config.get_text_config(), "max_position_embeddings", None) or 1 << 20
+        self.window = window(policy.model.config) or 1 << 20
 
     def sync(self) -> None:
         """Copy the trained weights into the engine's own."""
@@ -49,11 +51,15 @@ class TorchEngine:
         prompts: Sequence[Sequence[int]],
         params: SamplingParams,
         on_token: Callable[[int, int], bool | None] | None = None,
+        on_finished: Callable[[int, Rollout], None] | None = None,
     ) -> list[Rollout]:
-        """See ``Engine``. Raises ValueError for an empty prompt or one that fills the model's window."""
+        """See ``Engine``. Raises ValueError for an empty prompt or one that fills the model's window, InputError where
+        the log-probabilities are not finite or a prompt holds a token that the model has no row for.
+        """
         for prompt in prompts:
             if not 0 < len(prompt) < self.window:
                 raise ValueError(f"a prompt has {len(prompt)} tokens; the model's window holds {self.window}.")
+            self.policy.check_tokens(prompt)
         training = self.policy.training
         self.policy.eval()
         limits = [min(params.max_tokens, self.window - len(p)) for p in prompts]
@@ -63,7 +69,7 @@ class TorchEngine:
         waiting = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         tokens: list[list[int]] = [[] for _ in prompts]
         logprobs: list[list[float]] = [[] for _ in prompts]
-        reasons: list[str] = [""] * len(prompts)
+        done: list[Rollout | None] = [None] * len(prompts)
         rows: list[int] = []  # the prompt of every active row
 
         def take(chosen: list[tuple[int, int, float]]) -> None:
@@ -74,12 +80,18 @@ class TorchEngine:
                 tokens[i].append(token)
                 logprobs[i].append(logprob)
                 ended = bool(on_token(i, token)) if on_token else False
-                if token in self.stop_ids or ended:
-                    reasons[i] = "stop"
+                if token in self.stop_ids:
+                    reason = "stop"
+                elif ended:
+                    reason = "cancelled"
                 elif len(tokens[i]) == limits[i]:
-                    reasons[i] = "length"
-                if reasons[i]:
-                    finished.append(row)
+                    reason = "length"
+                else:
+                    continue
+                finished.append(row)
+                done[i] = Rollout(tuple(prompts[i]), tuple(tokens[i]), tuple(logprobs[i]), reason)
+                if on_finished:
+                    on_finished(i, done[i])
             for row in sorted(finished, reverse=True):
                 cache.drop(row)
                 rows[row] = rows[-1]
@@ -100,10 +112,7 @@ class TorchEngine:
                 cache.lengths = [n + 1 for n in cache.lengths]
                 take(self._draw(hidden, 0, params, generator))
         self.policy.train(training)
-        return [
-            Rollout(tuple(p), tuple(t), tuple(lp), r)
-            for p, t, lp, r in zip(prompts, tokens, logprobs, reasons, strict=True)
-        ]
+        return done
 
     def _new_cache(self, prompts, limits) -> KVCache:
         capacity = max((len(p) + n for p, n in zip(prompts, limits, strict=True)), default=1)
@@ -134,4 +143,10 @@ class TorchEngine:
 
     def _draw(self, hidden, first: int, params, generator) -> list[tuple[int, int, float]]:
         tokens, logprobs = sample(self.policy.logits(hidden), params, generator)
+        if logprobs.isnan().any():
+            raise InputError(
+                f"the model's log-probabilities are not finite (in {int(logprobs.isnan().sum())} of {len(logprobs)} "
+                "answers), so no token can be drawn; its weights or its number format are at fault: try "
+                "compute.dtype=float32, or an earlier checkpoint."
+            )
         return list(zip(range(first, first + len(tokens)), tokens.tolist(), logprobs.tolist(), strict=True))

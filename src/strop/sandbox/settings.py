@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Limits(BaseModel):
     """The defaults suit small contest programs. There is no disk limit because the program may not write any file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
     cpu_seconds: int = Field(3, ge=1, description="CPU time of each process, in seconds.")
     wall_seconds: float = Field(10.0, gt=0, description="Time from start to end as a clock sees it, in seconds.")

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strop.chat.formats import name_format
-from strop.chat.task_rows import CHOICE_LAYOUTS, CODE_CONTESTS, HUMANEVAL, MBPP, MMLU, PROBLEMS, TaskLayout, name_tasks
+from strop.chat.formats import FORMATS, name_format
 from strop.data.files import open_rows
 from strop.errors import InputError
 from strop.tasks import choice, humaneval, mbpp
+from strop.tasks.layouts import (
+    CHOICE_LAYOUTS,
+    CODE_CONTESTS,
+    HUMANEVAL,
+    MBPP,
+    MMLU,
+    PROBLEMS,
+    TEXT,
+    TaskLayout,
+    name_tasks,
+)
 from strop.tasks.records import load_records
 
 _LOADERS = {
@@ -22,7 +33,6 @@ _LOADERS = {
 }
 _KNOWN = "give problems with tests, HumanEval, MBPP or CodeContests, or multiple-choice questions"
 _FORMATS = {"preference": "preference pairs", "alpaca": "instructions and outputs"}
-_TEXT = TaskLayout("text", "plain text")
 
 
 @dataclass(frozen=True)
@@ -40,8 +50,6 @@ def what_tasks(path: Path) -> TaskLayout | None:
     """
     if choice.is_mmlu_csv(path):
         return MMLU
-    if ".txt" in (suffix.lower() for suffix in path.suffixes[-2:]):
-        return None
     return name_tasks(_first_row(path))
 
 
@@ -52,26 +60,25 @@ def load_tasks(path: Path, count: int | None = None) -> TaskFile:
     that is and what to write instead.
     """
     path = Path(path)
-    layout = what_tasks(path)
-    if layout is None:
-        row = {"text": ""} if path.suffix == ".txt" else _first_row(path)
-        kind = name_format(row)
-        if kind == "prompt_response" or (
-            not any(column in row for column in ("messages", "conversations")) and "tests" in row
-        ):
-            layout = PROBLEMS  # whose tests, or whose text, are missing: its reader says so
-        elif kind == "unknown":
-            columns = ", ".join(sorted(map(str, row))[:20])
-            raise InputError(f"{path}: holds no tasks that are known, but rows of {columns}; {_KNOWN}.")
-        elif kind == "text":
-            layout = _TEXT
-        else:
-            layout = TaskLayout("conversations", _FORMATS.get(kind, "conversations"), trained=True)
+    layout = what_tasks(path) or _other(_first_row(path), path)
     if layout not in _LOADERS:
-        use = layout.use if layout != _TEXT else "train on it as data: [{path: FILE, format: text}] of a stage"
-        use = use.replace("FILE", str(path))
+        use = layout.use.replace("FILE", str(path))
         raise InputError(f"{path}: holds {layout.name}, and no problems with tests; {use}.")
     return TaskFile(layout, _LOADERS[layout](path)[:count])
+
+
+def _other(row: Mapping[str, Any], path: Path) -> TaskLayout:
+    """What holds no tasks, or none that are whole. Raises InputError where nobody knows it."""
+    kind = name_format(row)
+    marked = str(row.get("text", "")).lstrip().startswith("### Prompt")
+    if marked or kind == "prompt_response" or (kind not in FORMATS and "tests" in row):
+        return PROBLEMS  # whose tests, or whose text, are missing: their reader says so
+    if kind == "text":
+        return TEXT
+    if kind not in FORMATS:
+        columns = ", ".join(sorted(map(str, row))[:20])
+        raise InputError(f"{path}: holds no tasks that are known, but rows of {columns}; {_KNOWN}.")
+    return TaskLayout("conversations", _FORMATS.get(kind, "conversations"), trained=True)
 
 
 def load_measured(path: Path, count: int | None = None) -> TaskFile:

@@ -19,7 +19,7 @@ from strop.rewards import Judgement, Limits, extract_program, judge_asserts, par
 from strop.rewards.names import called_names, defined_names, free_names, missing_names
 from strop.tasks.fields import check_text, check_texts
 
-LIMITS = Limits(cpu_seconds=10, wall_seconds=30.0)
+LIMITS = Limits(cpu_seconds=10, wall_seconds=120.0)
 """Some references take four seconds."""
 
 

@@ -35,6 +35,10 @@ def tensor_kinds(model: nn.Module) -> dict[str, Kind]:
     """The kind of every name in ``model.named_parameters()``. A head tied to the embedding is an embedding."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     heads = {id(m.get_output_embeddings().weight) for m in model.modules() if _has_head(m)}
+    for module in model.modules():  # single rows that are trained beside adapters
+        if hasattr(module, "trainable_tokens_delta"):
+            found = embeddings if isinstance(module.base_layer, nn.Embedding) else heads
+            found |= {id(rows) for rows in module.trainable_tokens_delta.values()}
     kinds: dict[str, Kind] = {}
     for name, parameter in model.named_parameters():
         by_shape: Kind = "matrices" if parameter.ndim >= 2 else "vectors"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,27 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from strop.console import EVERY, duration, make_console
 from strop.files import atomic_writer
 
 
+def reset_peak_memory() -> None:
+    """From here on `peak_memory_gb` is of what comes, so that a stage is not charged with an earlier one's."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):  # not Linux, or /proc is read-only: then it is the process's
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory_gb() -> float:
-    """Peak memory in GB (1e9 bytes): of the accelerator where there is one, else resident memory of this process."""
+    """Peak memory in GB (1e9 bytes) since `reset_peak_memory`: of the accelerator where there is one, else resident
+    memory of this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e9
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
 
@@ -44,17 +60,17 @@ class MetricsLog:
 class Progress:
     """One line: steps, loss, tokens/s, trained tokens/s, memory, elapsed and remaining time.
 
-    On a terminal it is redrawn in place; in a log it is a line every tenth of the way.
+    On a terminal it is redrawn in place; in a log it is a line every tenth of the way, and at least every 30 seconds.
     """
 
-    def __init__(self, title: str, steps: int, done: int = 0):
-        self._console = Console(stderr=False)
+    def __init__(self, title: str, steps: int, done: int = 0, console: Console | None = None):
+        self._console = console or make_console()
         self._steps = steps
         self._bar = RichProgress(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(),
@@ -65,6 +81,7 @@ class Progress:
         self._task = self._bar.add_task(title, total=steps, completed=done, text="")
         self._seconds = 0.0
         self._shown = 0
+        self._said = time.monotonic()
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -81,8 +98,12 @@ class Progress:
             f"{row['trained_tokens_per_second']:,.0f} trained/s · {row['memory_gb']:.1f} GB"
         )
         self._bar.update(self._task, completed=row["step"], text=text)
-        if not self._console.is_terminal and (
-            row["step"] % max(1, self._steps // 10) == 0 or row["step"] == self._steps
-        ):
+        if self._console.is_terminal:
+            return
+        tenth = row["step"] % max(1, self._steps // 10) == 0 or row["step"] == self._steps
+        # Said a step early rather than late: the next one may take as long as this one did.
+        if tenth or time.monotonic() - self._said + row["seconds"] > EVERY:
+            self._said = time.monotonic()
             left = self._seconds / self._shown * (self._steps - row["step"])
-            print(f"{self._title} step {row['step']}/{self._steps} · {text} · ETA {left / 60:.1f} min", flush=True)
+            line = f"{self._title} step {row['step']}/{self._steps} · {text} · {duration(left)} left"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)

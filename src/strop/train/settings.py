@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -14,7 +14,7 @@ KINDS = ("embedding", "head", "matrices", "vectors")
 class GroupSettings(BaseModel):
     """Tensors that are trained otherwise than the rest; the first group that matches a tensor takes it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     match: str = Field(
         description="`embedding`, `head`, `matrices`, `vectors` (norms and biases), or a regular expression that is "
@@ -46,7 +46,7 @@ class GroupSettings(BaseModel):
 class TrainSettings(BaseModel):
     """One training stage."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     epochs: float = Field(1.0, gt=0, description="Passes over the data; fractions are allowed.")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many optimiser steps.")
@@ -94,7 +94,11 @@ class TrainSettings(BaseModel):
     )
 
     eval_every: int | None = Field(None, ge=1, description="Steps between evaluation losses; also at both ends.")
-    checkpoint_every: int | None = Field(None, ge=1, description="Steps between checkpoints.")
+    checkpoint_every: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        "auto",
+        description="Steps between checkpoints; auto: every 10 minutes and at the end of each epoch; null: none but "
+        "where a signal stops the run.",
+    )
     keep_checkpoints: int = Field(1, ge=1, description="Newest checkpoints to keep.")
     gradient_checkpointing: bool | int = Field(
         False, description="Compute activations again in the backward pass: of all blocks, or of every n-th."

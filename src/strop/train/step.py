@@ -41,10 +41,7 @@ def optimizer_step(
         rows.append(row.detached())
     norm = masters.gradient_norm()
     if not math.isfinite(norm):
-        raise FloatingPointError(
-            f"the gradient is {norm}: training has diverged. The weights are as they were before this step; "
-            "lower learning_rate, or look at the conversations of this step."
-        )
+        raise FloatingPointError(f"the gradient is {norm}, and the weights are as they were before this step.")
     optimizer.step(min(1.0, max_grad_norm / (norm + 1e-6)))
     masters.push()
     loss, metrics = summary(rows, totals)

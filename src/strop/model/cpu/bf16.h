@@ -35,11 +35,12 @@ inline __m512i pairs(const bf16* first, const bf16* second) {
     return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
-// e^x to 2 units in the last place of float32, for x <= 88; below -87 it is 0.
+// e^x to 2 units in the last place of float32, for x <= 88; below -87 it is 0, and of what is no number it is none (the
+// instruction for the larger of two gives the second where one is NaN, so what may be NaN stands second).
 // 2^(x log2 e) = 2^n 2^f with |f| <= 1/2, and a polynomial for 2^f (Taylor coefficients of e^(f ln 2)).
 inline __m512 exp(__m512 x) {
     const __mmask16 small = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.0f), _CMP_LT_OQ);
-    x = _mm512_max_ps(x, _mm512_set1_ps(-88.0f));
+    x = _mm512_max_ps(_mm512_set1_ps(-88.0f), x);
     const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504089f)), 8);
     __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);  // ln 2 in two parts (Cody and Waite)
     r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);

@@ -21,7 +21,7 @@ struct Transform {
         if (cap == 0) return;
         // tanh(a) = 1 - 2 / (e^(2a) + 1); beyond |a| = 20 it is 1 in float32
         __m512 a = _mm512_div_ps(z, _mm512_set1_ps(cap));
-        a = _mm512_max_ps(_mm512_min_ps(a, _mm512_set1_ps(20.f)), _mm512_set1_ps(-20.f));
+        a = _mm512_max_ps(_mm512_set1_ps(-20.f), _mm512_min_ps(_mm512_set1_ps(20.f), a));  // NaN stays: see exp
         const __m512 one = _mm512_set1_ps(1.f);
         const __m512 e = strop::exp(_mm512_add_ps(a, a));
         const __m512 t = _mm512_sub_ps(one, _mm512_div_ps(_mm512_set1_ps(2.f), _mm512_add_ps(e, one)));
@@ -51,6 +51,7 @@ inline __m512 tail(const bf16* data, int n, float other) {
 extern "C" {
 
 // Per row of logits [rows, v]: label = z at the label, lse = log sum e^z, mean = the mean of z, entropy = lse - sum p z.
+// A row with NaN or +inf in it, or of -inf alone, has lse NaN.
 void strop_head_statistics(const bf16* logits, long rows, long v, const int64_t* labels, float scale, float cap,
                            float* label, float* lse, float* mean, float* entropy) {
     const Transform transform{scale, cap};
@@ -92,19 +93,20 @@ void strop_head_gradient(bf16* logits, long rows, long v, const int64_t* labels,
     for (long r = 0; r < rows; r++) {
         bf16* x = logits + r * v;
         const __m512 log_sum = _mm512_set1_ps(lse[r]), constant = _mm512_set1_ps(g_mean[r] / v);
-        const __m512 share = _mm512_set1_ps(g_lse[r] - g_label[r] + g_entropy[r] * (lse[r] - entropy[r]));
+        const bool level = g_entropy[r] == 0;  // then z, which may be -inf, does not count, nor does the entropy of it
+        const __m512 share = _mm512_set1_ps(g_lse[r] - g_label[r] + (level ? 0 : g_entropy[r] * (lse[r] - entropy[r])));
         const __m512 slant = _mm512_set1_ps(-g_entropy[r]);
         __m512 z, slope;
         const long at = labels[r];
         transform.apply(_mm512_set1_ps(number(x[at])), z, slope);
         const __m512 p = strop::exp(_mm512_sub_ps(z, log_sum));
-        const __m512 own = _mm512_mul_ps(slope, _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_fmadd_ps(slant, z, share), constant),
+        const __m512 own = _mm512_mul_ps(slope, _mm512_add_ps(_mm512_fmadd_ps(p, level ? share : _mm512_fmadd_ps(slant, z, share), constant),
                                                               _mm512_set1_ps(g_label[r])));
         for (long i = 0; i < v; i += LANES) {
             const int n = (int)std::min<long>(LANES, v - i);
             transform.apply(n == LANES ? load(x + i) : tail(x + i, n, 0), z, slope);
             const __m512 q = strop::exp(_mm512_sub_ps(z, log_sum));
-            const __m512 dz = _mm512_fmadd_ps(q, _mm512_fmadd_ps(slant, z, share), constant);
+            const __m512 dz = _mm512_fmadd_ps(q, level ? share : _mm512_fmadd_ps(slant, z, share), constant);
             _mm256_mask_storeu_epi16(x + i, (__mmask16)((1u << n) - 1), round16(_mm512_mul_ps(dz, slope)));
         }
         alignas(32) bf16 rounded[LANES];

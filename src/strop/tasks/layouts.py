@@ -1,6 +1,7 @@
 """What a row of a file of tasks is, by its columns: problems and questions to measure models by.
 
-Training and evaluation read the same folders, so both must be able to say of a file that it is meant for the other.
+Some are for training or for other tools; they are known so that an evaluation can say what a file is meant for.
+`strop.chat.purposes` is the other side: what training says of files that are meant for evaluation.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ class TaskLayout:
     name: str  # for people: what a file of it holds
     measured: bool = False  # an evaluation can name such a file: evals: {NAME: {path: FILE}}
     trained: bool = False  # training reads such rows as conversations
+    format: str = "auto"  # which training must be told
 
     @property
     def use(self) -> str:
         """What to do with such a file, for the end of a sentence."""
         measure = "measure it with evals: {NAME: {path: FILE}}"
-        train = "train on it as data: [{path: FILE}] of a stage"
+        how = "" if self.format == "auto" else f", format: {self.format}"
+        train = f"train on it as data: [{{path: FILE{how}}}] of a stage"
         if self.measured:
             return f"{measure}, or {train}" if self.trained else measure
+        if self.format == "text":
+            return train
         if self.trained:
             return f"{train}, or measure the loss on its answers with evals: {{general_chat: {{path: FILE}}}}"
         return "nothing in strop measures or trains on it, so leave it out"
@@ -49,6 +54,8 @@ TRUTHS = TaskLayout("truths", "prompts with ground truths (for reinforcement lea
 PROMPTS = TaskLayout("prompts", "prompts with neither answers nor anything to judge them by")
 
 _ANSWERS = ("completion", "response", "answer", "output", "chosen", "rejected", "message_tree_id", "messages")
+TEXT = TaskLayout("text", "plain text", trained=True, format="text")
+
 CHOICE_LAYOUTS = (ARC, MMLU, CHOICES, GOLD)
 
 

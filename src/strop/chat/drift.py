@@ -1,0 +1,69 @@
+"""What would make training and serving see the same before a turn, tried out before anybody is told of it."""
+
+from typing import TYPE_CHECKING, Literal
+
+from strop.chat.builtin import BUILT_IN
+from strop.chat.conversation import Message
+from strop.chat.mask import Turn
+from strop.chat.split import by_turn
+from strop.chat.template import TemplateFailure
+from strop.errors import InputError
+
+if TYPE_CHECKING:
+    from strop.chat.work import Work
+
+Mend = Literal["split", "template", "allow"]
+MENDS: dict[Mend, str] = {
+    "split": "chat.drift: split (one example per turn, as served) makes them equal, or train only the last turn",
+    "template": "no split of the conversation makes them equal, but chat.template: chatml does, and chat.drift: allow "
+    "goes on regardless",
+    "allow": "no split of the conversation makes them equal, nor does chat.template: chatml; chat.drift: allow goes on "
+    "regardless",
+}
+
+_FIRST, _EVERY = 20, 100
+"""Of a run's conversations the first so many are looked at, and every n-th of the rest: it takes a rendering or two."""
+_BORDER = 64  # characters of an answer that its first token may depend on
+
+
+def is_looked_at(number: int) -> bool:
+    """Whether the conversation of this number (from 0) is among those of which a run finds out what mends the drift."""
+    return number < _FIRST or number % _EVERY == 0
+
+
+def drift_words(turn: Turn) -> str:
+    """How training and inference differ before the turn."""
+    if not turn.drift_tokens:
+        return f"before message {turn.message} the template makes no prompt, so inference could not be at this turn"
+    tokens = "1 token that differs" if turn.drift_tokens == 1 else f"{turn.drift_tokens} tokens that differ"
+    return f"before message {turn.message} training sees {tokens} from what inference feeds"
+
+
+def mend_of(work: "Work", message: int) -> Mend:
+    """What mends the drift before a turn of this conversation."""
+    if work.part != "turn" and _split_helps(work, message):
+        return "split"
+    return "template" if _chatml_helps(work, work.conversation.messages[message]) else "allow"
+
+
+def _split_helps(work: "Work", message: int) -> bool:
+    """Whether the conversation up to the turn, which is what a split makes of it, is what is served."""
+    [alone] = by_turn(work.conversation, [message])
+    try:
+        return not work.like(alone, "turn").spanned(message).drifted
+    except (TemplateFailure, InputError):
+        return False
+
+
+def _chatml_helps(work: "Work", message: Message) -> bool:
+    """Whether the prompt that `chatml` writes ends with the same tokens when the answer follows.
+
+    It rewrites no history, so only its last token, a newline, could be another.
+    """
+    if work.encoder.source(work.beside.tools) == BUILT_IN["chatml"].text:
+        return False
+    if message.reasoning_content or not message.content:  # a control token follows
+        return True
+    prompt = "assistant\n"
+    ids = [work.encode_template_text(text).ids for text in (prompt, prompt + message.content[:_BORDER])]
+    return ids[1][: len(ids[0])] == ids[0]

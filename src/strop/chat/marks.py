@@ -1,0 +1,103 @@
+"""What rows and messages say of their own worth: whether they are trained, how much they weigh, that they are bad."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from strop.chat.field import Field, is_empty, kind_of, shown
+
+TRAIN_NAMES = ("train", "trainable", "loss", "loss_mask", "train_on_turn")
+"""What says whether a message is trained: true or false, 1 or 0."""
+WEIGHT_NAMES = ("weight", "loss_weight")
+"""What multiplies the loss of a message, or of a whole row."""
+_WEIGHTS = (1e-6, 1e6)
+"""Weights are float32 in a batch, and several may be multiplied."""
+_WORDS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False, "yes": True, "no": False}
+# Of these, 0 and 1 are marks as well; of the others, whose names are less plain, only true and false are.
+_NUMBERED = ("label", "kto_tag", "desirable", "is_desirable")
+_MAY_BE_TEXT = ("chosen", "rejected", "correct", "bad")
+"""Names that may as well hold an answer, which may be the word "False"."""
+_GOOD = (*_NUMBERED, "chosen", "is_chosen", "accepted", "is_accepted", "preferred", "is_preferred", "correct")
+_GOOD = (*_GOOD, "is_correct", "is_good", "thumbs_up")
+_BAD = ("undesirable", "is_undesirable", "rejected", "is_rejected", "bad", "is_bad", "thumbs_down")
+
+
+def trained(raw: Mapping[str, Any], at: Field, names: tuple[str, ...] = TRAIN_NAMES) -> bool | None:
+    """What the marks of `TRAIN_NAMES` say; None where there is none. Raises InputError where they disagree."""
+    found: dict[str, bool] = {}
+    for name in (name for name in names if name in raw):
+        value = raw[name]
+        if value is None:
+            continue
+        if not (isinstance(value, bool) or (isinstance(value, int | float) and value in (0, 1))):
+            raise at.item(name).fail(f"expected true or false (or 1 or 0), found {_found(value)}")
+        found[name] = bool(value)
+    if len(set(found.values())) > 1:
+        raise at.item(list(found)[1]).fail(f"says the opposite of {next(iter(found))}; keep one of them")
+    return next(iter(found.values()), None)
+
+
+def weight(raw: Mapping[str, Any], at: Field) -> float | None:
+    """What `WEIGHT_NAMES` say; None where there is none. Raises InputError where they differ."""
+    found: dict[str, float] = {}
+    least, most = _WEIGHTS
+    for name in (name for name in WEIGHT_NAMES if name in raw):
+        value = raw[name]
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not (value == 0 or least <= value <= most):
+            raise at.item(name).fail(
+                f"expected a finite number of at least 0 (0, or from {least:g} to {most:g}), found {shown(value)}"
+            )
+        found[name] = float(value)
+    if len(set(found.values())) > 1:
+        raise at.item(WEIGHT_NAMES[1]).fail(f"differs from {WEIGHT_NAMES[0]}; keep one of them")
+    return next(iter(found.values()), None)
+
+
+def from_words(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The marks and weights of a row, with what text files can only hold as text (``False``, ``0.5``) as what it is."""
+    result = {}
+    for name in (*TRAIN_NAMES, *WEIGHT_NAMES):
+        if name in row and not is_empty(value := row[name]):
+            result[name] = _from_word(value, name in WEIGHT_NAMES)
+    return result
+
+
+def unwanted(row: dict[str, Any]) -> str | None:
+    """The column by which the row says that its answer is bad (``label: false``), if it does.
+
+    Values that are no mark (``label: 3``) leave the column unread.
+    """
+    for name in (*_GOOD, *_BAD):
+        if name in row and _mark(name, dict.get(row, name)) is (name in _BAD):
+            return name
+    return None
+
+
+def mark_columns(row: dict[str, Any]) -> list[str]:
+    """The columns whose value is such a mark, good or bad."""
+    return [name for name in (*_GOOD, *_BAD) if name in row and _mark(name, dict.get(row, name)) is not None]
+
+
+def _mark(name: str, value: Any) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and name not in _MAY_BE_TEXT:
+        word = value.strip().lower()
+        return _WORDS.get(word) if name in _NUMBERED or not word[:1].isdigit() else None
+    return bool(value) if name in _NUMBERED and isinstance(value, int | float) and value in (0, 1) else None
+
+
+def _from_word(value: Any, number: bool) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not number:
+        return _WORDS.get(value.strip().lower(), value)
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _found(value: Any) -> str:
+    return shown(value) if isinstance(value, int | float) else kind_of(value)

@@ -1,0 +1,76 @@
+"""How the command line is read: key=value anywhere, and mistakes answered with an example."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from typing import Any, NoReturn
+
+from strop import __version__
+
+_REQUIRED = "the following arguments are required:"
+
+
+class VerbParser(argparse.ArgumentParser):
+    """Takes ``key=value`` wherever it stands, which argparse does not after an option; knows an example of itself."""
+
+    def __init__(self, *args: Any, example: str | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.example = example
+
+    def parse_known_args(self, args=None, namespace=None):
+        namespace, rest = super().parse_known_args(args, namespace)
+        if hasattr(namespace, "overrides"):
+            late = [text for text in rest if "=" in text and not text.startswith("-")]
+            namespace.overrides = [*namespace.overrides, *late]
+            rest = [text for text in rest if text not in late]
+        return namespace, rest
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, with the usage and an example; exit with 2."""
+        if message.startswith(_REQUIRED):
+            needed = message.removeprefix(_REQUIRED).strip().split(", ")
+            helps = {action.dest: action.help for action in self._actions}
+            message = "give " + " and ".join(f"{name}: {helps.get(name, name)}" for name in needed)
+        lines = [f"{self.prog}: {message}", *([f"example: {self.example}"] if self.example else [])]
+        if "--json" in sys.argv:
+            print(json.dumps({"error": lines[0], "exit_code": 2}))
+        self.print_usage(sys.stderr)
+        self.exit(2, "\n".join(lines) + "\n")
+
+
+class _TopParser(VerbParser):
+    """Without a verb: the help; with one that there is not: the nearest."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.verbs: dict[str, Any] = {}
+
+    def parse_known_args(self, args=None, namespace=None):
+        given = sys.argv[1:] if args is None else list(args)
+        if not given:
+            self.print_help(sys.stderr)
+            self.exit(2, f"\n{self.prog}: name a verb, e.g. {self.prog} demo\n")
+        if not given[0].startswith("-") and given[0] not in self.verbs:
+            near = difflib.get_close_matches(given[0], self.verbs, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"the verbs are {', '.join(self.verbs)}."
+            if given[0].endswith((".yaml", ".yml")):
+                hint = f"to run a recipe: {self.prog} run {given[0]}"
+            self.error(f"there is no verb {given[0]!r}; {hint}")
+        return super().parse_known_args(given, namespace)
+
+
+def new_parser(examples: str) -> tuple[VerbParser, Any]:
+    """(the parser, what verbs are added to)."""
+    parser = _TopParser(
+        prog="strop",
+        description="Post-training for language models: measure, train, measure again on the same items.",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"strop {__version__}")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB", parser_class=VerbParser)
+    parser.verbs = verbs.choices
+    return parser, verbs

@@ -1,0 +1,86 @@
+"""Read a YAML file, apply overrides, validate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from strop.config.problems import Given, problems
+from strop.config.yaml_file import YamlFile, read_yaml
+from strop.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_config(kind: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model:
+    """Read ``path``, apply ``section.key=value`` overrides (values are YAML) and validate.
+
+    Raises InputError with one line for every problem: file:line (or the override), the key, what was expected and, for
+    an unknown key, the one that was probably meant.
+    """
+    file = read_yaml(path)
+    for override in overrides:
+        _apply(file.values, override, kind)
+    return _validated(kind, file, overrides)
+
+
+def load_overrides(kind: type[Model], overrides: Sequence[str]) -> Model:
+    """Settings from ``section.key=value`` overrides alone. Raises InputError as `load_config` does."""
+    values: dict[str, Any] = {}
+    for override in overrides:
+        _apply(values, override, kind)
+    return _validated(kind, YamlFile(None, None, values), overrides)
+
+
+def _validated(kind: type[Model], file: YamlFile, overrides: Sequence[str]) -> Model:
+    try:
+        return kind.model_validate(file.values)
+    except ValidationError as error:
+        raise InputError("\n".join(problems(error, Given(kind, file, tuple(overrides))))) from error
+
+
+def _apply(values: dict[str, Any], override: str, kind: type[BaseModel]) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override {override!r}: write section.key=value.")
+    *sections, last = key.split(".")
+    try:
+        value = _scalar(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"override {override!r}: {text!r} is not a valid YAML value.") from error
+    for depth, section in enumerate(sections):
+        place = _slot(values, section, override)
+        if isinstance(values, dict):
+            if section not in values and sections[:depth] == ["stages"]:
+                raise InputError(
+                    f"override {override!r}: there is no stage {section!r}; the stages are {', '.join(values)}."
+                )
+            if values.get(section) is None:
+                values[section] = {}
+        values = values[place]
+    values[_slot(values, last, override)] = value
+
+
+def _slot(values: Any, key: str, override: str) -> str | int:
+    """``key`` as it indexes ``values``: a name in a section, a number (from 0) in a list."""
+    if isinstance(values, dict):
+        return key
+    if isinstance(values, list):
+        if key.isdigit() and int(key) < len(values):
+            return int(key)
+        raise InputError(f"override {override!r}: {key!r} is no position in a list of {len(values)} (counted from 0).")
+    raise InputError(f"override {override!r}: {key!r} stands under a value, not a section.")
+
+
+def _scalar(text: str) -> Any:
+    value = yaml.safe_load(text)
+    if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,181 @@
+"""A validator's errors in a person's words: where, which key, what was expected, what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from strop.config.aliases import ALIASES, NOT_NEEDED
+from strop.config.shape import fields_at, kinds_at, paths
+from strop.config.yaml_file import YamlFile
+
+_NAMED = re.compile(r"([A-Za-z_]\w*(?:\.[\w-]+)*): ")
+_EXPECTED = {
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number of usual size",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "path_type": "a path",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a section of `key: value` lines",
+    "model_type": "a section of `key: value` lines",
+    "model_attributes_type": "a section of `key: value` lines",
+    "finite_number": "a finite number",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was validated: the settings' class, the file (if any) and the overrides on top of it."""
+
+    kind: type[BaseModel]
+    file: YamlFile
+    overrides: tuple[str, ...]
+
+    def place(self, keys: Sequence[str]) -> str:
+        """The override that set a key, or else the line of the file."""
+        dotted = ".".join(keys)
+        given = (o for o in reversed(self.overrides) if f"{dotted}.".startswith(o.partition("=")[0] + "."))
+        override = next(given, None)
+        return f"override {override!r}" if override else self.file.place(keys)
+
+
+def problems(error: ValidationError, given: Given) -> list[str]:
+    """One sentence for every problem, in the order of the file; a missing key that stands there misspelt is one."""
+    found = [(_keys(e["loc"], given), e) for e in error.errors()]
+    meant = {(*keys[:-1], near) for keys, e in found if e["type"] == "extra_forbidden" for near in _near(keys, given)}
+    lines = [_sentence(keys, e, given) for keys, e in found if not (e["type"] == "missing" and tuple(keys) in meant)]
+    return list(dict.fromkeys(sorted(lines, key=_line_number)))
+
+
+def _line_number(sentence: str) -> int:
+    match = re.search(r":(\d+): ", sentence)
+    return int(match[1]) if match else 0
+
+
+def _sentence(keys: list[str], error: dict[str, Any], given: Given) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error" and (named := _NAMED.match(message)) and _leads_on(keys, named[1], given):
+        # a check of a whole section that says itself which key it is about
+        keys, message = [*keys, *named[1].split(".")], message[named.end() :]
+    place, dotted = given.place(keys), ".".join(keys)
+    if error["type"] == "extra_forbidden":
+        return f"{place}: unknown key {dotted!r}; {_instead(keys, given)}"
+    if error["type"] == "missing":
+        above = f" in {'.'.join(keys[:-1])}" if keys[:-1] else ""
+        what = fields_at(given.kind, keys[:-1]).get(keys[-1], "")
+        return f"{place}: {keys[-1]!r} is missing{above}{f': {_lower(what)}' if what else '.'}"
+    if error["type"].startswith("union_tag"):
+        return f"{place}: {_kind(keys, error, given)}"
+    if error["type"] != "value_error":
+        message = _expected(error)
+    return f"{place}: {dotted}: {message}" if dotted else f"{place}: {message}"
+
+
+def _leads_on(keys: list[str], dotted: str, given: Given) -> bool:
+    """Whether a path begins with a key that may stand under ``keys``."""
+    return dotted.split(".")[0] in fields_at(given.kind, keys)
+
+
+def _kind(keys: list[str], error: dict[str, Any], given: Given) -> str:
+    kinds = kinds_at(given.kind, keys)
+    dotted = ".".join(keys)
+    if error["type"] == "union_tag_not_found":
+        return f"{dotted}: say what kind it is: {' or '.join(f'`kind: {k}`' for k in kinds)}."
+    tag = str(error["ctx"]["tag"])
+    near = difflib.get_close_matches(tag, kinds, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"{dotted}.kind: there is no kind {tag!r}{hint} The kinds are {', '.join(kinds)}."
+
+
+def _expected(error: dict[str, Any]) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    found = f", found {_shown(error['input'])}"
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}{found}."
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"must be {words} {context[name]:g}{found}."
+    if kind in ("literal_error", "enum"):
+        options = [o.strip("'") for o in re.split(r", | or ", context["expected"])]
+        near = difflib.get_close_matches(str(error["input"]), options, n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        return f"expected one of {', '.join(options)}{found}{hint}"
+    if kind == "too_short":
+        return f"expected at least {context['min_length']} of them, found {context['actual_length']}."
+    return error["msg"].replace("Input should be", "expected").replace("valid ", "") + f"{found}."
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a section"
+    if isinstance(value, list):
+        return "a list"
+    text = "nothing" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _instead(keys: list[str], given: Given) -> str:
+    """What to write for a key that there is not."""
+    if near := list(_near(keys, given)):
+        return f"did you mean {near[0]!r}?"
+    if reason := NOT_NEEDED.get(keys[-1]):
+        return f"leave it out: {reason}."
+    if elsewhere := list(_elsewhere(keys[-1], given.kind)):
+        return f"here that is {' or '.join(elsewhere)}."
+    return f"known keys: {', '.join(sorted(fields_at(given.kind, keys[:-1])))}."
+
+
+def _near(keys: Sequence[str], given: Given) -> Iterator[str]:
+    """Keys that may stand in the same section: what other tools' name means, what is spelt alike."""
+    known = fields_at(given.kind, keys[:-1])
+    aliases = [target.split(".")[-1] for target in ALIASES.get(keys[-1].lower().replace("-", "_"), ())]
+    found = [name for name in aliases if name in known]
+    found += difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.6)
+    yield from dict.fromkeys(found)
+
+
+def _elsewhere(name: str, kind: type[BaseModel]) -> Iterator[str]:
+    """Keys of other sections that a name means: strop's own in its right place, or what other tools call so."""
+    name = name.lower().replace("-", "_")
+    targets = [name, *ALIASES.get(name, ())]
+    seen = set()
+    for path in paths(kind):
+        tails = {path[-1], ".".join(path[-2:])}
+        if tails & set(targets) and path[-2:] not in seen:
+            seen.add(path[-2:])
+            yield ".".join(path)
+
+
+def _keys(location: tuple[int | str, ...], given: Given) -> list[str]:
+    """The path of an error as it stands in the file: a tagged union adds its tag, which is no key there."""
+    keys: list[str] = []
+    values: Any = given.file.values
+    for part in location:
+        inside = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
+        if not inside and part in kinds_at(given.kind, keys):
+            continue
+        keys.append(str(part))
+        values = values[part] if inside and not (isinstance(values, list) and part >= len(values)) else None
+    return keys
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence

@@ -1,0 +1,55 @@
+"""Which settings can stand where: the settings classes that a path of keys leads to."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def fields_at(kind: type[BaseModel], keys: Sequence[str]) -> dict[str, str]:
+    """The keys that may stand under a path, with their descriptions."""
+    return {name: info.description or "" for model in at(kind, keys) for name, info in model.model_fields.items()}
+
+
+def at(kind: type[BaseModel], keys: Sequence[str]) -> list[type[BaseModel]]:
+    """Settings classes that can stand at a path; keys of mappings and list positions pass through."""
+    level = [kind]
+    for key in keys:
+        deeper = [
+            m for model in level if key in model.model_fields for m in _models(model.model_fields[key].annotation)
+        ]
+        level = deeper or level
+    return level
+
+
+def kinds_at(kind: type[BaseModel], keys: Sequence[str]) -> list[str]:
+    """The values that ``kind`` may have in what stands at a path, where that is a choice of several."""
+    found = []
+    for model in at(kind, keys):
+        field = model.model_fields.get("kind")
+        if field is not None:
+            found += map(str, typing.get_args(field.annotation))
+    return found
+
+
+def paths(kind: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every key of the settings with the sections that it stands in; a section of named ones is written ``<name>``."""
+    for name, field in kind.model_fields.items():
+        here = (*above, name)
+        yield here
+        named = typing.get_origin(field.annotation) is dict
+        for model in dict.fromkeys(_models(field.annotation)):
+            yield from paths(model, (*here, "<name>") if named else here)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Every settings class that a field's annotation mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is not None:
+        return [m for argument in typing.get_args(annotation) for m in _models(argument)]
+    return []

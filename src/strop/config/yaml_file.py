@@ -1,0 +1,90 @@
+"""A YAML file with the lines of its keys; a key that stands twice in one place is an error, not the last one's win."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from strop.errors import InputError
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """What a file says (``values``) and where it says it (``tree``); both without a file where there is none."""
+
+    path: Path | None
+    tree: yaml.Node | None
+    values: dict[str, Any]
+
+    def place(self, keys: Sequence[str]) -> str:
+        """``file:line`` of the deepest key of the path that stands in the file."""
+        if self.path is None:
+            return "overrides"
+        line, node = 1, self.tree
+        for key in keys:
+            if isinstance(node, yaml.MappingNode):
+                match = next(((k, v) for k, v in node.value if k.value == key), None)
+                if match is None:
+                    break
+                line, node = match[0].start_mark.line + 1, match[1]
+            elif isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
+                node = node.value[int(key)]
+                line = node.start_mark.line + 1
+            else:
+                break
+        return f"{self.path}:{line}"
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """Raises InputError for a file that cannot be read, is no YAML, no mapping, or holds a key twice."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; give the path of a recipe (YAML).") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}).") from error
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        repeated = list(_repeated(tree, path))
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}.") from error
+    except (ValueError, RecursionError) as error:  # a date such as 2024-13-45; nesting without end
+        raise InputError(f"{path}: not valid YAML: {error}.") from error
+    if repeated:
+        raise InputError("\n".join(repeated))
+    if values is None:
+        raise InputError(f"{path}: holds nothing; a recipe has at least `name`, `model` and `stages`.")
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected `key: value` lines, found {type(values).__name__}.")
+    return YamlFile(path, tree, values)
+
+
+def _repeated(tree: yaml.Node | None, path: Path) -> Iterator[str]:
+    queue = [(tree, "")] if tree is not None else []
+    seen = set()
+    while queue:
+        node, name = queue.pop()
+        if id(node) in seen:  # an alias (*x), perhaps of what holds it
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            queue += [(item, f"{name}.{i}") for i, item in reversed(list(enumerate(node.value)))]
+        elif isinstance(node, yaml.MappingNode):
+            first: dict[str, int] = {}
+            for key, _ in node.value:
+                line = key.start_mark.line + 1
+                dotted = f"{name}.{key.value}".lstrip(".")
+                if key.value in first and key.tag != "tag:yaml.org,2002:merge":
+                    yield (
+                        f"{path}:{line}: {dotted!r} stands twice, here and in line {first[key.value]}; "
+                        "keep one, or give one another name."
+                    )
+                first.setdefault(str(key.value), line)
+            queue += [(value, f"{name}.{key.value}".lstrip(".")) for key, value in reversed(node.value)]

@@ -1,0 +1,123 @@
+"""A share of the training rows that is held out to be measured on: chosen by content, before anything is mixed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from strop.chat import LeftOut, parse_row
+from strop.data.readers import NamedSet, rows_of_part
+from strop.data.rows import Row
+from strop.data.settings import DataSettings, HeldOutSettings, MixtureSettings
+from strop.errors import InputError
+
+
+@dataclass(frozen=True)
+class Portion:
+    """The rows of one part that one side has, ascending, counted from 0 over those that can be read."""
+
+    side: str
+    rows: np.ndarray
+
+    def of(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Those of all rows of the part, which is read to its end, so that what is wrong there is found."""
+        wanted = iter(self.rows.tolist())
+        number = next(wanted, None)
+        for at, row in enumerate(rows):
+            if at == number:
+                yield row
+                number = next(wanted, None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For keys: which side of which rows."""
+        return {"side": self.side, "rows": hashlib.sha256(self.rows.astype("<i8").tobytes()).hexdigest()}
+
+
+@dataclass(frozen=True)
+class Division:
+    """The parts' rows on both sides, in the order of the parts; ``equal`` rows are on neither."""
+
+    settings: HeldOutSettings
+    training: tuple[Portion, ...]
+    measured: tuple[Portion, ...]
+    equal: int
+    """Rows that say what a held-out row says, so that training on them would spoil the measurement."""
+
+    def note(self) -> str:
+        """What was done, in one sentence."""
+        held = sum(len(portion.rows) for portion in self.measured)
+        left = sum(len(portion.rows) for portion in self.training)
+        were = "is equal to one of them and" if self.equal == 1 else "are equal to one of them and"
+        equal = f"; {self.equal:,} more {were} left out of training" if self.equal else ""
+        return (
+            f"eval_data: {held:,} rows held out (fraction {self.settings.fraction:g}, seed {self.settings.seed}), "
+            f"{left:,} to train on{equal}"
+        )
+
+
+def divide(mixture: MixtureSettings, settings: HeldOutSettings, named: Mapping[str, NamedSet]) -> Division:
+    """Hold out ``fraction`` of the different rows of every part, at least one.
+
+    Which ones depends on their content and the seed alone: not on their order, on epochs or weights, nor on the seed of
+    training. What is said twice is held out once, and its other copies, in any part, are not trained on. Equal are rows
+    that read as the same conversation; columns that are no part of it do not count.
+
+    Raises InputError where a part has fewer than two different rows, and what reading raises.
+    """
+    digests = [_digests(part, named) for part in mixture.parts]
+    picked: set[bytes] = set()
+    for part, found in zip(mixture.parts, digests, strict=True):
+        picked |= _pick({one for one in found if one is not None}, settings, part)
+    seen: set[bytes] = set()
+    training, measured, equal = [], [], 0
+    for found in digests:
+        kept, held = [], []
+        for number, digest in enumerate(found):
+            if digest not in picked:
+                kept.append(number)
+            elif digest not in seen:
+                seen.add(digest)
+                held.append(number)
+        equal += len(found) - len(kept) - len(held)
+        training.append(Portion("training", np.array(kept, np.int64)))
+        measured.append(Portion("measured", np.array(held, np.int64)))
+    if not any(len(portion.rows) for portion in training):
+        raise InputError("eval_data.fraction: nothing is left to train on; lower it.")
+    return Division(settings, tuple(training), tuple(measured), equal)
+
+
+def _pick(different: set[bytes], settings: HeldOutSettings, part: DataSettings) -> set[bytes]:
+    if len(different) < 2:
+        raise InputError(
+            f"{part.title}: has {len(different)} different rows, so no share of it can be held out; "
+            "give eval_data data of its own."
+        )
+    count = min(max(1, round(settings.fraction * len(different))), len(different) - 1)
+    return set(sorted(different, key=lambda digest: _drawn(digest, settings.seed))[:count])
+
+
+def _drawn(digest: bytes, seed: int) -> bytes:
+    return hashlib.sha256(f"strop held out, seed {seed}: ".encode() + digest).digest()
+
+
+def _digests(part: DataSettings, named: Mapping[str, NamedSet]) -> list[bytes | None]:
+    return [digest(place, row, part.format) for place, row in rows_of_part(part, named, lambda error: None)]
+
+
+def digest(place: str, row: Mapping[str, Any], format: str = "auto") -> bytes | None:
+    """Of what a row says, its place and columns that are not read aside; None of a row that gives no example."""
+    try:
+        parsed = parse_row(row, place, format)
+    except InputError:
+        return None
+    if isinstance(parsed, LeftOut):
+        return None
+    content = asdict(parsed)
+    for name in ("place", "notes", "format"):
+        content.pop(name, None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).digest()[:16]

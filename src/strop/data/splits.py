@@ -1,0 +1,39 @@
+"""Which split a file belongs to, by its name and by the folders that it lies in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "eval", "evaluation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_BETWEEN_WORDS = re.compile(r"[-_. 0-9]+")
+
+
+def split_named(name: str) -> str | None:
+    """The split that a word names: ``dev`` is ``validation``. None where it names none."""
+    return _NAMES.get(name.lower())
+
+
+def split_of(path: Path) -> str | None:
+    """The split that a file, or else the nearest folder of its path, is named after.
+
+    As ``datasets`` goes by names: a split's name that stands as a word of its own anywhere in the name counts, so
+    ``unit_test.jsonl`` and ``test_data.jsonl`` are ``test`` and ``web_dev.jsonl`` is ``validation``; of several the
+    last. What is left out of a folder for it is always said.
+    """
+    for name in (path.name.partition(".")[0], *reversed(path.parts[:-1])):
+        found = [split for word in _BETWEEN_WORDS.split(name) if (split := split_named(word))]
+        if found:
+            return found[-1]
+    return None
+
+
+def named(files: Iterable[Path]) -> str:
+    """Files by the split that each is named after, in words: ``ab-test.jsonl (test), web_dev.jsonl (validation)``."""
+    shown = [f"{file.name} ({split_of(file)})" for file in files]
+    return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")

@@ -1,0 +1,135 @@
+"""Measure one model on tasks, one after the other: results on disk, progress and a line for each on the console."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial as bound
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from strop.chat import ChatEncoder
+from strop.console import Steady
+from strop.evals.intervals import Estimate
+from strop.evals.losses import held_out, run_loss_task, yardstick
+from strop.evals.partial import Partial, key_of
+from strop.evals.results import FAULT, code_estimates, loss_estimate, write_results
+from strop.evals.run import generate_answers, judge_answers
+from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
+from strop.evals.tasks import chat_rows, prompts_of, task_of
+from strop.model.policy import Policy
+from strop.model.preflight import window
+from strop.rollout.engine import Engine, SamplingParams
+
+MICRO_BATCH_TOKENS = 2048
+
+
+@dataclass
+class Measurement:
+    """What a model is measured with, and what came out.
+
+    ``model``: the folder that it was loaded from; ``folder``: where the results go, one ``<task>.jsonl`` each, and what
+    is done of a task as long as not all are. ``metrics``: estimates by name, as JSON holds them; ``tasks``: for each
+    task whose answers were graded the ``prefix`` of its metrics and their names.
+    """
+
+    model: Path
+    policy: Policy
+    tokenizer: Any
+    encoder: ChatEncoder
+    engine: Engine
+    folder: Path
+    console: Console
+    metrics: dict[str, Any] = field(default_factory=dict)
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def run(self, evals: Mapping[str, EvalTaskSettings]) -> dict[str, Any]:
+        """Measure all; returns ``{"metrics": …, "tasks": …}``.
+
+        Whatever stops it in between (KeyboardInterrupt, a kill), the same call goes on where it was.
+        """
+        for name, settings in evals.items():
+            self._measure(name, settings)
+        for name in evals:
+            self._partial_file(name).unlink(missing_ok=True)
+        return {"metrics": self.metrics, "tasks": self.tasks}
+
+    def _measure(self, name: str, settings: EvalTaskSettings) -> None:
+        started = time.perf_counter()
+        measured = self._loss(name, settings) if name == CHAT_LOSS else self._answers(name, settings)
+        self.metrics.update({metric: e.to_dict() for metric, e in measured.items()})
+        shown = [f"{metric} {e.value:.3f}" for metric, e in measured.items() if not metric.startswith("verdict/")]
+        items = next(iter(measured.values())).n
+        self._say(f"{name}: {items:,} items in {time.perf_counter() - started:.0f} s: {', '.join(shown)}")
+
+    def _loss(self, name: str, settings: EvalTaskSettings) -> dict[str, Estimate]:
+        chat = yardstick(self.encoder.settings, window(self.policy.model.config))
+        found = held_out(chat_rows(settings), ChatEncoder(self.tokenizer, chat, self.encoder.stop_ids), name)
+        for note in found.notes():
+            self._say(f"{name}: {note}")
+        with self._partial(name, [(e.tokens, e.loss_weights) for e in found.examples]) as partial:
+            done = self._going_on(name, partial, "loss", len(found.examples), "conversations")
+            with Steady(self.console, f"{name}: conversations", len(found.examples), done=done) as work:
+                results = run_loss_task(found.examples, self.policy, MICRO_BATCH_TOKENS, partial, work.advance)
+        write_results(self.folder / f"{name}.jsonl", results)
+        return {"general_chat_loss": loss_estimate(results)}
+
+    def _answers(self, name: str, settings: EvalTaskSettings) -> dict[str, Estimate]:
+        task = task_of(name, settings)
+        prompts = prompts_of(task, name, self.encoder)
+        data = [(item.name, item.family, item.source, repr(item.data)) for item in task.items]
+        # transformers would otherwise tidy the spaces of what some older tokenizers decode.
+        decode = bound(self.tokenizer.decode, clean_up_tokenization_spaces=False)
+        with self._partial(name, prompts, data, settings.max_tokens) as partial:
+            params = SamplingParams(max_tokens=settings.max_tokens)
+            done = self._going_on(name, partial, "answer", len(prompts), "answers")
+            with Steady(self.console, f"{name}: answers", len(prompts), done=done) as work:
+                rollouts = generate_answers(prompts, self.engine, params, partial, work.advance)
+            holds = f"the model's window holds {self.engine.window:,}"
+            too_long = {
+                i: f"the prompt has {len(prompt):,} tokens and {holds}"
+                for i, prompt in enumerate(prompts)
+                if i not in rollouts
+            }
+            with Steady(self.console, f"{name}: judged", len(prompts), done=partial.count("judgement")) as work:
+                results = judge_answers(task, rollouts, decode, self.engine.stop_ids, too_long, partial, work.advance)
+        if too_long:
+            self._say(
+                f"{name}: {len(too_long):,} of {len(results):,} prompts fill the model's window of "
+                f"{self.engine.window:,} tokens; they got no answer and count as not solved"
+            )
+        if faults := [result for result in results if result.verdict == FAULT]:
+            self._say(
+                f"{name}: {len(faults):,} of {len(results):,} answers could not be judged ({faults[0].detail}); "
+                "they count as not solved"
+            )
+        write_results(self.folder / f"{name}.jsonl", results)
+        self.tasks[name] = {"prefix": task.prefix, "metrics": list(task.metrics)}
+        return {task.prefix + metric: e for metric, e in code_estimates(results, task.metrics).items()}
+
+    @contextmanager
+    def _partial(self, name: str, *depends_on: Any) -> Iterator[Partial]:
+        key = key_of(self.model, str(self.policy.compute), *depends_on)
+        partial = Partial(self._partial_file(name), key)
+        try:
+            yield partial
+        finally:
+            partial.close()
+
+    def _partial_file(self, name: str) -> Path:
+        return self.folder / f"{name}.partial.jsonl"
+
+    def _going_on(self, name: str, partial: Partial, kind: str, total: int, what: str) -> int:
+        if done := partial.count(kind):
+            self._say(
+                f"{name}: going on; {done:,} of {total:,} {what} are there from before (the rest is as it would have "
+                "been but for rounding, which depends on what is computed together)"
+            )
+        return done
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,77 @@
+"""What an evaluation has done so far, kept line by line, so that one that was cut off goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from strop.files import atomic_writer
+
+
+class Partial:
+    """A file of finished work: the answer, judgement or loss of one item a line, written as soon as it is there.
+
+    ``key`` says what the work was done for (see `key_of`); a file with another key, or none, is begun anew.
+    """
+
+    def __init__(self, path: Path, key: str):
+        self.path = path
+        self._done: dict[tuple[str, int], Any] = {}
+        rows = _whole_rows(path)
+        if not rows or rows[0] != {"key": key}:
+            rows = [{"key": key}]
+        for row in rows[1:]:
+            self._done[row["kind"], row["index"]] = row["value"]
+        with atomic_writer(path) as file:  # without the line that a kill cut
+            file.writelines(_line(row) for row in rows)
+        self._file = path.open("a", buffering=1, encoding="utf-8")
+
+    def get(self, kind: str, index: int) -> Any:
+        """What was done of item ``index``, or None."""
+        return self._done.get((kind, index))
+
+    def add(self, kind: str, index: int, value: Any) -> None:
+        """Keep ``value`` (as JSON can hold it) on disk before anything else is done."""
+        self._done[kind, index] = value
+        self._file.write(_line({"kind": kind, "index": index, "value": value}))
+
+    def count(self, kind: str) -> int:
+        """How many items are done."""
+        return sum(kind == one for one, _ in self._done)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def key_of(model: Path, *settings: Any) -> str:
+    """A digest of the model's files (names, sizes, times) and of what else the results depend on.
+
+    What is in a list of ``settings`` goes into it one by one, so that thousands of prompts are never one string.
+    """
+    digest = hashlib.sha256()
+    files = sorted(path for path in model.iterdir() if path.is_file())
+    for part in ([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files], *settings):
+        for one in part if isinstance(part, list) else [part]:
+            digest.update(repr(one).encode("utf-8", "surrogatepass") + b"\0")
+        digest.update(b"\1")
+    return digest.hexdigest()
+
+
+def _whole_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file up to the first that is not whole; none where there is no file."""
+    rows = []
+    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return rows
+        if not isinstance(row, dict) or not line.endswith(b"\n"):
+            return rows
+        rows.append(row)
+    return rows
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row) + "\n"

@@ -1,0 +1,62 @@
+"""What an evaluation needs, looked at before anything is trained or generated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
+from strop.chat.saved import chat_of
+from strop.errors import InputError
+from strop.evals.losses import held_out, yardstick
+from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
+from strop.evals.tasks import CodeTask, chat_rows, prompts_of, task_of
+from strop.model.names import load_generation_config, load_tokenizer, stop_token_ids
+from strop.model.preflight import outline, window
+from strop.rewards import judge_program
+from strop.tasks.records import TestCase
+
+
+def check_evals(evals: Mapping[str, EvalTaskSettings], chat: ChatSettings, model: Path) -> None:
+    """Raise InputError for what would stop one of the evaluations of a model like that in the folder ``model``.
+
+    Looked at: the files and what is in them, the template on every prompt, the model's window, and whether programs can
+    be run here at all.
+    """
+    tokenizer = load_tokenizer(model)
+    chat, _ = chat_of(chat, model, tokenizer)
+    fit_tokenizer(tokenizer, chat.template)
+    stop_ids = stop_token_ids(tokenizer, load_generation_config(model))
+    limit = window(outline(model).config)
+    programs = False
+    for name, settings in evals.items():
+        if name == CHAT_LOSS:
+            held_out(chat_rows(settings), ChatEncoder(tokenizer, yardstick(chat, limit), stop_ids), name)
+        else:
+            task = task_of(name, settings)
+            _check_prompts(task, name, ChatEncoder(tokenizer, chat, stop_ids), limit)
+            programs = True
+    if programs:
+        check_sandbox()
+
+
+def _check_prompts(task: CodeTask, name: str, encoder: ChatEncoder, limit: int | None) -> None:
+    if not task.items:
+        raise InputError(f"evals.{name}: there is no problem to measure; give it some, or leave it out.")
+    lengths = [len(prompt) for prompt in prompts_of(task, name, encoder)]
+    if limit is not None and min(lengths) >= limit:
+        raise InputError(
+            f"evals.{name}: each of its {len(lengths):,} prompts fills the model's window of {limit:,} tokens (the "
+            f"shortest has {min(lengths):,}), so none can be answered; use shorter problems or leave it out."
+        )
+
+
+def check_sandbox() -> None:
+    """Raise InputError where a program cannot be run and judged on this machine."""
+    judgement = judge_program("print(int(input()) + 1)", [TestCase("1\n", "2\n")])
+    if not judgement.accepted:
+        raise InputError(
+            f"programs cannot be judged on this machine: a trial of one line ended in {judgement.verdict} "
+            f"({judgement.detail or judgement.stderr_tail}); leave the evaluations that run programs out, or use "
+            "another machine."
+        )

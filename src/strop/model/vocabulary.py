@@ -1,0 +1,198 @@
+"""Whether a tokenizer's ids, a model's ``config.json`` and its rows belong together; and rows that were never trained.
+
+Everything is read from the files' headers, or from the matrices that a loaded model has anyway.
+
+Shapes: V rows, D width, K ids.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from strop.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a model: what, how bad, and what to do."""
+
+    kind: str
+    level: Literal["error", "warning"]
+    message: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.mend}"
+
+
+FAINT = 1e-3
+"""A row shorter than this share of the median row has never been trained."""
+SAME = 1e-2
+"""Two rows nearer than this share of the median row are one: what training makes different is farther apart."""
+
+
+def tokens_without_rows(tokenizer: Any, rows: int) -> dict[str, int]:
+    """The tokens whose id is beyond the ``rows`` of an embedding, by their text; ascending."""
+    beyond = {token: index for token, index in tokenizer.get_vocab().items() if index >= rows}
+    return dict(sorted(beyond.items(), key=lambda item: item[1]))
+
+
+def missing_rows(tokenizer: Any, rows: int, used: Collection[int], name: str) -> Fault | None:
+    """A tokenizer with more tokens than the model has rows; an error where one of them is certain to come up.
+
+    ``used``: ids that are certain to come up (stop tokens, what the template prints).
+    """
+    beyond = tokens_without_rows(tokenizer, rows)
+    if not beyond:
+        return None
+    needed = {token: index for token, index in beyond.items() if index in used}
+    token, index = next(iter((needed or beyond).items()))
+    count = "1 token" if len(beyond) == 1 else f"{len(beyond)} tokens"
+    message = f"{name}: its tokenizer has {count} without a row in the model ({token} is {index}, and the model has "
+    message += f"rows 0 to {rows - 1})" if needed else f"rows 0 to {rows - 1}), which the data must not hold"
+    mend = f"give the model rows for them (model.resize_token_embeddings({max(beyond.values()) + 1}) in transformers, "
+    mend += "then save it) or use the tokenizer that belongs to it"
+    return Fault("tokens_without_rows", "error" if needed else "warning", message, mend)
+
+
+def check_tokens(tokenizer: Any, rows: int, used: Collection[int], name: str) -> str | None:
+    """The same: raises InputError where it is an error, and gives the words of a warning."""
+    fault = missing_rows(tokenizer, rows, used, name)
+    if fault is not None and fault.level == "error":
+        raise InputError(f"{fault}.")
+    return fault and str(fault)
+
+
+def template_token_ids(tokenizer: Any) -> frozenset[int]:
+    """The ids of added tokens whose text stands in the chat template."""
+    template = getattr(tokenizer, "chat_template", None)
+    texts = template.values() if isinstance(template, dict) else [template or ""]
+    return frozenset(
+        index
+        for index, token in tokenizer.added_tokens_decoder.items()
+        if token.content.strip() and any(token.content in text for text in texts)
+    )
+
+
+def token_ids(tokenizer: Any, names: Collection[str]) -> frozenset[int]:
+    """The ids of ``lora.train_tokens``. Raises InputError for what is no token."""
+    vocabulary = tokenizer.get_vocab()
+    for name in names:
+        if name not in vocabulary:
+            raise InputError(f"lora.train_tokens: the tokenizer has no token {name!r}; check the spelling or drop it.")
+    return frozenset(vocabulary[name] for name in names)
+
+
+def untrained_rows(matrices: Mapping[str, Tensor], ids: Collection[int]) -> dict[int, str]:
+    """Which of the ids have rows that no training has told apart, and why; ``matrices``: ``[V,D]`` by name.
+
+    A model cannot produce a token whose row in the head is another's too, and cannot tell it where it reads it.
+    """
+    import torch
+
+    found: dict[int, str] = {}
+    for name, matrix in matrices.items():
+        mine = sorted(i for i in set(ids) if 0 <= i < len(matrix) and i not in found)
+        if not mine:
+            continue
+        lengths = torch.linalg.vector_norm(matrix.detach(), dim=1, dtype=torch.float32)  # [V]
+        usual = lengths.median().item()
+        for i in mine:
+            row = matrix[i].detach().float()
+            if lengths[i] <= FAINT * usual:
+                found[i] = f"its row of the {name} is as good as zero"
+                continue
+            # Rows of about the same length first: few are compared in full.
+            near = ((lengths - lengths[i]).abs() <= SAME * usual).nonzero()[:, 0]
+            near = near[near != i]
+            distance = torch.linalg.vector_norm(matrix[near].detach().float() - row, dim=1)
+            if len(near) and distance.min() <= SAME * usual:
+                found[i] = f"its row of the {name} is that of token {near[distance.argmin()].item()}"
+    return dict(sorted(found.items()))
+
+
+def matrices_of(model: PreTrainedModel) -> dict[str, Tensor]:
+    """The matrices with a row per token of a loaded model; a tied one once."""
+    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    return {"embedding": embedding} if head is embedding else {"embedding": embedding, "head": head}
+
+
+def matrices_in(folder: Path) -> dict[str, Tensor]:
+    """The same out of a folder's files, without loading the model; nothing where they are not safetensors."""
+    from safetensors import safe_open
+
+    from strop.model.preflight import embedding_name, head_name, outline
+
+    model = outline(folder)
+    wanted = {f"{embedding_name(model)}.weight": "embedding"}
+    if model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
+        wanted[f"{head_name(model)}.weight"] = "head"
+    found = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118
+                if key in wanted:
+                    found[wanted[key]] = tensors.get_tensor(key)
+    return found
+
+
+def untrained_fault(tokenizer: Any, faults: Mapping[int, str], adapters: bool | None = None) -> Fault | None:
+    """Control tokens whose rows were never trained, and what to do; ``adapters``: whether these alone are trained."""
+    if not faults:
+        return None
+    names = dict(zip(faults, tokenizer.convert_ids_to_tokens(list(faults)), strict=True))
+    message = "the model was never trained on control tokens that it needs ("
+    message += "; ".join(f"{names[i]}: {why}" for i, why in faults.items()) + ")"
+    listed = "[" + ", ".join(json.dumps(name, ensure_ascii=False) for name in names.values()) + "]"
+    mends = {True: f"set lora.train_tokens: {listed}", False: "this training learns them; adapters alone would not"}
+    mend = mends.get(adapters, f"full fine-tuning learns them, and adapters do with lora.train_tokens: {listed}")
+    return Fault("untrained_tokens", "warning", message, mend)
+
+
+def vocabulary_faults(folder: Path, tokenizer: Any, stop_ids: Collection[int]) -> list[Fault]:
+    """What is wrong between a folder's tokenizer, config and weights, but for what its data say; for `strop doctor`.
+
+    ``vocab_size`` unlike the weights, control tokens whose rows were never trained.
+    """
+    used = {*stop_ids, *template_token_ids(tokenizer)}
+    matrices = matrices_in(folder)
+    found = (size_fault(folder), untrained_fault(tokenizer, untrained_rows(matrices, used)))
+    return [fault for fault in found if fault is not None]
+
+
+def size_fault(folder: Path) -> Fault | None:
+    """The first weight whose shape in the files is not what ``config.json`` says."""
+    from safetensors import SafetensorError, safe_open
+
+    from strop.model.preflight import outline
+
+    model = outline(folder)
+    wanted = {name: tuple(p.shape) for name, p in model.named_parameters(remove_duplicate=False)}
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError):
+            return None  # loading says what is wrong with it
+        for key, shape in shapes.items():
+            if key in wanted and shape != wanted[key]:
+                return _other_shape(folder, model, key, shape, wanted[key])
+    return None
+
+
+def _other_shape(folder: Path, model: Any, key: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> Fault:
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(shape) == len(wanted) == 2 and wanted[0] == rows and shape[1] == wanted[1]:
+        message = f"{folder}: vocab_size in config.json is {wanted[0]} and the weights have {shape[0]} rows ({key})"
+        return Fault("other_shape", "error", message, f"set vocab_size to {shape[0]}")
+    by_files, by_config = (" × ".join(map(str, x)) for x in (shape, wanted))
+    message = f"{folder}: {key} is {by_files} in the weights and {by_config} by config.json"
+    return Fault("other_shape", "error", message, "get the model again, with its own config.json")

@@ -1,0 +1,25 @@
+"""How much a measure that should be kept may get worse, and what the interval of its change says to that."""
+
+from typing import Literal
+
+from strop.report.files import Estimate, Summary
+from strop.report.metrics import Metric, describe
+
+Kept = Literal["within", "out", "open"]
+
+
+def kept_bounds(summary: Summary) -> dict[str, float]:
+    """Per metric that has a direction, the worsening allowed: the recipe's bound, else the default of that metric."""
+    names = {*(name for name in summary.change if describe(name).bound is not None), *summary.bounds}
+    return {name: summary.bounds.get(name, describe(name).bound) for name in sorted(names) if describe(name).better}
+
+
+def kept(change: Estimate, metric: Metric, bound: float) -> Kept:
+    """``within``: the whole interval of the change is no worse than ``bound``; ``out``: the whole interval is worse;
+    ``open``: it reaches past the bound, or is not known."""
+    if change.low is None or change.high is None:
+        return "open"
+    worse = sorted(-metric.better * end for end in (change.low, change.high))
+    if worse[1] <= bound:
+        return "within"
+    return "out" if worse[0] > bound else "open"

@@ -1,0 +1,82 @@
+"""What a stage's result depends on, by name, so that a difference can be told and not only noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+MadeFrom = dict[str, Any]
+"""Dotted name -> a value of JSON: settings, hashes of files and of the model, strop's version."""
+
+WITHOUT_EFFECT = re.compile(r"stage\.train\.(checkpoint_every|keep_checkpoints|eval_every|compile|profile)")
+"""Settings that change when and how fast, not what; they are no part of the key."""
+CONTINUABLE = re.compile(
+    r"strop_version|stage\.train\.(epochs|max_steps|learning_rate|init_lr_frac|schedule|warmup_ratio|warmup_steps"
+    r"|min_lr_ratio|decay_ratio|decay_shape|weight_decay|beta1|beta2|epsilon|muon_momentum|muon_scale|max_grad_norm"
+    r"|micro_batch_tokens|gradient_checkpointing|offload_optimizer|label_smoothing|z_loss|dft|aux_loss"
+    r"|groups(\.\d+\.(learning_rate|lr_scale|weight_decay))?)(\..*)?"
+    r"|eval_data(\..*)?|stage\.eval_data(\.(?!fraction|seed).*)?"  # a held-out share is taken from the data
+)
+"""What may change while a run goes on from its checkpoint; data, seed, model, adapters and template may not."""
+
+
+class Change(NamedTuple):
+    """One difference: a setting's dotted name and both values."""
+
+    name: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        name = self.name.removeprefix("stage.")
+        if _is_hash(self.before) or _is_hash(self.now):
+            return f"{name}: its content changed"
+        return f"{name} {_shown(self.before)} → {_shown(self.now)}"
+
+    @property
+    def continuable(self) -> bool:
+        return CONTINUABLE.fullmatch(self.name) is not None
+
+
+def flat(tree: Any, name: str = "") -> MadeFrom:
+    """Nested mappings and lists as one mapping of dotted names; what is empty or null is left out."""
+    if isinstance(tree, Mapping):
+        items = tree.items()
+    elif isinstance(tree, list):
+        items = enumerate(tree)
+    else:
+        return {} if tree is None else {name: tree}
+    found: MadeFrom = {}
+    for key, value in items:
+        found |= flat(value, f"{name}.{key}" if name else str(key))
+    return found
+
+
+def key_of(made_from: MadeFrom) -> str:
+    """A hash of all that has an effect."""
+    content = {name: value for name, value in made_from.items() if not WITHOUT_EFFECT.fullmatch(name)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def changes(before: MadeFrom, now: MadeFrom) -> list[Change]:
+    """The differences that have an effect, sorted by name."""
+    names = sorted(before.keys() | now.keys())
+    found = [Change(n, before.get(n), now.get(n)) for n in names if before.get(n) != now.get(n)]
+    return [change for change in found if not WITHOUT_EFFECT.fullmatch(change.name)]
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{40,64}", value) is not None
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "(not there)"
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = text.replace("\n", "⏎")
+    return text if len(text) <= 60 else text[:57] + "…"

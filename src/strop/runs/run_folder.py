@@ -1,0 +1,78 @@
+"""A run's folder: writable, of one recipe, and of one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from strop.errors import InputError
+from strop.files import atomic_writer
+from strop.runs.stage_folder import NEW, OLD, STATE, read_state
+
+LOCK = ".lock"
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """The folder for this process alone. Raises InputError when it cannot be written to, belongs to something else, or
+    another process works in it; the lock of a process that died does not count."""
+    _check_place(folder)
+    _check_writable(folder)
+    with (folder / LOCK).open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise InputError(
+                f"{folder}: another run works in this folder ({lock.read().strip() or 'of a process not named'}); wait "
+                "for it, or give another folder (folder=…)."
+            ) from None
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        lock.flush()
+        yield
+
+
+def check_recipe(folder: Path, stages: list[str], name: str) -> None:
+    """Raises InputError where the folder holds the run of another recipe."""
+    for found in sorted(folder.glob(f"*/{STATE}")):
+        stage = found.parent.name.removesuffix(NEW).removesuffix(OLD)
+        run = read_state(found.parent).get("run", name)
+        if run != name:
+            raise InputError(
+                f"{folder} holds the run of another recipe, {run!r}; give this one another folder (folder=…)."
+            )
+        if stage not in stages:
+            raise InputError(
+                f"{folder} holds a stage {stage!r} that this recipe does not have, so it is of another recipe; give "
+                "this one another name (name=…), or move that folder away."
+            )
+
+
+def _check_place(folder: Path) -> None:
+    """A run inside of a model or a data set would become part of it."""
+    for place in (folder, *folder.absolute().parents):
+        if (place / "config.json").is_file() and any(place.glob("*.safetensors*")):
+            raise InputError(f"{folder} lies in the model {place}; give the run a folder elsewhere (folder=…).")
+        if any((place / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
+            raise InputError(f"{folder} lies in the data set {place}; give the run a folder elsewhere (folder=…).")
+        if (place / STATE).is_file():
+            raise InputError(f"{folder} lies in the stage of another run, {place}; give a folder elsewhere (folder=…).")
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before the first minute of work, not after the last."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_writer(folder / ".writable"):
+            pass
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written to ({error.strerror}); give another one with folder=PATH."
+        ) from error

@@ -1,0 +1,70 @@
+"""Answers without a conversation: each prompt alone, each answer one line, or all of them as data."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TextIO
+
+from strop.chat import Message
+from strop.errors import InputError
+from strop.talk.speaker import Answer, Speaker
+from strop.talk.terminal import UNSHOWN, Conversation, Note, obey, read_message, unescaped, why_cut
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
+
+
+def prompts_of(
+    read_line: Callable[[], str | None], conversation: Conversation, note: Note
+) -> Iterator[tuple[str, str | None]]:
+    """Every message of the input, with the instructions that stand at its place; commands are obeyed."""
+    while (line := read_message(read_line)) is not None and line != "/exit":
+        if line.startswith("/") and not line.startswith("//"):
+            conversation = obey(line, conversation, note)
+        elif line:
+            yield unescaped(line), conversation.system
+
+
+def answer_each(
+    speaker: Speaker, prompts: Iterable[tuple[str, str | None]], stdout: TextIO | None, note: Note
+) -> tuple[int, list[dict[str, Any]]]:
+    """Answer every prompt (with its instructions) as a conversation of its own.
+
+    Answers go to ``stdout``, a line each, in order: a line break in one is written as ``\\n`` and a backslash as two,
+    but on a terminal as they are. ``stdout`` None: they are only returned, as ``prompt``, ``answer``, ``reasoning``
+    (null where there is none), ``finish_reason`` (``stop``, ``length`` or ``interrupt``) and ``tokens``; or ``error``
+    where there is none. The exit code is 2 where one could not be answered.
+    """
+    answers, code = [], 0
+    for prompt, system in prompts:
+        messages = Conversation(system, [Message("user", prompt)]).messages
+        try:
+            answer = speaker.answer(messages, lambda text: None)
+        except InputError as error:
+            code = 2
+            note(str(error))
+            answers.append({"prompt": prompt, "error": str(error)})
+            continue
+        answers.append({"prompt": prompt, **_fields(answer)})
+        if stdout is not None:
+            shown = answer.text.translate(UNSHOWN) if stdout.isatty() else answer.text.translate(_ESCAPES)
+            stdout.write(f"{shown}\n")
+            stdout.flush()
+            if answer.reasoning:
+                note(f"(thought: {answer.reasoning.strip()})")
+        if not answer.text:
+            note("(no answer)")
+        if why := why_cut(answer, speaker):
+            note(why)
+        if answer.ended == "interrupt":
+            return 130, answers
+    return code, answers
+
+
+def _fields(answer: Answer) -> dict[str, Any]:
+    reason = "length" if answer.ended in ("max_tokens", "window") else answer.ended
+    calls = {"tool_calls": list(answer.message.tool_calls)} if answer.message.tool_calls else {}
+    return {
+        "answer": answer.text,
+        "reasoning": answer.reasoning,
+        **calls,
+        "finish_reason": reason,
+        "tokens": answer.tokens,
+    }

@@ -1,0 +1,97 @@
+"""A run that was stopped, and its newest checkpoint as a model to talk to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from strop.errors import InputError
+from strop.model.generation import read_json_object
+from strop.train.checkpoint import checkpoints
+
+if TYPE_CHECKING:
+    from strop.stages import Loaded
+
+RECORD = "checkpoint.json"
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A stage's newest checkpoint and what stands in its ``checkpoint.json``."""
+
+    checkpoint: Path
+    record: dict[str, Any]
+
+    @property
+    def where(self) -> str:
+        return f"step {self.record.get('step', '?')} of {self.record.get('steps', '?')}"
+
+    @property
+    def config(self) -> Path | None:
+        """The recipe that the stage was run with."""
+        file = self.checkpoint.parents[1] / "config.yaml"
+        return file if file.is_file() else None
+
+
+def stopped_run(path: Path) -> Stopped | None:
+    """What is to be talked to where ``path`` is a checkpoint, or a run or stage that has no finished model yet.
+
+    Raises:
+        InputError: there are checkpoints, but they do not say what they belong to.
+    """
+    if not path.is_dir() or (path / "config.json").is_file() or (path / "model" / "config.json").is_file():
+        return None
+    if (path / "model.safetensors").is_file() and (path / "state.pt").is_file():
+        return _read(path)
+    stages = [path, path.parent] if path.name == "checkpoints" else [path, *sorted(path.glob("*/"))]
+    found = [found[-1] for stage in stages if (found := checkpoints(stage / "checkpoints"))]
+    if not found:
+        return None
+    newest = max(found, key=lambda checkpoint: checkpoint.stat().st_mtime_ns)
+    models = [config.stat().st_mtime_ns for config in path.glob("*/model/config.json")]
+    if (newest.parents[1] / "model" / "config.json").is_file() or max(models, default=0) > newest.stat().st_mtime_ns:
+        return None
+    return _read(newest)
+
+
+def restore(stopped: Stopped) -> Loaded:
+    """The model with the weights of the checkpoint, made as its stage made it.
+
+    Raises:
+        InputError: its base is gone, or the checkpoint does not fit it.
+    """
+    import io
+
+    import torch
+    from safetensors.torch import load_file
+
+    from strop.console import make_console
+    from strop.data.settings import DataSettings
+    from strop.model.names import resolve
+    from strop.model.precision import best_compute
+    from strop.recipe import Recipe, SftStage
+    from strop.stages import Loaded
+
+    record, unheard = stopped.record, io.StringIO()  # what the stage itself has said
+    stage = SftStage(kind="sft", data=[DataSettings(task="none")], lora=record.get("lora"))
+    recipe = Recipe(name="chat", model=str(record["base"]), chat=record.get("chat") or {}, stages={"sft": stage})
+    loaded = Loaded.of(resolve(recipe.model), recipe, best_compute(), make_console(file=unheard), stage)
+    own = dict(loaded.policy.named_parameters())
+    saved = load_file(stopped.checkpoint / "model.safetensors")
+    wrong = [name for name, value in saved.items() if name not in own or own[name].shape != value.shape]
+    if wrong:
+        raise InputError(f"{stopped.checkpoint}: {wrong[0]} does not fit {recipe.model}; go on with the run instead.")
+    with torch.no_grad():
+        for name, value in saved.items():
+            own[name].copy_(value)
+    return loaded
+
+
+def _read(checkpoint: Path) -> Stopped:
+    if not (checkpoint / RECORD).is_file():
+        raise InputError(
+            f"{checkpoint}: this checkpoint does not say which model it belongs to; run the same `strop run` command "
+            "again, which goes on from it, and talk to the finished model."
+        )
+    return Stopped(checkpoint, read_json_object(checkpoint / RECORD))

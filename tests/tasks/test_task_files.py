@@ -1,0 +1,175 @@
+"""What a file of tasks is, by its columns, and what is said of files that hold none."""
+
+import gzip
+import json
+
+import pytest
+
+from strop.errors import InputError
+from strop.evals.tasks import FunctionTask, RecordTask, file_task
+from strop.tasks import load_tasks, what_tasks
+from strop.tasks.files import load_measured
+
+STDIO = {"text": "### Prompt\nAdd.", "tests": {"input": ["1 2\n"], "output": ["3\n"]}}
+CONTEST = {"name": "1_A", "description": "Add.", "testcase": ["1 2\n"], "output": ["3\n"], "difficulty": 7}
+HUMANEVAL = {
+    "task_id": "HumanEval/0",
+    "prompt": "def f(x):\n",
+    "entry_point": "f",
+    "canonical_solution": "    return x\n",
+    "test": "def check(candidate):\n    assert candidate(1) == 1\n",
+}
+MBPP = {"text": "Write f.", "code": "def f(x): return x", "task_id": 1, "test_list": ["assert f(1) == 1"]}
+ARC = {
+    "id": "a",
+    "question": {"stem": "Which?", "choices": [{"text": "x", "label": "A"}, {"text": "y", "label": "B"}]},
+    "answerKey": "B",
+}
+GSM8K = {"question": "1 + 1?", "answer": "It is <<1+1=2>>2.\n#### 2"}
+TRAIN = "train on it as data: [{path: PATH}] of a stage"
+LOSS = f"{TRAIN}, or measure the loss on its answers with evals: {{general_chat: {{path: PATH}}}}"
+LEAVE = "nothing in strop measures or trains on it, so leave it out"
+
+
+def write(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "measured"),
+    [
+        (STDIO, "problems with tests", True),
+        (CONTEST, "CodeContests problems with tests", True),
+        (CONTEST | {"public_tests": {"input": ["1\n"], "output": ["1\n"]}}, "CodeContests problems with tests", True),
+        (HUMANEVAL, "HumanEval problems", True),
+        (MBPP, "MBPP problems", True),
+        ({"prompt": "Write f.", "test_list": ["assert f(1) == 1"], "test_imports": []}, "MBPP problems", True),
+        (ARC, "multiple-choice questions (ARC's layout)", False),
+        (
+            {"query": "Which?", "choices": ["x", "y"], "gold": 1},
+            "multiple-choice questions (query, choices, gold)",
+            False,
+        ),
+        (
+            {"question": "Which?", "type": "t", "choices": ["x", "y"], "answer": 1},
+            "multiple-choice questions (question, choices and the answer's index)",
+            False,
+        ),
+    ],
+)
+def test_what_is_loaded(tmp_path, row, name, measured):
+    path = write(tmp_path / "tasks.jsonl", row, row, row)
+    assert what_tasks(path).name == name
+    found = load_tasks(path, 2)
+    assert (found.layout.name, len(found.items)) == (name, 2)
+    assert all(item.name and item.prompt for item in found.items)
+    if measured:
+        assert load_measured(path).items == load_tasks(path).items
+        return
+    with pytest.raises(InputError) as error:
+        file_task(path, None, "")
+    assert str(error.value) == (
+        f"{path}: holds {name}, which no evaluation measures yet; drop it from evals, or name a file of problems with "
+        "tests, HumanEval or MBPP."
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "what", "mend"),
+    [
+        (GSM8K, "GSM8K questions and answers", LOSS),
+        ({"question": "1 + 1?", "answer": "2", "grade": 1}, "questions and answers", LOSS),
+        (
+            {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hi"}]},
+            "conversations",
+            LOSS,
+        ),
+        ({"conversations": [{"from": "human", "value": "hi"}]}, "conversations", LOSS),
+        ({"instruction": "Add.", "output": "3"}, "instructions and outputs", LOSS),
+        ({"prompt": "hi", "chosen": "a", "rejected": "b"}, "preference pairs", LOSS),
+        ({"text": "Once upon a time."}, "plain text", TRAIN.replace("}]", ", format: text}]")),
+        (
+            {"data_source": "d", "prompt": [{"role": "user", "content": "hi"}], "reward_model": {"ground_truth": "1"}},
+            "prompts with ground truths (verl's layout, for reinforcement learning)",
+            LOSS,
+        ),
+        ({"prompt": "hi", "ground_truth": "1"}, "prompts with ground truths (for reinforcement learning)", LEAVE),
+        ({"prompt": "hi"}, "prompts with neither answers nor anything to judge them by", LEAVE),
+        (
+            {"key": 1, "prompt": "hi", "instruction_id_list": [], "kwargs": []},
+            "IFEval prompts (for its own checkers)",
+            LEAVE,
+        ),
+        ({"question_id": 81, "category": "c", "turns": ["hi"]}, "MT-Bench questions (for a judge model)", LEAVE),
+        (
+            {"question_id": 81, "answer_id": "a", "choices": [{"index": 0, "turns": ["hi"]}]},
+            "MT-Bench reference answers (for a judge model)",
+            LEAVE,
+        ),
+    ],
+)
+def test_what_holds_no_problems_is_named_with_what_to_write_instead(tmp_path, row, what, mend):
+    path = write(tmp_path / "tasks.jsonl", row)
+    with pytest.raises(InputError) as error:
+        file_task(path, None, "gsm8k_")
+    assert str(error.value) == f"{path}: holds {what}, and no problems with tests; {mend.replace('PATH', str(path))}."
+
+
+def test_unknown_columns_are_listed(tmp_path):
+    path = write(tmp_path / "tasks.jsonl", {"b": 1, "a": 2})
+    with pytest.raises(InputError) as error:
+        load_tasks(path)
+    assert str(error.value) == (
+        f"{path}: holds no tasks that are known, but rows of a, b; give problems with tests, HumanEval, MBPP or "
+        "CodeContests, or multiple-choice questions."
+    )
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(InputError, match="there is no such file"):
+        load_tasks(tmp_path / "no.jsonl")
+    with pytest.raises(InputError, match="is a folder; name the file of tasks in it"):
+        load_tasks(tmp_path)
+
+
+def test_mmlu_without_a_header(tmp_path):
+    path = tmp_path / "anatomy_test.csv"
+    path.write_text('"Which, if any?",0,1,"0,1",2,C\n', encoding="utf-8")
+    assert what_tasks(path).name == "multiple-choice questions (MMLU's layout)"
+
+
+def test_an_evaluation_of_humaneval_in_a_file(tmp_path):
+    path = tmp_path / "HumanEval.jsonl.gz"
+    path.write_bytes(gzip.compress((json.dumps(HUMANEVAL) + "\n").encode()))
+    task = file_task(path, None, "humaneval_")
+    assert isinstance(task, FunctionTask)
+    assert (task.prefix, list(task.metrics), [item.name for item in task.items]) == (
+        "humaneval_", ["pass@1"], ["HumanEval/0"],
+    )  # fmt: skip
+    answers = ["    return x", "```python\ndef f(x): return -x\n```"]
+    assert [task.judge([answer])[0].verdict for answer in answers] == ["accepted", "wrong_answer"]
+
+
+def test_an_evaluation_of_mbpp_in_a_file(tmp_path):
+    task = file_task(write(tmp_path / "mbpp.jsonl", MBPP), None, "mbpp_")
+    assert (task.prefix, list(task.metrics), [item.name for item in task.items]) == ("mbpp_", ["pass@1"], ["MBPP/1"])
+    assert task.judge(["```python\nf = abs\n```"])[0].verdict == "accepted"
+
+
+def test_an_evaluation_of_codecontests_in_a_file(tmp_path):
+    slow = CONTEST | {"time_limit": {"seconds": 1, "nanos": 0}}
+    task = file_task(write(tmp_path / "contests.jsonl", CONTEST, slow), None, "mine_")
+    assert isinstance(task, RecordTask)
+    assert task.items[0].messages[0]["content"].endswith("\n\nAdd.")
+    loop = "```python\nfor i in range(10 ** 10): pass\n```"
+    right = "```python\nprint(sum(map(int, input().split())))\n```"
+    judgements = task.judge([right, loop])
+    assert [j.verdict for j in judgements] == ["accepted", "timeout"]
+    assert judgements[1].detail == "test 1 of 1: used more than 1 s of CPU time"
+
+
+def test_an_evaluation_without_tests_is_refused(tmp_path):
+    path = write(tmp_path / "r.jsonl", {"text": "### Prompt\nAdd.", "name": "add"})
+    with pytest.raises(InputError, match="problem 'add' has no tests"):
+        file_task(path, None, "")
