@@ -32,7 +32,9 @@ def load(tmp_path, text=GOOD, *overrides):
 
 
 def test_overrides_reach_sections_lists_and_numbers(tmp_path):
-    recipe = load(tmp_path, GOOD, MEASURED, "stages.sft.train.learning_rate=3e-5", "stages.sft.data.0.count=7", "name=y")
+    recipe = load(
+        tmp_path, GOOD, MEASURED, "stages.sft.train.learning_rate=3e-5", "stages.sft.data.0.count=7", "name=y"
+    )
     assert recipe.stages["sft"].train.learning_rate == 3e-5
     assert recipe.stages["sft"].data[0].count == 7
     assert recipe.name == "y"
