@@ -13,7 +13,6 @@ from strop.recipe import Recipe
 GOOD = """\
 name: x
 model: smollm2-135m
-evals: {general_chat: {}}
 stages:
   baseline: {kind: eval}
   sft:
@@ -23,6 +22,7 @@ stages:
     train:
       epochs: 1
 """
+MEASURED = "evals={general_chat: {}}"
 
 
 def load(tmp_path, text=GOOD, *overrides):
@@ -32,7 +32,9 @@ def load(tmp_path, text=GOOD, *overrides):
 
 
 def test_overrides_reach_sections_lists_and_numbers(tmp_path):
-    recipe = load(tmp_path, GOOD, "stages.sft.train.learning_rate=3e-5", "stages.sft.data.0.count=7", "name=y")
+    recipe = load(
+        tmp_path, GOOD, MEASURED, "stages.sft.train.learning_rate=3e-5", "stages.sft.data.0.count=7", "name=y"
+    )
     assert recipe.stages["sft"].train.learning_rate == 3e-5
     assert recipe.stages["sft"].data[0].count == 7
     assert recipe.name == "y"
@@ -114,7 +116,7 @@ def test_a_key_that_stands_twice_is_an_error_with_both_lines(tmp_path):
 
 def test_a_merged_section_is_no_key_that_stands_twice(tmp_path):
     text = GOOD.replace("baseline: {kind: eval}", "baseline: &eval {kind: eval}") + "  after:\n    <<: *eval\n"
-    assert list(load(tmp_path, text).stages) == ["baseline", "sft", "after"]
+    assert list(load(tmp_path, text, MEASURED).stages) == ["baseline", "sft", "after"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_a_merged_section_is_no_key_that_stands_twice(tmp_path):
     ],
 )
 def test_a_part_may_be_its_name_alone(tmp_path, data, expected):
-    recipe = load(tmp_path, GOOD.replace("\n      - {task: general_chat}", f" {data}"))
+    recipe = load(tmp_path, GOOD.replace("\n      - {task: general_chat}", f" {data}"), MEASURED)
     [part] = recipe.stages["sft"].mixture.parts
     assert part.model_dump(exclude_defaults=True) == expected
 

@@ -82,10 +82,10 @@ def test_a_stage_leaves_the_merged_model_and_the_adapters(run, model_folder):
         ("stages.sft.lora.targets=lm_head", "lm_head shares its matrix"),
         ("stages.sft.lora.r=17", "more than the rank of model.layers.0.self_attn.k_proj (16 × 32); set it to 16"),
         ("stages.sft.lora.quantize=4bit", "stages.sft.lora.quantize: 4bit needs a CUDA device"),
-        ("stages.sft.lora.quantize=3bit", "stages.sft.lora.quantize: Input should be '4bit'"),
+        ("stages.sft.lora.quantize=3bit", "stages.sft.lora.quantize: expected one of 4bit, found '3bit'"),
         ("stages.sft.lora.rank=3", "unknown key 'stages.sft.lora.rank'"),
         ("stages.sft.train.offload_optimizer=true", "stages.sft.train.offload_optimizer: this run computes on cpu"),
-        ("chat.max_length=513", "set chat.max_length to 512 or less"),
+        ("chat.max_length=513", "set chat.max_length: 512 or less"),
     ],
 )
 def test_what_cannot_work_is_refused_before_a_model_is_loaded(run, override, message, monkeypatch):
@@ -103,7 +103,7 @@ def test_a_conversation_longer_than_the_model_reads_is_refused(run, tmp_path):
         file.write(json.dumps({"prompt": "Say it.", "completion": "x" * 600}) + "\n")
     done = run()
     assert done.code == 2
-    assert "chat.jsonl:13: has 6" in done.err
+    assert "chat.jsonl:13: the conversation has 617 tokens and the model reads at most 512" in done.err
     assert "set chat.max_length to 512" in done.err
 
 

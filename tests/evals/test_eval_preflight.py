@@ -44,7 +44,7 @@ def test_what_is_all_there_is_not_refused(model, problems):
 
 
 def test_a_file_that_is_not_there(model, tmp_path):
-    with pytest.raises(InputError, match=r"gone.jsonl: cannot be read"):
+    with pytest.raises(InputError, match=r"gone.jsonl: there is no such file"):
         check_evals(mine(tmp_path / "gone.jsonl"), ChatSettings(), model(2048))
 
 

@@ -45,7 +45,7 @@ def test_a_recipe_brings_data_and_chat_settings(inspect, data, turns, tmp_path, 
 
 def test_a_recipe_without_sft_has_nothing_to_show(inspect, tmp_path):
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("name: x\nmodel: m\nstages: {first: {kind: eval}}\n")
+    recipe.write_text("name: x\nmodel: m\nevals: {general_chat: {}}\nstages: {first: {kind: eval}}\n")
     code, _, err = inspect(recipe)
     assert code == 2
     assert "no sft stage" in err
@@ -87,7 +87,8 @@ def test_a_named_set(inspect):
 def test_what_is_wrong_is_said_in_one_sentence(inspect, data, turns, path, options, says):
     user, assistant = turns
     code, out, err = inspect(path or data([user("hi"), assistant("hello")]), *options)
-    assert (code, out) == (2, "")
+    assert code == 2
+    assert out == "" or json.loads(out) == {"error": err.removeprefix("strop: ").rstrip("\n"), "exit_code": 2}
     assert says in err
     assert err.count("\n") == 1
 
