@@ -145,7 +145,7 @@ stages:
     data: [{{path: data.jsonl}}]
     train: {{global_batch_size: 2, learning_rate: 2e-2, epochs: {epochs}}}
 """)
-        assert main(["run", "recipe.yaml", "compute.dtype=float32"]) == 0
+        assert main(["run", "recipe.yaml", "--fresh", "compute.dtype=float32"]) == 0
         return capsys.readouterr().out, tmp_path / "runs/tiny/sft/model"
 
     return call

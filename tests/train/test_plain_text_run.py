@@ -42,7 +42,7 @@ def test_text_needs_no_template_and_long_text_is_cut_into_windows(tmp_path, make
     windows = -(-(tokens - 1) // 63)
     assert windows > 3
     flat = " ".join(out.split())
-    assert f"1 conversations, {tokens + windows - 1} tokens, {tokens - 1} trained" in flat
+    assert f"1 conversation, {tokens + windows - 1} tokens, {tokens - 1} trained" in flat
     assert "text.jsonl: text (1)" in flat
     assert "columns not read: url (1 row)" in flat
 

@@ -32,7 +32,7 @@ class Change(NamedTuple):
 
     def __str__(self) -> str:
         name = self.name.removeprefix("stage.")
-        if _is_hash(self.before) or _is_hash(self.now):
+        if self.name == "template_file" or _is_hash(self.before) or _is_hash(self.now):
             return f"{name}: its content changed"
         return f"{name} {_shown(self.before)} → {_shown(self.now)}"
 
