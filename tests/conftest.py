@@ -48,21 +48,31 @@ TEMPLATE = (
 
 
 @pytest.fixture(scope="session")
-def model_folder(tmp_path_factory, make_model):
-    """A folder with the tiny model and a tokenizer of 600 tokens with a chat template."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
+def make_model_folder(tmp_path_factory, make_model):
+    """A function that saves a tiny model and a byte-level tokenizer with a chat template, trained on ``texts``."""
+
+    def make(texts, tokens=300, **settings):
+        bpe = Tokenizer(models.BPE())
+        bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        bpe.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=tokens,
+            special_tokens=["<|start|>", "<|end|>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        bpe.train_from_iterator(texts, trainer)
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|end|>", chat_template=TEMPLATE)
+        model = make_model(vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, pad_token_id=1, **settings)
+        folder = tmp_path_factory.mktemp("models") / "tiny"
+        save_model(model, tokenizer, folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model_folder(make_model_folder):
+    """One that knows the words of small programs, with a long window."""
     texts = [r.prompt + r.response for r in generate("train", 60, 0)]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = ["<|start|>", "<|end|>"]
-    bpe.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=600, special_tokens=special, initial_alphabet=alphabet)
-    )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|end|>", chat_template=TEMPLATE)
-    model = make_model(
-        vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, pad_token_id=1, max_position_embeddings=2048
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(model, tokenizer, folder)
-    return folder
+    return make_model_folder(texts, 600, max_position_embeddings=2048)

@@ -39,6 +39,7 @@ WITHOUT_TORCH = [
     "doctor",
     "data.encoding",
     "model.names",
+    "model.window",
     "named_sets",
     "tasks",
     "tasks.code_basics",

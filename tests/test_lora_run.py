@@ -6,33 +6,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from peft import PeftModel
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM
 
 from strop.cli import main
-from strop.model.names import save_model
-
-TEMPLATE = (
-    "{% for m in messages %}{{ '<|start|>' + m['role'] + '\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|start|>assistant\n' }}{% endif %}"
-)
 
 
 @pytest.fixture(scope="module")
-def model_folder(tmp_path_factory, make_model):
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=["<|start|>", "<|end|>"], initial_alphabet=alphabet, show_progress=False
-    )
-    bpe.train_from_iterator(["Say one. user assistant"], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|end|>", chat_template=TEMPLATE)
-    model = make_model(vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, pad_token_id=1)
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(model, tokenizer, folder)
-    return folder
+def model_folder(make_model_folder):
+    return make_model_folder(["Say one. user assistant"])
 
 
 @pytest.fixture
@@ -85,7 +66,7 @@ def test_a_stage_leaves_the_merged_model_and_the_adapters(run, model_folder):
         ("stages.sft.lora.quantize=3bit", "stages.sft.lora.quantize: expected one of 4bit, found '3bit'"),
         ("stages.sft.lora.rank=3", "unknown key 'stages.sft.lora.rank'"),
         ("stages.sft.train.offload_optimizer=true", "stages.sft.train.offload_optimizer: this run computes on cpu"),
-        ("chat.max_length=513", "set chat.max_length: 512 or less"),
+        ("chat.max_length=513", "set chat.max_length to 512 or less"),
     ],
 )
 def test_what_cannot_work_is_refused_before_a_model_is_loaded(run, override, message, monkeypatch):
@@ -104,7 +85,7 @@ def test_a_conversation_longer_than_the_model_reads_is_refused(run, tmp_path):
     done = run()
     assert done.code == 2
     assert "chat.jsonl:13: the conversation has 617 tokens and the model reads at most 512" in done.err
-    assert "set chat.max_length to 512" in done.err
+    assert "set chat.max_length: 512" in done.err
 
 
 def test_profiling_is_no_reason_to_train_again(run):

@@ -5,7 +5,9 @@ The first line is a comment that holds JSON:
     kind        stdio (a program), assert (a function that asserts are run on), answer (a model's whole answer),
                 humaneval (an answer to the HumanEval item of that number)
     expect      the verdicts that are right, separated by |
-    tests       stdio and answer: pairs of input and output; assert: source of asserts
+    tests       stdio and answer: pairs of input and output, where {"repeat": [text, n]} stands for a long text; assert:
+                source of asserts
+    within      the file of a folder `within` beside the corpus in which the program stands, at its line `# the program`
     names       assert: the functions that the tests call
     item        humaneval: the item
     limits      as `strop.sandbox.Limits`
@@ -33,6 +35,7 @@ from strop.tasks import humaneval
 
 KINDS = ("stdio", "assert", "answer", "humaneval")
 SUMS = (("1 2\n", "3\n"), ("10 20\n", "30\n"), ("-1 1\n", "0\n"))
+PLACE = "# the program\n"
 DOUBLE = "assert double(2) == 4\nassert double([1]) == [1, 1]"
 
 
@@ -60,7 +63,7 @@ class Case:
 
 
 def read_case(path: Path) -> Case:
-    """Raises ValueError where the first line does not say how to judge the file."""
+    """Raises ValueError where the first line does not say how to judge the file, OSError where its frame is missing."""
     first, _, source = path.read_bytes().decode("utf-8", "surrogatepass").partition("\n")
     try:
         head = json.loads(first.removeprefix("#"))
@@ -69,6 +72,9 @@ def read_case(path: Path) -> Case:
         known = False
     if not known:
         raise ValueError(f"{path}: the first line must be # and JSON with kind ({', '.join(KINDS)}) and expect")
+    if "within" in head:
+        frame = (path.parents[1] / "within" / f"{head['within']}.py").read_text(encoding="utf-8")
+        source = frame.replace(PLACE, source, 1)
     return Case(path.stem, head, source)
 
 
@@ -109,9 +115,16 @@ def _judge(case: Case):
         return humaneval.grade(humaneval.load()[head["item"]], case.source, limits)
     if head["kind"] == "assert":
         return judge_asserts(case.source, head.get("names", ["double"]), head.get("tests", DOUBLE), limits)
-    tests = [Test(*pair) for pair in head.get("tests", SUMS)]
+    tests = [Test(*map(_text, pair)) for pair in head.get("tests", SUMS)]
     program = case.source if head["kind"] == "stdio" else extract_program(case.source)
     return judge_program(program, tests, limits)
+
+
+def _text(written: str | dict[str, Any]) -> str:
+    if isinstance(written, str):
+        return written
+    text, count = written["repeat"]
+    return text * count
 
 
 def _megabytes(field_name: str) -> int:

@@ -34,6 +34,7 @@ from strop.model.cpu.kernels import kernels
 from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
 from strop.model.precision import best_compute
 from strop.model.vocabulary import vocabulary_faults
+from strop.model.window import window_of
 from strop.named_sets import NAMED_SETS
 from strop.recipe import RECIPES, Recipe, SftStage
 from strop.tasks import humaneval, load_tasks
@@ -165,7 +166,7 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
         stops or None,
         shape,
         frozenset(tokenizer.convert_tokens_to_ids(new)),
-        _window(folder),
+        window_of(folder),
     )
     found = examine(
         _sets(stage.mixture, division),
@@ -182,19 +183,6 @@ def _examine(recipe: Recipe, stage: SftStage, console: Console, settings_given: 
     if division is not None:
         found.sets[0].remarks.append(division.note())
     return replace(found, findings=ordered([*about_model, *found.findings]))
-
-
-def _window(folder: Path) -> int | None:
-    """The most tokens that the model reads. Raises InputError where config.json describes no model."""
-    from transformers import AutoConfig
-
-    from strop.model.preflight import window
-
-    try:
-        return window(AutoConfig.from_pretrained(folder, local_files_only=True))
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).partition("\n")[0]
-        raise InputError(f"{folder}: config.json does not describe a model ({first}); get the model again.") from None
 
 
 def _guess(

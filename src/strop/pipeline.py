@@ -7,7 +7,6 @@ what then happens: stop, go on from the checkpoint with the new ones, or do it a
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import signal
 import threading
@@ -27,7 +26,7 @@ from strop.console import heading
 from strop.data.files import data_files
 from strop.data.keys import data_identity, files_digest
 from strop.errors import Interrupted
-from strop.files import write_json
+from strop.files import folder_stamp, write_json
 from strop.model.memory import keep_freed_memory
 from strop.model.names import resolve
 from strop.model.precision import best_compute
@@ -95,7 +94,7 @@ class _Run:
         """What is done with every stage, before any of them is touched. Raises InputError where one may not be done."""
         recipe = self.recipe
         inputs = {name: _inputs(recipe, stage) for name, stage in recipe.stages.items()}
-        origin: dict[str, str] = {"name": recipe.model, "files": _model_fingerprint(model)}
+        origin: dict[str, str] = {"name": recipe.model, "files": folder_stamp(model)}
         plan = []
         for name, stage in recipe.stages.items():
             folder = StageFolder(recipe.run_folder / name)
@@ -230,9 +229,3 @@ def _inputs(recipe: Recipe, stage: EvalStage | SftStage) -> dict[str, Any]:
         tree["data"] = [data_identity(part) for part in stage.mixture.parts]
         tree["eval_data"] = [data_identity(part) for part in stage.eval_mixture.parts]
     return tree
-
-
-def _model_fingerprint(folder: Path) -> str:
-    """Names, sizes and times of a model's files: cheap for any size, and changes when a file is replaced."""
-    files = sorted(p for p in folder.iterdir() if p.is_file())
-    return hashlib.sha256(repr([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]).encode()).hexdigest()

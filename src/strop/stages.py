@@ -29,7 +29,7 @@ from strop.model.names import load_generation_config, load_model, load_tokenizer
 from strop.model.new_tokens import fit_embeddings, stop_at
 from strop.model.policy import Policy
 from strop.model.precision import Compute
-from strop.model.preflight import check_length, check_training, outline, window
+from strop.model.preflight import check_length, check_training, outline
 from strop.model.settings import LoraSettings
 from strop.model.vocabulary import (
     check_tokens,
@@ -39,6 +39,7 @@ from strop.model.vocabulary import (
     untrained_fault,
     untrained_rows,
 )
+from strop.model.window import window
 from strop.named_sets import NAMED_SETS
 from strop.recipe import EvalStage, Recipe, SftStage
 from strop.rollout.torch_engine import TorchEngine

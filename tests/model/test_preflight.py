@@ -8,8 +8,9 @@ from transformers import GPT2Config, LlamaConfig, MambaConfig, Qwen3NextConfig
 
 from strop.errors import InputError
 from strop.model.lora import add_lora
-from strop.model.preflight import check_lora, check_training, outline, window
+from strop.model.preflight import check_lora, check_training, outline
 from strop.model.settings import LoraSettings
+from strop.model.window import window
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from strop.train.metrics import reset_peak_memory
+from strop.train.metrics import peak_memory_gb, reset_peak_memory
 
 PROGRAM = """
 import torch
@@ -27,11 +28,11 @@ def test_the_peak_of_a_stage_is_not_that_of_the_one_before():
     assert after < 0.1
 
 
-def test_a_place_that_cannot_be_written_to_is_no_error(monkeypatch):
-    from pathlib import Path
-
+def test_where_the_peak_cannot_be_reset_it_stays_the_process_s(monkeypatch):
     def read_only(self, *_, **__):
         raise PermissionError(13, "read-only")
 
+    before = peak_memory_gb()
     monkeypatch.setattr(Path, "write_text", read_only)
     reset_peak_memory()
+    assert peak_memory_gb() >= before > 0

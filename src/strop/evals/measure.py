@@ -22,7 +22,7 @@ from strop.evals.run import generate_answers, judge_answers
 from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
 from strop.evals.tasks import chat_rows, prompts_of, task_of
 from strop.model.policy import Policy
-from strop.model.preflight import window
+from strop.model.window import window
 from strop.rollout.engine import Engine, SamplingParams
 
 MICRO_BATCH_TOKENS = 2048

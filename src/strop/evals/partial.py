@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from strop.files import atomic_writer
+from strop.files import atomic_writer, folder_stamp
 
 
 class Partial:
@@ -46,13 +46,12 @@ class Partial:
 
 
 def key_of(model: Path, *settings: Any) -> str:
-    """A digest of the model's files (names, sizes, times) and of what else the results depend on.
+    """A digest of the model's files (`strop.files.folder_stamp`) and of what else the results depend on.
 
     What is in a list of ``settings`` goes into it one by one, so that thousands of prompts are never one string.
     """
     digest = hashlib.sha256()
-    files = sorted(path for path in model.iterdir() if path.is_file())
-    for part in ([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files], *settings):
+    for part in (folder_stamp(model), *settings):
         for one in part if isinstance(part, list) else [part]:
             digest.update(repr(one).encode("utf-8", "surrogatepass") + b"\0")
         digest.update(b"\1")

@@ -12,7 +12,7 @@ from strop.evals.losses import held_out, yardstick
 from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
 from strop.evals.tasks import CodeTask, chat_rows, prompts_of, task_of
 from strop.model.names import load_generation_config, load_tokenizer, stop_token_ids
-from strop.model.preflight import outline, window
+from strop.model.window import window_of
 from strop.rewards import judge_program
 from strop.tasks.records import TestCase
 
@@ -27,7 +27,7 @@ def check_evals(evals: Mapping[str, EvalTaskSettings], chat: ChatSettings, model
     chat, _ = chat_of(chat, model, tokenizer)
     fit_tokenizer(tokenizer, chat.template)
     stop_ids = stop_token_ids(tokenizer, load_generation_config(model))
-    limit = window(outline(model).config)
+    limit = window_of(model)
     programs = False
     for name, settings in evals.items():
         if name == CHAT_LOSS:

@@ -93,14 +93,12 @@ def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
 
 def _window(model: str) -> int | None:
     """How many tokens the model reads, where its config.json says so."""
-    from transformers import AutoConfig
-
     from strop.model.names import resolve
-    from strop.model.preflight import window
+    from strop.model.window import window_of
 
     try:
-        return window(AutoConfig.from_pretrained(resolve(model), local_files_only=True))
-    except (OSError, ValueError):  # what is wrong with a model that has a good tokenizer is not looked at here
+        return window_of(resolve(model))
+    except InputError:  # what is wrong with a model that has a good tokenizer is not looked at here
         return None
 
 

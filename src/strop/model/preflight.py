@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 from strop.errors import InputError
 from strop.model.generation import read_json_object
 from strop.model.settings import ALL_LINEAR, LoraSettings
+from strop.model.window import window
 
 ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
 """Kinds of layers that keep the sequences of a flat row apart; others (state space, convolution) mix them."""
@@ -79,17 +80,6 @@ def check_length(model: PreTrainedModel, tokens: int, place: str) -> None:
             f"{place}: has {tokens} tokens and the model reads at most {limit} (max_position_embeddings); "
             f"set chat.max_length to {limit} or less."
         )
-
-
-def window(config) -> int | None:
-    """The most tokens that a model reads, or None where nothing says so; what stretches rotary positions counts."""
-    config = config.get_text_config()
-    positions = getattr(config, "max_position_embeddings", None)
-    rotary = getattr(config, "rope_parameters", None) or {}
-    if positions is None or rotary.get("rope_type") == "dynamic":
-        return None
-    stretched = (rotary.get("original_max_position_embeddings") or positions) * (rotary.get("factor") or 1)
-    return max(positions, int(stretched))
 
 
 def check_lora(model: PreTrainedModel, lora: LoraSettings, device: torch.device, where: str) -> None:

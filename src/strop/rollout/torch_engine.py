@@ -11,7 +11,7 @@ from strop.errors import InputError
 from strop.model.attention import FlatLayout
 from strop.model.kv_cache import DecodeLayout, KVCache, PrefillLayout, bytes_per_token, cache_shapes
 from strop.model.policy import Policy
-from strop.model.preflight import window
+from strop.model.window import window
 from strop.rollout.engine import Rollout, SamplingParams
 from strop.rollout.sampling import sample
 

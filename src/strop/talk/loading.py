@@ -14,8 +14,8 @@ from strop.model.generation import not_followed
 from strop.model.names import load_generation_config, load_model, load_tokenizer, resolve, stop_token_ids
 from strop.model.policy import Policy
 from strop.model.precision import best_compute
-from strop.model.preflight import window
 from strop.model.vocabulary import check_tokens, template_token_ids
+from strop.model.window import window
 from strop.rollout.engine import Engine
 from strop.rollout.plain_engine import PlainEngine
 from strop.rollout.torch_engine import TorchEngine

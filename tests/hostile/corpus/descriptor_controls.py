@@ -1,30 +1,4 @@
-# {"kind": "stdio", "expect": "accepted", "tests": [["1 2\n", "3\n"]], "why": "leases, notes of changes, owners of signals, locks that others would wait for, sizes of pipes: each through fcntl or ioctl of a file that is readable"}
-import sys, os, ctypes, errno, struct, time
-libc = ctypes.CDLL(None, use_errno=True)
-libc.syscall.restype = ctypes.c_long
-ESC = []
-def attempt(label, f):
-    """f returns a true value when it got through."""
-    try:
-        r = f()
-    except BaseException as e:
-        return None
-    if r:
-        ESC.append(f"{label}: {str(r)[:80]!r}")
-    return r
-def sysc(nr, *a):
-    ctypes.set_errno(0)
-    return libc.syscall(ctypes.c_long(nr), *[ctypes.c_long(x) if isinstance(x, int) else x for x in a])
-def got(nr, *a):
-    """true when the call succeeded"""
-    r = sysc(nr, *a)
-    return None if r == -1 else f"returned {r}"
-def reached(nr, *a, blocked=(errno.EPERM, errno.EACCES, errno.ENOSYS)):
-    """true when the kernel itself looked at the (deliberately wrong) arguments"""
-    r = sysc(nr, *a)
-    e = ctypes.get_errno()
-    return None if r == -1 and e in blocked else f"{r} {errno.errorcode.get(e, e)}"
-
+# {"kind": "stdio", "expect": "accepted", "tests": [["1 2\n", "3\n"]], "why": "leases, notes of changes, owners of signals, locks that others would wait for, sizes of pipes: each through fcntl or ioctl of a file that is readable", "within": "attempts"}
 import fcntl
 folder = os.open(os.path.dirname(os.__file__), os.O_RDONLY)
 file = os.open(os.path.dirname(os.__file__) + "/this.py", os.O_RDONLY)
@@ -39,8 +13,3 @@ for name, number in (("FS_IOC_SETFLAGS", 0x40086602), ("FS_IOC_FSSETXATTR", 0x40
         ("FIOASYNC", 0x5452), ("FIOQSIZE", 0x5460), ("TIOCSTI", 0x5412), ("RNDRESEEDCRNG", 0x5207), ("RNDADDTOENTCNT", 0x40045201), ("SIOCGIFCONF", 0x8912)):
     for fd in (file, folder, 0, 1, os.open("/dev/urandom", os.O_RDONLY), os.open("/dev/null", os.O_RDONLY)):
         attempt(name, lambda: reached(16, fd, number, ctypes.create_string_buffer(4096)))
-
-if ESC:
-    for line in ESC: print("ESC:", line)
-else:
-    print(sum(map(int, sys.stdin.read().split())))

@@ -1,30 +1,4 @@
-# {"kind": "stdio", "expect": "accepted", "tests": [["1 2\n", "3\n"]], "why": "everything of x86-64 that programs of the standard library do not need, by number"}
-import sys, os, ctypes, errno, struct, time
-libc = ctypes.CDLL(None, use_errno=True)
-libc.syscall.restype = ctypes.c_long
-ESC = []
-def attempt(label, f):
-    """f returns a true value when it got through."""
-    try:
-        r = f()
-    except BaseException as e:
-        return None
-    if r:
-        ESC.append(f"{label}: {str(r)[:80]!r}")
-    return r
-def sysc(nr, *a):
-    ctypes.set_errno(0)
-    return libc.syscall(ctypes.c_long(nr), *[ctypes.c_long(x) if isinstance(x, int) else x for x in a])
-def got(nr, *a):
-    """true when the call succeeded"""
-    r = sysc(nr, *a)
-    return None if r == -1 else f"returned {r}"
-def reached(nr, *a, blocked=(errno.EPERM, errno.EACCES, errno.ENOSYS)):
-    """true when the kernel itself looked at the (deliberately wrong) arguments"""
-    r = sysc(nr, *a)
-    e = ctypes.get_errno()
-    return None if r == -1 and e in blocked else f"{r} {errno.errorcode.get(e, e)}"
-
+# {"kind": "stdio", "expect": "accepted", "tests": [["1 2\n", "3\n"]], "why": "everything of x86-64 that programs of the standard library do not need, by number", "within": "attempts"}
 names = """29 shmget 30 shmat 31 shmctl 64 semget 65 semop 66 semctl 68 msgget 69 msgsnd 70 msgrcv 71 msgctl 42 connect 43 accept
 46 sendmsg 47 recvmsg 49 bind 50 listen 73 flock 74 fsync 75 fdatasync 76 truncate 77 ftruncate 82 rename 83 mkdir 84 rmdir
 85 creat 86 link 87 unlink 88 symlink 90 chmod 91 fchmod 92 chown 94 lchown 101 ptrace 103 syslog 105 setuid 106 setgid
@@ -49,8 +23,3 @@ for number, name in zip(names[::2], names[1::2]):
     attempt(name, lambda: reached(int(number), -1, -1, -1, -1, -1, -1))
 for number in range(472, 600):
     attempt(f"number {number}", lambda: reached(number, -1, -1, -1, -1, -1, -1))
-
-if ESC:
-    for line in ESC: print("ESC:", line)
-else:
-    print(sum(map(int, sys.stdin.read().split())))

@@ -1,30 +1,4 @@
-# {"kind": "stdio", "expect": "accepted", "tests": [["1 2\n", "3\n"]]}
-import sys, os, ctypes, errno, struct, time
-libc = ctypes.CDLL(None, use_errno=True)
-libc.syscall.restype = ctypes.c_long
-ESC = []
-def attempt(label, f):
-    """f returns a true value when it got through."""
-    try:
-        r = f()
-    except BaseException as e:
-        return None
-    if r:
-        ESC.append(f"{label}: {str(r)[:80]!r}")
-    return r
-def sysc(nr, *a):
-    ctypes.set_errno(0)
-    return libc.syscall(ctypes.c_long(nr), *[ctypes.c_long(x) if isinstance(x, int) else x for x in a])
-def got(nr, *a):
-    """true when the call succeeded"""
-    r = sysc(nr, *a)
-    return None if r == -1 else f"returned {r}"
-def reached(nr, *a, blocked=(errno.EPERM, errno.EACCES, errno.ENOSYS)):
-    """true when the kernel itself looked at the (deliberately wrong) arguments"""
-    r = sysc(nr, *a)
-    e = ctypes.get_errno()
-    return None if r == -1 and e in blocked else f"{r} {errno.errorcode.get(e, e)}"
-
+# {"kind": "stdio", "expect": "accepted", "tests": [["1 2\n", "3\n"]], "within": "attempts"}
 import io, glob, mmap, sqlite3, linecache, importlib.util, importlib.machinery, tarfile, zipfile, configparser
 targets = ["/etc/passwd", "/etc/shadow", "/root/.bashrc", os.path.expanduser("~root/.profile"), "@DIR@/canary/secret.txt",
   "@PROJECT@/README.md", "@DIR@/run.py", "@PROJECT@/pyproject.toml", "/proc/1/environ", "/proc/self/environ", "/dev/zero", "/dev/vda", "/dev/mem", "/dev/kmsg", "/sys/kernel/uevent_seqnum"]
@@ -53,8 +27,3 @@ for d in ("/", "/root", "/tmp", "/home", "@DIR@/canary", "/proc", "/proc/self/fd
     attempt("scandir "+d, lambda: [e.name for e in os.scandir(d)])
     attempt("glob "+d, lambda: glob.glob(d.rstrip("/")+"/*"))
     attempt("walk "+d, lambda: next(os.walk(d))[1:] if any(next(os.walk(d))[1:]) else None)
-
-if ESC:
-    for line in ESC: print("ESC:", line)
-else:
-    print(sum(map(int, sys.stdin.read().split())))
