@@ -265,6 +265,10 @@ class TestGguf:
         monkeypatch.setattr(gguf, "_load_model", lambda *args: pytest.fail("converted a second time"))
         assert names.resolve(str(file)) == folder
 
+    def test_nothing_is_drawn_where_nobody_watches(self, tmp_path, model, tokenizer, capsys):
+        names.resolve(write_gguf(tmp_path / "tiny.gguf", model, tokenizer, "smollm"))
+        assert capsys.readouterr().err == ""
+
     def test_an_older_conversion_is_not_reused(self, tmp_path, model, tokenizer, monkeypatch):
         file = write_gguf(tmp_path / "tiny.gguf", model, tokenizer, "smollm")
         older = names.resolve(file)

@@ -16,9 +16,12 @@ a file of plain floats keeps its own type.
 
 import hashlib
 import importlib.util
+import io
 import json
 import logging
+import sys
 from collections import Counter
+from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 
 from strop.errors import InputError
@@ -63,7 +66,9 @@ def convert(file: Path) -> Path:
     log.info("converting %s once into %s", file, target)
     try:
         kinds, pre_tokenizer, n_parameters = _describe(file)
-        with quiet_transformers():
+        # The bar of this conversion is drawn whatever transformers is asked.
+        unseen = nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO())
+        with quiet_transformers(), unseen:
             tokenizer = _load_tokenizer(file, pre_tokenizer)
             model = _load_model(file, kinds)
     except (ValueError, IndexError) as error:  # what the readers raise for a truncated file or an unknown architecture
