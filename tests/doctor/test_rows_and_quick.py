@@ -112,6 +112,17 @@ def test_before_training_a_sound_set_is_passed_in_silence(tokenizer):
     assert lines(found) == []
 
 
+@pytest.mark.parametrize(("same", "said"), [(20, "all examples"), (15, "75% of the examples"), (9, None)])
+def test_before_training_one_answer_to_everything_is_named(tokenizer, same, said):
+    encoder = ChatEncoder(tokenizer, ChatSettings())
+    answers = ["to be written"] * same + [f"answer {i}" for i in range(20 - same)]
+    rows = [conversation(("user", f"question {i}"), ("assistant", answer)) for i, answer in enumerate(answers)]
+    examples = [e for i, row in enumerate(rows) for e in encoder.encode(parse_conversation(row, f"d:{i}"))]
+    train = TrainSettings(global_batch_size=1)
+    found = check_examples(examples, encoder.report, train, tokenizer, encoder.stop_ids)
+    assert [f.message.partition(" teach")[0] for f in found if f.kind == "same_answer"] == ([said] if said else [])
+
+
 def test_a_file_without_one_good_row(recipe, examined):
     Path("data.jsonl").write_text('junk\n{"a": 1}\n')
     found = examined(recipe)

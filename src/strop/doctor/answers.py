@@ -13,6 +13,9 @@ LEAST_ANSWERS = 10
 """Fewer say too little about the rest."""
 MOSTLY, OFTEN = 0.5, 0.2
 """Shares of one answer from which on it is a warning, and a note."""
+SAME_ANSWER = (
+    "fine for labels; otherwise a placeholder was never filled in, and the model learns to say it to everything"
+)
 _NOTHING = frozenset(
     ("n a", "na", "none", "null", "nan", "nil", "todo", "tbd", "placeholder", "undefined", "no answer", "empty", "无")
 )
@@ -43,8 +46,7 @@ def check_answers(rows: Sequence[Row]) -> Iterator[Finding]:
             tally.add("same_answer", row.place, text)
     which = "all" if count == len(answers) else f"{count:,} of {len(answers):,}"
     message = f"{which} answers ({share:.1%}) are the same text (letter case and spaces aside)"
-    mend = "fine for labels; otherwise a placeholder was never filled in, and the model learns to say it to everything"
-    yield tally.finding("same_answer", "warning" if share >= MOSTLY else "note", message, mend)
+    yield tally.finding("same_answer", "warning" if share >= MOSTLY else "note", message, SAME_ANSWER)
 
 
 def trained_answers(row: Row) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from strop.chat import MaskReport
 from strop.chat.drift import MENDS
+from strop.doctor.answers import LEAST_ANSWERS, MOSTLY, SAME_ANSWER
 from strop.doctor.findings import Finding, Tally, ordered
 from strop.doctor.labels import check_tokenizer
 from strop.doctor.overlap import EvalItem, Overlap, check_overlap
@@ -26,6 +28,7 @@ class Seen(Protocol):
     """What is looked at of an example."""
 
     tokens: Sequence[int]
+    loss_weights: Sequence[float]
     place: str
 
 
@@ -47,8 +50,10 @@ def check_examples(
     """
     looked = [examples[i] for i in range(min(len(examples), MOST_EXAMPLES))]
     tally, first, overlap = Tally(), {}, Overlap(items)
+    answers: Counter[bytes] = Counter()
     for example in looked:
         digest = _digest(example)
+        answers[_learnt(example)] += 1
         if first.setdefault(digest, example) is not example:
             tally.add("duplicate", example.place, f"same as {first[digest].place}")
         if items:
@@ -64,6 +69,9 @@ def check_examples(
     if tally.counts["duplicate"]:
         message = f"{{n}} ⟨example|examples⟩{seen} that came before, token for token"
         found.append(tally.finding("duplicate", "warning", message, "strop doctor --fix OUT keeps one of each"))
+    if len(looked) >= LEAST_ANSWERS and (share := answers.most_common(1)[0][1] / len(looked)) >= MOSTLY:
+        message = f"{'all' if share == 1 else f'{share:.0%} of the'} examples{seen} teach one and the same answer"
+        found.append(Finding("same_answer", "warning", answers.total(), message, SAME_ANSWER))
     if report.drift_turns:
         message = f"{report.drift_turns:,} turns are learnt after another prompt than inference would feed"
         mend = "; ".join(MENDS[kind] for kind in report.drift_mends) or "strop doctor tries what would mend it"
@@ -81,6 +89,12 @@ def check_examples(
 
 def _digest(example: Seen) -> bytes:
     return hashlib.sha1(np.asarray(example.tokens, np.int32).tobytes()).digest()
+
+
+def _learnt(example: Seen) -> bytes:
+    """What is trained of an example, and nothing else of it."""
+    trained = np.asarray(example.loss_weights, np.float32) != 0
+    return hashlib.sha1(np.asarray(example.tokens, np.int32)[trained].tobytes()).digest()
 
 
 def _copies(copies: Sequence[Seen], measured: Sequence[Seen]) -> list[Finding]:
