@@ -208,12 +208,12 @@ def one(**message):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"question": "q", "reply": "a"}, "field (row): expected messages, conversations,"),
-        ("text", "field (row): expected an object, found a string"),
+        ({"question": "q", "reply": "a"}, "expected messages, conversations,"),
+        ("text", "expected an object, found a string"),
         ({"messages": "hi"}, "field messages: expected a list, found a string"),
         ({"messages": []}, "field messages: the list is empty"),
         ({"messages": ["hi"]}, "field messages[0]: expected an object, found a string"),
-        ({"messages": [{"role": "user", "content": "q"}]}, "field (row): there is no assistant turn"),
+        ({"messages": [{"role": "user", "content": "q"}]}, "there is no assistant turn"),
         (one(role="bot", content="a"), "field messages[1].role: the role is 'bot'; it must be one of system,"),
         (one(content="a"), "field messages[1].role: the role is missing"),
         (one(role="assistant"), "field messages[1].content: an empty assistant turn"),
@@ -288,7 +288,7 @@ def one(**message):
         ({"chosen": "a", "rejected": "b"}, "field chosen: expected messages, or a transcript of 'Human:'"),
         ({"prompt": "q", "chosen": [USER], "rejected": "b"}, "field chosen: the last turn must be the assistant's"),
         ({"prompt": "q", "chosen": "", "rejected": "b"}, "field chosen.content: an empty assistant turn"),
-        ({"prompt": "q", "chosen": None, "rejected": "b"}, "field (row): it holds a rejected answer alone"),
+        ({"prompt": "q", "chosen": None, "rejected": "b"}, "it holds a rejected answer alone"),
         ({"messages": [{"role": "assistant", "content": "a"}], "tools": "{"}, "field tools: expected JSON, but"),
     ],
 )

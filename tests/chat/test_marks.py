@@ -155,7 +155,7 @@ def test_a_class_of_a_text_is_no_mark():
 )
 def test_a_rejected_answer_alone_is_left_out(row):
     assert parse_row(row, "f:1").notes == {"only_rejected": 1}
-    with pytest.raises(InputError, match=r"f:1: field \(row\): it holds a rejected answer alone"):
+    with pytest.raises(InputError, match=r"f:1: it holds a rejected answer alone"):
         parse_conversation(row, "f:1")
 
 

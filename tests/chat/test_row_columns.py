@@ -162,5 +162,5 @@ def test_names_that_no_format_knows():
 def test_unknown_columns_are_listed_and_a_mapping_is_offered(row, offer):
     with pytest.raises(InputError) as caught:
         parse_row(row, "f:1")
-    assert str(caught.value).startswith("f:1: field (row): expected messages, conversations, prompt and completion")
+    assert str(caught.value).startswith("f:1: expected messages, conversations, prompt and completion")
     assert str(caught.value).endswith(offer)

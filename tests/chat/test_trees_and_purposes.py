@@ -42,7 +42,7 @@ def test_a_path_ends_with_an_answer():
     found = parse_conversation({"prompt": asked("q", node("a", asked("thanks"), rank=float("nan")))}, "f:1")
     assert [m.content for m in found.messages] == ["q", "a"]
     assert found.notes == {"branches": 1}
-    with pytest.raises(InputError, match=r"f:1: field \(row\): there is no assistant turn"):
+    with pytest.raises(InputError, match=r"f:1: there is no assistant turn"):
         parse_conversation({"prompt": asked("q")}, "f:1")
     with pytest.raises(InputError, match=r"field prompt.replies\[0\].role: expected prompter or assistant"):
         parse_conversation({"prompt": asked("q", node("a", role="bot"))}, "f:1")
@@ -151,7 +151,7 @@ def test_files_for_another_purpose_are_named_and_say_which(row, name, says):
     assert name_format(row) == name
     with pytest.raises(InputError) as caught:
         parse_row(row, "f:1")
-    assert str(caught.value).startswith(f"f:1: field (row): {says or 'this is a file of multiple-choice questions'}")
+    assert str(caught.value).startswith(f"f:1: {says or 'this is a file of multiple-choice questions'}")
 
 
 @pytest.mark.parametrize(

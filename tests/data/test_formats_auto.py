@@ -103,7 +103,7 @@ def test_a_row_that_is_not_of_the_named_format_names_the_field_expected(format, 
     with pytest.raises(InputError) as caught:
         parse_row(row, "f:3", format)
     assert str(caught.value).startswith(
-        f"f:3: field (row): expected {expected} for the format {format}, but the row has story (a string);"
+        f"f:3: expected {expected} for the format {format}, but the row has story (a string);"
     )
 
 
@@ -121,7 +121,7 @@ def test_a_row_that_is_not_of_the_named_format_names_the_field_expected(format, 
         ({"text": " \n"}, "text", "field text: the text is empty"),
         ({"text": 3}, "text", "field text: expected a string, found a number"),
         ({"text": "\ud800"}, "text", "field text: the text holds half of a surrogate pair"),
-        ([1], "text", "field (row): expected an object, found a list"),
+        ([1], "text", "expected an object, found a list"),
         ({"messages": TURNS}, "shargpt", None),
     ],
 )

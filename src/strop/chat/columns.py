@@ -88,7 +88,7 @@ def misfit(row: Mapping[str, Any], place: str, expected: str, wanted: str) -> In
     """That the row's columns are none that a format knows: what they are, and a mapping to copy."""
     found = [f"{printable(str(name))} ({kind_of(value)})" for name, value in row.items()]
     columns = ", ".join(found[:20]) + (", …" if len(found) > 20 else "") or "nothing"
-    return Field(place, "(row)").fail(f"expected {expected}{wanted}, but the row has {columns}; {_offer(row)}")
+    return Field(place).fail(f"expected {expected}{wanted}, but the row has {columns}; {_offer(row)}")
 
 
 def _offer(row: Mapping[str, Any]) -> str:

@@ -22,7 +22,8 @@ _DIGITS = 1000
 class Field:
     """A place inside a row, for messages that say where to look: ``field.item("content")``, ``field.fail("…")``.
 
-    ``notes`` counts what is to be told of the row (see `strop.chat.notes`); all places in a row share it.
+    Without a ``path`` it is the whole row. ``notes`` counts what is to be told of the row (see `strop.chat.notes`); all
+    places in a row share it.
     """
 
     place: str
@@ -34,7 +35,8 @@ class Field:
         return Field(self.place, self.path + step, self.notes)
 
     def fail(self, mend: str) -> InputError:
-        return InputError(f"{self.place}: field {printable(self.path)}: {mend}")
+        field = f"field {printable(self.path)}: " if self.path else ""
+        return InputError(f"{self.place}: {field}{mend}")
 
     def note(self, kind: str, count: int = 1) -> None:
         """Have it told of the row; see `strop.chat.notes` for the kinds."""

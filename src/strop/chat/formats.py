@@ -127,7 +127,7 @@ def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto")
     if isinstance(parsed, LeftOut):
         kind, _, column = next(iter(parsed.notes)).partition(":")
         value = str(row[column]).lower() if column else ""
-        raise Field(place, column or "(row)").fail(_REFUSED[kind].format(value=value))
+        raise Field(place, column or "").fail(_REFUSED[kind].format(value=value))
     return parsed
 
 
@@ -160,13 +160,11 @@ def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | Le
         raise at.item("text").fail(f"plain text without '### Prompt' and '### Response' has no turns; {mend}")
     messages = with_system(_messages(name, seen, at, exact=format != "auto"), seen, at)
     if not any(message.role == "assistant" for message in messages):
-        raise Field(place, "(row)").fail(
+        raise Field(place).fail(
             "there is no assistant turn, so nothing could be learnt; drop the row or add the answer"
         )
     if len(messages) > _MOST_MESSAGES:
-        raise Field(place, "(row)").fail(
-            f"{len(messages):,} messages, and at most {_MOST_MESSAGES:,} are taken; cut the row up"
-        )
+        raise Field(place).fail(f"{len(messages):,} messages, and at most {_MOST_MESSAGES:,} are taken; cut the row up")
     factor = _row_weight(seen, at)
     if factor == 0:
         return LeftOut(place, _TITLES.get(name, name), {"no_weight": 1})
@@ -185,7 +183,7 @@ def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | Le
 
 
 def _opened(row: Mapping[str, Any], place: str) -> tuple[Field, Seen]:
-    return Field(place, "", Counter()), Seen(Field(place, "(row)").mapping(row))
+    return Field(place, "", Counter()), Seen(Field(place).mapping(row))
 
 
 def _messages(name: str, row: Seen, at: Field, exact: bool) -> list[Message]:
@@ -227,7 +225,7 @@ def _messages(name: str, row: Seen, at: Field, exact: bool) -> list[Message]:
         need(is_tree(row.get("prompt")))
         return tree(row["prompt"], at.item("prompt"))
     if (purpose := purpose_of(row)) is not None:
-        raise Field(at.place, "(row)").fail(f"this is a file of {purpose.holds}: {purpose.mend}")
+        raise Field(at.place).fail(f"this is a file of {purpose.holds}: {purpose.mend}")
     raise misfit(row, at.place, _EXPECTED["auto"], "")
 
 
