@@ -141,7 +141,7 @@ def test_changed_data_are_named(run):
 
 
 def test_a_stop_before_the_first_checkpoint_needs_no_choice(run, monkeypatch):
-    monkeypatch.setattr("strop.stages.train", lambda *a, **k: (_ for _ in ()).throw(InputError("no")))
+    monkeypatch.setattr("strop.stages._sft.train", lambda *a, **k: (_ for _ in ()).throw(InputError("no")))
     assert run().code == 2
     monkeypatch.undo()
     monkeypatch.chdir(run.tmp)
@@ -412,7 +412,7 @@ def test_a_signal_outside_of_training_is_one_line(run, monkeypatch):
     def interrupted(*_, **__):
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("strop.stages.prepare_with_evaluation", interrupted)
+    monkeypatch.setattr("strop.stages._sft.prepare_with_evaluation", interrupted)
     stopped = run()
     assert stopped.code == 143
     assert stopped.err == (

@@ -6,9 +6,9 @@ import pytest
 
 from strop.config import load_config
 from strop.config.aliases import ALIASES
+from strop.config.recipe import Recipe
 from strop.config.shape import paths
 from strop.errors import InputError
-from strop.recipe import Recipe
 
 GOOD = """\
 name: x

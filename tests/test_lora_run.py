@@ -70,9 +70,9 @@ def test_a_stage_leaves_the_merged_model_and_the_adapters(run, model_folder):
     ],
 )
 def test_what_cannot_work_is_refused_before_a_model_is_loaded(run, override, message, monkeypatch):
-    import strop.stages
+    import strop.rollout.loaded
 
-    monkeypatch.setattr(strop.stages, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(strop.rollout.loaded, "load_model", lambda *_: pytest.fail("a model was loaded"))
     done = run(override)
     assert done.code == 2
     assert message in " ".join(done.err.split())

@@ -6,14 +6,16 @@ import pytest
 import torch
 from rich.console import Console
 
+from strop.config.recipe import Recipe
 from strop.console import make_console
 from strop.evals.results import ItemResult, LossResult, write_results
 from strop.files import write_json
 from strop.model.precision import Compute
-from strop.recipe import Recipe
 from strop.report import write_report
 from strop.report.files import Summary
-from strop.summary import show, summarise
+from strop.runs.summary import show, summarise
+from strop.tasks.base import known_metrics
+from strop.tasks.metrics import Metric
 
 COMPUTE = Compute(torch.device("cpu"), torch.float32)
 TRAINED = {"step": 4, "tokens": 100, "trained_tokens": 50, "seconds": 2.0}
@@ -25,8 +27,15 @@ def estimate(value):
 
 
 def evaluated(**metrics):
-    tasks = {"mine": {"prefix": "mine_", "metrics": ["accepted@1", "pass_ratio"]}}
-    return {"minutes": 1.0, "peak_memory_gb": 2.0, "metrics": metrics, "tasks": tasks}
+    measures = {name: known_metrics().get(name, Metric(name, unit="rate", better=1)).to_dict() for name in metrics}
+    return {
+        "minutes": 1.0,
+        "peak_memory_gb": 2.0,
+        "metrics": metrics,
+        "measures": measures,
+        "tasks": {"mine": list(metrics)},
+        "answered": ["mine"],
+    }
 
 
 def trained(**more):
@@ -53,7 +62,8 @@ def run(tmp_path):
         )
         for number, (name, state) in enumerate(done.items()):
             if "metrics" in state:
-                items = [item(str(i), "accepted" if i < number else "wrong_answer") for i in range(4)]
+                verdicts = ["accepted" if i < number else "wrong_answer" for i in range(4)]
+                items = [item(str(i), verdict, state["metrics"]) for i, verdict in enumerate(verdicts)]
                 for task in state["tasks"]:
                     write_results(tmp_path / name / "evals" / f"{task}.jsonl", items)
                 if "general_chat" in evals:
@@ -66,9 +76,9 @@ def run(tmp_path):
     return make
 
 
-def item(name, verdict):
-    passed = 2 if verdict == "accepted" else 1
-    return ItemResult(name, name, "p", "a", verdict, passed, 2, "", "", "stop", 5, True)
+def item(name, verdict, metrics):
+    values = dict.fromkeys(metrics, float(verdict == "accepted"))
+    return ItemResult(name, name, "p", "a", verdict, 1, 2, "", "", "stop", 5, True, values=values)
 
 
 def said(summary):
@@ -105,10 +115,10 @@ def test_a_single_evaluation_is_neither_before_nor_after(run, order, when):
 
 def test_before_is_the_first_and_after_the_last_and_the_rest_is_named(run):
     done = {
-        "a": evaluated(**{"mine_accepted@1": estimate(0.0)}),
+        "a": evaluated(**{"mine_accepted@1": estimate(0.0), "mine_pass_ratio": estimate(0.5)}),
         "sft": trained(),
         "b": evaluated(**{"mine_accepted@1": estimate(0.5)}),
-        "c": evaluated(**{"mine_accepted@1": estimate(0.75)}),
+        "c": evaluated(**{"mine_accepted@1": estimate(0.75), "mine_pass_ratio": estimate(0.5)}),
     }
     summary, page = run(done)
     assert (summary["before"]["mine_accepted@1"]["value"], summary["after"]["mine_accepted@1"]["value"]) == (0, 0.75)
@@ -119,7 +129,7 @@ def test_before_is_the_first_and_after_the_last_and_the_rest_is_named(run):
 
 
 def test_a_file_under_a_built_in_name_is_compared_by_what_it_was_measured_by(run):
-    tasks = {"humaneval": {"prefix": "humaneval_", "metrics": ["accepted@1"]}}
+    tasks = {"humaneval": ["humaneval_accepted@1"]}
     state = evaluated(**{"humaneval_accepted@1": estimate(0.25)}) | {"tasks": tasks}
     summary, _ = run({"a": state, "sft": trained(), "b": state}, evals=("humaneval",))
     assert set(summary["change"]) == set(summary["before"]) == {"humaneval_accepted@1"}
@@ -165,7 +175,8 @@ def test_warnings_of_the_stages_are_on_the_page(run):
 
 def test_terminal_and_page_say_the_same_of_forgetting_and_of_intervals(run):
     def state(value):
-        return evaluated(general_chat_loss=estimate(value)) | {"tasks": {}}
+        tasks = {"general_chat": ["general_chat_loss"]}
+        return evaluated(general_chat_loss=estimate(value)) | {"tasks": tasks, "answered": []}
 
     summary, page = run({"a": state(2.0), "sft": trained(), "b": state(2.4)}, evals=("general_chat",))
     assert summary["change"]["general_chat_loss"]["value"] == pytest.approx(0.4)

@@ -1,6 +1,5 @@
 """From a recipe to a conversation: what was trained is what speaks, out of a model, an adapter or a checkpoint."""
 
-import io
 import json
 import shutil
 from types import SimpleNamespace
@@ -13,12 +12,10 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from strop.chat import BUILT_IN, ChatSettings
 from strop.cli import main
-from strop.console import make_console
 from strop.errors import InputError
-from strop.model.names import load_model, load_tokenizer, resolve, save_model
+from strop.model.names import load_model, load_tokenizer, save_model
 from strop.model.precision import best_compute
-from strop.recipe import Recipe, SftStage
-from strop.stages import Loaded
+from strop.rollout.loaded import load
 from strop.talk import talk
 from strop.talk.loading import load_voice
 
@@ -112,18 +109,16 @@ def test_a_stage_goes_on_with_the_chat_settings_of_its_model(run):
         "stages.sft.data={parts: [{path: chat.jsonl}], system_prompts: {ratio: 1, prompts: [Be brief.]}}",
     )  # fmt: skip
     assert done.code == 0, done.err
-    stage = SftStage(kind="sft", data=[{"path": "chat.jsonl"}])
-    recipe = Recipe(name="next", model=str(done.stage / "model"), stages={"sft": stage})
-    said = io.StringIO()
-    loaded = Loaded.of(resolve(recipe.model), recipe, best_compute(), make_console(file=said))
+    said: list[str] = []
+    loaded = load(done.stage / "model", ChatSettings(), best_compute(), say=said.append)
     assert loaded.chat.template == "minimind"
     assert loaded.chat.template_kwargs == {"open_thinking": True}
     prompt = loaded.tokenizer.decode(loaded.encoder.prompt([{"role": "user", "content": "hi"}]))
     assert prompt.endswith("<|im_start|>assistant\n<think>\n")
-    assert 'saved with the model are used: template_kwargs {"open_thinking": true}' in said.getvalue()
-    other = recipe.model_copy(update={"chat": ChatSettings(template_kwargs={"open_thinking": False})})
-    Loaded.of(resolve(recipe.model), other, best_compute(), make_console(file=said))
-    assert 'the model was trained with template_kwargs {"open_thinking": true}' in said.getvalue()
+    assert 'saved with the model are used: template_kwargs {"open_thinking": true}' in "\n".join(said)
+    other = ChatSettings(template_kwargs={"open_thinking": False})
+    load(done.stage / "model", other, best_compute(), say=said.append)
+    assert 'the model was trained with template_kwargs {"open_thinking": true}' in "\n".join(said)
     saved = json.loads((done.stage / "model" / "strop_chat.json").read_text())
     assert saved["system"] == "Be brief."
 

@@ -185,20 +185,19 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Outcome:
-    from strop.config import load_config
+    from strop.config.recipe import load_recipe
     from strop.console import make_console
-    from strop.pipeline import run_recipe
-    from strop.recipe import Recipe
+    from strop.runs.pipeline import run_recipe
 
     path = options.recipe or Path(str(files("strop") / "recipes" / DEMO_RECIPE))
-    recipe = load_config(Recipe, path, options.overrides)
+    recipe = load_recipe(path, options.overrides)
     if options.profile:
         recipe = recipe.profiled()
     return 0, run_recipe(recipe, make_console(stderr=options.json), changed=options.changed)
 
 
 def _doctor(options: argparse.Namespace) -> Outcome:
-    from strop.checkup import doctor
+    from strop.doctor.command import doctor
 
     return doctor(options.target, options.overrides, options.model, options.fix)
 

@@ -12,7 +12,7 @@ from strop.data.held_out import divide
 from strop.data.prepare import measured_mixture, prepare_with_evaluation
 from strop.data.settings import DataSettings, HeldOutSettings, MixtureSettings
 from strop.errors import InputError
-from strop.recipe import SftStage
+from strop.stages.sft import SftStage
 
 
 def row(n, **more):

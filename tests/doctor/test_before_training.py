@@ -40,7 +40,7 @@ def test_a_training_run_with_nothing_wrong_begins_in_silence(trainable, capsys):
 
 @pytest.mark.parametrize("lora", [[], ["stages.sft.lora.r=4"]], ids=["whole", "adapters"])
 def test_a_training_run_says_what_it_will_take_as_the_doctor_does(trainable, capsys, lora, monkeypatch):
-    monkeypatch.setattr("strop.checkup.product_rate", lambda *_, **__: 1e9)
+    monkeypatch.setattr("strop.doctor.before_training.product_rate", lambda *_, **__: 1e9)
     write(*sound_rows())
     main(["doctor", *trainable, *lora, "stages.sft.train.epochs=3"])
     [by_doctor] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("estimate: ")]

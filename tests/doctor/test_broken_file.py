@@ -91,7 +91,7 @@ def test_a_data_file_is_examined_for_a_model(recipe, model_folder, examined):
         (["nowhere.yaml"], "nowhere.yaml: there is no such file"),
         (["nowhere.jsonl", "--model", "M"], "nowhere.jsonl: there is no such file"),
         (["data.jsonl"], "add --model"),
-        (["recipe.yaml", "stages={e: {kind: eval}}"], "no stage of kind sft"),
+        (["recipe.yaml", "stages={e: {kind: eval}}"], "no stage that trains on conversations"),
         (["recipe.yaml", "chat.max_lenght=1"], "did you mean 'max_length'"),
     ],
 )

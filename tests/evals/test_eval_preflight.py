@@ -8,8 +8,8 @@ import pytest
 from strop.chat import ChatSettings
 from strop.errors import InputError
 from strop.evals.preflight import check_evals, check_sandbox
-from strop.evals.settings import EvalTaskSettings
 from strop.rewards import Judgement
+from strop.tasks.base import TaskSettings
 from strop.tasks.code_basics import generate
 from strop.tasks.records import write_records
 
@@ -36,11 +36,11 @@ def model(model_folder, tmp_path):
 
 
 def mine(path, **settings):
-    return {"mine": EvalTaskSettings(path=path, **settings)}
+    return {"mine": TaskSettings(path=path, **settings)}
 
 
 def test_what_is_all_there_is_not_refused(model, problems):
-    check_evals({**mine(problems), "general_chat": EvalTaskSettings(count=3)}, ChatSettings(), model(2048))
+    check_evals({**mine(problems), "general_chat": TaskSettings(count=3)}, ChatSettings(), model(2048))
 
 
 def test_a_file_that_is_not_there(model, tmp_path):
@@ -52,7 +52,7 @@ def test_a_file_without_problems_is_refused_by_line(model, tmp_path):
     path = tmp_path / "gsm8k.jsonl"
     path.write_text('{"question": "1 + 1?", "answer": "2"}\n')
     with pytest.raises(InputError, match=r"gsm8k.jsonl"):
-        check_evals({"gsm8k": EvalTaskSettings(path=path)}, ChatSettings(), model(2048))
+        check_evals({"gsm8k": TaskSettings(path=path)}, ChatSettings(), model(2048))
 
 
 def test_prompts_of_which_none_fits_the_window(model, problems):
@@ -72,7 +72,7 @@ def test_conversations_with_nothing_to_measure(model, tmp_path):
     turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello", "train": False}]
     path.write_text(json.dumps({"messages": turns}) + "\n")
     with pytest.raises(InputError, match=r"evals.general_chat: nothing is left to measure"):
-        check_evals({"general_chat": EvalTaskSettings(path=path)}, ChatSettings(), model(512))
+        check_evals({"general_chat": TaskSettings(path=path)}, ChatSettings(), model(512))
 
 
 def test_a_machine_without_a_sandbox_is_known_at_once(model, problems, monkeypatch):
@@ -80,7 +80,7 @@ def test_a_machine_without_a_sandbox_is_known_at_once(model, problems, monkeypat
         raise InputError("code is only judged inside a sandbox, which needs Linux 6.12")
 
     monkeypatch.setattr("strop.evals.preflight.judge_program", refuse)
-    check_evals({"general_chat": EvalTaskSettings(count=2)}, ChatSettings(), model(512))  # runs no programs
+    check_evals({"general_chat": TaskSettings(count=2)}, ChatSettings(), model(512))  # runs no programs
     with pytest.raises(InputError, match="inside a sandbox"):
         check_evals(mine(problems), ChatSettings(), model(2048))
 

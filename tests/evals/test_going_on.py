@@ -12,15 +12,15 @@ from strop.evals.measure import Measurement
 from strop.evals.partial import Partial, key_of
 from strop.evals.results import TOO_LONG
 from strop.evals.run import generate_answers, judge_answers
-from strop.evals.settings import EvalTaskSettings
-from strop.evals.tasks import RecordTask
 from strop.model.names import load_generation_config, load_model, load_tokenizer, stop_token_ids
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.rewards import Judgement
 from strop.rollout.engine import Rollout, SamplingParams
 from strop.rollout.torch_engine import TorchEngine
+from strop.tasks.base import TaskSettings
 from strop.tasks.code_basics import generate
+from strop.tasks.problems import ProblemTask
 from strop.tasks.records import write_records
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
@@ -47,7 +47,7 @@ class Scripted:
 @pytest.fixture
 def measure(tmp_path):
     records = generate("test", 6, 3)
-    task = RecordTask(records)
+    task = ProblemTask("mine", TaskSettings(), records)
     prompts = [[10 + i] * (25 if i == 4 else 3) for i in range(6)]  # the fifth fills the window
     texts = {10 + i: r.response if i != 1 else "I would sort them." for i, r in enumerate(records)}
     decode = lambda ids: texts[ids[0]]  # noqa: E731
@@ -84,7 +84,7 @@ def test_a_prompt_that_fills_the_window_has_a_result_of_its_own(measure):
 def test_verdicts_that_are_there_are_not_judged_again(measure, monkeypatch):
     expected = measure(Scripted())
     judged = []
-    monkeypatch.setattr("strop.evals.tasks.judge_answers", judged.extend)
+    monkeypatch.setattr("strop.tasks.base.map_in_workers", lambda grade, jobs, on_death: judged.extend(jobs))
     assert measure(Scripted(0)) == expected
     assert judged == []
 
@@ -123,8 +123,8 @@ def measurement(model_folder, tmp_path):
     """Measure the small model on six problems and four conversations; gives (what came out, what was printed)."""
     write_records(tmp_path / "mine.jsonl", generate("test", 6, 0))
     evals = {
-        "general_chat": EvalTaskSettings(count=4),
-        "mine": EvalTaskSettings(path=tmp_path / "mine.jsonl", max_tokens=12),
+        "general_chat": TaskSettings(count=4),
+        "mine": TaskSettings(path=tmp_path / "mine.jsonl", max_tokens=12),
     }
     tokenizer = load_tokenizer(model_folder)
     encoder = ChatEncoder(tokenizer, ChatSettings(), stop_token_ids(tokenizer, load_generation_config(model_folder)))
@@ -173,15 +173,18 @@ def test_an_interrupted_measurement_ends_as_an_uninterrupted_one(measurement):
 
 def test_answers_that_the_judge_failed_on_are_counted_in_words(measurement, monkeypatch):
     fault = Judgement("judge_fault", 0, 1, "the judge died")
-    monkeypatch.setattr("strop.evals.tasks.RecordTask.judge", lambda task, answers: [fault] * len(answers))
+    monkeypatch.setattr("strop.tasks.base.AnswerTask.judge", lambda task, items, answers: [fault] * len(answers))
     _, said = measurement("fault")
     assert "mine: 6 of 6 answers could not be judged (the judge died); they count as not solved" in said
 
 
 def test_what_a_task_was_measured_by_is_told(measurement):
     done, said = measurement("one")
-    assert done["tasks"]["mine"]["prefix"] == "mine_"
-    by_name = {f"mine_{name}" for name in done["tasks"]["mine"]["metrics"]}
-    assert by_name == {name for name in done["metrics"] if name.startswith("mine_") and "/code" not in name}
+    assert set(done["tasks"]["mine"]) == {name for name in done["metrics"] if name.startswith("mine_")}
+    assert done["tasks"]["general_chat"] == ["general_chat_loss"]
+    assert done["answered"] == ["mine"]
+    assert set(done["measures"]) == set(done["metrics"])
+    assert (done["measures"]["mine_accepted@1"]["unit"], done["measures"]["mine_accepted@1"]["bound"]) == ("rate", None)
+    assert done["measures"]["general_chat_loss"]["relative"] is True
     assert "mine: 6 items in" in said
     assert "\r" not in said

@@ -5,20 +5,24 @@ from dataclasses import replace
 import pytest
 
 from strop.evals.results import (
-    CODE_METRICS,
     ItemResult,
     LossResult,
-    code_changes,
-    code_estimates,
+    answer_changes,
+    answer_estimates,
     loss_change,
     loss_estimate,
     read_results,
+    valued,
     write_results,
 )
 from strop.evals.run import answer_text, well_formed
-from strop.evals.tasks import RecordTask
 from strop.rollout.engine import Rollout
+from strop.tasks.base import TaskSettings
 from strop.tasks.code_basics import generate
+from strop.tasks.metrics import PROGRAM_METRICS
+from strop.tasks.problems import ProblemTask
+
+METRICS = {metric.name: metric for metric in PROGRAM_METRICS}
 
 
 def item(name, family, verdict, passed, well=True):
@@ -37,8 +41,16 @@ BEFORE = [
 ]
 
 
+def estimates(results):
+    return answer_estimates(*valued(results, METRICS))
+
+
+def changes(before, after):
+    return answer_changes(valued(before, METRICS)[0], *valued(after, METRICS))
+
+
 def test_values_by_hand():
-    values = {name: e.value for name, e in code_estimates(BEFORE, CODE_METRICS).items()}
+    values = {name: e.value for name, e in estimates(BEFORE).items()}
     assert values["exec_success_rate"] == 4 / 8  # accepted or wrong answer: it ran to its end on every test
     assert values["accepted@1"] == 2 / 8
     assert values["pass_ratio"] == (4 + 2 + 1 + 4) / 32
@@ -49,24 +61,24 @@ def test_values_by_hand():
 
 def test_items_of_several_sources_are_also_measured_apart():
     mixed = [replace(r, source="a" if i < 3 else "b") for i, r in enumerate(BEFORE)]
-    parts = code_estimates(mixed, CODE_METRICS)
+    parts = estimates(mixed)
     assert (parts["accepted@1/a"].value, parts["accepted@1/a"].n) == (pytest.approx(1 / 3), 3)
     assert (parts["accepted@1/b"].value, parts["accepted@1/b"].n) == (1 / 5, 5)
-    assert not any("/" in name for name in code_estimates(BEFORE, CODE_METRICS) if "verdict" not in name)
+    assert not any("/" in name for name in estimates(BEFORE) if "verdict" not in name)
     after = [replace(r, verdict="accepted") for r in mixed]
-    assert code_changes(mixed, after, CODE_METRICS)["accepted@1/b"].value == 4 / 5
+    assert changes(mixed, after)["accepted@1/b"].value == 4 / 5
 
 
 def test_groups_are_families():
-    e = code_estimates(BEFORE, CODE_METRICS)["accepted@1"]
+    e = estimates(BEFORE)["accepted@1"]
     assert (e.n, e.groups) == (8, 4)
 
 
 def test_changes_are_paired_and_refuse_other_items():
     after = [item(r.name, r.family, "accepted", 4) for r in BEFORE]
-    assert code_changes(BEFORE, after, CODE_METRICS)["accepted@1"].value == 6 / 8
+    assert changes(BEFORE, after)["accepted@1"].value == 6 / 8
     with pytest.raises(ValueError, match="same items"):
-        code_changes(BEFORE, after[::-1], CODE_METRICS)
+        changes(BEFORE, after[::-1])
 
 
 def test_a_loss_is_a_mean_over_tokens():
@@ -123,19 +135,21 @@ def test_a_loss_of_no_tokens_cannot_be():
 
 def test_rates_keep_a_width_where_every_item_came_out_the_same():
     wrong = [item(str(i), str(i), "wrong_answer", 0) for i in range(164)]
-    assert code_estimates(wrong, CODE_METRICS)["accepted@1"].high == pytest.approx(0.02289, abs=1e-5)
-    assert code_estimates(wrong, CODE_METRICS)["pass_ratio"].high == pytest.approx(0.02289, abs=1e-5)
-    change = code_changes(wrong, wrong, CODE_METRICS)["accepted@1"]
+    assert estimates(wrong)["accepted@1"].high == pytest.approx(0.02289, abs=1e-5)
+    assert estimates(wrong)["pass_ratio"].high == pytest.approx(0.02289, abs=1e-5)
+    change = changes(wrong, wrong)["accepted@1"]
     assert -change.low == change.high == pytest.approx(0.0167, abs=1e-4)
 
 
 def test_problems_that_name_no_family_are_one_each():
     records = [replace(r, family="") for r in generate("test", 3, 0)]
-    assert [i.family for i in RecordTask(records).items] == [r.name for r in records]
+    assert [i.family for i in ProblemTask("p", TaskSettings(), records).items()] == [r.name for r in records]
 
 
 def test_reference_solutions_are_accepted_and_prose_is_not():
     records = generate("test", 6, 3)
-    task = RecordTask(records)
-    judgements = task.judge([r.response if i % 2 else "I would sort them." for i, r in enumerate(records)])
+    task = ProblemTask("p", TaskSettings(), records)
+    judgements = task.judge(
+        task.all_items, [r.response if i % 2 else "I would sort them." for i, r in enumerate(records)]
+    )
     assert [j.verdict for j in judgements] == ["no_code", "accepted"] * 3

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from strop.checkup import _recipe
+from strop.doctor.command import _recipe
 from strop.errors import InputError
 from strop.inspector.subject import subject
 

@@ -48,7 +48,7 @@ def test_a_recipe_without_sft_has_nothing_to_show(inspect, tmp_path):
     recipe.write_text("name: x\nmodel: m\nevals: {general_chat: {}}\nstages: {first: {kind: eval}}\n")
     code, _, err = inspect(recipe)
     assert code == 2
-    assert "no sft stage" in err
+    assert "none of its stages trains on conversations" in err
 
 
 def test_other_formats_of_rows_and_files(inspect, tmp_path):

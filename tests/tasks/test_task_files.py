@@ -6,9 +6,11 @@ import json
 import pytest
 
 from strop.errors import InputError
-from strop.evals.tasks import FunctionTask, RecordTask, file_task
-from strop.tasks import load_tasks, what_tasks
+from strop.tasks import load_tasks, open_task, what_tasks
+from strop.tasks.base import TaskSettings
 from strop.tasks.files import load_measured
+from strop.tasks.functions import FunctionTask
+from strop.tasks.problems import ProblemTask
 
 STDIO = {"text": "### Prompt\nAdd.", "tests": {"input": ["1 2\n"], "output": ["3\n"]}}
 CONTEST = {"name": "1_A", "description": "Add.", "testcase": ["1 2\n"], "output": ["3\n"], "difficulty": 7}
@@ -29,6 +31,10 @@ GSM8K = {"question": "1 + 1?", "answer": "It is <<1+1=2>>2.\n#### 2"}
 TRAIN = "train on it as data: [{path: PATH}] of a stage"
 LOSS = f"{TRAIN}, or measure the loss on its answers with evals: {{general_chat: {{path: PATH}}}}"
 LEAVE = "nothing in strop measures or trains on it, so leave it out"
+
+
+def opened(path, name="mine"):
+    return open_task(name, TaskSettings(path=path))
 
 
 def write(path, *rows):
@@ -68,7 +74,7 @@ def test_what_is_loaded(tmp_path, row, name, measured):
         assert load_measured(path).items == load_tasks(path).items
         return
     with pytest.raises(InputError) as error:
-        file_task(path, None, "")
+        opened(path)
     assert str(error.value) == (
         f"{path}: holds {name}, which no evaluation measures yet; drop it from evals, or name a file of problems with "
         "tests, HumanEval or MBPP."
@@ -112,7 +118,7 @@ def test_what_is_loaded(tmp_path, row, name, measured):
 def test_what_holds_no_problems_is_named_with_what_to_write_instead(tmp_path, row, what, mend):
     path = write(tmp_path / "tasks.jsonl", row)
     with pytest.raises(InputError) as error:
-        file_task(path, None, "gsm8k_")
+        opened(path, "gsm8k")
     assert str(error.value) == f"{path}: holds {what}, and no problems with tests; {mend.replace('PATH', str(path))}."
 
 
@@ -142,29 +148,29 @@ def test_mmlu_without_a_header(tmp_path):
 def test_an_evaluation_of_humaneval_in_a_file(tmp_path):
     path = tmp_path / "HumanEval.jsonl.gz"
     path.write_bytes(gzip.compress((json.dumps(HUMANEVAL) + "\n").encode()))
-    task = file_task(path, None, "humaneval_")
+    task = opened(path, "humaneval")
     assert isinstance(task, FunctionTask)
-    assert (task.prefix, list(task.metrics), [item.name for item in task.items]) == (
-        "humaneval_", ["pass@1"], ["HumanEval/0"],
-    )  # fmt: skip
+    [metric], [item] = task.measures().values(), task.all_items
+    assert (metric.name, metric.bound, item.name) == ("humaneval_pass@1", 0.05, "HumanEval/0")
     answers = ["    return x", "```python\ndef f(x): return -x\n```"]
-    assert [task.judge([answer])[0].verdict for answer in answers] == ["accepted", "wrong_answer"]
+    assert [one.verdict for one in task.judge([item, item], answers)] == ["accepted", "wrong_answer"]
 
 
 def test_an_evaluation_of_mbpp_in_a_file(tmp_path):
-    task = file_task(write(tmp_path / "mbpp.jsonl", MBPP), None, "mbpp_")
-    assert (task.prefix, list(task.metrics), [item.name for item in task.items]) == ("mbpp_", ["pass@1"], ["MBPP/1"])
-    assert task.judge(["```python\nf = abs\n```"])[0].verdict == "accepted"
+    task = opened(write(tmp_path / "mbpp.jsonl", MBPP), "mbpp")
+    [metric], [item] = task.measures().values(), task.all_items
+    assert (metric.name, metric.bound, item.name) == ("mbpp_pass@1", None, "MBPP/1")
+    assert task.judge([item], ["```python\nf = abs\n```"])[0].verdict == "accepted"
 
 
 def test_an_evaluation_of_codecontests_in_a_file(tmp_path):
     slow = CONTEST | {"time_limit": {"seconds": 1, "nanos": 0}}
-    task = file_task(write(tmp_path / "contests.jsonl", CONTEST, slow), None, "mine_")
-    assert isinstance(task, RecordTask)
-    assert task.items[0].messages[0]["content"].endswith("\n\nAdd.")
+    task = opened(write(tmp_path / "contests.jsonl", CONTEST, slow))
+    assert isinstance(task, ProblemTask)
+    assert task.all_items[0].messages[0]["content"].endswith("\n\nAdd.")
     loop = "```python\nfor i in range(10 ** 10): pass\n```"
     right = "```python\nprint(sum(map(int, input().split())))\n```"
-    judgements = task.judge([right, loop])
+    judgements = task.judge(task.all_items, [right, loop])
     assert [j.verdict for j in judgements] == ["accepted", "timeout"]
     assert judgements[1].detail == "test 1 of 1: used more than 1 s of CPU time"
 
@@ -172,4 +178,4 @@ def test_an_evaluation_of_codecontests_in_a_file(tmp_path):
 def test_an_evaluation_without_tests_is_refused(tmp_path):
     path = write(tmp_path / "r.jsonl", {"text": "### Prompt\nAdd.", "name": "add"})
     with pytest.raises(InputError, match="problem 'add' has no tests"):
-        file_task(path, None, "")
+        opened(path).items()

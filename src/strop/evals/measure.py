@@ -17,15 +17,19 @@ from strop.console import Steady
 from strop.evals.intervals import Estimate
 from strop.evals.losses import held_out, run_loss_task, yardstick
 from strop.evals.partial import Partial, key_of
-from strop.evals.results import FAULT, code_estimates, loss_estimate, write_results
+from strop.evals.prompts import prompts_of
+from strop.evals.results import FAULT, answer_estimates, loss_estimate, valued, write_results
 from strop.evals.run import generate_answers, judge_answers
-from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
-from strop.evals.tasks import chat_rows, prompts_of, task_of
 from strop.model.policy import Policy
 from strop.model.window import window
 from strop.rollout.engine import Engine, SamplingParams
+from strop.tasks import open_task
+from strop.tasks.base import AnswerTask, LossTask, TaskSettings
+from strop.tasks.metrics import FAILED, Metric
 
 MICRO_BATCH_TOKENS = 2048
+Measured = tuple[dict[str, Estimate], dict[str, Metric]]
+"""Estimates by name, and what each is."""
 
 
 @dataclass
@@ -33,8 +37,8 @@ class Measurement:
     """What a model is measured with, and what came out.
 
     ``model``: the folder that it was loaded from; ``folder``: where the results go, one ``<task>.jsonl`` each, and what
-    is done of a task as long as not all are. ``metrics``: estimates by name, as JSON holds them; ``tasks``: for each
-    task whose answers were graded the ``prefix`` of its metrics and their names.
+    is done of a task as long as not all are. ``metrics``: estimates by name, as JSON holds them; ``tasks``: the names
+    of each task's metrics; ``answered``: the tasks of which answers are kept; ``measures``: what each metric is.
     """
 
     model: Path
@@ -45,10 +49,12 @@ class Measurement:
     folder: Path
     console: Console
     metrics: dict[str, Any] = field(default_factory=dict)
-    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tasks: dict[str, list[str]] = field(default_factory=dict)
+    answered: list[str] = field(default_factory=list)
+    measures: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, evals: Mapping[str, EvalTaskSettings]) -> dict[str, Any]:
-        """Measure all; returns ``{"metrics": …, "tasks": …}``.
+    def run(self, evals: Mapping[str, TaskSettings]) -> dict[str, Any]:
+        """Measure all; returns ``metrics``, ``tasks``, ``answered`` and ``measures`` by these names.
 
         Whatever stops it in between (KeyboardInterrupt, a kill), the same call goes on where it was.
         """
@@ -56,19 +62,24 @@ class Measurement:
             self._measure(name, settings)
         for name in evals:
             self._partial_file(name).unlink(missing_ok=True)
-        return {"metrics": self.metrics, "tasks": self.tasks}
+        return {name: getattr(self, name) for name in ("metrics", "tasks", "answered", "measures")}
 
-    def _measure(self, name: str, settings: EvalTaskSettings) -> None:
+    def _measure(self, name: str, settings: TaskSettings) -> None:
         started = time.perf_counter()
-        measured = self._loss(name, settings) if name == CHAT_LOSS else self._answers(name, settings)
+        task = open_task(name, settings)
+        how = {AnswerTask: self._answers, LossTask: self._loss}
+        measured, metrics = next(way for kind, way in how.items() if isinstance(task, kind))(task)
         self.metrics.update({metric: e.to_dict() for metric, e in measured.items()})
-        shown = [f"{metric} {e.value:.3f}" for metric, e in measured.items() if not metric.startswith("verdict/")]
+        self.measures.update({metric: one.to_dict() for metric, one in metrics.items()})
+        self.tasks[name] = list(metrics)
+        shown = [f"{metric} {e.value:.3f}" for metric, e in measured.items() if metrics[metric].group != FAILED]
         items = next(iter(measured.values())).n
         self._say(f"{name}: {items:,} items in {time.perf_counter() - started:.0f} s: {', '.join(shown)}")
 
-    def _loss(self, name: str, settings: EvalTaskSettings) -> dict[str, Estimate]:
+    def _loss(self, task: LossTask) -> Measured:
+        name, metrics = task.name, task.measures()
         chat = yardstick(self.encoder.settings, window(self.policy.model.config))
-        found = held_out(chat_rows(settings), ChatEncoder(self.tokenizer, chat, self.encoder.stop_ids), name)
+        found = held_out(task.rows(), ChatEncoder(self.tokenizer, chat, self.encoder.stop_ids), name)
         for note in found.notes():
             self._say(f"{name}: {note}")
         with self._partial(name, [(e.tokens, e.loss_weights) for e in found.examples]) as partial:
@@ -76,12 +87,12 @@ class Measurement:
             with Steady(self.console, f"{name}: conversations", len(found.examples), done=done) as work:
                 results = run_loss_task(found.examples, self.policy, MICRO_BATCH_TOKENS, partial, work.advance)
         write_results(self.folder / f"{name}.jsonl", results)
-        return {"general_chat_loss": loss_estimate(results)}
+        return dict.fromkeys(metrics, loss_estimate(results)), metrics
 
-    def _answers(self, name: str, settings: EvalTaskSettings) -> dict[str, Estimate]:
-        task = task_of(name, settings)
-        prompts = prompts_of(task, name, self.encoder)
-        data = [(item.name, item.family, item.source, repr(item.data)) for item in task.items]
+    def _answers(self, task: AnswerTask) -> Measured:
+        name, settings = task.name, task.settings
+        prompts = prompts_of(task, self.encoder)
+        data = [(item.name, item.family, item.source, repr(item.data)) for item in task.all_items]
         # transformers would otherwise tidy the spaces of what some older tokenizers decode.
         decode = bound(self.tokenizer.decode, clean_up_tokenization_spaces=False)
         with self._partial(name, prompts, data, settings.max_tokens) as partial:
@@ -107,9 +118,10 @@ class Measurement:
                 f"{name}: {len(faults):,} of {len(results):,} answers could not be judged ({faults[0].detail}); "
                 "they count as not solved"
             )
+        results, metrics = valued(results, task.measures())
         write_results(self.folder / f"{name}.jsonl", results)
-        self.tasks[name] = {"prefix": task.prefix, "metrics": list(task.metrics)}
-        return {task.prefix + metric: e for metric, e in code_estimates(results, task.metrics).items()}
+        self.answered.append(name)
+        return answer_estimates(results, metrics), metrics
 
     @contextmanager
     def _partial(self, name: str, *depends_on: Any) -> Iterator[Partial]:

@@ -9,15 +9,16 @@ from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
 from strop.errors import InputError
 from strop.evals.losses import held_out, yardstick
-from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
-from strop.evals.tasks import CodeTask, chat_rows, prompts_of, task_of
+from strop.evals.prompts import prompts_of
 from strop.model.names import load_generation_config, load_tokenizer, stop_token_ids
 from strop.model.window import window_of
 from strop.rewards import judge_program
+from strop.tasks import open_task
+from strop.tasks.base import AnswerTask, LossTask, TaskSettings
 from strop.tasks.records import TestCase
 
 
-def check_evals(evals: Mapping[str, EvalTaskSettings], chat: ChatSettings, model: Path) -> None:
+def check_evals(evals: Mapping[str, TaskSettings], chat: ChatSettings, model: Path) -> None:
     """Raise InputError for what would stop one of the evaluations of a model like that in the folder ``model``.
 
     Looked at: the files and what is in them, the template on every prompt, the model's window, and whether programs can
@@ -30,20 +31,21 @@ def check_evals(evals: Mapping[str, EvalTaskSettings], chat: ChatSettings, model
     limit = window_of(model)
     programs = False
     for name, settings in evals.items():
-        if name == CHAT_LOSS:
-            held_out(chat_rows(settings), ChatEncoder(tokenizer, yardstick(chat, limit), stop_ids), name)
-        else:
-            task = task_of(name, settings)
-            _check_prompts(task, name, ChatEncoder(tokenizer, chat, stop_ids), limit)
-            programs = True
+        task = open_task(name, settings)
+        if isinstance(task, LossTask):
+            held_out(task.rows(), ChatEncoder(tokenizer, yardstick(chat, limit), stop_ids), name)
+        elif isinstance(task, AnswerTask):
+            _check_prompts(task, ChatEncoder(tokenizer, chat, stop_ids), limit)
+            programs |= task.runs_programs
     if programs:
         check_sandbox()
 
 
-def _check_prompts(task: CodeTask, name: str, encoder: ChatEncoder, limit: int | None) -> None:
-    if not task.items:
+def _check_prompts(task: AnswerTask, encoder: ChatEncoder, limit: int | None) -> None:
+    name = task.name
+    if not task.all_items:
         raise InputError(f"evals.{name}: there is no problem to measure; give it some, or leave it out.")
-    lengths = [len(prompt) for prompt in prompts_of(task, name, encoder)]
+    lengths = [len(prompt) for prompt in prompts_of(task, encoder)]
     if limit is not None and min(lengths) >= limit:
         raise InputError(
             f"evals.{name}: each of its {len(lengths):,} prompts fills the model's window of {limit:,} tokens (the "

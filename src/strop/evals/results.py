@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from strop.evals.intervals import Estimate, estimate, paired_change
 from strop.evals.rates import rate, rate_change
 from strop.files import write_jsonl
-
-VERDICTS = ("accepted", "wrong_answer", "runtime_error", "timeout", "syntax_error", "no_code")
-
+from strop.tasks.metrics import Metric
 
 FAULT = "judge_fault"
 """The verdict on an answer of which nothing is known, since the judge itself failed."""
@@ -22,9 +20,10 @@ TOO_LONG = "prompt_too_long"
 
 @dataclass(frozen=True)
 class ItemResult:
-    """One item of a code task: what was asked, what the model said and what became of it.
+    """One item of a task of answers: what was asked, what the model said and what became of it.
 
-    ``finish_reason``: why the answer ended, see `strop.rollout.engine.Rollout`; or `TOO_LONG`.
+    ``finish_reason``: why the answer ended, see `strop.rollout.engine.Rollout`; or `TOO_LONG`. ``values``: each metric
+    of the item by its full name, in [0, 1].
     """
 
     name: str
@@ -40,6 +39,7 @@ class ItemResult:
     tokens: int
     well_formed: bool
     source: str = ""
+    values: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,59 +56,46 @@ class LossResult:
             raise ValueError(f"{self.name}: a loss per token needs at least one token.")
 
 
-Value = Callable[[ItemResult], float]
+def valued(results: Sequence[ItemResult], metrics: Mapping[str, Metric]) -> tuple[list[ItemResult], dict[str, Metric]]:
+    """The results with the value of each metric, and the metrics that have one.
 
-# exec_success_rate: a program was found, compiles, and no test ended in a runtime error or a timeout.
-CODE_METRICS: dict[str, Value] = {
-    "exec_success_rate": lambda r: r.verdict in ("accepted", "wrong_answer"),
-    "accepted@1": lambda r: r.verdict == "accepted",
-    "pass_ratio": lambda r: r.passed / r.total,
-    "format_rate": lambda r: r.well_formed,
-    **{f"verdict/{v}": (lambda r, v=v: r.verdict == v) for v in VERDICTS},
-}
-BY_SOURCE = ("exec_success_rate", "accepted@1")
-PASS_AT_1: dict[str, Value] = {"pass@1": lambda r: r.verdict == "accepted"}
-METRICS: dict[str, Value] = {**CODE_METRICS, **PASS_AT_1}
-"""Every metric of answers by its name; all are shares in [0, 1]. A task names those that it is measured by."""
-
-
-def code_estimates(results: Sequence[ItemResult], metrics: dict[str, Value]) -> dict[str, Estimate]:
-    """Every metric over all items, with the interval of a rate (see `strop.evals.rates`).
-
-    Where the items come from several sources, those of `BY_SOURCE` also for each alone, under "metric/source".
+    Where the items come from several sources, the metrics that ask for it are there for each source too.
     """
-    return {
-        name: rate([float(f(results[i])) for i in chosen], [results[i].family for i in chosen])
-        for name, f, chosen in _measures(results, metrics)
-    }
+    sources = sorted({result.source for result in results})
+    parts: dict[str, Metric] = {}
+    if len(sources) > 1:
+        split = [metric for metric in metrics.values() if metric.by_source]
+        parts = {part.name: part for metric in split for part in map(metric.of_source, sources)}
+    found = []
+    for result in results:
+        values = {name: float(metric.value(result)) for name, metric in metrics.items()}
+        own = {f"{name}/{result.source}": value for name, value in values.items()}
+        found.append(replace(result, values=values | {name: own[name] for name in parts if name in own}))
+    return found, {**metrics, **parts}
 
 
-def code_changes(
-    before: Sequence[ItemResult], after: Sequence[ItemResult], metrics: dict[str, Value]
+def answer_estimates(results: Sequence[ItemResult], metrics: Mapping[str, Metric]) -> dict[str, Estimate]:
+    """Every metric over the items that have it, with its interval: a rate's (see `strop.evals.rates`) or a mean's."""
+    found = {}
+    for name, metric in metrics.items():
+        having = [result for result in results if name in result.values]
+        interval = rate if metric.unit == "rate" else estimate
+        found[name] = interval([r.values[name] for r in having], [r.family for r in having])
+    return found
+
+
+def answer_changes(
+    before: Sequence[ItemResult], after: Sequence[ItemResult], metrics: Mapping[str, Metric]
 ) -> dict[str, Estimate]:
     """Paired change of every metric. Raises ValueError when the items are not the same."""
     _check_same(before, after)
-    return {
-        name: rate_change(
-            [float(f(before[i])) for i in chosen],
-            [float(f(after[i])) for i in chosen],
-            [before[i].family for i in chosen],
-        )
-        for name, f, chosen in _measures(before, metrics)
-    }
-
-
-def _measures(results: Sequence[ItemResult], metrics: dict[str, Value]) -> Iterator[tuple[str, Value, list[int]]]:
-    """(name, value of an item, the items that count)."""
-    sources: dict[str, list[int]] = {}
-    for i, result in enumerate(results):
-        sources.setdefault(result.source, []).append(i)
-    for name, value in metrics.items():
-        yield name, value, [*range(len(results))]
-    if len(sources) > 1:
-        for name in BY_SOURCE:
-            if name in metrics:
-                yield from ((f"{name}/{source}", metrics[name], sources[source]) for source in sorted(sources))
+    changes = {}
+    for name, metric in metrics.items():
+        pairs = [(a, b) for a, b in zip(before, after, strict=True) if name in a.values]
+        interval = rate_change if metric.unit == "rate" else paired_change
+        values = [[pair[side].values[name] for pair in pairs] for side in (0, 1)]
+        changes[name] = interval(*values, [a.family for a, _ in pairs])
+    return changes
 
 
 def loss_estimate(results: Sequence[LossResult]) -> Estimate:
@@ -136,3 +123,12 @@ def write_results(path: Path, results: Sequence[ItemResult] | Sequence[LossResul
 def read_results(path: Path, kind: type) -> list:
     """Results as written by ``write_results``."""
     return [kind(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def changes_between(before: Path, after: Path, metrics: Mapping[str, Metric]) -> dict[str, Estimate]:
+    """Paired changes of one task's metrics from the files of two evaluations: of answers, or of losses."""
+    with before.open(encoding="utf-8") as file:
+        losses = "loss" in json.loads(file.readline())
+    if losses:
+        return dict.fromkeys(metrics, loss_change(*(read_results(file, LossResult) for file in (before, after))))
+    return answer_changes(*(read_results(file, ItemResult) for file in (before, after)), metrics)

@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 
 from strop.evals.partial import Partial
 from strop.evals.results import TOO_LONG, ItemResult
-from strop.evals.tasks import CodeTask, Item, part_of
 from strop.rewards import Judgement
 from strop.rewards.extract import code_blocks
 from strop.rollout.engine import Engine, Rollout, SamplingParams
+from strop.tasks.base import AnswerTask, Item
 
 JUDGED_AT_ONCE = 32
 """Answers that are judged before their verdicts are written down."""
@@ -43,7 +43,7 @@ def generate_answers(
 
 
 def judge_answers(
-    task: CodeTask,
+    task: AnswerTask,
     rollouts: Mapping[int, Rollout],
     decode: Callable[[Sequence[int]], str],
     stop_ids: frozenset[int],
@@ -57,20 +57,21 @@ def judge_answers(
     ``no_code`` and their ``finish_reason`` `TOO_LONG`.
     """
     answers = {i: answer_text(rollout, decode, stop_ids) for i, rollout in rollouts.items()}
-    left = [i for i in range(len(task.items)) if partial.get("judgement", i) is None]
+    items = task.all_items
+    left = [i for i in range(len(items)) if partial.get("judgement", i) is None]
     for first in range(0, len(left), JUDGED_AT_ONCE):
         chosen = left[first : first + JUDGED_AT_ONCE]
         # An empty answer gets its judgement too: how many tests there are is the task's to say.
-        judgements = part_of(task, [task.items[i] for i in chosen]).judge([answers.get(i, "") for i in chosen])
+        judgements = task.judge([items[i] for i in chosen], [answers.get(i, "") for i in chosen])
         for i, judgement in zip(chosen, judgements, strict=True):
             partial.add("judgement", i, asdict(judgement))
         on_judged(len(chosen))
-    judged = [Judgement(**partial.get("judgement", i)) for i in range(len(task.items))]
+    judged = [Judgement(**partial.get("judgement", i)) for i in range(len(items))]
     return [
         _result(item, answers[i], judged[i], rollouts[i])
         if i in rollouts
         else _unanswered(item, judged[i], unanswered[i])
-        for i, item in enumerate(task.items)
+        for i, item in enumerate(items)
     ]
 
 

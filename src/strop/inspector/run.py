@@ -19,7 +19,7 @@ from strop.inspector.page import MOST_BYTES, MOST_CONVERSATIONS, Page
 from strop.inspector.rows import open_part
 from strop.inspector.subject import subject, tools
 from strop.inspector.terminal import Terminal, kinds, rejections, report_lines
-from strop.named_sets import NAMED_SETS
+from strop.tasks.base import named_sets
 from strop.visible import one_line
 
 IN_TERMINAL = 5
@@ -73,7 +73,7 @@ def inspect(request: Request) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show ⟦ gets an escape, not an error
     about = subject(request.data, request.overrides, request.template, request.stop)
-    parts = [open_part(part, NAMED_SETS) for part in about.parts]
+    parts = [open_part(part, named_sets()) for part in about.parts]
     means = tools(about, request.model, request.tokenizer)
     choice = Choice(request.limit, request.index, request.place, request.only_warnings)
     look = Look(means.encoder, parts, choice)

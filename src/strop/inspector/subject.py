@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
-from strop.config import load_config, load_overrides
+from strop.config import load_overrides
 from strop.data.settings import ReadSettings, part_of
 from strop.errors import InputError
 
@@ -37,11 +37,11 @@ class Subject:
 
 
 def subject(data: str, overrides: Sequence[str], template: str | None, stop: Sequence[str]) -> Subject:
-    """Understand DATA: a recipe (its first sft stage), ``task:NAME``, a file, or a hub id.
+    """Understand DATA: a recipe (its first stage that trains on conversations), ``task:NAME``, a file, or a hub id.
 
     Raises InputError when a recipe does not load or trains on no conversations, or a setting is wrong.
     """
-    from strop.recipe import RECIPES
+    from strop.config.recipe import RECIPES
 
     if data.endswith(RECIPES):
         found = _from_recipe(Path(data), overrides)
@@ -103,11 +103,13 @@ def _window(model: str) -> int | None:
 
 
 def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
-    from strop.recipe import Recipe
+    from strop.config.recipe import load_recipe
 
-    recipe = load_config(Recipe, path, overrides)
-    stages = [stage for stage in recipe.stages.values() if stage.kind == "sft"]
-    if not stages:
-        raise InputError(f"{path}: it has no sft stage, so there are no conversations to inspect; give a data file.")
-    parts = [part.model_dump(exclude_none=True) for part in stages[0].mixture.parts]
-    return Subject(parts, recipe.chat, recipe.model, stages[0].train.micro_batch_tokens)
+    recipe = load_recipe(path, overrides)
+    stage = next((found for stage in recipe.stages.values() if (found := stage.examined()) is not None), None)
+    if stage is None:
+        raise InputError(
+            f"{path}: none of its stages trains on conversations, so there are none to inspect; give a data file."
+        )
+    parts = [part.model_dump(exclude_none=True) for part in stage.mixture.parts]
+    return Subject(parts, recipe.chat, recipe.model, stage.train.micro_batch_tokens)

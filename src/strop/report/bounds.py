@@ -3,15 +3,17 @@
 from typing import Literal
 
 from strop.report.files import Estimate, Summary
-from strop.report.metrics import Metric, describe
+from strop.report.metrics import describe
+from strop.tasks.metrics import Metric
 
 Kept = Literal["within", "out", "open"]
 
 
 def kept_bounds(summary: Summary) -> dict[str, float]:
     """Per metric that has a direction, the worsening allowed: the recipe's bound, else the default of that metric."""
-    names = {*(name for name in summary.change if describe(name).bound is not None), *summary.bounds}
-    return {name: summary.bounds.get(name, describe(name).bound) for name in sorted(names) if describe(name).better}
+    metrics = {name: describe(name, summary.measures) for name in {*summary.change, *summary.bounds}}
+    bounds = {name: summary.bounds.get(name, metric.bound) for name, metric in sorted(metrics.items()) if metric.better}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 def kept(change: Estimate, metric: Metric, bound: float) -> Kept:

@@ -10,8 +10,9 @@ from matplotlib.ticker import MaxNLocator
 
 from strop.report.curve import loss_limits, series, smoothed, thinned
 from strop.report.files import Estimate, Step
-from strop.report.metrics import VERDICTS, value_text
+from strop.report.metrics import value_text
 from strop.report.svg import FONT_PX, ROLES, new_figure, px_axes, to_inline_svg
+from strop.tasks.metrics import VERDICTS
 
 WIDE, NARROW = 1000, 400
 LABEL = {"va": "center", "fontsize": FONT_PX + 1, "color": ROLES["ink"]}

@@ -14,9 +14,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from strop.errors import InputError
-
-TASKS = ("code_basics", "humaneval")
-"""The tasks whose answers are looked for where the summary does not name them."""
+from strop.tasks.base import TASKS
+from strop.tasks.metrics import Metric
 
 # JSON written by Python may hold NaN and Infinity. Neither is a measurement, so both become "unknown".
 Number = Annotated[float | None, AfterValidator(lambda x: x if x is not None and math.isfinite(x) else None)]
@@ -58,7 +57,8 @@ class Summary(BaseModel):
     """``summary.json``. Rates are fractions in [0, 1], losses nats per token; ``change`` is the paired difference.
 
     A single evaluation is ``measured`` and leaves ``before``, ``after`` and ``change`` empty. ``eval_loss``,
-    ``minutes`` and ``memory_gb`` are by stage; ``answered`` names the tasks whose answers are kept.
+    ``minutes``, ``memory_gb`` and ``facts`` are by stage; ``answered`` names the tasks whose answers are kept, and
+    ``measures`` says what the metrics are.
 
     ``bounds`` holds the worsening that the recipe allows per metric (a positive number in the metric's own unit);
     metrics without one use the page's default, which the page states.
@@ -76,6 +76,8 @@ class Summary(BaseModel):
     measured: dict[str, Estimate] = Field(default_factory=dict)
     eval_loss: dict[str, EvalLoss] = Field(default_factory=dict)
     answered: list[str] = Field(default_factory=lambda: [*TASKS])
+    measures: dict[str, Metric] = Field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     bounds: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     stages: Stages = Field(default_factory=Stages)
     minutes: dict[str, Number] = Field(default_factory=dict)

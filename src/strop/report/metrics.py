@@ -1,80 +1,50 @@
-"""What each metric means, in which unit it is, which direction is good; and how its numbers are written."""
+"""What a metric is, and how its numbers are written."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any, Literal
 
 from strop.report.files import Estimate
+from strop.tasks.base import known_metrics
+from strop.tasks.metrics import PASS_AT_1, Metric
 
 UNKNOWN = "–"
 NBSP = "\N{NO-BREAK SPACE}"
 
-VERDICTS = {
-    "accepted": "every test passed",
-    "wrong_answer": "ran, but printed or returned something else",
-    "runtime_error": "raised an exception",
-    "timeout": "did not finish in time",
-    "syntax_error": "is not valid Python",
-    "no_code": "the answer holds no program",
-}
+
+@cache
+def _known() -> dict[str, Metric]:
+    return {**known_metrics(), PASS_AT_1.name: PASS_AT_1}
 
 
-@dataclass(frozen=True)
-class Metric:
-    """``better``: +1 higher is better, -1 lower is better, 0 neither; ``bound``: the worsening allowed by default."""
+def describe(name: str, measures: Mapping[str, Metric] | None = None) -> Metric:
+    """What a metric is: by the run's own ``measures``, or else by the tasks that come with strop.
 
-    name: str
-    about: str = ""
-    unit: Literal["rate", "nats", "number"] = "number"
-    better: Literal[1, 0, -1] = 0
-    group: str = "Other measurements"
-    bound: float | None = None
-
-
-_TASK, _KEPT, _VERDICT = "What was trained for", "What should be kept", "How answers failed"
-_PART = "Where the problems come from"
-
-KNOWN = {
-    metric.name: metric
-    for metric in (
-        Metric("accepted@1", "items whose one answer passed every test", "rate", 1, _TASK),
-        Metric("pass_ratio", "share of an item's tests that passed, mean over items", "rate", 1, _TASK),
-        Metric("exec_success_rate", "answers whose program ran without an error", "rate", 1, _TASK),
-        Metric("format_rate", "answers that end by themselves and hold one Python block", "rate", 1, _TASK),
-        # Accepted as a verdict is accepted@1 under another name: it is in the chart, not in the table a second time.
-        Metric("verdict/accepted", VERDICTS["accepted"], "rate", 1, _VERDICT),
-        # Neither good nor bad in itself: a program that used to crash and now runs to a wrong answer is progress.
-        Metric("verdict/wrong_answer", VERDICTS["wrong_answer"], "rate", 0, _VERDICT),
-        *(
-            Metric(f"verdict/{name}", VERDICTS[name], "rate", -1, _VERDICT)
-            for name in ("runtime_error", "timeout", "syntax_error", "no_code")
-        ),
-        Metric("humaneval_pass@1", "HumanEval problems solved by the one answer", "rate", 1, _KEPT, bound=0.05),
-        Metric("general_chat_loss", "loss on ordinary conversations, nats per token", "nats", -1, _KEPT, bound=0.05),
-    )
-}
-GROUPS = (_TASK, _PART, _KEPT, _VERDICT, Metric("").group)
-
-
-def describe(name: str) -> Metric:
-    """The metric of that name. A task of the user's own has the known ones behind its prefix (``mine_accepted@1``).
-
-    Of any other metric the unit is read off the name, and no direction is assumed.
+    A task of the user's own has the known ones behind its prefix (``mine_accepted@1``), and ``/`` before a source. Of
+    any other metric the unit is read off the name, and no direction is assumed.
     """
-    if name in KNOWN:
-        return KNOWN[name]
-    for known in KNOWN.values():
-        if name.endswith(f"_{known.name}"):
-            return replace(known, name=name, group=Metric("").group, bound=None)
+    if measures and name in measures:
+        return measures[name]
+    if name in _known():
+        return _known()[name]
     whole, _, source = name.rpartition("/")
-    for known in KNOWN.values() if source else ():
-        if whole == known.name or whole.endswith(f"_{known.name}"):
-            group = _PART if whole == known.name else Metric("").group
-            about = f"the same, of the problems from {source}"
-            return replace(known, name=name, about=about, group=group, bound=None)
+    if source and whole in _known():
+        return _known()[whole].of_source(source)
+    for known in _known().values():
+        if name.endswith(f"_{known.name}"):
+            return known.of_user(name.removesuffix(known.name))
+        if source and whole.endswith(f"_{known.name}"):
+            return known.of_user(whole.removesuffix(known.name)).of_source(source)
     if name.endswith("_loss"):
         return Metric(name, unit="nats", better=-1)
     is_rate = "@" in name or name.endswith(("_rate", "_ratio"))
     return Metric(name, unit="rate" if is_rate else "number")
+
+
+def in_order(names: Collection[str], measures: Mapping[str, Metric]) -> list[str]:
+    """As the page lists them: in the order of the tasks that come with strop, then of the run, then by name."""
+    first = dict.fromkeys([*_known(), *measures])
+    return [name for name in first if name in names] + sorted(set(names) - first.keys())
 
 
 def value_text(value: float | None, unit: str) -> str:

@@ -16,6 +16,7 @@ from strop.report.intervals import interval_notes
 from strop.report.items import FAILING, FIXED, KEPT, RULE, WORSE, count_kinds, pair_up, pick
 from strop.report.tokens import view
 from strop.report.verdict import eval_losses, forgetting, headline
+from strop.tasks.metrics import GROUPS, VERDICTS, Metric
 from strop.web import environment
 
 HERE = Path(__file__).parent
@@ -72,18 +73,20 @@ def render(run: Run) -> str:
         table=table(summary),
         metrics_chart=_metrics_chart(summary),
         verdict_chart=_verdict_chart(summary),
-        verdicts=metrics.VERDICTS,
+        verdicts=VERDICTS,
         loss=_loss(run),
         answers=_answers(run),
         tokens=_tokens(run),
         mask=_mask(summary),
         measured=_measured(summary),
         bounds=[
-            (name, metrics.change_text(-metrics.describe(name).better * bound, metrics.describe(name).unit))
+            (name, metrics.change_text(-metric.better * bound, metric.unit))
             for name, bound in kept_bounds(summary).items()
+            for metric in [metrics.describe(name, summary.measures)]
         ],
         intervals=interval_notes(summary),
         stages=_stages(summary),
+        facts=[(stage, [(n, metrics.count_text(v)) for n, v in one.items()]) for stage, one in summary.facts.items()],
         configs=run.configs,
     )
 
@@ -91,20 +94,26 @@ def render(run: Run) -> str:
 def table(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
     """(group, rows) in reading order; a metric is there when it was measured at least once."""
     measured = {*summary.before, *summary.after, *summary.measured}
-    names = [name for name in metrics.KNOWN if name in measured] + sorted(measured - set(metrics.KNOWN))
+    names = metrics.in_order(measured, summary.measures)
     # Accepted as a verdict is accepted@1 under another name.
     names = [
         n
         for n in names
         if not (n.endswith("verdict/accepted") and n.replace("verdict/accepted", "accepted@1") in names)
     ]
-    rows = [(metrics.describe(name), _row(summary, name)) for name in names]
-    groups = [(group, [row for metric, row in rows if metric.group == group]) for group in metrics.GROUPS]
+    rows = [(metrics.describe(name, summary.measures), _row(summary, name)) for name in names]
+    groups = [(group, [row for metric, row in rows if metric.group == group]) for group in _groups(rows)]
     return [(group, rows) for group, rows in groups if rows]
 
 
+def _groups(rows: list[tuple[Metric, dict[str, Any]]]) -> list[str]:
+    """Those of strop in their order, before the last one those that tasks have added."""
+    *first, last = GROUPS
+    return [*dict.fromkeys([*first, *(metric.group for metric, _ in rows if metric.group != last)]), last]
+
+
 def _row(summary: Summary, name: str) -> dict[str, Any]:
-    metric = metrics.describe(name)
+    metric = metrics.describe(name, summary.measures)
     parts = (summary.before, summary.after, summary.measured, summary.change)
     before, after, once, change = (part.get(name, Estimate()) for part in parts)
     return {
@@ -123,9 +132,11 @@ def _row(summary: Summary, name: str) -> dict[str, Any]:
 
 def _metrics_chart(summary: Summary) -> Markup | None:
     measured = {*summary.before, *summary.after, *summary.measured}
-    rates = [name for name, metric in metrics.KNOWN.items() if metric.unit == "rate" and "/" not in name]
-    own = [name for name in sorted(measured) for rate in rates if name.endswith(f"_{rate}") and name not in rates]
-    names = [name for name in [*rates, *own] if name in measured]
+    names = [
+        name
+        for name in metrics.in_order(measured, summary.measures)
+        if "/" not in name and (metric := metrics.describe(name, summary.measures)).unit == "rate" and metric.better
+    ]
     return metrics_chart(_named(summary), names) if names else None
 
 

@@ -15,8 +15,7 @@ from strop.report.metrics import (
     tone,
     value_text,
 )
-
-HEADLINES = ("accepted@1", "humaneval_pass@1", "pass@1", "exec_success_rate", "pass_ratio", "general_chat_loss")
+from strop.tasks.metrics import OTHER
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,11 @@ def sentences(summary: Summary) -> list[str]:
 
 
 def headline(summary: Summary) -> Verdict:
-    """What happened to the first metric of ``HEADLINES`` that was measured, with the interval of its change."""
-    name = _first({n for n in summary.before if _known(summary.before, n) and _known(summary.after, n)})
+    """What happened to the metric that leads, with the interval of its change."""
+    name = _leading(summary, {n for n in summary.before if _known(summary.before, n) and _known(summary.after, n)})
     if name is None:
         return _one_sided(summary)
-    metric, change = describe(name), summary.change.get(name, Estimate())
+    metric, change = describe(name, summary.measures), summary.change.get(name, Estimate())
     before, after = summary.before[name], summary.after[name]
     old, new, sample = (
         value_text(before.value, metric.unit),
@@ -71,7 +70,7 @@ def forgetting(summary: Summary) -> Verdict | None:
     """
     parts, found = [], {"within": [], "out": [], "open": []}
     for name, bound in kept_bounds(summary).items():
-        change, metric = summary.change.get(name, Estimate()), describe(name)
+        change, metric = summary.change.get(name, Estimate()), describe(name, summary.measures)
         if change.value is None:
             continue
         found[kept(change, metric, bound)].append(name)
@@ -117,9 +116,9 @@ def _one_sided(summary: Summary) -> Verdict:
     when = {"before": "Before training", "after": "After training", "measured": summary.stages.when or "Measured once"}
     for part, said in when.items():
         estimates = getattr(summary, part)
-        name = _first({n for n in estimates if _known(estimates, n)})
+        name = _leading(summary, {n for n in estimates if _known(estimates, n)})
         if name is not None:
-            one, unit = estimates[name], describe(name).unit
+            one, unit = estimates[name], describe(name, summary.measures).unit
             interval = f"95 % interval {text}" if (text := interval_text(one, unit)) else ""
             sample = " in ".join(sample_texts(one))
             evidence = "; ".join(part for part in (interval, sample, "there is nothing to compare it with") if part)
@@ -130,15 +129,14 @@ def _one_sided(summary: Summary) -> Verdict:
     return losses[0] if losses else Verdict("Nothing was measured in this run.", "", "unclear")
 
 
-def _first(names: set[str]) -> str | None:
-    """The metric to lead with: the first of `HEADLINES`, under its own name or behind the prefix of a user's task; else
-    one that has a direction, or any."""
-    for wanted in HEADLINES:
-        if wanted in names:
-            return wanted
-        if own := sorted(name for name in names if name.endswith(f"_{wanted}")):
-            return own[0]
-    return min(names, key=lambda name: (describe(name).better == 0, name), default=None)
+def _leading(summary: Summary, names: set[str]) -> str | None:
+    """The metric to lead with: the lowest ``lead``, strop's own before a user's; else one that has a direction, or
+    any."""
+    metrics = {name: describe(name, summary.measures) for name in names}
+    led = [(m.lead, m.group == OTHER, name) for name, m in metrics.items() if m.lead is not None]
+    if led:
+        return min(led)[-1]
+    return min(names, key=lambda name: (metrics[name].better == 0, name), default=None)
 
 
 def _known(estimates: dict[str, Estimate], name: str) -> bool:

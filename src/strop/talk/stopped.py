@@ -11,7 +11,7 @@ from strop.model.generation import read_json_object
 from strop.train.checkpoint import checkpoints
 
 if TYPE_CHECKING:
-    from strop.stages import Loaded
+    from strop.rollout.loaded import Loaded
 
 RECORD = "checkpoint.json"
 
@@ -61,27 +61,30 @@ def restore(stopped: Stopped) -> Loaded:
     Raises:
         InputError: its base is gone, or the checkpoint does not fit it.
     """
-    import io
-
     import torch
     from safetensors.torch import load_file
 
-    from strop.console import make_console
-    from strop.data.settings import DataSettings
+    from strop.chat import ChatSettings
     from strop.model.names import resolve
     from strop.model.precision import best_compute
-    from strop.recipe import Recipe, SftStage
-    from strop.stages import Loaded
+    from strop.model.settings import LoraSettings
+    from strop.rollout.loaded import load
 
-    record, unheard = stopped.record, io.StringIO()  # what the stage itself has said
-    stage = SftStage(kind="sft", data=[DataSettings(task="none")], lora=record.get("lora"))
-    recipe = Recipe(name="chat", model=str(record["base"]), chat=record.get("chat") or {}, stages={"sft": stage})
-    loaded = Loaded.of(resolve(recipe.model), recipe, best_compute(), make_console(file=unheard), stage)
+    record = stopped.record
+    base, lora = str(record["base"]), record.get("lora")
+    loaded = load(
+        resolve(base),
+        ChatSettings.model_validate(record.get("chat") or {}),
+        best_compute(),
+        name=base,
+        to_train=True,
+        lora=LoraSettings.model_validate(lora) if lora else None,
+    )
     own = dict(loaded.policy.named_parameters())
     saved = load_file(stopped.checkpoint / "model.safetensors")
     wrong = [name for name, value in saved.items() if name not in own or own[name].shape != value.shape]
     if wrong:
-        raise InputError(f"{stopped.checkpoint}: {wrong[0]} does not fit {recipe.model}; go on with the run instead.")
+        raise InputError(f"{stopped.checkpoint}: {wrong[0]} does not fit {base}; go on with the run instead.")
     with torch.no_grad():
         for name, value in saved.items():
             own[name].copy_(value)

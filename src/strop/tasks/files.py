@@ -11,6 +11,8 @@ from strop.chat.formats import FORMATS, name_format
 from strop.data.files import open_rows
 from strop.errors import InputError
 from strop.tasks import choice, humaneval, mbpp
+from strop.tasks.base import TASKS, Task, TaskSettings
+from strop.tasks.functions import FunctionTask, HumanEval
 from strop.tasks.layouts import (
     CHOICE_LAYOUTS,
     CODE_CONTESTS,
@@ -22,6 +24,7 @@ from strop.tasks.layouts import (
     TaskLayout,
     name_tasks,
 )
+from strop.tasks.problems import ProblemTask
 from strop.tasks.records import load_records
 
 _LOADERS = {
@@ -90,6 +93,22 @@ def load_measured(path: Path, count: int | None = None) -> TaskFile:
             "of problems with tests, HumanEval or MBPP."
         )
     return found
+
+
+def open_task(name: str, settings: TaskSettings) -> Task:
+    """The task that ``evals.<name>`` means: a built-in one, or by its columns a file of the user's own.
+
+    Raises InputError when its data are not there, or for a file that holds something else, saying what that is and what
+    to write instead.
+    """
+    kind = TASKS.get(name)
+    if kind is not None and (settings.path is None or kind.reads_path):
+        return kind(name, settings)
+    if settings.path is None:
+        raise InputError(f"evals.{name}: not a built-in task ({', '.join(TASKS)}); give it a `path`.")
+    found = load_measured(settings.path, settings.count)
+    made = {HUMANEVAL: HumanEval, MBPP: FunctionTask}.get(found.layout, ProblemTask)
+    return made(name, settings, found.items)
 
 
 def _first_row(path: Path) -> Any:

@@ -7,5 +7,6 @@ for how to add one.
 
 from strop.tasks.code_basics.family import FAMILIES, Family, Problem
 from strop.tasks.code_basics.generate import TEST_FAMILIES, TRAIN_FAMILIES, generate
+from strop.tasks.code_basics.task import CodeBasics
 
-__all__ = ["FAMILIES", "TEST_FAMILIES", "TRAIN_FAMILIES", "Family", "Problem", "generate"]
+__all__ = ["FAMILIES", "TEST_FAMILIES", "TRAIN_FAMILIES", "CodeBasics", "Family", "Problem", "generate"]

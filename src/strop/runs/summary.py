@@ -14,12 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from strop import __version__
-from strop.evals.results import METRICS, ItemResult, LossResult, code_changes, loss_change, read_results
-from strop.evals.settings import CHAT_LOSS
+from strop.config.recipe import Recipe
+from strop.evals.results import changes_between
 from strop.model.precision import Compute
-from strop.recipe import EvalStage, Recipe, SftStage
 from strop.report.files import Summary
+from strop.report.metrics import describe
 from strop.report.verdict import sentences
+from strop.tasks.metrics import Metric
 
 _PARTS = ("value", "low", "high")
 
@@ -30,15 +31,15 @@ def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute)
     Of several evaluations the first is ``before`` and the last ``after``, and ``change`` is paired over the same items;
     a single one is ``measured``.
     """
-    evaluations = [name for name, stage in recipe.stages.items() if isinstance(stage, EvalStage)]
-    trainings = [name for name, stage in recipe.stages.items() if isinstance(stage, SftStage)]
-    totals = {name: done[name]["totals"] for name in trainings}
+    evaluations = [name for name in recipe.stages if done[name].get("metrics")]
+    trainings = [name for name, stage in recipe.stages.items() if stage.trains]
+    totals = {name: done[name]["totals"] for name in trainings if "totals" in done[name]}
     memory = {name: gb for name, state in done.items() if (gb := state.get("peak_memory_gb")) is not None}
     summary: dict[str, Any] = {
         "name": recipe.name,
         "model": recipe.model,
         "recipe": recipe.name,
-        "seed": next((s.train.seed for s in recipe.stages.values() if isinstance(s, SftStage)), None),
+        "seed": next((s.seed for s in recipe.stages.values() if s.seed is not None), None),
         "strop_version": __version__,
         "machine": describe_machine(compute),
         "minutes": {name: state["minutes"] for name, state in done.items()},
@@ -46,6 +47,7 @@ def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute)
         "peak_memory_gb": max(memory.values(), default=None),
         "stages": {"before": None, "after": None, "measured": None, "when": None, "training": trainings},
         "eval_loss": {name: part["eval_loss"] for name, part in totals.items() if part.get("eval_loss")},
+        "facts": {name: state["facts"] for name, state in done.items() if state.get("facts")},
         "warnings": [f"{name}: {text}" for name, state in done.items() for text in state.get("warnings", ())],
         "notes": [],
     }
@@ -57,15 +59,19 @@ def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute)
         first, last = evaluations[0], evaluations[-1]
         summary["stages"] |= {"before": first, "after": last}
         summary["before"], summary["after"] = done[first]["metrics"], done[last]["metrics"]
-        summary["change"] = _changes(recipe, done[last]["tasks"], [recipe.run_folder / name for name in (first, last)])
-        summary["bounds"] = _bounds(summary["before"])
+        measures = {name: Metric(**one) for e in (first, last) for name, one in done[e]["measures"].items()}
+        folders = [recipe.run_folder / name for name in (first, last)]
+        summary["change"] = _changes(done[first]["tasks"], done[last]["tasks"], measures, folders)
+        allowed = {name: measures[name].allowed(one["value"]) for name, one in summary["before"].items()}
+        summary["bounds"] = {name: bound for name, bound in allowed.items() if bound is not None}
     if evaluations:
-        summary["answered"] = list(done[evaluations[-1]]["tasks"])
+        summary["answered"] = done[evaluations[-1]].get("answered", [])
+        summary["measures"] = {name: one for e in evaluations for name, one in done[e]["measures"].items()}
     if totals:
         seconds = sum(t["seconds"] for t in totals.values())
         summary["tokens_per_second"] = sum(t["tokens"] for t in totals.values()) / seconds
         summary["trained_tokens_per_second"] = sum(t["trained_tokens"] for t in totals.values()) / seconds
-        summary["mask"] = done[trainings[-1]]["mask"]
+        summary["mask"] = done[list(totals)[-1]].get("mask", {})
     summary["notes"] = _notes(summary, evaluations[1:-1])
     return summary
 
@@ -79,43 +85,33 @@ def _when(stages: list[str], evaluation: str, trainings: list[str]) -> str | Non
     return f"{sides.pop()} training" if sides else None
 
 
-def _bounds(before: dict[str, Any]) -> dict[str, float]:
-    """How much worse the forgetting measures may get: 5 points of HumanEval pass@1, 5 % of the general chat loss."""
-    bounds = {}
-    if "humaneval_pass@1" in before:
-        bounds["humaneval_pass@1"] = 0.05
-    if "general_chat_loss" in before:
-        bounds["general_chat_loss"] = 0.05 * before["general_chat_loss"]["value"]
-    return bounds
-
-
-def _changes(recipe: Recipe, tasks: Mapping[str, dict[str, Any]], folders: list[Path]) -> dict[str, Any]:
-    """Paired changes of all metrics; ``tasks`` says what each task's answers were measured by."""
+def _changes(
+    before: Mapping[str, list[str]], after: Mapping[str, list[str]], measures: Mapping[str, Metric], folders: list[Path]
+) -> dict[str, Any]:
+    """Paired changes of the metrics of every task that both evaluations measured."""
     changes: dict[str, Any] = {}
-    for name in recipe.evals:
-        files = [folder / "evals" / f"{name}.jsonl" for folder in folders]
-        if name == CHAT_LOSS:
-            changes["general_chat_loss"] = loss_change(*(read_results(f, LossResult) for f in files)).to_dict()
-            continue
-        metrics = {metric: METRICS[metric] for metric in tasks[name]["metrics"]}
-        results = [read_results(f, ItemResult) for f in files]
-        changes.update({tasks[name]["prefix"] + k: v.to_dict() for k, v in code_changes(*results, metrics).items()})
+    for task in (task for task in before if task in after):
+        metrics = {name: measures[name] for name in before[task] if name in after[task]}
+        files = [folder / "evals" / f"{task}.jsonl" for folder in folders]
+        changes |= {name: change.to_dict() for name, change in changes_between(*files, metrics).items()}
     return changes
 
 
 def _notes(summary: dict[str, Any], between: list[str]) -> list[str]:
     """Sentences that keep a reader from reading too much into a number."""
     notes = []
-    if human := summary.get("before", {}).get("humaneval_pass@1"):
-        percent = 100 * human["value"]
-        solved = round(human["value"] * human["n"])
+    for name, bound in summary.get("bounds", {}).items():
+        one = summary["before"][name]
+        if summary["measures"][name]["unit"] != "rate":
+            continue
+        fall, percent = f"A fall of {100 * bound:g} points", 100 * one["value"]
         notes.append(
-            f"HumanEval before: {solved} of {human['n']} ({percent:.1f} %). "
+            f"{name} before: {round(one['value'] * one['n'])} of {one['n']} ({percent:.1f} %). "
             + (
-                "A fall of 5 points was possible, so its absence says something."
-                if percent >= 5
-                else f"A fall of 5 points was not possible from there (at most {percent:.1f}), so this measure cannot "
-                "show forgetting of that size; the general chat loss can."
+                f"{fall} was possible, so its absence says something."
+                if one["value"] >= bound
+                else f"{fall} was not possible from there (at most {percent:.1f}), so this measure cannot show "
+                "forgetting of that size; another one must (general_chat_loss can)."
             )
         )
     if between:
@@ -153,11 +149,12 @@ def table(summary: dict[str, Any]) -> Table:
     """Before, after and the paired change, or what was measured once, each with its 95 % interval."""
     out = Table(title=None, pad_edge=False)
     parts = ("measured",) if "measured" in summary else ("before", "after", "change")
+    measures = {name: Metric(**one) for name, one in summary.get("measures", {}).items()}
     for column in ("metric", *parts):
         out.add_column(column, justify="left" if column == "metric" else "right", overflow="fold")
     for name, one in summary[parts[0]].items():
         cells = [
-            _interval(summary[part][name], name.endswith("loss"), signed=part == "change")
+            _interval(summary[part][name], describe(name, measures).unit, signed=part == "change")
             if name in summary.get(part, {})
             else "–"
             for part in parts
@@ -166,7 +163,7 @@ def table(summary: dict[str, Any]) -> Table:
     return out
 
 
-def _interval(e: dict[str, float], loss: bool, signed: bool = False) -> str:
-    form, scale, unit = (".3f", 1, "") if loss else (".1f", 100, " pts" if signed else " %")
+def _interval(e: dict[str, float], unit: str, signed: bool = False) -> str:
+    form, scale, mark = (".1f", 100, " pts" if signed else " %") if unit == "rate" else (".3f", 1, "")
     value, low, high = (None if e[k] is None else f"{e[k] * scale:{'+' if signed else ''}{form}}" for k in _PARTS)
-    return f"{value}{unit}" + (" [unknown]" if low is None else f" [{low}, {high}]")
+    return f"{value}{mark}" + (" [unknown]" if low is None else f" [{low}, {high}]")

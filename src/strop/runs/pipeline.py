@@ -22,21 +22,21 @@ from rich.console import Console
 
 from strop import __version__
 from strop.chat.builtin import template_text
+from strop.config.recipe import Recipe
 from strop.console import heading
-from strop.data.files import data_files
-from strop.data.keys import data_identity, files_digest
+from strop.data.keys import files_digest
 from strop.errors import Interrupted
 from strop.files import folder_stamp, write_json
 from strop.model.memory import keep_freed_memory
 from strop.model.names import resolve
 from strop.model.precision import best_compute
-from strop.recipe import EvalStage, Recipe, SftStage
 from strop.report import write_report
 from strop.runs.begin import Beginning, Changed, begin, listed
 from strop.runs.made_from import Change, flat, key_of
 from strop.runs.run_folder import check_data, check_recipe, claimed
 from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
-from strop.summary import show, summarise
+from strop.runs.summary import show, summarise
+from strop.stages.base import Context, Stage
 from strop.train.metrics import peak_memory_gb, reset_peak_memory
 
 
@@ -55,7 +55,7 @@ def run_recipe(recipe: Recipe, console: Console, changed: Changed = "stop") -> d
 @dataclass(frozen=True)
 class _Planned:
     name: str
-    stage: EvalStage | SftStage
+    stage: Stage
     folder: StageFolder
     beginning: Beginning | None
     """None: done before."""
@@ -77,7 +77,8 @@ class _Run:
         plan = self._plan(model)
         self._say(f"{recipe.name}: {recipe.model} on {self.compute}, into {folder}", style="bold")
         if any(planned.beginning for planned in plan):
-            _stages().preflight(recipe, model, self.compute)
+            for planned in plan:
+                planned.stage.preflight(self._context(planned, planned.folder.path, model))
         for planned in plan:
             name = planned.name
             if planned.beginning is None:
@@ -86,7 +87,7 @@ class _Run:
                 self._mention_unfinished(planned.folder)
             else:
                 self.done[name] = self._do(planned, planned.beginning, model)
-            if isinstance(planned.stage, SftStage):
+            if planned.stage.trains:
                 model = planned.folder.path / "model"
         return self._finish()
 
@@ -100,11 +101,9 @@ class _Run:
             folder = StageFolder(recipe.run_folder / name)
             folder.recover()
             made_from = flat({**inputs[name], "model": origin, "compute": str(self.compute)})
-            beginning = begin(
-                folder, made_from, trains=isinstance(stage, SftStage), changed=self.changed, run=recipe.name
-            )
+            beginning = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
             plan.append(_Planned(name, stage, folder, beginning))
-            if isinstance(stage, SftStage):
+            if stage.trains:
                 origin = {"stage": name, "key": key_of(made_from)}
         return plan
 
@@ -123,7 +122,7 @@ class _Run:
         write_json(folder / "summary.json", summary)
         show(summary, self.console)
         self._say(f"report: {summary['report']}\nnumbers: {folder / 'summary.json'}")
-        if any(isinstance(s, SftStage) for s in self.recipe.stages.values()):
+        if any(stage.trains for stage in self.recipe.stages.values()):
             self._say(f"next: strop chat {shlex.quote(str(folder))}")
         return summary
 
@@ -142,12 +141,10 @@ class _Run:
         reset_peak_memory()
         started = time.perf_counter()
         with self._stoppable(name, stage):
-            if isinstance(stage, EvalStage):
-                result = _stages().run_eval(self.recipe, model, place, self.compute, self.console)
-            else:
-                result = _stages().run_sft(stage, self.recipe, model, place, self.compute, self.console)
+            result = stage.run(self._context(planned, place, model))
         minutes = (time.perf_counter() - started) / 60
-        state = {**beginning.state, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb(), **result}
+        state = {**beginning.state, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
+        state |= result.to_dict()
         write_json(place / STATE, state)
         if place == folder.new:
             # What they say is of the stage that goes.
@@ -157,6 +154,9 @@ class _Run:
         self._say(f"{name}: done in {minutes:.1f} min.")
         return state
 
+    def _context(self, planned: _Planned, place: Path, model: Path) -> Context:
+        return Context(self.recipe, planned.name, model, place, self.compute, self.console)
+
     def _mention_unfinished(self, folder: StageFolder) -> None:
         if folder.new.exists():
             self._say(f"{folder.new} holds an unfinished run with other settings; delete it if it is not wanted.")
@@ -164,7 +164,7 @@ class _Run:
     # ------------------------------------------------------------ signals and words
 
     @contextmanager
-    def _stoppable(self, name: str, stage: EvalStage | SftStage) -> Iterator[None]:
+    def _stoppable(self, name: str, stage: Stage) -> Iterator[None]:
         """A signal outside of the training loop, which has ways of its own, ends in one line that says what is kept."""
         received = [signal.SIGINT]
 
@@ -177,24 +177,13 @@ class _Run:
         try:
             yield
         except KeyboardInterrupt:
-            kept = (
-                "answers that were given are kept, and the same command goes on from there"
-                if isinstance(stage, EvalStage)
-                else "steps since its newest checkpoint (if any) are done again by the same command"
-            )
-            raise Interrupted(received[0], f"stopped in {name}; {kept}.") from None
+            raise Interrupted(received[0], f"stopped in {name}; {stage.if_stopped}.") from None
         finally:
             if main:
                 signal.signal(signal.SIGTERM, before)
 
     def _say(self, text: str, style: str | None = None) -> None:
         self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
-
-
-def _stages() -> Any:
-    from strop import stages  # transformers' models take two seconds, which a run that is all done does without
-
-    return stages
 
 
 def _as_change(said: dict[str, Any]) -> Change:
@@ -204,28 +193,19 @@ def _as_change(said: dict[str, Any]) -> Change:
 def _local_data(recipe: Recipe) -> Iterator[Path]:
     """Every file and folder that the recipe reads conversations or problems from."""
     for stage in recipe.stages.values():
-        if isinstance(stage, SftStage):
-            parts = (*stage.mixture.parts, *stage.eval_mixture.parts)
-            yield from (part.path for part in parts if part.path is not None)
-    yield from (task.path for task in recipe.evals.values() if task.path is not None)
+        yield from stage.local_data(recipe)
 
 
-def _inputs(recipe: Recipe, stage: EvalStage | SftStage) -> dict[str, Any]:
+def _inputs(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     """All that the stage's result depends on but for its model: settings, data, strop's version.
 
     Raises InputError for data that are not there.
     """
-    tree: dict[str, Any] = {
+    return {
         "strop_version": __version__,
         "stage": stage.model_dump(mode="json"),
         "chat": recipe.chat.model_dump(mode="json"),
         "template_file": template_text(recipe.chat.template),  # of a file, what it says now
+        "plugins": {str(file): files_digest([file]) for file in recipe.plugins},
+        **stage.inputs(recipe),
     }
-    if isinstance(stage, EvalStage):
-        tree["evals"] = {k: v.model_dump(mode="json") for k, v in recipe.evals.items()}
-        files = {name: task.path for name, task in recipe.evals.items() if task.path is not None}
-        tree["files"] = {name: files_digest(data_files(path)) for name, path in files.items()}
-    else:
-        tree["data"] = [data_identity(part) for part in stage.mixture.parts]
-        tree["eval_data"] = [data_identity(part) for part in stage.eval_mixture.parts]
-    return tree

@@ -1,0 +1,95 @@
+"""Named things that are found by looking: a new one is a new file, and no other file names it.
+
+A registry reads every module of its package (but for those whose names begin with ``_``) the first time that somebody
+asks it; the modules register what they hold. Files elsewhere are read by `load_plugins`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from strop.errors import InputError
+
+Thing = TypeVar("Thing", bound=type)
+_PLUGIN = "strop_plugin_"
+
+
+class Registry(Mapping[str, Thing], Generic[Thing]):
+    """Classes by name. ``what`` they are, for messages; ``package`` holds those that come with strop."""
+
+    def __init__(self, what: str, package: str):
+        self._what, self._package = what, package
+        self._things: dict[str, Thing] = {}
+        self._read = False
+
+    def register(self, name: str) -> Callable[[Thing], Thing]:
+        """A decorator. Raises InputError where another file has taken the name."""
+
+        def add(thing: Thing) -> Thing:
+            if not thing.__module__.startswith(f"{self._package}."):
+                self._find()  # what comes with strop has its names first
+            known = self._things.get(name)
+            if known is not None and _home(known) != _home(thing):
+                raise InputError(f"{_home(thing)}: the {self._what} {name!r} is there already, in {_home(known)}.")
+            self._things[name] = thing
+            return thing
+
+        return add
+
+    def __getitem__(self, name: str) -> Thing:
+        self._find()
+        return self._things[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._find()
+        return iter(self._things)
+
+    def __len__(self) -> int:
+        self._find()
+        return len(self._things)
+
+    def _find(self) -> None:
+        if self._read:
+            return
+        self._read = True  # before they are imported, since they register themselves
+        package = importlib.import_module(self._package)
+        for found in pkgutil.iter_modules(package.__path__):
+            if not found.name.startswith("_"):
+                importlib.import_module(f"{self._package}.{found.name}")
+
+
+def load_plugins(files: Iterable[Path]) -> None:
+    """Run Python files that register tasks or kinds of stages, each once. Raises InputError, naming the file."""
+    for file in map(Path, files):
+        name = _PLUGIN + hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
+        if name in sys.modules:
+            continue
+        if not file.is_file() or file.suffix != ".py":
+            raise InputError(f"{file}: there is no such Python file; plugins are files that end in .py.")
+        spec = importlib.util.spec_from_file_location(name, file)
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except InputError:
+            del sys.modules[name]
+            raise
+        except Exception as error:  # whatever the file raises is its own, and is to be read with its name
+            del sys.modules[name]
+            raise InputError(f"{file}: the plugin raised {type(error).__name__} when it was read: {error}") from error
+
+
+def plugin_file(thing: type) -> Path | None:
+    """The file of a class that `load_plugins` read; None for all others."""
+    return Path(_home(thing)) if thing.__module__.startswith(_PLUGIN) else None
+
+
+def _home(thing: type) -> str:
+    return inspect.getfile(thing)

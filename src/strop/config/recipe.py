@@ -1,0 +1,97 @@
+"""What a recipe file may say: a model, what is measured, and the stages in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from strop.chat import ChatSettings
+from strop.common.registry import load_plugins
+from strop.config.load import load_config
+from strop.config.yaml_file import read_yaml
+from strop.stages.base import STAGES, any_stage
+from strop.tasks.base import TASKS, TaskSettings
+
+
+class ComputeSettings(BaseModel):
+    """Where the work is done; the defaults choose what is fastest on the machine."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps …")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Number format of matrix products.")
+    max_rows: int = Field(128, ge=1, description="Answers generated at once.")
+    cache_gb: float = Field(4.0, gt=0, description="Memory that generation may use for keys and values, in GB.")
+
+
+_NAME = re.compile(r"[^./\\\s][^/\\\x00-\x1f]*")
+RECIPES = (".yaml", ".yml")
+"""How a recipe's file name ends."""
+
+
+class Recipe(BaseModel):
+    """A pipeline: stages in order, each with its own folder under ``folder``."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    name: str = Field(description="Name of the run.")
+    model: str = Field(description="Folder, hub id, .gguf file or smollm2-135m.")
+    folder: Path | None = Field(None, description="Run folder; runs/<name> by default.")
+    plugins: list[Path] = Field([], description="Python files that add tasks or kinds of stages.")
+    chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
+    compute: ComputeSettings = Field(default_factory=ComputeSettings, description="Device, precision, memory.")
+    evals: dict[str, TaskSettings] = Field(default_factory=dict, description="What every eval stage measures.")
+    stages: dict[str, any_stage()] = Field(min_length=1, description="Stages by name, in order.")
+
+    @model_validator(mode="after")
+    def _known_tasks(self) -> Recipe:
+        for name, task in self.evals.items():
+            if task.path is None and name not in TASKS:
+                raise ValueError(f"evals.{name}: not a built-in task ({', '.join(TASKS)}); give it a `path`.")
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"name: {self.name!r} cannot be a folder's name under runs/; use letters, digits, - and _ (folder=… "
+                "puts the run elsewhere)."
+            )
+        for name, stage in self.stages.items():
+            if not _NAME.fullmatch(name) or name.endswith((".new", ".old")):
+                raise ValueError(f"stages.{name}: a stage's name is a folder's name; use letters, digits, - and _.")
+            try:
+                stage.check(self)
+            except ValueError as error:
+                raise ValueError(f"stages.{name}: {error}") from None
+        return self
+
+    @property
+    def run_folder(self) -> Path:
+        return self.folder or Path("runs") / self.name
+
+    def profiled(self) -> Recipe:
+        """The same, with a step of every stage traced that has steps."""
+        return self.model_copy(update={"stages": {name: stage.profiled() for name, stage in self.stages.items()}})
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a YAML file with ``section.key=value`` overrides; the files under ``plugins`` are read first.
+
+    Raises InputError with one line for every problem, see `load_config`.
+    """
+    plugins = read_yaml(path).values.get("plugins") or []
+    if isinstance(plugins, list) and all(isinstance(file, str) for file in plugins):  # anything else is refused below
+        load_plugins(map(Path, plugins))
+    return load_config(recipe_class(), path, overrides)
+
+
+def recipe_class() -> type[Recipe]:
+    """`Recipe`, or the same with the kinds of stages that plug-ins have added."""
+    if set(STAGES.values()) == _BUILT_IN:
+        return Recipe
+    stages = (dict[str, any_stage()], Recipe.model_fields["stages"])
+    return create_model("Recipe", __base__=Recipe, stages=stages)
+
+
+_BUILT_IN = set(STAGES.values())

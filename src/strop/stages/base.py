@@ -1,0 +1,159 @@
+"""What every kind of stage says of itself; the pipeline, the summary, the doctor, the inspector and the report ask it.
+
+A kind is a settings class with a name in the registry:
+
+    @register("shrink")
+    class Shrink(Stage):
+        kind: Literal["shrink"]
+        factor: float = Field(0.9, gt=0, description="What every weight is multiplied by.")
+        trains: ClassVar[bool] = True
+
+        def run(self, context):
+            from strop.rollout.loaded import load
+
+            loaded = load(context.model, context.recipe.chat, context.compute)
+            for weight in loaded.policy.parameters():
+                weight.data *= self.factor
+            loaded.save(context.folder)
+            return StageResult(facts={"factor": self.factor})
+
+Its settings are read without torch; what computes is imported by `Stage.run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from strop.common.registry import Registry
+from strop.data.settings import HeldOutSettings, MixtureSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from strop.config.recipe import Recipe
+    from strop.model.precision import Compute
+    from strop.model.settings import LoraSettings
+    from strop.train.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage works with: its name, the model (a folder) as the stages before left it, its own folder."""
+
+    recipe: Recipe
+    name: str
+    model: Path
+    folder: Path
+    compute: Compute
+    console: Console
+
+    @property
+    def model_name(self) -> str:
+        """The model as the user named it, where it is still that one."""
+        from strop.model.names import resolve
+
+        return self.recipe.model if self.model == resolve(self.recipe.model) else str(self.model)
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """A line for people, as it stands."""
+        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage leaves beside its files; each part is shown where there is one.
+
+    An evaluation gives ``metrics`` (estimates by name), ``measures`` (what each is, see `strop.tasks.metrics`),
+    ``tasks`` (the metrics of each task) and ``answered`` (tasks whose answers are in ``evals/<task>.jsonl``). A
+    training gives ``totals`` (seconds, tokens, trained tokens, evaluation loss) and ``mask``. ``facts`` are whatever
+    else is worth a line in the report.
+    """
+
+    metrics: dict[str, Any] = field(default_factory=dict)
+    measures: dict[str, Any] = field(default_factory=dict)
+    tasks: dict[str, list[str]] = field(default_factory=dict)
+    answered: list[str] = field(default_factory=list)
+    totals: dict[str, Any] = field(default_factory=dict)
+    mask: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without what is empty."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name))}
+
+
+@dataclass(frozen=True)
+class Examined:
+    """The conversations that a stage trains on, what measures its evaluation loss, and the settings that matter."""
+
+    mixture: MixtureSettings
+    eval_mixture: MixtureSettings
+    held_out: HeldOutSettings | None
+    train: TrainSettings
+    lora: LoraSettings | None
+
+
+class Stage(BaseModel):
+    """One stage of a recipe: its settings, and what is done with them."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    kind: str
+    trains: ClassVar[bool] = False
+    """Whether it leaves a model (``folder/model``) for the stages after it, and takes long enough to be asked about."""
+    if_stopped: ClassVar[str] = "it is done again by the same command"
+    """What becomes of its work when a signal stops it, for the end of a sentence."""
+
+    def check(self, recipe: Recipe) -> None:
+        """Raises ValueError where the stage and the rest of the recipe do not go together."""
+
+    def inputs(self, recipe: Recipe) -> dict[str, Any]:
+        """What the result depends on beside the stage's own settings, the chat settings and the model: digests of
+        files, commits of hub data. Raises InputError for data that are not there."""
+        return {}
+
+    def local_data(self, recipe: Recipe) -> Iterator[Path]:
+        """Every file and folder that it reads conversations or problems from."""
+        yield from ()
+
+    def examined(self) -> Examined | None:
+        """What the doctor and the inspector look at; None where it trains on no conversations."""
+        return None
+
+    def profiled(self) -> Stage:
+        """The same with a step traced, where there is something to trace."""
+        return self
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that its result depends on, if any."""
+        return None
+
+    def preflight(self, context: Context) -> None:
+        """Raises InputError for what is known to go wrong, before the first stage takes its time. ``context`` has the
+        recipe's own model."""
+
+    def run(self, context: Context) -> StageResult:
+        """Do it. Raises InputError, or Interrupted with a checkpoint written."""
+        raise NotImplementedError
+
+
+STAGES: Registry[type[Stage]] = Registry("kind of stage", "strop.stages")
+
+
+def register(kind: str) -> Any:
+    """A decorator: the class is the stage of ``kind``, which is what a recipe writes."""
+    return STAGES.register(kind)
+
+
+def any_stage() -> Any:
+    """The type of a stage in a recipe: any kind that is registered by now, told by its ``kind``."""
+    return Annotated[reduce(or_, STAGES.values()), Field(discriminator="kind")]

@@ -1,0 +1,63 @@
+"""Measure the model as it is at this point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from strop.data.files import data_files
+from strop.data.keys import files_digest
+from strop.stages.base import Context, Stage, StageResult, register
+
+if TYPE_CHECKING:
+    from strop.config.recipe import Recipe
+
+RESULTS = 2
+"""Raised when what is kept of an item changes, so that older results are not compared with new ones."""
+
+
+@register("eval")
+class EvalStage(Stage):
+    """Measure the model on the recipe's ``evals``; every item goes to ``evals/<task>.jsonl`` in the stage's folder."""
+
+    kind: Literal["eval"]
+    if_stopped: ClassVar[str] = "answers that were given are kept, and the same command goes on from there"
+
+    def check(self, recipe: Recipe) -> None:
+        if not recipe.evals:
+            raise ValueError(
+                "measures nothing, since the recipe has no `evals`; name what to measure, e.g. "
+                "evals: {general_chat: {}}, or drop the stage."
+            )
+
+    def inputs(self, recipe: Recipe) -> dict[str, Any]:
+        files = {name: task.path for name, task in recipe.evals.items() if task.path is not None}
+        return {
+            "evals": {name: task.model_dump(mode="json") for name, task in recipe.evals.items()},
+            "files": {name: files_digest(data_files(path)) for name, path in files.items()},
+            "results": RESULTS,
+        }
+
+    def local_data(self, recipe: Recipe) -> Iterator[Path]:
+        yield from (task.path for task in recipe.evals.values() if task.path is not None)
+
+    def preflight(self, context: Context) -> None:
+        from strop.evals.preflight import check_evals
+
+        check_evals(context.recipe.evals, context.recipe.chat, context.model)
+
+    def run(self, context: Context) -> StageResult:
+        from strop.evals.measure import Measurement
+        from strop.rollout.loaded import load
+        from strop.rollout.torch_engine import TorchEngine
+
+        recipe, settings = context.recipe, context.recipe.compute
+        loaded = load(context.model, recipe.chat, context.compute, name=context.model_name, say=context.say)
+        loaded.encoder.require_template()
+        engine = TorchEngine(loaded.policy, loaded.stop_ids, max_rows=settings.max_rows, cache_gb=settings.cache_gb)
+        measurement = Measurement(
+            context.model, loaded.policy, loaded.tokenizer, loaded.encoder, engine, context.folder / "evals",
+            context.console,
+        )  # fmt: skip
+        return StageResult(**measurement.run(recipe.evals))

@@ -1,0 +1,177 @@
+"""A task and a kind of stage in a file of the user's own: through pipeline, summary, doctor, inspector and report."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from strop.cli import main
+from strop.stages.base import STAGES
+from strop.tasks.base import TASKS
+
+PLUGIN = '''
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from strop.data.settings import DataField, as_mixture
+from strop.rewards import Judgement
+from strop.stages.base import Examined, Stage, StageResult
+from strop.stages.base import register as register_stage
+from strop.tasks.base import AnswerTask, Item, register
+from strop.tasks.metrics import Metric
+from strop.train.settings import TrainSettings
+
+
+@dataclass
+class Word:
+    text: str
+
+
+@register("shout")
+class Shout(AnswerTask):
+    metrics = (
+        Metric("length", "letters of an answer", "number", 1, "How long answers are", value=lambda r: r.passed),
+        Metric("kept", "answers at all", "rate", 1, "What should be kept", bound=0.5, lead=0, value=lambda r: 1.0),
+    )
+    runs_programs = True  # judged in worker processes, which must find this file
+
+    def items(self):
+        words = ("hello", "goodbye")[: self.settings.count]
+        return [Item(w, w, [{"role": "user", "content": f"Shout {w}."}], Word(w.upper())) for w in words]
+
+    @classmethod
+    def grade(cls, item, answer):
+        return Judgement("accepted" if answer == item.data.text else "wrong_answer", len(answer), 100)
+
+    @classmethod
+    def sets(cls):
+        return {"shouts": lambda count, seed: [("shouts:1", {"prompt": "Shout a.", "completion": "A"})] * (count or 3)}
+
+
+@register_stage("shrink")
+class Shrink(Stage):
+    """Every weight times a factor."""
+
+    kind: Literal["shrink"]
+    factor: float = Field(0.9, gt=0, description="What every weight is multiplied by.")
+    data: DataField = Field(description="Conversations that are looked at.")
+    trains: ClassVar[bool] = True
+
+    def examined(self):
+        return Examined(as_mixture(self.data), as_mixture([]), None, TrainSettings(), None)
+
+    def run(self, context):
+        import torch
+
+        from strop.rollout.loaded import load
+
+        loaded = load(context.model, context.recipe.chat, context.compute, name=context.model_name)
+        with torch.no_grad():
+            for weight in loaded.policy.parameters():
+                weight.mul_(self.factor)
+        loaded.save(context.folder)
+        context.say(f"times {self.factor}")
+        return StageResult(facts={"factor": self.factor}, warnings=["smaller now"])
+'''
+
+
+@pytest.fixture
+def strop(tmp_path, model_folder, capsys, monkeypatch):
+    """Call a verb in a folder with the plug-in and a recipe; what plug-ins register is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STROP_CACHE", str(tmp_path / "cache"))
+    for registry in (STAGES, TASKS):
+        list(registry)
+        monkeypatch.setattr(registry, "_things", dict(registry._things))
+    known = set(sys.modules)
+    Path("mine.py").write_text(PLUGIN)
+    Path("recipe.yaml").write_text(f"""\
+name: plugged
+model: {model_folder}
+plugins: [mine.py]
+compute: {{dtype: float32}}
+evals: {{shout: {{max_tokens: 8}}}}
+stages:
+  before: {{kind: eval}}
+  smaller: {{kind: shrink, factor: 0.5, data: [{{task: shouts}}]}}
+  after: {{kind: eval}}
+""")
+
+    def call(*arguments):
+        code = main([*arguments])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    yield call
+    for name in set(sys.modules) - known:
+        if name.startswith("strop_plugin_"):
+            del sys.modules[name]
+
+
+def test_through_pipeline_summary_and_report(strop):
+    done = strop("run", "recipe.yaml")
+    assert done.code == 0, done.err
+    assert "times 0.5" in done.out
+    summary = json.loads(Path("runs/plugged/summary.json").read_text())
+    assert set(summary["change"]) == {"shout_length", "shout_kept"}
+    assert summary["bounds"] == {"shout_kept": 0.5}
+    assert summary["facts"] == {"smaller": {"factor": 0.5}}
+    assert summary["warnings"] == ["smaller: smaller now"]
+    items = [json.loads(line) for line in Path("runs/plugged/after/evals/shout.jsonl").read_text().splitlines()]
+    assert [item["name"] for item in items] == ["hello", "goodbye"]
+    assert all(item["verdict"] in ("accepted", "wrong_answer") and item["total"] == 100 for item in items)
+    assert Path("runs/plugged/smaller/model/config.json").is_file()
+    page = Path("runs/plugged/report.html").read_text()
+    for words in ("How long answers are", "letters of an answer", "<h3>smaller</h3>", "<dt>factor</dt><dd>0.5</dd>"):
+        assert words in page
+    again = strop("run", "recipe.yaml")
+    assert again.out.count("skipped") == 3
+    changed = strop("run", "recipe.yaml", "stages.smaller.factor=0.25")
+    assert changed.code == 2
+    assert "factor 0.5 → 0.25" in changed.err
+    Path("mine.py").write_text(PLUGIN + "\n")
+    assert "mine.py: its content changed" in strop("run", "recipe.yaml").err
+    Path("mine.py").unlink()
+    sys.modules.pop(next(name for name in sys.modules if name.startswith("strop_plugin_")))
+    assert strop("report", "runs/plugged").code == 0  # what the metrics are stands in the run
+
+
+def test_through_doctor_and_inspector(strop):
+    examined = strop("doctor", "recipe.yaml", "--json")
+    [stage] = json.loads(examined.out)["stages"].values()
+    assert stage["sets"][0]["rows"] == 3
+    assert stage["evaluation_items_compared"] == 2
+    shown = strop("inspect", "recipe.yaml", "--count", "1")
+    assert "Shout a." in shown.out
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("1 / 0", "mine.py: the plugin raised ZeroDivisionError when it was read: division by zero"),
+        ("def f(:", "mine.py: the plugin raised SyntaxError when it was read"),
+        (PLUGIN.replace('"shout"', '"humaneval"'), "mine.py: the task 'humaneval' is there already, in "),
+        (PLUGIN.replace('"shrink"', '"sft"'), "mine.py: the kind of stage 'sft' is there already, in "),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_is_named_with_its_file(strop, content, said):
+    Path("mine.py").write_text(content)
+    done = strop("run", "recipe.yaml")
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_without_its_plugin_a_kind_is_unknown(strop):
+    text = Path("recipe.yaml").read_text()
+    Path("recipe.yaml").write_text(text.replace("plugins: [mine.py]", "plugins: [other.py]"))
+    assert "other.py: there is no such Python file" in strop("run", "recipe.yaml").err
+    Path("recipe.yaml").write_text(text.replace("plugins: [mine.py]\n", ""))
+    done = strop("run", "recipe.yaml")
+    assert "there is no kind 'shrink'. The kinds are eval, sft." in done.err
+    wrong = text.replace("factor: 0.5", "faktor: 0.5")
+    Path("recipe.yaml").write_text(wrong)
+    assert "unknown key 'stages.smaller.faktor'; did you mean 'factor'?" in strop("run", "recipe.yaml").err
