@@ -5,7 +5,7 @@ import pytest
 
 from strop.report.charts import loss_chart
 from strop.report.curve import MOST_POINTS, loss_limits, series, smoothed, thinned
-from strop.report.files import Example, Item, Step
+from strop.report.files import Answer, ShownExample, Step
 from strop.report.items import FAILING, FIXED, KEPT, WORSE, Pair, count_kinds, pair_up, pick
 from strop.report.tokens import view
 
@@ -13,7 +13,7 @@ from strop.report.tokens import view
 def pair(name: str, kind: str) -> Pair:
     was, now = {FIXED: (0, 1), FAILING: (0, 0), WORSE: (1, 0), KEPT: (1, 1)}[kind]
     one = {"name": name, "family": name[0], "prompt": "", "answer": ""}
-    return Pair(*(Item(**one, verdict="accepted" if accepted else "timeout") for accepted in (was, now)))
+    return Pair(*(Answer(**one, verdict="accepted" if accepted else "timeout") for accepted in (was, now)))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_items_pair_up_by_name_in_the_order_of_the_first():
 def test_tokens_show_what_is_trained_and_what_is_a_stop():
     pieces = [("<|im_start|>", 0), ("user", 0), ("\n", 0), (" a  b", 0), ("<|im_end|>", 0), ("ok", 0.5)]
     pieces += [("<|im_end|>", 1), ("\n", 0), ("open", 2)]
-    views = view(Example(place="x", pieces=pieces))
+    views = view(ShownExample(place="x", pieces=pieces))
     assert [token.is_control for token in views] == [True, False, False, False, True, False, True, False, False]
     assert [index for index, token in enumerate(views) if token.is_stop] == [6]
     assert [token.strength for token in views] == [0, 0, 0, 0, 0, 50, 100, 0, 100]
@@ -53,12 +53,12 @@ def test_tokens_show_what_is_trained_and_what_is_a_stop():
 
 @pytest.mark.parametrize("text", ["</s>", "<end_of_turn>", "<｜Assistant｜>", "[/INST]", "<think>", "<|eot_id|>"])
 def test_control_tokens_of_other_families(text):
-    assert view(Example(place="x", pieces=[(text, 1)]))[0].is_stop
+    assert view(ShownExample(place="x", pieces=[(text, 1)]))[0].is_stop
 
 
 @pytest.mark.parametrize("text", ["<", "<|", " < b >", "a<b>", "[0]", "[i]", "<>", "=>"])
 def test_ordinary_tokens_that_look_a_little_alike(text):
-    assert not view(Example(place="x", pieces=[(text, 1)]))[0].is_control
+    assert not view(ShownExample(place="x", pieces=[(text, 1)]))[0].is_control
 
 
 def test_a_resumed_log_counts_each_step_once():

@@ -4,7 +4,7 @@ import pytest
 
 from strop.evals.rates import rate_change
 from strop.report.bounds import kept
-from strop.report.files import Estimate, Summary
+from strop.report.files import Interval, Summary
 from strop.report.intervals import ABOUT, interval_notes
 from strop.report.metrics import (
     change_interval_text,
@@ -35,17 +35,17 @@ def plain(text: str) -> str:
         (change_text(0.0127, "nats"), "+0.013 nats"),
         (change_text(1.5, "number"), "+1.500"),
         (change_text(None, "nats"), "–"),
-        (interval_text(Estimate(low=0.13, high=0.29), "rate"), "13.0–29.0 %"),
-        (interval_text(Estimate(low=0.13), "rate"), ""),
-        (change_interval_text(Estimate(low=-0.01, high=0.02), "rate"), "−1.0 to +2.0 points"),
+        (interval_text(Interval(low=0.13, high=0.29), "rate"), "13.0–29.0 %"),
+        (interval_text(Interval(low=0.13), "rate"), ""),
+        (change_interval_text(Interval(low=-0.01, high=0.02), "rate"), "−1.0 to +2.0 points"),
         (count_text(1234567), "1,234,567"),
         (count_text(0.25), "0.25"),
         (count_text(1234.56), "1,234.6"),
         (count_text(None), "–"),
         (count_text({"<think>": 1200, "</s>": 2}), "<think> 1,200, </s> 2"),
-        (" in ".join(sample_texts(Estimate(n=100, families=1))), "100 items in 1 family"),
-        (" in ".join(sample_texts(Estimate(n=1, families=1))), "1 item"),
-        (" in ".join(sample_texts(Estimate.model_validate({"n": 100, "groups": 25}))), "100 items in 25 families"),
+        (" in ".join(sample_texts(Interval(n=100, families=1))), "100 items in 1 family"),
+        (" in ".join(sample_texts(Interval(n=1, families=1))), "1 item"),
+        (" in ".join(sample_texts(Interval.model_validate({"n": 100, "groups": 25}))), "100 items in 25 families"),
     ],
 )
 def test_numbers_are_written_one_way(text, expected):
@@ -67,7 +67,7 @@ def test_numbers_are_written_one_way(text, expected):
     ],
 )
 def test_only_an_interval_without_zero_speaks(metric, low, high, expected):
-    assert tone(describe(metric), Estimate(low=low, high=high)) == expected
+    assert tone(describe(metric), Interval(low=low, high=high)) == expected
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def summary(name: str, before: float, after: float, low: float | None, high: flo
             "better",
         ),
         (
-            Summary(name="n", before={"accepted@1": Estimate(value=0.1, n=5)}),
+            Summary(name="n", before={"accepted@1": Interval(value=0.1, n=5)}),
             "Before training, accepted@1 is 10.0 % (5 items; there is nothing to compare it with).",
             "unclear",
         ),
@@ -206,12 +206,12 @@ def test_one_item_of_twelve_is_neither_a_change_nor_forgetting():
     ],
 )
 def test_the_interval_alone_says_whether_a_bound_is_kept(name, low, high, expected):
-    assert kept(Estimate(value=0.0, low=low, high=high), describe(name), 0.05) == expected
+    assert kept(Interval(value=0.0, low=low, high=high), describe(name), 0.05) == expected
 
 
 def test_out_of_bounds_in_one_and_undecided_in_another_are_both_said():
     run = summary("humaneval_pass@1", 0.5, 0.3, -0.3, -0.1)
-    change = run.change | {"general_chat_loss": Estimate(value=0.04, low=0.0, high=0.09)}
+    change = run.change | {"general_chat_loss": Interval(value=0.04, low=0.0, high=0.09)}
     verdict = forgetting(run.model_copy(update={"change": change}))
     assert verdict.claim == ("Forgetting is out of bounds in humaneval_pass@1, and not decided in general_chat_loss:")
 
@@ -264,15 +264,15 @@ def test_a_single_evaluation_says_where_it_stands_and_has_its_interval():
 
 
 def test_any_metric_can_lead_so_that_nothing_is_said_only_of_nothing():
-    assert "refusals is 3.000" in headline(Summary(name="n", before={"refusals": Estimate(value=3.0)})).sentence
-    run = Summary(name="n", before={"mine_pass@1": Estimate(value=0.1), "mine_format_rate": Estimate(value=0.2)})
+    assert "refusals is 3.000" in headline(Summary(name="n", before={"refusals": Interval(value=3.0)})).sentence
+    run = Summary(name="n", before={"mine_pass@1": Interval(value=0.1), "mine_format_rate": Interval(value=0.2)})
     assert "mine_pass@1 is" in headline(run).sentence
-    run = Summary(name="n", before={"general_chat_loss": Estimate(value=2.0), "mine_accepted@1": Estimate(value=0.2)})
+    run = Summary(name="n", before={"general_chat_loss": Interval(value=2.0), "mine_accepted@1": Interval(value=0.2)})
     assert "mine_accepted@1 is" in headline(run).sentence
 
 
 def test_an_unknown_interval_is_said():
-    known, unknown = Estimate(value=0.1, low=0.0, high=0.2), Estimate(value=0.1)
+    known, unknown = Interval(value=0.1, low=0.0, high=0.2), Interval(value=0.1)
     assert interval_notes(Summary(name="n", before={"a_rate": known})) == [ABOUT]
     notes = interval_notes(Summary(name="n", before={"a_rate": known, "b_rate": unknown}))
     assert notes[1] == "Not known is the interval of b_rate: it rests on a single family or conversation."

@@ -1,6 +1,6 @@
 """Preflight: what is wrong with the data and the settings of a training, before it costs anything."""
 
-from strop.doctor.examine import EXIT_CODE, Examination, Voice, examine
+from strop.doctor.examine import EXIT_CODE, Examination, ModelFacts, examine
 from strop.doctor.findings import Finding
 from strop.doctor.fix import clean, write_fixed
 from strop.doctor.overlap import EvalItem
@@ -13,7 +13,7 @@ __all__ = [
     "EvalItem",
     "Examination",
     "Finding",
-    "Voice",
+    "ModelFacts",
     "check_examples",
     "clean",
     "examine",

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from strop.doctor.findings import Finding, Tally
-from strop.doctor.rows import Row
+from strop.doctor.rows import ReadRow
 
 LEAST_ANSWERS = 10
 """Fewer say too little about the rest."""
@@ -22,7 +22,7 @@ _NOTHING = frozenset(
 _WORD = re.compile(r"[^\W_]+")
 
 
-def check_answers(rows: Sequence[Row]) -> Iterator[Finding]:
+def check_answers(rows: Sequence[ReadRow]) -> Iterator[Finding]:
     """One answer that most conversations give, and answers that hardly say anything."""
     answers = [(row, text) for row in rows for text in trained_answers(row)]
     hollow = Tally()
@@ -49,7 +49,7 @@ def check_answers(rows: Sequence[Row]) -> Iterator[Finding]:
     yield tally.finding("same_answer", "warning" if share >= MOSTLY else "note", message, SAME_ANSWER)
 
 
-def trained_answers(row: Row) -> Iterator[str]:
+def trained_answers(row: ReadRow) -> Iterator[str]:
     """The text of the assistant turns of a row that are trained and have some."""
     return (m.content for m in row.messages if m.loss_weight and m.content and not m.tool_calls)
 

@@ -11,9 +11,9 @@ from strop.data.held_out import Division, Portion
 from strop.data.readers import rows_of_part
 from strop.data.rows import OnBad, Row, Say, silent
 from strop.data.settings import DataSettings
-from strop.doctor.machine import Adapted, Estimate, estimate, host_memory_gb, model_shape, product_rate
+from strop.doctor.machine import Adapted, Cost, estimate, host_memory_gb, model_shape, product_rate
 from strop.doctor.overlap import EvalItem
-from strop.doctor.quick import Seen, check_examples, lines
+from strop.doctor.quick import Tokenized, check_examples, lines
 from strop.doctor.show import estimate_words
 from strop.model.cpu.kernels import kernels
 from strop.model.precision import best_compute
@@ -34,7 +34,7 @@ def before_training(
     loaded: Loaded,
     source: PackedSource,
     report: MaskReport,
-    measured: Sequence[Seen] = (),
+    measured: Sequence[Tokenized] = (),
 ) -> None:
     """The short examination at the start of a training stage: a line for each error and warning.
 
@@ -60,7 +60,7 @@ def before_training(
 
 def estimate_stage(
     recipe: Recipe, stage: Examined, folder: Path, lengths: Sequence[int], epoch_tokens: float
-) -> Estimate | None:
+) -> Cost | None:
     """Memory and time of a stage; None where its model's size is not known. ``lengths``: tokens of each example."""
     shape = model_shape(folder)
     if shape.parameters is None:

@@ -22,7 +22,7 @@ from strop.data.files import data_files
 from strop.data.held_out import Division, divide
 from strop.data.settings import DataSettings, MixtureSettings, ReadSettings
 from strop.doctor.before_training import estimate_stage, evaluation_items, part_rows
-from strop.doctor.examine import Examination, Voice, examine
+from strop.doctor.examine import Examination, ModelFacts, examine
 from strop.doctor.findings import Finding, ordered
 from strop.doctor.fix import check_target, clean, report_of, write_fixed
 from strop.doctor.machine import model_shape
@@ -117,7 +117,7 @@ def _examine(recipe: Recipe, stage: Examined, console: Console, settings_given: 
         return track(rows, what, total, console=console, transient=True, disable=not console.is_terminal)
 
     division = None if whole or stage.held_out is None else divide(stage.mixture, stage.held_out, named_sets())
-    voice = Voice(
+    facts = ModelFacts(
         tokenizer,
         stop_token_ids(tokenizer, generation),
         stops or None,
@@ -127,7 +127,7 @@ def _examine(recipe: Recipe, stage: Examined, console: Console, settings_given: 
     )
     found = examine(
         _sets(stage.mixture, division),
-        voice,
+        facts,
         chat,
         evaluation_items(recipe, stage, division),
         stage.train,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from strop.chat import Text
 from strop.doctor.findings import Finding, Tally
-from strop.doctor.rows import Row
+from strop.doctor.rows import ReadRow
 from strop.doctor.words import grams, words
 
 SHINGLE = 5
@@ -25,14 +25,14 @@ MOST_NEAR = 200_000
 class Twin:
     """``row`` says what ``original``, an earlier row, says; ``likeness`` is 1 for exact duplicates."""
 
-    row: Row
-    original: Row
+    row: ReadRow
+    original: ReadRow
     likeness: float = 1.0
 
 
-def exact(rows: Sequence[Row]) -> list[Twin]:
+def exact(rows: Sequence[ReadRow]) -> list[Twin]:
     """Rows equal to an earlier one in roles and text, letter case and white space aside."""
-    first: dict[bytes, Row] = {}
+    first: dict[bytes, ReadRow] = {}
     twins = []
     for row in rows:
         original = first.setdefault(_digest(row), row)
@@ -41,7 +41,7 @@ def exact(rows: Sequence[Row]) -> list[Twin]:
     return twins
 
 
-def near(rows: Sequence[Row]) -> Iterator[Twin]:
+def near(rows: Sequence[ReadRow]) -> Iterator[Twin]:
     """Rows whose sets of word 5-shingles overlap with an earlier, kept row's by at least 0.8 (Jaccard).
 
     Candidates come from MinHash and locality-sensitive hashing (Broder 1997; Leskovec et al., Mining of Massive
@@ -69,7 +69,7 @@ def near(rows: Sequence[Row]) -> Iterator[Twin]:
             index.insert(number, sketch, check_duplication=False)
 
 
-def check_duplicates(rows: Sequence[Row], look_for_near: bool) -> tuple[list[Finding], list[Twin], list[Twin]]:
+def check_duplicates(rows: Sequence[ReadRow], look_for_near: bool) -> tuple[list[Finding], list[Twin], list[Twin]]:
     """The findings, the exact twins and the near ones (of rows that are no exact twins)."""
     equal = exact(rows)
     gone = {id(twin.row) for twin in equal}
@@ -105,9 +105,9 @@ def check_duplicates(rows: Sequence[Row], look_for_near: bool) -> tuple[list[Fin
     return found, equal, alike
 
 
-def _same_prompt(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
+def _same_prompt(rows: Sequence[ReadRow]) -> Iterator[tuple[ReadRow, ReadRow]]:
     """Rows, none a duplicate, whose messages up to the last answer are those of an earlier row."""
-    first: dict[bytes, Row] = {}
+    first: dict[bytes, ReadRow] = {}
     for row in rows:
         last = max((i for i, message in enumerate(row.messages) if message.role == "assistant"), default=0)
         if last == 0:
@@ -117,7 +117,7 @@ def _same_prompt(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
             yield row, original
 
 
-def _digest(row: Row, messages: int | None = None) -> bytes:
+def _digest(row: ReadRow, messages: int | None = None) -> bytes:
     """Of the first so many messages, or of all of the row."""
     if isinstance(row.conversation, Text):
         return hashlib.sha1(_plain(row.conversation.text).encode()).digest()
@@ -132,7 +132,7 @@ def _plain(text: str | None) -> str:
     return " ".join(unicodedata.normalize("NFKC", text or "").casefold().split())
 
 
-def _shingles(row: Row) -> frozenset[str]:
+def _shingles(row: ReadRow) -> frozenset[str]:
     """Runs of five words of everything said; a shorter text is one shingle."""
     calls = [str(m.tool_calls) for m in row.messages if m.tool_calls]
     said = words("\n".join([*row.texts(), *calls]))

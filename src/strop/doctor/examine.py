@@ -13,11 +13,11 @@ from strop.doctor.findings import Finding, ordered
 from strop.doctor.labels import check_tokenizer
 from strop.doctor.languages import Languages, check_languages
 from strop.doctor.lengths import Lengths, check_fit, lengths_of
-from strop.doctor.machine import Estimate, ModelShape, check_memory
+from strop.doctor.machine import Cost, ModelShape, check_memory
 from strop.doctor.masks import MaskCheck, check_cut, check_fractions, open_settings
 from strop.doctor.overlap import EvalItem, Overlap, check_overlap, contaminated
 from strop.doctor.placeholders import check_placeholders
-from strop.doctor.rows import DataSet, Row, readings, rejections
+from strop.doctor.rows import DataSet, ReadRow, readings, rejections
 from strop.doctor.training import check_training
 from strop.doctor.turns import check_turns
 from strop.doctor.vocabulary import beyond, check_vocabulary
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 EXIT_CODE = 3
 """Of `strop doctor` when there is an error among the findings."""
 
-Progress = Callable[[str, Iterable[Row], int], Iterable[Row]]
+Progress = Callable[[str, Iterable[ReadRow], int], Iterable[ReadRow]]
 """``(what, rows, total) -> rows``: shows how far a pass over rows is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class ModelFacts:
     """The tokenizer and what ends an answer. ``generation_stops``: generation_config's eos ids, None without one.
 
     ``shape``: of the model, where it is known; ``grown``: ids of tokens that strop adds to the model for the template;
@@ -56,7 +56,7 @@ class Examination:
     findings: list[Finding]
     lengths: Lengths | None
     languages: Languages | None
-    estimate: Estimate | None = None
+    estimate: Cost | None = None
     equal: list[Twin] = field(default_factory=list)
     alike: list[Twin] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -104,12 +104,12 @@ def set_summary(data: DataSet) -> dict[str, Any]:
 
 def examine(
     sets: Sequence[DataSet],
-    voice: Voice,
+    facts: ModelFacts,
     settings: ChatSettings,
     items: Sequence[EvalItem] = (),
     train: TrainSettings | None = None,
     parameters: int | None = None,
-    guess: Callable[[list[int], float], Estimate | None] = lambda lengths, tokens: None,
+    guess: Callable[[list[int], float], Cost | None] = lambda lengths, tokens: None,
     skip_bad: bool = False,
     settings_given: bool = True,
     progress: Progress = lambda what, rows, total: rows,
@@ -123,12 +123,12 @@ def examine(
     Raises InputError when the settings and the tokenizer do not go together (no template, an unknown stop token).
     """
     rows = [row for data in sets for row in data.rows]
-    encoder = ChatEncoder(voice.tokenizer, open_settings(settings), voice.stop_ids)
+    encoder = ChatEncoder(facts.tokenizer, open_settings(settings), facts.stop_ids)
     if any(row.messages for row in rows):
         encoder.require_template()
-    names = {index: token for token, index in voice.tokenizer.get_vocab().items()}
-    missing = beyond(names, voice.grown, voice.shape)
-    masks = MaskCheck(encoder, settings, voice.generation_stops, names, skip_bad, missing)
+    names = {index: token for token, index in facts.tokenizer.get_vocab().items()}
+    missing = beyond(names, facts.grown, facts.shape)
+    masks = MaskCheck(encoder, settings, facts.generation_stops, names, skip_bad, missing)
     overlap = Overlap(items)
     for row in progress("masks", rows, len(rows)):
         masks.look(row)
@@ -138,20 +138,20 @@ def examine(
         *rejections(sets, skip_bad),
         *readings(sets, encoder.report.notes),
         *masks.findings(),
-        *check_tokenizer(voice.tokenizer, encoder.stop_ids),
+        *check_tokenizer(facts.tokenizer, encoder.stop_ids),
     ]
-    found += check_vocabulary(missing, masks.beyond, encoder.stop_ids, voice.shape)
+    found += check_vocabulary(missing, masks.beyond, encoder.stop_ids, facts.shape)
     found += masks.identity.findings(rows)
     for data in sets:
         found += check_fractions(data.name, data.rows)
-    found += check_cut(rows, settings, ChatEncoder(voice.tokenizer, settings, voice.stop_ids))
+    found += check_cut(rows, settings, ChatEncoder(facts.tokenizer, settings, facts.stop_ids))
     found += check_turns(rows)
-    found += [*check_answers(rows), *check_placeholders(rows, voice.tokenizer.get_added_vocab())]
+    found += [*check_answers(rows), *check_placeholders(rows, facts.tokenizer.get_added_vocab())]
     matches = overlap.matches()
     duplicates, equal, alike = check_duplicates(rows, look_for_near=len(rows) <= MOST_NEAR)
     languages, mismatches = check_languages(rows)
     found += [*duplicates, *check_overlap(matches), *mismatches]
-    room = train and min(train.micro_batch_tokens, voice.window or train.micro_batch_tokens)
+    room = train and min(train.micro_batch_tokens, facts.window or train.micro_batch_tokens)
     kept = [(data.passes, kept_lengths(data.rows, settings, room)) for data in sets]
     lengths = [length for _, of_set in kept for length in of_set]
     examples = round(sum(passes * len(of_set) for passes, of_set in kept))
@@ -159,7 +159,7 @@ def examine(
     if not examples:
         found.append(Finding("no_examples", "error", 0, "nothing is left to train on", "look at what was rejected"))
     elif train is not None:
-        found += check_fit(rows, settings, train, voice.window)
+        found += check_fit(rows, settings, train, facts.window)
         if settings_given:
             found += check_training(train, examples, parameters)
     found += check_memory(estimate) if estimate else []
@@ -177,7 +177,7 @@ def examine(
     )
 
 
-def kept_lengths(rows: Iterable[Row], settings: ChatSettings, room: int | None = None) -> list[int]:
+def kept_lengths(rows: Iterable[ReadRow], settings: ChatSettings, room: int | None = None) -> list[int]:
     """Tokens of the examples that training gets, as far as lengths tell: shorter or fewer, as ``too_long`` has it.
 
     ``room``: what windows over plain text are cut to where ``max_length`` is not set.

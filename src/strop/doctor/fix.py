@@ -14,7 +14,7 @@ from strop.chat import Conversation, LeftOut, Message, Text, parse_row
 from strop.chat.notes import notes_of
 from strop.doctor.examine import Examination
 from strop.doctor.plain import plain
-from strop.doctor.rows import Row
+from strop.doctor.rows import ReadRow
 from strop.doctor.turns import is_empty
 from strop.errors import InputError
 from strop.files import atomic_writer
@@ -98,7 +98,7 @@ def without_empty(conversation: Conversation) -> Conversation | None:
     return replace(conversation, messages=tuple(kept))
 
 
-def to_row(row: Row, conversation: Conversation | Text) -> dict[str, Any]:
+def to_row(row: ReadRow, conversation: Conversation | Text) -> dict[str, Any]:
     """An object that reads back as ``conversation``: the row as it stands where that is so; else its messages, and the
     columns that are not read beside them."""
     if isinstance(conversation, Text) or (conversation is row.conversation and _reads_back(row.raw, conversation)):

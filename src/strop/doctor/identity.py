@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from strop.chat import Inspection
 from strop.doctor.findings import Finding, Tally
-from strop.doctor.rows import Row
+from strop.doctor.rows import ReadRow
 
 _LINE = re.compile(r"You are [^\n<|]{3,200}|You're [^\n<|]{3,200}|你是[^\n<|]{2,100}")
 _NAMED = re.compile(r"(?:\bnamed|\bcalled|You are|你是|名为|名叫)\s*([A-Z][\w.+-]*)")
@@ -31,7 +31,7 @@ class Identity:
         self.given = 0
         """Conversations without a system message, which get the line."""
 
-    def look(self, row: Row, inspection: Inspection) -> None:
+    def look(self, row: ReadRow, inspection: Inspection) -> None:
         if not row.messages or any(m.role in ("system", "developer") for m in row.messages):
             return
         before = ""
@@ -44,7 +44,7 @@ class Identity:
             self.line = self.line or match[0].strip()
             self.given += 1
 
-    def findings(self, rows: Sequence[Row]) -> Iterator[Finding]:
+    def findings(self, rows: Sequence[ReadRow]) -> Iterator[Finding]:
         """A warning where the line names a model and several answers name themselves otherwise."""
         if not self.line:
             return

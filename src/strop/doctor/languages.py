@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from strop.doctor.findings import Finding, Tally
-from strop.doctor.rows import Row
+from strop.doctor.rows import ReadRow
 from strop.doctor.scripts import LANGUAGES, script_of
 
 MOST_ROWS = 20_000
@@ -42,7 +42,7 @@ class Languages:
     text_scripts: dict[str, float]
 
 
-def check_languages(rows: Sequence[Row]) -> tuple[Languages, list[Finding]]:
+def check_languages(rows: Sequence[ReadRow]) -> tuple[Languages, list[Finding]]:
     """Language by py3langid (Lui & Baldwin's langid.py, 2012), code and addresses left out."""
     step = max(1, -(-len(rows) // MOST_ROWS))
     user, assistant, tally = Counter(), Counter(), Tally()

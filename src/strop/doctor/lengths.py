@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from strop.chat import ChatSettings
 from strop.doctor.findings import Finding, Tally
 from strop.doctor.masks import LIMITS
-from strop.doctor.rows import Row
+from strop.doctor.rows import ReadRow
 
 if TYPE_CHECKING:
     from strop.train.settings import TrainSettings
@@ -19,7 +19,7 @@ _EDGES = [2**k for k in range(5, 24)]  # 32, 64, … tokens
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class CutLoss:
     """What cutting every conversation at ``limit`` tokens would take away."""
 
     limit: int
@@ -39,17 +39,17 @@ class Lengths:
     median: int
     p99: int
     longest: int
-    losses: list[Loss]
+    losses: list[CutLoss]
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "bins": [{"from": a, "to": b, "conversations": n} for a, b, n in self.bins],
             **{name: getattr(self, name) for name in ("shortest", "median", "p99", "longest")},
-            "cut_at": [{name: getattr(loss, name) for name in Loss.__slots__} for loss in self.losses],
+            "cut_at": [{name: getattr(loss, name) for name in CutLoss.__slots__} for loss in self.losses],
         }
 
 
-def lengths_of(rows: Sequence[Row]) -> Lengths | None:
+def lengths_of(rows: Sequence[ReadRow]) -> Lengths | None:
     """None where no conversation could be encoded."""
     sizes = sorted(row.tokens for row in rows if row.tokens)
     if not sizes:
@@ -63,7 +63,7 @@ def lengths_of(rows: Sequence[Row]) -> Lengths | None:
     turns = [row for row in rows if row.messages]  # plain text goes on in another window
     tokens, trained = max(1, sum(r.tokens for r in turns)), max(1, sum(r.trained for r in turns))
     losses = [
-        Loss(
+        CutLoss(
             limit,
             sum(row.tokens > limit for row in turns),
             sum(max(0, row.tokens - limit) for row in turns) / tokens,
@@ -79,7 +79,7 @@ def _at(sizes: Sequence[int], share: float) -> int:
 
 
 def check_fit(
-    rows: Sequence[Row], settings: ChatSettings, train: TrainSettings, window: int | None
+    rows: Sequence[ReadRow], settings: ChatSettings, train: TrainSettings, window: int | None
 ) -> Iterator[Finding]:
     """Conversations that neither a flat row nor the model can take whole, where ``max_length`` lets them by.
 
@@ -112,7 +112,7 @@ def check_fit(
             yield tally.finding(kind, "error", message, mend.format(limit if kind == "too_long_for_model" else most))
 
 
-def _length(row: Row, settings: ChatSettings) -> int:
+def _length(row: ReadRow, settings: ChatSettings) -> int:
     """Tokens of the longest example that training gets of a conversation, as far as lengths tell."""
     if settings.max_length is None or row.tokens <= settings.max_length:
         return row.tokens

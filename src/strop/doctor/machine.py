@@ -67,7 +67,7 @@ class Adapted:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Cost:
     """For the whole run. ``rate`` is the measured speed of matrix products in FLOP/s."""
 
     parameters: int
@@ -139,7 +139,7 @@ def estimate(
     total_gb: float | None,
     adapted: Adapted | None = None,
     kernels: bool = False,
-) -> Estimate:
+) -> Cost:
     """``lengths``: tokens of every example; ``epoch_tokens``: of all that come in one epoch; ``half``: matrix products
     in 16 bits; ``kernels``: by strop's CPU kernels; ``shape.parameters`` is known.
 
@@ -163,7 +163,7 @@ def estimate(
     held = _activation_bytes(shape, half, kernels) * (1 - recomputed + (1 / max(1, shape.layers) if recomputed else 0))
     inputs = 4 * shape.width * shape.layers * recomputed
     logits = (4 if kernels else 14) * min(HEAD_ELEMENTS, row * shape.vocabulary)
-    return Estimate(
+    return Cost(
         parameters=parameters,
         tokens=round(tokens),
         memory_gb=(IN_REGION if kernels else RETAINED) * (state + row * (held + inputs) + logits) / GB + PROCESS_GB,
@@ -189,7 +189,7 @@ def _activation_bytes(shape: ModelShape, half: bool, kernels: bool) -> float:
     return shape.layers * (20 * shape.width + 5 * size * shape.width + 4 * size * shape.inner)
 
 
-def check_memory(guess: Estimate) -> list[Finding]:
+def check_memory(guess: Cost) -> list[Finding]:
     """Whether the run fits."""
     if guess.total_gb is None or guess.memory_gb * MEMORY_BAND < guess.total_gb:
         return []

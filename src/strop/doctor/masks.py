@@ -9,7 +9,7 @@ from strop.chat import ChatEncoder, ChatSettings, Inspection
 from strop.chat.losses import DROPPED
 from strop.doctor.findings import Finding, Level, Tally
 from strop.doctor.identity import Identity
-from strop.doctor.rows import Row
+from strop.doctor.rows import ReadRow
 from strop.errors import InputError
 
 LIMITS = (512, 1024, 2048, 4096)
@@ -49,7 +49,7 @@ class MaskCheck:
         """Kind -> the mends that were found for its cases, each tried out."""
         self._limits = sorted({*LIMITS, *({settings.max_length} if settings.max_length else ())})
 
-    def look(self, row: Row) -> None:
+    def look(self, row: ReadRow) -> None:
         """Encode one conversation and remember what was met; sets the row's lengths."""
         try:
             inspections = self.encoder.inspect(row.conversation)
@@ -78,14 +78,14 @@ class MaskCheck:
                     self._stops[inspection.example.tokens[turn.last - 1]] += 1
                     self._compare_stop(inspection.example.tokens[turn.last - 1], row)
 
-    def _read_warnings(self, row: Row, inspection: Inspection) -> None:
+    def _read_warnings(self, row: ReadRow, inspection: Inspection) -> None:
         for warning in inspection.warnings:
             self.tally.add(warning.kind, row.place, warning.detail)
             self._mends.setdefault(warning.kind, Counter()).update([warning.mend] if warning.mend else [])
             if self._level(warning.kind) == "error":
                 self.failed.setdefault(row.place, f"{warning.kind}: {warning.detail}")
 
-    def _compare_stop(self, token: int, row: Row) -> None:
+    def _compare_stop(self, token: int, row: ReadRow) -> None:
         if self.generation_stops is not None and token not in self.generation_stops:
             self.tally.add(f"foreign_stop {token}", row.place, self.names.get(token, str(token)))
 
@@ -135,7 +135,7 @@ def open_settings(settings: ChatSettings) -> ChatSettings:
     return settings.model_copy(update={"max_length": None, "drift": "allow"})
 
 
-def check_fractions(name: str, rows: Iterable[Row]) -> list[Finding]:
+def check_fractions(name: str, rows: Iterable[ReadRow]) -> list[Finding]:
     """Conversations of which next to nothing, or next to everything, is trained."""
     tally = Tally()
     for row in (r for r in rows if r.trained and r.messages):
@@ -156,7 +156,7 @@ def check_fractions(name: str, rows: Iterable[Row]) -> list[Finding]:
     ]
 
 
-def check_cut(rows: Sequence[Row], settings: ChatSettings, encoder: ChatEncoder) -> list[Finding]:
+def check_cut(rows: Sequence[ReadRow], settings: ChatSettings, encoder: ChatEncoder) -> list[Finding]:
     """What ``max_length`` does to the long ones. ``encoder`` has the run's own settings."""
     limit = settings.max_length
     long = [row for row in rows if limit and row.tokens > limit and row.messages]  # plain text goes on in a window

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 from strop.doctor.findings import Finding, Tally
-from strop.doctor.rows import Row
+from strop.doctor.rows import ReadRow
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _WORDS = r"(?:your|my|insert|enter|add|first|last|full|user|company|customer|client|recipient|sender|product|city|date)"
@@ -27,7 +27,7 @@ _CONTROL = re.compile(
 _NAMED = 5
 
 
-def check_placeholders(rows: Sequence[Row], control_tokens: Collection[str]) -> Iterator[Finding]:
+def check_placeholders(rows: Sequence[ReadRow], control_tokens: Collection[str]) -> Iterator[Finding]:
     """``control_tokens``: the tokenizer's own added tokens, which the mask counts; only others' are named here."""
     yield from _finding(
         _found(rows, _PLACEHOLDERS, code=False),
@@ -55,8 +55,8 @@ def check_placeholders(rows: Sequence[Row], control_tokens: Collection[str]) -> 
 
 
 def _found(
-    rows: Sequence[Row], pattern: re.Pattern[str], code: bool, but: Collection[str] = ()
-) -> list[tuple[Row, Counter[str], str]]:
+    rows: Sequence[ReadRow], pattern: re.Pattern[str], code: bool, but: Collection[str] = ()
+) -> list[tuple[ReadRow, Counter[str], str]]:
     """Rows that hold the pattern, how often which string, and where the first one stands."""
     found = []
     for row in rows:
@@ -73,7 +73,7 @@ def _found(
 
 
 def _finding(
-    found: list[tuple[Row, Counter[str], str]], kind: str, level: str, message: str, mend: str
+    found: list[tuple[ReadRow, Counter[str], str]], kind: str, level: str, message: str, mend: str
 ) -> Iterator[Finding]:
     if not found:
         return

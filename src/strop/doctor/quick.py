@@ -24,7 +24,7 @@ MOST_EXAMPLES = 20_000
 """Duplicates and overlap are looked for in the first so many, which takes a few seconds."""
 
 
-class Seen(Protocol):
+class Tokenized(Protocol):
     """What is looked at of an example."""
 
     tokens: Sequence[int]
@@ -33,7 +33,7 @@ class Seen(Protocol):
 
 
 def check_examples(
-    examples: Sequence[Seen],
+    examples: Sequence[Tokenized],
     report: MaskReport,
     train: TrainSettings,
     tokenizer: Any,
@@ -41,7 +41,7 @@ def check_examples(
     items: Sequence[EvalItem] = (),
     parameters: int | None = None,
     steps: int | None = None,
-    measured: Sequence[Seen] = (),
+    measured: Sequence[Tokenized] = (),
 ) -> list[Finding]:
     """Errors and warnings only, worst first. ``steps``: optimiser steps, where the source knows them; ``measured``: the
     examples of the evaluation loss, looked for token for token.
@@ -87,17 +87,17 @@ def check_examples(
     return ordered(finding for finding in found if finding.level != "note")
 
 
-def _digest(example: Seen) -> bytes:
+def _digest(example: Tokenized) -> bytes:
     return hashlib.sha1(np.asarray(example.tokens, np.int32).tobytes()).digest()
 
 
-def _learnt(example: Seen) -> bytes:
+def _learnt(example: Tokenized) -> bytes:
     """What is trained of an example, and nothing else of it."""
     trained = np.asarray(example.loss_weights, np.float32) != 0
     return hashlib.sha1(np.asarray(example.tokens, np.int32)[trained].tobytes()).digest()
 
 
-def _copies(copies: Sequence[Seen], measured: Sequence[Seen]) -> list[Finding]:
+def _copies(copies: Sequence[Tokenized], measured: Sequence[Tokenized]) -> list[Finding]:
     if not copies:
         return []
     are = "is an exact copy" if len(copies) == 1 else "are exact copies"

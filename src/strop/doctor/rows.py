@@ -12,8 +12,7 @@ from typing import Any
 from strop.chat import Conversation, LeftOut, Message, Text, parse_row
 from strop.chat.formats import name_format
 from strop.chat.notes import notes_of
-from strop.data.rows import OnBad
-from strop.data.rows import Row as RawRow
+from strop.data.rows import OnBad, Row
 from strop.doctor.findings import PLACES, Finding, Level, Tally
 from strop.errors import InputError
 
@@ -30,7 +29,7 @@ class Rejected:
 
 
 @dataclass(slots=True)
-class Row:
+class ReadRow:
     """A readable row. ``tokens``, ``trained`` and ``beyond`` (trained tokens after each limit) are set by `masks`."""
 
     place: str
@@ -69,7 +68,7 @@ class DataSet:
     """One part of the training data, read to its end."""
 
     name: str
-    rows: list[Row]
+    rows: list[ReadRow]
     rejected: list[Rejected]
     formats: Counter[str]
     """What the rows were taken for, those that were left out or are not for training included."""
@@ -91,7 +90,7 @@ class DataSet:
 
 
 def read_set(
-    name: str, rows: Callable[[OnBad], Iterable[RawRow]], format: str = "auto", remarks: list[str] | None = None
+    name: str, rows: Callable[[OnBad], Iterable[Row]], format: str = "auto", remarks: list[str] | None = None
 ) -> DataSet:
     """Validate every row; what is wrong with one is kept and the next is read.
 
@@ -113,7 +112,7 @@ def read_set(
         if isinstance(parsed, LeftOut):
             found.left_out.append(parsed)
         else:
-            found.rows.append(Row(place, parsed, raw, format))
+            found.rows.append(ReadRow(place, parsed, raw, format))
     return found
 
 

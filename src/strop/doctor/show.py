@@ -13,7 +13,7 @@ from strop.doctor.examine import Examination, set_summary
 from strop.doctor.findings import LEVELS, Finding
 from strop.doctor.languages import Languages
 from strop.doctor.lengths import Lengths
-from strop.doctor.machine import MEMORY_BAND, TIME_BAND, Estimate
+from strop.doctor.machine import MEMORY_BAND, TIME_BAND, Cost
 from strop.visible import one_line
 
 _STYLES = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -116,7 +116,7 @@ def _mix(shares: Mapping[str, float]) -> str:
     return ", ".join(shown) + (" …" if len(shares) > 4 else "")
 
 
-def estimate_words(guess: Estimate) -> str:
+def estimate_words(guess: Cost) -> str:
     """Time and memory of a run as ranges, in one line."""
     low, high = (_duration(guess.minutes / TIME_BAND), _duration(guess.minutes * TIME_BAND))
     least, most = guess.memory_gb / MEMORY_BAND, guess.memory_gb * MEMORY_BAND

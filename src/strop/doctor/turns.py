@@ -8,7 +8,7 @@ from statistics import median
 
 from strop.chat import Message
 from strop.doctor.findings import Finding, Tally
-from strop.doctor.rows import Row
+from strop.doctor.rows import ReadRow
 
 _FENCE = re.compile(r"^\s{0,3}(```|~~~)", re.MULTILINE)
 _LIST_OR_CODE = re.compile(r"^\s*([-*+•|>]|\d+[.)]|\$|#)")
@@ -16,7 +16,7 @@ _LEAST_WORDS = 20
 """Shorter answers often end without a full stop, on purpose."""
 
 
-def check_turns(rows: Sequence[Row]) -> list[Finding]:
+def check_turns(rows: Sequence[ReadRow]) -> list[Finding]:
     """Everything that can be seen without a tokenizer."""
     tally = Tally()
     for row in rows:
@@ -82,7 +82,7 @@ def ends_in_the_middle(text: str) -> bool:
     return last[-1] in ",;([{" or (last[-1].isalpha() and last[-1].islower() and "://" not in last)
 
 
-def _extreme_lengths(rows: Sequence[Row]) -> Iterator[Finding]:
+def _extreme_lengths(rows: Sequence[ReadRow]) -> Iterator[Finding]:
     """Answers far from the others: one word where answers are long, or twenty times the median."""
     lengths = [(len(answer.split()), row, answer) for row in rows for answer in row.answers() if answer.strip()]
     if len(lengths) < 10:

@@ -13,7 +13,7 @@ from strop.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedRow:
     """A row that strop cannot use: training would stop at it. ``reason`` names its place."""
 
     index: int
@@ -62,7 +62,7 @@ class Look:
     encoder: ChatEncoder
     parts: list[Part]
     choice: Choice = field(default_factory=Choice)
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
     rows: int = 0
     """Rows read, whether chosen or not."""
     shown: int = 0
@@ -106,7 +106,7 @@ class Look:
             self.formats.setdefault(part.name, Counter())[parsed.format] += 1
             return self.encoder.inspect(parsed)
         except InputError as error:
-            self.rejected.append(Rejected(index, str(error)))
+            self.rejected.append(RejectedRow(index, str(error)))
             return []
 
 

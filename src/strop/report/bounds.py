@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from strop.report.files import Estimate, Summary
+from strop.report.files import Interval, Summary
 from strop.report.metrics import describe
 from strop.tasks.metrics import Metric
 
@@ -16,7 +16,7 @@ def kept_bounds(summary: Summary) -> dict[str, float]:
     return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
-def kept(change: Estimate, metric: Metric, bound: float) -> Kept:
+def kept(change: Interval, metric: Metric, bound: float) -> Kept:
     """``within``: the whole interval of the change is no worse than ``bound``; ``out``: the whole interval is worse;
     ``open``: it reaches past the bound, or is not known."""
     if change.low is None or change.high is None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from strop.report.curve import loss_limits, series, smoothed, thinned
-from strop.report.files import Estimate, Step
+from strop.report.files import Interval, Step
 from strop.report.metrics import value_text
 from strop.report.svg import FONT_PX, ROLES, new_figure, px_axes, to_inline_svg
 from strop.tasks.metrics import VERDICTS
@@ -17,7 +17,7 @@ from strop.tasks.metrics import VERDICTS
 WIDE, NARROW = 1000, 400
 LABEL = {"va": "center", "fontsize": FONT_PX + 1, "color": ROLES["ink"]}
 
-Estimates = Mapping[str, Estimate]
+Estimates = Mapping[str, Interval]
 
 
 def metrics_chart(parts: Mapping[str, Estimates], names: list[str]) -> Markup:
@@ -42,7 +42,7 @@ def metrics_chart(parts: Mapping[str, Estimates], names: list[str]) -> Markup:
             axes.vlines(ticks, top, index + 1, color=ROLES["line"], linewidth=1, zorder=0, clip_on=False)
             if index:
                 axes.axhline(index, start, end, color=ROLES["line"], linewidth=1, clip_on=False)
-            shown = [estimates.get(name, Estimate()) for estimates in parts.values()]
+            shown = [estimates.get(name, Interval()) for estimates in parts.values()]
             places = (-0.13, 0.13) if len(shown) == 2 else (0,)
             for one, away, role in zip(shown, places, ("before", "after")[-len(shown) :], strict=True):
                 _whisker(axes, one, y + away, ROLES[role])
@@ -71,7 +71,7 @@ def verdict_chart(parts: Mapping[str, Estimates]) -> Markup:
             else:
                 axes.text(-12 / (width - left - right), y, label, ha="right", **LABEL)
             for verdict in VERDICTS:
-                share = estimates.get(f"verdict/{verdict}", Estimate()).value or 0.0
+                share = estimates.get(f"verdict/{verdict}", Interval()).value or 0.0
                 edge = {"edgecolor": ROLES["panel"], "linewidth": 1.5}
                 axes.barh(y, share, left=start, height=height, color=ROLES[f"verdict-{verdict}"], **edge)
                 if share * width > 48:  # room for the number
@@ -122,7 +122,7 @@ def _draw_rates(axes: Axes, rates: np.ndarray) -> None:
     axes.set_ylim(0, 1.05 * highest if ticks else 1)
 
 
-def _whisker(axes: Axes, estimate: Estimate, y: float, colour: str) -> None:
+def _whisker(axes: Axes, estimate: Interval, y: float, colour: str) -> None:
     if estimate.value is None:
         return
     if estimate.low is not None and estimate.high is not None:

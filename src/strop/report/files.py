@@ -19,10 +19,10 @@ from strop.tasks.metrics import Metric
 
 # JSON written by Python may hold NaN and Infinity. Neither is a measurement, so both become "unknown".
 Number = Annotated[float | None, AfterValidator(lambda x: x if x is not None and math.isfinite(x) else None)]
-Row = TypeVar("Row", bound=BaseModel)
+Line = TypeVar("Line", bound=BaseModel)
 
 
-class Estimate(BaseModel):
+class Interval(BaseModel):
     """A measured number with its 95 % interval, from ``n`` items in ``families`` groups, on which it rests."""
 
     model_config = ConfigDict(frozen=True, validate_by_name=True)
@@ -70,10 +70,10 @@ class Summary(BaseModel):
     seed: int | None = None
     strop_version: str | None = None
     machine: dict[str, Any] = Field(default_factory=dict)
-    before: dict[str, Estimate] = Field(default_factory=dict)
-    after: dict[str, Estimate] = Field(default_factory=dict)
-    change: dict[str, Estimate] = Field(default_factory=dict)
-    measured: dict[str, Estimate] = Field(default_factory=dict)
+    before: dict[str, Interval] = Field(default_factory=dict)
+    after: dict[str, Interval] = Field(default_factory=dict)
+    change: dict[str, Interval] = Field(default_factory=dict)
+    measured: dict[str, Interval] = Field(default_factory=dict)
     eval_loss: dict[str, EvalLoss] = Field(default_factory=dict)
     answered: list[str] = Field(default_factory=lambda: [*TASKS])
     measures: dict[str, Metric] = Field(default_factory=dict)
@@ -99,7 +99,7 @@ class Step(BaseModel):
     eval_loss: Number = None
 
 
-class Item(BaseModel):
+class Answer(BaseModel):
     """One graded answer of an evaluation; ``passed`` of its ``total`` tests passed."""
 
     name: str
@@ -115,7 +115,7 @@ class Item(BaseModel):
     tokens: int | None = None
 
 
-class Example(BaseModel):
+class ShownExample(BaseModel):
     """One training conversation: (text, weight) per token in order; weight 0 = not trained.
 
     ``stops``: which of the pieces are the stop tokens that end trained turns, where that is known.
@@ -127,18 +127,18 @@ class Example(BaseModel):
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFiles:
     """Everything of one run folder that the page shows; ``items`` is keyed by ("before" or "after", task)."""
 
     folder: Path
     summary: Summary
     steps: list[Step] = field(default_factory=list)
-    items: dict[tuple[str, str], list[Item]] = field(default_factory=dict)
-    example: Example | None = None
+    items: dict[tuple[str, str], list[Answer]] = field(default_factory=dict)
+    example: ShownExample | None = None
     configs: dict[str, str] = field(default_factory=dict)
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> RunFiles:
     """Read a run folder.
 
     Raises:
@@ -153,7 +153,7 @@ def read_run(folder: Path) -> Run:
     parsed = _parse(summary.read_bytes(), Summary, str(summary), "make it again with `strop run RECIPE.yaml`")
     parts = {"before": parsed.stages.before, "after": parsed.stages.after}
     items = {
-        (part, task): read_rows(path, Item)
+        (part, task): read_rows(path, Answer)
         for part, stage in parts.items()
         for task in parsed.answered
         if stage and (path := folder / stage / "evals" / f"{task}.jsonl").is_file()
@@ -166,17 +166,17 @@ def read_run(folder: Path) -> Run:
     }
     trained = folder / (training[0] if training else "sft")
     metrics, example = trained / "metrics.jsonl", trained / "example.json"
-    return Run(
+    return RunFiles(
         folder=folder,
         summary=parsed,
         steps=read_rows(metrics, Step) if metrics.is_file() else [],
         items=items,
-        example=_parse(example.read_bytes(), Example, str(example)) if example.is_file() else None,
+        example=_parse(example.read_bytes(), ShownExample, str(example)) if example.is_file() else None,
         configs=configs,
     )
 
 
-def read_rows(path: Path, model: type[Row]) -> list[Row]:
+def read_rows(path: Path, model: type[Line]) -> list[Line]:
     """One ``model`` per non-empty line of a JSON-lines file.
 
     A last line that has no newline and is no JSON was cut by a kill in the middle of writing it; it is skipped.
@@ -200,7 +200,7 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
-def _parse(data: bytes, model: type[Row], place: str, mend: str = "mend the line or delete the file") -> Row:
+def _parse(data: bytes, model: type[Line], place: str, mend: str = "mend the line or delete the file") -> Line:
     try:
         return model.model_validate(json.loads(data))
     except ValidationError as error:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any, Literal
 
-from strop.report.files import Estimate
+from strop.report.files import Interval
 from strop.tasks.base import known_metrics
 from strop.tasks.metrics import PASS_AT_1, Metric
 
@@ -61,7 +61,7 @@ def change_text(value: float | None, unit: str) -> str:
     return f"{_change_number(value, unit)}{NBSP}{unit_of_change(unit)}".rstrip(NBSP)
 
 
-def interval_text(estimate: Estimate, unit: str) -> str:
+def interval_text(estimate: Interval, unit: str) -> str:
     """``12.0–31.0 %``, or nothing where the interval is not known."""
     if estimate.low is None or estimate.high is None:
         return ""
@@ -69,7 +69,7 @@ def interval_text(estimate: Estimate, unit: str) -> str:
     return f"{_signed(scale * estimate.low, digits, '')}–{_signed(scale * estimate.high, digits, '')}{sign}"
 
 
-def change_interval_text(estimate: Estimate, unit: str) -> str:
+def change_interval_text(estimate: Interval, unit: str) -> str:
     """``+14.0 to +28.0 points``, or nothing where the interval is not known."""
     if estimate.low is None or estimate.high is None:
         return ""
@@ -81,7 +81,7 @@ def unit_of_change(unit: str) -> str:
     return {"rate": "points", "nats": "nats"}.get(unit, "")
 
 
-def tone(metric: Metric, change: Estimate) -> Literal["better", "worse", "moved", "unclear", "unknown"]:
+def tone(metric: Metric, change: Interval) -> Literal["better", "worse", "moved", "unclear", "unknown"]:
     """What the interval of the change allows to say. Only an interval that excludes 0 says anything."""
     if change.low is None or change.high is None:
         return "unknown"
@@ -103,7 +103,7 @@ def count_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
-def sample_texts(estimate: Estimate) -> list[str]:
+def sample_texts(estimate: Interval) -> list[str]:
     """``["100 items", "25 families"]``: what an estimate rests on. Families of one item each are not mentioned."""
     families = estimate.families if estimate.families != estimate.n else None
     counted = ((estimate.n, "item", "items"), (families, "family", "families"))

@@ -11,7 +11,7 @@ from strop.report import metrics
 from strop.report.bounds import kept_bounds
 from strop.report.charts import loss_chart, metrics_chart, verdict_chart
 from strop.report.curve import series, smoothing_span
-from strop.report.files import Estimate, Run, Summary, read_run
+from strop.report.files import Interval, RunFiles, Summary, read_run
 from strop.report.intervals import interval_notes
 from strop.report.items import FAILING, FIXED, KEPT, RULE, WORSE, count_kinds, pair_up, pick
 from strop.report.tokens import view
@@ -56,7 +56,7 @@ def write_report(run_folder: Path) -> Path:
     return target
 
 
-def render(run: Run) -> str:
+def render(run: RunFiles) -> str:
     """The page as HTML. Everything that came from a model or a data file is escaped by the template."""
     templates = environment(HERE)
     templates.filters["count"] = metrics.count_text
@@ -115,7 +115,7 @@ def _groups(rows: list[tuple[Metric, dict[str, Any]]]) -> list[str]:
 def _row(summary: Summary, name: str) -> dict[str, Any]:
     metric = metrics.describe(name, summary.measures)
     parts = (summary.before, summary.after, summary.measured, summary.change)
-    before, after, once, change = (part.get(name, Estimate()) for part in parts)
+    before, after, once, change = (part.get(name, Interval()) for part in parts)
     return {
         "name": name,
         "about": metric.about,
@@ -154,14 +154,14 @@ def _verdict_chart(summary: Summary) -> Markup | None:
     return verdict_chart({label: found for label, found in shares.items() if found})
 
 
-def _named(summary: Summary) -> dict[str, dict[str, Estimate]]:
+def _named(summary: Summary) -> dict[str, dict[str, Interval]]:
     """The evaluations of the run by what the page calls them."""
     if summary.measured:
         return {"measured": summary.measured}
     return {"before": summary.before, "after": summary.after}
 
 
-def _loss(run: Run) -> dict[str, Any] | None:
+def _loss(run: RunFiles) -> dict[str, Any] | None:
     train, held_out = series(run.steps, "loss"), series(run.steps, "eval_loss")
     if not len(train) and not len(held_out):
         return None
@@ -174,7 +174,7 @@ def _loss(run: Run) -> dict[str, Any] | None:
     }
 
 
-def _answers(run: Run) -> dict[str, Any] | None:
+def _answers(run: RunFiles) -> dict[str, Any] | None:
     for task in run.summary.answered:
         pairs = pair_up(run.items.get(("before", task), []), run.items.get(("after", task), []))
         if pairs:
@@ -189,7 +189,7 @@ def _answers(run: Run) -> dict[str, Any] | None:
     return None
 
 
-def _tokens(run: Run) -> dict[str, Any] | None:
+def _tokens(run: RunFiles) -> dict[str, Any] | None:
     if run.example is None or not run.example.pieces:
         return None
     views = view(run.example)

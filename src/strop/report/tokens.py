@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from strop.report.files import Example
+from strop.report.files import ShownExample
 
 # A whole token that looks like <|im_end|>, </s>, <end_of_turn>, <｜User｜> or [/INST]. Text that merely spells one is
 # cut into several ordinary tokens before training, so a single token of this form is the real thing.
@@ -26,7 +26,7 @@ class TokenView:
         return 0 if self.weight == 0 else round(100 * min(1.0, max(0.25, abs(self.weight))))
 
 
-def view(example: Example) -> list[TokenView]:
+def view(example: ShownExample) -> list[TokenView]:
     """A view of each token; the control token that ends a trained stretch is the stop token that the model learns."""
     pieces = example.pieces
     views = []

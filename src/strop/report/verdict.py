@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from strop.report.bounds import kept, kept_bounds
-from strop.report.files import Estimate, EvalLoss, Summary
+from strop.report.files import EvalLoss, Interval, Summary
 from strop.report.intervals import interval_notes
 from strop.report.metrics import (
     change_interval_text,
@@ -44,7 +44,7 @@ def headline(summary: Summary) -> Verdict:
     name = _leading(summary, {n for n in summary.before if _known(summary.before, n) and _known(summary.after, n)})
     if name is None:
         return _one_sided(summary)
-    metric, change = describe(name, summary.measures), summary.change.get(name, Estimate())
+    metric, change = describe(name, summary.measures), summary.change.get(name, Interval())
     before, after = summary.before[name], summary.after[name]
     old, new, sample = (
         value_text(before.value, metric.unit),
@@ -70,7 +70,7 @@ def forgetting(summary: Summary) -> Verdict | None:
     """
     parts, found = [], {"within": [], "out": [], "open": []}
     for name, bound in kept_bounds(summary).items():
-        change, metric = summary.change.get(name, Estimate()), describe(name, summary.measures)
+        change, metric = summary.change.get(name, Interval()), describe(name, summary.measures)
         if change.value is None:
             continue
         found[kept(change, metric, bound)].append(name)
@@ -139,5 +139,5 @@ def _leading(summary: Summary, names: set[str]) -> str | None:
     return min(names, key=lambda name: (metrics[name].better == 0, name), default=None)
 
 
-def _known(estimates: dict[str, Estimate], name: str) -> bool:
+def _known(estimates: dict[str, Interval], name: str) -> bool:
     return name in estimates and estimates[name].value is not None
