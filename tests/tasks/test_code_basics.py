@@ -13,14 +13,14 @@ from random import Random
 import pytest
 
 from strop.errors import InputError
-from strop.tasks.code_basics import families, generate, single, topics
+from strop.tasks.code_basics import family_names, generate, single, topics
 from strop.tasks.code_basics.families import CROSSED
 from strop.tasks.code_basics.problem import HIDDEN, SAMPLES
 from strop.tasks.records import Record, parse_record
 
 ROUNDS = 4
 ALL_ROUNDS = 24  # records of each single family
-TRAIN, TEST = families("train"), families("test")
+TRAIN, TEST = family_names("train"), family_names("test")
 
 
 def program(record: Record) -> str:
@@ -190,7 +190,7 @@ def test_generation_is_deterministic_balanced_and_without_duplicates():
 
 def test_frozen_records_come_once_each_and_the_seeds_own_before_the_others():
     for split, seed, own in (("train", 0, 24), ("test", 2, 8), ("test", 9, 0)):
-        for family in set(families(split)) - set(CROSSED):
+        for family in set(family_names(split)) - set(CROSSED):
             names = [record.name for record in single.in_order(family, seed)]
             assert sorted(names) == sorted(row["name"] for _, row in single.frozen()[family])
             assert [f"/{seed}-" in name for name in names] == [True] * own + [False] * (ALL_ROUNDS - own)

@@ -24,7 +24,7 @@ def topics() -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: item[1].partition("_")[0]))
 
 
-def families(split: Literal["train", "test"]) -> tuple[str, ...]:
+def family_names(split: Literal["train", "test"]) -> tuple[str, ...]:
     """The families that are trained on, or those that are only ever tested. Raises ValueError for another split."""
     if split not in ("train", "test"):
         raise ValueError(f"unknown split {split!r}; expected 'train' or 'test'")
@@ -44,7 +44,7 @@ def generate(split: Literal["train", "test"], count: int, seed: int) -> list[Rec
         InputError: `count` is larger than that; the message says how many there are.
         ValueError: the split is unknown or `count` is negative.
     """
-    names = families(split)
+    names = family_names(split)
     if count < 0:
         raise ValueError(f"count is {count}; expected 0 or more")
     singles = [name for name in names if name not in CROSSED]
