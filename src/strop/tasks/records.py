@@ -117,10 +117,11 @@ def load_records(path: str | os.PathLike[str]) -> list[Record]:
     Raises:
         InputError: the file cannot be read or holds no row, or a row is wrong; the message names ``file:line``.
     """
-    return [_record(row, place) for place, row in open_rows(Path(path))]
+    return [parse_record(row, place) for place, row in open_rows(Path(path))]
 
 
-def _record(row: Mapping[str, Any], place: str) -> Record:
+def parse_record(row: Mapping[str, Any], place: str) -> Record:
+    """The record of one row of such a file. Raises InputError, which names ``place``, when the row is wrong."""
     if row.get("text") is None and row.get("description") is not None:
         description = check_text(row["description"], "description", place, empty=False)
         prompt, response = f"{_REQUEST}\n\n{description.strip()}", ""

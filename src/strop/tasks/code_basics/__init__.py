@@ -1,12 +1,12 @@
-"""Small programming problems, from standard input to standard output, generated from a seed.
+"""Small programming problems, from standard input to standard output, for a seed.
 
-A *family* is one idea ("count the numbers above a threshold"); its parameters, story, wording and tests vary with the
-seed. Train and test are split by family, so a held-out problem is never a train problem in other words. See `family`
-for how to add one.
+A *family* is one idea ("count the numbers above a threshold"); its parameters, story, wording and tests vary. Train and
+test are split by family, so a held-out problem is never a train problem in other words. There are two kinds: *crossed*
+families (`families`) pair a skill with a use and draw new problems without end; *single* ones (`single`) stand for
+themselves and are read from frozen records. `single` and `crossing` say how to add one.
 """
 
-from strop.tasks.code_basics.family import FAMILIES, Family, Problem
-from strop.tasks.code_basics.generate import TEST_FAMILIES, TRAIN_FAMILIES, generate
+from strop.tasks.code_basics.generate import family_names, generate, topics
 from strop.tasks.code_basics.task import CodeBasics
 
-__all__ = ["FAMILIES", "TEST_FAMILIES", "TRAIN_FAMILIES", "CodeBasics", "Family", "Problem", "generate"]
+__all__ = ["CodeBasics", "family_names", "generate", "topics"]

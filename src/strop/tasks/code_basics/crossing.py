@@ -5,6 +5,10 @@ of a skill and a use is a family: "the numbers that are odd" x "add them up". So
 asks for a combination that training never showed, made of parts that it did.
 
 Every solution has the same three steps: read `a`, make `b` from it, print an answer from `b`.
+
+To add families, add a row to one of the tables: `uses`, or `PROPERTIES` and `CHANGES` in `families/crossed_*.py`. They
+join the training split unless `held_out` names them, and the project's tests check them. Which problems a seed gives
+changes then.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +16,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from strop.tasks.code_basics.family import Family, Problem, add_family, program
 from strop.tasks.code_basics.layouts import show
+from strop.tasks.code_basics.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,10 @@ class Use:
     value: Callable[[list, list], Any]
     needs_one: bool = True
 
+    def statements(self, items: str, noun: str, words: str = "") -> tuple[str, ...]:
+        """The wordings with everything filled in."""
+        return tuple(say.format(items=items, noun=noun, words=words) for say in self.say)
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -54,22 +62,28 @@ class Source:
     layout: Callable[[Sequence[Any]], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A skill and a use; `make` draws a problem."""
+
+    topic: str
+    make: Callable[[Random], Problem]
+
+
 def cross(
     topic: str,
     skills: Mapping[str, Callable[[Random], Skill]],
     uses: Mapping[str, Use],
     make: Callable[[Random, Skill, Use], Problem],
-) -> None:
-    """Register one family for every skill and use, called skill_topic_use ("odd_numbers_sum")."""
-    for skill, draw in skills.items():
-        for name, use in uses.items():
-            add_family(Family(f"{skill}_{topic}_{name}", f"crossed_{topic}", "easy", _maker(draw, use, make)))
+) -> dict[str, Family]:
+    """A family for every skill and use, by its name skill_topic_use ("odd_numbers_sum")."""
 
+    def family(draw: Callable[[Random], Skill], use: Use) -> Family:
+        return Family(f"crossed_{topic}", lambda rng: make(rng, draw(rng), use))
 
-def _maker(
-    draw: Callable[[Random], Skill], use: Use, make: Callable[[Random, Skill, Use], Problem]
-) -> Callable[[Random], Problem]:
-    return lambda rng: make(rng, draw(rng), use)
+    return {
+        f"{skill}_{topic}_{name}": family(draw, use) for skill, draw in skills.items() for name, use in uses.items()
+    }
 
 
 def kept(rng: Random, skill: Skill, use: Use, noun: str, source: Source, item: Callable[[], Any]) -> Problem:
@@ -89,32 +103,26 @@ def kept(rng: Random, skill: Skill, use: Use, noun: str, source: Source, item: C
             wanted = None
 
     return Problem(
-        say=tuple(say.format(items=f"the {noun} that {skill.words}", noun=noun, words=skill.words) for say in use.say),
+        say=use.statements(f"the {noun} that {skill.words}", noun, skill.words),
         input=source.words + (f" There is at least one that {_singular(skill.words)}." if use.needs_one else ""),
         output=use.output,
         case=case,
-        edges=(case(1), case(2)),
         layout=source.layout,
         answer=answer,
-        solution=program(source.code, f"b = [x for x in a if {skill.code}]", use.code),
+        solution=f"{source.code}\nb = [x for x in a if {skill.code}]\n{use.code}",
     )
 
 
 def changed(rng: Random, skill: Skill, use: Use, noun: str, source: Source, item: Callable[[], Any]) -> Problem:
     """The problem of a list whose every item is changed."""
-
-    def case(size: int) -> tuple[Any]:
-        return ([item() for _ in range(size)],)
-
     return Problem(
-        say=tuple(f"{skill.words}. {say.format(items=f'the new {noun}', noun=noun)}" for say in use.say),
+        say=tuple(f"{skill.words}. {say}" for say in use.statements(f"the new {noun}", noun)),
         input=source.words,
         output=use.output,
-        case=case,
-        edges=(case(1), case(2)),
+        case=lambda size: ([item() for _ in range(size)],),
         layout=source.layout,
         answer=lambda a: use.value([skill.value(x) for x in a], list(a)),
-        solution=program(source.code, f"b = [{skill.code} for x in a]", use.code),
+        solution=f"{source.code}\nb = [{skill.code} for x in a]\n{use.code}",
     )
 
 

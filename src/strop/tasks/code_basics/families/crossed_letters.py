@@ -3,7 +3,7 @@
 from random import Random
 
 from strop.tasks.code_basics.crossing import Skill, Source, Use, cross, kept
-from strop.tasks.code_basics.family import Problem
+from strop.tasks.code_basics.problem import Problem
 from strop.tasks.code_basics.uses import LIST_USES, PART_USES, TEXT_USES
 
 
@@ -60,4 +60,4 @@ def _kept(rng: Random, skill: Skill, use: Use) -> Problem:
     return kept(rng, skill, use, "characters", source, lambda: rng.choice("aeiouabcxyzABCEXYZ0123456789"))
 
 
-cross("letters", PROPERTIES, USES, _kept)
+FAMILIES = cross("letters", PROPERTIES, USES, _kept)

@@ -3,9 +3,8 @@
 from random import Random
 
 from strop.tasks.code_basics.crossing import Skill, Source, Use, changed, cross, kept
-from strop.tasks.code_basics.draw import list_input
-from strop.tasks.code_basics.family import Problem
 from strop.tasks.code_basics.layouts import counted, listed, show
+from strop.tasks.code_basics.problem import Problem
 from strop.tasks.code_basics.uses import LIST_USES, NUMBER_USES, PART_USES
 
 
@@ -85,6 +84,12 @@ CHANGES = {
     "halved": lambda rng: Skill("Divide every number by 2, rounding down", "x // 2", lambda x: (x - x % 2) // 2),
 }
 
+LISTED = (
+    "The first line contains n. The second line contains n integers.",
+    "The first line contains an integer n, and the second line contains n integers separated by spaces.",
+    "An integer n on the first line, then n integers on the second line.",
+    "Line 1: the number n. Line 2: n integers.",
+)
 READ_LINE = "a = list(map(int, input().split()))"
 
 
@@ -93,7 +98,7 @@ def _source(rng: Random) -> Source:
         (
             Source("One line of integers.", READ_LINE, show),
             Source("One line with integers separated by spaces.", READ_LINE, show),
-            Source(list_input(rng), f"n = int(input())\n{READ_LINE}", listed),
+            Source(rng.choice(LISTED), f"n = int(input())\n{READ_LINE}", listed),
             Source(
                 "The first line contains n. Each of the next n lines contains one integer.",
                 "n = int(input())\na = [int(input()) for _ in range(n)]",
@@ -111,5 +116,6 @@ def _changed(rng: Random, skill: Skill, use: Use) -> Problem:
     return changed(rng, skill, use, "numbers", _source(rng), lambda: rng.randint(-12, 30))
 
 
-cross("numbers", PROPERTIES, LIST_USES | PART_USES | NUMBER_USES, _kept)
-cross("changed_numbers", CHANGES, LIST_USES | NUMBER_USES, _changed)
+FAMILIES = cross("numbers", PROPERTIES, LIST_USES | PART_USES | NUMBER_USES, _kept) | cross(
+    "changed_numbers", CHANGES, LIST_USES | NUMBER_USES, _changed
+)

@@ -4,8 +4,8 @@ from random import Random
 
 from strop.tasks.code_basics.crossing import Skill, Use, cross
 from strop.tasks.code_basics.families.crossed_numbers import PROPERTIES as NUMBER_PROPERTIES
-from strop.tasks.code_basics.family import Problem, program
 from strop.tasks.code_basics.layouts import one_line
+from strop.tasks.code_basics.problem import Problem
 from strop.tasks.code_basics.uses import LIST_USES, NUMBER_USES, PART_USES
 
 
@@ -32,7 +32,10 @@ USES = {name: LIST_USES[name] for name in ("line", "lines", "backwards")} | {
 
 def _make(rng: Random, skill: Skill, use: Use) -> Problem:
     start = rng.choice((0, 1, None))
-    first, last = ("l", "r") if start is None else (str(start), "n")
+    if start is None:
+        first, last, read = "l", "r", "l, r = map(int, input().split())"
+    else:
+        first, last, read = str(start), "n", "n = int(input())"
     noun = f"numbers from {first} to {last}"
 
     def answer(low: int, high: int) -> str:
@@ -47,20 +50,14 @@ def _make(rng: Random, skill: Skill, use: Use) -> Problem:
                 return (low, high) if start is None else (high,)
 
     return Problem(
-        say=tuple(say.format(items=f"the {noun} that {skill.words}", noun=noun, words=skill.words) for say in use.say),
+        say=use.statements(f"the {noun} that {skill.words}", noun, skill.words),
         input="Two integers l and r on one line (l < r)." if start is None else "One integer n.",
         output=use.output,
         case=case,
-        edges=(case(1), case(2)),
         layout=one_line,
         answer=answer if start is None else lambda n: answer(start, n),
-        solution=program(
-            "l, r = map(int, input().split())" if start is None else "n = int(input())",
-            f"a = range({first}, {last} + 1)",
-            f"b = [x for x in a if {skill.code}]",
-            use.code,
-        ),
+        solution=f"{read}\na = range({first}, {last} + 1)\nb = [x for x in a if {skill.code}]\n{use.code}",
     )
 
 
-cross("range_numbers", PROPERTIES, USES, _make)
+FAMILIES = cross("range_numbers", PROPERTIES, USES, _make)

@@ -4,17 +4,19 @@ from collections import Counter
 from random import Random
 
 from strop.tasks.code_basics.crossing import Skill, Source, Use, changed, cross, kept
-from strop.tasks.code_basics.draw import WORDS
-from strop.tasks.code_basics.family import Problem
 from strop.tasks.code_basics.layouts import counted, show
+from strop.tasks.code_basics.problem import Problem
 from strop.tasks.code_basics.uses import LIST_USES, PART_USES, TEXT_USES
 
-CHOICE = tuple(word for word in WORDS if len(word) > 1)
+WORDS = ("apple", "river", "stone", "cloud", "tiger", "bread", "music", "green", "light", "house", "ocean", "paper",
+         "train", "lemon", "sugar", "night", "cat", "dog", "sun", "map", "key", "tree", "bird", "milk", "rain", "road",
+         "moon", "banana", "kitchen", "window", "garden", "school", "level", "radar", "letter", "coffee", "summer",
+         "ball", "on", "to", "the", "we", "book")  # fmt: skip
 
 
 def _common(place: slice) -> str:
     """Letters that at least four of the words have at a place."""
-    found = Counter(letter for word in CHOICE for letter in set(word[place]))
+    found = Counter(letter for word in WORDS for letter in set(word[place]))
     return "".join(sorted(letter for letter, count in found.items() if count >= 4))
 
 
@@ -86,12 +88,13 @@ def _source(rng: Random) -> Source:
 
 
 def _kept(rng: Random, skill: Skill, use: Use) -> Problem:
-    return kept(rng, skill, use, "words", _source(rng), lambda: rng.choice(CHOICE))
+    return kept(rng, skill, use, "words", _source(rng), lambda: rng.choice(WORDS))
 
 
 def _changed(rng: Random, skill: Skill, use: Use) -> Problem:
-    return changed(rng, skill, use, "words", _source(rng), lambda: rng.choice(CHOICE))
+    return changed(rng, skill, use, "words", _source(rng), lambda: rng.choice(WORDS))
 
 
-cross("words", PROPERTIES, LIST_USES | PART_USES | TEXT_USES, _kept)
-cross("changed_words", CHANGES, LIST_USES | TEXT_USES, _changed)
+FAMILIES = cross("words", PROPERTIES, LIST_USES | PART_USES | TEXT_USES, _kept) | cross(
+    "changed_words", CHANGES, LIST_USES | TEXT_USES, _changed
+)
