@@ -1,25 +1,65 @@
 """What must hold of every converted conversation, checked from the outside: no check trusts how the mask was made."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
+from strop.chat.codec import Codec
 from strop.chat.conversation import Conversation, Message
-from strop.chat.mask import Turn, common_length
+from strop.chat.drift import MENDS, drift_words, mend_of
+from strop.chat.example import Encoded, Violation
+from strop.chat.mask import TurnSpan, common_length
+from strop.chat.numbers import has_numbers, rounded
 from strop.chat.origin import OWN_FIELDS, Run
+from strop.chat.policy import may_train, trains_nothing, untrained_fields
+from strop.chat.rendered import Rendered
 from strop.chat.tokens import Tokens
 
 _LEAST_LOST = 16
 """Shorter texts may well occur in a template by chance."""
 
 
-class Violation(NamedTuple):
-    """A check that failed: its name in the settings, what is wrong and how to mend it, and the characters concerned."""
+def violations(codec: Codec, made: Encoded, audit: bool) -> Iterator[Violation]:
+    """Every check of this file on an encoded conversation; ``audit``: the ids are compared too (see `audits`)."""
+    rendered, settings = made.rendered, codec.settings
+    text, messages, typed = rendered.text, rendered.messages, rendered.conversation.messages
+    if _writes_numbers(messages):  # the library cannot print numbers as they were written, so both print them rounded
+        messages = rounded(messages)
+        text = codec.renderer.render(messages, rendered.inputs)
+    yield from check_text(text, codec.renderer.reference(messages, rendered.inputs, tokenize=False))
+    yield from check_origins(rendered.text, rendered.runs, rendered.conversation)
+    yield from check_turns([t for t in made.turns if t.first >= t.last or not trains_nothing(t, made.weights)])
+    everything = settings.train_on == "all"
+    yield from check_fields(made.turns, rendered.runs, typed, untrained_fields(settings))
+    allowed = may_train(typed, made.turns, settings.train_on)
+    yield from check_foreign(rendered.tokens, made.weights, rendered.runs, allowed, everything)
+    if made.turns or everything:  # a conversation that trains nothing is left out, and that is said
+        yield from check_fraction(made.weights, settings.trained_fraction, everything)
+    if audit:
+        ids = codec.renderer.reference(rendered.messages, rendered.inputs, tokenize=True)
+        yield from check_ids(rendered.tokens.ids, ids, rendered.tokens.starts)
+    if settings.drift != "allow":
+        for turn in (turn for turn in made.turns if turn.drifted):
+            mend = MENDS[turn.mend or mend_of(codec, rendered, turn.message)]
+            yield Violation("drift", f"{drift_words(turn)}; {mend}", turn.start, turn.end, turn.message)
 
-    name: str
-    message: str
-    start: int
-    end: int
-    message_index: int | None = None
+
+def audits(codec: Codec, rendered: Rendered, number: int) -> bool:
+    """Whether the ids of the conversation of this number (from 0) are compared with the tokenizer's own call, which
+    makes other ids of control strings in messages and of numbers that are printed as they were written."""
+    every = codec.settings.audit_every
+    strings = rendered.tokens.control_strings
+    return bool(every) and number % every == 0 and not (strings or _writes_numbers(rendered.messages))
+
+
+def words(violation: Violation, rendered: Rendered) -> str:
+    """What is said of a failed check where it stops the run."""
+    shown = rendered.text[max(0, violation.start - 80) : max(violation.end, violation.start) + 40]
+    shown = shown if len(shown) <= 320 else f"{shown[:200]} … {shown[-100:]}"
+    waiver = "" if violation.name == "drift" else f" To go on regardless, add {violation.name} to chat.waive."
+    return f"{rendered.conversation.place}: {violation.message}. The text there: {shown!r}.{waiver}"
+
+
+def _writes_numbers(messages: Sequence[dict]) -> bool:
+    return any(has_numbers(message.get("tool_calls", ())) for message in messages)
 
 
 def check_text(text: str, expected: str) -> Iterator[Violation]:
@@ -73,7 +113,7 @@ def check_origins(text: str, runs: Sequence[Run], conversation: Conversation) ->
             )
 
 
-def check_turns(turns: Sequence[Turn]) -> Iterator[Violation]:
+def check_turns(turns: Sequence[TurnSpan]) -> Iterator[Violation]:
     """Every trained turn has tokens, is whole, and ends with a token that stops the model."""
     for turn in turns:
         if turn.first >= turn.last:
@@ -106,7 +146,7 @@ def check_turns(turns: Sequence[Turn]) -> Iterator[Violation]:
 
 
 def check_fields(
-    turns: Sequence[Turn], runs: Sequence[Run], messages: Sequence[Message], off: frozenset[str]
+    turns: Sequence[TurnSpan], runs: Sequence[Run], messages: Sequence[Message], off: frozenset[str]
 ) -> Iterator[Violation]:
     """What must not be trained inside a turn can be told from what must: no text is several of its fields at once."""
     trained = {turn.message for turn in turns}
