@@ -60,6 +60,7 @@ class Codec:
         self.text_encoder = TextEncoder(tokenizer, frozenset(self.settings.ordinary_tokens))
         self.borders = Borders(tokenizer)
         self._tails: dict[str, list[int]] = {}
+        self.syntaxes: dict[Any, Any] = {}  # what `strop.chat.syntax` has learnt
 
     @cached_property
     def renderer(self) -> Renderer:

@@ -10,8 +10,9 @@ from strop.chat.conversation import Conversation, LeftOut, Message
 from strop.chat.drift import is_looked_at, mend_of
 from strop.chat.example import Encoded, Example, Violation, build_example, cut_example
 from strop.chat.inspection import Inspection, inspection
+from strop.chat.parse import Parsed, parse_answer
 from strop.chat.policy import loss_weights, trains, turn_weights
-from strop.chat.prompt import prompt_ids, read_answer, typed
+from strop.chat.prompt import prompt_ids, typed
 from strop.chat.proof import audits, violations, words
 from strop.chat.rendered import Rendered, render, tokenise
 from strop.chat.report import MaskReport
@@ -97,16 +98,17 @@ class ChatEncoder(Codec):
         """The ids that inference feeds to have the next assistant turn written, made the way training makes them."""
         return prompt_ids(self, *typed(messages, tools, documents, template_kwargs))
 
-    def read_reply(
+    def parse(
         self,
-        text: str,
+        answer: str | Sequence[int],
         messages: Sequence[Message | Mapping[str, Any]],
         tools: Sequence[Mapping] | None = None,
         documents: Sequence[Mapping] | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
-    ) -> Message:
-        """The message that a text is which was generated after `prompt` of ``messages``: see `read_answer`."""
-        return read_answer(self, text, *typed(messages, tools, documents, template_kwargs))
+        finished: bool | None = None,
+    ) -> Parsed:
+        """The message that was generated after `prompt` of ``messages``: see `strop.chat.parse.parse_answer`."""
+        return parse_answer(self, answer, *typed(messages, tools, documents, template_kwargs), finished)
 
     # -- the way of a conversation
 

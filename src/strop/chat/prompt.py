@@ -7,12 +7,12 @@ from strop.chat.codec import Codec
 from strop.chat.conversation import Field, Message, read_message, read_tools
 from strop.chat.rendered import assistants
 from strop.chat.rendering import TemplateInputs, plain_messages, traced_inputs, traced_messages
-from strop.chat.reply import BLOCKS, closes, opens, read_reply, readings
 from strop.chat.template import TemplateFailure
+from strop.chat.thoughts import BLOCKS, closes, opens, read_reply
 from strop.chat.traced import plain
 from strop.errors import InputError
 
-_TAIL = 64
+TAIL = 64
 """Characters at the end of a prompt that tell whether it opens the reasoning."""
 
 Given = Sequence[Message | Mapping[str, Any]]
@@ -56,24 +56,6 @@ def prompt_text(codec: Codec, messages: list[Message], inputs: TemplateInputs) -
         return _render(codec, apart, inputs)
 
 
-def read_answer(codec: Codec, text: str, messages: list[Message], inputs: TemplateInputs) -> Message:
-    """The message that a text is which was generated after the prompt of ``messages``: see `strop.chat.reply`.
-
-    Where several readings are possible it is the one of which this template makes the same text again. A template
-    that prints no reasoning gets it back as content, where the model wrote it.
-    """
-    prompt = plain(prompt_text(codec, messages, inputs))
-    first = read_reply(text, prompt[-_TAIL:])
-    for reading in readings(text, first):
-        try:
-            again = codec.renderer.render(plain_messages([*messages, reading]), inputs)
-        except TemplateFailure:
-            continue
-        if again.startswith(prompt + text):
-            return reading
-    return first
-
-
 def _render(codec: Codec, messages: list[Message], inputs: TemplateInputs) -> str:
     return codec.renderer.render(traced_messages(messages, plain_messages(messages)), traced_inputs(inputs), True)
 
@@ -82,7 +64,7 @@ def _read_back(codec: Codec, message: Message, before: list[Message], inputs: Te
     if not _is_raw(message):
         return message
     try:
-        tail = plain(codec.renderer.render(plain_messages(before), inputs, True))[-_TAIL:]
+        tail = plain(codec.renderer.render(plain_messages(before), inputs, True))[-TAIL:]
     except TemplateFailure:
         return message
     return read_reply(message.content, tail) if any(opens(tail, *marks) for marks in BLOCKS) else message
