@@ -5,6 +5,7 @@ the template prints (by the origins of its text: what it drops, or refuses, it c
 """
 
 import json
+import random
 from collections import Counter
 from functools import cache
 
@@ -133,6 +134,65 @@ def test_how_many_templates_carry_what():
         **dict.fromkeys(("no arguments", "empty text", "text of digits"), 49),
     }
     assert len(NAMES) == 76
+
+
+FAMILIES = ["qwen3", "qwen3_6", "glm4moe", "gemma4_v5", "lfm2_v2", "lfm2_2_5", "muse_glimmer", "deepseekv3", "llama3_1"]
+PIECES = [
+    "a",
+    "Zü",
+    "漢",
+    " ",
+    "\n",
+    "'",
+    '"',
+    "\\",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "=",
+    "<",
+    ">",
+    "</",
+    "(",
+    ")",
+    "1",
+    "true",
+    "🙂",
+]
+
+
+def drawn_text(draw: random.Random) -> str:
+    return f"w{''.join(draw.choices(PIECES, k=draw.randrange(8)))}e"  # neither white space at its borders nor a number
+
+
+def drawn_value(draw: random.Random, depth: int = 0) -> object:
+    kind = draw.choice(["text", "text", "scalar", "list", "object"]) if depth < 3 else "text"
+    if kind == "list":
+        return [drawn_value(draw, depth + 1) for _ in range(draw.randrange(3))]
+    if kind == "object":
+        return {name: drawn_value(draw, depth + 1) for name in draw.sample(["a", "b_c", "key"], draw.randrange(3))}
+    return drawn_text(draw) if kind == "text" else draw.choice([1, -2.5, True, False, None, 10**15])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_messages_drawn_at_random_come_back(name, monkeypatch):
+    draw, tried = random.Random(name), 0
+    for _ in range(8):
+        calls = [
+            call({key: drawn_value(draw) for key in draw.sample("abcdefg", draw.randrange(4))}, f"do.it_{n}", n)
+            for n in range(1, draw.randrange(2, 4))
+        ]
+        content, reasoning = draw.choice([None, drawn_text(draw)]), draw.choice([None, drawn_text(draw)])
+        monkeypatch.setitem(KINDS, "drawn", answer(content, reasoning, *calls))
+        printed.cache_clear()
+        why, ids, text = printed(name, "drawn")
+        if not why:
+            tried += 1
+            assert fields(encoder(name).parse(ids, [QUESTION]).message) == fields(KINDS["drawn"]), text
+    assert tried
 
 
 def test_a_text_that_reads_as_a_number_is_one_where_no_schema_says_otherwise():

@@ -1,8 +1,9 @@
 """Conversations to examples: render → mask → prove → example."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from strop.chat.codec import Codec
@@ -16,7 +17,6 @@ from strop.chat.prompt import prompt_ids, typed
 from strop.chat.proof import audits, violations, words
 from strop.chat.rendered import Rendered, render, tokenise
 from strop.chat.report import MaskReport
-from strop.chat.settings import ChatSettings
 from strop.chat.spans import is_rewritten, turn_span
 from strop.chat.split import by_length, by_turn, only_trained, opening
 from strop.chat.template import TemplateFailure
@@ -31,18 +31,14 @@ class ChatEncoder(Codec):
     Made as a `Codec` is. ``report`` counts what was met.
     """
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        settings: ChatSettings | None = None,
-        stop_ids: Collection[int] = frozenset(),
-        window: int | None = None,
-        *,
-        reads: int | None = None,
-    ):
-        super().__init__(tokenizer, settings, stop_ids, window, reads=reads)
-        self.report = MaskReport()
-        self._ahead: dict[int, tuple[Conversation, Rendered, Any]] = {}
+    @cached_property
+    def report(self) -> MaskReport:
+        return MaskReport()
+
+    @cached_property
+    def _ahead(self) -> dict[int, tuple[Conversation, Rendered, Any]]:
+        """What `look_ahead` did, by the conversation's id."""
+        return {}
 
     def encode(self, conversation: Conversation | Text | LeftOut) -> list[Example]:
         """Tokens and loss weights of a conversation, proven.
@@ -131,11 +127,8 @@ class ChatEncoder(Codec):
         settings, messages = self.settings, rendered.conversation.messages
         turns = [turn_span(self, rendered, i, weight) for i, weight in turn_weights(messages, settings).items()]
         trained = [turn.message for turn in turns]
-        if (
-            settings.drift == "split"
-            and rendered.part != "turn"
-            and any(is_rewritten(self, rendered, t) for t in turns)
-        ):
+        may_split = settings.drift == "split" and rendered.part != "turn"
+        if may_split and any(is_rewritten(self, rendered, turn) for turn in turns):
             # Of a turn before the trained one only what it is served with is there, so it is judged by its own example.
             since = [0, *(turn + 1 for turn in trained)]
             parts = zip(by_turn(rendered.conversation, trained), since, strict=False)

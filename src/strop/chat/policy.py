@@ -2,12 +2,11 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from strop.chat.codec import Codec
 from strop.chat.conversation import Message
-from strop.chat.inserted import inserted
 from strop.chat.mask import TurnSpan
 from strop.chat.origin import OWN_FIELDS, Run
 from strop.chat.rendered import Rendered
@@ -150,3 +149,32 @@ def _weigh_patterns(
                     matched.update(range(*tokens.within(run.start + match.start(), run.start + match.end())))
         for token in matched:
             weights[token] *= factor
+
+
+def inserted(runs: Sequence[Run], tokens: Tokens, ids: Collection[int] = ()) -> Iterator[tuple[int, int]]:
+    """What whoever runs a model's programs puts into its turn, as stretches ``[start, end)`` of characters: their
+    output, and the tokens that open and close it. The model never generates these, so they are never trained.
+
+    The tokens are told by where they stand: from the last control token before an output to the first one after it. A
+    single one between code and its output is what ends the code, and the model does write that. ``ids``: tokens that
+    are inserted wherever the template writes them, which settles it for an output without text, too.
+    """
+    if ids:
+        yield from ((tokens.starts[i], tokens.ends[i]) for i in tokens.controls if tokens.ids[i] in ids)
+    outputs = [index for index, run in enumerate(runs) if run.field == "python_output"]
+    if not outputs:
+        return
+    starts = [tokens.starts[i] for i in tokens.controls]
+    ends = [tokens.ends[i] for i in tokens.controls]
+
+    def controls_in(index: int) -> range:
+        """Which control tokens stand in a run, if it is the template's text."""
+        if not 0 <= index < len(runs) or runs[index].message is not None:
+            return range(0)
+        return range(bisect_left(starts, runs[index].start), bisect_left(starts, runs[index].end))
+
+    for index in outputs:
+        before, after = controls_in(index - 1), controls_in(index + 1)
+        enough = 2 if index > 1 and runs[index - 2].field == "python" else 1
+        start = starts[before[-1]] if len(before) >= enough else runs[index].start
+        yield start, ends[after[0]] if after else runs[index].end

@@ -67,13 +67,8 @@ def check_text(text: str, expected: str) -> Iterator[Violation]:
     if text != expected:
         at = common_length(text, expected)
         theirs = expected[at : at + 40]
-        yield Violation(
-            "text_differs",
-            f"the rendering differs from the tokenizer's own from character {at} on, where that has {theirs!r};  "
-            "please report the template",
-            at,
-            at + 40,
-        )
+        where = f"from character {at} on, where that has {theirs!r};  please report the template"
+        yield Violation("text_differs", f"the rendering differs from the tokenizer's own {where}", at, at + 40)
 
 
 def check_ids(ids: Sequence[int], expected: Sequence[int], starts: Sequence[int]) -> Iterator[Violation]:
@@ -81,12 +76,8 @@ def check_ids(ids: Sequence[int], expected: Sequence[int], starts: Sequence[int]
     if list(ids) != list(expected):
         at = common_length(ids, expected)
         place = starts[at] if at < len(starts) else (starts[-1] if starts else 0)
-        yield Violation(
-            "ids_differ",
-            f"token {at} differs from the tokenizer's own ids; make the encoder after the tokenizer's last change",
-            place,
-            place + 40,
-        )
+        what = f"token {at} differs from the tokenizer's own ids; make the encoder after the tokenizer's last change"
+        yield Violation("ids_differ", what, place, place + 40)
 
 
 def check_origins(text: str, runs: Sequence[Run], conversation: Conversation) -> Iterator[Violation]:
@@ -103,46 +94,26 @@ def check_origins(text: str, runs: Sequence[Run], conversation: Conversation) ->
     template_text = "\0".join(text[run.start : run.end] for run in runs if run.message is None)
     for index, value in missing:
         if value in template_text:
-            yield Violation(
-                "lost_origin",
-                f"the template transforms message {index} in a way that loses track of it, so no mask can be "
-                "trusted; please report the template",
-                text.find(value),
-                text.find(value) + len(value),
-                index,
-            )
+            what = f"the template transforms message {index} in a way that loses track of it, so no mask can be trusted"
+            at = text.find(value)
+            yield Violation("lost_origin", f"{what}; please report the template", at, at + len(value), index)
 
 
 def check_turns(turns: Sequence[TurnSpan]) -> Iterator[Violation]:
     """Every trained turn has tokens, is whole, and ends with a token that stops the model."""
     for turn in turns:
         if turn.first >= turn.last:
-            yield Violation(
-                "empty_turn",
-                f"the template prints nothing to learn for message {turn.message}; "
-                "drop the turn, set train: false on it, or use a template that prints it",
-                turn.start,
-                turn.end,
-                turn.message,
-            )
+            name, what = "empty_turn", "the template prints nothing to learn for message {n}"
+            mend = "drop the turn, set train: false on it, or use a template that prints it"
         elif turn.ending == "none":
-            yield Violation(
-                "missing_stop",
-                f"no stop token follows message {turn.message}, so the model could not learn to stop; "
-                "name the token that the template writes there in stop_tokens, or use another template",
-                turn.start,
-                turn.end,
-                turn.message,
-            )
+            name, what = "missing_stop", "no stop token follows message {n}, so the model could not learn to stop"
+            mend = "name the token that the template writes there in stop_tokens, or use another template"
         elif turn.cut:
-            yield Violation(
-                "cut_turn",
-                f"the template writes a stop token inside message {turn.message}, and what follows it is not trained; "
-                "split the message into two turns",
-                turn.start,
-                turn.end,
-                turn.message,
-            )
+            what = "the template writes a stop token inside message {n}, and what follows it is not trained"
+            name, mend = "cut_turn", "split the message into two turns"
+        else:
+            continue
+        yield Violation(name, f"{what.format(n=turn.message)}; {mend}", turn.start, turn.end, turn.message)
 
 
 def check_fields(
@@ -158,15 +129,10 @@ def check_fields(
             name for name in ("reasoning_content", "tool_calls") if getattr(message, name)
         }
         if has & off:
-            yield Violation(
-                "lost_origin",
-                f"the template prints several fields of message {run.message} as one, so its "
-                f"{' and '.join(sorted(has & off))} cannot be left untrained; train all of its fields, or set train: "
-                "false on it",
-                run.start,
-                run.end,
-                run.message,
-            )
+            what = f"the template prints several fields of message {run.message} as one"
+            which = f"its {' and '.join(sorted(has & off))} cannot be left untrained"
+            mend = "train all of its fields, or set train: false on it"
+            yield Violation("lost_origin", f"{what}, so {which}; {mend}", run.start, run.end, run.message)
             return
 
 
@@ -186,13 +152,9 @@ def check_foreign(
         for index in range(first, last):
             if weights[index] > 0:
                 who = f"the {run.field} of message {run.message}" if run.message >= 0 else run.field
-                yield Violation(
-                    "foreign_trained",
-                    f"a trained token holds text of {who}; use a template with a control token between the turns",
-                    tokens.starts[index],
-                    tokens.ends[index],
-                    run.message if run.message >= 0 else None,
-                )
+                what = f"a trained token holds text of {who}; use a template with a control token between the turns"
+                message = run.message if run.message >= 0 else None
+                yield Violation("foreign_trained", what, tokens.starts[index], tokens.ends[index], message)
                 return
 
 
@@ -203,10 +165,6 @@ def check_fraction(
     trained = len(weights) - weights.count(0.0)
     share = trained / len(weights) if weights else 0.0
     if not (bounds[0] < share < bounds[1] or (everything and share == bounds[1] == 1)):
-        yield Violation(
-            "trained_fraction",
-            f"{trained} of {len(weights)} tokens are trained, a share of {share:.3f} and not within {bounds}; "
-            "check the turns' train and weight, or widen trained_fraction",
-            0,
-            200,
-        )
+        what = f"{trained} of {len(weights)} tokens are trained, a share of {share:.3f} and not within {bounds}"
+        mend = "check the turns' train and weight, or widen trained_fraction"
+        yield Violation("trained_fraction", f"{what}; {mend}", 0, 200)

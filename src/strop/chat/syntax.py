@@ -113,8 +113,9 @@ class Syntax:
 
 
 def syntax_of(codec: Codec, inputs: TemplateInputs) -> Syntax:
-    """What the template for these inputs is found to write; learnt once."""
-    key = codec.source(inputs.tools), repr((inputs.tools, inputs.documents, sorted(inputs.own.items())))
+    """What the template is found to write; learnt once for prompts with tools, once for those without."""
+    own = repr(sorted(inputs.own.items()))
+    key = codec.source(inputs.tools), bool(inputs.tools), bool(inputs.documents), own
     if key not in codec.syntaxes:
         codec.syntaxes[key] = _Learner(codec, inputs).syntax()
     return codec.syntaxes[key]
@@ -144,7 +145,8 @@ class _Learner:
         ]
         answer = Message("assistant", _CONTENT if content else None, _REASONING if reasoning else None, tuple(calls))
         inputs = self.inputs
-        conversation = Conversation((PROBE, answer), tuple(inputs.tools or ()), "probe", tuple(inputs.documents or ()))
+        beside = tuple(inputs.tools or ()), "probe", tuple(inputs.documents or ()), dict(inputs.own)
+        conversation = Conversation((PROBE, answer), *beside)
         try:
             rendered = tokenise(self.codec, render(self.codec, conversation))
         except (TemplateFailure, InputError):
@@ -170,17 +172,24 @@ class _Learner:
                 return None
             literals.append(text[at:start])
             at = start + length
-            if field == "calls":
-                at = self._arguments_end(calls, text, at)
+            if field == "calls" and (at := self._arguments_end(calls, text, at)) < 0:
+                return None
         literals = [literal.replace(_NAMES[0], "\0") for literal in (*literals, text[at:])]
         return Layout(tuple(field for _, field, _ in fields), tuple(literals), min(learnt_from, len(literals[0])))
 
     @staticmethod
     def _arguments_end(calls: CallSyntax, text: str, at: int) -> int:
-        at = at + len(calls.middle.replace("\0", _NAMES[0]))
+        """Where the probe's arguments end after its name; -1 where they are written otherwise than by `calls`."""
+        middle = calls.middle.replace("\0", _NAMES[0])
+        if not text.startswith(middle, at):
+            return -1
+        at += len(middle)
         if isinstance(calls.arguments, JsonText):
-            return calls.arguments.read(text, at, (), lambda key: False)[1]
-        return text.index(_TEXTS[0], at) + len(_TEXTS[0] + calls.arguments.closing + calls.arguments.close)
+            read = calls.arguments.read(text, at, (), lambda key: False)
+            return read[1] if read else -1
+        tail = _TEXTS[0] + calls.arguments.closing + calls.arguments.close
+        start = text.find(tail, at)
+        return start + len(tail) if start >= 0 else -1
 
     # -- calls
 
@@ -205,14 +214,12 @@ class _Learner:
             start, end, notation = found
             middle, empty = text[:start], None
         else:
-            start, end, middle, empty, notation = self._items(text)
-        between = None
-        if pair is not None and _NAMES[1] in pair:
-            stop = found_json(pair, 0, one)[1] if isinstance(notation, JsonText) else end
-            between = pair[stop : pair.index(_NAMES[1])]
+            end, middle, empty, notation = self._items(text)
+        begins_alike = pair is not None and pair[:end] == text[:end] and _NAMES[1] in pair
+        between = pair[end : pair.index(_NAMES[1])] if begins_alike else None
         return CallSyntax(notation, middle, empty, between, self._marks(middle))
 
-    def _items(self, text: str) -> tuple[int, int, str, str | None, Items]:
+    def _items(self, text: str) -> tuple[int, str, str | None, Items]:
         texts = self._called(dict(zip(_KEYS, _TEXTS, strict=True)))
         numbers = self._called(dict(zip(_KEYS, _NUMBERS, strict=True)))
         as_texts, as_numbers = _split(texts, _TEXTS), _split(numbers, _NUMBERS)
@@ -232,8 +239,8 @@ class _Learner:
         spelled = self._spelled(middle_text, separator_text, opening)
         notations = self._notations(middle, separator, opening, closing)
         notation = Items(middle, separator, close, opening, closing, spelled, notations)
-        end = text.index(_TEXTS[0]) + len(_TEXTS[0] + closing + close)
-        return len(start), end, start, empty, notation
+        end = text.find(_TEXTS[0] + closing + close) + len(_TEXTS[0] + closing + close)
+        return end, start, empty, notation
 
     def _printed(self, value: Any, middle: str, separator: str) -> str | None:
         """How a value of the first of two arguments is written."""
