@@ -1,8 +1,8 @@
 """How a template writes an assistant's turn, learnt from the template: the literals between a message's fields.
 
-Probe messages whose field values are unique words are rendered with their origins. Where one field ends and the next
-begins is then known, so what stands between them is the family's notation. Nothing here knows a template's name. What
-cannot be written as literals and fields is not guessed at: see `UnparsableTemplate`.
+Probe messages whose field values are unique words are rendered: the question ends where its origin does, the fields
+stand where their words do, and what is between them is the family's notation. Nothing here knows a template's name.
+What cannot be written as literals and fields is not guessed at: see `UnparsableTemplate`.
 """
 
 import re

@@ -42,7 +42,8 @@ def read_reply(text: str, prompt_tail: str = "") -> Message:
         A message of role ``assistant``. ``reasoning_content`` is None where there is no block of reasoning, and empty
         where there is an empty one. Newlines at the borders are the notation's.
     """
-    if (parts := list(_parts(text))) and "".join(part[0] for part in parts) == text:
+    parts = list(_PART.finditer(text))
+    if parts and "".join(part[0] for part in parts) == text:
         return _of_parts(parts)
     for opening, closing in BLOCKS:
         if opens(prompt_tail, opening, closing):
@@ -86,15 +87,10 @@ def _message(reasoning: str | None, content: str) -> Message:
     return Message("assistant", content, reasoning)
 
 
-def _parts(text: str) -> Iterator[tuple[str, str, str]]:
-    """``(all of it, header, body)`` of each message in the message."""
-    for match in _PART.finditer(text):
-        yield match[0], match["header"], match["body"]
-
-
-def _of_parts(parts: list[tuple[str, str, str]]) -> Message:
+def _of_parts(parts: list[re.Match[str]]) -> Message:
     reasoning, content, calls = [], [], []
-    for whole, header, body in parts:
+    for part in parts:
+        whole, header, body = part[0], part["header"], part["body"]
         recipient, channel = _RECIPIENT.search(header), _CHANNEL.search(header)
         to = recipient[1] if recipient else "user"
         if to not in ("self", "user"):
