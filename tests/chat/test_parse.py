@@ -214,6 +214,10 @@ MALFORMED = [
     ("lfm2_v2", '<|tool_call_start|>[look_up(place="Zürich")]<|tool_call_end|>'),
     ("lfm2_v2", "<|tool_call_start|>[look_up(place='Zürich'<|tool_call_end|>"),
     ("gemma4_v5", '<|tool_call>call:look_up{place:<|"|>Zürich}<tool_call|>'),
+    ("qwen3", '<tool_call>\n{"name": "look_up", "arguments": {"days": NaN}}\n</tool_call>'),  # Python would read these
+    ("qwen3", '<tool_call>\n{"name": "look_up", "arguments": {"place": "\\ud800"}}\n</tool_call>'),
+    ("lfm2_v2", "<|tool_call_start|>[look_up(days={1, 2})]<|tool_call_end|>"),
+    ("lfm2_v2", "<|tool_call_start|>[look_up(days=2 + 3)]<|tool_call_end|>"),
     ("deepseekv3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>look_up\n```json\n{place}\n```"),
 ]
 

@@ -3,10 +3,17 @@
 import ast
 import json
 import re
+import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_number)  # Python reads NaN and Infinity
 _KEY = r"[^\s\"'<>=:,{}\[\]()]+"
 Read = tuple[dict[str, Any], int] | None
 """The arguments and where their text ends; None where the text is not of that notation."""
@@ -20,8 +27,8 @@ class JsonText:
 
     def read(self, text: str, at: int, ends: Collection[str], is_text: Callable[[str], bool]) -> Read:
         try:
-            value, end = json.JSONDecoder().raw_decode(text, at)
-            value = json.loads(value) if self.quoted and isinstance(value, str) else value
+            value, end = _JSON.raw_decode(text, at)
+            value = _JSON.decode(value) if self.quoted and isinstance(value, str) else value
         except (ValueError, RecursionError):
             return None
         return (value, end) if isinstance(value, dict) else None
@@ -86,7 +93,7 @@ Arguments = JsonText | Items
 
 
 def _json(text: str, opening: str, closing: str) -> Any:
-    return json.loads(text)
+    return _JSON.decode(text)
 
 
 def _python(text: str, opening: str, closing: str) -> Any:
@@ -107,7 +114,7 @@ def _bare_keys(text: str, opening: str, closing: str) -> Any:
     names = {"None": "null", "True": "true", "False": "false"}
     marked = re.sub(rf"({_KEY}):", lambda match: f"{json.dumps(chr(0) + match[1])}:", marked)
     marked = re.sub(r"\b(None|True|False)\b", lambda match: names[match[1]], marked)
-    return _filled(json.loads(marked), strings)
+    return _filled(_JSON.decode(marked), strings)
 
 
 def _filled(value: Any, strings: list[str]) -> Any:
@@ -121,9 +128,12 @@ def _filled(value: Any, strings: list[str]) -> Any:
 NOTATIONS: dict[str, Callable[[str, str, str], Any]] = {"json": _json, "python": _python, "bare keys": _bare_keys}
 
 
-def tried(read: Callable[[str, str, str], Any], text: str, opening: str, closing: str) -> tuple[Any] | None:
+def tried(read: Callable[..., Any], *given: str) -> tuple[Any] | None:
+    """What it gives, in a tuple; None where the text is not of that notation."""
     try:
-        return (read(text, opening, closing),)
+        with warnings.catch_warnings():  # Python's, of escapes that it does not know
+            warnings.simplefilter("ignore")
+            return (read(*given),)
     except (ValueError, SyntaxError, RecursionError, IndexError, MemoryError):
         return None
 
@@ -136,11 +146,9 @@ SPELLINGS: dict[str, Callable[[str, str], str]] = {
 
 
 def unspelled(text: str, spelled: str, quote: str) -> tuple[str] | None:
-    try:
-        value = SPELLINGS[spelled](text, quote)
-    except (ValueError, SyntaxError):
-        return None
-    return (value,) if isinstance(value, str) else None
+    """The string in a tuple; None where the text is none."""
+    value = tried(SPELLINGS[spelled], text, quote)
+    return value if value is not None and isinstance(value[0], str) else None
 
 
 def found_json(text: str, at: int, arguments: dict[str, Any]) -> tuple[int, int, JsonText] | None:

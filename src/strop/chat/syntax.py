@@ -14,6 +14,7 @@ from typing import Any
 from strop.chat.arguments import NOTATIONS, SPELLINGS, Arguments, Items, JsonText, found_json, tried, unspelled
 from strop.chat.codec import Codec
 from strop.chat.conversation import Conversation, Message
+from strop.chat.field import Field
 from strop.chat.mask import common_length
 from strop.chat.rendered import render, tokenise
 from strop.chat.rendering import TemplateInputs
@@ -75,6 +76,8 @@ class CallSyntax:
             if found is None:
                 return None
             name, arguments, at = found
+            if tried(Field("answer").check_json, arguments) is None:  # NaN, half a character, a set
+                return None
             calls.append({"type": "function", "function": {"name": name, "arguments": arguments}})
             between = None if self.between is None else self.between.replace("\0", name)
             if between is not None and text.startswith(between, at):
