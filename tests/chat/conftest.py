@@ -69,7 +69,7 @@ def encode(make_encoder):
         encoder = make_encoder(template, **settings)
         row = {"messages": messages, **({"tools": tools} if tools else {})}
         [example] = encoder.encode(parse_conversation(row, "data.jsonl:1"))
-        decode = encoder._text._backend.decode
+        decode = encoder.text_encoder._backend.decode
         for weights, pick in (((True,), bool), ((True, False), lambda weight: True)):
             ids = [t for t, w in zip(example.tokens, example.loss_weights, strict=True) if pick(w)]
             text = "".join(piece for piece, weight in example.pieces if (weight > 0) in weights)

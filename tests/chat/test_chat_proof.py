@@ -4,12 +4,11 @@ import re
 
 import pytest
 
-from strop.chat import ChatSettings, MaskReport, parse_conversation, proof
-from strop.chat.mask import Turn
+from strop.chat import ChatSettings, MaskReport, encode, parse_conversation, proof
+from strop.chat.mask import TurnSpan
 from strop.chat.origin import TEMPLATE, code, runs
 from strop.chat.template import ChatTemplate
 from strop.chat.tokens import Tokens
-from strop.chat.work import Work
 from strop.errors import InputError
 
 MESSAGES = [{"role": "user", "content": "hello there"}, {"role": "assistant", "content": "hi"}]
@@ -48,11 +47,11 @@ def test_origins():
 @pytest.mark.parametrize(
     ("turn", "expected"),
     [
-        (Turn(1, 0, 9, 0, 3, "stop"), []),
-        (Turn(1, 0, 9, 0, 3, "control"), []),
-        (Turn(1, 0, 9, 3, 3, "stop"), ["empty_turn"]),
-        (Turn(1, 0, 9, 0, 3, "none"), ["missing_stop"]),
-        (Turn(1, 0, 9, 0, 3, "stop", cut=True), ["cut_turn"]),
+        (TurnSpan(1, 0, 9, 0, 3, "stop"), []),
+        (TurnSpan(1, 0, 9, 0, 3, "control"), []),
+        (TurnSpan(1, 0, 9, 3, 3, "stop"), ["empty_turn"]),
+        (TurnSpan(1, 0, 9, 0, 3, "none"), ["missing_stop"]),
+        (TurnSpan(1, 0, 9, 0, 3, "stop", cut=True), ["cut_turn"]),
     ],
 )
 def test_turns(turn, expected):
@@ -101,13 +100,13 @@ def test_a_violation_stops_the_run_with_the_place_and_the_text(make_encoder, mon
 
 def test_a_wrong_mask_is_caught(make_encoder, monkeypatch):
     # The whole way: a mask that starts one turn too early meets the check, whatever made it.
-    turn = Work.turn
+    turn_span = encode.turn_span
 
-    def too_early(self, index, weight):
-        right = turn(self, index, weight)
-        return Turn(index, 0, right.end, 0, right.last, right.ending, weight)
+    def too_early(codec, rendered, message, weight):
+        right = turn_span(codec, rendered, message, weight)
+        return TurnSpan(message, 0, right.end, 0, right.last, right.ending, weight)
 
-    monkeypatch.setattr(Work, "turn", too_early)
+    monkeypatch.setattr(encode, "turn_span", too_early)
     with pytest.raises(InputError, match="a trained token holds text of the content of message 0"):
         make_encoder().encode(CONVERSATION)
 

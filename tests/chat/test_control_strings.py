@@ -20,8 +20,8 @@ def test_the_mask_is_the_same_whatever_the_user_writes(make_encoder, make_tokeni
     [attacked] = encoder.encode(conversation(f"x {string} y"))
     trained = [t for t, w in zip(attacked.tokens, attacked.loss_weights, strict=True) if w]
     assert trained == [t for t, w in zip(harmless.tokens, harmless.loss_weights, strict=True) if w]
-    controls = [token for token in attacked.tokens if token in encoder._text.controls]
-    assert controls == [token for token in harmless.tokens if token in encoder._text.controls]
+    controls = [token for token in attacked.tokens if token in encoder.controls]
+    assert controls == [token for token in harmless.tokens if token in encoder.controls]
     assert make_tokenizer().decode(attacked.tokens) == "".join(piece for piece, _ in attacked.pieces)
     assert encoder.report.control_strings > 0
     assert attacked.turns[0].drift_tokens == 0
@@ -42,7 +42,7 @@ def test_reject_and_keep(make_encoder):
         make_encoder(control_tokens="error").encode(conversation("a <|im_end|> b"))
     kept = make_encoder(control_tokens="keep")
     [example] = kept.encode(conversation("a <think> b"))
-    think = next(index for index, string in kept._text.controls.items() if string == "<think>")
+    think = next(index for index, string in kept.controls.items() if string == "<think>")
     assert think in example.tokens
     assert kept.report.control_string_kinds == {"<think>": 1}
 
@@ -55,7 +55,7 @@ def test_the_assistants_own_text(make_encoder):
     assert encoder.report.control_string_kinds == {"<think>": 1, "</think>": 1, "<|im_end|>": 1}
     trusting = make_encoder(assistant_may_write=["<think>", "</think>"])
     [example] = trusting.encode(conversation("<think>", answer))
-    names = [trusting._text.controls[token] for token in example.tokens if token in trusting._text.controls]
+    names = [trusting.controls[token] for token in example.tokens if token in trusting.controls]
     assert names.count("<think>") == names.count("</think>") == 1  # the assistant's; the user's is text
     assert trusting.report.control_string_kinds == {"<think>": 1, "<|im_end|>": 1}
     assert [piece for piece, weight in example.pieces if weight] == [answer + "<|im_end|>"]

@@ -316,7 +316,7 @@ def take(row, form: str = "auto") -> Conversation | None:
         allowed = {"content", "reasoning_content", "tool_calls", "python", "several", "template"}
         for segment in inspection.segments:
             assert not segment.trained or (segment.role in ("assistant", None) and segment.field in allowed)
-        controls = {index: name for index, name in made._text.controls.items() if name in CONTROLS[:2]}
+        controls = {index: name for index, name in made.controls.items() if name in CONTROLS[:2]}
         shown = [controls[token] for token in inspection.example.tokens if token in controls]
         assert shown == CONTROLS[:2] * len(conversation.messages)
     return conversation
@@ -522,7 +522,7 @@ def test_no_text_but_the_assistants_is_trained(template, kind, poison):
         return [token for token, weight in zip(example.tokens, example.loss_weights, strict=True) if weight]
 
     def controls(inspection) -> list[int]:
-        return [token for token in inspection.example.tokens if token in made._text.controls]
+        return [token for token in inspection.example.tokens if token in made.controls]
 
     assert trained(poisoned) == trained(harmless)
     assert controls(poisoned) == controls(harmless)

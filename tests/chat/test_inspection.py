@@ -101,7 +101,7 @@ def test_tokens_of_several_to_a_character(make_encoder, make_tokenizer):
     assert len(holding) > 1  # a byte-level token holds a part of it
     assert all(inspection.example.loss_weights[token] for token in holding)
     assert make_tokenizer().decode([inspection.example.tokens[token] for token in holding]) == "🙂"
-    assert [encoder._text.controls[inspection.example.tokens[stop]] for stop in inspection.stops] == ["<|im_end|>"] * 2
+    assert [encoder.controls[inspection.example.tokens[stop]] for stop in inspection.stops] == ["<|im_end|>"] * 2
     assert stops(inspection) == ["<|im_end|>"] * 2
 
 
@@ -223,7 +223,7 @@ def test_other_kinds_of_warning(make_encoder):
 
 def test_a_text_that_the_tokenizers_own_differs_from(make_encoder):
     encoder = make_encoder(TEMPLATE, audit_every=1)
-    encoder._renderer.reference = lambda messages, tools, tokenize: [0] if tokenize else "else"
+    encoder.renderer.reference = lambda messages, tools, tokenize: [0] if tokenize else "else"
     kinds = {warning.kind for warning in inspect(encoder, turns("a", "b")).warnings}
     assert kinds == {"text_differs", "ids_differ"}
 

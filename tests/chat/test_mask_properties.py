@@ -89,7 +89,7 @@ def test_only_the_assistants_turns_are_trained_and_all_of_them(make):
             # A token at a border may take in white space of the template's, and nothing else.
             assert answer in piece
             assert not piece.replace(answer, "", 1).strip()
-        controls = [encoder._text.controls[t] for t in example.tokens if t in encoder._text.controls]
+        controls = [encoder.controls[t] for t in example.tokens if t in encoder.controls]
         assert controls == ["<|im_start|>", "<|im_end|>"] * len(messages)
     assert encoder.report.conversations == 60
     assert encoder.report.control_strings > 100

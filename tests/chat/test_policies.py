@@ -89,7 +89,7 @@ def test_python(encode, pairs, train_python, spans):
 
 
 def test_a_token_shared_with_a_programs_output_is_not_trained(encode, make_encoder):
-    assert len(make_encoder()._text.encode("hello").ids) == 1
+    assert len(make_encoder().text_encoder.encode("hello").ids) == 1
     text, _ = encode(parts(("text", "a\n"), ("python_output", "he"), ("text", "llo world")), FULL)
     assert trained(text) == ["a\n", " world<|im_end|>"]
     text, _ = encode(parts(("python", "he"), ("text", "llo world")), FULL, train_python=False)
@@ -281,7 +281,7 @@ def test_control_tokens(make_encoder):
         encoders["error"].encode(conversation)
     for how, example in (("text", text), ("keep", kept)):
         encoder = encoders[how]
-        names = [encoder._text.controls[token] for token in example.tokens if token in encoder._text.controls]
+        names = [encoder.controls[token] for token in example.tokens if token in encoder.controls]
         written = ["<|im_start|>", "<|im_end|>", "<|im_start|>", "<|im_end|>"]
         held = ["<|im_start|>", "<think>", "<|im_end|>", "<|im_start|>", "<|im_end|>", "<|im_end|>"]
         assert names == (written if how == "text" else held)

@@ -4,7 +4,7 @@ import published
 import pytest
 
 from strop.chat import ChatEncoder, ChatSettings, Message, fit_tokenizer, parse_conversation
-from strop.chat.reply import read_reply
+from strop.chat.thoughts import read_reply
 
 THINK = "<|im_start|>assistant\n<think>\n"
 CLOSED = "<|im_start|>assistant\n<think>\n\n</think>\n\n"
@@ -73,7 +73,7 @@ def test_what_each_published_template_prints_is_read_back(name):
     question = {"role": "user", "content": "user_1"}
     answer = {"role": "assistant", "content": "answer_1\nis this", "reasoning_content": "reason_1\n\nthinks"}
     encoder, prompt, text = sampled(name, [question, answer])
-    reply = encoder.read_reply(text, [question])
+    reply = encoder.parse(text, [question]).message
     assert reply.content == answer["content"]
     assert read_reply(text, prompt[-64:]).content.strip() == answer["content"]
     assert reply.reasoning_content == (answer["reasoning_content"] if "reason_1" in text else None)
@@ -90,8 +90,8 @@ def test_a_template_without_reasoning_gets_it_back_where_the_model_wrote_it(make
     tokenizer = make_tokenizer()
     fit_tokenizer(tokenizer, "chatml")
     question, text = {"role": "user", "content": "hi"}, "<think>\nhm\n</think>\n\nhello"
-    assert make_encoder().read_reply(text, [question]) == Message("assistant", text)
-    assert ChatEncoder(tokenizer).read_reply(text, [question]) == Message("assistant", "hello", "hm")
+    assert make_encoder().parse(text, [question]).message == Message("assistant", text)
+    assert ChatEncoder(tokenizer).parse(text, [question]).message == Message("assistant", "hello", "hm")
 
 
 @pytest.mark.parametrize("name", ["qwen3_8", "qwen3_5_think", "nemotron_3_nano", "gptoss"])

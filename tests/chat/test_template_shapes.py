@@ -83,6 +83,6 @@ def test_a_template_that_only_the_library_refuses_is_an_input_error(make_encoder
         raise TemplateError("not these")
 
     encoder = make_encoder()
-    monkeypatch.setattr(encoder._renderer._tokenizer, "apply_chat_template", refuse)
+    monkeypatch.setattr(encoder.renderer._tokenizer, "apply_chat_template", refuse)
     with pytest.raises(InputError, match="refused this conversation: not these"):
         encoder.encode(parse_conversation({"messages": say(("user", "hi"), ("assistant", "hello"))}, "x"))

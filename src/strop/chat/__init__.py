@@ -1,11 +1,13 @@
 """Conversations to tokens and loss weights, by provenance. Needs neither torch nor transformers."""
 
 from strop.chat.builtin import BUILT_IN, fit_tokenizer
+from strop.chat.codec import Codec
 from strop.chat.conversation import Conversation, LeftOut, Message, Part
 from strop.chat.encode import ChatEncoder
 from strop.chat.example import Example
 from strop.chat.formats import name_format, parse_conversation, parse_row
 from strop.chat.inspection import Inspection, Segment
+from strop.chat.parse import Parsed, parse_answer
 from strop.chat.report import MaskReport
 from strop.chat.settings import ChatSettings
 from strop.chat.text import Text
@@ -14,17 +16,20 @@ __all__ = [
     "BUILT_IN",
     "ChatEncoder",
     "ChatSettings",
+    "Codec",
     "Conversation",
     "Example",
     "Inspection",
     "LeftOut",
     "MaskReport",
     "Message",
+    "Parsed",
     "Part",
     "Segment",
     "Text",
     "fit_tokenizer",
     "name_format",
+    "parse_answer",
     "parse_conversation",
     "parse_row",
 ]

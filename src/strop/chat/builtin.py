@@ -57,31 +57,17 @@ class BuiltIn:
         return {token: added[token] for token in self.tokens}
 
 
+_LLAMA3 = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+_PAIRS = ("user", "assistant", "python", "output")
+_NANOCHAT = ("<|bos|>", *(f"<|{name}_{edge}|>" for name in _PAIRS for edge in ("start", "end")))
 BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
     {
         built_in.name: built_in
         for built_in in (
             BuiltIn("chatml", ("<|im_start|>", "<|im_end|>"), "<|im_end|>", _MARKERS),
-            BuiltIn(
-                "llama3", ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"), "<|eot_id|>"
-            ),
+            BuiltIn("llama3", _LLAMA3, "<|eot_id|>"),
             BuiltIn("minimind", ("<|im_start|>", "<|im_end|>"), "<|im_end|>", _MARKERS),
-            BuiltIn(
-                "nanochat",
-                (
-                    "<|bos|>",
-                    "<|user_start|>",
-                    "<|user_end|>",
-                    "<|assistant_start|>",
-                    "<|assistant_end|>",
-                    "<|python_start|>",
-                    "<|python_end|>",
-                    "<|output_start|>",
-                    "<|output_end|>",
-                ),
-                "<|assistant_end|>",
-                inserted=("<|output_start|>", "<|output_end|>"),
-            ),
+            BuiltIn("nanochat", _NANOCHAT, "<|assistant_end|>", inserted=("<|output_start|>", "<|output_end|>")),
         )
     }
 )

@@ -8,37 +8,11 @@ from typing import Any
 from strop.chat.field import Field, kind_of, printable
 from strop.errors import InputError
 
-NEEDED = (
-    "messages",
-    "conversations",
-    "conversation",
-    "prompt",
-    "question",
-    "query",
-    "completion",
-    "response",
-    "answer",
-    "instruction",
-    "output",
-    "chosen",
-    "text",
-)
+_NEEDED = "messages conversations conversation prompt question query completion response answer instruction output"
+NEEDED = (*_NEEDED.split(), "chosen", "text")
 """What ``columns`` may name and every row must have then."""
-KNOWN = (
-    *NEEDED,
-    "input",
-    "context",
-    "history",
-    "reasoning_content",
-    "rejected",
-    "system",
-    "tools",
-    "documents",
-    "label",
-    "train",
-    "weight",
-    "chat_template_kwargs",
-)
+_OTHERS = "input context history reasoning_content rejected system tools documents label train weight"
+KNOWN = (*NEEDED, *_OTHERS.split(), "chat_template_kwargs")
 """All that ``columns`` may name; what is not needed may be missing in some of the rows."""
 _QUESTIONS = ("question", "prompt", "instruction", "problem", "query", "input", "title", "source", "user", "text")
 _ANSWERS = ("answer", "completion", "response", "output", "solution", "code", "reply", "target", "assistant", "body")
@@ -136,10 +110,3 @@ def _look_up(row: Any, source: str) -> tuple[bool, Any]:
         else:
             return False, None
     return True, value
-
-
-def _index(step: str, value: Any) -> int | None:
-    if not isinstance(value, list | tuple) or not re.fullmatch(r"-?\d{1,9}", step.strip("[]")):
-        return None
-    index = int(step.strip("[]"))
-    return index if -len(value) <= index < len(value) else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strop.chat.field import Field, Seen, is_empty, kind_of, printable, shown
-from strop.chat.marks import TRAIN_NAMES, WEIGHT_NAMES, trained, weight
+from strop.chat.marks import TRAIN_NAMES, WEIGHT_NAMES, agreed, trained, weight
 from strop.chat.parts import Part, read_parts
 from strop.chat.tool_calls import read_calls
 
@@ -84,7 +84,8 @@ def read_message(raw: Any, at: Field) -> Message:
     given = read_parts(raw.get("content"), at.item("content"))
     if given.text is None and role != "assistant":
         raise at.item("content").fail(f"a {role} message needs content, a string or a list of parts")
-    reasoning, calls = _reasoning(raw, at), read_calls(raw.get("tool_calls"), at.item("tool_calls"))
+    reasoning = agreed(raw, at, REASONING_NAMES, lambda value, here: here.text(value))
+    calls = read_calls(raw.get("tool_calls"), at.item("tool_calls"))
     for name, beside, inside in (("reasoning_content", reasoning, given.reasoning), ("tool_calls", calls, given.calls)):
         if beside and inside:
             raise at.item(name).fail("stands beside a part of content that says the same; keep one of them")
@@ -133,13 +134,6 @@ def read_documents(row: Seen, at: Field) -> tuple[dict[str, Any], ...]:
     if not isinstance(raw, list | tuple) or not all(isinstance(document, Mapping) for document in raw):
         return ()
     return read_tools(row["documents"], at.item("documents")) if raw else ()
-
-
-def _reasoning(raw: Mapping[str, Any], at: Field) -> str | None:
-    found = {name: at.item(name).text(raw[name]) for name in REASONING_NAMES if raw.get(name) is not None}
-    if len(set(found.values())) > 1:
-        raise at.item(list(found)[1]).fail(f"differs from {next(iter(found))}; keep one of them")
-    return next(iter(found.values()), None)
 
 
 def _optional_text(raw: Mapping[str, Any], name: str, at: Field) -> str | None:

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from strop.chat.mask import common_length
@@ -18,27 +19,19 @@ _SPELLED = frozenset({"type", "required"})
 """Of a tool's schema: templates write types in their own way, and the names of what is required stand there already."""
 
 
+@dataclass(slots=True)
 class Printed:
-    """The stretches that a template printed of one field, in order."""
+    """The stretches that a template printed of one field, in order; of each, whether a later message came before."""
 
-    __slots__ = ("echoes", "pieces")
-
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self.echoes: list[bool] = []
-        """Whether a later message's text came before."""
+    pieces: list[str] = field(default_factory=list)
+    echoes: list[bool] = field(default_factory=list)
 
     def add(self, piece: str, echo: bool) -> None:
         self.pieces.append(piece)
         self.echoes.append(echo)
 
-    @classmethod
-    def join(cls, several: Iterable["Printed"]) -> "Printed":
-        joined = cls()
-        for one in several:
-            joined.pieces += one.pieces
-            joined.echoes += one.echoes
-        return joined
+    def __add__(self, other: "Printed") -> "Printed":
+        return Printed(self.pieces + other.pieces, self.echoes + other.echoes)
 
     @property
     def text(self) -> str:

@@ -1,16 +1,15 @@
 """What would make training and serving see the same before a turn, tried out before anybody is told of it."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from strop.chat.builtin import BUILT_IN
-from strop.chat.conversation import Message
-from strop.chat.mask import Turn
+from strop.chat.codec import Codec
+from strop.chat.mask import TurnSpan
+from strop.chat.rendered import Rendered, render, tokenise
+from strop.chat.spans import turn_span
 from strop.chat.split import by_turn
 from strop.chat.template import TemplateFailure
 from strop.errors import InputError
-
-if TYPE_CHECKING:
-    from strop.chat.work import Work
 
 Mend = Literal["split", "template", "allow"]
 MENDS: dict[Mend, str] = {
@@ -31,7 +30,7 @@ def is_looked_at(number: int) -> bool:
     return number < _FIRST or number % _EVERY == 0
 
 
-def drift_words(turn: Turn) -> str:
+def drift_words(turn: TurnSpan) -> str:
     """How training and inference differ before the turn."""
     if not turn.drift_tokens:
         return f"before message {turn.message} the template makes no prompt, so inference could not be at this turn"
@@ -39,31 +38,33 @@ def drift_words(turn: Turn) -> str:
     return f"before message {turn.message} training sees {tokens} from what inference feeds"
 
 
-def mend_of(work: "Work", message: int) -> Mend:
+def mend_of(codec: Codec, rendered: Rendered, message: int) -> Mend:
     """What mends the drift before a turn of this conversation."""
-    if work.part != "turn" and _split_helps(work, message):
+    if rendered.part != "turn" and _split_helps(codec, rendered, message):
         return "split"
-    return "template" if _chatml_helps(work, work.conversation.messages[message]) else "allow"
+    return "template" if _chatml_helps(codec, rendered, message) else "allow"
 
 
-def _split_helps(work: "Work", message: int) -> bool:
+def _split_helps(codec: Codec, rendered: Rendered, message: int) -> bool:
     """Whether the conversation up to the turn, which is what a split makes of it, is what is served."""
-    [alone] = by_turn(work.conversation, [message])
+    [alone] = by_turn(rendered.conversation, [message])
     try:
-        return not work.like(alone, "turn").spanned(message).drifted
+        return not turn_span(codec, tokenise(codec, render(codec, alone)), message, 1.0).drifted
     except (TemplateFailure, InputError):
         return False
 
 
-def _chatml_helps(work: "Work", message: Message) -> bool:
+def _chatml_helps(codec: Codec, rendered: Rendered, index: int) -> bool:
     """Whether the prompt that `chatml` writes ends with the same tokens when the answer follows.
 
     It rewrites no history, so only its last token, a newline, could be another.
     """
-    if work.encoder.source(work.beside.tools) == BUILT_IN["chatml"].text:
+    if codec.source(rendered.inputs.tools) == BUILT_IN["chatml"].text:
         return False
+    message = rendered.conversation.messages[index]
     if message.reasoning_content or not message.content:  # a control token follows
         return True
     prompt = "assistant\n"
-    ids = [work.encode_template_text(text).ids for text in (prompt, prompt + message.content[:_BORDER])]
+    texts = (prompt, prompt + message.content[:_BORDER])
+    ids = [codec.tokens(text, rendered.writers, rendered.conversation.place).ids for text in texts]
     return ids[1][: len(ids[0])] == ids[0]

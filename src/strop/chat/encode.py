@@ -1,150 +1,44 @@
-"""Conversations to examples: the tokenizer, the template and the settings, and what is done with them."""
+"""Conversations to examples: render → mask → prove → example."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from strop.chat.builtin import BUILT_IN
-from strop.chat.conversation import Conversation, Field, LeftOut, Message, read_message, read_tools
-from strop.chat.example import Example
-from strop.chat.inspection import Inspection
-from strop.chat.origin import TEMPLATE
-from strop.chat.outcome import inspection
-from strop.chat.rendering import Beside, Renderer, plain_messages, traced_beside, traced_messages
-from strop.chat.reply import BLOCKS, closes, opens, read_reply, readings
+from strop.chat.codec import Codec
+from strop.chat.conversation import Conversation, LeftOut, Message
+from strop.chat.drift import is_looked_at, mend_of
+from strop.chat.example import Encoded, Example, Violation, build_example, cut_example
+from strop.chat.inspection import Inspection, inspection
+from strop.chat.parse import Parsed, parse_answer
+from strop.chat.policy import loss_weights, trains, turn_weights
+from strop.chat.prompt import prompt_ids, typed
+from strop.chat.proof import audits, violations, words
+from strop.chat.rendered import Rendered, render, tokenise
 from strop.chat.report import MaskReport
-from strop.chat.settings import ChatSettings
+from strop.chat.spans import is_rewritten, turn_span
+from strop.chat.split import by_length, by_turn, only_trained, opening
 from strop.chat.template import TemplateFailure
-from strop.chat.text import Borders, Text, encode_text
+from strop.chat.text import Text, encode_text
 from strop.chat.thoughts import is_orphan, with_thoughts_apart
-from strop.chat.tokens import ControlStringError, TextEncoder, Tokens
-from strop.chat.traced import plain, trace_of
-from strop.chat.work import Work, assistants
 from strop.errors import InputError
 
-_TAIL_CACHE = 4096
-_TAIL = 64
-"""Characters at the end of a prompt that tell whether it opens the reasoning."""
 
-
-class ChatEncoder:
+class ChatEncoder(Codec):
     """Turns conversations into tokens and loss weights, and messages into the prompt that inference feeds.
 
-    Args:
-        tokenizer: a transformers fast tokenizer. Its backend is copied, so later changes to it are not seen.
-        settings: see `ChatSettings`.
-        stop_ids: ids that end a turn, besides the tokenizer's ``eos_token_id``, the settings' ``stop_tokens`` and that
-            of a built-in template; hand in the model's ``generation_config.eos_token_id``.
-        reads: the most tokens that the model reads; an example that is longer is refused, whatever the settings.
-        window: how many tokens of plain text go into an example where ``max_length`` is not set; hand in what the model
-            reads at once. Without either, a document is one example.
-
-    Raises:
-        InputError: when the chat template does not compile, or the tokenizer lacks a token that the settings name or
-            their built-in template needs (`strop.chat.fit_tokenizer` adds the latter). That there is no template is
-            raised by what needs one; plain text needs none.
+    Made as a `Codec` is. ``report`` counts what was met.
     """
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        settings: ChatSettings | None = None,
-        stop_ids: Collection[int] = frozenset(),
-        window: int | None = None,
-        *,
-        reads: int | None = None,
-    ):
-        self.settings, self.window, self.reads = settings or ChatSettings(), window, reads
-        self.report = MaskReport()
-        self._tokenizer = tokenizer
-        if self.settings.template or getattr(tokenizer, "chat_template", None):
-            self.require_template()
-        named = _token_ids(tokenizer, self.settings.stop_tokens, "stop_tokens")
-        for name in ("assistant_may_write", "ordinary_tokens"):
-            _token_ids(tokenizer, getattr(self.settings, name), name)
-        built_in = BUILT_IN.get(self.settings.template)
-        ids = built_in.ids(tokenizer) if built_in else {}
-        named += [ids[built_in.stop]] if built_in else []
-        self.inserted_ids = frozenset(ids[token] for token in built_in.inserted) if built_in else frozenset()
-        eos = tokenizer.eos_token_id
-        self.stop_ids = frozenset({*stop_ids, *named, *(() if eos is None else (eos,))})
-        self._text = TextEncoder(tokenizer, frozenset(self.settings.ordinary_tokens))
-        self._tails: dict[str, list[int]] = {}
-        self._ahead: dict[int, tuple[Conversation, Work]] = {}
-        self.borders = Borders(tokenizer)
+    @cached_property
+    def report(self) -> MaskReport:
+        return MaskReport()
 
     @cached_property
-    def _renderer(self) -> Renderer:
-        return Renderer(self._tokenizer, self.settings)
-
-    def require_template(self) -> None:
-        """Raises InputError when there is no chat template, or it does not compile."""
-        _ = self._renderer
-
-    def prompt(
-        self,
-        messages: Sequence[Message | Mapping[str, Any]],
-        tools: Sequence[Mapping] | None = None,
-        documents: Sequence[Mapping] | None = None,
-        template_kwargs: Mapping[str, Any] | None = None,
-    ) -> list[int]:
-        """The ids that inference feeds to have the next assistant turn written, made the way training makes them."""
-        place = "prompt"
-        typed, beside = _typed(messages, tools, documents, template_kwargs, place)
-        try:
-            text = self._prompt_text(typed, beside)
-        except TemplateFailure as error:
-            raise InputError(f"{place}: the chat template refused these messages: {error}") from error
-        return self._tokens(text, assistants(typed), place).ids
-
-    def read_reply(
-        self,
-        text: str,
-        messages: Sequence[Message | Mapping[str, Any]],
-        tools: Sequence[Mapping] | None = None,
-        documents: Sequence[Mapping] | None = None,
-        template_kwargs: Mapping[str, Any] | None = None,
-    ) -> Message:
-        """The message that a text is which was generated after `prompt` of ``messages``: see `strop.chat.reply`.
-
-        Where several readings are possible it is the one of which this template makes the same text again. A template
-        that prints no reasoning gets it back as content, where the model wrote it.
-        """
-        typed, beside = _typed(messages, tools, documents, template_kwargs, "prompt")
-        prompt = plain(self._prompt_text(typed, beside))
-        first = read_reply(text, prompt[-_TAIL:])
-        for reading in readings(text, first):
-            try:
-                again = self._renderer.render(plain_messages([*typed, reading]), beside)
-            except TemplateFailure:
-                continue
-            if again.startswith(prompt + text):
-                return reading
-        return first
-
-    def _prompt_text(self, messages: list[Message], beside: Beside) -> str:
-        """An answer that is given back as it was generated is read (`strop.chat.reply`) where it has to be: where the
-        prompt had opened the reasoning that its content goes on with, or the template takes no such content."""
-        messages = [self._read_back(message, messages[:index], beside) for index, message in enumerate(messages)]
-        try:
-            return self._render_prompt(messages, beside)
-        except TemplateFailure:
-            apart = [read_reply(m.content) if _is_raw(m) else m for m in messages]
-            if apart == messages:
-                raise
-            return self._render_prompt(apart, beside)
-
-    def _render_prompt(self, messages: list[Message], beside: Beside) -> str:
-        return self._renderer.render(traced_messages(messages, plain_messages(messages)), traced_beside(beside), True)
-
-    def _read_back(self, message: Message, before: list[Message], beside: Beside) -> Message:
-        if not _is_raw(message):
-            return message
-        try:
-            tail = plain(self._renderer.render(plain_messages(before), beside, True))[-_TAIL:]
-        except TemplateFailure:
-            return message
-        return read_reply(message.content, tail) if any(opens(tail, *marks) for marks in BLOCKS) else message
+    def _ahead(self) -> dict[int, tuple[Conversation, Rendered, Any]]:
+        """What `look_ahead` did, by the conversation's id."""
+        return {}
 
     def encode(self, conversation: Conversation | Text | LeftOut) -> list[Example]:
         """Tokens and loss weights of a conversation, proven.
@@ -160,9 +54,8 @@ class ChatEncoder:
         if isinstance(conversation, LeftOut):
             return []
         if isinstance(conversation, Text):
-            return [shown.example for shown in encode_text(self, conversation)]
-        self.report.conversations += 1
-        return [work.example for work in self._finished(conversation, strict=True)]
+            return [shown.example for shown in self._encode_text(conversation)]
+        return [made.example for made in self._encode(conversation, strict=True)]
 
     def inspect(self, conversation: Conversation | Text | LeftOut) -> list[Inspection]:
         """The same, laid open: one `Inspection` for every example; failed checks are among the warnings.
@@ -174,9 +67,8 @@ class ChatEncoder:
         if isinstance(conversation, LeftOut):
             return []
         if isinstance(conversation, Text):
-            return list(encode_text(self, conversation))
-        self.report.conversations += 1
-        return [inspection(work) for work in self._finished(conversation, strict=False)]
+            return self._encode_text(conversation)
+        return [inspection(self, made) for made in self._encode(conversation, strict=False)]
 
     def look_ahead(self, conversations: Iterable[Conversation | Text | LeftOut]) -> None:
         """Render and tokenise conversations that are handed to `encode` next (those very objects).
@@ -184,113 +76,156 @@ class ChatEncoder:
         `encode` does as much by itself; done for a hundred at a time it is about a quarter quicker, because the
         tokenizer and the rest no longer push each other out of the caches, and it is done on all cores.
         """
-        works = {id(c): (c, Work(self, self._read(c))) for c in conversations if isinstance(c, Conversation)}
-        for key, (_, work) in list(works.items()):
-            try:
-                work.render()
-            except (TemplateFailure, InputError):  # `encode` will say so, when it is this one's turn
-                del works[key]
-        encodings = self._text.backend_encodings([plain(work.rendered) for _, work in works.values()])
-        for (_, work), encoding in zip(works.values(), encodings, strict=True):
-            work.encoding = encoding
-        self._ahead = works  # which holds the conversation, so no other can have the same id
+        found = []
+        for conversation in (one for one in conversations if isinstance(one, Conversation)):
+            with suppress(TemplateFailure, InputError):  # `encode` will say so, when it is this one's turn
+                found.append((conversation, render(self, self._read(conversation))))
+        encodings = self.text_encoder.backend_encodings([rendered.text for _, rendered in found])
+        # The conversation is held, so no other can have the same id.
+        self._ahead = {id(pair[0]): (*pair, encoding) for pair, encoding in zip(found, encodings, strict=True)}
+
+    def prompt(
+        self,
+        messages: Sequence[Message | Mapping[str, Any]],
+        tools: Sequence[Mapping] | None = None,
+        documents: Sequence[Mapping] | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """The ids that inference feeds to have the next assistant turn written, made the way training makes them."""
+        return prompt_ids(self, *typed(messages, tools, documents, template_kwargs))
+
+    def parse(
+        self,
+        answer: str | Sequence[int],
+        messages: Sequence[Message | Mapping[str, Any]],
+        tools: Sequence[Mapping] | None = None,
+        documents: Sequence[Mapping] | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
+        finished: bool | None = None,
+    ) -> Parsed:
+        """The message that was generated after `prompt` of ``messages``: see `strop.chat.parse.parse_answer`."""
+        return parse_answer(self, answer, *typed(messages, tools, documents, template_kwargs), finished)
+
+    # -- the way of a conversation
+
+    def _encode(self, conversation: Conversation, strict: bool) -> list[Encoded]:
+        """``strict``: a failed check raises; otherwise it is kept, and the example is made all the same."""
+        _, rendered, encoding = self._ahead.pop(id(conversation), (None, None, None)) if strict else (None, None, None)
+        self.report.conversations += 1
+        self._note(conversation)
+        if not trains(conversation.messages, self.settings):
+            self.report.notes["untrained"] += 1
+            if strict:
+                return []
+        try:
+            rendered = rendered or render(self, self._read(conversation))
+            return list(self._examples(tokenise(self, rendered, encoding), strict))
+        except TemplateFailure as error:
+            raise self.refusal(conversation, error) from error
+
+    def _examples(self, rendered: Rendered, strict: bool) -> Iterator[Encoded]:
+        settings, messages = self.settings, rendered.conversation.messages
+        turns = [turn_span(self, rendered, i, weight) for i, weight in turn_weights(messages, settings).items()]
+        trained = [turn.message for turn in turns]
+        may_split = settings.drift == "split" and rendered.part != "turn"
+        if may_split and any(is_rewritten(self, rendered, turn) for turn in turns):
+            # Of a turn before the trained one only what it is served with is there, so it is judged by its own example.
+            since = [0, *(turn + 1 for turn in trained)]
+            parts = zip(by_turn(rendered.conversation, trained), since, strict=False)
+            yield from self._each(rendered, parts, "turn", strict)
+            return
+        if self._finds_mends(rendered, strict):
+            turns = [replace(t, mend=mend_of(self, rendered, t.message)) if t.drifted else t for t in turns]
+        silent = rendered.writers - set(trained) if settings.train_on == "all" else ()
+        weights = loss_weights(self, rendered, [*turns, *(turn_span(self, rendered, i, 0.0) for i in sorted(silent))])
+        given = rendered.text, rendered.tokens, weights, turns, rendered.conversation.place
+        limit, length = settings.max_length, len(rendered.tokens.ids)
+        too_long = None if limit is None or length <= limit else settings.too_long
+        if too_long == "truncate" and any(weights[1:limit]):  # the first token is never a target
+            self.report.truncated += 1
+            yield self._proven(Encoded(rendered, turns, weights, cut_example(*given, limit)), strict)
+        elif too_long == "split_turns" and rendered.part != "length":
+            yield from self._each(rendered, self._pieces(rendered, trained, limit), "length", strict)
+        elif too_long in (None, "error"):
+            made = Encoded(rendered, turns, weights, build_example(*given))
+            if too_long:
+                mend = "raise max_length, or set too_long to drop, truncate or split_turns"
+                self._fail(made, "too_long", f"has {length} tokens and max_length is {limit}; {mend}", strict)
+            yield self._proven(made, strict)
+        else:
+            self.report.too_long_dropped += 1
+
+    def _proven(self, made: Encoded, strict: bool) -> Encoded:
+        """With every check run: violations that the settings waive are counted, others raise, or are kept."""
+        report, length = self.report, len(made.example.tokens)
+        if self.reads is not None and length > self.reads:  # known before the rest of the data is encoded
+            mend = f"set chat.max_length: {self.reads}, and chat.too_long to drop, truncate or split_turns"
+            what = f"has {length:,} tokens and the model reads at most {self.reads:,}; {mend}"
+            self._fail(made, "too_long_for_model", what, strict)
+        audit = audits(self, made.rendered, report.conversations - 1)
+        for violation in list(violations(self, made, audit)):
+            if violation.name in self.settings.waive:
+                report.waived[violation.name] += 1
+            elif strict:
+                raise InputError(words(violation, made.rendered))
+            made.found.append(violation)
+        report.audited += audit
+        report.count(made, self.controls)
+        return made
+
+    def _fail(self, made: Encoded, name: str, what: str, strict: bool) -> None:
+        if strict:
+            raise InputError(f"{made.rendered.conversation.place}: the conversation {what}")
+        made.found.append(Violation(name, f"the conversation {what}", 0, len(made.rendered.text)))
+
+    def _encode_text(self, document: Text) -> list[Inspection]:
+        tokens, windows = encode_text(self, document)
+        windows = list(windows)
+        self.report.conversations += 1
+        self.report.count_strings(tokens.control_strings)
+        for shown in windows:
+            self.report.count_example(shown.example)
+        self.report.split += len(windows) > 1
+        return windows
 
     def _read(self, conversation: Conversation) -> Conversation:
         """The conversation with reasoning that only ends (``…</think>``) apart, where the template prints reasoning."""
-        if not any(map(is_orphan, conversation.messages)) or not self._renderer.prints_reasoning(conversation):
+        if not any(map(is_orphan, conversation.messages)) or not self.renderer.prints_reasoning(conversation):
             return conversation
         return with_thoughts_apart(conversation)
 
     def _note(self, conversation: Conversation) -> None:
         """Count what can only be told with the template at hand."""
         if orphans := sum(map(is_orphan, conversation.messages)):
-            known = self._renderer.prints_reasoning(conversation)
+            known = self.renderer.prints_reasoning(conversation)
             self.report.notes["orphan_think" if known else "orphan_think_kept"] += orphans
-        for name in self._renderer.unknown_variables(conversation):
+        for name in self.renderer.unknown_variables(conversation):
             self.report.notes[f"variable:{name}"] += 1
 
-    def _trains_nothing(self, conversation: Conversation) -> bool:
-        """Whether none of the turns that would be trained is, because the data say so."""
-        turns = [message for message in conversation.messages if message.role == "assistant"]
-        last = self.settings.train_on == "last"
-        return self.settings.train_on != "all" and not any(m.loss_weight for m in (turns[-1:] if last else turns))
+    # -- its parts
 
-    def source(self, tools: Any) -> str:
-        """The text of the chat template for conversations with (or without) tools."""
-        return self._renderer.source(tools)
+    def _each(
+        self, rendered: Rendered, parts: Iterable[tuple[Conversation, int]], part: str, strict: bool
+    ) -> Iterator[Encoded]:
+        """``parts``: each with the number of its first message that no part before it has."""
+        self.report.split += not rendered.part  # a conversation counts once, however often it is cut
+        for conversation, since in parts:
+            yield from self._examples(tokenise(self, render(self, conversation, part, since)), strict)
 
-    def _finished(self, conversation: Conversation, strict: bool) -> list[Work]:
-        _, work = self._ahead.pop(id(conversation), (None, None)) if strict else (None, None)
-        self._note(conversation)
-        if self._trains_nothing(conversation):
-            self.report.notes["untrained"] += 1
-            if strict:
-                return []
-        try:
-            return list((work or Work(self, self._read(conversation), strict)).run())
-        except TemplateFailure as error:
-            raise InputError(f"{conversation.place}: {self._refusal(conversation, error)}") from error
+    def _pieces(self, rendered: Rendered, trained: Sequence[int], limit: int) -> Iterator[tuple[Conversation, int]]:
+        """What `by_length` makes of it; pieces that train nothing are left out."""
 
-    def _refusal(self, conversation: Conversation, error: TemplateFailure) -> str:
-        """What the template said of a conversation, and what to do: another template only where that takes it."""
-        tried = self._renderer.built_in("chatml") if self._renderer.source(None) != BUILT_IN["chatml"].text else None
-        takes = tried is not None and tried.takes(plain_messages(conversation.messages), Beside.of(conversation))
-        if any(m.tool_calls or m.role == "tool" for m in conversation.messages) and not self._renderer.prints_calls():
-            mend = "set chat.template: chatml, which has them" if takes else "use a template with tools"
-            return f"the chat template has no place for tool calls and their results ({error}); {mend}"
-        mend = "set chat.template: chatml, which takes it" if takes else "use another template"
-        return f"the chat template refused this conversation: {error}; mend the conversation, or {mend}"
+        def fits(piece: Conversation) -> bool:
+            return len(tokenise(self, render(self, piece)).tokens.ids) <= limit
 
-    def _tokens(self, text: str, writers: Collection[int], place: str, encoding: Any = None) -> Tokens:
-        settings = self.settings
-        try:
-            return self._text.encode(text, settings.control_tokens, writers, settings.assistant_may_write, encoding)
-        except ControlStringError as error:
-            raise InputError(f"{place}: {error}") from error
+        conversation = only_trained(rendered.conversation, trained)
+        pieces, lost = by_length(conversation, rendered.message_lengths(), limit, fits)
+        self.report.exchanges_dropped += sum(trains(piece.messages, self.settings) for piece in lost)
+        kept = [piece for piece in pieces if trains(piece.messages, self.settings)]
+        repeated = opening(rendered.conversation.messages)
+        return ((piece, number and repeated) for number, piece in enumerate(kept))
 
-    def _tail_ids(self, tail: str, writers: Collection[int], place: str) -> list[int]:
-        """The ids of the end of a prompt, from its last control token on: nearly always the same few strings."""
-        if trace_of(tail).strip(TEMPLATE):
-            return self._tokens(tail, writers, place).ids
-        tail = plain(tail)
-        if tail not in self._tails:
-            if len(self._tails) >= _TAIL_CACHE:
-                self._tails.clear()
-            self._tails[tail] = self._tokens(tail, writers, place).ids
-        return self._tails[tail]
-
-
-def _typed(
-    messages: Sequence[Message | Mapping[str, Any]],
-    tools: Sequence[Mapping] | None,
-    documents: Sequence[Mapping] | None,
-    template_kwargs: Mapping[str, Any] | None,
-    place: str,
-) -> tuple[list[Message], Beside]:
-    typed = [
-        message if isinstance(message, Message) else read_message(message, Field(place, f"messages[{index}]"))
-        for index, message in enumerate(messages)
-    ]
-    beside = Beside(
-        list(read_tools(tools, Field(place, "tools"))) or None,
-        list(read_tools(documents, Field(place, "documents"))) or None,
-        dict(template_kwargs or {}),
-    )
-    return typed, beside
-
-
-def _is_raw(message: Message) -> bool:
-    """Whether the message may be an answer as it was generated, its notation in its content."""
-    fields = (message.reasoning_content, message.tool_calls, message.parts)
-    return message.role == "assistant" and not any(fields) and closes(message.content or "")
-
-
-def _token_ids(tokenizer: Any, names: Sequence[str], setting: str) -> list[int]:
-    vocabulary = tokenizer.get_vocab() if names else {}
-    ids = []
-    for name in names:
-        index = vocabulary.get(name)
-        if index is None:
-            raise InputError(f"chat.{setting}: the tokenizer has no token {name!r}; check the spelling or drop it")
-        ids.append(index)
-    return ids
+    def _finds_mends(self, rendered: Rendered, strict: bool) -> bool:
+        """Whether it is found out what would mend a drift: for people who look, and for some of a run's rows."""
+        looked_at = not strict or is_looked_at(self.report.conversations - 1)
+        return looked_at and not (rendered.part == "turn" and self.settings.drift != "split")

@@ -8,15 +8,23 @@ from typing import Any, Literal, get_args
 from strop.chat.columns import misfit
 from strop.chat.conversation import Conversation, LeftOut, Message, read_documents
 from strop.chat.field import Field, Seen
-from strop.chat.marks import TRAIN_NAMES, from_words, mark_columns, trained, unwanted, weight
-from strop.chat.pairs import COMPARED, COMPLETIONS, PROMPTS, alpaca, is_prompt_response, preference, prompt_completion
+from strop.chat.marks import from_words, mark_columns, trained, unwanted, weight
+from strop.chat.pairs import (
+    COMPARED,
+    COMPLETIONS,
+    PROMPTS,
+    alpaca,
+    is_prompt_response,
+    is_verl,
+    preference,
+    prompt_completion,
+    verl,
+)
 from strop.chat.pairs import prompt_response as read_prompt_response
 from strop.chat.purposes import purpose_of
 from strop.chat.text import Document, Text
 from strop.chat.trees import is_tree, tree
-from strop.chat.turns import TURN_NAMES, read_turns, tools_beside, with_system
-from strop.chat.variables import template_variables
-from strop.chat.verl import is_verl, verl
+from strop.chat.turns import TURN_NAMES, read_turns, template_variables, tools_beside, with_system
 from strop.errors import InputError
 
 Format = Literal[
@@ -249,7 +257,7 @@ def _row_weight(row: Seen, at: Field) -> float:
     """What the row's own ``weight`` and ``train`` make of it; 0: it is not trained."""
     said = from_words(row)
     row.read.update(said)
-    if trained(said, at, TRAIN_NAMES) is False:
+    if trained(said, at) is False:
         return 0.0
     factor = weight(said, at)
     return 1.0 if factor is None else factor

@@ -1,12 +1,16 @@
 """An encoded conversation laid open for people: every stretch of its text, where it came from and what is wrong."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+from strop.chat.codec import Codec
 from strop.chat.conversation import Conversation
-from strop.chat.example import Example
+from strop.chat.drift import MENDS, drift_words
+from strop.chat.example import Encoded, Example
+from strop.chat.losses import DROPPED
 from strop.chat.origin import Run
 from strop.chat.tokens import Tokens
 
@@ -85,6 +89,40 @@ class Inspection:
             "segments": [asdict(segment) for segment in self.segments],
             "warnings": [asdict(warning) for warning in self.warnings],
         }
+
+
+def inspection(codec: Codec, made: Encoded) -> Inspection:
+    """An encoded conversation laid open; a truncated one is shown whole, the cut-off part untrained."""
+    rendered, example = made.rendered, made.example
+    text, tokens = rendered.text, rendered.tokens
+    weights = example.loss_weights + [0.0] * (len(tokens.ids) - len(example.tokens))
+    stops = [t.last - 1 for t in example.turns if t.ending in ("stop", "control") and weights[t.last - 1]]
+    shown = list(segments(text, rendered.runs, tokens, weights, rendered.conversation))
+    place = rendered.conversation.place
+    return Inspection(place, text, example, tokens.starts, tokens.ends, stops, shown, list(_warnings(codec, made)))
+
+
+def _warnings(codec: Codec, made: Encoded) -> Iterator[Warning]:
+    example, settings = made.example, codec.settings
+    for violation in made.found:
+        yield Warning(violation.name, violation.message_index, violation.message)
+    for turn in example.turns:
+        if turn.drifted and settings.drift == "allow":
+            yield Warning("drift", turn.message, drift_words(turn), MENDS.get(turn.mend, ""))
+        if turn.ending == "control":
+            token = codec.controls[example.tokens[turn.last - 1]]
+            yield Warning("inferred_stop", turn.message, f"ends with {token}, which is not in the stop set")
+        elif turn.ending == "truncated":
+            yield Warning("truncated", turn.message, "cut off by max_length, so it has no stop token")
+        if turn.straddling:
+            detail = f"{turn.straddling} tokens lie across the border of this turn and are trained"
+            yield Warning("straddling", turn.message, detail)
+    for loss in made.losses:
+        yield Warning(loss.kind, loss.message, loss.detail, DROPPED[loss.kind][1])
+    for string, count in Counter(made.rendered.tokens.control_strings).items():
+        times = "1 time" if count == 1 else f"{count} times"
+        detail = f"{string} stands {times} in message text, encoded as: {settings.control_tokens}"
+        yield Warning("control_tokens", None, detail)
 
 
 def segments(

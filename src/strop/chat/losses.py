@@ -7,7 +7,8 @@ the name of a tool's result where a call has given it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from strop.chat.conversation import Conversation, Message
@@ -78,16 +79,18 @@ def losses(text: str, runs: Sequence[Run], conversation: Conversation, since: in
     mixed = printed.get((-2, "mixed"))
 
     def of(message: int, field: str) -> Printed:
-        found = printed.get((message, field))
+        found = printed.get((message, field)) or Printed()
         together = [other for other in (printed.get((message, "several")), mixed) if other]
-        return Printed.join([found or Printed(), *together]) if together else found or Printed()
+        return sum(together, found) if together else found
 
     if since == 0:
         for name, leaves in (("tools", tool_leaves), ("documents", text_leaves)):
-            yield from _beside(name, getattr(conversation, name), of(-1, name), _Around(text, runs, -1), leaves)
+            yield from _beside(
+                name, getattr(conversation, name), of(-1, name), partial(_around, text, runs, -1), leaves
+            )
     for index in range(since, len(conversation.messages)):
         message = conversation.messages[index]
-        around = _Around(text, runs, index)
+        around = partial(_around, text, runs, index)
         yield from _content(index, message, of, around)
         if message.reasoning_content:
             missing = missing_of(message.reasoning_content, of(index, "reasoning_content"), around)
@@ -99,20 +102,14 @@ def losses(text: str, runs: Sequence[Run], conversation: Conversation, since: in
             yield Loss("dropped_name", index, f"the name {_shown(message.name)} of this {message.role} message")
 
 
-class _Around:
-    """The template's text about a message's own, looked up when it is asked for."""
-
-    def __init__(self, text: str, runs: Sequence[Run], message: int):
-        self._given = text, runs, message
-
-    def __call__(self) -> str:
-        text, runs, message = self._given
-        own = [number for number, run in enumerate(runs) if run.message == message]
-        near = runs[max(own[0] - 1, 0) : own[-1] + 2] if own else ()
-        return "\0".join(text[run.start : run.end] for run in near if run.message is None)
+def _around(text: str, runs: Sequence[Run], message: int) -> str:
+    """The template's text about a message's own."""
+    own = [number for number, run in enumerate(runs) if run.message == message]
+    near = runs[max(own[0] - 1, 0) : own[-1] + 2] if own else ()
+    return "\0".join(text[run.start : run.end] for run in near if run.message is None)
 
 
-def _content(index: int, message: Message, of: Any, around: _Around) -> Iterator[Loss]:
+def _content(index: int, message: Message, of: Any, around: Callable[[], str]) -> Iterator[Loss]:
     texts = [("content" if part.kind == "text" else part.kind, part.text) for part in message.parts]
     for field, given in texts or [("content", message.content or "")]:
         missing = missing_of(given, of(index, field), around)
@@ -128,7 +125,9 @@ def _content(index: int, message: Message, of: Any, around: _Around) -> Iterator
         yield Loss(kind, index, _part(f"{field} of this {message.role} message", given, missing))
 
 
-def _calls(index: int, calls: Sequence[Mapping[str, Any]], printed: Printed, around: _Around) -> Iterator[Loss]:
+def _calls(
+    index: int, calls: Sequence[Mapping[str, Any]], printed: Printed, around: Callable[[], str]
+) -> Iterator[Loss]:
     """Each call needs its name and its strings once more than the calls before it that have the same ones."""
     whole = printed.without_echoes({call["function"]["name"] for call in calls})
     used: Counter[str] = Counter()
@@ -147,7 +146,7 @@ def _calls(index: int, calls: Sequence[Mapping[str, Any]], printed: Printed, aro
 
 
 def _beside(
-    name: str, given: Sequence[Mapping[str, Any]], printed: Printed, around: _Around, leaves: Any
+    name: str, given: Sequence[Mapping[str, Any]], printed: Printed, around: Callable[[], str], leaves: Any
 ) -> Iterator[Loss]:
     """One loss at most, which names the first thing that is missing."""
     whole = printed.text
@@ -164,7 +163,7 @@ def _beside(
                 return
 
 
-def _stands(whole: str, leaf: Any, used: Counter[str], around: _Around) -> bool:
+def _stands(whole: str, leaf: Any, used: Counter[str], around: Callable[[], str]) -> bool:
     if not isinstance(leaf, str):
         return holds_scalar((whole, around()), leaf)
     used[leaf] += 1

@@ -1,6 +1,6 @@
 """What rows and messages say of their own worth: whether they are trained, how much they weigh, that they are bad."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from strop.chat.field import Field, is_empty, kind_of, shown
@@ -21,36 +21,42 @@ _GOOD = (*_GOOD, "is_correct", "is_good", "thumbs_up")
 _BAD = ("undesirable", "is_undesirable", "rejected", "is_rejected", "bad", "is_bad", "thumbs_down")
 
 
-def trained(raw: Mapping[str, Any], at: Field, names: tuple[str, ...] = TRAIN_NAMES) -> bool | None:
+def trained(raw: Mapping[str, Any], at: Field) -> bool | None:
     """What the marks of `TRAIN_NAMES` say; None where there is none. Raises InputError where they disagree."""
-    found: dict[str, bool] = {}
-    for name in (name for name in names if name in raw):
-        value = raw[name]
-        if value is None:
-            continue
-        if not (isinstance(value, bool) or (isinstance(value, int | float) and value in (0, 1))):
-            raise at.item(name).fail(f"expected true or false (or 1 or 0), found {_found(value)}")
-        found[name] = bool(value)
-    if len(set(found.values())) > 1:
-        raise at.item(list(found)[1]).fail(f"says the opposite of {next(iter(found))}; keep one of them")
-    return next(iter(found.values()), None)
+
+    def read(value: Any, here: Field) -> bool:
+        if isinstance(value, int | float) and value in (0, 1):  # true and false are
+            return bool(value)
+        raise here.fail(f"expected true or false (or 1 or 0), found {_found(value)}")
+
+    return agreed(raw, at, TRAIN_NAMES, read, "says the opposite of {first}; keep one of them")
 
 
 def weight(raw: Mapping[str, Any], at: Field) -> float | None:
     """What `WEIGHT_NAMES` say; None where there is none. Raises InputError where they differ."""
-    found: dict[str, float] = {}
     least, most = _WEIGHTS
-    for name in (name for name in WEIGHT_NAMES if name in raw):
-        value = raw[name]
-        if value is None:
-            continue
+
+    def read(value: Any, here: Field) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not (value == 0 or least <= value <= most):
-            raise at.item(name).fail(
-                f"expected a finite number of at least 0 (0, or from {least:g} to {most:g}), found {shown(value)}"
-            )
-        found[name] = float(value)
+            wanted = f"a finite number of at least 0 (0, or from {least:g} to {most:g})"
+            raise here.fail(f"expected {wanted}, found {shown(value)}")
+        return float(value)
+
+    return agreed(raw, at, WEIGHT_NAMES, read)
+
+
+def agreed(
+    raw: Mapping[str, Any],
+    at: Field,
+    names: tuple[str, ...],
+    read: Callable[[Any, Field], Any],
+    words: str = "differs from {first}; keep one of them",
+) -> Any:
+    """What is said under any of the names, each of which ``read`` checks; None where nothing is. Raises InputError
+    (``words``) where two differ."""
+    found = {name: read(raw[name], at.item(name)) for name in names if name in raw and raw[name] is not None}
     if len(set(found.values())) > 1:
-        raise at.item(WEIGHT_NAMES[1]).fail(f"differs from {WEIGHT_NAMES[0]}; keep one of them")
+        raise at.item(list(found)[1]).fail(words.format(first=next(iter(found))))
     return next(iter(found.values()), None)
 
 

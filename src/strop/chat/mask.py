@@ -26,7 +26,7 @@ _CONTENT = frozenset({"content", "python", "python_output"})
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TurnSpan:
     """A trained turn: characters ``[start, end)``, tokens ``[first, last)``, and how it came out."""
 
     message: int
@@ -48,7 +48,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Territory:
+class Extent:
     """Where a turn's own characters lie, and how far on either side the text is nobody else's."""
 
     before: int
@@ -59,7 +59,7 @@ class Territory:
     """The field of the last own character."""
 
 
-def territory(runs: Sequence[Run], message: int) -> Territory | None:
+def extent_of(runs: Sequence[Run], message: int) -> Extent | None:
     """None when the template printed nothing of the message.
 
     ``before`` ends the last text of another message (or of anything not the template's) ahead of the first own
@@ -80,13 +80,13 @@ def territory(runs: Sequence[Run], message: int) -> Territory | None:
         elif run.message is not None:
             after = run.start
             break
-    return Territory(before, runs[first].start, last_own, after, last_field)
+    return Extent(before, runs[first].start, last_own, after, last_field)
 
 
 def turn_start(
     text: str,
     tokens: Tokens,
-    land: Territory,
+    extent: Extent,
     prompt: str | None,
     unprompted: Callable[[], str | None],
     encode: Callable[[str], Tokens],
@@ -98,31 +98,31 @@ def turn_start(
     is what the two differ in, is looked for in the template text before the turn, whole or (`header_end`) in part;
     where it is not there, the turn starts at its first own character.
     """
-    if prompt is not None and text.startswith(prompt) and len(prompt) >= land.before:
+    if prompt is not None and text.startswith(prompt) and len(prompt) >= extent.before:
         return len(prompt), True
     bare = None if prompt is None else unprompted()
     if prompt is not None and bare is not None:
         header = prompt[common_length(prompt, bare) :]
-        at = text.rfind(header, land.before, land.first_own) if header else -1
+        at = text.rfind(header, extent.before, extent.first_own) if header else -1
         if at >= 0:
             return at + len(header), False
-        return header_end(tokens, land, encode(header)), False
-    return land.first_own, False
+        return header_end(tokens, extent, encode(header)), False
+    return extent.first_own, False
 
 
-def header_end(tokens: Tokens, land: Territory, header: Tokens) -> int:
+def header_end(tokens: Tokens, extent: Extent, header: Tokens) -> int:
     """Where the longest beginning of ``header`` ends that stands, token by token, in the template text before the turn.
 
     A generation prompt that opens the reasoning is followed, in the same template's past turns, by none or by a tool
     call, and what opens that is the model's to write. A beginning without a control token proves nothing: the first
     own character it is, then.
     """
-    first, last = tokens.within(land.before, land.first_own)
+    first, last = tokens.within(extent.before, extent.first_own)
     matches = [(common_length(header.ids, tokens.ids[at:last]), at) for at in range(first, last)]
     length, at = max(matches, default=(0, 0))
     if not header.controls or header.controls[0] >= length:
-        return land.first_own
-    return min(tokens.ends[at + length - 1], land.first_own)
+        return extent.first_own
+    return min(tokens.ends[at + length - 1], extent.first_own)
 
 
 def common_length(a: Sequence[Any], b: Sequence[Any]) -> int:
@@ -131,16 +131,16 @@ def common_length(a: Sequence[Any], b: Sequence[Any]) -> int:
     return next((index for index, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
 
 
-def turn_end(tokens: Tokens, land: Territory, stop_ids: Collection[int]) -> tuple[int, Ending]:
+def turn_end(tokens: Tokens, extent: Extent, stop_ids: Collection[int]) -> tuple[int, Ending]:
     """Rules 3 and 4: the character after the last one to generate, and what stands there."""
-    at = bisect_left(tokens.starts, land.first_own)
+    at = bisect_left(tokens.starts, extent.first_own)
     controls = tokens.controls[bisect_left(tokens.controls, at) :]
     for index in controls:
-        if tokens.starts[index] >= land.after:
+        if tokens.starts[index] >= extent.after:
             break
         if tokens.ids[index] in stop_ids:
             return tokens.ends[index], "stop"
-    for index in controls if land.last_field in _CONTENT else ():
-        if land.last_own <= tokens.starts[index] < land.after:
+    for index in controls if extent.last_field in _CONTENT else ():
+        if extent.last_own <= tokens.starts[index] < extent.after:
             return tokens.ends[index], "control"
-    return land.last_own, "none"
+    return extent.last_own, "none"

@@ -15,18 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-FIELDS = (
-    "content",
-    "reasoning_content",
-    "tool_calls",
-    "name",
-    "tool_call_id",
-    "python",
-    "python_output",
-    "tools",
-    "documents",
-    "several",
-)
+_NAMES = "content reasoning_content tool_calls name tool_call_id python python_output tools documents several"
+FIELDS = tuple(_NAMES.split())
 OWN_FIELDS = frozenset({"content", "reasoning_content", "tool_calls", "python", "several"})
 """The fields that an assistant writes: its name is part of the header, and a program's output was not written by it."""
 

@@ -2,13 +2,14 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import accumulate
 
+from strop.chat.codec import Codec
 from strop.chat.conversation import Message
-from strop.chat.inserted import inserted
-from strop.chat.mask import Turn
+from strop.chat.mask import TurnSpan
 from strop.chat.origin import OWN_FIELDS, Run
+from strop.chat.rendered import Rendered
 from strop.chat.settings import ChatSettings
 from strop.chat.tokens import Tokens
 
@@ -24,15 +25,12 @@ def turn_weights(messages: Sequence[Message], settings: ChatSettings) -> dict[in
     return weights
 
 
-def loss_weights(
-    text: str,
-    tokens: Tokens,
-    turns: Sequence[Turn],
-    runs: Sequence[Run],
-    messages: Sequence[Message],
-    settings: ChatSettings,
-    inserted_ids: Collection[int] = (),
-) -> list[float]:
+def trains(messages: Sequence[Message], settings: ChatSettings) -> bool:
+    """Whether any of it is trained: the data may say that it is not."""
+    return settings.train_on == "all" or bool(turn_weights(messages, settings))
+
+
+def loss_weights(codec: Codec, rendered: Rendered, turns: Sequence[TurnSpan]) -> list[float]:
     """``[T]`` floats aligned with the tokens.
 
     A turn's weight stands on every token that holds a character of it which is to be learnt: all but what a program
@@ -40,8 +38,10 @@ def loss_weights(
     ``token_weights`` matches the turn's own text. With ``train_on: all``, everything else weighs 1 (or its message's
     weight), but for tool results and messages with ``train: false``; ``turns`` then holds the untrained assistant
     turns too, with weight 0. A token that holds a character of a program's output or a tool's result weighs nothing,
-    nor do those that open and close a program's output (``inserted_ids``: see `inserted`).
+    nor do those that open and close a program's output (`inserted`).
     """
+    text, tokens, runs = rendered.text, rendered.tokens, rendered.runs
+    messages, settings = rendered.conversation.messages, codec.settings
     everything = settings.train_on == "all"
     weights = [1.0 if everything else 0.0] * len(tokens.ids)
     if everything and settings.use_weights:  # those of weight 0 are silent, see below
@@ -66,12 +66,12 @@ def loss_weights(
     for run in runs:
         if run.message in silent:
             _set(weights, tokens, run.start, run.end, 0.0)
-    for start, end in inserted(runs, tokens, inserted_ids):
+    for start, end in inserted(runs, tokens, codec.inserted_ids):
         _set(weights, tokens, start, end, 0.0)
     return weights
 
 
-def may_train(messages: Sequence[Message], turns: Sequence[Turn], train_on: str) -> frozenset[int]:
+def may_train(messages: Sequence[Message], turns: Sequence[TurnSpan], train_on: str) -> frozenset[int]:
     """The messages whose text may stand in trained tokens; -1 is the conversation's tools."""
     if train_on == "all":
         return frozenset({-1, *(i for i, message in enumerate(messages) if not _is_silent(message))})
@@ -88,7 +88,7 @@ def untrained_fields(settings: ChatSettings) -> frozenset[str]:
     return frozenset({"python_output", *(field for field, trained in switches.items() if not trained)})
 
 
-def trains_nothing(turn: Turn, weights: Sequence[float]) -> bool:
+def trains_nothing(turn: TurnSpan, weights: Sequence[float]) -> bool:
     return not any(weights[turn.first : turn.last])
 
 
@@ -131,7 +131,7 @@ def _weigh_patterns(
     weights: list[float],
     text: str,
     tokens: Tokens,
-    turn: Turn,
+    turn: TurnSpan,
     inside: Sequence[Run],
     patterns: Mapping[str, float],
 ) -> None:
@@ -149,3 +149,32 @@ def _weigh_patterns(
                     matched.update(range(*tokens.within(run.start + match.start(), run.start + match.end())))
         for token in matched:
             weights[token] *= factor
+
+
+def inserted(runs: Sequence[Run], tokens: Tokens, ids: Collection[int] = ()) -> Iterator[tuple[int, int]]:
+    """What whoever runs a model's programs puts into its turn, as stretches ``[start, end)`` of characters: their
+    output, and the tokens that open and close it. The model never generates these, so they are never trained.
+
+    The tokens are told by where they stand: from the last control token before an output to the first one after it. A
+    single one between code and its output is what ends the code, and the model does write that. ``ids``: tokens that
+    are inserted wherever the template writes them, which settles it for an output without text, too.
+    """
+    if ids:
+        yield from ((tokens.starts[i], tokens.ends[i]) for i in tokens.controls if tokens.ids[i] in ids)
+    outputs = [index for index, run in enumerate(runs) if run.field == "python_output"]
+    if not outputs:
+        return
+    starts = [tokens.starts[i] for i in tokens.controls]
+    ends = [tokens.ends[i] for i in tokens.controls]
+
+    def controls_in(index: int) -> range:
+        """Which control tokens stand in a run, if it is the template's text."""
+        if not 0 <= index < len(runs) or runs[index].message is not None:
+            return range(0)
+        return range(bisect_left(starts, runs[index].start), bisect_left(starts, runs[index].end))
+
+    for index in outputs:
+        before, after = controls_in(index - 1), controls_in(index + 1)
+        enough = 2 if index > 1 and runs[index - 2].field == "python" else 1
+        start = starts[before[-1]] if len(before) >= enough else runs[index].start
+        yield start, ends[after[0]] if after else runs[index].end

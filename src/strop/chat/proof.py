@@ -1,25 +1,65 @@
 """What must hold of every converted conversation, checked from the outside: no check trusts how the mask was made."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
+from strop.chat.codec import Codec
 from strop.chat.conversation import Conversation, Message
-from strop.chat.mask import Turn, common_length
+from strop.chat.drift import MENDS, drift_words, mend_of
+from strop.chat.example import Encoded, Violation
+from strop.chat.mask import TurnSpan, common_length
+from strop.chat.numbers import has_numbers, rounded
 from strop.chat.origin import OWN_FIELDS, Run
+from strop.chat.policy import may_train, trains_nothing, untrained_fields
+from strop.chat.rendered import Rendered
 from strop.chat.tokens import Tokens
 
 _LEAST_LOST = 16
 """Shorter texts may well occur in a template by chance."""
 
 
-class Violation(NamedTuple):
-    """A check that failed: its name in the settings, what is wrong and how to mend it, and the characters concerned."""
+def violations(codec: Codec, made: Encoded, audit: bool) -> Iterator[Violation]:
+    """Every check of this file on an encoded conversation; ``audit``: the ids are compared too (see `audits`)."""
+    rendered, settings = made.rendered, codec.settings
+    text, messages, typed = rendered.text, rendered.messages, rendered.conversation.messages
+    if _writes_numbers(messages):  # the library cannot print numbers as they were written, so both print them rounded
+        messages = rounded(messages)
+        text = codec.renderer.render(messages, rendered.inputs)
+    yield from check_text(text, codec.renderer.reference(messages, rendered.inputs, tokenize=False))
+    yield from check_origins(rendered.text, rendered.runs, rendered.conversation)
+    yield from check_turns([t for t in made.turns if t.first >= t.last or not trains_nothing(t, made.weights)])
+    everything = settings.train_on == "all"
+    yield from check_fields(made.turns, rendered.runs, typed, untrained_fields(settings))
+    allowed = may_train(typed, made.turns, settings.train_on)
+    yield from check_foreign(rendered.tokens, made.weights, rendered.runs, allowed, everything)
+    if made.turns or everything:  # a conversation that trains nothing is left out, and that is said
+        yield from check_fraction(made.weights, settings.trained_fraction, everything)
+    if audit:
+        ids = codec.renderer.reference(rendered.messages, rendered.inputs, tokenize=True)
+        yield from check_ids(rendered.tokens.ids, ids, rendered.tokens.starts)
+    if settings.drift != "allow":
+        for turn in (turn for turn in made.turns if turn.drifted):
+            mend = MENDS[turn.mend or mend_of(codec, rendered, turn.message)]
+            yield Violation("drift", f"{drift_words(turn)}; {mend}", turn.start, turn.end, turn.message)
 
-    name: str
-    message: str
-    start: int
-    end: int
-    message_index: int | None = None
+
+def audits(codec: Codec, rendered: Rendered, number: int) -> bool:
+    """Whether the ids of the conversation of this number (from 0) are compared with the tokenizer's own call, which
+    makes other ids of control strings in messages and of numbers that are printed as they were written."""
+    every = codec.settings.audit_every
+    strings = rendered.tokens.control_strings
+    return bool(every) and number % every == 0 and not (strings or _writes_numbers(rendered.messages))
+
+
+def words(violation: Violation, rendered: Rendered) -> str:
+    """What is said of a failed check where it stops the run."""
+    shown = rendered.text[max(0, violation.start - 80) : max(violation.end, violation.start) + 40]
+    shown = shown if len(shown) <= 320 else f"{shown[:200]} … {shown[-100:]}"
+    waiver = "" if violation.name == "drift" else f" To go on regardless, add {violation.name} to chat.waive."
+    return f"{rendered.conversation.place}: {violation.message}. The text there: {shown!r}.{waiver}"
+
+
+def _writes_numbers(messages: Sequence[dict]) -> bool:
+    return any(has_numbers(message.get("tool_calls", ())) for message in messages)
 
 
 def check_text(text: str, expected: str) -> Iterator[Violation]:
@@ -27,13 +67,8 @@ def check_text(text: str, expected: str) -> Iterator[Violation]:
     if text != expected:
         at = common_length(text, expected)
         theirs = expected[at : at + 40]
-        yield Violation(
-            "text_differs",
-            f"the rendering differs from the tokenizer's own from character {at} on, where that has {theirs!r};  "
-            "please report the template",
-            at,
-            at + 40,
-        )
+        where = f"from character {at} on, where that has {theirs!r};  please report the template"
+        yield Violation("text_differs", f"the rendering differs from the tokenizer's own {where}", at, at + 40)
 
 
 def check_ids(ids: Sequence[int], expected: Sequence[int], starts: Sequence[int]) -> Iterator[Violation]:
@@ -41,12 +76,8 @@ def check_ids(ids: Sequence[int], expected: Sequence[int], starts: Sequence[int]
     if list(ids) != list(expected):
         at = common_length(ids, expected)
         place = starts[at] if at < len(starts) else (starts[-1] if starts else 0)
-        yield Violation(
-            "ids_differ",
-            f"token {at} differs from the tokenizer's own ids; make the encoder after the tokenizer's last change",
-            place,
-            place + 40,
-        )
+        what = f"token {at} differs from the tokenizer's own ids; make the encoder after the tokenizer's last change"
+        yield Violation("ids_differ", what, place, place + 40)
 
 
 def check_origins(text: str, runs: Sequence[Run], conversation: Conversation) -> Iterator[Violation]:
@@ -63,50 +94,30 @@ def check_origins(text: str, runs: Sequence[Run], conversation: Conversation) ->
     template_text = "\0".join(text[run.start : run.end] for run in runs if run.message is None)
     for index, value in missing:
         if value in template_text:
-            yield Violation(
-                "lost_origin",
-                f"the template transforms message {index} in a way that loses track of it, so no mask can be "
-                "trusted; please report the template",
-                text.find(value),
-                text.find(value) + len(value),
-                index,
-            )
+            what = f"the template transforms message {index} in a way that loses track of it, so no mask can be trusted"
+            at = text.find(value)
+            yield Violation("lost_origin", f"{what}; please report the template", at, at + len(value), index)
 
 
-def check_turns(turns: Sequence[Turn]) -> Iterator[Violation]:
+def check_turns(turns: Sequence[TurnSpan]) -> Iterator[Violation]:
     """Every trained turn has tokens, is whole, and ends with a token that stops the model."""
     for turn in turns:
         if turn.first >= turn.last:
-            yield Violation(
-                "empty_turn",
-                f"the template prints nothing to learn for message {turn.message}; "
-                "drop the turn, set train: false on it, or use a template that prints it",
-                turn.start,
-                turn.end,
-                turn.message,
-            )
+            name, what = "empty_turn", "the template prints nothing to learn for message {n}"
+            mend = "drop the turn, set train: false on it, or use a template that prints it"
         elif turn.ending == "none":
-            yield Violation(
-                "missing_stop",
-                f"no stop token follows message {turn.message}, so the model could not learn to stop; "
-                "name the token that the template writes there in stop_tokens, or use another template",
-                turn.start,
-                turn.end,
-                turn.message,
-            )
+            name, what = "missing_stop", "no stop token follows message {n}, so the model could not learn to stop"
+            mend = "name the token that the template writes there in stop_tokens, or use another template"
         elif turn.cut:
-            yield Violation(
-                "cut_turn",
-                f"the template writes a stop token inside message {turn.message}, and what follows it is not trained; "
-                "split the message into two turns",
-                turn.start,
-                turn.end,
-                turn.message,
-            )
+            what = "the template writes a stop token inside message {n}, and what follows it is not trained"
+            name, mend = "cut_turn", "split the message into two turns"
+        else:
+            continue
+        yield Violation(name, f"{what.format(n=turn.message)}; {mend}", turn.start, turn.end, turn.message)
 
 
 def check_fields(
-    turns: Sequence[Turn], runs: Sequence[Run], messages: Sequence[Message], off: frozenset[str]
+    turns: Sequence[TurnSpan], runs: Sequence[Run], messages: Sequence[Message], off: frozenset[str]
 ) -> Iterator[Violation]:
     """What must not be trained inside a turn can be told from what must: no text is several of its fields at once."""
     trained = {turn.message for turn in turns}
@@ -118,15 +129,10 @@ def check_fields(
             name for name in ("reasoning_content", "tool_calls") if getattr(message, name)
         }
         if has & off:
-            yield Violation(
-                "lost_origin",
-                f"the template prints several fields of message {run.message} as one, so its "
-                f"{' and '.join(sorted(has & off))} cannot be left untrained; train all of its fields, or set train: "
-                "false on it",
-                run.start,
-                run.end,
-                run.message,
-            )
+            what = f"the template prints several fields of message {run.message} as one"
+            which = f"its {' and '.join(sorted(has & off))} cannot be left untrained"
+            mend = "train all of its fields, or set train: false on it"
+            yield Violation("lost_origin", f"{what}, so {which}; {mend}", run.start, run.end, run.message)
             return
 
 
@@ -146,13 +152,9 @@ def check_foreign(
         for index in range(first, last):
             if weights[index] > 0:
                 who = f"the {run.field} of message {run.message}" if run.message >= 0 else run.field
-                yield Violation(
-                    "foreign_trained",
-                    f"a trained token holds text of {who}; use a template with a control token between the turns",
-                    tokens.starts[index],
-                    tokens.ends[index],
-                    run.message if run.message >= 0 else None,
-                )
+                what = f"a trained token holds text of {who}; use a template with a control token between the turns"
+                message = run.message if run.message >= 0 else None
+                yield Violation("foreign_trained", what, tokens.starts[index], tokens.ends[index], message)
                 return
 
 
@@ -163,10 +165,6 @@ def check_fraction(
     trained = len(weights) - weights.count(0.0)
     share = trained / len(weights) if weights else 0.0
     if not (bounds[0] < share < bounds[1] or (everything and share == bounds[1] == 1)):
-        yield Violation(
-            "trained_fraction",
-            f"{trained} of {len(weights)} tokens are trained, a share of {share:.3f} and not within {bounds}; "
-            "check the turns' train and weight, or widen trained_fraction",
-            0,
-            200,
-        )
+        what = f"{trained} of {len(weights)} tokens are trained, a share of {share:.3f} and not within {bounds}"
+        mend = "check the turns' train and weight, or widen trained_fraction"
+        yield Violation("trained_fraction", f"{what}; {mend}", 0, 200)

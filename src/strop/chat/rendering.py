@@ -18,7 +18,7 @@ from strop.errors import InputError
 _MEND = "set chat.template to chatml, llama3, minimind, nanochat, the path of a .jinja file or a template's text"
 
 
-class Beside(NamedTuple):
+class TemplateInputs(NamedTuple):
     """What a conversation brings beside its messages, as templates take it; ``own`` are variables of the row itself,
     which go before the settings' ``template_kwargs``."""
 
@@ -27,7 +27,7 @@ class Beside(NamedTuple):
     own: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
-    def of(cls, conversation: Conversation) -> "Beside":
+    def of(cls, conversation: Conversation) -> "TemplateInputs":
         tools, documents = list(conversation.tools) or None, list(conversation.documents) or None
         return cls(tools, documents, conversation.template_kwargs)
 
@@ -69,20 +69,20 @@ class Renderer:
                 raise InputError(f"the chat template does not compile: {error}; {_MEND}") from error
         return self._compiled[source]
 
-    def render(self, messages: list[dict], beside: Beside, add_generation_prompt: bool = False) -> str:
+    def render(self, messages: list[dict], inputs: TemplateInputs, add_generation_prompt: bool = False) -> str:
         """The text, `Traced` where the messages are. Raises `TemplateFailure` where the template refuses."""
-        return self._render(shaped(messages, self._shape(messages, beside)), beside, add_generation_prompt)
+        return self._render(shaped(messages, self._shape(messages, inputs)), inputs, add_generation_prompt)
 
-    def _render(self, messages: list[dict], beside: Beside, add_generation_prompt: bool) -> str:
-        variables = {"messages": messages, **beside.variables(), **self._variables, **beside.own}
+    def _render(self, messages: list[dict], inputs: TemplateInputs, add_generation_prompt: bool) -> str:
+        variables = {"messages": messages, **inputs.variables(), **self._variables, **inputs.own}
         variables["add_generation_prompt"] = add_generation_prompt
-        return self._template(beside.tools).render(variables)
+        return self._template(inputs.tools).render(variables)
 
-    def _shape(self, messages: list[dict], beside: Beside) -> Shape:
+    def _shape(self, messages: list[dict], inputs: TemplateInputs) -> Shape:
         """The shape that the template wants; that of tool calls is looked for where there are any."""
-        source, calls = self.source(beside.tools), any("tool_calls" in message for message in messages)
+        source, calls = self.source(inputs.tools), any("tool_calls" in message for message in messages)
         if (source, calls) not in self._shapes:
-            render = partial(self._render, beside=beside, add_generation_prompt=False)
+            render = partial(self._render, inputs=inputs, add_generation_prompt=False)
             content = content_shape(render)
             self._shapes[source, calls] = call_shape(render, content) if calls else content
         return self._shapes[source, calls]
@@ -93,27 +93,27 @@ class Renderer:
             self._built_in[name] = Renderer(self._tokenizer, ChatSettings(template=name))
         return self._built_in[name]
 
-    def takes(self, messages: list[dict], beside: Beside) -> bool:
+    def takes(self, messages: list[dict], inputs: TemplateInputs) -> bool:
         """Whether the template renders the messages."""
         try:
-            self.render(messages, beside)
+            self.render(messages, inputs)
         except TemplateFailure:
             return False
         return True
 
     def prints_calls(self) -> bool:
         """Whether the template prints the arguments of tool calls, in whatever shape."""
-        render = partial(self._render, beside=Beside(), add_generation_prompt=False)
+        render = partial(self._render, inputs=TemplateInputs(), add_generation_prompt=False)
         return any(prints_call(render, shape) for shape in call_shapes(content_shape(render)))
 
     def prints_reasoning(self, conversation: Conversation) -> bool:
         """Whether the template prints the reasoning of a conversation's last answer."""
-        beside = Beside.of(conversation)
-        source = self.source(beside.tools)
+        inputs = TemplateInputs.of(conversation)
+        source = self.source(inputs.tools)
         if source not in self._reasons:
-            shape = self._shape([], beside)
+            shape = self._shape([], inputs)
             self._reasons[source] = prints_reasoning(
-                partial(self._render, beside=beside, add_generation_prompt=False), shape
+                partial(self._render, inputs=inputs, add_generation_prompt=False), shape
             )
         return self._reasons[source]
 
@@ -123,13 +123,13 @@ class Renderer:
         source = self.source(list(conversation.tools) or None) if own else ""
         return [name for name in own if not re.search(rf"\b{re.escape(name)}\b", source)]
 
-    def reference(self, messages: list[dict], beside: Beside, tokenize: bool) -> Any:
+    def reference(self, messages: list[dict], inputs: TemplateInputs, tokenize: bool) -> Any:
         """The tokenizer's own rendering (text, or ids) of plain messages; raises `TemplateFailure` as `render` does."""
-        messages = shaped(messages, self._shape(messages, beside))
-        options = {**beside.variables(), **self._kwargs, **beside.own, **({"return_dict": False} if tokenize else {})}
+        messages = shaped(messages, self._shape(messages, inputs))
+        options = {**inputs.variables(), **self._kwargs, **inputs.own, **({"return_dict": False} if tokenize else {})}
         with template_failures():
             return self._tokenizer.apply_chat_template(
-                messages, chat_template=self.source(beside.tools), tokenize=tokenize, **options
+                messages, chat_template=self.source(inputs.tools), tokenize=tokenize, **options
             )
 
 
@@ -174,7 +174,8 @@ def traced_messages(messages: Sequence[Message], plain: Sequence[dict]) -> list[
     return result
 
 
-def traced_beside(beside: Beside) -> Beside:
+def traced_inputs(inputs: TemplateInputs) -> TemplateInputs:
     """The same with origins: all of it is the conversation's."""
-    traced = {name: value and relabel(value, code(-1, name)) for name, value in beside.variables().items()}
-    return Beside(**traced, own=beside.own)  # which, like the settings' variables, choose among the template's texts
+    traced = {name: value and relabel(value, code(-1, name)) for name, value in inputs.variables().items()}
+    # `own`, like the settings' variables, chooses among the template's texts
+    return TemplateInputs(**traced, own=inputs.own)

@@ -1,10 +1,11 @@
 """Running counts of what the conversion met."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from strop.chat.example import Encoded, Example
 from strop.chat.notes import lines as note_lines
 
 
@@ -65,6 +66,34 @@ class MaskReport:
         self.notes.update(row.notes)
         if row.format:
             self.formats[row.format] += 1
+
+    def count(self, made: Encoded, controls: Mapping[int, str]) -> None:
+        """Add an encoded conversation; ``controls``: the control tokens' strings by id."""
+        example = made.example
+        self.count_example(example)
+        self.count_strings(made.rendered.tokens.control_strings)
+        self.turns += len(example.turns)
+        for turn in example.turns:
+            self.straddling_tokens += turn.straddling
+            self.drift_turns += turn.drifted
+            self.drift_tokens += turn.drift_tokens
+            if turn.mend:
+                self.drift_mends[turn.mend] += 1
+            self.missing_stop += turn.ending == "none"
+            self.truncated_turns += turn.ending == "truncated"
+            if turn.ending == "control":
+                self.inferred_stops[controls[example.tokens[turn.last - 1]]] += 1
+        self.dropped_fields.update(loss.kind for loss in made.losses)
+
+    def count_example(self, example: Example) -> None:
+        self.examples += 1
+        self.tokens += len(example.tokens)
+        self.trained_tokens += example.trained_tokens
+
+    def count_strings(self, found: Sequence[str]) -> None:
+        """Control tokens' strings in text from messages."""
+        self.control_strings += len(found)
+        self.control_string_kinds.update(found)
 
     def merge(self, other: "MaskReport") -> None:
         """Add what another report counted."""

@@ -2,17 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
+from strop.chat.codec import Codec
 from strop.chat.example import Example, build_example
 from strop.chat.inspection import Inspection, Segment
 from strop.chat.origin import code
 from strop.chat.tokens import Tokens
 from strop.chat.traced import relabel
-from strop.errors import InputError
-
-if TYPE_CHECKING:
-    from strop.chat.encode import ChatEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +29,9 @@ class Document(dict):
     """A row out of a file of plain text, ``{"text": …}``: text to train on without anybody saying so."""
 
 
-class Borders:
-    """The tokens around a document: the tokenizer's end token, and its first token where it writes one by itself."""
-
-    def __init__(self, tokenizer: Any):
-        self.end: tuple[int, str] | None = None
-        if tokenizer.eos_token_id is not None:
-            self.end = (tokenizer.eos_token_id, tokenizer.eos_token)
-        self.start: tuple[int, str] | None = None
-        first = tokenizer.backend_tokenizer.encode("", add_special_tokens=True).ids[:1]
-        if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id]:
-            self.start = (tokenizer.bos_token_id, tokenizer.bos_token)
-
-    def around(self, text: str, tokens: Tokens, place: str) -> tuple[str, Tokens]:
-        if self.end is None:
-            raise InputError(f"{place}: the tokenizer has no end token (eos_token), so no text could be seen to end")
-        ids, starts, ends = tokens.ids, tokens.starts, tokens.ends
-        if self.start is not None:
-            index, name = self.start
-            ids, text = [index, *ids], name + text
-            starts = [0, *(at + len(name) for at in starts)]
-            ends = [len(name), *(at + len(name) for at in ends)]
-        index, name = self.end
-        ids, starts, ends = [*ids, index], [*starts, len(text)], [*ends, len(text) + len(name)]
-        return text + name, Tokens(ids, starts, ends, [], tokens.control_strings)
-
-
-def encode_text(encoder: "ChatEncoder", document: Text) -> Iterator[Inspection]:
-    """The examples of a document: windows of ``max_length`` (or the encoder's ``window``) tokens over it and the end
-    token. No chat template is needed.
+def encode_text(codec: Codec, document: Text) -> tuple[Tokens, Iterator[Inspection]]:
+    """The tokens of a document, and its examples: windows of ``max_length`` (or the codec's ``window``) tokens over it
+    and the end token. No chat template is needed.
 
     ``control_tokens`` says what the strings of control tokens become; ``train_on``, ``token_weights`` and ``too_long``
     are about turns and do not count here.
@@ -69,20 +39,9 @@ def encode_text(encoder: "ChatEncoder", document: Text) -> Iterator[Inspection]:
     Raises:
         InputError: when the tokenizer has no end token, or the text holds a control string that the settings refuse.
     """
-    tokens = encoder._tokens(relabel(document.text, code(0, "content")), {0}, document.place)
-    text, tokens = encoder.borders.around(document.text, tokens, document.place)
-    report = encoder.report
-    report.conversations += 1
-    report.control_strings += len(tokens.control_strings)
-    report.control_string_kinds.update(tokens.control_strings)
-    count = 0
-    for shown in _windows(text, tokens, encoder.settings.max_length or encoder.window, document):
-        count += 1
-        report.examples += 1
-        report.tokens += len(shown.example.tokens)
-        report.trained_tokens += shown.example.trained_tokens
-        yield shown
-    report.split += count > 1
+    tokens = codec.tokens(relabel(document.text, code(0, "content")), {0}, document.place)
+    text, tokens = codec.borders.around(document.text, tokens, document.place)
+    return tokens, _windows(text, tokens, codec.settings.max_length or codec.window, document)
 
 
 def _windows(text: str, tokens: Tokens, max_length: int | None, document: Text) -> Iterator[Inspection]:

@@ -1,9 +1,121 @@
-"""Answers whose reasoning ends with ``</think>`` but begins with nothing: what a model writes after a prompt that had
-opened the reasoning for it."""
+"""Answers read without their template, by a few published notations: what a model thought, said and called.
 
+For what no template can teach (see `strop.chat.syntax`): many print no reasoning although their models write it, and
+models do not write quite what templates print. Text is never lost: what no notation explains stays content.
+"""
+
+import json
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from strop.chat.conversation import Conversation, Message
+
+BLOCKS = (
+    ("<think>", "</think>"),
+    ("<|channel>thought\n", "<channel|>"),  # Gemma 4
+    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command
+    ("[THINK]", "[/THINK]"),  # Magistral
+    ("<seed:think>", "</seed:think>"),
+)
+_WRAPPED = (("<|START_RESPONSE|>", "<|END_RESPONSE|>"),)
+# Messages in a message, each with its own header: gpt-oss' Harmony, and ATEM with recipients instead of channels.
+_PART = re.compile(
+    r"(?:<\|start\|>assistant)?(?P<header>(?:\s*to=|<\|channel\|>)(?:(?!<\|start\|>|<\|message\|>).)*)<\|message\|>"
+    r"(?P<body>.*?)(?P<end><\|(?:end|call|return|eom|eot)\|>|(?=<\|start\|>assistant)|\Z)",
+    re.DOTALL,
+)
+_RECIPIENT = re.compile(r"to=([^\s<]+)")
+_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
+
+
+def read_reply(text: str, prompt_tail: str = "") -> Message:
+    """The assistant's message that a generated text is, its reasoning apart from its content.
+
+    Args:
+        text: the answer without its stop token, decoded with its control tokens (``skip_special_tokens=False``): they
+            are the notation.
+        prompt_tail: the end of the text that it was generated after. Where that opens the reasoning (``<think>``), the
+            answer begins inside of it, and one that never closes it is reasoning alone.
+
+    Returns:
+        A message of role ``assistant``. ``reasoning_content`` is None where there is no block of reasoning, and empty
+        where there is an empty one. Newlines at the borders are the notation's.
+    """
+    parts = list(_PART.finditer(text))
+    if parts and "".join(part[0] for part in parts) == text:
+        return _of_parts(parts)
+    for opening, closing in BLOCKS:
+        if opens(prompt_tail, opening, closing):
+            inside, _, rest = text.removeprefix(opening).partition(closing)
+            return _message(inside, rest)
+    for opening, closing in BLOCKS:
+        bare = text.lstrip()
+        if bare.startswith(opening) and closing in bare:
+            inside, _, rest = bare.removeprefix(opening).partition(closing)
+            return _message(inside, rest)
+    return _message(None, text)
+
+
+def opens(prompt_tail: str, opening: str = "<think>", closing: str = "</think>") -> bool:
+    """Whether a block that the prompt opened is still open where it ends."""
+    at = prompt_tail.rfind(opening.rstrip("\n"))
+    return at >= 0 and not prompt_tail[at + len(opening.rstrip("\n")) :].strip()
+
+
+def closes(text: str) -> bool:
+    """Whether some notation's mark stands in a text: only then can `read_reply` find more than content in it."""
+    return "<|message|>" in text or any(closing in text for _, closing in BLOCKS)
+
+
+def readings(text: str, first: Message) -> Iterator[Message]:
+    """What else the text might be, ``first`` first: with the white space at a border as content, or the notation's."""
+    yield first
+    content = first.content or ""
+    for bare in (content.lstrip(), content.lstrip("\n").removeprefix(" "), content.strip()):
+        if bare != content:
+            yield replace(first, content=bare)
+    if first.content != text:
+        yield Message("assistant", text)
+
+
+def _message(reasoning: str | None, content: str) -> Message:
+    if reasoning is not None:
+        reasoning, content = reasoning.strip("\n"), content.lstrip("\n")
+    for opening, closing in _WRAPPED:
+        content = content.removeprefix(opening).removesuffix(closing)  # Command's prompts may hold the first already
+    return Message("assistant", content, reasoning)
+
+
+def _of_parts(parts: list[re.Match[str]]) -> Message:
+    reasoning, content, calls = [], [], []
+    for part in parts:
+        whole, header, body = part[0], part["header"], part["body"]
+        recipient, channel = _RECIPIENT.search(header), _CHANNEL.search(header)
+        to = recipient[1] if recipient else "user"
+        if to not in ("self", "user"):
+            call = _call(to, body)
+            (calls if call else content).append(call or whole)
+        elif to == "self" or (channel and channel[1] == "analysis"):
+            reasoning.append(body)
+        else:
+            content.append(body)
+    said = "\n".join(content)
+    return Message("assistant", said, "\n".join(reasoning) if reasoning else None, tuple(calls))
+
+
+def _call(recipient: str, body: str) -> dict | None:
+    """None where the arguments are no JSON object."""
+    try:
+        arguments = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(arguments, dict):
+        return None
+    return {"type": "function", "function": {"name": recipient.removeprefix("functions."), "arguments": arguments}}
+
+
+# -- reasoning in data
 
 _OPENS, _CLOSES = "<think>", "</think>"
 _QUOTES = ("`", "'", '"')

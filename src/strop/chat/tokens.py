@@ -11,6 +11,7 @@ from typing import Any
 from strop.chat.origin import OWN_FIELDS, TEMPLATE, decode
 from strop.chat.traced import plain, trace_of
 from strop.chat.unknown import Unknown, unknown_words
+from strop.errors import InputError
 
 # Private-use characters that stand for the template's control tokens while message text is encoded as ordinary text.
 _ALIAS_BASE = 0xF0000
@@ -37,6 +38,32 @@ class Tokens:
     def within(self, start: int, end: int) -> tuple[int, int]:
         """The tokens ``[first, last)`` that hold any character of ``[start, end)``."""
         return bisect_right(self.ends, start), bisect_left(self.starts, end)
+
+
+class Borders:
+    """The tokens around a document: the tokenizer's end token, and its first token where it writes one by itself."""
+
+    def __init__(self, tokenizer: Any):
+        self.end: tuple[int, str] | None = None
+        if tokenizer.eos_token_id is not None:
+            self.end = (tokenizer.eos_token_id, tokenizer.eos_token)
+        self.start: tuple[int, str] | None = None
+        first = tokenizer.backend_tokenizer.encode("", add_special_tokens=True).ids[:1]
+        if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id]:
+            self.start = (tokenizer.bos_token_id, tokenizer.bos_token)
+
+    def around(self, text: str, tokens: Tokens, place: str) -> tuple[str, Tokens]:
+        if self.end is None:
+            raise InputError(f"{place}: the tokenizer has no end token (eos_token), so no text could be seen to end")
+        ids, starts, ends = tokens.ids, tokens.starts, tokens.ends
+        if self.start is not None:
+            index, name = self.start
+            ids, text = [index, *ids], name + text
+            starts = [0, *(at + len(name) for at in starts)]
+            ends = [len(name), *(at + len(name) for at in ends)]
+        index, name = self.end
+        ids, starts, ends = [*ids, index], [*starts, len(text)], [*ends, len(text) + len(name)]
+        return text + name, Tokens(ids, starts, ends, [], tokens.control_strings)
 
 
 class TextEncoder:

@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from strop.chat.origin import TEMPLATE, blend, leaves
@@ -138,24 +138,6 @@ class Traced(str):
 
     # -- changed in place
 
-    def lower(self) -> "Traced":
-        return recased(self, str.lower(self))
-
-    def upper(self) -> "Traced":
-        return recased(self, str.upper(self))
-
-    def title(self) -> "Traced":
-        return recased(self, str.title(self))
-
-    def capitalize(self) -> "Traced":
-        return recased(self, str.capitalize(self))
-
-    def swapcase(self) -> "Traced":
-        return recased(self, str.swapcase(self))
-
-    def casefold(self) -> "Traced":
-        return recased(self, str.casefold(self))
-
     def expandtabs(self, tabsize: int = 8) -> "Traced":
         return smear(str.expandtabs(self, tabsize), self)
 
@@ -164,6 +146,14 @@ class Traced(str):
 
     def zfill(self, width: int) -> "Traced":
         return smear(str.zfill(self, width), self)
+
+
+def _recasing(change: Callable[[str], str]) -> Callable[[Traced], str]:
+    return lambda self: recased(self, change(self))
+
+
+for _name in ("lower", "upper", "title", "capitalize", "swapcase", "casefold"):
+    setattr(Traced, _name, _recasing(getattr(str, _name)))
 
 
 def plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Lists of turns, as OpenAI and ShareGPT write them, to messages."""
+"""Lists of turns, as OpenAI and ShareGPT write them, to messages, and what stands beside them in a row."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,28 +6,25 @@ from dataclasses import replace
 from typing import Any
 
 from strop.chat.conversation import Message, read_message, read_tools
-from strop.chat.field import Field, is_empty, shown
+from strop.chat.field import Field, Seen, is_empty, kind_of, shown
 
-SHAREGPT_ROLES = {
+_ROLE_NAMES = {
     "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bing": "assistant",
-    "bard": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
-    "assistant": "assistant",
-    "tool": "tool",
-    "tool_response": "tool",
-    "observation": "tool",
-    "function_response": "tool",
+    "user": "human user",
+    "assistant": "gpt chatgpt bing bard bot model assistant",
+    "tool": "tool tool_response observation function_response",
 }
+SHAREGPT_ROLES = {name: role for role, names in _ROLE_NAMES.items() for name in names.split()}
 TOOL_NAMES = ("tools", "functions", "tool_defs", "tool_definitions", "available_tools")
 TURN_NAMES = ("messages", "conversations", "conversation")
 SYSTEM_NAMES = ("system", "system_prompt", "system_message")
 _TURNS_TEXT = re.compile(r'\s*\[\s*\{\s*"(role|from|content|value)"\s*:')
+
+VARIABLE_NAMES = ("chat_template_kwargs", "template_kwargs")
+_FLAGS = ("enable_thinking", "thinking")
+# What the rest of the row says, and what is not about the text.
+_TAKEN = ("messages", "conversation", "tools", "documents", "chat_template", "tokenize", "return_dict")
+_TAKEN = (*_TAKEN, "add_generation_prompt", "continue_final_message", "return_tensors", "padding", "truncation")
 
 
 def turn_list(raw: Any, at: Field) -> list:
@@ -91,6 +88,29 @@ def with_system(messages: list[Message], row: Mapping[str, Any], at: Field) -> l
             raise at.item(column).fail("differs from the system message that the conversation begins with; drop one")
         return messages
     return [Message("system", text), *messages]
+
+
+def template_variables(row: Seen, at: Field) -> dict[str, Any]:
+    """The row's own variables; the settings' ``template_kwargs`` count where it says nothing. Raises InputError."""
+    found: dict[str, Any] = {}
+    for name in (name for name in VARIABLE_NAMES if row.has(name)):
+        here = at.item(name)
+        given = here.mapping(here.json(row[name]))
+        here.check_json(given)
+        for variable, value in given.items():
+            if variable in _TAKEN:
+                raise here.item(variable).fail("is not the row's to say; drop it")
+            if value is not None:  # tables have null where another row has a value
+                found[variable] = value
+    for name in _FLAGS:
+        if isinstance(dict.get(row, name), bool):
+            found.setdefault(name, row[name])
+    if row.has("reasoning_effort"):
+        effort = row["reasoning_effort"]
+        if not isinstance(effort, str):
+            raise at.item("reasoning_effort").fail(f"expected a string, found {kind_of(effort)}")
+        found.setdefault("reasoning_effort", effort)
+    return found
 
 
 def looks_like_turns(raw: Any) -> bool:

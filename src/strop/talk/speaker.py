@@ -89,7 +89,7 @@ class Speaker:
         except KeyboardInterrupt:
             ended = "interrupt"
         stream.flush()
-        message = self.encoder.read_reply(stream.text, messages)
+        message = self.encoder.parse(stream.text, messages, finished=stream.stopped).message
         apart.finish(message)
         if ended == "stop" and not stream.stopped:
             ended = "max_tokens" if limit == self.max_tokens else "window"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 from strop.chat.conversation import Message
-from strop.chat.reply import BLOCKS, opens, read_reply
+from strop.chat.thoughts import BLOCKS, opens, read_reply
 
 # What a notation may begin or end with; while a text ends in a part of one, it is not known yet what it is.
 _MARKS = (
