@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strop.model.load import load_folder
 from strop.model.new_tokens import fit_embeddings
 
 if TYPE_CHECKING:
@@ -30,11 +31,9 @@ class Base:
         """The base in float32, where its files hold more digits than ``held`` does; else None."""
         import torch
 
-        from strop.model.names import load_model
-
         if held == torch.float32 or _formats(self.folder) == {_NAMES.get(str(held))}:
             return None
-        model = load_model(self.folder, torch.float32)
+        model = load_folder(self.folder, torch.float32)
         fit_embeddings(model, self.known, self.new.values())
         return model
 

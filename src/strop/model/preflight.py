@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from strop.errors import InputError
-from strop.model.generation import read_json_object
+from strop.model.load import outline
 from strop.model.settings import ALL_LINEAR, LoraSettings
 from strop.model.window import window
 
@@ -27,24 +27,15 @@ SMALLEST = 8
 """Rows and columns that a matrix must have for ``all-linear`` to take it."""
 
 
-def outline(folder: Path) -> PreTrainedModel:
-    """The model that ``folder/config.json`` describes, without weights. Raises InputError when it is none."""
-    read_json_object(folder / "config.json")
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
-        raise InputError(
-            f"{folder}: config.json does not describe a causal language model ({_first_line(error)})."
-        ) from error
-
-
 def check_training(
     folder: Path, lora: LoraSettings | None, max_length: int | None, device: torch.device, stage: str
 ) -> None:
     """Raise InputError for what would fail later, or silently go wrong: ``stage`` is where the settings stand."""
     model = outline(folder)
+    if model.get_output_embeddings() is None:
+        raise InputError(
+            f"{folder}: {type(model).__name__} scores texts and writes none; choose a causal language model."
+        )
     check_packable(model)
     limit = window(model.config)
     if limit is not None and max_length is not None and max_length > limit:
@@ -169,7 +160,3 @@ def _nearest(wanted: str, modules: dict[str, nn.Module]) -> str:
     last = {name.rpartition(".")[2] for name, module in modules.items() if name and _matrix(module)}
     close = difflib.get_close_matches(wanted, [*last, *modules], n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(last))}."
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -91,9 +91,16 @@ class Probe:
         lengths = list(LENGTHS)
         if self.window and self.window < LONG_WINDOW:
             lengths.append(min(self.window + max(TAIL + 1, self.window // 4), most))
-        vocabulary = model.get_output_embeddings().weight.shape[0]
+        self.head = model.get_output_embeddings()
+        self.scores = self.head is None  # a sequence-classification model
+        if self.scores:
+            self.head = _score_layer(model)
         generator = torch.Generator().manual_seed(0)
-        self.sequences = [torch.randint(0, vocabulary, (n,), generator=generator).to(device) for n in lengths]
+        rows = model.get_input_embeddings().weight.shape[0]
+        self.sequences = [torch.randint(0, rows, (n,), generator=generator).to(device) for n in lengths]
+        if self.scores:  # transformers looks for the last token that is no padding
+            for sequence in self.sequences:
+                sequence[-1] = (config.pad_token_id or 0) + 1 if sequence[-1] == config.pad_token_id else sequence[-1]
         self._run_alone()
 
     @torch.no_grad()
@@ -102,10 +109,13 @@ class Probe:
         training = self.model.training
         self.model.eval()
         short, long = self.sequences[: len(LENGTHS)], self.sequences[len(LENGTHS) :]
-        self.logits = torch.cat([self.model(input_ids=s[None], use_cache=False).logits[0].float() for s in short])
-        head, backbone = self.model.get_output_embeddings(), self.model.get_decoder()
-        states = [backbone(input_ids=s[None], use_cache=False).last_hidden_state[0, -TAIL:] for s in long]
-        self.tail = head(states[0]) if states else None
+        self.logits = torch.cat(
+            [self.model(input_ids=s[None], use_cache=False).logits.flatten(0, -2).float() for s in short]
+        )  # of each token, or one score per sequence
+        states = [
+            self.model.get_decoder()(input_ids=s[None], use_cache=False).last_hidden_state[0, -TAIL:] for s in long
+        ]
+        self.tail = self.head(states[0]) if states else None
         self.model.train(training)
 
     def prove(self, hidden: Hidden) -> LogitsTransform:
@@ -113,15 +123,17 @@ class Probe:
         layout = _Observed(FlatLayout(tuple(len(s) for s in self.sequences)))
         states = self._packed(hidden, layout)
         self._check_calls(layout.windows)
-        head = self.model.get_output_embeddings()
         exact = states.dtype == torch.float32
-        measure, tolerance = (_largest, TOLERANCE) if exact else (_mean, LOW_PRECISION_TOLERANCE)
+        tolerance = TOLERANCE if exact else LOW_PRECISION_TOLERANCE
+        measure = _scores if self.scores else _largest if exact else _mean
         with torch.no_grad():
-            raw = head(states[: sum(LENGTHS)])
+            raw = self.head(states[: sum(LENGTHS)])
+            if self.scores:
+                raw = raw[torch.tensor(LENGTHS, device=raw.device).cumsum(0) - 1]
             transforms = candidate_transforms(self.model.config).values()
             worst, transform = min(((measure(t(raw), self.logits), t) for t in transforms), key=lambda x: x[0])
             if self.tail is not None:
-                worst = max(worst, measure(transform(head(states[-TAIL:])), transform(self.tail)))
+                worst = max(worst, measure(transform(self.head(states[-TAIL:])), transform(self.tail)))
         bad = (self.logits.isnan() | (self.logits == torch.inf)).any(0).nonzero()[:, 0]
         if len(bad):
             raise InputError(
@@ -130,9 +142,10 @@ class Probe:
                 "at fault, or the number format: try compute.dtype=float32."
             )
         if not worst <= tolerance:
-            unit = " nats" if exact else " standard deviations"
+            unit = " nats" if exact and not self.scores else " standard deviations"
+            what = "scores" if self.scores else "log-probabilities"
             raise InputError(
-                f"{self.name} gives other log-probabilities on packed rows than alone (by {worst:.3g}{unit}): "
+                f"{self.name} gives other {what} on packed rows than alone (by {worst:.3g}{unit}): "
                 "its layers mix the sequences of a row or its logits are changed in a way strop does not know. "
                 "Choose a model with plain softmax attention."
             )
@@ -176,6 +189,21 @@ class Probe:
                 f"{self.name} cannot be trained on packed rows: its config gives {wanted} layers a window of "
                 f"{self.window} tokens and {told} pass it to their attention."
             )
+
+
+def _score_layer(model: nn.Module) -> nn.Module:
+    layer = getattr(model, "score", None)
+    if getattr(layer, "out_features", None) != 1:
+        raise InputError(
+            f"{type(model).__name__} has neither a head for tokens nor one linear layer `score` with one output; "
+            "choose a causal language model, or a sequence-classification model with num_labels 1."
+        )
+    return layer
+
+
+def _scores(scores: Tensor, expected: Tensor) -> float:
+    """Largest difference in units of the standard deviation; infinite where one is no number."""
+    return ((scores - expected).abs().max() / expected.float().std()).nan_to_num(float("inf")).item()
 
 
 def _largest(logits: Tensor, expected: Tensor) -> float:
