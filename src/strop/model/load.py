@@ -5,9 +5,9 @@ torch is imported where weights are wanted, so that finding a model and its toke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.errors import StrictDataclassError
 
@@ -127,20 +127,28 @@ def _why_not(folder: Path, error: Exception) -> str:
 
 def size_fault(folder: Path) -> tuple[str, str] | None:
     """The first weight whose shape in the files is not what ``config.json`` says, and what to do; None: all fit."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     model = outline(folder)
     wanted = {name: tuple(p.shape) for name, p in model.named_parameters(remove_duplicate=False)}
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError):
-            return None  # loading says what is wrong with it
-        for key, shape in shapes.items():
+    try:
+        for key, tensor in stored(folder):
+            shape = tuple(tensor.get_shape())
             if key in wanted and shape != wanted[key]:
                 return _other_shape(folder, model.get_input_embeddings().weight.shape[0], key, shape, wanted[key])
+    except (OSError, SafetensorError):
+        pass  # loading says what is wrong with it
     return None
+
+
+def stored(folder: Path) -> Iterator[tuple[str, Any]]:
+    """The tensors in a folder's safetensors files by name, each as safetensors' own slice: read when it is asked."""
+    from safetensors import safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118
+                yield key, tensors.get_slice(key)
 
 
 def _other_shape(folder: Path, rows: int, key: str, shape: Sequence[int], wanted: Sequence[int]) -> tuple[str, str]:

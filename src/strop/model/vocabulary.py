@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from strop.errors import InputError
-from strop.model.load import outline, size_fault
+from strop.model.load import outline, size_fault, stored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,21 +129,13 @@ def matrices_of(model: PreTrainedModel) -> dict[str, Tensor]:
 
 def matrices_in(folder: Path) -> dict[str, Tensor]:
     """The same out of a folder's files, without loading the model; nothing where they are not safetensors."""
-    from safetensors import safe_open
-
     from strop.model.preflight import embedding_name, head_name
 
     model = outline(folder)
     wanted = {f"{embedding_name(model)}.weight": "embedding"}
     if "head" in matrices_of(model):
         wanted[f"{head_name(model)}.weight"] = "head"
-    found = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            for key in tensors.keys():  # noqa: SIM118
-                if key in wanted:
-                    found[wanted[key]] = tensors.get_tensor(key)
-    return found
+    return {wanted[key]: tensor[:] for key, tensor in stored(folder) if key in wanted}
 
 
 def untrained_fault(tokenizer: Any, faults: Mapping[int, str], adapters: bool | None = None) -> Fault | None:
