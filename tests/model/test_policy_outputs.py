@@ -10,9 +10,12 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from strop.chat import Example
 from strop.data.batch import make_batch
 from strop.errors import InputError
+from strop.model.attention import FlatLayout
+from strop.model.attention_backends import attend_segments
 from strop.model.lora import add_lora
 from strop.model.policy import Policy, scalar_head
 from strop.model.precision import Compute
+from strop.model.segments import Segments
 from strop.model.settings import LoraSettings
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
@@ -134,16 +137,20 @@ def test_scores_are_summed_in_float32_beside_a_16_bit_model():
 
 
 def test_a_scoring_model_whose_attention_mixes_is_refused(monkeypatch):
-    from strop.model.attention import FlatLayout
-    from strop.model.attention_backends import attend_segments
-    from strop.model.segments import Segments
-
     def mixed(self, layer, q, k, v, scale, options):
         return attend_segments(q, k, v, Segments((q.shape[1],), (q.shape[1],)), scale, options)
 
     monkeypatch.setattr(FlatLayout, "attend", mixed)
-    with pytest.raises(InputError, match="LlamaForSequenceClassification gives other scores"):
-        Policy(scorer(), FLOAT32)
+    for dtype in (torch.float32, torch.bfloat16):
+        with pytest.raises(InputError, match="LlamaForSequenceClassification gives other hidden states"):
+            Policy(scorer().to(dtype), Compute(torch.device("cpu"), dtype))
+
+
+def test_a_score_that_another_token_decides_is_refused():
+    model = scorer()
+    model.score.register_forward_hook(lambda layer, given, output: output if output.ndim == 1 else output.flip(1))
+    with pytest.raises(InputError, match="not that of its layer `score` at the last token"):
+        Policy(model, FLOAT32)
 
 
 def test_adapters_leave_the_score_layer_trainable():

@@ -91,16 +91,11 @@ class Probe:
         lengths = list(LENGTHS)
         if self.window and self.window < LONG_WINDOW:
             lengths.append(min(self.window + max(TAIL + 1, self.window // 4), most))
-        self.head = model.get_output_embeddings()
-        self.scores = self.head is None  # a sequence-classification model
-        if self.scores:
-            self.head = _score_layer(model)
+        self.scores = model.get_output_embeddings() is None  # then hidden states are compared
+        self.head = nn.Identity() if self.scores else model.get_output_embeddings()
         generator = torch.Generator().manual_seed(0)
         rows = model.get_input_embeddings().weight.shape[0]
         self.sequences = [torch.randint(0, rows, (n,), generator=generator).to(device) for n in lengths]
-        if self.scores:  # transformers looks for the last token that is no padding
-            for sequence in self.sequences:
-                sequence[-1] = (config.pad_token_id or 0) + 1 if sequence[-1] == config.pad_token_id else sequence[-1]
         self._run_alone()
 
     @torch.no_grad()
@@ -109,14 +104,17 @@ class Probe:
         training = self.model.training
         self.model.eval()
         short, long = self.sequences[: len(LENGTHS)], self.sequences[len(LENGTHS) :]
-        self.logits = torch.cat(
-            [self.model(input_ids=s[None], use_cache=False).logits.flatten(0, -2).float() for s in short]
-        )  # of each token, or one score per sequence
-        states = [
-            self.model.get_decoder()(input_ids=s[None], use_cache=False).last_hidden_state[0, -TAIL:] for s in long
-        ]
-        self.tail = self.head(states[0]) if states else None
+        if self.scores:
+            check_scores(self.model, short[0])
+            own = [self._states(s) for s in short]
+        else:
+            own = [self.model(input_ids=s[None], use_cache=False).logits[0] for s in short]
+        self.logits = torch.cat(own).float()
+        self.tail = self.head(self._states(long[0])[-TAIL:]) if long else None
         self.model.train(training)
+
+    def _states(self, sequence: Tensor) -> Tensor:
+        return self.model.get_decoder()(input_ids=sequence[None], use_cache=False).last_hidden_state[0]
 
     def prove(self, hidden: Hidden) -> LogitsTransform:
         """What the model does to logits after the head. Raises InputError where packed rows give other numbers."""
@@ -124,26 +122,28 @@ class Probe:
         states = self._packed(hidden, layout)
         self._check_calls(layout.windows)
         exact = states.dtype == torch.float32
-        tolerance = TOLERANCE if exact else LOW_PRECISION_TOLERANCE
-        measure = _scores if self.scores else _largest if exact else _mean
+
+        def differ(got: Tensor, expected: Tensor) -> float:
+            return difference(got.float(), expected.float(), exact, self.scores)
+
         with torch.no_grad():
             raw = self.head(states[: sum(LENGTHS)])
-            if self.scores:
-                raw = raw[torch.tensor(LENGTHS, device=raw.device).cumsum(0) - 1]
-            transforms = candidate_transforms(self.model.config).values()
-            worst, transform = min(((measure(t(raw), self.logits), t) for t in transforms), key=lambda x: x[0])
+            transforms = [LogitsTransform()] if self.scores else candidate_transforms(self.model.config).values()
+            worst, transform = min(((differ(t(raw), self.logits), t) for t in transforms), key=lambda x: x[0])
             if self.tail is not None:
-                worst = max(worst, measure(transform(self.head(states[-TAIL:])), transform(self.tail)))
+                worst = max(worst, differ(transform(self.head(states[-TAIL:])), transform(self.tail)))
+        what = "hidden states" if self.scores else "log-probabilities"
         bad = (self.logits.isnan() | (self.logits == torch.inf)).any(0).nonzero()[:, 0]
         if len(bad):
+            count, all_of = len(bad), self.logits.shape[1]
+            which = f"the logits of {count} of {all_of} tokens are NaN or infinite, the first of token {int(bad[0])}"
+            which = f"{count} of {all_of} numbers of the last layer are NaN or infinite" if self.scores else which
             raise InputError(
-                f"{self.name}: its log-probabilities are not finite: the logits of {len(bad)} of "
-                f"{self.logits.shape[1]} tokens are NaN or infinite, the first of token {int(bad[0])}; its weights are "
-                "at fault, or the number format: try compute.dtype=float32."
+                f"{self.name}: its {what} are not finite: {which}; its weights are at fault, or the number format: "
+                "try compute.dtype=float32."
             )
-        if not worst <= tolerance:
+        if not worst <= (TOLERANCE if exact else LOW_PRECISION_TOLERANCE):
             unit = " nats" if exact and not self.scores else " standard deviations"
-            what = "scores" if self.scores else "log-probabilities"
             raise InputError(
                 f"{self.name} gives other {what} on packed rows than alone (by {worst:.3g}{unit}): "
                 "its layers mix the sequences of a row or its logits are changed in a way strop does not know. "
@@ -191,29 +191,33 @@ class Probe:
             )
 
 
-def _score_layer(model: nn.Module) -> nn.Module:
-    layer = getattr(model, "score", None)
+@torch.no_grad()
+def check_scores(model: nn.Module, sequence: Tensor) -> None:
+    """Raise InputError for a model whose score is not that of one linear layer `score` at the last token."""
+    layer, kind = getattr(model, "score", None), type(model).__name__
     if getattr(layer, "out_features", None) != 1:
         raise InputError(
-            f"{type(model).__name__} has neither a head for tokens nor one linear layer `score` with one output; "
-            "choose a causal language model, or a sequence-classification model with num_labels 1."
+            f"{kind} has neither a head for tokens nor one linear layer `score` with one output; choose a causal "
+            "language model, or a sequence-classification model with num_labels 1."
         )
-    return layer
+    rows = model.get_input_embeddings().weight.shape[0]
+    if sequence[-1] == model.config.get_text_config().pad_token_id:  # transformers would look before it
+        sequence = torch.cat([sequence[:-1], (sequence[-1:] + 1) % rows])
+    own = model(input_ids=sequence[None], use_cache=False).logits[0]
+    state = model.get_decoder()(input_ids=sequence[None], use_cache=False).last_hidden_state[0, -1]
+    if not torch.allclose(layer(state), own, rtol=1e-2, equal_nan=True):
+        raise InputError(f"{kind}: its score is not that of its layer `score` at the last token; choose another model.")
 
 
-def _scores(scores: Tensor, expected: Tensor) -> float:
-    """Largest difference in units of the standard deviation; infinite where one is no number."""
-    return ((scores - expected).abs().max() / expected.float().std()).nan_to_num(float("inf")).item()
+def difference(got: Tensor, expected: Tensor, exact: bool, states: bool) -> float:
+    """How far packed rows are off, float32 ``[T,V]`` or hidden states ``[T,D]``; infinite where one is no number.
 
-
-def _largest(logits: Tensor, expected: Tensor) -> float:
-    """Largest difference of log-probabilities, nats; infinite where one is no number."""
-    difference = torch.log_softmax(logits.float(), dim=-1) - torch.log_softmax(expected.float(), dim=-1)
-    return difference.abs().max().nan_to_num(float("inf")).item()
-
-
-def _mean(logits: Tensor, expected: Tensor) -> float:
-    """Mean difference of log-probabilities in units of their standard deviation; infinite where one is no number."""
-    expected = torch.log_softmax(expected.float(), dim=-1)
-    difference = torch.log_softmax(logits.float(), dim=-1) - expected
-    return (difference.abs().mean() / expected.std(-1).mean()).nan_to_num(float("inf")).item()
+    ``exact``: the largest difference of log-probabilities, in nats; else the mean, in units of their standard
+    deviation. That of hidden states always is in such units.
+    """
+    if not states:
+        got, expected = torch.log_softmax(got, dim=-1), torch.log_softmax(expected, dim=-1)
+    off = (got - expected).abs()
+    largest = off.max() if exact else off.mean()
+    spread = 1 if exact and not states else expected.std(-1).mean()
+    return (largest / spread).nan_to_num(float("inf")).item()
