@@ -5,14 +5,16 @@ import json
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from strop.errors import InputError
+from strop.model.lora import add_lora
 from strop.model.names import load_model, load_tokenizer, resolve, save_model
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.model.preflight import check_training
-from strop.model.settings import NewModel
+from strop.model.settings import LoraSettings, NewModel
 from strop.rollout.plain_engine import PlainEngine
 from strop.rollout.torch_engine import TorchEngine
 
@@ -150,9 +152,21 @@ def test_a_language_model_loaded_to_score_gets_a_layer_for_it_alone(model_folder
     )
 
 
-def test_other_missing_weights_are_still_refused(model_folder, tmp_path):
-    from safetensors.torch import load_file, save_file
+def test_adapters_that_score_find_their_model_again(model_folder, tmp_path):
+    adapters = add_lora(load_model(model_folder, scores=True), LoraSettings(r=2))
+    with torch.no_grad():
+        for parameter in adapters.network.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1)
+    adapters.save(tmp_path / "adapter")
+    config = json.loads((tmp_path / "adapter/adapter_config.json").read_text())
+    config["base_model_name_or_path"] = str(model_folder)
+    (tmp_path / "adapter/adapter_config.json").write_text(json.dumps(config))
+    again, ids = load_model(tmp_path / "adapter"), [[5, 6, 7], [8, 9]]
+    torch.testing.assert_close(scores_of(again, ids), scores_of(adapters.merge(), ids))
 
+
+def test_other_missing_weights_are_still_refused(model_folder, tmp_path):
     folder = tmp_path / "cut"
     save_model(load_model(model_folder), load_tokenizer(model_folder), folder)
     kept = load_file(folder / "model.safetensors")

@@ -106,7 +106,8 @@ def _merge(folder: Path, base: Path, target: Path) -> None:
     from peft import PeftModel
     from safetensors import SafetensorError
 
-    model, tokenizer = load_folder(base, torch.float32), tokenizer_in(base)
+    scores = read_json_object(folder / CONFIG).get("task_type") == "SEQ_CLS"
+    model, tokenizer = load_folder(base, torch.float32, scores=scores), tokenizer_in(base)
     known = frozenset(tokenizer.get_vocab().values())
     if (folder / "tokenizer_config.json").is_file():
         tokenizer = tokenizer_in(folder)

@@ -120,6 +120,13 @@ def save_model(
             beside(scratch)
 
 
+def check_writes(model: PreTrainedModel) -> None:
+    """Raise InputError for a model that scores texts, where one is wanted that writes them."""
+    if model.get_output_embeddings() is None:
+        name = type(model).__name__
+        raise InputError(f"{name} scores texts and writes none; choose a causal language model.")
+
+
 def _why_not(folder: Path, error: Exception) -> str:
     fault = size_fault(folder)
     return f"{'; '.join(fault)}." if fault else f"{folder}: the model does not load: {first_line(error)}"

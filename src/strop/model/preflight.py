@@ -15,12 +15,12 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from strop.errors import InputError
-from strop.model.load import outline
+from strop.model.load import check_writes, outline
 from strop.model.settings import ALL_LINEAR, LoraSettings
 from strop.model.window import window
 
-ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
-"""Kinds of layers that keep the sequences of a flat row apart; others (state space, convolution) mix them."""
+ATTENTION = frozenset({"full_attention", "attention", "sliding_attention", "dense", "sparse", "moe"})
+"""Kinds of layers that keep the sequences of a flat row apart; others (state space, convolution, chunks) mix them."""
 
 
 SMALLEST = 8
@@ -32,10 +32,7 @@ def check_training(
 ) -> None:
     """Raise InputError for what would fail later, or silently go wrong: ``stage`` is where the settings stand."""
     model = outline(folder)
-    if model.get_output_embeddings() is None:
-        raise InputError(
-            f"{folder}: {type(model).__name__} scores texts and writes none; choose a causal language model."
-        )
+    check_writes(model)
     check_packable(model)
     limit = window(model.config)
     if limit is not None and max_length is not None and max_length > limit:
@@ -49,17 +46,21 @@ def check_training(
 
 def check_packable(model: PreTrainedModel) -> None:
     """Raise InputError where the config tells that a layer would mix the sequences of a row."""
-    name = type(model).__name__
-    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
-    if other := sorted(set(kinds) - set(ATTENTION)):
-        raise InputError(
-            f"{name} has layers of kind {', '.join(other)}, which mix the sequences of a packed row; "
-            "choose a model with attention in all layers."
-        )
+    check_layer_kinds(model)
     if not model._can_set_attn_implementation():
         raise InputError(
-            f"{name} does not let its attention be set, so its rows cannot be packed; "
+            f"{type(model).__name__} does not let its attention be set, so its rows cannot be packed; "
             "choose a model with plain softmax attention."
+        )
+
+
+def check_layer_kinds(model: PreTrainedModel) -> None:
+    """Raise InputError for layers that the config names and that are no attention."""
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
+    if other := sorted(set(kinds) - ATTENTION):
+        raise InputError(
+            f"{type(model).__name__} cannot be trained on packed rows: it has layers of the kind {', '.join(other)}, "
+            "which would mix the sequences of a row. Choose a model with plain softmax attention."
         )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from strop.errors import InputError
 from strop.model.attention import FlatLayout, Layout
 from strop.model.logits import LogitsTransform, candidate_transforms
+from strop.model.preflight import check_layer_kinds
 from strop.model.segments import PLAIN, AttentionOptions
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ LENGTHS = (11, 5, 17)
 # Windows from here on are proven by argument: a pass over so many tokens would delay the start.
 LONG_WINDOW = 4096
 TAIL = 8  # positions compared at the end of the long sequence
-_LAYER_TYPES = frozenset({"full_attention", "attention", "sliding_attention", "dense", "sparse", "moe"})
 _ATTENTION_DROPOUT = ("attention_dropout", "attn_dropout")
 
 Hidden = Callable[[Tensor, Tensor, Layout], Tensor]  # tokens [T], positions [T], layout -> hidden states [T,D]
@@ -75,14 +75,9 @@ class Probe:
     def __init__(self, model: nn.Module, device: torch.device):
         self.model = model
         self.name = type(model).__name__
+        check_layer_kinds(model)
         config = model.config.get_text_config()
         self.layer_types = getattr(config, "layer_types", None) or ()
-        unknown = sorted(set(self.layer_types) - _LAYER_TYPES)
-        if unknown:
-            raise InputError(
-                f"{self.name} cannot be trained on packed rows: it has layers of the kind {', '.join(unknown)}, which "
-                "would mix the sequences of a row. Choose a model with plain softmax attention."
-            )
         most = getattr(config, "max_position_embeddings", None) or 1 << 30
         # Only where the family knows windows: a Llama's config may carry one from elsewhere, and its code ignores it.
         known = "sliding_window" in inspect.signature(type(config).__init__).parameters

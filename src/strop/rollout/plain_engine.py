@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
-from strop.errors import InputError
+from strop.model.load import check_writes
 from strop.rollout.engine import Rollout, SamplingParams
 
 
@@ -19,8 +19,7 @@ class PlainEngine:
     """
 
     def __init__(self, model: PreTrainedModel, stop_ids: frozenset[int]):
-        if not model.can_generate():
-            raise InputError(f"{type(model).__name__} scores texts and writes none; choose a causal language model.")
+        check_writes(model)
         self.model = model
         self.stop_ids = stop_ids
         model.generation_config = GenerationConfig()

@@ -8,6 +8,7 @@ import torch
 
 from strop.errors import InputError
 from strop.model.kv_cache import CachedRow, KVCache, bytes_per_token, cache_shapes
+from strop.model.load import check_writes
 from strop.model.policy import Policy
 from strop.model.window import window
 from strop.rollout.engine import Rollout, SamplingParams
@@ -28,10 +29,7 @@ class TorchEngine:
     def __init__(self, policy: Policy, stop_ids: frozenset[int], *, max_rows: int = 128, cache_gb: float = 4.0):
         if not stop_ids:
             raise ValueError("an engine needs at least one stop token.")
-        if policy.model.get_output_embeddings() is None:
-            raise InputError(
-                f"{type(policy.model).__name__} scores texts and writes none; choose a causal language model."
-            )
+        check_writes(policy.model)
         self.stop_ids = stop_ids
         self.max_rows = max_rows
         self.cache_gb = cache_gb
