@@ -82,6 +82,22 @@ def test_every_package_has_its_rule():
     assert {p.parent.name for p in SOURCE.glob("*/__init__.py")} == set(ALLOWED)
 
 
+def test_no_module_of_model_imports_itself_through_others():
+    """Imports inside of functions count too."""
+    needs: dict[str, set[str]] = {}
+    for path in (SOURCE / "model").rglob("*.py"):
+        found = {name.rpartition(".") for name in imports(ast.parse(path.read_text()))}
+        needs[path.stem] = {part for head, _, tail in found if head.startswith("strop.model") for part in (head, tail)}
+        needs[path.stem] = {part.rpartition(".")[2] for part in needs[path.stem]}
+    for start in needs:
+        seen, left = set(), [start]
+        while left:
+            new = needs.get(left.pop(), set()) - seen
+            seen |= new
+            left += new
+        assert start not in seen, f"{start} imports itself through others"
+
+
 @pytest.mark.parametrize("module", WITHOUT_TORCH)
 def test_works_without_torch(module):
     code = (

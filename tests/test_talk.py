@@ -115,7 +115,8 @@ class TestThroughPipes:
         """Token by token the greedy answer of the engine that evaluation uses, whatever the model asks for itself."""
         tokenizer = load_tokenizer(folder)
         ids = tokenizer.encode("<|user|>hello<|end|><|assistant|>")
-        engine = TorchEngine(Policy(load_model(folder), best_compute()), frozenset({END}))
+        compute = best_compute()
+        engine = TorchEngine(Policy(load_model(folder, compute.dtype), compute), frozenset({END}))
         [measured] = engine.generate([ids], SamplingParams(max_tokens=8))
         _, result = talk(folder, max_tokens=8, prompts=["hello"], as_json=True)
         [answer] = result["answers"]

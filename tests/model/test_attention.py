@@ -8,6 +8,7 @@ from strop.model import attention, attention_backends, attention_tiles
 from strop.model.attention import FlatLayout
 from strop.model.attention_backends import attend_segments
 from strop.model.kv_cache import DecodeLayout, KVCache, PrefillLayout, cache_shapes
+from strop.model.precision import Compute
 from strop.model.segments import AttentionOptions, Segments
 
 
@@ -226,12 +227,13 @@ def test_generation_equals_attention_over_the_whole(options):
 def test_layers_of_one_number_have_no_cache():
     x = torch.randn(1, 1, 8)
 
-    def hidden(tokens, positions, layout):
+    def policy(row, want):
         for layer in (0, 1, 0):
-            layout.attend(layer, x, x, x, 1.0)
+            row.layout.attend(layer, x, x, x, 1.0)
 
+    policy.compute = Compute(torch.device("cpu"), torch.float32)
     with pytest.raises(InputError, match="layer 0 twice"):
-        cache_shapes(hidden, torch.device("cpu"))
+        cache_shapes(policy)
 
 
 def test_a_cache_that_grows_or_loses_a_row_keeps_the_others():

@@ -11,6 +11,7 @@ from processes import broken_compiler, in_a_process
 from strop.model.cpu import attention, elementwise, head
 from strop.model.cpu.build import SWITCH
 from strop.model.fused import fuse
+from strop.model.logits import LogitsTransform
 from strop.model.lora import add_lora
 from strop.model.settings import LoraSettings
 
@@ -111,19 +112,21 @@ def test_large_scores_neither_overflow_nor_lose_the_softmax():
 @needs_kernels
 @pytest.mark.parametrize("vocabulary", [64, 1003])
 @pytest.mark.parametrize(("scale", "cap"), [(1.0, 0.0), (0.5, 0.0), (2.0, 5.0)])
-def test_head_statistics_and_gradient_equal_the_formula(vocabulary, scale, cap):
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_head_statistics_and_gradient_equal_the_formula(vocabulary, scale, cap, temperature):
     logits = random(19, vocabulary, seed=0) * 4
     labels = torch.randint(0, vocabulary, (19,), generator=torch.Generator().manual_seed(1))
     upstream = random(4, 19, seed=2).float()
-    got = head.statistics(logits, labels, scale, cap)
+    at = LogitsTransform(scale, cap).at(temperature)
+    got = head.statistics(logits, labels, at.scale, at.cap)
     x = logits.double().requires_grad_()
-    z = torch.tanh(x * scale / cap) * cap if cap else x * scale
+    z = (torch.tanh(x * scale / cap) * cap if cap else x * scale) / temperature
     lse = z.logsumexp(-1)
     entropy = lse - (torch.exp(z - lse[:, None]) * z).sum(-1)
     expected = torch.stack([z.gather(-1, labels[:, None])[:, 0] - lse, lse, z.mean(-1), entropy])
     (expected * upstream).sum().backward()
     torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=1e-5)
-    assert error(head.gradient_(logits.clone(), labels, scale, cap, got, upstream), x.grad) < ROUNDING
+    assert error(head.gradient_(logits.clone(), labels, at.scale, at.cap, got, upstream), x.grad) < ROUNDING
 
 
 @needs_kernels

@@ -14,6 +14,7 @@ from strop.model.cpu import rotary as kernel
 from strop.model.cpu.kernels import kernels
 from strop.model.fused import fuse
 from strop.model.fused_rotary import with_fused_rotary
+from strop.model.kv_cache import CachedRow
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 
@@ -104,5 +105,5 @@ def test_a_policy_rotates_with_the_kernel(make_model, monkeypatch):
     monkeypatch.setattr(kernel, "rotary", lambda *args: called.append(1) or real(*args))
     policy = Policy(make_model(hidden_size=128, num_attention_heads=4, head_dim=32).bfloat16(), BFLOAT16)
     called.clear()
-    policy.hidden(torch.arange(7), torch.arange(7), FlatLayout((7,)))
+    policy(CachedRow(*[torch.arange(7)] * 3, FlatLayout((7,))), ("hidden",))
     assert len(called) == 4

@@ -1,10 +1,14 @@
 """The engine against transformers' own generation, and its log-probabilities against the trainer's."""
 
+import copy
+
 import pytest
 import torch
+from families import EXACT, build
 
 from strop.chat import Example
 from strop.data.batch import make_batch
+from strop.model.logits import LogitsTransform
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.rollout.engine import SamplingParams
@@ -39,15 +43,61 @@ def test_greedy_equals_transformers_one_by_one(engine, make_model):
     assert all((r.tokens[-1] in STOP) == (r.finish_reason == "stop") for r in rollouts)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.0])
-def test_rollout_logprobs_equal_the_trainers(engine, temperature):
+def as_batch(rollouts):
+    return make_batch(
+        [Example([*r.prompt, *r.tokens], [0.0] * len(r.prompt) + [1.0] * len(r.tokens), "t", (), ()) for r in rollouts]
+    )
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7, 1.5, 0.0])
+@pytest.mark.parametrize("family", ["Llama", "Granite", "Cohere", "Gemma 2"])
+def test_rollout_logprobs_equal_the_trainers(family, temperature):
+    """Also where the family scales its logits or caps them before temperature comes."""
+    policy = Policy(build(*EXACT[family]), FLOAT32)
+    engine = TorchEngine(policy, STOP, max_rows=3)
     rollouts = engine.generate(prompts(5, 1, 12, 30), SamplingParams(max_tokens=20, temperature=temperature))
-    rows = [
-        Example([*r.prompt, *r.tokens], [0.0] * len(r.prompt) + [1.0] * len(r.tokens), "test", (), ()) for r in rollouts
-    ]
-    trainer = engine.source(make_batch(rows))["logprobs"]
+    trainer = policy(as_batch(rollouts), temperature=temperature or 1.0)["logprobs"]
     sampler = torch.tensor([lp for r in rollouts for lp in r.logprobs])
-    torch.testing.assert_close(sampler, trainer.detach(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(sampler, trainer.detach(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("held", [torch.float32, torch.bfloat16])
+def test_the_engine_reads_the_weights_as_they_are_at_each_call(make_model, held, dtype):
+    policy = Policy(make_model().to(held), Compute(torch.device("cpu"), dtype))
+    engine, params = TorchEngine(policy, STOP), SamplingParams(max_tokens=12)
+    before = engine.generate(prompts(5, 9), params)
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.5)
+    policy(as_batch(before))["logprobs"].sum().backward()  # away from what it said
+    optimizer.step()  # in place
+    after = engine.generate(prompts(5, 9), params)
+    fresh = TorchEngine(Policy(copy.deepcopy(policy.model), policy.compute, probe=False), STOP).generate(
+        prompts(5, 9), params
+    )
+    assert after == fresh != before
+    assert {p.dtype for p in policy.parameters()} == {held}
+
+
+def test_generation_goes_through_the_policys_forward_alone(engine):
+    passes = []
+    engine.policy.register_forward_pre_hook(lambda policy, arguments: passes.append(len(arguments[0].tokens)))
+    inside = []
+    engine.policy.model.get_decoder().register_forward_pre_hook(lambda *_: inside.append(len(passes)))
+    engine.generate(prompts(5, 8), SamplingParams(max_tokens=3))
+    assert passes[:2] == [1, 13]  # one token to measure the cache, then both prompts
+    assert inside == list(range(1, len(passes) + 1))  # each pass of the backbone is one of the policy's
+    assert len(passes) > 2
+
+
+def test_the_mode_is_put_back_when_generation_fails(engine):
+    engine.policy.train()
+    with pytest.raises(RuntimeError, match="enough"):
+        engine.generate(prompts(5), SamplingParams(max_tokens=3), on_token=raise_enough)
+    assert engine.policy.training
+
+
+def raise_enough(index, token):
+    raise RuntimeError("enough")
 
 
 def test_sampling_is_reproducible_and_depends_on_the_seed(engine):
@@ -107,6 +157,7 @@ def test_top_p_keeps_the_smallest_set_and_renormalises():
 
 
 def test_temperature_is_part_of_the_log_probability():
-    logits = torch.tensor([[1.0, 0.0]]).expand(500, 2)
-    tokens, logprobs = sample(logits, SamplingParams(temperature=0.5), torch.Generator().manual_seed(0))
+    logits = LogitsTransform(cap=3.0)(torch.tensor([[1.0, 0.0]]).expand(500, 2))
+    at_half = LogitsTransform(cap=3.0).at(0.5)(torch.tensor([[1.0, 0.0]]).expand(500, 2))
+    tokens, logprobs = sample(at_half, SamplingParams(temperature=0.5), torch.Generator().manual_seed(0))
     torch.testing.assert_close(logprobs, torch.log_softmax(logits / 0.5, -1)[0][tokens])

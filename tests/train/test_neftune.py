@@ -7,8 +7,9 @@ import torch
 from small_runs import FLOAT32, make_examples
 
 from strop.data.batch import make_batch
-from strop.model.attention import FlatLayout
 from strop.model.policy import Policy
+from strop.rollout.engine import SamplingParams
+from strop.rollout.torch_engine import TorchEngine
 from strop.train.neftune import Neftune, whole_lengths
 
 WIDTH = 32  # of the tiny model
@@ -52,15 +53,16 @@ def test_a_sequence_that_continues_another_one_counts_both(policy):
         assert part.abs().max().item() == pytest.approx((n * WIDTH) ** -0.5, rel=0.01)
 
 
-def test_evaluation_and_what_does_not_go_through_the_policy_get_none(policy):
+def test_evaluation_and_generation_get_none(policy):
     batch = make_batch(make_examples(3))
     plain = policy(batch)["logprobs"]
+    engine, params = TorchEngine(policy, frozenset({2})), SamplingParams(max_tokens=5)
+    generated = engine.generate([[5, 6, 7]], params)
     neftune = Neftune(policy, alpha=50.0)
     assert not torch.equal(policy(batch)["logprobs"], plain)
     with pytest.raises(IndexError):  # a pass that failed leaves nothing behind
         policy(replace(batch, trained_index=batch.trained_index + 10**6))
-    generated = [policy.hidden(batch.tokens, batch.positions, FlatLayout(batch.seq_lens)) for _ in range(2)]
-    assert torch.equal(*generated)
+    assert engine.generate([[5, 6, 7]], params) == generated
     assert torch.equal(policy.eval()(batch)["logprobs"], plain)
     neftune.remove()
     assert torch.equal(policy.train()(batch)["logprobs"], plain)

@@ -18,6 +18,9 @@ from strop.errors import InputError
 from strop.files import write_json
 from strop.folders import cache_folder
 from strop.model.generation import read_json_object
+from strop.model.load import load_folder, save_model
+from strop.model.new_tokens import fit_embeddings
+from strop.model.tokenizer import tokenizer_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -103,10 +106,8 @@ def _merge(folder: Path, base: Path, target: Path) -> None:
     from peft import PeftModel
     from safetensors import SafetensorError
 
-    from strop.model.names import load_model, load_tokenizer, save_model
-    from strop.model.tokenizer import tokenizer_in
-
-    model, tokenizer = load_model(base, torch.float32), load_tokenizer(base)
+    scores = read_json_object(folder / CONFIG).get("task_type") == "SEQ_CLS"
+    model, tokenizer = load_folder(base, torch.float32, scores=scores), tokenizer_in(base)
     known = frozenset(tokenizer.get_vocab().values())
     if (folder / "tokenizer_config.json").is_file():
         tokenizer = tokenizer_in(folder)
@@ -130,8 +131,6 @@ def _merge(folder: Path, base: Path, target: Path) -> None:
 
 def _grow(model: PreTrainedModel, folder: Path, known: Collection[int], tokenizer: PreTrainedTokenizerBase) -> None:
     """Give the base the rows that the adapters were trained with, as their stage did."""
-    from strop.model.new_tokens import fit_embeddings
-
     record = read_json_object(folder / RECORD) if (folder / RECORD).is_file() else {}
     if record.get("new"):
         fit_embeddings(model, known, tokenizer.convert_tokens_to_ids(record["new"]))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strop.model.load import load_folder, stored
 from strop.model.new_tokens import fit_embeddings
 
 if TYPE_CHECKING:
@@ -30,11 +31,9 @@ class Base:
         """The base in float32, where its files hold more digits than ``held`` does; else None."""
         import torch
 
-        from strop.model.names import load_model
-
         if held == torch.float32 or _formats(self.folder) == {_NAMES.get(str(held))}:
             return None
-        model = load_model(self.folder, torch.float32)
+        model = load_folder(self.folder, torch.float32)
         fit_embeddings(model, self.known, self.new.values())
         return model
 
@@ -44,10 +43,5 @@ _NAMES = {"torch.bfloat16": "BF16", "torch.float16": "F16"}
 
 def _formats(folder: Path) -> set[str]:
     """The formats of the floating-point weights in a folder's safetensors files; of other files nothing is known."""
-    from safetensors import safe_open
-
-    found = set()
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, framework="np") as tensors:
-            found |= {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
+    found = {tensor.get_dtype() for _, tensor in stored(folder)}
     return {name for name in found if name[0] in "FB"} - {"BOOL"}

@@ -27,7 +27,8 @@ def check_weights(model: nn.Module, folder: Path) -> None:
     name, parameter = bad[0]
     rows = (~torch.isfinite(parameter.flatten(1) if parameter.ndim > 1 else parameter[:, None])).any(1).nonzero()[:, 0]
     first = int(rows[0])
-    per_token = any(parameter is m.weight for m in (model.get_input_embeddings(), model.get_output_embeddings()))
+    matrices = [m.weight for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m is not None]
+    per_token = any(parameter is matrix for matrix in matrices)
     token = f" ({_token(folder, first)})" if per_token else ""
     more = f", and in {len(bad) - 1} more tensors" if len(bad) > 1 else ""
     raise InputError(

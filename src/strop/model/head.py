@@ -47,8 +47,7 @@ def head_statistics(
     it (a loss that is linear in them). Then the logits are made once, and their gradient at once; otherwise the
     backward pass makes them again, chunk by chunk, and so it does when another gradient comes than was announced.
     """
-    want = tuple(want)
-    rows = trained_rows(head)
+    want, rows = tuple(want), trained_rows(head)
     with torch.set_grad_enabled(torch.is_grad_enabled() and rows is None):  # their gradient needs no whole matrix
         weight, bias = head_weight(head), getattr(head, "bias", None)
     if torch.is_autocast_enabled(hidden.device.type):
@@ -59,6 +58,18 @@ def head_statistics(
     ids, values = rows or (None, None)
     outputs = _HeadStatistics.apply(hidden, weight, bias, labels, transform, want, gradient, ids, values)
     return {name: value for name, value in zip(OUTPUTS, outputs, strict=True) if name in want}
+
+
+def head_logits(hidden: Tensor, head: nn.Module, transform: LogitsTransform) -> Tensor:
+    """``hidden [R,D]`` -> float32 logits ``[R,V]``; for few rows, such as those of a decoding step."""
+    return transform(head(hidden.to(head.weight.dtype)))
+
+
+def linear_scores(hidden: Tensor, head: nn.Module) -> Tensor:
+    """``hidden [R,D]``, a linear layer D -> 1 -> float32 ``[R]``, summed in float32 whatever the formats are."""
+    with torch.autocast(hidden.device.type, enabled=False):
+        bias = None if head.bias is None else head.bias.float()
+        return F.linear(hidden.float(), head_weight(head).float(), bias)[:, 0]
 
 
 @dataclass

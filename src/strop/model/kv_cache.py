@@ -6,8 +6,9 @@ C capacity in tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from torch import Tensor
 from strop.errors import InputError
 from strop.model.attention import FlatLayout, Layout
 from strop.model.segments import PLAIN, AttentionOptions
+
+if TYPE_CHECKING:
+    from strop.model.policy import Policy
 
 # Tokens by which a full cache grows. Attention reads the whole capacity, because a batched product over part of it
 # would copy that part first (2.3 ms a layer instead of 1.2 at 96 rows); so it follows the longest row closely.
@@ -25,11 +29,25 @@ Shapes = tuple[tuple[int, int, int], ...]  # per layer: key/value heads, width o
 
 
 @dataclass(frozen=True)
+class CachedRow:
+    """A flat row that `Policy.forward` takes in place of a batch; ``layout`` says what its tokens see, and keeps them.
+
+    ``tokens [T]``, ``positions [T]``, ``trained_index [S]`` (the positions that are asked for), all int64.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    trained_index: Tensor
+    layout: Layout
+
+
+@dataclass(frozen=True)
 class _Measure:
     """A flat layout that notes what every layer would put into a cache."""
 
     flat: FlatLayout
     shapes: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    dtypes: set[torch.dtype] = field(default_factory=set)
 
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
@@ -37,19 +55,21 @@ class _Measure:
         if layer in self.shapes:
             raise InputError(f"this model runs its layer {layer} twice per token, so it cannot generate with a cache.")
         self.shapes[layer] = (k.shape[0], k.shape[2], v.shape[2])
+        self.dtypes.add(v.dtype)
         return self.flat.attend(layer, q, k, v, scale, options)
 
 
 @torch.no_grad()
-def cache_shapes(hidden: Callable[[Tensor, Tensor, Layout], Tensor], device: torch.device) -> Shapes:
-    """What every layer puts into a cache, seen on one token: no two families name it alike in their configs.
+def cache_shapes(policy: Policy) -> tuple[Shapes, torch.dtype]:
+    """What every layer puts into a cache and in which format, seen on one token: configs name it in many ways.
 
-    ``hidden`` is ``Policy.hidden``. Raises InputError for a model whose layers are numbered alike.
+    Raises InputError for a model whose layers are numbered alike.
     """
-    token = torch.zeros(1, dtype=torch.int64, device=device)
+    token = torch.zeros(1, dtype=torch.int64, device=policy.compute.device)
     layout = _Measure(FlatLayout((1,)))
-    hidden(token, token, layout)
-    return tuple(layout.shapes[layer] for layer in range(len(layout.shapes)))
+    policy(CachedRow(token, token, token, layout), ("hidden",))
+    (dtype,) = layout.dtypes
+    return tuple(layout.shapes[layer] for layer in range(len(layout.shapes))), dtype
 
 
 def bytes_per_token(shapes: Shapes, dtype: torch.dtype) -> int:
@@ -93,6 +113,24 @@ class KVCache:
         """A view of some slots of a layer's keys or values, ``[count*K, C, D]``."""
         heads = len(cached) // self.slots
         return cached[first * heads : (first + count) * heads]
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> CachedRow:
+        """Take in new sequences, each in the next slot; what is asked for is at the last token of each."""
+        lens, device = tuple(len(p) for p in prompts), self.keys[0].device
+        layout = PrefillLayout(self, FlatLayout(lens), self.active)
+        self.lengths.extend(lens)
+        tokens = torch.tensor([t for p in prompts for t in p], device=device)
+        positions = torch.cat([torch.arange(n) for n in lens]).to(device)
+        return CachedRow(tokens, positions, torch.tensor(lens, device=device).cumsum(0) - 1, layout)
+
+    def decode(self, newest: Sequence[int]) -> CachedRow:
+        """The next token of every active row, ``B`` of them."""
+        layout = DecodeLayout.of(self)
+        self.lengths = [n + 1 for n in self.lengths]
+        device = layout.positions.device
+        return CachedRow(
+            torch.tensor(newest, device=device), layout.positions, torch.arange(self.active, device=device), layout
+        )
 
     def drop(self, row: int) -> None:
         """Remove an active row; the last active row takes its slot."""

@@ -1,4 +1,4 @@
-"""What model families do to logits after the head.
+"""What model families do to logits after the head, and temperature, which comes last; for trainer and sampler alike.
 
 Shapes: S rows, V vocabulary.
 """
@@ -18,10 +18,23 @@ class LogitsTransform:
     scale: float = 1.0
     cap: float = 0.0
 
+    def at(self, temperature: float) -> LogitsTransform:
+        """The same with its result divided by ``temperature`` > 0, which is again a scale and a cap, exactly.
+
+        ``cap/T · tanh((scale/T) · x / (cap/T)) = cap · tanh(scale · x / cap) / T``. Raises ValueError for 0 or less:
+        greedy choice is no distribution, and its log-probabilities are those at temperature 1.
+        """
+        if not temperature > 0:
+            raise ValueError(f"temperature is {temperature}, and logits are divided by it; greedy is argmax, at 1.")
+        return self if temperature == 1 else LogitsTransform(self.scale / temperature, self.cap / temperature)
+
     def __call__(self, x: Tensor) -> Tensor:
-        """``x [S,V]`` -> float32 ``z [S,V]``, a new tensor."""
+        """``x [S,V]`` -> float32 ``z [S,V]``, a new tensor; differentiable."""
         z = x.to(torch.float32, copy=True) if self.scale == 1 else x.float() * self.scale
-        return z.div_(self.cap).tanh_().mul_(self.cap) if self.cap else z
+        if not self.cap:
+            return z
+        z = z.div_(self.cap).tanh_()
+        return z * self.cap if z.requires_grad else z.mul_(self.cap)
 
     def slope_(self, gradient: Tensor, z: Tensor) -> Tensor:
         """Gradient with respect to ``x`` from that with respect to ``z``, in place; ``z`` is overwritten too."""

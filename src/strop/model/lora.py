@@ -120,7 +120,7 @@ def add_lora(
     rows, whole = _token_rows(model, settings, sorted(set(token_ids)), tied)
     saved = [n for n, _ in model.named_modules() if named(n, settings.modules_to_save) or n in whole]
     config = LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if model.get_output_embeddings() is None else "CAUSAL_LM",  # peft trains `score` whole then
         r=settings.r,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,

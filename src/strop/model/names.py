@@ -1,7 +1,4 @@
-"""Models by name: find the folder that a name means, load what is in it, and save a model back.
-
-torch is imported where a model's weights are wanted, so that finding a model and its tokenizer does without.
-"""
+"""Models by name: the folder that a name means, and what is in it. Finding a model loads no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import difflib
 import importlib.util
 import logging
 import re
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,15 +14,19 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from strop.errors import InputError
-from strop.folders import whole_folder
 from strop.model import adapter, gguf
-from strop.model.generation import check_generation_config, read_generation_config
+from strop.model.generation import read_generation_config
+from strop.model.load import first_line, load_folder, save_model
+from strop.model.new import make_new
+from strop.model.settings import NewModel
 from strop.model.tokenizer import tokenizer_in
 
 if TYPE_CHECKING:
     import torch
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
     from transformers.utils.quantization_config import QuantizationConfigMixin
+
+__all__ = ["load_generation_config", "load_model", "load_tokenizer", "resolve", "save_model", "stop_token_ids"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 HUB_DUPLICATES = ["original/*", "consolidated*", "onnx/*"]  # the same weights again, in other formats
 
 
-def resolve(name: str | Path) -> Path:
+def resolve(name: str | Path | NewModel) -> Path:
     """The local Hugging Face folder that `name` means.
 
     Tried in this order:
@@ -50,9 +50,13 @@ def resolve(name: str | Path) -> Path:
     - a `.gguf` file, converted once (see `strop.model.gguf`);
     - a hub id ``org/name``, downloaded into the hub's own cache.
 
+    A `NewModel` is made from its configuration, without trained weights, once.
+
     Raises:
         InputError: nothing matches, or what matches cannot be had; the message says what to do.
     """
+    if isinstance(name, NewModel):
+        return make_new(name.new, _tokenizer_place(name.tokenizer), name.seed)
     if str(name) == DEMO_MODEL:
         return gguf.convert(_demo_file())
     path = Path(name).expanduser()
@@ -71,14 +75,17 @@ def resolve(name: str | Path) -> Path:
 
 
 def load_model(
-    name_or_path: str | Path,
+    name_or_path: str | Path | NewModel,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     quantization: QuantizationConfigMixin | None = None,
+    scores: bool = False,
 ) -> PreTrainedModel:
-    """The causal language model that a name means (see `resolve`), in evaluation mode, its weights in `dtype`.
+    """The model that a name means (see `resolve`), of the class that its config names, in evaluation mode.
 
-    `dtype` is float32 unless given. With `quantization` (see `strop.model.four_bit`) matrices are packed as they load.
+    Weights are in `dtype`, float32 unless given. With `quantization` (see `strop.model.four_bit`) matrices are packed
+    as they load. `scores`: as a sequence-classification model with one score; where there was another head, its
+    `score` layer is new, and the same each time.
 
     Choose the dtype here and not with `model.to(dtype)` afterwards: that would round the rotary frequencies too, which
     stay in float32 otherwise (in bfloat16 they are off by up to 0.3 %: over a radian after a thousand tokens).
@@ -87,36 +94,7 @@ def load_model(
         InputError: there is no such model, it does not load, its weights hold NaN or infinity, or its files lack some
             of them (transformers would fill those with random numbers and only warn).
     """
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-
-    from strop.model.finite import check_weights
-    from strop.model.quiet import quiet_transformers
-
-    folder = resolve(name_or_path)
-    check_generation_config(folder)
-    dtype = torch.float32 if dtype is None else dtype
-    packed = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": device or "cpu"}}
-    try:
-        with quiet_transformers():
-            model, found = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, output_loading_info=True, **packed
-            )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
-        # What is wrong in config.json shows as any of these; torch's own errors are RuntimeError.
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        raise InputError(_why_not(folder, error)) from error
-    if found["missing_keys"]:
-        missing = sorted(found["missing_keys"])
-        raise InputError(
-            f"{folder}: the weight files lack {len(missing)} of the model's weights (the first is {missing[0]}); "
-            "download or save the model again."
-        )
-    model = model if device is None or packed else model.to(device)
-    check_weights(model, folder)
-    return model
+    return load_folder(resolve(name_or_path), dtype, device, quantization, scores)
 
 
 def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
@@ -159,38 +137,11 @@ def _warn_once(message: str) -> None:
     log.warning(message)
 
 
-def save_model(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    folder: str | Path,
-    beside: Callable[[Path], None] | None = None,
-) -> None:
-    """Write model, tokenizer, chat template and generation settings to `folder` in the standard Hugging Face layout.
-
-    The folder appears whole or not at all, and replaces an older model in the same place. `beside` writes what else
-    belongs into it, before it takes its place.
-
-    Raises:
-        InputError: the disk is full or read-only, or `folder` holds something that is not a model.
-    """
-    from strop.model.quiet import quiet_transformers
-
-    target = Path(folder).expanduser().absolute()
-    if target.is_dir() and any(target.iterdir()) and not (target / "config.json").is_file():
-        raise InputError(f"{target} already holds files that are not a model; choose a new folder to save into.")
-    n_bytes = sum(p.numel() * p.element_size() for p in model.parameters())
-    with whole_folder(target, n_bytes, replace=True) as scratch, quiet_transformers():
-        tokenizer.save_pretrained(scratch)
-        model.save_pretrained(scratch)
-        if beside is not None:
-            beside(scratch)
-
-
-def _why_not(folder: Path, error: Exception) -> str:
-    from strop.model.vocabulary import size_fault
-
-    fault = size_fault(folder)
-    return f"{fault}." if fault else f"{folder}: the model does not load: {_first_line(error)}"
+def _tokenizer_place(name: str) -> Path:
+    """A tokenizer.json, a folder with a tokenizer alone, or the folder of the model that is meant."""
+    path = Path(name).expanduser()
+    alone = (path.is_file() and path.suffix == ".json") or (path / "tokenizer.json").is_file()
+    return path if alone else resolve(name)
 
 
 def _model_in(folder: Path) -> Path:
@@ -220,7 +171,7 @@ def _from_hub(name: str) -> Path:
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         raise InputError(
             f"{name} is no folder here and could not be had from the Hugging Face hub ({type(error).__name__}: "
-            f"{_first_line(error)}).{_nearest(Path(name))} "
+            f"{first_line(error)}).{_nearest(Path(name))} "
             f"Download it where there is a network and pass its folder, or use {DEMO_MODEL}."
         ) from error
     return _model_in(folder)
@@ -236,7 +187,3 @@ def _nearest(path: Path) -> str:
     known = {**neighbours, DEMO_MODEL: DEMO_MODEL}
     close = difflib.get_close_matches(path.name, known, n=1)
     return f" Did you mean {known[close[0]]}?" if close else ""
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -1,9 +1,9 @@
-"""The one entrance through which an objective sees a model."""
+"""The one entrance through which an objective and an engine see a model."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -14,34 +14,52 @@ from strop.errors import InputError
 from strop.model import attention
 from strop.model.finite import check_logprobs
 from strop.model.fused import fuse
-from strop.model.head import head_statistics
-from strop.model.logits import LogitsTransform, candidate_transforms
+from strop.model.head import OUTPUTS, head_logits, head_statistics, linear_scores
+from strop.model.logits import LogitsTransform
 from strop.model.precision import Compute
 from strop.model.probe import Probe, no_attention_dropout
 from strop.model.router import balance_loss
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch
+    from strop.model.kv_cache import CachedRow
+
+OF_THE_HEAD = (*OUTPUTS, "logits")
+OF_SCALAR_HEADS = ("values", "scores")
+WANTED = (*OF_THE_HEAD, *OF_SCALAR_HEADS, "hidden", "aux")
 
 
 class Policy(nn.Module):
-    """A causal language model that answers for trained positions only.
+    """A decoder that answers for trained positions only: a causal language model, or one that scores sequences.
 
     ``forward(batch, want)`` runs the backbone on the flat row with per-sequence causal attention, gathers the hidden
     states at ``batch.trained_index`` and never makes a ``[T, V]`` tensor. What it returns equals ``log_softmax`` of the
-    same model's own logits, sequence by sequence; a probe proves that whenever a Policy is made. Attention dropout is
-    set to 0, with a warning.
+    same model's own logits (or its own scores), sequence by sequence; a probe proves that whenever a Policy is made.
+    Attention dropout is set to 0, with a warning.
+
+    ``heads``: linear layers D -> 1 by what they answer, ``values`` or ``scores`` (see `scalar_head`); they are trained
+    with the model and are no part of it when it is saved. A sequence-classification model brings its own for scores.
 
     Raises InputError for a model that cannot be packed (state-space and hybrid layers, unimplemented attention
     arguments, logits that no known transform reproduces), and where what is measured (without gradients) is not finite.
     """
 
-    def __init__(self, model: nn.Module, compute: Compute, *, probe: bool = True):
+    def __init__(
+        self, model: nn.Module, compute: Compute, *, probe: bool = True, heads: Mapping[str, nn.Module] | None = None
+    ):
         super().__init__()
+        heads = heads or {}
+        if unknown := set(heads) - set(OF_SCALAR_HEADS):
+            raise ValueError(
+                f"no output is called {sorted(unknown)[0]}; heads are for {' and '.join(OF_SCALAR_HEADS)}."
+            )
         self.model = model.to(compute.device)
+        self.value_head, self.score_head = (heads.get(name) for name in OF_SCALAR_HEADS)
+        for head in heads.values():
+            head.to(compute.device)
         self.compute = compute
-        self.vocabulary = model.get_output_embeddings().weight.shape[0]
-        self.transform: LogitsTransform = candidate_transforms(model.config)["identity"]
+        self.vocabulary = model.get_input_embeddings().weight.shape[0]
+        self.transform = LogitsTransform()
         own = model.config._attn_implementation
         no_attention_dropout(model)
         proof = Probe(model, compute.device) if probe else None
@@ -50,27 +68,49 @@ class Policy(nn.Module):
         self.token_name: Callable[[int], str] = str  # what messages call a token
         fuse(model)
         if proof:
-            self.transform = proof.prove(self.hidden)
+            self.transform = proof.prove(lambda *row: self._backbone(*row).last_hidden_state[0])
 
     def forward(
-        self, batch: Batch, want: Iterable[str] = ("logprobs",), gradient: Tensor | None = None
+        self,
+        batch: Batch | CachedRow,
+        want: Iterable[str] = ("logprobs",),
+        gradient: Tensor | None = None,
+        temperature: float = 1.0,
     ) -> dict[str, Tensor]:
-        """The outputs asked for, float32 ``[S]``: ``logprobs``, ``entropy``, ``lse``, ``mean_logits`` (natural logs).
+        """The outputs asked for, float32 (``hidden``: as the model computes).
 
-        ``aux`` is a scalar: the load-balancing loss of a mixture of experts over the T tokens (see `router`).
-        ``gradient [S]``: the gradient that ``logprobs`` will get, where it is known (see `head_statistics`).
+        At the S trained positions: ``logprobs``, ``entropy``, ``lse``, ``mean_logits`` ``[S]`` (natural logs),
+        ``logits [S,V]`` (for few positions), ``values [S]``, ``hidden [S,D]``. ``scores [N]``: at the last token of
+        each sequence. ``aux``: a scalar, the load-balancing loss of a mixture of experts over the T tokens (`router`).
+
+        ``temperature`` divides the logits, after all that the model's family does to them; what comes of logits is at
+        this temperature. ``gradient [S]``: the gradient that ``logprobs`` will get, where it is known (see
+        `head_statistics`). ``batch``: a `Batch`, or a row of a `KVCache`, whose earlier tokens it sees.
+
+        Raises ValueError for outputs that there are none of: of an unknown name, or without a head for them.
         """
+        want = tuple(want)
+        self._check_wanted(want)
         if batch.tokens.device.type == "cpu":  # elsewhere it would wait for the device; there the data were on a CPU
             self.check_tokens(batch.tokens)
-        with self._autocast():
-            layout = attention.FlatLayout(batch.seq_lens, batch.parent)
-            want = tuple(want)
-            routers = {"output_router_logits": True} if "aux" in want else {}
+        layout = getattr(batch, "layout", None) or attention.FlatLayout(batch.seq_lens, batch.parent)
+        routers = {"output_router_logits": True} if "aux" in want else {}
+        outputs: dict[str, Tensor] = {}
+        with self.autocast():
             out = self._backbone(batch.tokens, batch.positions, layout, **routers)
-            hidden = out.last_hidden_state[0, batch.trained_index]  # [S,D]
-            asked = tuple(name for name in want if name != "aux")
-            head = self.model.get_output_embeddings()
-            outputs = head_statistics(hidden, batch.labels, head, self.transform, asked, gradient) if asked else {}
+            states = out.last_hidden_state[0]  # [T,D]
+            hidden = states[batch.trained_index]  # [S,D]
+            head, transform = self.model.get_output_embeddings(), self.transform.at(temperature)
+            if asked := tuple(name for name in want if name in OUTPUTS):
+                outputs |= head_statistics(hidden, batch.labels, head, transform, asked, gradient)
+            if "logits" in want:
+                outputs["logits"] = head_logits(hidden, head, transform)
+            if "values" in want:
+                outputs["values"] = linear_scores(hidden, self.value_head)
+            if "scores" in want:
+                outputs["scores"] = linear_scores(states[_last_index(layout, states.device)], self._score_head())
+        if "hidden" in want:
+            outputs["hidden"] = hidden
         if "logprobs" in outputs and not torch.is_grad_enabled():  # a measurement; training looks at its loss
             check_logprobs(outputs["logprobs"], batch, self.token_name)
         if routers:
@@ -86,24 +126,35 @@ class Policy(nn.Module):
                 "not the one that belongs to it, or the model was never given rows for the tokens added to it."
             )
 
-    def _autocast(self):
-        """Casts weights that are held in another format than they are multiplied in; costs time where none are."""
-        held = self.model.get_output_embeddings().weight.dtype
-        return self.compute.autocast() if held != self.compute.dtype else contextlib.nullcontext()
+    def _check_wanted(self, want: tuple[str, ...]) -> None:
+        if unknown := set(want) - set(WANTED):
+            raise ValueError(f"a policy has no output {sorted(unknown)[0]!r}; it has {', '.join(WANTED)}.")
+        if set(want) & set(OF_THE_HEAD) and self.model.get_output_embeddings() is None:
+            raise ValueError(f"{type(self.model).__name__} has no head for tokens, so it has no log-probabilities.")
+        if "values" in want and self.value_head is None:
+            raise ValueError('this policy has no head for values; make it with heads={"values": scalar_head(model)}.')
+        if "scores" in want and self._score_head() is None:
+            raise ValueError(
+                "this policy has no head for scores; load a sequence-classification model, or make it with "
+                'heads={"scores": scalar_head(model)}.'
+            )
 
-    def hidden(self, tokens: Tensor, positions: Tensor, layout: attention.Layout) -> Tensor:
-        """The backbone's last hidden states. ``tokens [T]``, ``positions [T]`` int64 -> ``[T,D]``."""
-        return self._backbone(tokens, positions, layout).last_hidden_state[0]
+    def _score_head(self) -> nn.Module | None:
+        return self.score_head or getattr(self.model, "score", None)  # no second name for the model's own
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Casts weights that are held in another format than they are multiplied in; costs time where none are.
+
+        Around several passes it casts each trainable weight once; without gradients only, since it keeps the casts.
+        """
+        held = self.model.get_input_embeddings().weight.dtype
+        return self.compute.autocast() if held != self.compute.dtype else contextlib.nullcontext()
 
     def _backbone(self, tokens: Tensor, positions: Tensor, layout: attention.Layout, **arguments):
         # use_cache=False: with a cache, sequences of one row would see each other.
         return self.model.get_decoder()(
             input_ids=tokens[None], position_ids=positions[None], use_cache=False, flat_layout=layout, **arguments
         )
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """``hidden [R,D]`` -> float32 logits ``[R,V]``; for the few rows of a decoding step."""
-        return self.transform(self.model.get_output_embeddings()(hidden)).float()
 
     def reference(self) -> AbstractContextManager[None]:
         """Inside, this policy is the model that a LoRA run began with: adapters off, at no extra memory.
@@ -118,3 +169,25 @@ class Policy(nn.Module):
         """The wrapped model with the attention that it came with, for saving."""
         self.model.set_attn_implementation(self._restore_attention)
         return self.model
+
+
+def _last_index(layout: attention.FlatLayout, device: torch.device) -> Tensor:
+    """Where each sequence ends in the flat row, int64 ``[N]``: one without own tokens where its parent does."""
+    ends: list[int] = []
+    for (a, b), above in zip(layout.bounds, layout.parent, strict=True):
+        ends.append(b - 1 if b > a else ends[above])
+    return torch.tensor(ends, device=device)
+
+
+def scalar_head(model: nn.Module, seed: int = 0) -> nn.Linear:
+    """A new head D -> 1 for the ``values`` or ``scores`` of ``model``, in float32 on its device.
+
+    Weights are drawn with standard deviation ``1/sqrt(D+1)`` (Stiennon et al. 2020, arXiv:2009.01325), the bias is 0;
+    they depend on ``seed`` alone.
+    """
+    width = (model.get_output_embeddings() or model.score).weight.shape[1]
+    head = nn.utils.skip_init(nn.Linear, width, 1)
+    with torch.no_grad():
+        head.weight.normal_(0.0, (width + 1) ** -0.5, generator=torch.Generator().manual_seed(seed))
+        head.bias.zero_()
+    return head.to(model.device)

@@ -11,33 +11,20 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from strop.errors import InputError
-from strop.model.generation import read_json_object
+from strop.model.load import check_writes, outline
 from strop.model.settings import ALL_LINEAR, LoraSettings
 from strop.model.window import window
 
-ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
-"""Kinds of layers that keep the sequences of a flat row apart; others (state space, convolution) mix them."""
+ATTENTION = frozenset({"full_attention", "attention", "sliding_attention", "dense", "sparse", "moe"})
+"""Kinds of layers that keep the sequences of a flat row apart; others (state space, convolution, chunks) mix them."""
 
 
 SMALLEST = 8
 """Rows and columns that a matrix must have for ``all-linear`` to take it."""
-
-
-def outline(folder: Path) -> PreTrainedModel:
-    """The model that ``folder/config.json`` describes, without weights. Raises InputError when it is none."""
-    read_json_object(folder / "config.json")
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
-        raise InputError(
-            f"{folder}: config.json does not describe a causal language model ({_first_line(error)})."
-        ) from error
 
 
 def check_training(
@@ -45,6 +32,7 @@ def check_training(
 ) -> None:
     """Raise InputError for what would fail later, or silently go wrong: ``stage`` is where the settings stand."""
     model = outline(folder)
+    check_writes(model)
     check_packable(model)
     limit = window(model.config)
     if limit is not None and max_length is not None and max_length > limit:
@@ -58,17 +46,21 @@ def check_training(
 
 def check_packable(model: PreTrainedModel) -> None:
     """Raise InputError where the config tells that a layer would mix the sequences of a row."""
-    name = type(model).__name__
-    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
-    if other := sorted(set(kinds) - set(ATTENTION)):
-        raise InputError(
-            f"{name} has layers of kind {', '.join(other)}, which mix the sequences of a packed row; "
-            "choose a model with attention in all layers."
-        )
+    check_layer_kinds(model)
     if not model._can_set_attn_implementation():
         raise InputError(
-            f"{name} does not let its attention be set, so its rows cannot be packed; "
+            f"{type(model).__name__} does not let its attention be set, so its rows cannot be packed; "
             "choose a model with plain softmax attention."
+        )
+
+
+def check_layer_kinds(model: PreTrainedModel) -> None:
+    """Raise InputError for layers that the config names and that are no attention."""
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
+    if other := sorted(set(kinds) - ATTENTION):
+        raise InputError(
+            f"{type(model).__name__} cannot be trained on packed rows: it has layers of the kind {', '.join(other)}, "
+            "which would mix the sequences of a row. Choose a model with plain softmax attention."
         )
 
 
@@ -169,7 +161,3 @@ def _nearest(wanted: str, modules: dict[str, nn.Module]) -> str:
     last = {name.rpartition(".")[2] for name, module in modules.items() if name and _matrix(module)}
     close = difflib.get_close_matches(wanted, [*last, *modules], n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(last))}."
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

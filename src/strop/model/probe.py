@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from strop.errors import InputError
 from strop.model.attention import FlatLayout, Layout
 from strop.model.logits import LogitsTransform, candidate_transforms
+from strop.model.preflight import check_layer_kinds
 from strop.model.segments import PLAIN, AttentionOptions
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ LENGTHS = (11, 5, 17)
 # Windows from here on are proven by argument: a pass over so many tokens would delay the start.
 LONG_WINDOW = 4096
 TAIL = 8  # positions compared at the end of the long sequence
-_LAYER_TYPES = frozenset({"full_attention", "attention", "sliding_attention", "dense", "sparse", "moe"})
 _ATTENTION_DROPOUT = ("attention_dropout", "attn_dropout")
 
 Hidden = Callable[[Tensor, Tensor, Layout], Tensor]  # tokens [T], positions [T], layout -> hidden states [T,D]
@@ -75,14 +75,9 @@ class Probe:
     def __init__(self, model: nn.Module, device: torch.device):
         self.model = model
         self.name = type(model).__name__
+        check_layer_kinds(model)
         config = model.config.get_text_config()
         self.layer_types = getattr(config, "layer_types", None) or ()
-        unknown = sorted(set(self.layer_types) - _LAYER_TYPES)
-        if unknown:
-            raise InputError(
-                f"{self.name} cannot be trained on packed rows: it has layers of the kind {', '.join(unknown)}, which "
-                "would mix the sequences of a row. Choose a model with plain softmax attention."
-            )
         most = getattr(config, "max_position_embeddings", None) or 1 << 30
         # Only where the family knows windows: a Llama's config may carry one from elsewhere, and its code ignores it.
         known = "sliding_window" in inspect.signature(type(config).__init__).parameters
@@ -91,9 +86,11 @@ class Probe:
         lengths = list(LENGTHS)
         if self.window and self.window < LONG_WINDOW:
             lengths.append(min(self.window + max(TAIL + 1, self.window // 4), most))
-        vocabulary = model.get_output_embeddings().weight.shape[0]
+        self.scores = model.get_output_embeddings() is None  # then hidden states are compared
+        self.head = nn.Identity() if self.scores else model.get_output_embeddings()
         generator = torch.Generator().manual_seed(0)
-        self.sequences = [torch.randint(0, vocabulary, (n,), generator=generator).to(device) for n in lengths]
+        rows = model.get_input_embeddings().weight.shape[0]
+        self.sequences = [torch.randint(0, rows, (n,), generator=generator).to(device) for n in lengths]
         self._run_alone()
 
     @torch.no_grad()
@@ -102,37 +99,48 @@ class Probe:
         training = self.model.training
         self.model.eval()
         short, long = self.sequences[: len(LENGTHS)], self.sequences[len(LENGTHS) :]
-        self.logits = torch.cat([self.model(input_ids=s[None], use_cache=False).logits[0].float() for s in short])
-        head, backbone = self.model.get_output_embeddings(), self.model.get_decoder()
-        states = [backbone(input_ids=s[None], use_cache=False).last_hidden_state[0, -TAIL:] for s in long]
-        self.tail = head(states[0]) if states else None
+        if self.scores:
+            check_scores(self.model, short[0])
+            own = [self._states(s) for s in short]
+        else:
+            own = [self.model(input_ids=s[None], use_cache=False).logits[0] for s in short]
+        self.logits = torch.cat(own).float()
+        self.tail = self.head(self._states(long[0])[-TAIL:]) if long else None
         self.model.train(training)
+
+    def _states(self, sequence: Tensor) -> Tensor:
+        return self.model.get_decoder()(input_ids=sequence[None], use_cache=False).last_hidden_state[0]
 
     def prove(self, hidden: Hidden) -> LogitsTransform:
         """What the model does to logits after the head. Raises InputError where packed rows give other numbers."""
         layout = _Observed(FlatLayout(tuple(len(s) for s in self.sequences)))
         states = self._packed(hidden, layout)
         self._check_calls(layout.windows)
-        head = self.model.get_output_embeddings()
         exact = states.dtype == torch.float32
-        measure, tolerance = (_largest, TOLERANCE) if exact else (_mean, LOW_PRECISION_TOLERANCE)
+
+        def differ(got: Tensor, expected: Tensor) -> float:
+            return difference(got.float(), expected.float(), exact, self.scores)
+
         with torch.no_grad():
-            raw = head(states[: sum(LENGTHS)])
-            transforms = candidate_transforms(self.model.config).values()
-            worst, transform = min(((measure(t(raw), self.logits), t) for t in transforms), key=lambda x: x[0])
+            raw = self.head(states[: sum(LENGTHS)])
+            transforms = [LogitsTransform()] if self.scores else candidate_transforms(self.model.config).values()
+            worst, transform = min(((differ(t(raw), self.logits), t) for t in transforms), key=lambda x: x[0])
             if self.tail is not None:
-                worst = max(worst, measure(transform(head(states[-TAIL:])), transform(self.tail)))
+                worst = max(worst, differ(transform(self.head(states[-TAIL:])), transform(self.tail)))
+        what = "hidden states" if self.scores else "log-probabilities"
         bad = (self.logits.isnan() | (self.logits == torch.inf)).any(0).nonzero()[:, 0]
         if len(bad):
+            count, all_of = len(bad), self.logits.shape[1]
+            which = f"the logits of {count} of {all_of} tokens are NaN or infinite, the first of token {int(bad[0])}"
+            which = f"{count} of {all_of} numbers of the last layer are NaN or infinite" if self.scores else which
             raise InputError(
-                f"{self.name}: its log-probabilities are not finite: the logits of {len(bad)} of "
-                f"{self.logits.shape[1]} tokens are NaN or infinite, the first of token {int(bad[0])}; its weights are "
-                "at fault, or the number format: try compute.dtype=float32."
+                f"{self.name}: its {what} are not finite: {which}; its weights are at fault, or the number format: "
+                "try compute.dtype=float32."
             )
-        if not worst <= tolerance:
-            unit = " nats" if exact else " standard deviations"
+        if not worst <= (TOLERANCE if exact else LOW_PRECISION_TOLERANCE):
+            unit = " nats" if exact and not self.scores else " standard deviations"
             raise InputError(
-                f"{self.name} gives other log-probabilities on packed rows than alone (by {worst:.3g}{unit}): "
+                f"{self.name} gives other {what} on packed rows than alone (by {worst:.3g}{unit}): "
                 "its layers mix the sequences of a row or its logits are changed in a way strop does not know. "
                 "Choose a model with plain softmax attention."
             )
@@ -178,14 +186,33 @@ class Probe:
             )
 
 
-def _largest(logits: Tensor, expected: Tensor) -> float:
-    """Largest difference of log-probabilities, nats; infinite where one is no number."""
-    difference = torch.log_softmax(logits.float(), dim=-1) - torch.log_softmax(expected.float(), dim=-1)
-    return difference.abs().max().nan_to_num(float("inf")).item()
+@torch.no_grad()
+def check_scores(model: nn.Module, sequence: Tensor) -> None:
+    """Raise InputError for a model whose score is not that of one linear layer `score` at the last token."""
+    layer, kind = getattr(model, "score", None), type(model).__name__
+    if getattr(layer, "out_features", None) != 1:
+        raise InputError(
+            f"{kind} has neither a head for tokens nor one linear layer `score` with one output; choose a causal "
+            "language model, or a sequence-classification model with num_labels 1."
+        )
+    rows = model.get_input_embeddings().weight.shape[0]
+    if sequence[-1] == model.config.get_text_config().pad_token_id:  # transformers would look before it
+        sequence = torch.cat([sequence[:-1], (sequence[-1:] + 1) % rows])
+    own = model(input_ids=sequence[None], use_cache=False).logits[0]
+    state = model.get_decoder()(input_ids=sequence[None], use_cache=False).last_hidden_state[0, -1]
+    if not torch.allclose(layer(state), own, rtol=1e-2, equal_nan=True):
+        raise InputError(f"{kind}: its score is not that of its layer `score` at the last token; choose another model.")
 
 
-def _mean(logits: Tensor, expected: Tensor) -> float:
-    """Mean difference of log-probabilities in units of their standard deviation; infinite where one is no number."""
-    expected = torch.log_softmax(expected.float(), dim=-1)
-    difference = torch.log_softmax(logits.float(), dim=-1) - expected
-    return (difference.abs().mean() / expected.std(-1).mean()).nan_to_num(float("inf")).item()
+def difference(got: Tensor, expected: Tensor, exact: bool, states: bool) -> float:
+    """How far packed rows are off, float32 ``[T,V]`` or hidden states ``[T,D]``; infinite where one is no number.
+
+    ``exact``: the largest difference of log-probabilities, in nats; else the mean, in units of their standard
+    deviation. That of hidden states always is in such units.
+    """
+    if not states:
+        got, expected = torch.log_softmax(got, dim=-1), torch.log_softmax(expected, dim=-1)
+    off = (got - expected).abs()
+    largest = off.max() if exact else off.mean()
+    spread = 1 if exact and not states else expected.std(-1).mean()
+    return (largest / spread).nan_to_num(float("inf")).item()

@@ -1,4 +1,4 @@
-"""Settings of how a model is adapted for training."""
+"""Settings of how a model is made, and adapted for training."""
 
 from __future__ import annotations
 
@@ -43,4 +43,23 @@ class LoraSettings(BaseModel):
             raise ValueError(f"{sorted(both)[0]} is in targets and in modules_to_save; choose one.")
         if self.quantize and self.dora:
             raise ValueError("dora is not offered on a 4-bit base; leave one of dora and quantize out.")
+        return self
+
+
+class NewModel(BaseModel):
+    """A model without trained weights, to be pretrained."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    new: dict[str, Any] = Field(
+        description="A transformers configuration: model_type (llama, qwen3 …) or architectures "
+        "(LlamaForSequenceClassification), hidden_size, num_hidden_layers …; the rest is the family's own."
+    )
+    tokenizer: str = Field(description="Its tokenizer: a folder, a tokenizer.json, or a model that has it.")
+    seed: int = Field(0, ge=0, description="Decides the weights that it starts from.")
+
+    @model_validator(mode="after")
+    def _named(self) -> NewModel:
+        if not (self.new.get("model_type") or self.new.get("architectures")):
+            raise ValueError("new: name the family, such as model_type: llama, or architectures: [LlamaForCausalLM].")
         return self

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from strop.errors import InputError
+from strop.model.load import outline, size_fault, stored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,27 +122,20 @@ def untrained_rows(matrices: Mapping[str, Tensor], ids: Collection[int]) -> dict
 
 def matrices_of(model: PreTrainedModel) -> dict[str, Tensor]:
     """The matrices with a row per token of a loaded model; a tied one once."""
-    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-    return {"embedding": embedding} if head is embedding else {"embedding": embedding, "head": head}
+    found = {"embedding": model.get_input_embeddings().weight}
+    head = model.get_output_embeddings()
+    return found if head is None or head.weight is found["embedding"] else {**found, "head": head.weight}
 
 
 def matrices_in(folder: Path) -> dict[str, Tensor]:
     """The same out of a folder's files, without loading the model; nothing where they are not safetensors."""
-    from safetensors import safe_open
-
-    from strop.model.preflight import embedding_name, head_name, outline
+    from strop.model.preflight import embedding_name, head_name
 
     model = outline(folder)
     wanted = {f"{embedding_name(model)}.weight": "embedding"}
-    if model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
+    if "head" in matrices_of(model):
         wanted[f"{head_name(model)}.weight"] = "head"
-    found = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            for key in tensors.keys():  # noqa: SIM118
-                if key in wanted:
-                    found[wanted[key]] = tensors.get_tensor(key)
-    return found
+    return {wanted[key]: tensor[:] for key, tensor in stored(folder) if key in wanted}
 
 
 def untrained_fault(tokenizer: Any, faults: Mapping[int, str], adapters: bool | None = None) -> Fault | None:
@@ -164,35 +158,5 @@ def vocabulary_faults(folder: Path, tokenizer: Any, stop_ids: Collection[int]) -
     """
     used = {*stop_ids, *template_token_ids(tokenizer)}
     matrices = matrices_in(folder)
-    found = (size_fault(folder), untrained_fault(tokenizer, untrained_rows(matrices, used)))
-    return [fault for fault in found if fault is not None]
-
-
-def size_fault(folder: Path) -> Fault | None:
-    """The first weight whose shape in the files is not what ``config.json`` says."""
-    from safetensors import SafetensorError, safe_open
-
-    from strop.model.preflight import outline
-
-    model = outline(folder)
-    wanted = {name: tuple(p.shape) for name, p in model.named_parameters(remove_duplicate=False)}
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError):
-            return None  # loading says what is wrong with it
-        for key, shape in shapes.items():
-            if key in wanted and shape != wanted[key]:
-                return _other_shape(folder, model, key, shape, wanted[key])
-    return None
-
-
-def _other_shape(folder: Path, model: Any, key: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> Fault:
-    rows = model.get_input_embeddings().weight.shape[0]
-    if len(shape) == len(wanted) == 2 and wanted[0] == rows and shape[1] == wanted[1]:
-        message = f"{folder}: vocab_size in config.json is {wanted[0]} and the weights have {shape[0]} rows ({key})"
-        return Fault("other_shape", "error", message, f"set vocab_size to {shape[0]}")
-    by_files, by_config = (" × ".join(map(str, x)) for x in (shape, wanted))
-    message = f"{folder}: {key} is {by_files} in the weights and {by_config} by config.json"
-    return Fault("other_shape", "error", message, "get the model again, with its own config.json")
+    size = (found := size_fault(folder)) and Fault("other_shape", "error", *found)
+    return [f for f in (size, untrained_fault(tokenizer, untrained_rows(matrices, used))) if f is not None]

@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
+from strop.model.load import check_writes
 from strop.rollout.engine import Rollout, SamplingParams
 
 
 class PlainEngine:
     """One prompt after another. Of the model's generation settings nothing is followed; log-probabilities are not kept.
 
-    transformers fills what a call leaves open from ``model.generation_config``, so that is replaced.
+    transformers fills what a call leaves open from ``model.generation_config``, so that is replaced. Raises InputError
+    for a model that does not generate.
     """
 
     def __init__(self, model: PreTrainedModel, stop_ids: frozenset[int]):
+        check_writes(model)
         self.model = model
         self.stop_ids = stop_ids
         model.generation_config = GenerationConfig()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 
 import torch
 
 from strop.errors import InputError
-from strop.model.attention import FlatLayout
-from strop.model.kv_cache import DecodeLayout, KVCache, PrefillLayout, bytes_per_token, cache_shapes
+from strop.model.kv_cache import CachedRow, KVCache, bytes_per_token, cache_shapes
+from strop.model.load import check_writes
 from strop.model.policy import Policy
 from strop.model.window import window
 from strop.rollout.engine import Rollout, SamplingParams
@@ -22,28 +21,20 @@ class TorchEngine:
     """Batched generation for any model that ``Policy`` accepts.
 
     Prompts are prefilled in flat rows without padding and decoded together, at most ``max_rows`` at a time; a row that
-    meets a stop token or its limit leaves the batch at once and the next prompt takes its place. Weights are a copy in
-    the compute's number format; ``sync`` brings the copy up to date.
+    meets a stop token or its limit leaves the batch at once and the next prompt takes its place. It reads the policy's
+    own weights, as they are at each call, through ``Policy.forward`` alone; where they are held in another format than
+    the compute's, their casts are kept for the time of the call.
     """
 
     def __init__(self, policy: Policy, stop_ids: frozenset[int], *, max_rows: int = 128, cache_gb: float = 4.0):
         if not stop_ids:
             raise ValueError("an engine needs at least one stop token.")
+        check_writes(policy.model)
         self.stop_ids = stop_ids
         self.max_rows = max_rows
         self.cache_gb = cache_gb
-        self.source = policy
         self.policy = policy
-        if next(policy.parameters()).dtype != policy.compute.dtype:
-            self.policy = copy.deepcopy(policy).requires_grad_(False)
-            for parameter in self.policy.parameters():  # not the buffers: rotary frequencies need their float32
-                parameter.data = parameter.data.to(policy.compute.dtype)
         self.window = window(policy.model.config) or 1 << 20
-
-    def sync(self) -> None:
-        """Copy the trained weights into the engine's own."""
-        if self.policy is not self.source:
-            self.policy.load_state_dict(self.source.state_dict())
 
     @torch.inference_mode()
     def generate(
@@ -62,6 +53,13 @@ class TorchEngine:
             self.policy.check_tokens(prompt)
         training = self.policy.training
         self.policy.eval()
+        try:
+            with self.policy.autocast():
+                return self._generate(prompts, params, on_token, on_finished)
+        finally:
+            self.policy.train(training)
+
+    def _generate(self, prompts, params, on_token, on_finished) -> list[Rollout]:
         limits = [min(params.max_tokens, self.window - len(p)) for p in prompts]
         cache = self._new_cache(prompts, limits)
         generator = torch.Generator(self.policy.compute.device).manual_seed(params.seed)
@@ -101,27 +99,19 @@ class TorchEngine:
             while waiting and len(rows) < self.slots:
                 admitted = self._next_prompts(waiting, prompts, self.slots - len(rows))
                 first = len(rows)
-                hidden = self._prefill(cache, [prompts[i] for i in admitted], first)
                 rows.extend(admitted)
-                take(self._draw(hidden, first, params, generator))
+                take(self._draw(cache.prefill([prompts[i] for i in admitted]), first, params, generator))
             if rows:
-                newest = [tokens[i][-1] for i in rows]
-                layout = DecodeLayout.of(cache)
-                ids = torch.tensor(newest, device=layout.positions.device)
-                hidden = self.policy.hidden(ids, layout.positions, layout)
-                cache.lengths = [n + 1 for n in cache.lengths]
-                take(self._draw(hidden, 0, params, generator))
-        self.policy.train(training)
+                take(self._draw(cache.decode([tokens[i][-1] for i in rows]), 0, params, generator))
         return done
 
     def _new_cache(self, prompts, limits) -> KVCache:
         capacity = max((len(p) + n for p, n in zip(prompts, limits, strict=True)), default=1)
-        compute = self.policy.compute
-        shapes = cache_shapes(self.policy.hidden, compute.device)
-        row_bytes = capacity * bytes_per_token(shapes, compute.dtype)
+        shapes, dtype = cache_shapes(self.policy)
+        row_bytes = capacity * bytes_per_token(shapes, dtype)
         self.slots = max(1, min(self.max_rows, len(prompts), int(self.cache_gb * 1e9 / row_bytes)))
         first = max((len(p) for p in prompts), default=1)
-        return KVCache(shapes, self.slots, first, compute.dtype, compute.device)
+        return KVCache(shapes, self.slots, first, dtype, self.policy.compute.device)
 
     def _next_prompts(self, waiting: list[int], prompts, free: int) -> list[int]:
         admitted, total = [], 0
@@ -132,17 +122,10 @@ class TorchEngine:
             admitted.append(waiting.pop())
         return admitted
 
-    def _prefill(self, cache: KVCache, prompts, first: int):
-        lens = tuple(len(p) for p in prompts)
-        device = self.policy.compute.device
-        ids = torch.tensor([t for p in prompts for t in p], device=device)
-        positions = torch.cat([torch.arange(n) for n in lens]).to(device)
-        hidden = self.policy.hidden(ids, positions, PrefillLayout(cache, FlatLayout(lens), first))
-        cache.lengths.extend(lens)
-        return hidden[torch.tensor(lens, device=device).cumsum(0) - 1]
-
-    def _draw(self, hidden, first: int, params, generator) -> list[tuple[int, int, float]]:
-        tokens, logprobs = sample(self.policy.logits(hidden), params, generator)
+    def _draw(self, row: CachedRow, first: int, params, generator) -> list[tuple[int, int, float]]:
+        """Run a row and draw a token for each of its sequences, the first of which is the active row ``first``."""
+        logits = self.policy(row, ("logits",), temperature=params.temperature or 1.0)["logits"]
+        tokens, logprobs = sample(logits, params, generator)
         if logprobs.isnan().any():
             raise InputError(
                 f"the model's log-probabilities are not finite (in {int(logprobs.isnan().sum())} of {len(logprobs)} "

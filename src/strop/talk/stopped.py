@@ -88,6 +88,9 @@ def restore(stopped: Stopped) -> Loaded:
     with torch.no_grad():
         for name, value in saved.items():
             own[name].copy_(value)
+        for parameter in loaded.policy.parameters():  # not the buffers: rotary frequencies need their float32
+            if parameter.is_floating_point():
+                parameter.data = parameter.data.to(loaded.policy.compute.dtype)
     return loaded
 
 

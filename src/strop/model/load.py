@@ -1,0 +1,171 @@
+"""A model's folder loaded, and a model saved into one, as what it is: a causal language model, or one that scores.
+
+torch is imported where weights are wanted, so that finding a model and its tokenizer does without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub.errors import StrictDataclassError
+
+from strop.errors import InputError
+from strop.folders import whole_folder
+from strop.model.generation import check_generation_config, read_json_object
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.utils.quantization_config import QuantizationConfigMixin
+
+# What is wrong in config.json shows as any of these; torch's own errors are RuntimeError.
+WRONG_CONFIG = (
+    *(OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ArithmeticError),
+    StrictDataclassError,
+)
+SCORING = "ForSequenceClassification"
+
+
+def auto_class(architectures: Sequence[str] | None) -> type:
+    """transformers' class that makes such a model: a causal language model, or one that scores whole sequences."""
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    scoring = any(str(name).endswith(SCORING) for name in architectures or ())
+    return AutoModelForSequenceClassification if scoring else AutoModelForCausalLM
+
+
+def outline(folder: Path) -> PreTrainedModel:
+    """The model that ``folder/config.json`` describes, without weights. Raises InputError when it is none."""
+    import torch
+    from transformers import AutoConfig
+
+    read_json_object(folder / "config.json")
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        with torch.device("meta"):
+            return auto_class(config.architectures).from_config(config)
+    except WRONG_CONFIG as error:
+        raise InputError(
+            f"{folder}: config.json does not describe a causal language model ({first_line(error)})."
+        ) from error
+
+
+def load_folder(
+    folder: Path,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    quantization: QuantizationConfigMixin | None = None,
+    scores: bool = False,
+) -> PreTrainedModel:
+    """See `strop.model.names.load_model`."""
+    import torch
+    from safetensors import SafetensorError
+
+    from strop.model.finite import check_weights
+    from strop.model.quiet import quiet_transformers
+
+    check_generation_config(folder)
+    dtype = torch.float32 if dtype is None else dtype
+    more = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": device or "cpu"}}
+    architectures = read_json_object(folder / "config.json").get("architectures")
+    if scores:
+        architectures, more["num_labels"] = [SCORING], 1
+    try:
+        with quiet_transformers(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # of a score layer that is new
+            model, found = auto_class(architectures).from_pretrained(
+                folder, dtype=dtype, local_files_only=True, output_loading_info=True, **more
+            )
+    except (*WRONG_CONFIG, SafetensorError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise InputError(_why_not(folder, error)) from error
+    missing = sorted(set(found["missing_keys"]) - ({"score.weight"} if scores else set()))
+    if missing:
+        raise InputError(
+            f"{folder}: the weight files lack {len(missing)} of the model's weights (the first is {missing[0]}); "
+            "download or save the model again."
+        )
+    model = model if device is None or quantization is not None else model.to(device)
+    check_weights(model, folder)
+    return model
+
+
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: str | Path,
+    beside: Callable[[Path], None] | None = None,
+) -> None:
+    """Write model, tokenizer, chat template and generation settings to `folder` in the standard Hugging Face layout.
+
+    The folder appears whole or not at all, and replaces an older model in the same place. `beside` writes what else
+    belongs into it, before it takes its place.
+
+    Raises:
+        InputError: the disk is full or read-only, or `folder` holds something that is not a model.
+    """
+    from strop.model.quiet import quiet_transformers
+
+    target = Path(folder).expanduser().absolute()
+    if target.is_dir() and any(target.iterdir()) and not (target / "config.json").is_file():
+        raise InputError(f"{target} already holds files that are not a model; choose a new folder to save into.")
+    n_bytes = sum(p.numel() * p.element_size() for p in model.parameters())
+    with whole_folder(target, n_bytes, replace=True) as scratch, quiet_transformers():
+        tokenizer.save_pretrained(scratch)
+        model.save_pretrained(scratch)
+        if beside is not None:
+            beside(scratch)
+
+
+def check_writes(model: PreTrainedModel) -> None:
+    """Raise InputError for a model that scores texts, where one is wanted that writes them."""
+    if model.get_output_embeddings() is None:
+        name = type(model).__name__
+        raise InputError(f"{name} scores texts and writes none; choose a causal language model.")
+
+
+def _why_not(folder: Path, error: Exception) -> str:
+    fault = size_fault(folder)
+    return f"{'; '.join(fault)}." if fault else f"{folder}: the model does not load: {first_line(error)}"
+
+
+def size_fault(folder: Path) -> tuple[str, str] | None:
+    """The first weight whose shape in the files is not what ``config.json`` says, and what to do; None: all fit."""
+    from safetensors import SafetensorError
+
+    model = outline(folder)
+    wanted = {name: tuple(p.shape) for name, p in model.named_parameters(remove_duplicate=False)}
+    try:
+        for key, tensor in stored(folder):
+            shape = tuple(tensor.get_shape())
+            if key in wanted and shape != wanted[key]:
+                return _other_shape(folder, model.get_input_embeddings().weight.shape[0], key, shape, wanted[key])
+    except (OSError, SafetensorError):
+        pass  # loading says what is wrong with it
+    return None
+
+
+def stored(folder: Path) -> Iterator[tuple[str, Any]]:
+    """The tensors in a folder's safetensors files by name, each as safetensors' own slice: read when it is asked."""
+    from safetensors import safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118
+                yield key, tensors.get_slice(key)
+
+
+def _other_shape(folder: Path, rows: int, key: str, shape: Sequence[int], wanted: Sequence[int]) -> tuple[str, str]:
+    if len(shape) == len(wanted) == 2 and wanted[0] == rows and shape[1] == wanted[1]:
+        message = f"{folder}: vocab_size in config.json is {wanted[0]} and the weights have {shape[0]} rows ({key})"
+        return message, f"set vocab_size to {shape[0]}"
+    by_files, by_config = (" × ".join(map(str, x)) for x in (shape, wanted))
+    message = f"{folder}: {key} is {by_files} in the weights and {by_config} by config.json"
+    return message, "get the model again, with its own config.json"
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
