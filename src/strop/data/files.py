@@ -8,24 +8,24 @@ from itertools import chain, islice
 from pathlib import Path
 
 from strop.chat.formats import check_format
-from strop.data.hub import check_saved_split, disk_rows, hub_rows, is_saved_dataset
+from strop.data.hub import check_saved_split, disk_rows, hub_rows, is_saved_dataset, saved_splits
 from strop.data.json_files import json_lines, json_rows
 from strop.data.rows import OnBad, Row, Say, reading, refuse, silent
 from strop.data.slices import Slice, names_of, parse_split
-from strop.data.splits import named, split_named, split_of
-from strop.data.tables import arrow_rows, csv_rows, parquet_rows
+from strop.data.splits import split_named, split_of
+from strop.data.tables import columnar_rows, csv_rows
 from strop.data.text_files import Documents, text_rows
 from strop.errors import InputError
 
-_READERS: dict[str, Callable[[Path, OnBad | None, Say], Iterator[Row]]] = {
+_READERS: dict[str, Callable[..., Iterator[Row]]] = {
     ".jsonl": json_lines,
     ".ndjson": json_lines,
     ".json": json_rows,
     ".csv": csv_rows,
     ".tsv": csv_rows,
-    ".parquet": parquet_rows,
-    ".arrow": arrow_rows,
-    ".feather": arrow_rows,
+    ".parquet": columnar_rows,
+    ".arrow": columnar_rows,
+    ".feather": columnar_rows,
     ".txt": text_rows,
 }
 _COMPRESSIBLE = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
@@ -74,30 +74,31 @@ def open_rows(
     pieces = parse_split(split)
     if (path is None) == (hub is None):
         raise InputError("give either path (a file or folder) or hub (the name of a dataset on the hub).")
+    bad: list[InputError] = []
+
+    def note(error: InputError) -> None:
+        bad.append(error)
+        on_bad(error)
+
+    handler = note if on_bad else None
     if hub is not None:
-        return _some(_joined(hub_rows(hub, subset, piece, revision) for piece in pieces), count, hub, split, [])
+        found = [hub_rows(hub, subset, piece, revision, handler) for piece in pieces]
+        return _some(found, count, hub, split, bad)
     path = Path(path)
     if revision is not None:
         raise InputError(f"{path}: a revision is for data on the hub; give hub instead of path, or drop it.")
-    bad: list[None] = []
-
-    def note(error: InputError) -> None:
-        bad.append(None)
-        on_bad(error)
-
     path = _within(path, subset)
     if is_saved_dataset(path):
-        rows = _joined([disk_rows(path, piece) for piece in pieces])
-        return _some(rows, count, str(path), split, bad)
-    found = [(piece, *_files(path, piece.name)) for piece in pieces]
-    for remark in dict.fromkeys(remark for _, _, remarks in found for remark in remarks):
+        found = [disk_rows(path, piece, handler) for piece in pieces]
+        return _some(found, count, str(path), split, bad)
+    chosen = [_files(path, piece.name) for piece in pieces]
+    for remark in dict.fromkeys(remark for _, remarks in chosen for remark in remarks):
         say(remark)
-    handler = note if on_bad else None
-    rows = _joined(
-        _sliced(partial(_all_rows, files, _inside(path, piece.name), documents), piece, handler, say)
-        for piece, files, _ in found
-    )
-    return _some(rows, count, str(path), split, bad)
+    found = []
+    for piece, (files, _) in zip(pieces, chosen, strict=True):
+        every = partial(_all_rows, files, _inside(path, piece.name), documents)
+        found.append(_sliced(every, piece, handler, say))
+    return _some(found, count, str(path), split, bad)
 
 
 def data_files(path: Path, split: str = "train", subset: str | None = None) -> list[Path]:
@@ -108,14 +109,13 @@ def data_files(path: Path, split: str = "train", subset: str | None = None) -> l
     path = _within(path, subset)
     with reading(path):
         path.stat()
+    names = names_of(split)
     if not is_saved_dataset(path):
-        return list(dict.fromkeys(chain.from_iterable(_files(path, name)[0] for name in names_of(split))))
-    for name in names_of(split):
+        return list(dict.fromkeys(chain.from_iterable(_files(path, name)[0] for name in names)))
+    for name in names:
         check_saved_split(path, name)
-    found = _below(path)
-    if not (path / "dataset_dict.json").exists():
-        return found
-    return [file for file in found if any(file.is_relative_to(path / name) for name in names_of(split))]
+    found, several = _below(path), saved_splits(path) is not None
+    return [file for file in found if not several or any(file.is_relative_to(path / name) for name in names)]
 
 
 def _files(path: Path, split: str) -> tuple[list[Path], list[str]]:
@@ -127,28 +127,27 @@ def _files(path: Path, split: str) -> tuple[list[Path], list[str]]:
             return [path], []
         below = _below(path)
     found = [file for file in below if file.name not in _NOT_DATA and _kind(file) in _READERS]
-    texts = [file for file in found if _kind(file) == ".txt"]
-    if len(texts) < len(found):  # a licence or a word about the data, mostly
-        found = [file for file in found if _kind(file) != ".txt"]
-    else:
-        texts = []
+    data = [file for file in found if _kind(file) != ".txt"]
+    texts = [file for file in found if _kind(file) == ".txt"] if data else []  # a licence or a word about the data
+    found = data or found
     if not found:
         raise InputError(f"{path}: no data file in this folder; known are {_known()}.")
     splits = {file: split_of(file.relative_to(path)) for file in found}
-    there = sorted({name for name in splits.values() if name})
     wanted = split_named(split) or split
     # A file named after no split is training data, as everywhere.
     chosen = [file for file in found if (splits[file] or "train") == wanted]
-    if not chosen and there:
-        raise InputError(f"{path}: no file is named after the split {split}, but after {', '.join(there)}; choose one.")
     if not chosen:
-        raise InputError(f"{path}: there is no split {split}: no file is named after one, so all of them are train.")
+        there = ", ".join(sorted({name for name in splits.values() if name}))
+        raise InputError(
+            f"{path}: no file is named after the split {split}, but after {there}; choose one."
+            if there
+            else f"{path}: there is no split {split}: no file is named after one, so all of them are train."
+        )
     remarks = []
-    other = [file for file in found if splits[file] and splits[file] != wanted]
+    other = [f"{file.name} ({splits[file]})" for file in found if splits[file] not in (None, wanted)]
     if other and wanted == "train":
-        beside = named(file.relative_to(path) for file in other)
         remarks.append(
-            f"{path}: read {_some_names(chosen)}; left out as other splits: {beside} "
+            f"{path}: read {_some_names(chosen)}; left out as other splits: {_listed(other)} "
             "(`split` reads those of another, and a path one file whatever its name)"
         )
     if texts:
@@ -173,15 +172,17 @@ def _check_split_of_file(path: Path, split: str) -> None:
 
 
 def _below(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file() and _is_shown(file.relative_to(path)))
+    """The files in a folder, hidden ones aside, in the order of their names."""
+    files = ((file, file.relative_to(path)) for file in path.rglob("*") if file.is_file())
+    return sorted(file for file, inside in files if not any(part.startswith((".", "_")) for part in inside.parts))
 
 
 def _some_names(files: list[Path]) -> str:
-    return ", ".join(file.name for file in files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+    return _listed([file.name for file in files])
 
 
-def _joined(rows: Iterable[Iterator[Row]]) -> Iterator[Row]:
-    return chain.from_iterable(rows)
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _inside(path: Path, split: str) -> str:
@@ -218,20 +219,17 @@ def _with_errors(every: Callable[[OnBad, Say], Iterator[Row]], say: Say) -> Iter
 def _all_rows(
     files: Iterable[Path], inside: str, documents: Documents, on_bad: OnBad | None, say: Say
 ) -> Iterator[Row]:
+    more = {".json": {"split": inside}, ".txt": {"documents": documents}}
     for file in files:
-        reader = _reader(file)
-        if reader is text_rows:
-            yield from text_rows(file, on_bad, say, documents)
-        elif reader is json_rows:
-            yield from json_rows(file, on_bad, say, inside)
-        else:
-            yield from reader(file, on_bad, say)
+        yield from _reader(file)(file, on_bad, say, **more.get(_kind(file), {}))
 
 
-def _some(rows: Iterator[Row], count: int | None, name: str, split: str, bad: list[None]) -> Iterator[Row]:
-    """The first ``count`` rows. Raises InputError at the end when there was none, good or bad."""
+def _some(
+    rows: Iterable[Iterator[Row]], count: int | None, name: str, split: str, bad: list[InputError]
+) -> Iterator[Row]:
+    """The first ``count`` rows of all. Raises InputError at the end when there was none, good or bad."""
     empty = True
-    for row in islice(rows, count):
+    for row in islice(chain.from_iterable(rows), count):
         empty = False
         yield row
     if empty and not bad and count != 0:
@@ -255,7 +253,7 @@ def _kind(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _reader(path: Path) -> Callable[[Path, OnBad | None], Iterator[Row]]:
+def _reader(path: Path) -> Callable[..., Iterator[Row]]:
     reader = _READERS.get(_kind(path))
     if reader is None:
         raise InputError(f"{path}: there is no reader for this kind of file; known are {_known()}.")
@@ -264,7 +262,3 @@ def _reader(path: Path) -> Callable[[Path, OnBad | None], Iterator[Row]]:
 
 def _known() -> str:
     return f"{', '.join(_READERS)} ({' or '.join(_COMPRESSED)} after those that are text)"
-
-
-def _is_shown(path: Path) -> bool:
-    return not any(part.startswith((".", "_")) for part in path.parts)

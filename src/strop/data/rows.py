@@ -62,21 +62,15 @@ def not_utf8(path: Path) -> str:
     return f"not UTF-8{was}; save the file as UTF-8, e.g. `{convert} > utf8-{shlex.quote(name)}`."
 
 
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> BinaryIO:
     """A file's bytes, unpacked where its name ends with .gz or .zst."""
-    if path.suffix.lower() == ".gz":
-        with gzip.open(path) as file:
-            yield file
-    elif path.suffix.lower() == ".zst":
+    kind = path.suffix.lower()
+    if kind == ".zst":
         import pyarrow
 
         # Arrow unpacks zstd anyway, so no package is needed for that.
-        with pyarrow.OSFile(str(path)) as packed, pyarrow.CompressedInputStream(packed, "zstd") as file:
-            yield io.BufferedReader(file, 1 << 20)
-    else:
-        with path.open("rb") as file:
-            yield file
+        return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"), 1 << 20)
+    return gzip.open(path) if kind == ".gz" else path.open("rb")
 
 
 def is_turn(value: Any) -> bool:
