@@ -9,7 +9,8 @@ from pathlib import Path
 
 from strop.chat.formats import check_format
 from strop.data.hub import check_saved_split, disk_rows, hub_rows, is_saved_dataset, saved_splits
-from strop.data.json_files import json_lines, json_rows
+from strop.data.json_files import json_rows
+from strop.data.json_lines import json_lines
 from strop.data.rows import OnBad, Row, Say, reading, refuse, silent
 from strop.data.slices import Slice, names_of, parse_split
 from strop.data.splits import split_named, split_of

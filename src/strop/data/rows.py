@@ -78,10 +78,12 @@ def is_turn(value: Any) -> bool:
     return isinstance(value, dict) and ("role" in value or "from" in value)
 
 
-def as_row(value: Any, place: str) -> Mapping[str, Any]:
-    """A row is an object; a bare list of messages is taken for its ``messages``. Raises InputError."""
+def rows_of_value(value: Any, place: str, on_bad: OnBad | None) -> Iterator[Row]:
+    """The row that a value is: an object, or a bare list of messages, which is taken for its ``messages``."""
     if isinstance(value, dict):
-        return value
-    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
-        return {"messages": value}
-    raise InputError(f"{place}: expected one JSON object (or a list of messages), found {type(value).__name__}.")
+        yield place, value
+    elif isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+        yield place, {"messages": value}
+    else:
+        found = type(value).__name__
+        refuse(InputError(f"{place}: expected one JSON object (or a list of messages), found {found}."), on_bad)

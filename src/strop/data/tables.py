@@ -39,7 +39,7 @@ def csv_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent) -> Iter
         if delimiter != usual:
             say(f"{path}: its cells are separated by {_DELIMITERS.get(delimiter, repr(delimiter))}")
         table = _cells(lines, delimiter)
-        header = _header(next(table, None), path, say)
+        header = _header(next(table, []), path, say)
         for number, cells in enumerate(filter(None, table), start=1):  # blank lines aside
             place = f"{path}, row {number}"
             if isinstance(cells, csv.Error):
@@ -59,7 +59,7 @@ def _delimiter(text: Iterable[str], usual: str) -> tuple[str, Iterator[str]]:
         return match[1], lines
     columns = {d: len(next(csv.reader([first.rstrip("\r\n")], delimiter=d), [])) for d in (usual, *_DELIMITERS)}
     best = usual if columns[usual] > 1 else max(columns, key=columns.__getitem__)
-    return best, chain([first] if first else [], lines)
+    return best, chain([first], lines) if first else lines
 
 
 def _cells(lines: Iterator[str], delimiter: str) -> Iterator[list[str] | csv.Error]:
@@ -77,11 +77,9 @@ def _not_csv(error: csv.Error) -> str:
     return f"not CSV ({error}); a quote within a quoted cell is doubled."
 
 
-def _header(cells: list[str] | csv.Error | None, path: Path, say: Say) -> list[str]:
-    if cells is None:
-        return []
+def _header(cells: list[str] | csv.Error, path: Path, say: Say) -> list[str]:
     if isinstance(cells, csv.Error):
-        raise InputError(f"{path}: {_not_csv(cells)}")
+        raise InputError(f"{path}: the first line, which names the columns, is {_not_csv(cells)}")
     if not any(cell.strip() for cell in cells):
         raise InputError(f"{path}: the first line must name the columns, and it is empty; write their names there.")
     unnamed = [index for index, cell in enumerate(cells) if not cell.strip()]

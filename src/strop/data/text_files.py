@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from strop.chat.text import Document
-from strop.data.json_files import json_lines
+from strop.data.json_lines import json_lines
 from strop.data.rows import OnBad, Row, Say, opened, reading, silent
 from strop.errors import InputError
 
