@@ -176,8 +176,9 @@ def run_sft(
         stage.mixture, measured_on, NAMED_SETS, encoding, cache, epochs=epochs, seed=seed
     )
     report = data.report
-    console.print(f"mask proven on every conversation: {report}", highlight=False)
-    for line in data.notes(cache):
+    # Without an example there is nothing to prove, and what was left out says why.
+    said = [f"mask proven on every conversation: {report}"] if report.examples else report.unusual
+    for line in (*said, *data.notes(cache)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if data.shown:
         write_json(folder / "example.json", data.shown)
