@@ -17,8 +17,8 @@ from strop.chat import ChatSettings, Conversation, LeftOut, MaskReport, fit_toke
 from strop.chat.saved import chat_of
 from strop.config import load_config, load_overrides
 from strop.console import heading, make_console
-from strop.data.files import data_files
 from strop.data.held_out import Division, Portion, divide
+from strop.data.paths import data_files
 from strop.data.readers import rows_of_part
 from strop.data.rows import OnBad, Row, Say, silent
 from strop.data.settings import DataSettings, MixtureSettings, ReadSettings

@@ -23,8 +23,8 @@ from rich.console import Console
 from strop import __version__
 from strop.chat.builtin import template_text
 from strop.console import heading
-from strop.data.files import data_files
 from strop.data.keys import data_identity, files_digest
+from strop.data.paths import data_files
 from strop.errors import Interrupted
 from strop.files import folder_stamp, write_json
 from strop.model.memory import keep_freed_memory

@@ -18,6 +18,11 @@ def split_named(name: str) -> str | None:
     return _NAMES.get(name.lower())
 
 
+def known_as(name: str) -> str:
+    """The split that a word names, or the word itself."""
+    return split_named(name) or name
+
+
 def split_of(path: Path) -> str | None:
     """The split that a file, or else the nearest folder of its path, is named after.
 
