@@ -17,6 +17,20 @@ from strop.cli import main
         (["my.yaml"], "strop: there is no verb 'my.yaml'; to run a recipe: strop run my.yaml"),
         (["run"], "strop run: give recipe: path of the recipe"),
         (["chat"], "strop chat: give model: folder, run folder, hub id, .gguf file or smollm2-135m"),
+        (["run", "a.yaml", "--frehs"], "strop run: there is no option --frehs; did you mean --fresh?"),
+        (["run", "a.yaml", "--frehs=1", "name=y"], "strop run: there is no option --frehs; did you mean --fresh?"),
+        (
+            ["run", "a.yaml", "--lr", "1"],
+            "there is no option --lr, but --continue, --fresh, --help, --json, --profile;",
+        ),
+        (["run", "a.yaml", "--lr", "1"], "settings are written key=value, without dashes"),
+        (["chat", "m", "more"], "strop chat: nothing is known of 'more'; what it takes besides options: model"),
+        (["chat", "m", "--top", "1", "--keeep"], "strop chat: there is no option --keeep; did you mean --keep?"),
+        (
+            ["report", "r", "--open"],
+            "strop report: there is no option --open, but --help, --json\nexample: strop report",
+        ),
+        (["--jason"], "strop: there is no option --jason, but --help, --version"),
         (["run", "a.yaml", "--fresh", "--continue"], "argument --continue: not allowed with argument --fresh"),
     ],
 )
@@ -27,7 +41,7 @@ def test_bad_usage_exits_with_2_and_shows_an_example(arguments, said, capsys):
     err = capsys.readouterr().err
     assert "usage: strop" in err
     assert said in err
-    assert "example" in err or arguments[:1] in (["demmo"], ["my.yaml"])
+    assert "example" in err or arguments[:1] in (["demmo"], ["my.yaml"], ["--jason"])
 
 
 def test_a_missing_recipe_is_one_line(capsys):

@@ -59,6 +59,7 @@ def test_overrides_reach_sections_lists_and_numbers(tmp_path):
         (GOOD.replace("{task: general_chat}", "{}"), (), r"r\.yaml:8: stages.sft.data.0: give either `path`"),
         (GOOD + "evals:\n  mmlu: {}\n", (), r"evals.mmlu: not a built-in task"),
         ("a: [1", (), r"r\.yaml:1: not valid YAML"),
+        ("? [a, b]\n: 1\n", (), r"r\.yaml:1: not valid YAML: found unhashable key"),
         ("- 1", (), r"expected `key: value` lines"),
         (GOOD, ("stages.sft.train.lr=1",), r"override 'stages.sft.train.lr=1': unknown key"),
         (GOOD, ("stages.sft.train.epochs=many",), r"override 'stages.sft.train.epochs=many'"),

@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from strop.chat import ChatEncoder, ChatSettings
+from strop.chat import ChatEncoder, ChatSettings, Message
 from strop.chat.saved import save_chat
 from strop.cli import main
 from strop.errors import InputError
@@ -159,6 +159,13 @@ class TestThroughPipes:
         }  # fmt: skip
         assert code == 0
         assert tokenizer.decode(engine.prompts[1]) == "<|system|>Be brief.<|end|><|user|>y<|end|><|assistant|>"
+
+    def test_the_engine_says_why_an_answer_ended(self, tokenizer):
+        ended = [
+            speaker(ScriptedEngine(tokenizer, "ab"), tokenizer, most).answer([Message("user", "x")], print)
+            for most in (3, 2)
+        ]
+        assert [(one.text, one.ended, one.tokens) for one in ended] == [("ab", "stop", 3), ("ab", "max_tokens", 2)]
 
     def test_what_cannot_be_answered_is_told_apart(self, tokenizer):
         from strop.talk.pipe import answer_each
@@ -346,7 +353,7 @@ class TestConversation:
 class TestTextStream:
     def stream(self, tokenizer, ids):
         pieces = []
-        stream = TextStream(tokenizer.decode, frozenset({END}), pieces.append)
+        stream = TextStream(tokenizer.decode, pieces.append)
         for token in ids:
             stream.push(token)
         return stream, pieces
@@ -364,16 +371,15 @@ class TestTextStream:
         assert stream.text == "a\ufffd"
 
     def test_broken_bytes_do_not_hold_back_what_follows(self, tokenizer):
-        stream, pieces = self.stream(tokenizer, [*tokenizer.encode("é")[:1], *tokenizer.encode("bc")])
+        _, pieces = self.stream(tokenizer, [*tokenizer.encode("é")[:1], *tokenizer.encode("bc")])
         assert pieces == ["\ufffdb", "c"]
-        assert not stream.stopped
 
     def test_spaces_between_words_survive(self):
         """A sentencepiece-like decoder drops the blank before the first word that it is given."""
         backend = Tokenizer(models.WordLevel({"▁the": 0, "▁old": 1, "▁cat": 2}, unk_token="▁the"))
         backend.decoder = decoders.Metaspace()
         words = PreTrainedTokenizerFast(tokenizer_object=backend)
-        stream = TextStream(words.decode, frozenset(), lambda text: None)
+        stream = TextStream(words.decode, lambda text: None)
         for token in (0, 1, 2):
             stream.push(token)
         assert stream.text == "the old cat"
@@ -381,10 +387,6 @@ class TestTextStream:
     def test_control_tokens_are_text(self, tokenizer):
         stream, _ = self.stream(tokenizer, tokenizer.encode("a<|user|>b"))
         assert stream.text == "a<|user|>b"
-
-    def test_the_stop_token_is_noticed_and_not_shown(self, tokenizer):
-        stream, pieces = self.stream(tokenizer, [*tokenizer.encode("a"), END])
-        assert (pieces, stream.stopped) == (["a"], True)
 
 
 class TestReasoningApart:

@@ -26,7 +26,21 @@ class VerbParser(argparse.ArgumentParser):
             late = [text for text in rest if "=" in text and not text.startswith("-")]
             namespace.overrides = [*namespace.overrides, *late]
             rest = [text for text in rest if text not in late]
+        if rest:
+            self.error(self._not_understood(rest))
         return namespace, rest
+
+    def _not_understood(self, rest: list[str]) -> str:
+        """What to say of arguments that are none of this parser's."""
+        name = next((text for text in rest if text.startswith("-")), "").partition("=")[0]
+        options = [option for option in self._option_string_actions if option.startswith("--")]
+        takes = ", ".join(action.metavar or action.dest for action in self._actions if not action.option_strings)
+        if not name:
+            return f"nothing is known of {rest[0]!r}; what it takes besides options: {takes}"
+        if near := difflib.get_close_matches(name.strip("-"), [option[2:] for option in options], n=1):
+            return f"there is no option {name}; did you mean --{near[0]}?"
+        settings = "; settings are written key=value, without dashes" if "key=value" in takes else ""
+        return f"there is no option {name}, but {', '.join(sorted(options))}{settings}"
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, with the usage and an example; exit with 2."""
@@ -53,6 +67,8 @@ class _TopParser(VerbParser):
         if not given:
             self.print_help(sys.stderr)
             self.exit(2, f"\n{self.prog}: name a verb, e.g. {self.prog} demo\n")
+        if given[0].startswith("-") and given[0] not in self._option_string_actions:
+            self.error(self._not_understood(given[:1]))
         if not given[0].startswith("-") and given[0] not in self.verbs:
             near = difflib.get_close_matches(given[0], self.verbs, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"the verbs are {', '.join(self.verbs)}."

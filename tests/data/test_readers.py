@@ -8,7 +8,8 @@ import tracemalloc
 import pytest
 
 from strop.chat import parse_conversation
-from strop.data.files import data_files, open_rows
+from strop.data.files import READERS, open_rows
+from strop.data.paths import KINDS, data_files
 from strop.errors import InputError
 
 QA = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
@@ -190,11 +191,13 @@ def test_null_within_json_columns_stays(tmp_path):
 
 
 def test_hub_ids_are_streamed(tmp_path, monkeypatch):
+    from datasets import Dataset
+
     asked = {}
 
     def load_dataset(name, subset, **options):
         asked.update(options, name=name, subset=subset)
-        return iter([{"question": "q", "answer": "a", "id": None}] * 10)
+        return Dataset.from_list([{"question": "q", "answer": "a", "id": None}] * 10).to_iterable_dataset()
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     found = list(open_rows(hub="openai/gsm8k", subset="main", split="test", revision="v1", count=2))
@@ -211,6 +214,7 @@ def test_the_real_loader_reads_a_folder_as_it_does_the_hub(tmp_path):
 
 @pytest.mark.parametrize("when", ["opening", "reading"])
 def test_an_unreachable_hub_is_one_sentence(monkeypatch, when):
+    from datasets import IterableDataset
     from huggingface_hub.errors import HTTPError
 
     def load_dataset(*args, **options):
@@ -221,7 +225,7 @@ def test_an_unreachable_hub_is_one_sentence(monkeypatch, when):
             yield {"text": "t"}
             raise HTTPError("no route")
 
-        return rows()
+        return IterableDataset.from_generator(rows)
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     with pytest.raises(InputError) as caught:
@@ -346,6 +350,10 @@ def test_a_file_is_never_held_whole(tmp_path, name):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < count * size / 2
+
+
+def test_every_kind_of_file_has_its_reader():
+    assert tuple(READERS) == KINDS
 
 
 def test_reading_json_needs_no_heavy_package():

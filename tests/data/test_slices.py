@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from strop.data.files import data_files, open_rows
+from strop.data.files import open_rows
 from strop.data.keys import data_identity
+from strop.data.paths import data_files
 from strop.data.readers import rows_of_part
 from strop.data.settings import DataSettings
 from strop.data.slices import parse_split
@@ -116,10 +117,13 @@ def test_rows_that_cannot_be_read_count_and_are_only_said_within_the_slice(tmp_p
         ("d.jsonl", "test[:5]", "there is no split test in one file, but train"),
         ("my_test.jsonl", "validation", r"but test \(or train\)"),
         ("d.jsonl", "train[20:]", r"train\[20:\] takes none of its rows"),
-        ("d.jsonl", "train[:", "'train\\[:' is no split and no slice of one; write for example train, train"),
-        ("d.jsonl", "train[5:50%]", "one end of 'train\\[5:50%\\]' is in rows and the other in per cent"),
-        ("d.jsonl", "train[:101%]", "101% is more than all of it"),
-        ("d.jsonl", "train[:5](nearest)", "there is no rounding 'nearest'"),
+        ("d.jsonl", "train[:", r"'train\[:' is no split and no slice of one \(.*\); write for example train, train"),
+        ("d.jsonl", "train[5:50%]", r"'train\[5:50%\]' is no split .*one end is in rows and the other in per cent"),
+        ("d.jsonl", "train[:101%]", r"'train\[:101%\]' is no split .*boundaries must be > -100"),
+        ("d.jsonl", "train[:5%](nearest)", "rounding must be either closest or pct1_dropremainder"),
+        ("d.jsonl", "train[:50%](pct1_dropremainder)", r"split with less than 100 .*\. Write another slice\."),
+        ("d.jsonl", "[:5]", r"'\[:5\]' is no split and no slice of one \(it needs a name"),
+        ("d.jsonl", "tr ain", "it needs a name, and a slice in brackets after it"),
         ("folder", "test", "there is no split test: no file is named after one, so all of them are train"),
         ("saved", "test", "there is no split test, but train alone"),
     ],

@@ -190,6 +190,8 @@ def test_tables_from_spreadsheets(tmp_path, text, rows, said):
     ("text", "message"),
     [
         ("a,b,a\n1,2,3\n", "the first line must name the columns, each once; a stands there more than once"),
+        ("", "the first line must name the columns, and it is empty"),
+        ('"a" b,c\n1,2\n', "d.csv: the first line, which names the columns, is not CSV"),
         (",,\n1,2,3\n", "the first line must name the columns, and it is empty"),
         ("a,b\n1,2,3\n", "row 1: 3 cells, and the first line names 2 columns"),
     ],

@@ -24,8 +24,17 @@ def test_nothing_but_bad_rows_is_an_error(inspect, data, turns):
     user, _ = turns
     code, out, err = inspect(data([user("hi")], [user("hi")]))
     assert (code, out) == (2, "")
-    assert err.startswith("strop: none of the 2 rows can be used; the first: ")
+    assert err.startswith("strop: none of the rows can be used; the first: ")
     assert err.count("\n") == 1
+
+
+def test_questions_without_a_header_are_not_miscounted(inspect, tmp_path):
+    path = tmp_path / "anatomy_dev.csv"
+    path.write_text("".join(f"Which is {n}?,1,2,3,4,{letter}\n" for n, letter in enumerate("ABCD")))
+    code, _, err = inspect(path)
+    assert code == 2
+    assert "(without a header, so that its first question was taken for one)" in err
+    assert "3 rows" not in err
 
 
 def test_a_recipe_brings_data_and_chat_settings(inspect, data, turns, tmp_path, tokenizer_folder):

@@ -57,3 +57,18 @@ def test_conversations_still_need_one(tmp_path, make_model, capsys, monkeypatch)
     )
     assert main(["run", "recipe.yaml"]) == 2
     assert "the tokenizer has no chat template; set chat.template to chatml" in capsys.readouterr().err
+
+
+def test_of_nothing_no_mask_is_proven(tmp_path, make_model, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STROP_CACHE", str(tmp_path / "cache"))
+    base_model(tmp_path / "base", make_model)
+    (tmp_path / "bad.jsonl").write_text("no JSON\n")
+    (tmp_path / "recipe.yaml").write_text(
+        "name: bad\nmodel: base\nstages:\n  sft: {kind: sft, data: {parts: [{path: bad.jsonl}], on_bad_row: skip}}\n"
+    )
+    assert main(["run", "recipe.yaml"]) == 2
+    said = capsys.readouterr()
+    assert "there is no example to train on" in said.err
+    assert "bad rows skipped: 1; the first: bad.jsonl:1: not JSON" in said.out
+    assert "mask proven" not in said.out

@@ -88,7 +88,12 @@ PURPOSES = (
     Purpose("code_contests", _code_contests, "CodeContests' problems with tests", _EVALS),
     Purpose("arc", _arc, "ARC's multiple-choice questions", _CHOICE),
     Purpose("choices", _choices, "multiple-choice questions", _CHOICE),
-    Purpose("mmlu", _mmlu, "MMLU's multiple-choice questions (without a header)", _CHOICE),
+    Purpose(
+        "mmlu",
+        _mmlu,
+        "MMLU's multiple-choice questions (without a header, so that its first question was taken for one)",
+        _CHOICE,
+    ),
     Purpose(
         "ifeval",
         _columns("prompt", "instruction_id_list"),

@@ -79,22 +79,15 @@ for _key, _names in _NAMES.items():
     for _name in _names.split():
         ALIASES.setdefault(_name, []).append(_key)
 
-NOT_NEEDED = {
-    **dict.fromkeys(
-        ("packing", "sample_packing", "neat_packing", "padding_free", "pack_sequences", "eval_packing", "pad_mode"),
-        "rows are always packed without padding, and sequences never see each other",
-    ),
-    **dict.fromkeys(
-        ("group_by_length", "length_column_name", "use_dynamic_bsz"), "rows are filled by length, with no padding"
-    ),
-    **dict.fromkeys(
-        ("flash_attn", "flash_attention", "attn_implementation", "use_liger_kernel", "liger_kernel", "sdp_attention"),
-        "the fastest exact kernels of the machine are used by themselves",
-    ),
-    **dict.fromkeys(
-        ("logging_steps", "log_every", "log_interval", "report_to"), "every step is written to metrics.jsonl"
-    ),
-    **dict.fromkeys(("resume_from_checkpoint", "auto_resume"), "the same command goes on from the newest checkpoint"),
-    **dict.fromkeys(("overwrite_output_dir", "overwrite_cache"), "say --fresh on the command line to start again"),
+_NOT_NEEDED = {
+    "rows are always packed without padding, and sequences never see each other": "packing sample_packing neat_packing "
+    "padding_free pack_sequences eval_packing pad_mode",
+    "rows are filled by length, with no padding": "group_by_length length_column_name use_dynamic_bsz",
+    "the fastest exact kernels of the machine are used by themselves": "flash_attn flash_attention attn_implementation "
+    "use_liger_kernel liger_kernel sdp_attention",
+    "every step is written to metrics.jsonl": "logging_steps log_every log_interval report_to",
+    "the same command goes on from the newest checkpoint": "resume_from_checkpoint auto_resume",
+    "say --fresh on the command line to start again": "overwrite_output_dir overwrite_cache",
 }
+NOT_NEEDED = {name: why for why, names in _NOT_NEEDED.items() for name in names.split()}
 """A foreign name that needs no setting -> why."""

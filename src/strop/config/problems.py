@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,30 +15,23 @@ from strop.config.shape import fields_at, kinds_at, paths
 from strop.config.yaml_file import YamlFile
 
 _NAMED = re.compile(r"([A-Za-z_]\w*(?:\.[\w-]+)*): ")
-_EXPECTED = {
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing_size": "a whole number of usual size",
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "path_type": "a path",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "dict_type": "a section of `key: value` lines",
-    "model_type": "a section of `key: value` lines",
-    "model_attributes_type": "a section of `key: value` lines",
-    "finite_number": "a finite number",
+_SENTENCES = {
+    **dict.fromkeys(("float_parsing", "float_type"), "expected a number"),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "expected a whole number"),
+    "int_parsing_size": "expected a whole number of usual size",
+    "finite_number": "expected a finite number",
+    **dict.fromkeys(("bool_parsing", "bool_type"), "expected true or false"),
+    "string_type": "expected text",
+    "path_type": "expected a path",
+    **dict.fromkeys(("list_type", "tuple_type"), "expected a list"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "expected a section of `key: value` lines"),
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "too_short": "expected at least {min_length} of them",
 }
-_BOUNDS = {
-    "greater_than": ("gt", "greater than"),
-    "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "less than"),
-    "less_than_equal": ("le", "at most"),
-}
+"""pydantic's kind of error -> what to say of it, filled in with its context."""
 
 
 @dataclass(frozen=True)
@@ -100,27 +93,26 @@ def _kind(keys: list[str], error: dict[str, Any], given: Given) -> str:
     if error["type"] == "union_tag_not_found":
         return f"{dotted}: say what kind it is: {' or '.join(f'`kind: {k}`' for k in kinds)}."
     tag = str(error["ctx"]["tag"])
-    near = difflib.get_close_matches(tag, kinds, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"{dotted}.kind: there is no kind {tag!r}{hint} The kinds are {', '.join(kinds)}."
+    return f"{dotted}.kind: there is no kind {tag!r}{_meant(tag, kinds, 0.5)} The kinds are {', '.join(kinds)}."
 
 
 def _expected(error: dict[str, Any]) -> str:
-    kind, context = error["type"], error.get("ctx", {})
-    found = f", found {_shown(error['input'])}"
-    if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}{found}."
-    if kind in _BOUNDS:
-        name, words = _BOUNDS[kind]
-        return f"must be {words} {context[name]:g}{found}."
-    if kind in ("literal_error", "enum"):
+    kind, context, hint = error["type"], error.get("ctx", {}), "."
+    found = context["actual_length"] if kind == "too_short" else _shown(error["input"])
+    if kind in _SENTENCES:
+        said = _SENTENCES[kind].format(**context)
+    elif kind in ("literal_error", "enum"):
         options = [o.strip("'") for o in re.split(r", | or ", context["expected"])]
-        near = difflib.get_close_matches(str(error["input"]), options, n=1, cutoff=0.6)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        return f"expected one of {', '.join(options)}{found}{hint}"
-    if kind == "too_short":
-        return f"expected at least {context['min_length']} of them, found {context['actual_length']}."
-    return error["msg"].replace("Input should be", "expected").replace("valid ", "") + f"{found}."
+        said, hint = f"expected one of {', '.join(options)}", _meant(str(error["input"]), options)
+    else:
+        said = error["msg"].replace("Input should be", "expected").replace("valid ", "")
+    return f"{said}, found {found}{hint}"
+
+
+def _meant(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The end of a sentence: the nearest of what is known, where one is near."""
+    near = difflib.get_close_matches(given, list(known), n=1, cutoff=cutoff)
+    return f"; did you mean {near[0]!r}?" if near else "."
 
 
 def _shown(value: Any) -> str:

@@ -49,7 +49,7 @@ def read_yaml(path: Path) -> YamlFile:
         raise InputError(f"{path}: cannot be read as text ({error}).") from error
     try:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        repeated = list(_repeated(tree, path))
+        repeated = list(_repeated(tree, path, set()))
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -66,25 +66,23 @@ def read_yaml(path: Path) -> YamlFile:
     return YamlFile(path, tree, values)
 
 
-def _repeated(tree: yaml.Node | None, path: Path) -> Iterator[str]:
-    queue = [(tree, "")] if tree is not None else []
-    seen = set()
-    while queue:
-        node, name = queue.pop()
-        if id(node) in seen:  # an alias (*x), perhaps of what holds it
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            queue += [(item, f"{name}.{i}") for i, item in reversed(list(enumerate(node.value)))]
-        elif isinstance(node, yaml.MappingNode):
-            first: dict[str, int] = {}
-            for key, _ in node.value:
-                line = key.start_mark.line + 1
-                dotted = f"{name}.{key.value}".lstrip(".")
-                if key.value in first and key.tag != "tag:yaml.org,2002:merge":
-                    yield (
-                        f"{path}:{line}: {dotted!r} stands twice, here and in line {first[key.value]}; "
-                        "keep one, or give one another name."
-                    )
-                first.setdefault(str(key.value), line)
-            queue += [(value, f"{name}.{key.value}".lstrip(".")) for key, value in reversed(node.value)]
+def _repeated(node: yaml.Node | None, path: Path, seen: set[int], name: str = "") -> Iterator[str]:
+    """What stands twice in one place under a node, from the top."""
+    if id(node) in seen:  # an alias (*x), perhaps of what holds it
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield from _repeated(item, path, seen, f"{name}{number}.")
+    elif isinstance(node, yaml.MappingNode):
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            said, line = str(key.value), key.start_mark.line + 1
+            if said in first and key.tag != "tag:yaml.org,2002:merge":
+                yield (
+                    f"{path}:{line}: {name + said!r} stands twice, here and in line {first[said]}; "
+                    "keep one, or give one another name."
+                )
+            first.setdefault(said, line)
+        for key, value in node.value:
+            yield from _repeated(value, path, seen, f"{name}{key.value}.")

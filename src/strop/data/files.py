@@ -8,32 +8,28 @@ from itertools import chain, islice
 from pathlib import Path
 
 from strop.chat.formats import check_format
-from strop.data.hub import check_saved_split, disk_rows, hub_rows, is_saved_dataset
-from strop.data.json_files import json_lines, json_rows
-from strop.data.rows import OnBad, Row, Say, reading, refuse, silent
-from strop.data.slices import Slice, names_of, parse_split
-from strop.data.splits import named, split_named, split_of
-from strop.data.tables import arrow_rows, csv_rows, parquet_rows
+from strop.data.hub import disk_rows, hub_rows, is_saved_dataset
+from strop.data.json_files import json_rows
+from strop.data.json_lines import json_lines
+from strop.data.paths import files_of, kind_of, within
+from strop.data.rows import OnBad, Row, Say, refuse, silent
+from strop.data.slices import Slice, parse_split
+from strop.data.splits import known_as, split_of
+from strop.data.tables import columnar_rows, csv_rows
 from strop.data.text_files import Documents, text_rows
 from strop.errors import InputError
 
-_READERS: dict[str, Callable[[Path, OnBad | None, Say], Iterator[Row]]] = {
+READERS: dict[str, Callable[..., Iterator[Row]]] = {
     ".jsonl": json_lines,
     ".ndjson": json_lines,
     ".json": json_rows,
     ".csv": csv_rows,
     ".tsv": csv_rows,
-    ".parquet": parquet_rows,
-    ".arrow": arrow_rows,
-    ".feather": arrow_rows,
+    ".parquet": columnar_rows,
+    ".arrow": columnar_rows,
+    ".feather": columnar_rows,
     ".txt": text_rows,
 }
-_COMPRESSIBLE = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
-_COMPRESSED = (".gz", ".zst")
-# What `datasets` and the hub write beside the data.
-_NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
-_ABOUT = {".md", ".rst", ".html", ".pdf", ".py", ".ipynb", ".yaml", ".yml", ".toml", ".png", ".jpg", ".svg", ".bib", ""}
-"""Kinds of files that say something about the data."""
 
 
 def open_rows(
@@ -74,119 +70,36 @@ def open_rows(
     pieces = parse_split(split)
     if (path is None) == (hub is None):
         raise InputError("give either path (a file or folder) or hub (the name of a dataset on the hub).")
+    bad: list[InputError] = []
+
+    def note(error: InputError) -> None:
+        bad.append(error)
+        on_bad(error)
+
+    handler = note if on_bad else None
     if hub is not None:
-        return _some(_joined(hub_rows(hub, subset, piece, revision) for piece in pieces), count, hub, split, [])
+        found = [hub_rows(hub, subset, piece, revision, handler) for piece in pieces]
+        return _some(found, count, hub, split, bad)
     path = Path(path)
     if revision is not None:
         raise InputError(f"{path}: a revision is for data on the hub; give hub instead of path, or drop it.")
-    bad: list[None] = []
-
-    def note(error: InputError) -> None:
-        bad.append(None)
-        on_bad(error)
-
-    path = _within(path, subset)
+    path = within(path, subset)
     if is_saved_dataset(path):
-        rows = _joined([disk_rows(path, piece) for piece in pieces])
-        return _some(rows, count, str(path), split, bad)
-    found = [(piece, *_files(path, piece.name)) for piece in pieces]
-    for remark in dict.fromkeys(remark for _, _, remarks in found for remark in remarks):
+        found = [disk_rows(path, piece, handler) for piece in pieces]
+        return _some(found, count, str(path), split, bad)
+    chosen = [files_of(path, piece.name) for piece in pieces]
+    for remark in dict.fromkeys(remark for _, remarks in chosen for remark in remarks):
         say(remark)
-    handler = note if on_bad else None
-    rows = _joined(
-        _sliced(partial(_all_rows, files, _inside(path, piece.name), documents), piece, handler, say)
-        for piece, files, _ in found
-    )
-    return _some(rows, count, str(path), split, bad)
-
-
-def data_files(path: Path, split: str = "train", subset: str | None = None) -> list[Path]:
-    """The files that a path stands for, in the order in which they are read, each once.
-
-    Raises InputError when there is none, or the split is none of theirs.
-    """
-    path = _within(path, subset)
-    with reading(path):
-        path.stat()
-    if not is_saved_dataset(path):
-        return list(dict.fromkeys(chain.from_iterable(_files(path, name)[0] for name in names_of(split))))
-    for name in names_of(split):
-        check_saved_split(path, name)
-    found = _below(path)
-    if not (path / "dataset_dict.json").exists():
-        return found
-    return [file for file in found if any(file.is_relative_to(path / name) for name in names_of(split))]
-
-
-def _files(path: Path, split: str) -> tuple[list[Path], list[str]]:
-    """The files of one split, and what there is to say about the others. Raises InputError where there is none."""
-    with reading(path):
-        if not path.is_dir():
-            path.stat()
-            _check_split_of_file(path, split)
-            return [path], []
-        below = _below(path)
-    found = [file for file in below if file.name not in _NOT_DATA and _kind(file) in _READERS]
-    texts = [file for file in found if _kind(file) == ".txt"]
-    if len(texts) < len(found):  # a licence or a word about the data, mostly
-        found = [file for file in found if _kind(file) != ".txt"]
-    else:
-        texts = []
-    if not found:
-        raise InputError(f"{path}: no data file in this folder; known are {_known()}.")
-    splits = {file: split_of(file.relative_to(path)) for file in found}
-    there = sorted({name for name in splits.values() if name})
-    wanted = split_named(split) or split
-    # A file named after no split is training data, as everywhere.
-    chosen = [file for file in found if (splits[file] or "train") == wanted]
-    if not chosen and there:
-        raise InputError(f"{path}: no file is named after the split {split}, but after {', '.join(there)}; choose one.")
-    if not chosen:
-        raise InputError(f"{path}: there is no split {split}: no file is named after one, so all of them are train.")
-    remarks = []
-    other = [file for file in found if splits[file] and splits[file] != wanted]
-    if other and wanted == "train":
-        beside = named(file.relative_to(path) for file in other)
-        remarks.append(
-            f"{path}: read {_some_names(chosen)}; left out as other splits: {beside} "
-            "(`split` reads those of another, and a path one file whatever its name)"
-        )
-    if texts:
-        remarks.append(f"{path}: left out beside data files of other kinds: {_some_names(texts)}")
-    unknown = [f for f in below if _kind(f) not in _READERS and f.suffix.lower() not in _ABOUT]
-    if unknown:
-        remarks.append(f"{path}: left out, as there is no reader for them: {_some_names(unknown)}")
-    return chosen, remarks
-
-
-def _check_split_of_file(path: Path, split: str) -> None:
-    """A file by itself is ``train``, and what it is named after. Raises InputError for other splits."""
-    _reader(path)
-    own = split_of(Path(path.name)) or "train"
-    if (split_named(split) or split) in ("train", own) or _kind(path) == ".json":  # which may hold lists of splits
-        return
-    there = own if own == "train" else f"{own} (or train)"
-    raise InputError(
-        f"{path}: there is no split {split} in one file, but {there}; write for example {own}[:100] or {own}[90%:] "
-        "for a part of it."
-    )
-
-
-def _below(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file() and _is_shown(file.relative_to(path)))
-
-
-def _some_names(files: list[Path]) -> str:
-    return ", ".join(file.name for file in files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
-
-
-def _joined(rows: Iterable[Iterator[Row]]) -> Iterator[Row]:
-    return chain.from_iterable(rows)
+    found = []
+    for piece, (files, _) in zip(pieces, chosen, strict=True):
+        every = partial(_all_rows, files, _inside(path, piece.name), documents)
+        found.append(_sliced(every, piece, handler, say))
+    return _some(found, count, str(path), split, bad)
 
 
 def _inside(path: Path, split: str) -> str:
     """Which of the lists in a JSON file are its rows: those of another split where the file itself is not of it."""
-    wanted = split_named(split) or split
+    wanted = known_as(split)
     return "train" if path.is_dir() or wanted == split_of(Path(path.name)) else wanted
 
 
@@ -218,53 +131,21 @@ def _with_errors(every: Callable[[OnBad, Say], Iterator[Row]], say: Say) -> Iter
 def _all_rows(
     files: Iterable[Path], inside: str, documents: Documents, on_bad: OnBad | None, say: Say
 ) -> Iterator[Row]:
+    more = {".json": {"split": inside}, ".txt": {"documents": documents}}
     for file in files:
-        reader = _reader(file)
-        if reader is text_rows:
-            yield from text_rows(file, on_bad, say, documents)
-        elif reader is json_rows:
-            yield from json_rows(file, on_bad, say, inside)
-        else:
-            yield from reader(file, on_bad, say)
+        kind = kind_of(file)
+        yield from READERS[kind](file, on_bad, say, **more.get(kind, {}))
 
 
-def _some(rows: Iterator[Row], count: int | None, name: str, split: str, bad: list[None]) -> Iterator[Row]:
-    """The first ``count`` rows. Raises InputError at the end when there was none, good or bad."""
+def _some(
+    rows: Iterable[Iterator[Row]], count: int | None, name: str, split: str, bad: list[InputError]
+) -> Iterator[Row]:
+    """The first ``count`` rows of all. Raises InputError at the end when there was none, good or bad."""
     empty = True
-    for row in islice(rows, count):
+    for row in islice(chain.from_iterable(rows), count):
         empty = False
         yield row
     if empty and not bad and count != 0:
         if all(piece.whole for piece in parse_split(split)):
             raise InputError(f"{name}: holds no row; put one conversation in each, e.g. one JSON object on each line.")
         raise InputError(f"{name}: {split} takes none of its rows; choose a slice within what is there.")
-
-
-def _within(path: Path, subset: str | None) -> Path:
-    if subset is None:
-        return path
-    if not (path / subset).is_dir():
-        raise InputError(f"{path}: there is no folder {subset} in it, so no such subset; drop subset or correct it.")
-    return path / subset
-
-
-def _kind(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    if len(suffixes) == 2 and suffixes[1] in _COMPRESSED and suffixes[0] in _COMPRESSIBLE:
-        return suffixes[0]
-    return suffixes[-1] if suffixes else ""
-
-
-def _reader(path: Path) -> Callable[[Path, OnBad | None], Iterator[Row]]:
-    reader = _READERS.get(_kind(path))
-    if reader is None:
-        raise InputError(f"{path}: there is no reader for this kind of file; known are {_known()}.")
-    return reader
-
-
-def _known() -> str:
-    return f"{', '.join(_READERS)} ({' or '.join(_COMPRESSED)} after those that are text)"
-
-
-def _is_shown(path: Path) -> bool:
-    return not any(part.startswith((".", "_")) for part in path.parts)

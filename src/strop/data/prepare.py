@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Any
 
 from strop.chat import MaskReport
 from strop.data.encoding import Encoding, Job, encode_all
-from strop.data.files import data_files
 from strop.data.held_out import Division, Portion, divide
 from strop.data.keys import ingredients, key_of
 from strop.data.mixture import Mixture
+from strop.data.paths import data_files
 from strop.data.prepared import Prepared, PreparedExample, is_whole, mark_used, sweep, write
 from strop.data.prompts import PromptDraws
 from strop.data.readers import NamedSet, check_named, rows_of_part
@@ -84,17 +84,38 @@ def prepare(
     epochs: float = 1.0,
     seed: int = 0,
     division: Division | None = None,
+    measured: bool = False,
 ) -> PreparedData:
     """Prepare every part for ``epochs`` epochs of the mixture, or find it in the folder ``cache``.
 
     ``named`` says what ``task`` may be. ``seed`` counts where system prompts are drawn. ``division``: only the rows
-    that it leaves to train on.
+    that it leaves to train on, or those that it holds out where they are ``measured``.
 
     Raises:
         InputError: for an unknown name, and what reading, parsing and the mask proof raise.
     """
-    portions = [None] * len(settings.parts) if division is None else division.training
-    return _prepare(settings, named, encoding, cache, epochs, seed, portions, division)
+    for part in settings.parts:
+        check_named(part, named)
+    sweep(cache)
+    portions = [None] * len(settings.parts)
+    if division is not None:
+        portions = division.measured if measured else division.training
+    passes, prompts = _passes(settings, named, epochs), settings.system_prompts
+    parts, reused = [], 0
+    for number, (part, portion) in enumerate(zip(settings.parts, portions, strict=True)):
+        draws = None
+        if prompts is not None and prompts.ratio > 0:
+            draws = PromptDraws(prompts.ratio, tuple(prompts.prompts), seed, number, passes[number])
+        job = Job(part.format, draws, settings.on_bad_row == "skip")
+        made_from = ingredients(part, encoding, job, portion)
+        folder = cache / key_of(made_from)
+        if is_whole(folder):
+            mark_used(folder)
+            reused += 1
+        else:
+            _prepare_part(part, named, encoding, job, settings.workers, folder, made_from, portion)
+        parts.append(Prepared(folder, draws))
+    return PreparedData(settings, tuple(parts), reused, division)
 
 
 def prepare_with_evaluation(
@@ -111,14 +132,12 @@ def prepare_with_evaluation(
 
     Raises what `prepare` and `strop.data.held_out.divide` raise.
     """
-    if isinstance(eval_data, MixtureSettings):
-        measured = prepare(eval_data, named, encoding, cache, seed=seed)
-        return prepare(settings, named, encoding, cache, epochs=epochs, seed=seed), measured
-    for part in settings.parts:
-        check_named(part, named)
-    division = divide(settings, eval_data, named)
-    once = measured_mixture(settings)
-    measured = _prepare(once, named, encoding, cache, 1.0, seed, division.measured, division)
+    division, once = None, eval_data
+    if isinstance(eval_data, HeldOutSettings):
+        for part in settings.parts:
+            check_named(part, named)
+        division, once = divide(settings, eval_data, named), measured_mixture(settings)
+    measured = prepare(once, named, encoding, cache, seed=seed, division=division, measured=True)
     return prepare(settings, named, encoding, cache, epochs=epochs, seed=seed, division=division), measured
 
 
@@ -126,38 +145,6 @@ def measured_mixture(settings: MixtureSettings) -> MixtureSettings:
     """The same parts, each of whose rows comes once."""
     parts = [part.model_copy(update={"epochs": 1.0, "weight": 1.0}) for part in settings.parts]
     return settings.model_copy(update={"parts": parts, "mix": "concatenate", "total": None})
-
-
-def _prepare(
-    settings: MixtureSettings,
-    named: Mapping[str, NamedSet],
-    encoding: Encoding,
-    cache: Path,
-    epochs: float,
-    seed: int,
-    portions: Sequence[Portion | None],
-    division: Division | None,
-) -> PreparedData:
-    for part in settings.parts:
-        check_named(part, named)
-    sweep(cache)
-    passes = _passes(settings, named, epochs)
-    parts, reused = [], 0
-    for number, part in enumerate(settings.parts):
-        draws = None
-        if settings.system_prompts is not None and settings.system_prompts.ratio > 0:
-            prompts = settings.system_prompts
-            draws = PromptDraws(prompts.ratio, tuple(prompts.prompts), seed, number, passes[number])
-        job = Job(part.format, draws, settings.on_bad_row == "skip")
-        made_from = ingredients(part, encoding, job, portions[number])
-        folder = cache / key_of(made_from)
-        if is_whole(folder):
-            mark_used(folder)
-            reused += 1
-        else:
-            _prepare_part(part, named, encoding, job, settings.workers, folder, made_from, portions[number])
-        parts.append(Prepared(folder, draws))
-    return PreparedData(settings, tuple(parts), reused, division)
 
 
 def eval_data_note(prepared: PreparedData, any_left: bool, max_length: int | None) -> str:

@@ -62,21 +62,15 @@ def not_utf8(path: Path) -> str:
     return f"not UTF-8{was}; save the file as UTF-8, e.g. `{convert} > utf8-{shlex.quote(name)}`."
 
 
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> BinaryIO:
     """A file's bytes, unpacked where its name ends with .gz or .zst."""
-    if path.suffix.lower() == ".gz":
-        with gzip.open(path) as file:
-            yield file
-    elif path.suffix.lower() == ".zst":
+    kind = path.suffix.lower()
+    if kind == ".zst":
         import pyarrow
 
         # Arrow unpacks zstd anyway, so no package is needed for that.
-        with pyarrow.OSFile(str(path)) as packed, pyarrow.CompressedInputStream(packed, "zstd") as file:
-            yield io.BufferedReader(file, 1 << 20)
-    else:
-        with path.open("rb") as file:
-            yield file
+        return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"), 1 << 20)
+    return gzip.open(path) if kind == ".gz" else path.open("rb")
 
 
 def is_turn(value: Any) -> bool:
@@ -84,10 +78,12 @@ def is_turn(value: Any) -> bool:
     return isinstance(value, dict) and ("role" in value or "from" in value)
 
 
-def as_row(value: Any, place: str) -> Mapping[str, Any]:
-    """A row is an object; a bare list of messages is taken for its ``messages``. Raises InputError."""
+def rows_of_value(value: Any, place: str, on_bad: OnBad | None) -> Iterator[Row]:
+    """The row that a value is: an object, or a bare list of messages, which is taken for its ``messages``."""
     if isinstance(value, dict):
-        return value
-    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
-        return {"messages": value}
-    raise InputError(f"{place}: expected one JSON object (or a list of messages), found {type(value).__name__}.")
+        yield place, value
+    elif isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+        yield place, {"messages": value}
+    else:
+        found = type(value).__name__
+        refuse(InputError(f"{place}: expected one JSON object (or a list of messages), found {found}."), on_bad)

@@ -17,10 +17,12 @@ TASK = "task:"
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
-class ReadSettings(BaseModel):
-    """How the rows of a file, folder or data set on the hub are read."""
-
+class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ReadSettings(_Settings):
+    """How the rows of a file, folder or data set on the hub are read."""
 
     format: Format = Field("auto", description="The shape of its rows; auto goes by the columns, row by row.")
     split: str = Field(
@@ -66,13 +68,10 @@ class DataSettings(ReadSettings):
     task: str | None = Field(None, description="A named set, e.g. code_basics or general_chat.")
     count: int | None = Field(None, ge=1, description="How many rows: the first of a file, or generated.")
     seed: int = Field(0, ge=0, description="Seed of a generated set.")
-    weight: float = Field(
-        1.0, gt=0, allow_inf_nan=False, description="Share of the examples under mix: weights, relative to the others'."
-    )
+    weight: float = Field(1.0, gt=0, description="Share of the examples under mix: weights, relative to the others'.")
     epochs: float = Field(
         1.0,
         gt=0,
-        allow_inf_nan=False,
         description="How often it is taken within one epoch under mix: concatenate; 2.5 is twice and another half, "
         "the next epoch beginning with the other half.",
     )
@@ -96,10 +95,8 @@ class DataSettings(ReadSettings):
         return self.name or str(self.path or self.hub or self.task)
 
 
-class SystemPromptSettings(BaseModel):
+class SystemPromptSettings(_Settings):
     """System prompts given at random to conversations that have none."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     ratio: float = Field(ge=0, le=1, description="How likely such a conversation gets one, each time it comes.")
     prompts: list[str] = Field(min_length=1, description="What it is drawn from, all equally likely.")
@@ -112,7 +109,7 @@ class SystemPromptSettings(BaseModel):
         return prompts
 
 
-class MixtureSettings(BaseModel):
+class MixtureSettings(_Settings):
     """Parts and how an epoch is made of them.
 
     Under ``mix: concatenate`` an epoch holds every part as often as its ``epochs`` says, all shuffled together. Under
@@ -120,8 +117,6 @@ class MixtureSettings(BaseModel):
     through in an order of its own, and on from there in the next epoch, so that none of its examples comes again
     before all of them came.
     """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     parts: list[DataSettings] = Field(min_length=1, description="The parts, in any order; they are shuffled together.")
     mix: Literal["concatenate", "weights"] = Field(
@@ -158,14 +153,10 @@ def part_of(text: str) -> dict[str, Any]:
     return {"path": Path(text).expanduser()}
 
 
-class HeldOutSettings(BaseModel):
+class HeldOutSettings(_Settings):
     """A share of the training rows that is measured on and never trained on."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    fraction: float = Field(
-        gt=0, lt=1, allow_inf_nan=False, description="Share of the different rows of every part of the training data."
-    )
+    fraction: float = Field(gt=0, lt=1, description="Share of the different rows of every part of the training data.")
     seed: int = Field(0, ge=0, description="Which rows: the same for the same seed and rows, in any order.")
 
 
@@ -177,8 +168,7 @@ def _by_shape(value: Any, handler: Any) -> Any:
     if isinstance(value, str):
         value = [part_of(value)]
     elif isinstance(value, dict) and "parts" not in value and value.keys() & {"path", "hub", "task"}:
-        parts = [DataSettings.model_validate(value)]
-        return parts
+        return [DataSettings.model_validate(value)]
     if isinstance(value, list):
         value = [part_of(part) if isinstance(part, str) else part for part in value]
         parts = _PARTS.validate_python(value)

@@ -3,69 +3,58 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from strop.errors import InputError
 
+if TYPE_CHECKING:
+    from datasets import ReadInstruction
+
 EXAMPLES = "train, train[:100], train[10%:], train[:10%]+train[90%:]"
-_SLICE = re.compile(
-    r"(?P<name>\w[\w.-]*?)\s*"
-    r"(?:\[\s*(?:(?P<start>-?\d[\d_]*)\s*(?P<start_pct>%)?)?\s*:"
-    r"\s*(?:(?P<stop>-?\d[\d_]*)\s*(?P<stop_pct>%)?)?\s*\])?"
-    r"\s*(?:\((?P<rounding>[^)]*)\))?"
-)
-_ROUNDINGS = (None, "closest", "pct1_dropremainder")
+_PIECE = re.compile(r"(\w[\w.-]*)\s*(|\[.*)", re.DOTALL)
+_ROWS_AND_PERCENT = re.compile(r"(?=.*%).*[1-9][\d_]*[:\]]")
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Rows ``start`` to ``stop`` of the split ``name``, in rows or per cent; counted from its end where negative."""
+    """Rows of the split ``name``; ``text`` says which, as in ``[10%:]``, and is empty for all of them."""
 
     name: str
-    start: int | None = None
-    stop: int | None = None
-    percent: bool = False
-    drop_remainder: bool = False
+    text: str = ""
 
     @property
     def whole(self) -> bool:
-        return self.start is None and self.stop is None
+        return not self.text
 
     @property
     def needs_length(self) -> bool:
         """Whether the rows it takes depend on how many there are."""
-        return self.percent or (self.start or 0) < 0 or (self.stop or 0) < 0
+        return "%" in self.text or "-" in self.text
+
+    def instruction(self) -> ReadInstruction:
+        """Raises ValueError where ``datasets`` does not understand the text."""
+        from datasets import ReadInstruction  # takes a second, and most data are read whole
+
+        return ReadInstruction.from_spec(f"train{self.text}")
 
     def bounds(self, length: int | None) -> tuple[int, int | None]:
         """``(first, end)`` in rows, from 0, the end excluded; None: all that are left.
 
-        ``length``: rows of the split; may be None where `needs_length` is false. Per cent are rounded to the closest
-        row, as ``datasets`` does it, so that ``[:10%]`` and ``[10%:]`` have no row in common and leave none out.
-
-        Raises InputError for ``pct1_dropremainder`` of fewer than 100 rows, which would take none.
+        ``length``: rows of the split; may be None where `needs_length` is false. Raises InputError for
+        ``pct1_dropremainder`` of fewer than 100 rows, which would take none.
         """
-        if length is None:
-            return self.start or 0, self.stop
-        start = 0 if self.start is None else self._rows(self.start, length)
-        stop = length if self.stop is None else self._rows(self.stop, length)
-        start, stop = (min(max(length + at if at < 0 else at, 0), length) for at in (start, stop))
-        return start, max(start, stop)
-
-    def _rows(self, at: int, length: int) -> int:
-        if not self.percent:
-            return at
-        if self.drop_remainder:
-            if length < 100:
-                raise InputError(f"{self}: pct1_dropremainder of fewer than 100 rows takes none; drop it.")
-            return at * (length // 100)
-        return round(at * length / 100)
+        if self.whole:
+            return 0, length
+        try:
+            [rows] = self.instruction().to_absolute({"train": sys.maxsize if length is None else length})
+        except ValueError as error:
+            raise InputError(f"{self}: {error} Write another slice.") from None
+        return rows.from_, None if rows.to == sys.maxsize else max(rows.from_, rows.to)
 
     def __str__(self) -> str:
-        if self.whole:
-            return self.name
-        unit = "%" if self.percent else ""
-        ends = ["" if at is None else f"{at}{unit if at else ''}" for at in (self.start, self.stop)]
-        return f"{self.name}[{ends[0]}:{ends[1]}]"
+        return self.name + self.text
 
 
 def parse_split(text: str) -> tuple[Slice, ...]:
@@ -74,22 +63,19 @@ def parse_split(text: str) -> tuple[Slice, ...]:
 
 
 def _slice(part: str, text: str) -> Slice:
-    match = _SLICE.fullmatch(part)
-    if match is None:
-        raise InputError(f"split {text!r}: {part!r} is no split and no slice of one; write for example {EXAMPLES}.")
-    start, stop = (None if match[name] is None else int(match[name].replace("_", "")) for name in ("start", "stop"))
-    percents = [match[f"{name}_pct"] is not None for name in ("start", "stop") if match[name] is not None]
-    if any(percents) and not all(percents) and 0 not in (start, stop):
-        raise InputError(f"split {text!r}: one end of {part!r} is in rows and the other in per cent; use one of them.")
-    percent = any(percents)
-    for at in (start, stop):
-        if percent and at is not None and abs(at) > 100:
-            raise InputError(f"split {text!r}: {at}% is more than all of it; per cent go from -100 to 100.")
-    if match["rounding"] not in _ROUNDINGS:
+    try:
+        if (match := _PIECE.fullmatch(part)) is None:
+            raise ValueError("it needs a name, and a slice in brackets after it")
+        piece = Slice(match[1], re.sub(r"\s", "", match[2]))
+        if _ROWS_AND_PERCENT.match(piece.text):
+            raise ValueError("one end is in rows and the other in per cent; use one of them")
+        if not piece.whole:
+            piece.instruction()
+        return piece
+    except ValueError as error:
         raise InputError(
-            f"split {text!r}: there is no rounding {match['rounding']!r}; known: closest, pct1_dropremainder."
-        )
-    return Slice(match["name"], start, stop, percent, match["rounding"] == "pct1_dropremainder")
+            f"split {text!r}: {part!r} is no split and no slice of one ({error}); write for example {EXAMPLES}."
+        ) from None
 
 
 def names_of(text: str) -> tuple[str, ...]:

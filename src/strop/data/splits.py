@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 _NAMES = {
@@ -19,6 +18,11 @@ def split_named(name: str) -> str | None:
     return _NAMES.get(name.lower())
 
 
+def known_as(name: str) -> str:
+    """The split that a word names, or the word itself."""
+    return split_named(name) or name
+
+
 def split_of(path: Path) -> str | None:
     """The split that a file, or else the nearest folder of its path, is named after.
 
@@ -31,9 +35,3 @@ def split_of(path: Path) -> str | None:
         if found:
             return found[-1]
     return None
-
-
-def named(files: Iterable[Path]) -> str:
-    """Files by the split that each is named after, in words: ``ab-test.jsonl (test), web_dev.jsonl (validation)``."""
-    shown = [f"{file.name} ({split_of(file)})" for file in files]
-    return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")

@@ -1,4 +1,4 @@
-"""Tables: CSV, Parquet and Arrow files."""
+"""Tables: CSV, Parquet and Arrow files, and whatever else gives Arrow's tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from strop.visible import one_line
 if TYPE_CHECKING:
     import pyarrow
 
-_ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 256
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -34,53 +35,51 @@ def csv_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent) -> Iter
     csv.field_size_limit(sys.maxsize)  # Python's own limit is 128 KiB, and conversations are longer
     usual = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes[-2:]) else ","
     with reading(path), opened(path) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        delimiter, lines = _delimiter(text, usual)
+        delimiter, lines = _delimiter(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), usual)
         if delimiter != usual:
             say(f"{path}: its cells are separated by {_DELIMITERS.get(delimiter, repr(delimiter))}")
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        header, number = None, 0
-        while True:
-            place = f"{path}, row {number + 1}"
-            try:
-                cells = next(reader)
-                if header is None:
-                    header = _header(cells, path, say)
-                    continue
-                if not cells:  # a blank line
-                    continue
-                number += 1
-                if len(cells) != len(header):
-                    raise InputError(f"{place}: {len(cells)} cells, and the first line names {len(header)} columns.")
-            except StopIteration:
-                return
-            except csv.Error as error:
-                number += 1
-                refuse(InputError(f"{place}: not CSV ({error}); a quote within a quoted cell is doubled."), on_bad)
-            except InputError as error:
-                if header is None:
-                    raise
-                refuse(error, on_bad)
+        table = _cells(lines, delimiter)
+        header = _header(next(table, []), path, say)
+        for number, cells in enumerate(filter(None, table), start=1):  # blank lines aside
+            place = f"{path}, row {number}"
+            if isinstance(cells, csv.Error):
+                refuse(InputError(f"{place}: {_not_csv(cells)}"), on_bad)
+            elif len(cells) != len(header):
+                wrong = f"{len(cells)} cells, and the first line names {len(header)} columns."
+                refuse(InputError(f"{place}: {wrong}"), on_bad)
             else:
                 yield place, dict(zip(header, cells, strict=True))
 
 
-def _delimiter(text: io.TextIOWrapper, usual: str) -> tuple[str, Iterable[str]]:
+def _delimiter(text: Iterable[str], usual: str) -> tuple[str, Iterator[str]]:
     """What separates the cells of the first line, and all lines."""
     lines = iter(text)
     first = next(lines, "")
     if match := re.fullmatch(r'"?sep=(.)"?\s*', first):  # what spreadsheets write before the header
         return match[1], lines
-    columns = {usual: len(_cells(first, usual))} | {d: len(_cells(first, d)) for d in _DELIMITERS if d != usual}
-    best = usual if columns[usual] > 1 else max(columns, key=lambda d: columns[d])
-    return best, chain([first], lines)
+    columns = {d: len(next(csv.reader([first.rstrip("\r\n")], delimiter=d), [])) for d in (usual, *_DELIMITERS)}
+    best = usual if columns[usual] > 1 else max(columns, key=columns.__getitem__)
+    return best, chain([first], lines) if first else lines
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
+def _cells(lines: Iterator[str], delimiter: str) -> Iterator[list[str] | csv.Error]:
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield error
 
 
-def _header(cells: list[str], path: Path, say: Say) -> list[str]:
+def _not_csv(error: csv.Error) -> str:
+    return f"not CSV ({error}); a quote within a quoted cell is doubled."
+
+
+def _header(cells: list[str] | csv.Error, path: Path, say: Say) -> list[str]:
+    if isinstance(cells, csv.Error):
+        raise InputError(f"{path}: the first line, which names the columns, is {_not_csv(cells)}")
     if not any(cell.strip() for cell in cells):
         raise InputError(f"{path}: the first line must name the columns, and it is empty; write their names there.")
     unnamed = [index for index, cell in enumerate(cells) if not cell.strip()]
@@ -100,46 +99,48 @@ def _header(cells: list[str], path: Path, say: Say) -> list[str]:
     return names
 
 
-def parquet_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent) -> Iterator[Row]:
-    """Objects and lists in columns become dicts and lists; fields that are null are left out."""
+def columnar_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent) -> Iterator[Row]:
+    """Of Parquet and Arrow files; objects and lists in columns become dicts and lists, fields that are null go."""
     import pyarrow
+
+    with reading(path):
+        try:
+            yield from rows_of_tables(_batches(path), str(path), on_bad)
+        except pyarrow.ArrowException as error:
+            kind = "Parquet" if path.suffix.lower() == ".parquet" else "Arrow"
+            first_line = str(error).partition("\n")[0]
+            raise InputError(f"{path}: not a whole {kind} file ({first_line}); write or get it again.") from None
+
+
+def _batches(path: Path) -> Iterator[pyarrow.RecordBatch]:
+    from pyarrow import ipc, memory_map
     from pyarrow.parquet import ParquetFile
 
-    with reading(path):
-        try:
-            with ParquetFile(path) as file:
-                yield from _batch_rows(file.iter_batches(_ROWS_AT_ONCE), path, on_bad)
-        except pyarrow.ArrowException as error:
-            raise _damaged(path, "Parquet", error) from None
+    if path.suffix.lower() == ".parquet":
+        with ParquetFile(path) as file:
+            yield from file.iter_batches(ROWS_AT_ONCE)
+        return
+    with memory_map(str(path)) as file:
+        is_stream = file.read(6) != b"ARROW1"  # Arrow has two forms, and `datasets` writes this one
+        file.seek(0)
+        if is_stream:
+            yield from ipc.open_stream(file)
+        else:
+            whole = ipc.open_file(file)
+            yield from map(whole.get_batch, range(whole.num_record_batches))
 
 
-def arrow_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent) -> Iterator[Row]:
-    """The same for Arrow's own files, in both of their forms (``datasets`` writes the streaming one)."""
-    import pyarrow
-    from pyarrow import ipc
-
-    with reading(path):
-        try:
-            with pyarrow.memory_map(str(path)) as file:
-                if file.size() >= 6 and file.read_at(6, 0) == b"ARROW1":
-                    whole = ipc.open_file(file)
-                    batches = (whole.get_batch(index) for index in range(whole.num_record_batches))
-                else:
-                    batches = ipc.open_stream(file)
-                yield from _batch_rows(batches, path, on_bad)
-        except pyarrow.ArrowException as error:
-            raise _damaged(path, "Arrow", error) from None
-
-
-def _batch_rows(batches: Iterable[pyarrow.RecordBatch], path: Path, on_bad: OnBad | None) -> Iterator[Row]:
-    number, schema, clean = 0, None, None
-    for batch in batches:
-        if schema is None or batch.schema != schema:
-            schema, clean = batch.schema, _struct_cleaner(batch.schema)
-        for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-            for row in _as_dicts(batch.slice(start, _ROWS_AT_ONCE)):
+def rows_of_tables(
+    tables: Iterable[pyarrow.RecordBatch | pyarrow.Table], name: str, on_bad: OnBad | None = None, first: int = 0
+) -> Iterator[Row]:
+    """The rows of tables one after another; ``name`` is for their places, ``first`` how many come before them."""
+    number = first
+    for table in tables:
+        clean = _struct_cleaner(table.schema)
+        for start in range(0, table.num_rows, ROWS_AT_ONCE):
+            for row in _as_dicts(table.slice(start, ROWS_AT_ONCE)):
                 number += 1
-                place = f"{path}, row {number}"
+                place = f"{name}, row {number}"
                 try:
                     if isinstance(row, ValueError):
                         raise row
@@ -168,20 +169,17 @@ def _cleaner(kind: pyarrow.DataType) -> Callable[[Any], Any]:
     return lambda value: value
 
 
+@lru_cache(maxsize=64)
 def _struct_cleaner(fields: Iterable[pyarrow.Field]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     cleaners = {field.name: _cleaner(field.type) for field in fields}
     return lambda row: {name: cleaners[name](value) for name, value in row.items() if value is not None}
 
 
-def _as_dicts(batch: pyarrow.RecordBatch) -> list[dict | ValueError]:
+def _as_dicts(table: pyarrow.RecordBatch | pyarrow.Table) -> list[dict | ValueError]:
     """The rows; where one cannot be had (text that is not UTF-8), its error."""
     try:
-        return batch.to_pylist(maps_as_pydicts="lossy")
+        return table.to_pylist(maps_as_pydicts="lossy")
     except ValueError as error:
-        if batch.num_rows == 1:
+        if table.num_rows == 1:
             return [error]
-        return [row for index in range(batch.num_rows) for row in _as_dicts(batch.slice(index, 1))]
-
-
-def _damaged(path: Path, kind: str, error: Exception) -> InputError:
-    return InputError(f"{path}: not a whole {kind} file ({str(error).partition(chr(10))[0]}); write or get it again.")
+        return [row for index in range(table.num_rows) for row in _as_dicts(table.slice(index, 1))]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 from strop.chat.text import Document
-from strop.data.json_files import json_lines
+from strop.data.json_lines import json_lines
 from strop.data.rows import OnBad, Row, Say, opened, reading, silent
 from strop.errors import InputError
 
@@ -29,48 +30,30 @@ def text_rows(
         say(f"{path}: JSON objects, read as rows and not as text")
         yield from json_lines(path, on_bad)
         return
-    count, windows = 0, False
+    count, ends = 0, ""
     with reading(path), opened(path) as file:
-        lines = _Decoded(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), path)
-        for number, text in _cut(lines, documents):
+
+        def lines() -> Iterator[str]:
+            nonlocal ends
+            # A carriage return alone is a character like others.
+            for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n"), start=1):
+                if "\0" in line:
+                    raise InputError(
+                        f"{path}:{number}: holds a NUL character, so it is not plain text (or it is UTF-16); "
+                        "save it as UTF-8, or leave it out."
+                    )
+                if line.endswith("\r\n"):
+                    ends = "; its Windows line ends are read as plain ones"
+                    line = line[:-2] + "\n"
+                yield line
+
+        for number, text in _cut(lines(), documents):
             if text.strip():
                 count += 1
                 yield f"{path}:{number}", Document(text=text)
-        windows = lines.windows
     what = {"file": "one document", "paragraph": f"{count:,} documents (blocks between blank lines)"}
-    ends = "; its Windows line ends are read as plain ones" if windows else ""
-    one = what.get(documents, f"{count:,} documents (lines)")
-    say(f"{path}: plain text, of which everything is trained: {one}{ends}")
-
-
-class _Decoded:
-    """The lines of a text, their ends as ``\\n``; ``windows``: whether one ended otherwise."""
-
-    def __init__(self, file: io.TextIOWrapper, path: Path):
-        self._file, self._path, self.windows = file, path, False
-
-    def __iter__(self) -> Iterator[str]:
-        for number, line in enumerate(self._lines(), start=1):
-            if "\0" in line:
-                raise InputError(
-                    f"{self._path}:{number}: holds a NUL character, so it is not plain text (or it is UTF-16); "
-                    "save it as UTF-8, or leave it out."
-                )
-            if line.endswith("\r\n"):
-                self.windows = True
-                line = line[:-2] + "\n"
-            yield line
-
-    def _lines(self) -> Iterator[str]:
-        """Lines that end with a newline: a carriage return alone is a character like others."""
-        held = ""
-        for line in self._file:
-            held += line
-            if line.endswith("\n"):
-                yield held
-                held = ""
-        if held:
-            yield held
+    what = what.get(documents, f"{count:,} documents (lines)")
+    say(f"{path}: plain text, of which everything is trained: {what}{ends}")
 
 
 def _cut(lines: Iterable[str], documents: Documents) -> Iterator[tuple[int, str]]:
@@ -80,16 +63,11 @@ def _cut(lines: Iterable[str], documents: Documents) -> Iterator[tuple[int, str]
     elif documents == "line":
         yield from ((number, line.removesuffix("\n")) for number, line in enumerate(lines, start=1))
     else:
-        begun: int = 1
-        block: list[str] = []
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                begun = begun if block else number
-                block.append(line)
-            elif block:
-                yield begun, "".join(block).removesuffix("\n")
-                block = []
-        yield begun, "".join(block).removesuffix("\n")
+        numbered = enumerate(lines, start=1)
+        for blank, block in groupby(numbered, key=lambda line: not line[1].strip()):
+            if not blank:
+                number, first = next(block)
+                yield number, (first + "".join(line for _, line in block)).removesuffix("\n")
 
 
 def _holds_objects(path: Path) -> bool:

@@ -148,7 +148,7 @@ def _check(look: Look, request: Request) -> None:
         first = one_line(look.rejected[0].reason)
         if len(look.rejected) == 1:
             raise InputError(first)
-        raise InputError(f"none of the {len(look.rejected):,} rows can be used; the first: {first}")
+        raise InputError(f"none of the rows can be used; the first: {first}")
     if look.report.notes and sum(look.report.formats.values()) == look.rows and not look.report.examples:
         raise InputError(f"{request.data}: nothing is left to train on; {'; '.join(lines(look.report.notes))}")
     if request.index is not None and request.index >= look.rows:

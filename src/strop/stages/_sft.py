@@ -49,8 +49,9 @@ def fine_tune(stage: SftStage, context: Context) -> StageResult:
     data, held_out = prepare_with_evaluation(
         stage.mixture, measured_on, named_sets(), encoding, cache, epochs=epochs, seed=seed
     )
-    context.say(f"mask proven on every conversation: {data.report}")
-    for line in data.notes(cache):
+    # Without an example there is nothing to prove, and what was left out says why.
+    proven = [f"mask proven on every conversation: {data.report}"] if data.report.examples else data.report.unusual
+    for line in (*proven, *data.notes(cache)):
         context.say(line)
     if data.shown:
         write_json(folder / "example.json", data.shown)

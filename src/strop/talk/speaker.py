@@ -47,11 +47,8 @@ class Speaker:
         temperature: float = 0.0,
         top_p: float = 1.0,
     ):
-        self.engine = engine
-        self.encoder = encoder
-        self.decode = decode
-        self.window = window
-        self.max_tokens = max_tokens
+        self.engine, self.encoder, self.decode = engine, encoder, decode
+        self.window, self.max_tokens = window, max_tokens
         self.temperature, self.top_p = temperature, top_p
 
     def answer(
@@ -74,23 +71,23 @@ class Speaker:
             )
         limit = min(self.max_tokens, room)
         apart = Apart(self.decode(ids[-_TAIL:], skip_special_tokens=False), think, say)
-        stream = TextStream(self.decode, self.encoder.stop_ids, apart.push)
-        seed = int(torch.randint(1 << 31, ()))
-        sampling = SamplingParams(limit, self.temperature, self.top_p, seed)
-        count, ended = 0, "stop"
+        stream = TextStream(self.decode, apart.push)
+        sampling = SamplingParams(limit, self.temperature, self.top_p, seed=int(torch.randint(1 << 31, ())))
+        count = 0
 
         def on_token(_: int, token: int) -> None:
             nonlocal count
             count += 1
-            stream.push(token)
+            if token not in self.encoder.stop_ids:
+                stream.push(token)
 
         try:
-            self.engine.generate([ids], sampling, on_token)
+            [rollout] = self.engine.generate([ids], sampling, on_token)
+            full = "max_tokens" if limit == self.max_tokens else "window"
+            ended = "stop" if rollout.finish_reason == "stop" else full
         except KeyboardInterrupt:
             ended = "interrupt"
         stream.flush()
         message = self.encoder.parse(stream.text, messages, finished=stream.stopped).message
         apart.finish(message)
-        if ended == "stop" and not stream.stopped:
-            ended = "max_tokens" if limit == self.max_tokens else "window"
         return Answer(message, ended, count)

@@ -1,6 +1,6 @@
 """Tokens to text as they come, and text to what was thought and what was said."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from strop.chat.conversation import Message
 from strop.chat.thoughts import BLOCKS, opens, read_reply
@@ -20,24 +20,19 @@ class TextStream:
     One character may span several tokens, and decoding its first ones alone gives U+FFFD; so text is held back while
     it ends in U+FFFD. A token may also read differently without the one before it (a leading space, say), so new text
     is the difference between decoding two windows that start at the same, earlier token. Control tokens are text here:
-    they are the notation in which an answer is written.
+    they are the notation in which an answer is written. (``tokenizers.decoders.DecodeStream`` does the same, but raises
+    an exception where a model with byte tokens writes bytes that make no character.)
     """
 
-    def __init__(self, decode: Callable[..., str], stop_ids: Collection[int], show: Callable[[str], None]):
-        self.decode = decode
-        self.stop_ids = stop_ids
-        self.show = show
+    def __init__(self, decode: Callable[..., str], show: Callable[[str], None]):
+        self.decode, self.show = decode, show
         self.ids: list[int] = []
         self.window_start = 0  # decoding starts here,
         self.shown_to = 0  # and the text of the tokens before this one has been shown
         self.text = ""
-        self.stopped = False  # a stop token has come
 
     def push(self, token: int) -> None:
         """Take one token and show the text that it completes."""
-        if token in self.stop_ids:
-            self.stopped = True
-            return
         self.ids.append(token)
         text = self._pending()
         if text and not text.endswith("\ufffd"):

@@ -5,6 +5,7 @@ import difflib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TextIO
 
 from strop.chat import Message
@@ -171,34 +172,21 @@ def _shown(speaker: Speaker, messages: list[Message], stdout: TextIO) -> Answer:
     opening, closing = (_DIM, _PLAIN) if terminal else ("<think>\n", "\n</think>")
     thinking = False
 
-    def write(text: str) -> None:
+    def write(text: str, thought: bool = False) -> None:
+        nonlocal thinking
+        if thought != thinking:
+            stdout.write(opening if thought else f"{closing}\n")
+        thinking = thought
         stdout.write(text.translate(UNSHOWN) if terminal else text)
         stdout.flush()
 
-    def think(text: str) -> None:
-        nonlocal thinking
-        if not thinking:
-            stdout.write(opening)
-        thinking = True
-        write(text)
-
-    def say(text: str) -> None:
-        done_thinking()
-        write(text)
-
-    def done_thinking() -> None:
-        nonlocal thinking
-        if thinking:
-            stdout.write(f"{closing}\n")
-        thinking = False
-
     try:
-        answer = speaker.answer(messages, say, think)
+        answer = speaker.answer(messages, write, partial(write, thought=True))
         for call in answer.message.tool_calls:
             function = call["function"]
-            say(f"\n(calls {function['name']} with {function['arguments']})")
+            write(f"\n(calls {function['name']} with {function['arguments']})")
     finally:
-        done_thinking()
+        write("")  # no more thought
     write("\n")
     return answer
 
