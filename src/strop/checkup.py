@@ -30,7 +30,7 @@ from strop.doctor.quick import Seen, lines
 from strop.doctor.show import estimate_words, show
 from strop.errors import InputError
 from strop.evals.settings import CHAT_LOSS, EvalTaskSettings
-from strop.model.cpu.kernels import kernels
+from strop.model import accelerate
 from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
 from strop.model.precision import best_compute
 from strop.model.vocabulary import vocabulary_faults
@@ -196,7 +196,7 @@ def _guess(
     compute = best_compute(recipe.compute.device, recipe.compute.dtype)
     rate = product_rate(compute.device, compute.dtype)
     half = compute.dtype.itemsize == 2
-    fast = half and compute.device.type == "cpu" and kernels() is not None
+    fast = half and compute.device.type == "cpu" and accelerate.available()
     return estimate(shape, stage.train, lengths, epoch_tokens, rate, half, _memory_gb(compute.device), adapted, fast)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from strop.model import accelerate
 from strop.model.attention_tiles import TiledAttention
-from strop.model.cpu import attention as kernel
 from strop.model.segments import PLAIN, AttentionOptions, Segments
 
 
@@ -22,8 +22,8 @@ def attend_segments(
     """
     if _flash_can(q, v, options):
         return _flash(q, k, v, segments, scale, options)
-    if kernel.supported(q, v) and options.softcap is None and options.sinks is None:
-        return kernel.attention(q, k, v, segments.bounds, scale, options.window)
+    if (kernel := accelerate.attention(q, v, options)) is not None:
+        return kernel(q, k, v, segments.bounds, scale, options.window)
     return TiledAttention.apply(q, k, v, options.sinks, segments.bounds, scale, options.window, options.softcap)
 
 

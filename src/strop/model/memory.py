@@ -35,12 +35,12 @@ def keep_freed_memory() -> bool:
     """
     import torch  # the settings above are also read by a process that stays without it
 
-    from strop.model.cpu import allocator
+    from strop.model import accelerate
 
     for name, value in _ONEDNN.items():
         os.environ.setdefault(name, value)
     if not torch.accelerator.is_available():
-        allocator.install()
+        accelerate.install_allocator()
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt

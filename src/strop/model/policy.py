@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from strop.errors import InputError
-from strop.model import attention
+from strop.model import accelerate, attention
 from strop.model.finite import check_logprobs
-from strop.model.fused import fuse
 from strop.model.head import head_statistics
 from strop.model.logits import LogitsTransform, candidate_transforms
 from strop.model.precision import Compute
@@ -48,7 +47,7 @@ class Policy(nn.Module):
         model.set_attn_implementation(attention.NAME)
         self._restore_attention = own
         self.token_name: Callable[[int], str] = str  # what messages call a token
-        fuse(model)
+        self.accelerated = accelerate.install(model, compute)
         if proof:
             self.transform = proof.prove(self.hidden)
 
