@@ -23,6 +23,7 @@ from typing import Any
 
 from strop.command_line import VerbParser, new_parser
 from strop.errors import Diverged, InputError, Interrupted
+from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
 EXAMPLES = """\
@@ -46,7 +47,7 @@ Outcome = tuple[int, dict[str, Any] | None]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
-    _spin_shortly()
+    spin_shortly()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what the encoding lacks is escaped, not a traceback
             stream.reconfigure(errors="backslashreplace")
@@ -57,16 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json and result is not None:
         print(json.dumps(result))
     return code
-
-
-def _spin_shortly() -> None:
-    """Before torch is loaded, when libgomp reads it: its threads spin for long when they wait for each other.
-
-    Beside other programs they burn the time that a thread put aside by the system would need: products took 1.9 to 2.4
-    times as long as with a short spin.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def _outcome(options: argparse.Namespace) -> Outcome:
@@ -198,7 +189,6 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Outcome:
     from strop.config import load_config
     from strop.console import make_console
-    from strop.model.memory import keep_freed_memory
     from strop.pipeline import run_recipe
     from strop.recipe import Recipe
 

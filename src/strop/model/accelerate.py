@@ -93,8 +93,7 @@ def _is_ours(forward: object) -> bool:
 
 def attention(q: Tensor, v: Tensor, options: AttentionOptions) -> Callable[..., Tensor] | None:
     """``kernel(q, k, v, bounds, scale, window)`` of `strop.model.cpu.attention`, where it computes this."""
-    plain = options.softcap is None and options.sinks is None
-    return _attention.attention if plain and _attention.supported(q, v) else None
+    return _attention.attention if options.softmax_alone and _attention.supported(q, v) else None
 
 
 def head(logits: Tensor) -> ModuleType | None:

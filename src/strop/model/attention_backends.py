@@ -29,14 +29,8 @@ def attend_segments(
 
 def _flash_can(q: Tensor, v: Tensor, options: AttentionOptions) -> bool:
     width = q.shape[-1]
-    return (
-        q.device.type == "cuda"
-        and q.dtype in (torch.bfloat16, torch.float16)
-        and options.softcap is None
-        and options.sinks is None
-        and v.shape[-1] == width <= 256
-        and width % 8 == 0
-    )
+    fits = q.device.type == "cuda" and q.dtype in (torch.bfloat16, torch.float16) and v.shape[-1] == width <= 256
+    return fits and width % 8 == 0 and options.softmax_alone
 
 
 def _flash(q: Tensor, k: Tensor, v: Tensor, segments: Segments, scale: float, options: AttentionOptions) -> Tensor:
