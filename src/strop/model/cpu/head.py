@@ -29,15 +29,6 @@ def statistics(logits: Tensor, labels: Tensor, scale: float, cap: float) -> Tens
 def gradient_(logits: Tensor, labels: Tensor, scale: float, cap: float, outputs: Tensor, d_outputs: Tensor) -> Tensor:
     """Overwrites ``logits [s,V]`` with their gradient, from that of the outputs, float32 ``[4,s]``."""
     _, lse, _, entropy = outputs.contiguous()
-    call(
-        "strop_head_gradient",
-        logits,
-        *logits.shape,
-        labels.contiguous(),
-        scale,
-        cap,
-        lse,
-        entropy,
-        *d_outputs.contiguous(),
-    )
+    given = logits, *logits.shape, labels.contiguous(), scale, cap, lse, entropy, *d_outputs.contiguous()
+    call("strop_head_gradient", *given)
     return logits
