@@ -92,8 +92,7 @@ class SplitAdamW(torch.optim.Optimizer):
         moments = [state[name] for name in names]
         if names == _EIGHT_BIT:
             moments += [*tables(True, p.device), *tables(False, p.device)]
-        numbers = {name: group[name] for name in ("lr", "betas", "eps", "weight_decay")}
-        accelerate.adamw().step(p, state["low"], grad, moments, step=state["step"], scale=scale, **numbers)
+        accelerate.adamw().step(p, state["low"], grad, moments, group, state["step"], scale)
         torch.autograd.graph.increment_version(p)
 
     def load_state_dict(self, state_dict: dict[str, Any], own: bool = False) -> None:

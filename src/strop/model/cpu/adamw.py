@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,24 +44,15 @@ def join(hi: Tensor, low: Tensor) -> Tensor:
 
 
 def step(
-    hi: Tensor,
-    low: Tensor,
-    grad: Tensor,
-    moments: Sequence[Tensor],
-    *,
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-    step: int,
-    scale: float,
+    hi: Tensor, low: Tensor, grad: Tensor, moments: Sequence[Tensor], group: Mapping[str, Any], count: int, scale: float
 ) -> None:
     """``m = β1·m + (1-β1)·g``, ``v = β2·v + (1-β2)·g²``, ``p -= lr·(wd·p + m̂/(√v̂ + ε))``, in place on the halves of p.
 
-    ``grad``: bfloat16 or float32, contiguous, of the shape of ``hi``; ``g = scale · grad``. ``step`` counts from 1.
+    ``grad``: bfloat16 or float32, contiguous, of the shape of ``hi``; ``g = scale · grad``. ``group``: an optimiser's,
+    with ``lr``, ``betas``, ``eps`` and ``weight_decay``. ``count``: which step this is, from 1.
     ``moments``: ``m``, ``v`` float32 of that shape; or, in blocks of 256 numbers, codes (uint8) and scales (float32) of
     ``m`` and of ``√v``, and for both the map (float32 ``[256]``) and the codes by float16 (uint8 ``[65536]``).
     """
     kernel = "strop_adamw" if len(moments) == 2 else "strop_adamw_8bit"
-    half = grad.dtype == torch.bfloat16
-    call(kernel, hi, low, grad, half, *moments, hi.numel(), lr, *betas, eps, weight_decay, step, scale)
+    rule = group["lr"], *group["betas"], group["eps"], group["weight_decay"], count, scale
+    call(kernel, hi, low, grad, grad.dtype == torch.bfloat16, *moments, hi.numel(), *rule)

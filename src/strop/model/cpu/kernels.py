@@ -14,10 +14,7 @@ from torch import Tensor
 
 from strop.model.cpu.build import load
 
-_SOURCES = (
-    *("attention.cpp", "head.cpp", "rms_norm.cpp", "gated_unit.cpp", "rotary.cpp", "adamw.cpp"),
-    "gradient_norm.cpp",
-)
+_NAMES = ("attention", "head", "rms_norm", "gated_unit", "rotary", "adamw", "gradient_norm")
 _FLAGS = (
     *("-O3", "-std=c++17", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-w"),
     *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"),
@@ -46,7 +43,9 @@ def kernels() -> ctypes.CDLL | None:
     """The compiled kernels, or None where this machine has none; the first call on a machine compiles them."""
     if not torch.cpu.get_capabilities().get("avx512_bf16"):
         return None
-    library = load(_SOURCES, _FLAGS, "strop's CPU kernels", "torch's slower operations take their place")
+    library = load(
+        [f"{name}.cpp" for name in _NAMES], _FLAGS, "strop's CPU kernels", "torch's slower operations take their place"
+    )
     if library is None:
         return None
     for name, arguments in _SIGNATURES.items():
