@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 READY := $(VENV)/.ready
 CORES := $(shell nproc 2>/dev/null || echo 2)
-# as src/strop/__init__.py says; pytest loads torch before strop
+# as src/strop/model/memory.py says; pytest and scripts load torch by themselves
 export GOMP_SPINCOUNT ?= 1000
 
 BENCHES := bench-sft bench-memory bench-dpo bench-generate bench-prepare

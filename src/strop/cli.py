@@ -23,6 +23,7 @@ from typing import Any
 
 from strop.command_line import VerbParser, new_parser
 from strop.errors import Diverged, InputError, Interrupted
+from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
 EXAMPLES = """\
@@ -46,6 +47,7 @@ Outcome = tuple[int, dict[str, Any] | None]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
+    spin_shortly()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what the encoding lacks is escaped, not a traceback
             stream.reconfigure(errors="backslashreplace")
@@ -193,6 +195,7 @@ def _run(options: argparse.Namespace) -> Outcome:
     recipe = load_recipe(path, options.overrides)
     if options.profile:
         recipe = recipe.profiled()
+    keep_freed_memory()
     return 0, run_recipe(recipe, make_console(stderr=options.json), changed=options.changed)
 
 

@@ -10,9 +10,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from strop.chat import Example
 from strop.data.batch import make_batch
 from strop.errors import InputError
+from strop.model import accelerate
 from strop.model.blocks import compiled_blocks, decoder_blocks, recompute_activations, worth_compiling
-from strop.model.cpu.kernels import kernels
-from strop.model.fused import fuse
 from strop.model.lora import add_lora
 from strop.model.policy import Policy
 from strop.model.precision import Compute
@@ -140,12 +139,12 @@ def test_auto_compiles_on_cuda_alone():
     assert [worth_compiling(v, cpu) for v in (True, False)] == [True, False]
 
 
-@pytest.mark.skipif(kernels() is None, reason="no kernels on this machine")
+@pytest.mark.skipif(not accelerate.available(), reason="no kernels on this machine")
 @pytest.mark.parametrize("every", [1, 2])
 def test_recomputed_blocks_keep_nothing_that_is_as_wide_as_their_inside(every, make_model):
     """Neither does what makes a gated unit's product again: it keeps gate and up where its block is not recomputed."""
     model = make_model(num_hidden_layers=2, intermediate_size=96).bfloat16().train()
-    fuse(model)
+    accelerate.install(model, Compute(torch.device("cpu"), torch.bfloat16))
     recompute_activations(model, every)
     loss = model(input_ids=torch.arange(40)[None] % 97, use_cache=False).logits.float().square().mean()
     gc.collect()

@@ -1,24 +1,23 @@
 """The compiled kernels against plain float64 formulas, values and gradients; bfloat16 rounds by up to 0.2 %."""
 
 import copy
-import shutil
 
 import pytest
 import torch
 import torch.nn.functional as F
 from processes import broken_compiler, in_a_process
 
-from strop.model.cpu import attention, elementwise, head
+from strop.model import accelerate
+from strop.model.cpu import attention, gated_unit, head, rms_norm
 from strop.model.cpu.build import SWITCH
-from strop.model.fused import fuse
 from strop.model.logits import LogitsTransform
 from strop.model.lora import add_lora
+from strop.model.precision import Compute
 from strop.model.settings import LoraSettings
 
-needs_kernels = pytest.mark.skipif(
-    not torch.cpu.get_capabilities().get("avx512_bf16") or shutil.which("g++") is None,
-    reason="the kernels need AVX-512 BF16 and a C++ compiler",
-)
+needs_kernels = pytest.mark.skipif(not accelerate.available(), reason="no kernels on this machine")
+MODULES = {"norms": 2 * 2 + 1, "gated units": 2}  # of the small model with its own attention
+BFLOAT16 = Compute(torch.device("cpu"), torch.bfloat16)
 ROUNDING = 4e-3  # of results whose inputs and outputs are bfloat16 and whose sums are float32
 
 
@@ -134,8 +133,8 @@ def test_norm_and_gated_unit_equal_the_formula():
     x, y, upstream = (random(37, 576, seed=i) * 2 for i in range(3))
     weight = 1 + 0.1 * random(576, seed=4)
     for ours, plain, inputs in (
-        (lambda a, w: elementwise.rms_norm(a, w, 1e-5), lambda a, w: F.rms_norm(a, (576,), w, 1e-5), (x, weight)),
-        (elementwise.silu_gate, lambda a, b: F.silu(a) * b, (x, y)),
+        (lambda a, w: rms_norm.rms_norm(a, w, 1e-5), lambda a, w: F.rms_norm(a, (576,), w, 1e-5), (x, weight)),
+        (gated_unit.silu_gate, lambda a, b: F.silu(a) * b, (x, y)),
     ):
         mine = [t.clone().requires_grad_() for t in inputs]
         true = [t.double().requires_grad_() for t in inputs]
@@ -155,7 +154,7 @@ def test_a_model_with_fused_modules_is_as_near_to_float32_as_without(make_model)
         return [logits.detach(), *(p.grad for p in model.parameters())]
 
     exact, plain, model = run(make_model()), run(make_model().bfloat16()), make_model().bfloat16()
-    assert fuse(model) == 2 * 4 + 1  # per layer attention, two norms and a gated unit, and the last norm
+    assert accelerate.install(model, BFLOAT16).modules == MODULES
     fused = run(model)
     errors = [[error(x, true.double()) for x, true in zip(one, exact, strict=True)] for one in (fused, plain)]
     assert errors[0][0] < 0.05  # logits
@@ -167,7 +166,7 @@ def test_a_model_with_fused_modules_is_as_near_to_float32_as_without(make_model)
 def test_a_copy_computes_with_its_own_weights_and_formats_may_differ(make_model, autocast):
     """Engines copy a float32 policy and round the copy; autocast gives bfloat16 inputs to float32 weights."""
     model = make_model()
-    fuse(model)
+    assert accelerate.install(model, BFLOAT16).modules == MODULES
     rounded = copy.deepcopy(model).bfloat16()
     with torch.no_grad():
         for p in model.parameters():
@@ -180,9 +179,10 @@ def test_a_copy_computes_with_its_own_weights_and_formats_may_differ(make_model,
     assert error(copied, expected.double()) < 0.05
 
 
+@needs_kernels
 def test_units_with_adapters_are_fused_too(tiny_model):
     network = add_lora(tiny_model, LoraSettings(r=2)).network
-    assert fuse(network) == 2 * 4 + 1
+    assert accelerate.install(network, BFLOAT16).modules == {**MODULES, "layers with adapters": 2 * 7}
 
 
 def test_a_module_that_only_looks_usual_is_left_alone(tiny_model):
@@ -194,7 +194,7 @@ def test_a_module_that_only_looks_usual_is_left_alone(tiny_model):
         def forward(self, x):
             return 0.5 * F.rms_norm(x, (32,), self.weight, self.eps)
 
-    assert fuse(torch.nn.Sequential(HalfRMSNorm())) == 0
+    assert not accelerate.install(torch.nn.Sequential(HalfRMSNorm()), BFLOAT16).modules
 
 
 def test_the_switch_turns_the_kernels_off():

@@ -1,7 +1,6 @@
 """A linear layer with its adapter as one operation: the numbers, what is kept and computed, and when peft computes."""
 
 import copy
-import shutil
 import subprocess
 import sys
 
@@ -14,20 +13,19 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from strop.model import fused
+from strop.model import accelerate, fused_lora
 from strop.model.blocks import compiled_blocks
-from strop.model.fused import fuse
+from strop.model.cpu import gated_unit, rms_norm
 from strop.model.fused_lora import operands
 from strop.model.lora import adapters_off, add_lora
+from strop.model.precision import Compute
 from strop.model.settings import LoraSettings
 
 T, I, O, R = 37, 48, 80, 5  # noqa: E741
 BOUND = {torch.float32: 1e-6, torch.bfloat16: 4e-3}  # relative; bfloat16 rounds by up to 0.2 %, here twice
 TOKENS = torch.arange(3, 20)[None]
-needs_kernels = pytest.mark.skipif(
-    not torch.cpu.get_capabilities().get("avx512_bf16") or shutil.which("g++") is None,
-    reason="the kernels need AVX-512 BF16 and a C++ compiler",
-)
+needs_kernels = pytest.mark.skipif(not accelerate.available(), reason="no kernels on this machine")
+FLOAT32, BFLOAT16 = (Compute(torch.device("cpu"), dtype) for dtype in (torch.float32, torch.bfloat16))
 
 
 def random(*shape, seed, dtype=torch.float32):
@@ -45,7 +43,7 @@ def make_layer(dtype=torch.float32, *, bias=False, base=nn.Linear, alpha=8, **se
     layer = Linear(base(I, O, bias=bias).requires_grad_(False), "default", config=config, r=R, lora_alpha=alpha)
     for seed, parameter in enumerate(layer.parameters()):
         parameter.data = random(*parameter.shape, seed=seed, dtype=dtype) / 7
-    fuse(nn.Sequential(layer))
+    accelerate.install(nn.Sequential(layer), FLOAT32)
     assert "forward" in vars(layer)
     return layer
 
@@ -229,7 +227,7 @@ def test_an_input_that_is_made_again_is_not_kept():
     made = []
 
     def forward(product):
-        with fused._made_again(product, lambda: made.append(1) or x.clone()):
+        with gated_unit.made_again(product, lambda: made.append(1) or x.clone()):
             y = layer(product)
         product.data.zero_()  # whoever had kept it would compute with zeros
         return y
@@ -243,9 +241,9 @@ def test_an_input_that_is_made_again_is_not_kept():
 @needs_kernels
 def test_a_unit_with_adapters_makes_its_product_again_once(make_model, monkeypatch):
     model = adapted_model(make_model, torch.bfloat16)
-    fuse(model)
-    calls, silu_gate = [], fused.kernel.silu_gate
-    monkeypatch.setattr(fused.kernel, "silu_gate", lambda *inputs: calls.append(1) or silu_gate(*inputs))
+    accelerate.install(model, BFLOAT16)
+    calls, silu_gate = [], gated_unit.silu_gate
+    monkeypatch.setattr(gated_unit, "silu_gate", lambda *inputs: calls.append(1) or silu_gate(*inputs))
     logits = model(TOKENS, use_cache=False).logits
     assert len(calls) == 2
     logits.float().square().mean().backward()
@@ -258,7 +256,7 @@ def test_a_norm_that_is_frozen_passes_the_same_gradient_on():
     passed_on = []
     for frozen in (True, False):
         x, w = random(T, 64, seed=3, dtype=torch.bfloat16).requires_grad_(), weight.clone().requires_grad_(not frozen)
-        fused.kernel.rms_norm(x, w, 1e-5).backward(upstream)
+        rms_norm.rms_norm(x, w, 1e-5).backward(upstream)
         assert (w.grad is None) == frozen
         passed_on.append(x.grad)
     assert torch.equal(*passed_on)
@@ -281,17 +279,17 @@ def move(model):
 def test_every_adapted_layer_of_a_model_and_no_other(make_model):
     model = adapted_model(make_model, modules_to_save=["embed_tokens"])
     before = model(TOKENS).logits
-    fuse(model)
+    accelerate.install(model, FLOAT32)
     adapted = [m for m in model.modules() if isinstance(m, LoraLayer)]
     assert len(adapted) == 14
-    assert all(m.forward.__func__ is fused._adapted for m in adapted)
+    assert all(m.forward.__func__ is fused_lora.forward for m in adapted)
     assert not any("forward" in vars(m) for m in model.modules() if isinstance(m, nn.Linear | nn.Embedding))
     torch.testing.assert_close(model(TOKENS).logits, before, atol=1e-5, rtol=1e-5)
 
 
 def test_a_copy_computes_with_its_own_weights(make_model):
     model = adapted_model(make_model)
-    fuse(model)
+    accelerate.install(model, FLOAT32)
     expected, other = model(TOKENS).logits, copy.deepcopy(model).requires_grad_(False)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -301,7 +299,7 @@ def test_a_copy_computes_with_its_own_weights(make_model):
 
 def test_compiled_blocks_have_pefts_forward_inside(make_model):
     model = adapted_model(make_model)
-    fuse(model)
+    accelerate.install(model, FLOAT32)
     layers = [m for m in model.modules() if isinstance(m, LoraLayer)]
     with compiled_blocks(model, backend="eager"):
         assert not any("forward" in vars(m) for m in layers)
@@ -312,7 +310,7 @@ def test_saved_and_merged_as_without(tmp_path, make_model):
     model = make_model()
     adapters = add_lora(model, LoraSettings(r=4))
     move(model)
-    fuse(model)
+    accelerate.install(model, FLOAT32)
     adapted = model(TOKENS).logits
     adapters.save(tmp_path)
     again = PeftModel.from_pretrained(make_model(), tmp_path)
@@ -324,8 +322,9 @@ def test_saved_and_merged_as_without(tmp_path, make_model):
 
 def test_a_model_without_adapters_does_not_import_peft():
     code = (
-        "import sys; from torch import nn; from strop.model.policy import fuse; fuse(nn.Sequential(nn.Linear(2, 2))); "
-        "print('peft' in sys.modules)"
+        "import sys; from torch import nn; from strop.model.accelerate import install; "
+        "from strop.model.precision import best_compute; "
+        "install(nn.Sequential(nn.Linear(2, 2)), best_compute()); print('peft' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

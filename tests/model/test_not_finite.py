@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from strop.chat import Example
 from strop.data.batch import make_batch
 from strop.errors import InputError
-from strop.model import head
+from strop.model import accelerate, head
 from strop.model.attention_backends import attend_segments
-from strop.model.cpu import elementwise
-from strop.model.cpu.kernels import kernels
+from strop.model.cpu.gated_unit import silu_gate
 from strop.model.finite import check_logprobs
 from strop.model.logits import LogitsTransform
 from strop.model.names import load_model
@@ -93,13 +92,13 @@ def test_attention(dtype, which, value):
             assert not torch.isfinite(hurt).any()
 
 
-@pytest.mark.skipif(kernels() is None, reason="no kernels on this machine")
+@pytest.mark.skipif(not accelerate.available(), reason="no kernels on this machine")
 @pytest.mark.parametrize("value", VALUES)
 def test_the_gated_unit(value):
     a = torch.tensor([value, 1.0, -3.0, 0.0] * 4).bfloat16().requires_grad_()
     b = torch.linspace(-2, 2, 16).bfloat16().requires_grad_()
     copies = [x.detach().clone().requires_grad_() for x in (a, b)]
-    got, expected = elementwise.silu_gate(a, b), F.silu(copies[0]) * copies[1]
+    got, expected = silu_gate(a, b), F.silu(copies[0]) * copies[1]
     agree(got, expected, 2e-2)
     got.sum().backward()
     expected.sum().backward()

@@ -6,7 +6,7 @@ from small_runs import Idle
 
 from strop.chat import Example
 from strop.data.batch import make_batch
-from strop.model.cpu.kernels import kernels
+from strop.model import accelerate
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.objectives.sft import CrossEntropy
@@ -27,7 +27,9 @@ def rows(count, seed=0):
     ]
 
 
-HALVED = pytest.param("halved", marks=pytest.mark.skipif(kernels() is None, reason="no kernels on this machine"))
+HALVED = pytest.param(
+    "halved", marks=pytest.mark.skipif(not accelerate.available(), reason="no kernels on this machine")
+)
 
 
 @pytest.mark.parametrize("kept", ["whole", HALVED])
@@ -105,7 +107,7 @@ def test_in_float32_the_weights_are_their_own_masters(make_model):
         assert masters.named[name] is p
 
 
-@pytest.mark.skipif(kernels() is None, reason="no kernels on this machine")
+@pytest.mark.skipif(not accelerate.available(), reason="no kernels on this machine")
 @pytest.mark.parametrize("optimizer", ["adamw", "adamw_8bit"])
 def test_halved_masters_train_as_whole_ones(optimizer, make_model):
     """Whichever way they are kept: the same losses to the rounding of bfloat16, and float32 weights at the end."""

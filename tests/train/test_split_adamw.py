@@ -5,9 +5,10 @@ import io
 import pytest
 import torch
 
-from strop.model.cpu.kernels import kernels
+from strop.model.cpu.adamw import join, split
+from strop.model.cpu.kernels import call, kernels
 from strop.train.adamw_8bit import BLOCK, SMALLEST, AdamW8bit, dequantise
-from strop.train.split_adamw import SplitAdamW, join, split, supported
+from strop.train.split_adamw import SplitAdamW, supported
 
 pytestmark = pytest.mark.skipif(kernels() is None, reason="the kernels need AVX-512 BF16 and a C++ compiler")
 
@@ -76,12 +77,12 @@ def test_the_high_half_is_torchs_rounding_except_that_ties_go_away_from_zero():
 def test_split_and_join_of_any_length_write_no_further(length):
     master = normal(length + 40)
     hi, low = torch.zeros(length + 40, dtype=torch.bfloat16), torch.zeros(length + 40, dtype=torch.int16)
-    kernels().strop_split(master.data_ptr(), hi.data_ptr(), low.data_ptr(), length)
+    call("strop_split", master, hi, low, length)
     assert torch.equal(hi[:length], split(master)[0][:length])
     assert not hi[length:].any()
     assert not low[length:].any()
     back = torch.zeros(length + 40)
-    kernels().strop_join(hi.data_ptr(), low.data_ptr(), back.data_ptr(), length)
+    call("strop_join", hi, low, back, length)
     assert torch.equal(back[:length], master[:length])
     assert not back[length:].any()
 

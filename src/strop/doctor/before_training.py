@@ -15,7 +15,7 @@ from strop.doctor.machine import Adapted, Cost, estimate, host_memory_gb, model_
 from strop.doctor.overlap import EvalItem
 from strop.doctor.quick import Tokenized, check_examples, lines
 from strop.doctor.show import estimate_words
-from strop.model.cpu.kernels import kernels
+from strop.model import accelerate
 from strop.model.precision import best_compute
 from strop.tasks import open_task
 from strop.tasks.base import named_sets
@@ -69,7 +69,7 @@ def estimate_stage(
     compute = best_compute(recipe.compute.device, recipe.compute.dtype)
     rate = product_rate(compute.device, compute.dtype)
     half = compute.dtype.itemsize == 2
-    fast = half and compute.device.type == "cpu" and kernels() is not None
+    fast = half and compute.device.type == "cpu" and accelerate.available()
     return estimate(shape, stage.train, lengths, epoch_tokens, rate, half, _memory_gb(compute.device), adapted, fast)
 
 

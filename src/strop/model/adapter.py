@@ -75,7 +75,7 @@ def merged(folder: Path, resolve: Callable[[str], Path]) -> Path:
         raise InputError(f"{folder}: has {CONFIG} but no {WEIGHTS[0]}; save or download the adapter again.")
     digest = _digest(folder)
     sibling = folder.absolute().parent / "model"
-    if (sibling / "config.json").is_file() and _merged_digest(sibling) == digest:
+    if (sibling / "config.json").is_file() and _read(sibling / MERGED).get("adapter") == digest:
         return sibling
     base = _base(folder, config, sibling, resolve)
     mark = hashlib.sha256(repr((digest, str(base.absolute()), _stamp(base))).encode()).hexdigest()[:16]
@@ -87,7 +87,7 @@ def merged(folder: Path, resolve: Callable[[str], Path]) -> Path:
 
 
 def _base(folder: Path, config: dict[str, Any], sibling: Path, resolve: Callable[[str], Path]) -> Path:
-    record = read_json_object(folder / RECORD) if (folder / RECORD).is_file() else {}
+    record = _read(folder / RECORD)
     names = [record.get("base"), record.get("place"), config.get("base_model_name_or_path")]
     names = list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
     failures = []
@@ -131,25 +131,23 @@ def _merge(folder: Path, base: Path, target: Path) -> None:
 
 def _grow(model: PreTrainedModel, folder: Path, known: Collection[int], tokenizer: PreTrainedTokenizerBase) -> None:
     """Give the base the rows that the adapters were trained with, as their stage did."""
-    record = read_json_object(folder / RECORD) if (folder / RECORD).is_file() else {}
-    if record.get("new"):
-        fit_embeddings(model, known, tokenizer.convert_tokens_to_ids(record["new"]))
+    if new := _read(folder / RECORD).get("new"):
+        fit_embeddings(model, known, tokenizer.convert_tokens_to_ids(new))
         return
-    wanted = max(
-        (shape[0] for name, shape in _shapes(folder).items() if "embed" in name or "lm_head" in name), default=0
-    )
-    if wanted > model.get_input_embeddings().weight.shape[0]:
-        fit_embeddings(model, known, range(model.get_input_embeddings().weight.shape[0], wanted))
+    rows = model.get_input_embeddings().weight.shape[0]
+    if (wanted := _saved_rows(folder)) > rows:
+        fit_embeddings(model, known, range(rows, wanted))
 
 
-def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Whole matrices among the adapters, which were saved with an embedding that had grown."""
+def _saved_rows(folder: Path) -> int:
+    """Rows of an embedding or a head that were saved whole beside the adapters, since it had grown; 0 for none."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(folder / WEIGHTS[0], framework="pt") as tensors:
-            names = [n for n in tensors.keys() if n.endswith(".weight") and "lora_" not in n]  # noqa: SIM118
-            return {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
+            whole = [n for n in tensors.keys() if n.endswith(".weight") and "lora_" not in n]  # noqa: SIM118
+            found = [n for n in whole if "embed" in n or "lm_head" in n]
+            return max((tensors.get_slice(name).get_shape()[0] for name in found), default=0)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder / WEIGHTS[0]}: cannot be read ({error}); save the adapter again.") from error
 
@@ -164,9 +162,8 @@ def _digest(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def _merged_digest(model: Path) -> str | None:
-    file = model / MERGED
-    return read_json_object(file).get("adapter") if file.is_file() else None
+def _read(file: Path) -> dict[str, Any]:
+    return read_json_object(file) if file.is_file() else {}
 
 
 def _stamp(folder: Path) -> list[tuple[str, int, int]]:

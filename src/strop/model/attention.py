@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AttentionInterface
 
 from strop.model.attention_backends import attend_segments
-from strop.model.segments import PLAIN, AttentionOptions, Segments
+from strop.model.segments import PLAIN, AttentionOptions, Segments, stretches
 
 NAME = "strop_flat"
 
@@ -58,8 +58,7 @@ class FlatLayout:
     @cached_property
     def bounds(self) -> list[tuple[int, int]]:
         """(start, end) of every sequence's own tokens in the row."""
-        ends = torch.tensor(self.seq_lens).cumsum(0).tolist()
-        return list(zip([0, *ends[:-1]], ends, strict=True))
+        return stretches(self.seq_lens)
 
     @cached_property
     def _seen(self) -> list[list[tuple[int, int]]]:
@@ -73,14 +72,14 @@ class FlatLayout:
 
     @cached_property
     def segments(self) -> Segments:
-        return Segments(self.seq_lens, tuple(sum(b - a for a, b in stretches) for stretches in self._seen))
+        return Segments(self.seq_lens, tuple(sum(b - a for a, b in seen) for seen in self._seen))
 
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
     ) -> Tensor:
         if any(p >= 0 for p in self.parent):
-            stretches = [stretch for row in self._seen for stretch in row]
-            k, v = _Gather.apply(k, stretches), _Gather.apply(v, stretches)
+            seen = [stretch for row in self._seen for stretch in row]
+            k, v = _Gather.apply(k, seen), _Gather.apply(v, seen)
         return attend_segments(q, k, v, self.segments, scale, options)
 
 

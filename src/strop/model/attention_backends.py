@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from strop.model import accelerate
 from strop.model.attention_tiles import TiledAttention
-from strop.model.cpu import attention as kernel
 from strop.model.segments import PLAIN, AttentionOptions, Segments
 
 
@@ -22,21 +22,15 @@ def attend_segments(
     """
     if _flash_can(q, v, options):
         return _flash(q, k, v, segments, scale, options)
-    if kernel.supported(q, v) and options.softcap is None and options.sinks is None:
-        return kernel.attention(q, k, v, segments.bounds, scale, options.window)
+    if (kernel := accelerate.attention(q, v, options)) is not None:
+        return kernel(q, k, v, segments.bounds, scale, options.window)
     return TiledAttention.apply(q, k, v, options.sinks, segments.bounds, scale, options.window, options.softcap)
 
 
 def _flash_can(q: Tensor, v: Tensor, options: AttentionOptions) -> bool:
     width = q.shape[-1]
-    return (
-        q.device.type == "cuda"
-        and q.dtype in (torch.bfloat16, torch.float16)
-        and options.softcap is None
-        and options.sinks is None
-        and v.shape[-1] == width <= 256
-        and width % 8 == 0
-    )
+    fits = q.device.type == "cuda" and q.dtype in (torch.bfloat16, torch.float16) and v.shape[-1] == width <= 256
+    return fits and width % 8 == 0 and options.softmax_alone
 
 
 def _flash(q: Tensor, k: Tensor, v: Tensor, segments: Segments, scale: float, options: AttentionOptions) -> Tensor:

@@ -11,7 +11,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from strop.errors import InputError
-from strop.model import attention, fused
+from strop.model import accelerate, attention
 
 
 def decoder_blocks(model: PreTrainedModel) -> list[nn.Module]:
@@ -51,27 +51,19 @@ def compiled_blocks(model: PreTrainedModel, backend: str = "inductor") -> Iterat
 
     A block is two graphs, before and after attention: how a row is made up (the lengths of its sequences) changes with
     each row, and a graph that knew it would be compiled again each time. Blocks of one shape share their graphs.
-    A block whose activations are computed again is compiled inside of its checkpoint. What `strop.model.fused` put in
+    A block whose activations are computed again is compiled inside of its checkpoint. What `accelerate` installed
     is taken out: the compiler fuses by itself, and what it makes of a call by address is garbage, without a word.
     """
     blocks = decoder_blocks(model)
     if not blocks:
         raise InputError(f"train.compile: {type(model).__name__} has no blocks that strop knows; set it to false.")
     AttentionInterface.register(attention.NAME, torch.compiler.disable(attention.flat_attention))
-    replaced = [(m, f) for block in blocks for m in block.modules() if _is_fused(f := m.__dict__.get("forward"))]
-    for module, _ in replaced:
-        del module.forward
-    for block in blocks:
-        block.compile(dynamic=True, backend=backend)
     try:
-        yield
+        with accelerate.taken_out(blocks):
+            for block in blocks:
+                block.compile(dynamic=True, backend=backend)
+            yield
     finally:
-        for module, forward in replaced:
-            module.forward = forward
         AttentionInterface.register(attention.NAME, attention.flat_attention)
         for block in blocks:
             block._compiled_call_impl = None
-
-
-def _is_fused(forward: object) -> bool:
-    return str(getattr(forward, "__module__", None)).startswith(fused.__name__)  # fused_rotary's too

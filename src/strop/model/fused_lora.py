@@ -28,10 +28,16 @@ class Operands(NamedTuple):
     scale: float
 
 
-def is_lora_linear(module: nn.Module) -> bool:
-    """Whether this is peft's LoRA layer for linear layers; without importing peft, which takes a second."""
+def usual(module: nn.Module) -> tuple[()] | None:
+    """Whether this is peft's LoRA layer for linear layers, None if not; without importing peft (a second)."""
     layers = sys.modules.get("peft.tuners.lora")  # not there: nobody can have made one
-    return layers is not None and type(module) is layers.Linear
+    return () if layers is not None and type(module) is layers.Linear else None
+
+
+def forward(self: nn.Module, x: Tensor, *args, **kwargs) -> Tensor:
+    """peft's layer; by peft itself where `operands` has none."""
+    given = None if args or kwargs else operands(self, x)
+    return type(self).forward(self, x, *args, **kwargs) if given is None else lora_linear(x, given)
 
 
 def operands(layer: nn.Module, x: Tensor) -> Operands | None:

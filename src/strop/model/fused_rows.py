@@ -13,24 +13,20 @@ from torch import Tensor, nn
 from strop.model.head_weight import rows_in_layer
 
 
-def is_token_rows(module: nn.Module) -> bool:
-    """Whether this is peft's layer for rows of an embedding; without importing peft, which takes a second."""
+def usual(module: nn.Module) -> tuple[()] | None:
+    """Whether this is peft's layer for rows of an embedding, None if not; without importing peft."""
     layers = sys.modules.get("peft.tuners.trainable_tokens")  # not there: nobody can have made one
-    return (
-        layers is not None and type(module) is layers.TrainableTokensLayer and type(module.base_layer) is nn.Embedding
-    )
+    kinds = None if layers is None else (layers.TrainableTokensLayer, nn.Embedding)
+    return () if kinds == (type(module), type(getattr(module, "base_layer", None))) else None
 
 
-def embed(layer: nn.Module, tokens: Tensor) -> Tensor | None:
-    """``tokens [..., T]`` -> ``[..., T, D]``, differentiable in the trained rows; gradients are summed in float32.
-
-    None where peft's own has to do it.
-    """
-    rows = rows_in_layer(layer)
+def forward(self: nn.Module, tokens: Tensor, *args, **kwargs) -> Tensor:
+    """``tokens [..., T]`` -> ``[..., T, D]``, differentiable in the trained rows; gradients are summed in float32."""
+    rows = None if args or kwargs else rows_in_layer(self)
     if rows is None:
-        return None
-    place = torch.full((len(layer.base_layer.weight),), -1, device=tokens.device)  # [V]: which trained row, if one
+        return type(self).forward(self, tokens, *args, **kwargs)
+    place = torch.full((len(self.base_layer.weight),), -1, device=tokens.device)  # [V]: which trained row, if one
     place[rows.ids] = torch.arange(len(rows.ids), device=tokens.device)
     which = place[tokens]
     values = rows.values.float()[which.clamp_min(0)].to(rows.values.dtype)
-    return torch.where((which >= 0)[..., None], values, layer.base_layer(tokens))
+    return torch.where((which >= 0)[..., None], values, self.base_layer(tokens))

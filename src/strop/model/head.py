@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from strop.model.cpu import head as kernel
+from strop.model import accelerate
 from strop.model.head_weight import head_weight, trained_rows
 from strop.model.logits import LogitsTransform
 
@@ -183,7 +183,7 @@ def _cast(gradient: Tensor | None, like: Tensor | None) -> Tensor | None:
 
 def _statistics(logits: Tensor, labels: Tensor, transform: LogitsTransform, want: tuple[str, ...]) -> Tensor:
     """``logits [s,V]`` -> float32 ``[len(OUTPUTS), s]``; of what is not wanted, only ``lse`` is surely there."""
-    if kernel.supported(logits):
+    if (kernel := accelerate.head(logits)) is not None:
         return kernel.statistics(logits, labels, transform.scale, transform.cap)
     z = transform(logits)
     lse = torch.logsumexp(z, dim=-1)
@@ -206,7 +206,7 @@ def _gradient_(
     With p = exp(z - lse) and H the entropy:
     ``dz_v = d_logprob 1[v = label] + p_v (d_lse - d_logprob - d_H (z_v - lse + H)) + d_mean / V``.
     """
-    if kernel.supported(logits):
+    if (kernel := accelerate.head(logits)) is not None:
         return kernel.gradient_(logits, labels, transform.scale, transform.cap, outputs, d_outputs)
     _, lse, _, entropy = (x[:, None] for x in outputs)
     d_logprob, d_lse, d_mean, d_entropy = (x[:, None] for x in d_outputs)

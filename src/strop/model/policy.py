@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from strop.errors import InputError
-from strop.model import attention
+from strop.model import accelerate, attention
 from strop.model.finite import check_logprobs
-from strop.model.fused import fuse
 from strop.model.head import OUTPUTS, head_logits, head_statistics, linear_scores
 from strop.model.logits import LogitsTransform
 from strop.model.precision import Compute
@@ -66,7 +65,7 @@ class Policy(nn.Module):
         model.set_attn_implementation(attention.NAME)
         self._restore_attention = own
         self.token_name: Callable[[int], str] = str  # what messages call a token
-        fuse(model)
+        self.accelerated = accelerate.install(model, compute)
         if proof:
             self.transform = proof.prove(lambda *row: self._backbone(*row).last_hidden_state[0])
 

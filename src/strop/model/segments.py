@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -23,15 +23,18 @@ class AttentionOptions:
     softcap: float | None = None
     sinks: Tensor | None = None
 
+    @property
+    def softmax_alone(self) -> bool:
+        """Whether nothing happens to the scores but scaling, masking and their softmax."""
+        return self.softcap is None and self.sinks is None
+
 
 PLAIN = AttentionOptions()
 
 
-def _offsets(lens: Sequence[int]) -> tuple[int, ...]:
-    ends = [0]
-    for n in lens:
-        ends.append(ends[-1] + n)
-    return tuple(ends)
+def stretches(lens: Sequence[int]) -> list[tuple[int, int]]:
+    """(start, end) of stretches of these lengths, one after another."""
+    return list(pairwise(accumulate(lens, initial=0)))
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,13 @@ class Segments:
     @property
     def bounds(self) -> list[tuple[int, int, int, int]]:
         """(first query, end of queries, first key, end of keys) of every pair."""
-        queries, keys = pairwise(_offsets(self.queries)), pairwise(_offsets(self.keys))
-        return [(*q, *k) for q, k in zip(queries, keys, strict=True)]
+        return [(*q, *k) for q, k in zip(stretches(self.queries), stretches(self.keys), strict=True)]
 
     def offsets(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Where the stretches begin and end, int32 ``[N+1]`` of queries and of keys; copied to a device only once."""
         if device not in self._on_device:
             self._on_device[device] = tuple(
-                torch.tensor(_offsets(lens), dtype=torch.int32, device=device) for lens in (self.queries, self.keys)
+                torch.tensor([*accumulate(lens, initial=0)], dtype=torch.int32, device=device)
+                for lens in (self.queries, self.keys)
             )
         return self._on_device[device]

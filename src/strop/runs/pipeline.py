@@ -27,7 +27,6 @@ from strop.console import heading
 from strop.data.keys import files_digest
 from strop.errors import Interrupted
 from strop.files import folder_stamp, write_json
-from strop.model.memory import keep_freed_memory
 from strop.model.names import resolve
 from strop.model.precision import best_compute
 from strop.report import write_report
@@ -71,7 +70,6 @@ class _Run:
     def run(self) -> dict[str, Any]:
         recipe, folder = self.recipe, self.recipe.run_folder
         check_recipe(folder, list(recipe.stages), recipe.name)
-        keep_freed_memory()
         self.compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         model: Path = resolve(recipe.model)
         plan = self._plan(model)

@@ -14,7 +14,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from strop.model.cpu.norm import norm
+from strop.model.accelerate import norm
 from strop.train.optim import Optimizers
 from strop.train.split_adamw import supported
 

@@ -5,7 +5,7 @@ A float32 master is its bfloat16 rounding, which is the model's weight, and 16 m
 ``store_param_remainders``). One compiled kernel reads weight, low bits, gradient and moments once and writes them once;
 nothing is left to be copied into the model, and gradients need not be float32.
 
-What is here needs `strop.model.cpu.kernels`; elsewhere `strop.train.masters` and torch's AdamW do the same.
+What is here needs `strop.model.accelerate.adamw`; elsewhere `strop.train.masters` and torch's AdamW do the same.
 """
 
 from __future__ import annotations
@@ -16,36 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from strop.model.cpu.kernels import kernels
+from strop.model import accelerate
 from strop.train.adamw_8bit import load_as_saved, start_moments, tables
 
 
 def supported(tensor: Tensor) -> bool:
     """Whether `SplitAdamW` can train this: contiguous bfloat16 on a CPU that the kernels run on."""
-    fits = tensor.device.type == "cpu" and tensor.dtype == torch.bfloat16 and tensor.is_contiguous()
-    return fits and kernels() is not None
-
-
-def split(master: Tensor) -> tuple[Tensor, Tensor]:
-    """``(hi bfloat16, low int16)`` of a float32 tensor. ``hi`` is the nearest bfloat16, ties away from zero.
-
-    Raises ValueError for another format."""
-    if master.dtype != torch.float32:
-        raise ValueError(f"a master is float32, not {master.dtype}")
-    master = master.detach().contiguous()
-    hi, low = torch.empty_like(master, dtype=torch.bfloat16), torch.empty_like(master, dtype=torch.int16)
-    kernels().strop_split(master.data_ptr(), hi.data_ptr(), low.data_ptr(), master.numel())
-    return hi, low
-
-
-def join(hi: Tensor, low: Tensor) -> Tensor:
-    """The inverse of `split`, exactly. Raises ValueError for what it does not give."""
-    if (hi.dtype, low.dtype, hi.shape) != (torch.bfloat16, torch.int16, low.shape):
-        raise ValueError(f"{tuple(hi.shape)} {hi.dtype} and {tuple(low.shape)} {low.dtype} are no halves of a master")
-    hi, low = hi.detach().contiguous(), low.contiguous()
-    master = torch.empty_like(hi, dtype=torch.float32)
-    kernels().strop_join(hi.data_ptr(), low.data_ptr(), master.data_ptr(), master.numel())
-    return master
+    kernel = accelerate.adamw()
+    return kernel is not None and kernel.supported(tensor)
 
 
 class SplitAdamW(torch.optim.Optimizer):
@@ -81,13 +59,13 @@ class SplitAdamW(torch.optim.Optimizer):
         """Set ``p`` to a float32 ``master`` of its shape: the rounding goes into ``p``, the rest into the state."""
         if master.shape != p.shape:
             raise ValueError(f"a master of {tuple(master.shape)} for a tensor of {tuple(p.shape)}")
-        hi, self.state[p]["low"] = split(master)
+        hi, self.state[p]["low"] = accelerate.adamw().split(master)
         p.copy_(hi)
 
     def master(self, p: Tensor) -> Tensor:
         """The float32 master of ``p``, a new tensor."""
         state = self.state.get(p, {})
-        return join(p, state["low"]) if "low" in state else p.detach().float()
+        return accelerate.adamw().join(p, state["low"]) if "low" in state else p.detach().float()
 
     @torch.no_grad()
     def step(self, scale: float = 1.0) -> None:
@@ -110,14 +88,11 @@ class SplitAdamW(torch.optim.Optimizer):
             self.state[p] = state = self._start(p) | state
         state["step"] += 1
         grad = p.grad.contiguous() if p.grad.dtype == torch.bfloat16 else p.grad.float().contiguous()
-        tensors = [p, state["low"], grad]
-        numbers = [p.numel(), group["lr"], *group["betas"], group["eps"], group["weight_decay"], state["step"], scale]
-        if "m_scale" in state:
-            moments = [state[n] for n in ("m", "m_scale", "root_v", "root_v_scale")]
-            maps = [*tables(True, p.device), *tables(False, p.device)]
-            _call("strop_adamw_8bit", tensors, [*moments, *maps], numbers)
-        else:
-            _call("strop_adamw", tensors, [state[n] for n in (("m", "v") if "m" in state else _MOMENTS)], numbers)
+        names = next(names for names in (_EIGHT_BIT, _SMALL, _MOMENTS) if names[-1] in state)
+        moments = [state[name] for name in names]
+        if names == _EIGHT_BIT:
+            moments += [*tables(True, p.device), *tables(False, p.device)]
+        accelerate.adamw().step(p, state["low"], grad, moments, group, state["step"], scale)
         torch.autograd.graph.increment_version(p)
 
     def load_state_dict(self, state_dict: dict[str, Any], own: bool = False) -> None:
@@ -131,17 +106,14 @@ class SplitAdamW(torch.optim.Optimizer):
                 raise ValueError(f"a state of {_forms(state)} for a tensor that needs {_forms(expected)}")
 
 
+_EIGHT_BIT = ("m", "m_scale", "root_v", "root_v_scale")
+_SMALL = ("m", "v")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def _require(p: Tensor) -> None:
     if not supported(p):
         raise ValueError(f"contiguous bfloat16 on a CPU with kernels is needed, not {p.dtype} on {p.device}")
-
-
-def _call(kernel: str, tensors: list[Tensor], more: list[Tensor], numbers: list[float]) -> None:
-    pointers, others = [t.data_ptr() for t in tensors], [t.data_ptr() for t in more]
-    getattr(kernels(), kernel)(*pointers, tensors[-1].dtype == torch.bfloat16, *others, *numbers)
 
 
 def _forms(state: dict[str, Any]) -> dict[str, Any]:

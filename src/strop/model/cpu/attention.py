@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from strop.model.cpu.kernels import kernels
+from strop.model.cpu.kernels import call, computable
 
 
 def supported(q: Tensor, v: Tensor) -> bool:
     """Whether the kernel computes this: bfloat16 on a CPU, heads of a width that is a multiple of 16 up to 256."""
     width = q.shape[-1]
-    fits = q.device.type == "cpu" and q.dtype == torch.bfloat16 and v.shape[-1] == width <= 256 and width % 16 == 0
-    return fits and kernels() is not None
+    return v.shape[-1] == width <= 256 and width % 16 == 0 and computable(q)
 
 
 def attention(
@@ -25,7 +24,7 @@ def attention(
     scale: float,
     window: int | None = None,
 ) -> Tensor:
-    """``q [H,T,D]``, ``k``, ``v`` ``[K,U,D]`` -> ``[H,T,D]``, bfloat16; differentiable.
+    """``softmax(scale q kᵀ) v``: ``q [H,T,D]``, ``k``, ``v`` ``[K,U,D]`` -> ``[H,T,D]``, bfloat16; differentiable.
 
     ``bounds``: (first query, end of queries, first key, end of keys) of every sequence. Query ``i`` of ``n`` with ``m``
     keys sees those up to ``i + m - n``, and only the last ``window`` of these. Memory does not grow with the square of
@@ -56,9 +55,8 @@ class _Attention(torch.autograd.Function):
         heads, tokens, width = q.shape
         out = _by_token(heads, tokens, width)
         lse = torch.empty(heads, tokens)
-        strides = _strides(q, k, v, out)
-        pointers = [x.data_ptr() for x in (q, k, v, out, lse, strides, segments)]
-        kernels().strop_attention_forward(*pointers, len(segments), heads, k.shape[0], width, tokens, window, scale)
+        sizes = len(segments), heads, k.shape[0], width, tokens
+        call("strop_attention_forward", q, k, v, out, lse, _strides(q, k, v, out), segments, *sizes, window, scale)
         ctx.save_for_backward(q, k, v, out, lse, segments)
         ctx.scale, ctx.window = scale, window
         return out
@@ -72,8 +70,6 @@ class _Attention(torch.autograd.Function):
         dq, dk, dv = (_by_token(*x.shape) for x in (q, k, v))
         strides, grad_strides = _strides(q, k, v, out), _strides(dq, dk, dv, grad)
         tensors = (q, k, v, out, lse, grad, dq, dk, dv, strides, grad_strides, segments)
-        kernels().strop_attention_backward(
-            *[x.data_ptr() for x in tensors],
-            *(len(segments), heads, kv_heads, width, tokens, keys, ctx.window, ctx.scale, torch.get_num_threads()),
-        )
+        sizes = len(segments), heads, kv_heads, width, tokens, keys
+        call("strop_attention_backward", *tensors, *sizes, ctx.window, ctx.scale, torch.get_num_threads())
         return dq, dk, dv, None, None, None

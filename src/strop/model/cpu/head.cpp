@@ -1,6 +1,7 @@
 // What a language model's head needs besides its matrix products, on one chunk of logits in bfloat16, with float32 sums.
 //
-// z = cap(scale * x) is what the model calls its logits; cap(x) = c tanh(x / c), or x where c is 0.
+// z = cap(scale * x) is what the model calls its logits; cap(x) = c tanh(x / c), or x where c is 0. Logits [rows, v] are
+// contiguous; what is kept of a row is float32 [rows].
 
 #include <algorithm>
 #include <cmath>

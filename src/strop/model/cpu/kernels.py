@@ -1,8 +1,7 @@
-"""The kernels of this folder, as C functions.
+"""The kernels of this folder, as C functions: bfloat16 with AVX-512 BF16.
 
 They are plain functions over pointers, so that a compiler needs no headers of torch (5 seconds instead of a minute) and
-a build fits every version of torch. Where there is no C++ compiler or the processor lacks AVX-512 BF16, there are none,
-and callers take torch's operations instead: same results to rounding, slower.
+a build fits every version of torch. Where there is no C++ compiler or the processor lacks AVX-512 BF16, there are none.
 """
 
 from __future__ import annotations
@@ -11,10 +10,11 @@ import ctypes
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 from strop.model.cpu.build import load
 
-_SOURCES = ("attention.cpp", "head.cpp", "elementwise.cpp", "rotary.cpp", "adamw.cpp", "norm.cpp")
+_NAMES = ("attention", "head", "rms_norm", "gated_unit", "rotary", "adamw", "gradient_norm")
 _FLAGS = (
     *("-O3", "-std=c++17", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-w"),
     *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"),
@@ -43,10 +43,22 @@ def kernels() -> ctypes.CDLL | None:
     """The compiled kernels, or None where this machine has none; the first call on a machine compiles them."""
     if not torch.cpu.get_capabilities().get("avx512_bf16"):
         return None
-    library = load(_SOURCES, _FLAGS, "strop's CPU kernels", "torch's slower operations take their place")
+    library = load(
+        [f"{name}.cpp" for name in _NAMES], _FLAGS, "strop's CPU kernels", "torch's slower operations take their place"
+    )
     if library is None:
         return None
     for name, arguments in _SIGNATURES.items():
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, None
     return library
+
+
+def call(name: str, *arguments: Tensor | float | None) -> None:
+    """Run a kernel; of a tensor it gets the address of the first number."""
+    getattr(kernels(), name)(*(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments))
+
+
+def computable(*tensors: Tensor) -> bool:
+    """Whether all of them are in bfloat16 on a CPU that the kernels run on."""
+    return all(x.device.type == "cpu" and x.dtype == torch.bfloat16 for x in tensors) and kernels() is not None

@@ -1,4 +1,9 @@
-// Rotary position embedding in bfloat16 with float32 arithmetic. Heads are d wide, a multiple of 32.
+// Rotary position embedding in one pass (Su et al. 2021, RoFormer), bfloat16 with float32 arithmetic:
+//
+//   y = x cos + rotate(x) sin,  rotate(a, b) = (-b, a) over the halves of a head
+//
+// x and y [tokens, heads, d], d a multiple of 32: element (t, h, j) of x at t step_t + h step_h + j, y contiguous; cos and
+// sin [tokens, d], contiguous.
 
 #include "bf16.h"
 
@@ -6,8 +11,7 @@ using namespace strop;
 
 extern "C" {
 
-// y = x cos + rotate(x) sin, rotate(a, b) = (-b, a) over the halves of a head; back: the transpose of that, for
-// gradients. x: element (t, h, j) at t step_t + h step_h + j; y [t, h, j], cos and sin [t, j]: one after another.
+// back: the transpose, for gradients.
 void strop_rotary(const bf16* x, const bf16* cos, const bf16* sin, bf16* y, long tokens, long heads, long d, long step_t,
                   long step_h, int back) {
     const long half = d / 2;

@@ -1,5 +1,8 @@
-// Element-by-element steps of a block in one pass each, in bfloat16 with float32 arithmetic: root-mean-square norm and
-// gated linear unit, forward and backward. Rows are contiguous; widths are multiples of 16.
+// Root-mean-square norm of rows in one pass each way (Zhang and Sennrich 2019), bfloat16 with float32 arithmetic:
+//
+//   y = x w / sqrt(mean(x^2) + eps)
+//
+// x, y and gradients [rows, d], contiguous, d a multiple of 16; w float32 [d].
 
 #include <cmath>
 #include <vector>
@@ -10,7 +13,7 @@ using namespace strop;
 
 extern "C" {
 
-// y = x r w with r = 1 / sqrt(mean(x^2) + eps), per row of x [rows, d]; r is kept. w: float32 [d].
+// r = 1 / sqrt(mean(x^2) + eps), float32 [rows], is kept for the backward pass.
 void strop_rms_norm(const bf16* x, const float* w, bf16* y, float* r, long rows, long d, float eps) {
 #pragma omp parallel for schedule(static)
     for (long i = 0; i < rows; i++) {
@@ -52,38 +55,6 @@ void strop_rms_norm_backward(const bf16* x, const float* w, const float* r, cons
     for (long j = 0; dw && j < d; j++) {
         dw[j] = 0;
         for (int t = 0; t < threads; t++) dw[j] += sums[(size_t)t * d + j];
-    }
-}
-
-// e^-x, at most e^80, but of -inf none: x / (1 + e^-x) is then NaN, as torch has it.
-static inline __m512 exp_minus(__m512 x) {
-    const __m512 e = strop::exp(_mm512_min_ps(_mm512_set1_ps(80.f), _mm512_sub_ps(_mm512_setzero_ps(), x)));
-    const __mmask16 none = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-INFINITY), _CMP_EQ_OQ);
-    return _mm512_mask_mov_ps(e, none, _mm512_set1_ps(INFINITY));
-}
-
-// y = silu(a) b, silu(a) = a / (1 + e^-a), over n numbers.
-void strop_silu_gate(const bf16* a, const bf16* b, bf16* y, long n) {
-    const __m512 one = _mm512_set1_ps(1.f);
-#pragma omp parallel for schedule(static)
-    for (long i = 0; i < n; i += LANES) {
-        const __m512 x = load(a + i);
-        const __m512 e = exp_minus(x);
-        store(y + i, _mm512_mul_ps(_mm512_div_ps(x, _mm512_add_ps(one, e)), load(b + i)));
-    }
-}
-
-// da = g b s (1 + a (1 - s)) with s = 1 / (1 + e^-a);  db = g a s.
-void strop_silu_gate_backward(const bf16* a, const bf16* b, const bf16* g, bf16* da, bf16* db, long n) {
-    const __m512 one = _mm512_set1_ps(1.f);
-#pragma omp parallel for schedule(static)
-    for (long i = 0; i < n; i += LANES) {
-        const __m512 x = load(a + i), up = load(b + i), grad = load(g + i);
-        const __m512 e = exp_minus(x);
-        const __m512 s = _mm512_div_ps(one, _mm512_add_ps(one, e));
-        const __m512 slope = _mm512_mul_ps(s, _mm512_fmadd_ps(x, _mm512_sub_ps(one, s), one));
-        store(da + i, _mm512_mul_ps(_mm512_mul_ps(grad, up), slope));
-        store(db + i, _mm512_mul_ps(grad, _mm512_mul_ps(x, s)));
     }
 }
 }

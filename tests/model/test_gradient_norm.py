@@ -5,13 +5,12 @@ import math
 import pytest
 import torch
 
-from strop.model.cpu.kernels import kernels
-from strop.model.cpu.norm import norm
+from strop.model.accelerate import available, norm
 
 SIZES = [(1,), (15,), (16,), (63,), (64, 3), (7, 4681), (1 << 15,), ((1 << 15) + 1,), (3, 1 << 15)]
 
 
-needs_kernels = pytest.mark.skipif(kernels() is None, reason="no kernels on this machine")
+needs_kernels = pytest.mark.skipif(not available(), reason="no kernels on this machine")
 
 
 def error(tensors) -> float:

@@ -1,5 +1,5 @@
-// The sum of squares of a tensor at the speed of memory: for the norm of all gradients, which stands between the
-// backward passes of a step and its update.
+// sum of x_i^2 over a tensor at the speed of memory: for the norm of all gradients, which stands between the backward
+// passes of a step and its update. Contiguous, bfloat16 or float32, any length; the sum is a float64.
 
 #include <algorithm>
 #include <vector>
