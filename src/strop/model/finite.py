@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from strop.errors import InputError, NotFinite
+from strop.model.tokenizer import tokenizer_in
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch
@@ -60,8 +61,6 @@ def _finite(x: Tensor) -> bool:
 
 
 def _token(folder: Path, index: int) -> str:
-    from strop.model.tokenizer import tokenizer_in
-
     try:
         token = tokenizer_in(folder).convert_ids_to_tokens(index)
     except InputError:  # a folder may hold a model without one

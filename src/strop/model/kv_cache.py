@@ -15,6 +15,7 @@ from torch import Tensor
 
 from strop.errors import InputError
 from strop.model.attention import FlatLayout, Layout
+from strop.model.probe import Observed
 from strop.model.segments import PLAIN, AttentionOptions
 
 if TYPE_CHECKING:
@@ -41,24 +42,6 @@ class CachedRow:
     layout: Layout
 
 
-@dataclass(frozen=True)
-class _Measure:
-    """A flat layout that notes what every layer would put into a cache."""
-
-    flat: FlatLayout
-    shapes: dict[int, tuple[int, int, int]] = field(default_factory=dict)
-    dtypes: set[torch.dtype] = field(default_factory=set)
-
-    def attend(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
-    ) -> Tensor:
-        if layer in self.shapes:
-            raise InputError(f"this model runs its layer {layer} twice per token, so it cannot generate with a cache.")
-        self.shapes[layer] = (k.shape[0], k.shape[2], v.shape[2])
-        self.dtypes.add(v.dtype)
-        return self.flat.attend(layer, q, k, v, scale, options)
-
-
 @torch.no_grad()
 def cache_shapes(policy: Policy) -> tuple[Shapes, torch.dtype]:
     """What every layer puts into a cache and in which format, seen on one token: configs name it in many ways.
@@ -66,10 +49,15 @@ def cache_shapes(policy: Policy) -> tuple[Shapes, torch.dtype]:
     Raises InputError for a model whose layers are numbered alike.
     """
     token = torch.zeros(1, dtype=torch.int64, device=policy.compute.device)
-    layout = _Measure(FlatLayout((1,)))
+    layout = Observed(FlatLayout((1,)))
     policy(CachedRow(token, token, token, layout), ("hidden",))
-    (dtype,) = layout.dtypes
-    return tuple(layout.shapes[layer] for layer in range(len(layout.shapes))), dtype
+    calls = sorted(layout.calls, key=lambda call: call.layer)
+    for layer, call in enumerate(calls):
+        if call.layer != layer:
+            raise InputError(
+                f"this model runs its layer {call.layer} twice per token, so it cannot generate with a cache."
+            )
+    return tuple((call.heads, call.keys, call.values) for call in calls), calls[0].dtype
 
 
 def bytes_per_token(shapes: Shapes, dtype: torch.dtype) -> int:

@@ -11,6 +11,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -55,17 +56,28 @@ def no_attention_dropout(model: nn.Module) -> None:
         log.warning(f"{type(model).__name__}: attention dropout ({share}) is set to 0; packed attention has none.")
 
 
-@dataclass
-class _Observed:
-    """A flat layout that remembers the windows that it was asked for."""
+class Call(NamedTuple):
+    """What a layer brought to its attention: key/value heads, widths of keys and values, their format, its window."""
+
+    layer: int
+    heads: int
+    keys: int
+    values: int
+    dtype: torch.dtype
+    window: int | None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A flat layout that remembers what it was asked for."""
 
     flat: FlatLayout
-    windows: list[int | None] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
 
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
     ) -> Tensor:
-        self.windows.append(options.window)
+        self.calls.append(Call(layer, len(k), k.shape[-1], v.shape[-1], v.dtype, options.window))
         return self.flat.attend(layer, q, k, v, scale, options)
 
 
@@ -113,9 +125,9 @@ class Probe:
 
     def prove(self, hidden: Hidden) -> LogitsTransform:
         """What the model does to logits after the head. Raises InputError where packed rows give other numbers."""
-        layout = _Observed(FlatLayout(tuple(len(s) for s in self.sequences)))
+        layout = Observed(FlatLayout(tuple(len(s) for s in self.sequences)))
         states = self._packed(hidden, layout)
-        self._check_calls(layout.windows)
+        self._check_calls([call.window for call in layout.calls])
         exact = states.dtype == torch.float32
 
         def differ(got: Tensor, expected: Tensor) -> float:
@@ -147,7 +159,7 @@ class Probe:
         return transform
 
     @torch.no_grad()
-    def _packed(self, hidden: Hidden, layout: _Observed) -> Tensor:
+    def _packed(self, hidden: Hidden, layout: Observed) -> Tensor:
         positions = torch.cat([torch.arange(len(s)) for s in self.sequences]).to(self.sequences[0].device)
         training = self.model.training
         try:

@@ -46,10 +46,11 @@ def tokens_without_rows(tokenizer: Any, rows: int) -> dict[str, int]:
     return dict(sorted(beyond.items(), key=lambda item: item[1]))
 
 
-def missing_rows(tokenizer: Any, rows: int, used: Collection[int], name: str) -> Fault | None:
-    """A tokenizer with more tokens than the model has rows; an error where one of them is certain to come up.
+def check_tokens(tokenizer: Any, rows: int, used: Collection[int], name: str) -> str | None:
+    """A tokenizer with more tokens than the model has rows: the words of a warning; None where it has not.
 
-    ``used``: ids that are certain to come up (stop tokens, what the template prints).
+    ``used``: ids that are certain to come up (stop tokens, what the template prints). Raises InputError where one of
+    them has no row.
     """
     beyond = tokens_without_rows(tokenizer, rows)
     if not beyond:
@@ -57,19 +58,15 @@ def missing_rows(tokenizer: Any, rows: int, used: Collection[int], name: str) ->
     needed = {token: index for token, index in beyond.items() if index in used}
     token, index = next(iter((needed or beyond).items()))
     count = "1 token" if len(beyond) == 1 else f"{len(beyond)} tokens"
-    message = f"{name}: its tokenizer has {count} without a row in the model ({token} is {index}, and the model has "
-    message += f"rows 0 to {rows - 1})" if needed else f"rows 0 to {rows - 1}), which the data must not hold"
-    mend = f"give the model rows for them (model.resize_token_embeddings({max(beyond.values()) + 1}) in transformers, "
-    mend += "then save it) or use the tokenizer that belongs to it"
-    return Fault("tokens_without_rows", "error" if needed else "warning", message, mend)
-
-
-def check_tokens(tokenizer: Any, rows: int, used: Collection[int], name: str) -> str | None:
-    """The same: raises InputError where it is an error, and gives the words of a warning."""
-    fault = missing_rows(tokenizer, rows, used, name)
-    if fault is not None and fault.level == "error":
-        raise InputError(f"{fault}.")
-    return fault and str(fault)
+    message = (
+        f"{name}: its tokenizer has {count} without a row in the model ({token} is {index}, and the model has rows 0 "
+        f"to {rows - 1}){'' if needed else ', which the data must not hold'}; give the model rows for them "
+        f"(model.resize_token_embeddings({max(beyond.values()) + 1}) in transformers, then save it) or use the "
+        "tokenizer that belongs to it"
+    )
+    if needed:
+        raise InputError(f"{message}.")
+    return message
 
 
 def template_token_ids(tokenizer: Any) -> frozenset[int]:

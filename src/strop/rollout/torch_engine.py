@@ -36,7 +36,7 @@ class TorchEngine:
         self.policy = policy
         self.window = window(policy.model.config) or 1 << 20
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: what FSDP gathers in it could not be trained with afterwards
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
