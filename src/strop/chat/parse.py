@@ -5,7 +5,6 @@ template makes that text again. Text is never lost: what cannot be read stays co
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any, NamedTuple
 
 from strop.chat.codec import Codec
@@ -17,7 +16,7 @@ from strop.chat.rendering import TemplateInputs
 from strop.chat.spans import turn_span
 from strop.chat.syntax import PROBE, Layout, Syntax, syntax_of
 from strop.chat.template import TemplateFailure
-from strop.chat.thoughts import read_reply, readings
+from strop.chat.thoughts import read_reply
 from strop.chat.traced import plain
 from strop.errors import InputError
 
@@ -62,7 +61,7 @@ def parse_answer(
     syntax = syntax_of(codec, inputs)
     learnt = sorted(_readings(syntax, text, prompt, inputs, finished), key=lambda one: -len(one.tool_calls))
     first = read_reply(text, prompt[-TAIL:])
-    again = (one for one in chain(learnt, readings(text, first)) if _prints(codec, one, text, prompt, before, inputs))
+    again = (one for one in [*learnt, first] if _prints(codec, one, text, prompt, before, inputs))
     called = next((one for one in learnt if one.tool_calls), first)
     message = next(again, called)
     return Parsed(message, tuple(_notes(syntax, message, finished)))

@@ -6,7 +6,6 @@ models do not write quite what templates print. Text is never lost: what no nota
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 from strop.chat.conversation import Conversation, Message
@@ -66,17 +65,6 @@ def opens(prompt_tail: str, opening: str = "<think>", closing: str = "</think>")
 def closes(text: str) -> bool:
     """Whether some notation's mark stands in a text: only then can `read_reply` find more than content in it."""
     return "<|message|>" in text or any(closing in text for _, closing in BLOCKS)
-
-
-def readings(text: str, first: Message) -> Iterator[Message]:
-    """What else the text might be, ``first`` first: with the white space at a border as content, or the notation's."""
-    yield first
-    content = first.content or ""
-    for bare in (content.lstrip(), content.lstrip("\n").removeprefix(" "), content.strip()):
-        if bare != content:
-            yield replace(first, content=bare)
-    if first.content != text:
-        yield Message("assistant", text)
 
 
 def _message(reasoning: str | None, content: str) -> Message:
