@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WrapValidator, create_model, model_validator
 
 from strop.chat import ChatSettings
 from strop.common.registry import load_plugins
 from strop.config.load import load_config
 from strop.config.yaml_file import read_yaml
+from strop.model.settings import NewModel
 from strop.stages.base import STAGES, any_stage
 from strop.tasks.base import TASKS, TaskSettings
 
@@ -33,13 +34,27 @@ RECIPES = (".yaml", ".yml")
 """How a recipe's file name ends."""
 
 
+def _by_shape(value: Any, handler: Any) -> Any:
+    """One branch of the union by what was written, so that errors are about that one."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | NewModel):
+        return NewModel.model_validate(value)
+    raise ValueError("expected a model's name, or {new: {…a configuration…}, tokenizer: …}.")
+
+
+ModelField = Annotated[str | NewModel, WrapValidator(_by_shape)]
+
+
 class Recipe(BaseModel):
     """A pipeline: stages in order, each with its own folder under ``folder``."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str = Field(description="Name of the run.")
-    model: str = Field(description="Folder, hub id, .gguf file or smollm2-135m.")
+    model: ModelField = Field(
+        description="Folder, hub id, .gguf file or smollm2-135m; or {new: {…a configuration…}, tokenizer: …}."
+    )
     folder: Path | None = Field(None, description="Run folder; runs/<name> by default.")
     plugins: list[Path] = Field([], description="Python files that add tasks or kinds of stages.")
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
@@ -65,6 +80,11 @@ class Recipe(BaseModel):
             except ValueError as error:
                 raise ValueError(f"stages.{name}: {error}") from None
         return self
+
+    @property
+    def model_name(self) -> str:
+        """What the model is called in messages and reports."""
+        return self.model if isinstance(self.model, str) else str(self.model)
 
     @property
     def run_folder(self) -> Path:

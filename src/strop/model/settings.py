@@ -58,6 +58,10 @@ class NewModel(BaseModel):
     tokenizer: str = Field(description="Its tokenizer: a folder, a tokenizer.json, or a model that has it.")
     seed: int = Field(0, ge=0, description="Decides the weights that it starts from.")
 
+    def __str__(self) -> str:
+        family = self.new.get("model_type") or self.new["architectures"]
+        return f"a new {family if isinstance(family, str) else family[0]}"
+
     @model_validator(mode="after")
     def _named(self) -> NewModel:
         if not (self.new.get("model_type") or self.new.get("architectures")):

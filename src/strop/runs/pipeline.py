@@ -73,7 +73,7 @@ class _Run:
         self.compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         model: Path = resolve(recipe.model)
         plan = self._plan(model)
-        self._say(f"{recipe.name}: {recipe.model} on {self.compute}, into {folder}", style="bold")
+        self._say(f"{recipe.name}: {recipe.model_name} on {self.compute}, into {folder}", style="bold")
         if any(planned.beginning for planned in plan):
             for planned in plan:
                 planned.stage.preflight(self._context(planned, planned.folder.path, model))
@@ -93,7 +93,7 @@ class _Run:
         """What is done with every stage, before any of them is touched. Raises InputError where one may not be done."""
         recipe = self.recipe
         inputs = {name: _inputs(recipe, stage) for name, stage in recipe.stages.items()}
-        origin: dict[str, str] = {"name": recipe.model, "files": folder_stamp(model)}
+        origin: dict[str, str] = {"name": recipe.model_name, "files": folder_stamp(model)}
         plan = []
         for name, stage in recipe.stages.items():
             folder = StageFolder(recipe.run_folder / name)

@@ -37,7 +37,7 @@ def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute)
     memory = {name: gb for name, state in done.items() if (gb := state.get("peak_memory_gb")) is not None}
     summary: dict[str, Any] = {
         "name": recipe.name,
-        "model": recipe.model,
+        "model": recipe.model_name,
         "recipe": recipe.name,
         "seed": next((s.seed for s in recipe.stages.values() if s.seed is not None), None),
         "strop_version": __version__,

@@ -59,7 +59,7 @@ class Context:
         """The model as the user named it, where it is still that one."""
         from strop.model.names import resolve
 
-        return self.recipe.model if self.model == resolve(self.recipe.model) else str(self.model)
+        return self.recipe.model_name if self.model == resolve(self.recipe.model) else str(self.model)
 
     def say(self, text: str, style: str | None = None) -> None:
         """A line for people, as it stands."""
