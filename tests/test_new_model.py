@@ -42,7 +42,7 @@ def test_it_is_trained_named_and_kept(recipe, tmp_path, capsys):
     ("override", "said"),
     [
         ("model.new.hiden_size=8", "hiden_size is no field of a llama configuration; did you mean hidden_size"),
-        ("model.new.model_type=lama", "model.new"),
+        ("model.new.model_type=lama", "transformers has no lama that generates or scores; did you mean llama"),
         ("model.new={hidden_size: 8}", "new: name the family, such as model_type: llama"),
         ("model.seeds=1", "unknown key 'model.seeds'; did you mean 'seed'?"),
         ("model=5", "expected a model's name, or {new: {"),

@@ -57,7 +57,13 @@ def _config(given: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> PreTra
 
     architectures = given.get("architectures") or []
     architectures = [architectures] if isinstance(architectures, str) else list(architectures)
-    family = given.get("model_type") or _family(architectures[0])
+    families = _families()
+    family = given.get("model_type") or _family(architectures[0], families)
+    if family not in families.values():
+        raise InputError(
+            f"model.new.model_type: transformers has no {family} that generates or scores;"
+            f"{_nearest(family, dict.fromkeys(families.values()))}"
+        )
     default = AutoConfig.for_model(family)
     fields = {name: value for name, value in given.items() if name not in ("model_type", "architectures")}
     known = {name for name in dir(default) if not name.startswith("_") and not callable(getattr(default, name, None))}
@@ -74,21 +80,25 @@ def _config(given: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> PreTra
     return AutoConfig.for_model(family, **fields, architectures=architectures or None)
 
 
-def _family(architecture: str) -> str:
-    """The model type whose causal or scoring class has this name."""
+def _families() -> dict[str, str]:
+    """Model types by the names of the classes that generate or score."""
     from transformers.models.auto import modeling_auto
 
     tables = (
         modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
     )
-    classes = {name: family for table in reversed(tables) for family, name in table.items()}
-    if architecture not in classes:
+    return {name: family for table in reversed(tables) for family, name in table.items()}
+
+
+def _family(architecture: str, families: dict[str, str]) -> str:
+    """The model type of a class."""
+    if architecture not in families:
         raise InputError(
             f"model.new.architectures: transformers has no {architecture} that generates or scores;"
-            f"{_nearest(architecture, classes)}"
+            f"{_nearest(architecture, families)}"
         )
-    return classes[architecture]
+    return families[architecture]
 
 
 def _nearest(name: str, known: Any) -> str:
