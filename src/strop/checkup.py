@@ -39,7 +39,7 @@ from strop.named_sets import NAMED_SETS
 from strop.recipe import RECIPES, Recipe, SftStage
 from strop.tasks import humaneval, load_tasks
 from strop.tasks.code_basics import generate
-from strop.train.settings import TrainSettings
+from strop.train.settings import SftTrainSettings
 
 if TYPE_CHECKING:
     from strop.data.source import PackedSource
@@ -53,7 +53,7 @@ class _Overrides(BaseModel):
 
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
     data: ReadSettings = Field(default_factory=ReadSettings, description="How the data are read, e.g. data.split=test.")
-    train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
+    train: SftTrainSettings = Field(default_factory=SftTrainSettings, description="The training loop's settings.")
 
 
 def doctor(target: Path, overrides: Sequence[str], model: str | None, out: Path | None) -> tuple[int, dict[str, Any]]:

@@ -12,7 +12,7 @@ from strop.chat import ChatSettings
 from strop.data.settings import DataField, EvalDataField, HeldOutSettings, MixtureSettings, as_mixture
 from strop.evals.settings import EVAL_TASKS, EvalTaskSettings
 from strop.model.settings import LoraSettings
-from strop.train.settings import TrainSettings
+from strop.train.settings import SftTrainSettings
 
 
 class EvalStage(BaseModel):
@@ -34,7 +34,7 @@ class SftStage(BaseModel):
         default_factory=list,
         description="Conversations for the evaluation loss; {fraction: 0.1} holds out a share of `data`.",
     )
-    train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
+    train: SftTrainSettings = Field(default_factory=SftTrainSettings, description="The training loop's settings.")
     lora: LoraSettings | None = Field(
         None, description="Train low-rank adapters, and merge them; by default all weights."
     )

@@ -41,12 +41,14 @@ from strop.model.vocabulary import (
 )
 from strop.model.window import window
 from strop.named_sets import NAMED_SETS
+from strop.objectives.sft import supervised_objective
 from strop.recipe import EvalStage, Recipe, SftStage
 from strop.rollout.torch_engine import TorchEngine
 from strop.train.loop import train
 from strop.train.measure import evaluation
-from strop.train.objective import supervised_objective
+from strop.train.neftune import Neftune
 from strop.train.out_of_memory import explained_out_of_memory
+from strop.train.weights import Weights
 
 
 @dataclass
@@ -193,19 +195,23 @@ def run_sft(
     measured = held_out.first_epoch(seed)
     before_training(stage, recipe, loaded, source, report, console, measured)
     objective = supervised_objective(stage.train)
+    alpha = stage.train.neftune_alpha
+    noise = {"neftune": Neftune(loaded.policy, alpha, seed)} if alpha else {}
     rows = rows_of(measured, stage.train.micro_batch_tokens)
     if line := eval_data_note(held_out, bool(rows), recipe.chat.max_length):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     evaluate = (lambda: evaluation(loaded.policy, objective, rows)) if rows else None
     torch.manual_seed(seed)  # of dropout, where there is any
     with explained_out_of_memory(stage.train, longest, stage.lora is not None):
+        weights = Weights(loaded.policy, stage.train)
         totals = train(
-            loaded.policy,
+            weights,
             source,
             objective,
             stage.train,
             folder,
             evaluate=evaluate,
+            stateful=noise,
             title="sft",
             console=console,
             about={
@@ -214,7 +220,8 @@ def run_sft(
                 "chat": loaded.chat.model_dump(mode="json"),
             },
         )
-    loaded.save(folder, always_said(stage.mixture))
+    with weights.whole():
+        loaded.save(folder, always_said(stage.mixture))
     warnings = totals.pop("warnings")
     for warning in warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)

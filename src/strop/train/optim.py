@@ -22,12 +22,12 @@ from strop.errors import InputError
 from strop.train.adamw_8bit import AdamW8bit
 from strop.train.groups import Group, Kind, make_groups
 from strop.train.muon import Muon
-from strop.train.settings import TrainSettings
+from strop.train.settings import OptimizerSettings
 from strop.train.split_adamw import SplitAdamW
 
 
 def make_optimizer(
-    named: Iterable[tuple[str, Tensor]], settings: TrainSettings, kinds: Mapping[str, Kind]
+    named: Iterable[tuple[str, Tensor]], settings: OptimizerSettings, kinds: Mapping[str, Kind]
 ) -> Optimizers:
     """The optimiser that ``settings`` ask for over ``named`` leaf tensors (those of no gradient are left out): float32
     ones, or bfloat16 ones of those that `halvable` names.
@@ -37,7 +37,7 @@ def make_optimizer(
     return Optimizers(make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings), settings)
 
 
-def halvable(named: Iterable[tuple[str, Tensor]], settings: TrainSettings, kinds: Mapping[str, Kind]) -> set[str]:
+def halvable(named: Iterable[tuple[str, Tensor]], settings: OptimizerSettings, kinds: Mapping[str, Kind]) -> set[str]:
     """The names of the tensors that may be bfloat16, with the other half of their float32 masters in the optimiser."""
     if settings.ema_decay:
         return set()  # an average needs masters that it can read
@@ -48,7 +48,7 @@ def halvable(named: Iterable[tuple[str, Tensor]], settings: TrainSettings, kinds
 class Optimizers:
     """Several optimisers as one; groups are stepped in a fixed order."""
 
-    def __init__(self, groups: list[Group], settings: TrainSettings):
+    def __init__(self, groups: list[Group], settings: OptimizerSettings):
         if not groups:
             raise InputError("no tensor of the model is to be trained.")
         self._parts: dict[str, torch.optim.Optimizer] = {}
@@ -122,6 +122,13 @@ class Optimizers:
             for group, mine in zip(part.param_groups, options, strict=True):
                 group.update(mine)
 
+    def forget(self) -> None:
+        """Let the moments go, as before the first step; not what belongs to a master."""
+        for part in self._parts.values():
+            kept = {p: {"low": state["low"]} for p, state in part.state.items() if "low" in state}
+            part.state.clear()
+            part.state.update(kept)
+
     def state_bytes(self) -> int:
         """Bytes of state that the optimisers hold now; none before the first step."""
         return tensor_bytes([part.state for part in self._parts.values()])
@@ -155,11 +162,11 @@ def _torch_group(group: Group) -> dict[str, Any]:
     }
 
 
-def _adam_arguments(settings: TrainSettings) -> dict[str, Any]:
+def _adam_arguments(settings: OptimizerSettings) -> dict[str, Any]:
     return {"betas": (settings.beta1, settings.beta2), "eps": settings.epsilon}
 
 
-_MAKERS: dict[str, Callable[[list[dict[str, Any]], TrainSettings], torch.optim.Optimizer]] = {
+_MAKERS: dict[str, Callable[[list[dict[str, Any]], OptimizerSettings], torch.optim.Optimizer]] = {
     "adamw": lambda groups, s: torch.optim.AdamW(groups, **_adam_arguments(s), fused=True),
     "muon": lambda groups, s: Muon(groups, momentum=s.muon_momentum, adjust_lr_fn=s.muon_scale),
     "adafactor": lambda groups, s: torch.optim.Adafactor(groups),
