@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from strop.errors import InputError
 from strop.files import write_json
@@ -95,7 +96,7 @@ def load_checkpoint(path: Path, weights: Weights, rank: int = 0, size: int = 1) 
         with safe_open(path / "model.safetensors", "pt") as saved:
             tensor.copy_(saved.get_tensor(name))
     weights.push()
-    weights.optimizer.load_state_dict(_read_once(path / "optimizer.pt"), own=True)
+    weights.optimizer.load_state_dict(_read_once(path / "optimizer.pt"))
     state = torch.load(path / _state_of(rank), weights_only=True)
     torch.set_rng_state(state["torch_rng"])
     if "cuda_rng" in state and torch.cuda.is_available():
@@ -110,36 +111,20 @@ def _read_once(path: Path, parts: int = 8) -> Any:
     was touched, until the mapping goes. So it is mapped once for each part, from which that part is copied.
     """
 
-    def mapped() -> Any:
-        return torch.load(path, weights_only=True, mmap=True)
+    def mapped() -> tuple[list[Any], TreeSpec]:
+        return tree_flatten(torch.load(path, weights_only=True, mmap=True))
 
-    tree = mapped()  # of this mapping nothing is touched
-    places = list(_tensors_in(tree))
-    room = tensor_bytes(tree) / parts
-    while places:
-        taken, source = 0, mapped()
-        while places and taken < room:
-            way = places.pop()
-            tensor = _at(source, way).clone()
-            taken += tensor.nbytes
-            _at(tree, way[:-1])[way[-1]] = tensor
+    leaves, tree = mapped()  # of this mapping nothing is touched
+    room, done = tensor_bytes(leaves) / parts, 0
+    while done < len(leaves):
+        taken, source = 0, mapped()[0]
+        while done < len(leaves) and taken <= room:
+            if isinstance(source[done], Tensor):
+                leaves[done] = source[done].clone()
+                taken += leaves[done].nbytes
+            done += 1
         del source
-    return tree
-
-
-def _tensors_in(tree: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The keys and indices that lead to every tensor in nested dicts and lists."""
-    if isinstance(tree, Tensor):
-        yield way
-    elif isinstance(tree, dict | list):
-        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from _tensors_in(value, (*way, key))
-
-
-def _at(tree: Any, way: tuple[Any, ...]) -> Any:
-    for key in way:
-        tree = tree[key]
-    return tree
+    return tree_unflatten(leaves, tree)
 
 
 def random_state() -> dict[str, Any]:

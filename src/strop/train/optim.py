@@ -11,15 +11,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from strop.errors import InputError
-from strop.train.adamw_8bit import AdamW8bit
+from strop.train.adamw_8bit import AdamW8bit, EachTensor
 from strop.train.groups import Group, Kind, make_groups
 from strop.train.muon import Muon
 from strop.train.settings import OptimizerSettings
@@ -75,7 +75,7 @@ class Optimizers:
     def step(self, scale: float = 1.0) -> None:
         """One step with every gradient times ``scale``."""
         for part in self._parts.values():
-            if isinstance(part, SplitAdamW):
+            if isinstance(part, EachTensor):
                 part.step(scale)
                 continue
             if scale != 1:
@@ -83,27 +83,18 @@ class Optimizers:
                 torch._foreach_mul_(gradients, scale)
             part.step()
 
-    def adopt(self, tensor: Tensor, master: Tensor) -> None:
-        """Set a bfloat16 tensor to a float32 master, of which the optimiser keeps what does not fit into it."""
-        self._split_part_of(tensor).adopt(tensor, master)
-
-    def master(self, tensor: Tensor) -> Tensor:
-        """The float32 master of a bfloat16 tensor."""
-        return self._split_part_of(tensor).master(tensor)
-
-    def _split_part_of(self, tensor: Tensor) -> SplitAdamW:
+    def part_of(self, tensor: Tensor) -> torch.optim.Optimizer:
+        """The optimiser that steps ``tensor``."""
         return next(
-            part
-            for part in self._parts.values()
-            if isinstance(part, SplitAdamW) and any(tensor is p for g in part.param_groups for p in g["params"])
+            part for part in self._parts.values() if any(tensor is p for g in part.param_groups for p in g["params"])
         )
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts.items()}
 
-    def load_state_dict(self, state_dict: dict[str, Any], own: bool = False) -> None:
-        """Moments and steps as saved; rates, decay and betas stay those of this run's settings, which may have changed.
-        ``own``: the tensors are nobody else's, so that they need not be copied.
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Moments and steps as saved, whose tensors are taken over; rates, decay and betas stay those of this run's
+        settings, which may have changed.
 
         Raises InputError when the state is that of other tensors or other optimisers.
         """
@@ -115,10 +106,7 @@ class Optimizers:
             )
         for name, part in self._parts.items():
             options = [{k: v for k, v in g.items() if k not in ("params", "lr")} for g in part.param_groups]
-            if isinstance(part, AdamW8bit | SplitAdamW):
-                part.load_state_dict(state_dict[name], own)
-            else:  # torch's do not copy what has the right format
-                part.load_state_dict(state_dict[name] if own else copy.deepcopy(state_dict[name]))
+            part.load_state_dict(state_dict[name])
             for group, mine in zip(part.param_groups, options, strict=True):
                 group.update(mine)
 
@@ -136,11 +124,7 @@ class Optimizers:
 
 def tensor_bytes(tree: Any) -> int:
     """Bytes of all tensors in nested dicts and lists."""
-    if isinstance(tree, Tensor):
-        return tree.numel() * tree.element_size()
-    if isinstance(tree, Mapping):
-        return sum(map(tensor_bytes, tree.values()))
-    return sum(map(tensor_bytes, tree)) if isinstance(tree, list | tuple) else 0
+    return sum(leaf.nbytes for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
 def _tensors(state_dict: dict[str, Any]) -> dict[str, list[list[str]]]:

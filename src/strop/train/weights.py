@@ -70,7 +70,7 @@ class Weights:
                 parameter.register_post_accumulate_grad_hook(_move_gradient_to(whole))
         self.optimizer = make_optimizer(self.named.items(), settings, kinds)
         for parameter in self._halved:
-            self.optimizer.adopt(parameter, to_split.pop(0))
+            self.optimizer.part_of(parameter).adopt(parameter, to_split.pop(0))
 
     def _sum_in_float32(self, parameter: nn.Parameter) -> None:
         if not self._alone:
@@ -109,7 +109,7 @@ class Weights:
         for parameter, master in self._pairs:
             parameter.data = master.detach().to(parameter.device)
         for parameter in self._halved:
-            parameter.data = self.optimizer.master(parameter)
+            parameter.data = self.optimizer.part_of(parameter).master(parameter)
         try:
             yield
         finally:
