@@ -48,7 +48,9 @@ WITHOUT_TORCH = [
     "cli",
     "chat.settings",
     "data.settings",
+    "data.step",
     "evals.settings",
+    "objectives.settings",
     "train.settings",
 ]
 

@@ -34,8 +34,8 @@ def take_steps(tensors, optimizer, count, first=0, share=lambda step: 1.0):
     """Gradients that depend on the weights and the step."""
     for step in range(first, first + count):
         generator = torch.Generator().manual_seed(1000 + step)
-        optimizer.zero_grad()
         for tensor in tensors.values():
+            tensor.grad = None
             noise = torch.randn(tensor.shape, generator=generator)
             (0.5 * (tensor + 0.3 * noise).square().sum()).backward()
         optimizer.set_rates(share(step))
@@ -53,7 +53,7 @@ def test_finds_the_minimum_of_a_quadratic(name):
     start = (weight - target).abs().mean().item()
     steps = 300
     for step in range(steps):
-        optimizer.zero_grad()
+        weight.grad = None
         (curvature * (weight - target).square()).sum().backward()
         optimizer.set_rates(1 - step / steps)
         optimizer.step()
@@ -98,13 +98,13 @@ def test_a_stack_of_experts_is_trained_as_its_matrices_one_by_one():
     of_stack = optimizer_of(stack, settings_of("muon"))
     of_single = make_optimizer(single.items(), settings_of("muon"), dict.fromkeys(single, "matrices"))
     for _ in range(3):
-        of_stack.zero_grad()
-        of_single.zero_grad()
-        assert stack["experts"].grad is None
+        for tensor in (*stack.values(), *single.values()):
+            tensor.grad = None
         stack["experts"].square().sum().backward()
         sum(m.square().sum() for m in single.values()).backward()
         of_stack.step()
         of_single.step()
+        assert all(view.grad is None for group in of_stack.param_groups for view in group["params"])
     assert torch.equal(stack["experts"], torch.stack(list(single.values())))
 
 

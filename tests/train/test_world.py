@@ -35,7 +35,8 @@ class Told(PackedSource):
 def run(make_model, folder, world, compute, steps=None):
     """Trained parameters by name."""
     policy = Policy(make_model(), compute, probe=False)
-    settings = SETTINGS.model_copy(update={"max_steps": steps, "checkpoint_every": 2, "eval_every": 3})
+    more = {"max_steps": steps, "ema_decay": 0.5} if steps else {}
+    settings = SETTINGS.model_copy(update={"checkpoint_every": 2, "eval_every": 3, **more})
     weights, objective = Weights(policy, settings), CrossEntropy("seq_mean", z_loss=1e-3)
     ranks = {"rank": world.rank, "world_size": world.size}
     source = Told(make_examples(24), global_batch_size=6, micro_batch_tokens=40, epochs=2, **ranks)

@@ -6,15 +6,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Reduction = Literal["token_mean", "seq_mean", "seq_sum", "constant"]
+"""How the losses of tokens become one number; see `strop.objectives.reduction`."""
+
 
 class SftLossSettings(BaseModel):
     """What supervised fine-tuning minimises; see `strop.objectives.sft`."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    reduction: Literal["token_mean", "seq_mean", "seq_sum", "constant"] = Field(
-        "token_mean", description="Reduction of the loss."
-    )
+    reduction: Reduction = Field("token_mean", description="Reduction of the loss.")
     loss_constant: float | None = Field(None, gt=0, description="constant: tokens that a sequence is divided by.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over the vocabulary.")
     z_loss: float = Field(0.0, ge=0, description="Coefficient of the squared log of the softmax's normaliser.")

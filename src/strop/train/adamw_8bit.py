@@ -128,18 +128,18 @@ class AdamW8bit(EachTensor):
     """
 
     def _update(self, p: Tensor, group: dict[str, Any], scale: float) -> None:
-        state, whole = self.state[p], p.grad if scale == 1 else p.grad * scale
+        state = self.state[p]
         if not state:
             state.update(step=0, **start_moments(p))
         state["step"] += 1
         if "v" in state:
-            _adamw(p, whole, state["m"], state["v"], state["step"], group)
+            _adamw(p, p.grad * scale, state["m"], state["v"], state["step"], group)
             return
-        flat, grad = p.view(-1), whole.reshape(-1)
+        flat, grad = p.view(-1), p.grad.reshape(-1)
         chunk = CHUNK_CPU if p.device.type == "cpu" else CHUNK_GPU
         for a in range(0, flat.numel(), chunk):
             rows = slice(a // BLOCK, (a + chunk) // BLOCK)
-            part, g = flat[a : a + chunk], grad[a : a + chunk]
+            part, g = flat[a : a + chunk], grad[a : a + chunk] * scale
             m = dequantise(state["m"][rows], state["m_scale"][rows], True)
             v = dequantise(state["root_v"][rows], state["root_v_scale"][rows], False).square_()
             _adamw(part, g, m.view(-1)[: len(g)], v.view(-1)[: len(g)], state["step"], group)

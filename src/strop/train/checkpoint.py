@@ -42,7 +42,8 @@ def save_checkpoint(
 ) -> Path:
     """Write ``folder/step-NNNNNN`` and drop all but the newest ``keep``. Raises InputError when it can't be written.
 
-    ``states``: of every rank, with its `random_state`. ``about``: what ``checkpoint.json`` says besides the step.
+    ``states``: of every rank, with its `random_state`; what is the same on all stands in the first. ``about``: what
+    ``checkpoint.json`` says besides the step.
     """
     final = folder / f"step-{step:06d}"
     for left_by_a_kill in folder.glob(".step-*"):
@@ -97,7 +98,9 @@ def load_checkpoint(path: Path, weights: Weights, rank: int = 0, size: int = 1) 
             tensor.copy_(saved.get_tensor(name))
     weights.push()
     weights.optimizer.load_state_dict(_read_once(path / "optimizer.pt"))
-    state = torch.load(path / _state_of(rank), weights_only=True)
+    state = torch.load(path / _state_of(0), weights_only=True)
+    if rank:  # what is not a rank's own is the first one's
+        state |= torch.load(path / _state_of(rank), weights_only=True)
     torch.set_rng_state(state["torch_rng"])
     if "cuda_rng" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda_rng"])

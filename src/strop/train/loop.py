@@ -10,12 +10,14 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from strop.console import make_console
+from strop.data.batch import Batch
 from strop.data.step import Source, Step
 from strop.errors import Diverged, InputError, Interrupted, NotFinite
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
@@ -33,11 +35,7 @@ from strop.train.step import optimizer_step
 from strop.train.weights import Weights
 from strop.train.world import World
 
-if TYPE_CHECKING:
-    from torch.distributed.checkpoint.stateful import Stateful
-
-CHECKPOINT_SECONDS = 600.0
-"""Under ``checkpoint_every: auto``, the longest time without one."""
+CHECKPOINT_SECONDS = 600.0  # under checkpoint_every: auto, the longest time without one
 
 
 def train(
@@ -49,7 +47,7 @@ def train(
     *,
     world: World | None = None,
     evaluate: Callable[[], dict[str, float]] | None = None,
-    stateful: Mapping[str, Stateful] | None = None,
+    stateful: Mapping[str, Any] | None = None,
     title: str = "train",
     console: Console | None = None,
     about: Mapping[str, Any] | None = None,
@@ -60,7 +58,7 @@ def train(
     if it had never stopped. ``evaluate`` gives metrics (``eval_loss``, if that is one of them) at both ends and every
     ``eval_every`` steps, on every rank. With ``ema_decay`` the averaged weights are evaluated, and are the policy's
     when this returns. Writes ``folder/metrics.jsonl``. SIGINT and SIGTERM finish the step, write a checkpoint and raise
-    Interrupted. ``stateful``: what else shapes the run and has a state that checkpoints keep (the noise of NEFTune).
+    Interrupted. ``stateful``: what else shapes the run and has a ``state_dict`` for checkpoints (NEFTune's noise).
     ``about`` goes into every checkpoint's ``checkpoint.json``: what somebody needs who loads it by itself.
 
     With several ranks (``world``; by default torch.distributed's) each calls this with its own source; the first one
@@ -70,19 +68,18 @@ def train(
     Diverged when the loss, its gradient or a weight is no finite number; nothing of that step is kept.
     """
     world = world or World.current()
-    run = _Run(weights, source, objective, settings, folder, world, evaluate, dict(stateful or {}), title, about)
-    run.console = (console or make_console()) if world.rank == 0 else Console(quiet=True)
-    policy = weights.policy
-    first = run.resume()
+    console = (console or make_console()) if world.rank == 0 else Console(quiet=True)
+    run = _Run(weights, source, objective, settings, folder, world, evaluate, stateful or {}, title, console)
+    run.resume()
     run.log = MetricsLog(folder / "metrics.jsonl", after_step=run.step) if world.rank == 0 else None
-    policy.train()
+    policy = weights.policy.train()
     if settings.gradient_checkpointing:
         recompute_activations(policy.model, int(settings.gradient_checkpointing))
     compiled = worth_compiling(settings.compile, policy.compute.device)
     profiled = min(run.steps, run.step + STEP) if settings.profile and world.rank == 0 else 0
     with (
         compiled_blocks(policy.model) if compiled else nullcontext(),
-        Progress(title, run.steps, done=run.step, console=run.console) as progress,
+        Progress(title, run.steps, done=run.step, console=console) as progress,
         Signals("finishing this step, then writing a checkpoint; again to stop now") as stopped,
     ):
         if evaluate and run.step == 0:
@@ -93,8 +90,6 @@ def train(
         while run.step < run.steps:
             with traced(run.step + 1 == profiled, folder, policy.compute.device):
                 step, row = run.take_step()
-            if run.step == 1 and objective.comparable:
-                first = step.batches
             if run.log:
                 run.log.write(row)
             progress.show(row)
@@ -103,7 +98,7 @@ def train(
                 run.evaluation()
             stop = world.agree(stopped.signum)
             if world.agree(run.checkpoint_is_due(step)) or stop:
-                run.checkpoint()
+                run.checkpoint(about or {})
             if stop:
                 where = folder / "checkpoints" / f"step-{run.step:06d}"
                 raise Interrupted(
@@ -111,51 +106,48 @@ def train(
                     f"stopped at step {run.step} of {run.steps}; {where} is written. "
                     "Run the same command again to go on from there.",
                 )
-    return run.finish(first)
+    return run.finish()
 
 
 class _Run:
     """What `train` does, piece by piece; its arguments are those of `train`."""
 
-    console: Console
-    log: MetricsLog | None
-
-    def __init__(self, weights, source, objective, settings, folder, world, evaluate, stateful, title, about):
+    def __init__(self, weights, source, objective, settings, folder, world, evaluate, stateful, title, console):
         self.weights, self.source, self.objective, self.settings = weights, source, objective, settings
-        self.folder, self.world, self.evaluate, self.title, self.about = folder, world, evaluate, title, about
+        self.folder, self.world, self.evaluate, self.stateful = folder, world, evaluate, stateful
+        self.title, self.console = title, console
+        self.log: MetricsLog | None = None
+        self.first: Sequence[Batch] = ()  # the batches of the first step, where their loss is to be compared
         if source.steps is None and settings.max_steps is None:
             raise InputError(f"{title}: this data has no end; say after how many steps to stop: max_steps.")
         self.steps = min(n for n in (source.steps, settings.max_steps) if n is not None)
         check_schedule(self.steps, settings)
         self.ema = EMA(weights.named, settings.ema_decay, weights.push) if settings.ema_decay else None
-        self.stateful = {**stateful, **({"ema": self.ema} if self.ema else {})}
         self.totals: dict[str, Any] = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
         self.course = Course(self.totals)
         self.written = time.monotonic()  # when the last checkpoint was
 
     @property
     def step(self) -> int:
-        """Optimiser steps taken."""
         return self.totals["step"]
 
-    def resume(self) -> Sequence[Any]:
-        """Go to where the newest checkpoint is, if there is one; returns the batches of the first step of all then."""
+    def resume(self) -> None:
+        """Go to where the newest checkpoint is, if there is one."""
         found = checkpoints(self.folder / "checkpoints")
         if not found:
-            return []
+            return
         state = load_checkpoint(found[-1], self.weights, self.world.rank, self.world.size)
-        first = self.source.next_step().batches if self.objective.comparable else []  # as when the run began
+        if self.objective.comparable:
+            self.first = self.source.next_step().batches  # as when the run began
         self.source.load_state_dict(state["source"])
         self.totals.update(state["totals"])
-        for name, extra in self.stateful.items():
+        for name, extra in {**self.stateful, **({"ema": self.ema} if self.ema else {})}.items():
             extra.load_state_dict(state[name])
         self.say(f"going on from step {self.step} of {self.steps} ({found[-1]}).")
-        return first
 
     def take_step(self) -> tuple[Step, dict[str, Any]]:
         """One optimiser step; returns what it trained on and its row of metrics."""
-        started = time.perf_counter()
-        settings, totals = self.settings, self.totals
+        started, settings = time.perf_counter(), self.settings
         share = lr_share(self.step, self.steps, settings)
         rates = self.weights.optimizer.set_rates(share)
         step = self.source.next_step()
@@ -164,17 +156,15 @@ class _Run:
         except FloatingPointError as error:
             raise self.diverged(str(error), self.step + 1) from error
         if self.step == 0:
-            totals["first_loss"] = told["loss"]
+            self.totals["first_loss"] = told["loss"]
+            self.first = step.batches if self.objective.comparable else ()
         if self.ema:
             self.ema.update()
-        done = {
-            "tokens": sum(len(b.tokens) for b in step.batches if len(b.labels)),
-            "trained_tokens": sum(len(b.labels) for b in step.batches),
-        }
-        done = self.world.sum(done)
+        tokens = sum(len(b.tokens) for b in step.batches if len(b.labels))
+        done = self.world.sum({"tokens": tokens, "trained_tokens": sum(len(b.labels) for b in step.batches)})
         seconds = time.perf_counter() - started
         for name, value in {"step": 1, **done, "seconds": seconds}.items():
-            totals[name] += value
+            self.totals[name] += value
         row = {
             "step": self.step,
             **told,
@@ -190,67 +180,65 @@ class _Run:
         return step, row
 
     def evaluation(self) -> None:
-        try:
-            with self.ema.in_place() if self.ema else nullcontext():
-                row = self.evaluate()
-        except NotFinite as error:
-            if self.step == 0:
-                raise  # the model was so when it came
-            raise self.diverged(f"the evaluation loss cannot be measured: {error}", self.step) from error
-        loss = row.get("eval_loss", 0.0)
-        if not math.isfinite(loss):
-            raise self.diverged(f"the evaluation loss is {loss}.", self.step)
+        with self.ema.in_place() if self.ema else nullcontext():
+            row = self.measured(self.evaluate, "the evaluation loss", "the evaluation loss cannot be measured")
         if self.log:
             self.log.write({"step": self.step, **row})
         if "eval_loss" in row:
-            self.say(self.course.measured(self.step, loss))
+            self.say(self.course.measured(self.step, row["eval_loss"]))
+
+    def measured(self, measure: Callable[[], dict[str, float]], what: str, failed: str) -> dict[str, float]:
+        """What ``measure`` gives; raises Diverged where its ``eval_loss`` (called ``what``) is no finite number."""
+        try:
+            row = measure()
+        except NotFinite as error:
+            if self.step == 0:
+                raise  # the model was so when it came
+            raise self.diverged(f"{failed}: {error}", self.step) from error
+        if not math.isfinite(loss := row.get("eval_loss", 0.0)):
+            raise self.diverged(f"{what} is {loss}.", self.step)
+        return row
 
     def checkpoint_is_due(self, step: Step) -> bool:
-        """``step``: the one just taken."""
         every = self.settings.checkpoint_every
         if every != "auto":
             return every is not None and self.step % every == 0
         late = time.monotonic() - self.written > CHECKPOINT_SECONDS
         return late or step.ends_epoch or self.step == self.steps
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, about: Mapping[str, Any]) -> None:
         self.check_weights()
-        state = {"source": self.source.state_dict(), "totals": self.totals, **random_state()}
-        states = self.world.gather({**state, **{name: extra.state_dict() for name, extra in self.stateful.items()}})
+        state = {"source": self.source.state_dict(), **random_state()}
+        states = self.world.gather(state | {name: extra.state_dict() for name, extra in self.stateful.items()})
         if self.world.rank == 0:
-            about = {**(self.about or {}), "step": self.step, "steps": self.steps}
-            keep = self.settings.keep_checkpoints
+            states[0] |= {"totals": self.totals, **({"ema": self.ema.state_dict()} if self.ema else {})}
+            about, keep = {**about, "step": self.step, "steps": self.steps}, self.settings.keep_checkpoints
             save_checkpoint(self.folder / "checkpoints", self.step, self.weights, states, keep, about)
         self.world.barrier()
         self.written = time.monotonic()
 
-    def finish(self, first: Sequence[Any]) -> dict[str, Any]:
-        """``first``: the batches of the first step. Returns the totals, once the weights are what the run made."""
+    def finish(self) -> dict[str, Any]:
+        """Leave the weights as the run made them; returns the totals."""
         self.check_weights()
         if self.ema:
             self.ema.settle()
         self.weights.finish()
         self.weights.policy.eval()
         moved = None
-        if self.objective.comparable and "first_loss" in self.totals:
-            moved = self.totals["first_loss"], self._loss_after(first)
+        if self.first:
+            row = self.measured(
+                partial(loss_of, self.weights.policy, self.objective, self.first, self.world),
+                "after it the loss on the first step's examples",
+                "after it the first step's examples have no loss",
+            )
+            moved = self.totals["first_loss"], row["eval_loss"]
         # Noise of NEFTune and weights that are an average are in the difference too: small ones say nothing then.
-        said = warnings(self.totals, moved, exact=not self.stateful)
+        said = warnings(self.totals, moved, exact=not (self.stateful or self.ema))
         return {**self.totals, "peak_memory_gb": peak_memory_gb(), "warnings": said}
 
-    def _loss_after(self, first: Sequence[Any]) -> float:
-        try:
-            loss = loss_of(self.weights.policy, self.objective, first, self.world)["eval_loss"]
-        except NotFinite as error:
-            raise self.diverged(f"after it the first step's examples have no loss: {error}", self.step) from error
-        if not math.isfinite(loss):
-            raise self.diverged(f"after it the loss on the first step's examples is {loss}.", self.step)
-        return loss
-
     def check_weights(self) -> None:
-        for name, tensor in self.weights.named.items():
-            if not tensor.isfinite().all():
-                raise self.diverged(f"{name} is no longer finite.", self.step)
+        if bad := [name for name, tensor in self.weights.named.items() if not tensor.isfinite().all()]:
+            raise self.diverged(f"{bad[0]} is no longer finite.", self.step)
 
     def diverged(self, what: str, step: int) -> Diverged:
         return diverged(

@@ -67,10 +67,6 @@ class Optimizers:
             group["lr"] = group["peak"] * share
         return {group["name"]: group["lr"] for group in self.param_groups}
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for part in self._parts.values():
-            part.zero_grad(set_to_none)
-
     @torch.no_grad()
     def step(self, scale: float = 1.0) -> None:
         """One step with every gradient times ``scale``."""

@@ -23,13 +23,8 @@ from strop.errors import InputError
 from strop.train.settings import OptimizerSettings
 
 
-def learning_rate(step: int, steps: int, settings: OptimizerSettings) -> float:
-    """Learning rate of optimiser step ``step`` (0-based) of ``steps``, for tensors without a rate of their own."""
-    return settings.learning_rate * lr_share(step, steps, settings)
-
-
 def lr_share(step: int, steps: int, settings: OptimizerSettings) -> float:
-    """``init_lr_frac`` × the schedule's share of the peak (formulas above), in 0 … 1."""
+    """``init_lr_frac`` × the schedule's share of the peak (formulas above) in step ``step`` (from 0), in 0 … 1."""
     warmup = warmup_steps(steps, settings)
     if step < warmup:
         return settings.init_lr_frac * ((step + 1) / warmup)
