@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,6 @@ from strop.data.mixture import InMemory, Mixture
 from strop.data.packing import pack
 from strop.data.step import Step
 from strop.errors import InputError
-
-
-class _Untrained:
-    """A row for a rank that has none left: the ranks go through the model together."""
-
-    place = "nowhere"
-
-    def __init__(self, tokens: Sequence[int]):
-        self.tokens = tokens
-        self.loss_weights = [0.0] * len(tokens)
-
 
 _STATE = 2
 """Version of the state: 1 named the data by its number of examples alone."""
@@ -84,7 +74,8 @@ class PackedSource:
         rows = pack([len(e.tokens) for e in chosen], self.micro_batch_tokens)
         mine = [make_batch([chosen[i] for i in row]) for row in rows[self.rank :: self.world_size]]
         if len(mine) * self.world_size < len(rows):
-            mine.append(make_batch([_Untrained(chosen[0].tokens[:1])]))
+            fill = SimpleNamespace(tokens=chosen[0].tokens[:1], loss_weights=[0.0])
+            mine.append(make_batch([fill]))  # the ranks go through the model together
         return Step(mine, ends_epoch=self.epoch > epoch)
 
     @property

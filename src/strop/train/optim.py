@@ -26,29 +26,16 @@ from strop.train.settings import OptimizerSettings
 from strop.train.split_adamw import SplitAdamW
 
 
-def make_optimizer(
-    named: Iterable[tuple[str, Tensor]], settings: OptimizerSettings, kinds: Mapping[str, Kind]
-) -> Optimizers:
-    """The optimiser that ``settings`` ask for over ``named`` leaf tensors (those of no gradient are left out): float32
-    ones, or bfloat16 ones of those that `halvable` names.
-
-    ``kinds`` is `strop.train.groups.tensor_kinds` of the model. Raises InputError for groups that match nothing.
-    """
-    return Optimizers(make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings), settings)
-
-
-def halvable(named: Iterable[tuple[str, Tensor]], settings: OptimizerSettings, kinds: Mapping[str, Kind]) -> set[str]:
-    """The names of the tensors that may be bfloat16, with the other half of their float32 masters in the optimiser."""
-    if settings.ema_decay:
-        return set()  # an average needs masters that it can read
-    groups = make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings)
-    return {name for group in groups if group.optimizer in ("adamw", "adamw_8bit") for name, _ in group.tensors}
-
-
 class Optimizers:
-    """Several optimisers as one; groups are stepped in a fixed order."""
+    """Several optimisers as one; groups are stepped in a fixed order.
 
-    def __init__(self, groups: list[Group], settings: OptimizerSettings):
+    ``named`` are leaf tensors (those of no gradient are left out): float32 ones, or such bfloat16 ones as `halvable`
+    names. ``kinds`` is `strop.train.groups.tensor_kinds` of the model. Raises InputError for groups of the settings
+    that match nothing, and where nothing is to be trained.
+    """
+
+    def __init__(self, named: Iterable[tuple[str, Tensor]], settings: OptimizerSettings, kinds: Mapping[str, Kind]):
+        groups = make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings)
         if not groups:
             raise InputError("no tensor of the model is to be trained.")
         self._parts: dict[str, torch.optim.Optimizer] = {}
@@ -113,9 +100,13 @@ class Optimizers:
             part.state.clear()
             part.state.update(kept)
 
-    def state_bytes(self) -> int:
-        """Bytes of state that the optimisers hold now; none before the first step."""
-        return tensor_bytes([part.state for part in self._parts.values()])
+
+def halvable(named: Iterable[tuple[str, Tensor]], settings: OptimizerSettings, kinds: Mapping[str, Kind]) -> set[str]:
+    """The names of the tensors that may be bfloat16, with the other half of their float32 masters in the optimiser."""
+    if settings.ema_decay:
+        return set()  # an average needs masters that it can read
+    groups = make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings)
+    return {name for group in groups if group.optimizer in ("adamw", "adamw_8bit") for name, _ in group.tensors}
 
 
 def tensor_bytes(tree: Any) -> int:
@@ -133,13 +124,8 @@ def _part_of(group: Group) -> str:
 
 
 def _torch_group(group: Group) -> dict[str, Any]:
-    return {
-        "params": list(group.tensors),
-        "name": group.name,
-        "peak": group.peak,
-        "lr": group.peak,
-        "weight_decay": group.weight_decay,
-    }
+    rates = {"peak": group.peak, "lr": group.peak, "weight_decay": group.weight_decay}
+    return {"params": list(group.tensors), "name": group.name, **rates}
 
 
 def _adam_arguments(settings: OptimizerSettings) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from strop.model.cpu.norm import norm
 from strop.model.policy import Policy
 from strop.train.groups import tensor_kinds
-from strop.train.optim import halvable, make_optimizer
+from strop.train.optim import Optimizers, halvable
 from strop.train.settings import OptimizerSettings
 from strop.train.split_adamw import supported
 
@@ -68,7 +68,7 @@ class Weights:
                 self.named[name] = whole.requires_grad_()
                 self._pairs.append((parameter, whole))
                 parameter.register_post_accumulate_grad_hook(_move_gradient_to(whole))
-        self.optimizer = make_optimizer(self.named.items(), settings, kinds)
+        self.optimizer = Optimizers(self.named.items(), settings, kinds)
         for parameter in self._halved:
             self.optimizer.part_of(parameter).adopt(parameter, to_split.pop(0))
 
