@@ -39,10 +39,10 @@ def main() -> None:
         def next_step(self):
             if len(self.times) == self.warmup + 1:
                 profiler.stop()
-            batches = super().next_step()
+            step = super().next_step()
             if len(self.times) == self.warmup + 1:
                 profiler.start()
-            return batches
+            return step
 
     given.steps = 1
     profiler = profile(activities=list({ProfilerActivity.CPU, *_cuda(ProfilerActivity)}))

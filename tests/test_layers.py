@@ -50,6 +50,8 @@ WITHOUT_TORCH = [
     "cli",
     "chat.settings",
     "data.settings",
+    "data.step",
+    "objectives.settings",
     "train.settings",
 ]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from common.clock import Moment, now, rates
 from common.models import make_model
-from strop.data.batch import Batch
 from strop.data.packing import pack
-from strop.data.source import PackedSource, Source
+from strop.data.source import PackedSource
+from strop.data.step import Source, Step
 from strop.model.lora import add_lora
 from strop.model.memory import keep_freed_memory
 from strop.model.policy import Policy
@@ -21,6 +21,7 @@ from strop.model.settings import LoraSettings
 from strop.objectives.sft import CrossEntropy
 from strop.train.loop import train
 from strop.train.settings import TrainSettings
+from strop.train.weights import Weights
 
 
 def run(
@@ -46,7 +47,8 @@ def run(
     clocked = (clock or Clocked)(source, given.warmup, given.steps, warmup_rows)
     chosen = TrainSettings(learning_rate=1e-6, max_steps=clocked.steps, checkpoint_every=None, **settings)
     with tempfile.TemporaryDirectory() as folder:
-        train(Policy(model, best_compute()), clocked, objective or CrossEntropy(), chosen, Path(folder))
+        weights = Weights(Policy(model, best_compute()), chosen)
+        train(weights, clocked, objective or CrossEntropy(), chosen, Path(folder))
     return clocked.found()
 
 
@@ -63,23 +65,21 @@ class Clocked:
     One short step more than is timed: its beginning is the end of the last.
     """
 
-    epoch = 0
-
     def __init__(self, source: Source, warmup: int, steps: int, warmup_rows: int | None = None):
         self.source, self.warmup, self.warmup_rows = source, warmup, warmup_rows
         self.steps = warmup + steps + 1
         self.times: list[Moment] = []
         self.counts: list[tuple[int, int]] = []
 
-    def next_step(self) -> list[Batch]:
+    def next_step(self) -> Step:
         self.times.append(now())
-        batches = self.source.next_step()
+        batches = self.source.next_step().batches
         if len(self.times) <= self.warmup:
             batches = batches[: self.warmup_rows]
         elif len(self.times) == self.steps:
             batches = batches[:1]
         self.counts.append((sum(len(b.tokens) for b in batches), sum(len(b.labels) for b in batches)))
-        return batches
+        return Step(batches)
 
     def state_dict(self) -> dict[str, Any]:
         return self.source.state_dict()
@@ -104,11 +104,11 @@ class GroupSource:
         self.taken = 0
         self.steps = 1_000_000
 
-    def next_step(self) -> list[Batch]:
+    def next_step(self) -> Step:
         chosen = [self.groups[(self.taken + i) % len(self.groups)] for i in range(self.per_step)]
         self.taken += self.per_step
         rows = pack([self.length(group) for group in chosen], self.row_tokens)
-        return [self.make([chosen[i] for i in row]) for row in rows]
+        return Step([self.make([chosen[i] for i in row]) for row in rows])
 
     def state_dict(self) -> dict[str, Any]:
         return {"taken": self.taken}

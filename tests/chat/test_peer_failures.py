@@ -123,7 +123,7 @@ def test_the_order_is_the_same_after_resuming(make_encoder):
         return PackedSource(rows, global_batch_size=3, micro_batch_tokens=200, epochs=3, seed=1)
 
     def steps(made, count):
-        return [[batch.tokens.tolist() for batch in made.next_step()] for _ in range(count)]
+        return [[batch.tokens.tolist() for batch in made.next_step().batches] for _ in range(count)]
 
     whole = steps(source(), 7)
     first = source()

@@ -57,7 +57,7 @@ def first_tokens(batches):
 def test_an_epoch_gives_every_example_once():
     s = source()
     assert s.steps == 5
-    seen = [t for _ in range(5) for t in first_tokens(s.next_step())]
+    seen = [t for _ in range(5) for t in first_tokens(s.next_step().batches)]
     assert sorted(seen) == sorted(list(range(10)) * 2)
 
 
@@ -65,10 +65,10 @@ def test_a_source_put_back_goes_on_as_it_was():
     s = source()
     s.next_step()
     state = s.state_dict()
-    expected = [b.tokens.tolist() for _ in range(4) for b in s.next_step()]
+    expected = [b.tokens.tolist() for _ in range(4) for b in s.next_step().batches]
     again = source()
     again.load_state_dict(state)
-    assert [b.tokens.tolist() for _ in range(4) for b in again.next_step()] == expected
+    assert [b.tokens.tolist() for _ in range(4) for b in again.next_step().batches] == expected
 
 
 def test_an_example_longer_than_a_row_is_named_before_the_first_step():
@@ -77,8 +77,8 @@ def test_an_example_longer_than_a_row_is_named_before_the_first_step():
 
 
 def test_ranks_share_the_rows_of_a_step():
-    whole = source().next_step()
-    parts = [source(rank=rank, world_size=2).next_step() for rank in (0, 1)]
+    whole = source().next_step().batches
+    parts = [source(rank=rank, world_size=2).next_step().batches for rank in (0, 1)]
     assert first_tokens(whole) == sorted(first_tokens(parts[0]) + first_tokens(parts[1]))
 
 

@@ -14,7 +14,9 @@ from strop.errors import InputError
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.objectives.sft import CrossEntropy
-from strop.train.step import optimizer_step
+from strop.train.settings import TrainSettings
+from strop.train.step import gradients as gradients_of
+from strop.train.weights import Weights
 
 
 def examples(count, start=0, weight=1.0):
@@ -47,12 +49,12 @@ def test_put_back_at_any_step_the_rest_is_the_same(settings):
     states, steps = [], []
     for _ in range(whole.steps):
         states.append(whole.state_dict())
-        steps.append(flat(whole.next_step()))
+        steps.append(flat(whole.next_step().batches))
     assert len({str(step) for step in steps}) == whole.steps
     for at, state in enumerate(states):
         again = source(mixed(**settings))
         again.load_state_dict(state)
-        assert [flat(again.next_step()) for _ in range(at, whole.steps)] == steps[at:]
+        assert [flat(again.next_step().batches) for _ in range(at, whole.steps)] == steps[at:]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 4])
@@ -60,8 +62,8 @@ def test_ranks_together_have_the_rows_of_one_in_their_order(world_size):
     whole = source()
     ranks = [source(rank=rank, world_size=world_size) for rank in range(world_size)]
     for _ in range(whole.steps):
-        expected = flat(whole.next_step())
-        steps = [flat(rank.next_step()) for rank in ranks]
+        expected = flat(whole.next_step().batches)
+        steps = [flat(rank.next_step().batches) for rank in ranks]
         together = [steps[i % world_size][i // world_size] for i in range(len(expected))]
         assert together == expected
         rows = -(-len(expected) // world_size)
@@ -75,15 +77,11 @@ def test_ranks_together_have_the_rows_of_one_in_their_order(world_size):
 def test_the_gradients_of_all_ranks_add_up_to_those_of_one(reduction, make_model):
     def gradients(batches):
         policy = Policy(make_model(), Compute(torch.device("cpu"), torch.float32), probe=False)
-        loss, _ = optimizer_step(policy, CrossEntropy(reduction), Idle(), batches, max_grad_norm=1e9)
+        loss, _ = gradients_of(Weights(policy, TrainSettings()), CrossEntropy(reduction), batches)
         return loss["loss"], [p.grad.clone() for p in policy.parameters()]
 
-    class Idle:
-        def step(self, scale):
-            pass
-
-    loss, expected = gradients(source().next_step())
-    ranks = [source(rank=rank, world_size=4).next_step() for rank in range(4)]
+    loss, expected = gradients(source().next_step().batches)
+    ranks = [source(rank=rank, world_size=4).next_step().batches for rank in range(4)]
     together, found = gradients([batch for rank in ranks for batch in rank])
     assert together == pytest.approx(loss)
     for a, b in zip(found, expected, strict=True):
@@ -107,7 +105,7 @@ def test_steps_follow_the_length_of_the_epochs():
 
 
 def test_a_step_larger_than_the_data_goes_through_it_again():
-    [batch] = source(examples(3), epochs=1, global_batch_size=7, micro_batch_tokens=99).next_step()
+    [batch] = source(examples(3), epochs=1, global_batch_size=7, micro_batch_tokens=99).next_step().batches
     first = [batch.tokens[at].item() for at in (batch.positions == 0).nonzero()[:, 0]]
     counts = np.bincount(first)
     assert sorted(counts.tolist()) == [2, 2, 3]

@@ -21,6 +21,7 @@ from strop.objectives.sft import CrossEntropy
 from strop.train.checkpoint import checkpoints
 from strop.train.loop import train
 from strop.train.settings import TrainSettings
+from strop.train.weights import Weights
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
 BFLOAT16 = Compute(torch.device("cpu"), torch.bfloat16)
@@ -287,8 +288,10 @@ def run(make_model, folder, steps=None, compute=FLOAT32):
     model = make_model().to(compute.dtype)
     policy = Policy(add_lora(model, LoraSettings(r=4, dropout=0.2), seed=3).network, compute)
     source = PackedSource(rows(9, 12, 7, 15, 20, 8, 11, 13), global_batch_size=4, micro_batch_tokens=40, epochs=2)
-    train(policy, source, CrossEntropy("token_mean"), SETTINGS.model_copy(update={"max_steps": steps}), folder)
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
+    weights = Weights(policy, SETTINGS)
+    train(weights, source, CrossEntropy("token_mean"), SETTINGS.model_copy(update={"max_steps": steps}), folder)
+    with weights.whole():
+        return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
 def test_training_moves_adapters_only_and_goes_on_bit_for_bit(tmp_path, make_model):
@@ -327,7 +330,7 @@ def test_a_checkpoint_of_other_adapters_is_refused(tmp_path, make_model):
     policy = Policy(add_lora(model, LoraSettings(targets=["q_proj"], r=4)).network, FLOAT32)
     source = PackedSource(rows(9, 12, 7, 15), global_batch_size=4, micro_batch_tokens=40)
     with pytest.raises(InputError, match="what this run trains"):
-        train(policy, source, CrossEntropy("token_mean"), SETTINGS, tmp_path)
+        train(Weights(policy, SETTINGS), source, CrossEntropy("token_mean"), SETTINGS, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from strop.objectives.sft import CrossEntropy
 from strop.train.groups import tensor_kinds
 from strop.train.loop import train
 from strop.train.settings import TrainSettings
+from strop.train.weights import Weights
 
 FLOAT32, BFLOAT16 = (Compute(torch.device("cpu"), dtype) for dtype in (torch.float32, torch.bfloat16))
 KNOWN, NEW = range(97), [97, 98, 99]
@@ -146,8 +147,10 @@ def test_they_are_gone_on_with_bit_for_bit(tmp_path, make_model, compute):
             min_lr_ratio=1.0, checkpoint_every=1, max_steps=steps,
         )  # fmt: skip
         source = PackedSource([EXAMPLE] * 4, global_batch_size=2, micro_batch_tokens=30, epochs=2)
-        train(Policy(model, compute), source, CrossEntropy("token_mean"), settings, folder)
-        return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}, start
+        weights = Weights(Policy(model, compute), settings)
+        train(weights, source, CrossEntropy("token_mean"), settings, folder)
+        with weights.whole():
+            return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}, start
 
     whole, start = run(tmp_path / "whole", None)
     run(tmp_path / "cut", 2)

@@ -9,19 +9,14 @@ from strop.data.batch import make_batch
 from strop.data.source import PackedSource
 from strop.model.policy import Policy
 from strop.model.precision import Compute
+from strop.objectives.sft import supervised_objective
 from strop.train import loop
 from strop.train.measure import evaluation
-from strop.train.objective import supervised_objective
-from strop.train.settings import TrainSettings
+from strop.train.neftune import Neftune
+from strop.train.settings import SftTrainSettings
+from strop.train.weights import Weights
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
-
-
-class Idle:
-    """An optimiser that leaves the gradients to be looked at."""
-
-    def step(self, scale):
-        pass
 
 
 def make_examples(count, seed=0):
@@ -34,7 +29,7 @@ def make_examples(count, seed=0):
     return rows
 
 
-SETTINGS = TrainSettings(
+SETTINGS = SftTrainSettings(
     global_batch_size=4, micro_batch_tokens=40, learning_rate=1e-2, epochs=2, checkpoint_every=3, eval_every=4
 )
 
@@ -47,7 +42,12 @@ def run(model, folder, settings=SETTINGS, compute=FLOAT32, *, evaluates=True, **
     objective = supervised_objective(settings)
     evaluate = lambda: evaluation(policy, objective, held_out)  # noqa: E731
     evaluate = evaluate if evaluates else None
-    return loop.train(policy, source, objective, settings, folder, evaluate=evaluate, **kwargs)
+    alpha = settings.neftune_alpha
+    noise = {"neftune": Neftune(policy, alpha, settings.seed)} if alpha else {}
+    weights = Weights(policy, settings)
+    totals = loop.train(weights, source, objective, settings, folder, evaluate=evaluate, stateful=noise, **kwargs)
+    weights.whole().__enter__()  # float32, to be compared
+    return totals
 
 
 def deterministic_rows(folder):

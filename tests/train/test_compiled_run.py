@@ -13,6 +13,7 @@ from strop.train import loop
 from strop.train.loop import train
 from strop.train.measure import evaluation
 from strop.train.settings import TrainSettings
+from strop.train.weights import Weights
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
 
@@ -23,11 +24,12 @@ def run(model, folder, **settings):
     rows = [Example(tokens, [0.0] * 2 + [1.0] * (len(tokens) - 2), "", (), ()) for tokens in drawn]
     source = PackedSource(rows, global_batch_size=2, micro_batch_tokens=40)
     policy, objective = Policy(model, FLOAT32), CrossEntropy("token_mean")
+    settings = TrainSettings(learning_rate=0.01, optimizer="adafactor", **settings)
     train(
-        policy,
+        Weights(policy, settings),
         source,
         objective,
-        TrainSettings(learning_rate=0.01, optimizer="adafactor", **settings),
+        settings,
         folder,
         evaluate=lambda: evaluation(policy, objective, rows_of(rows, 40)),
     )

@@ -14,8 +14,7 @@ from strop.objectives.sft import CrossEntropy
 from strop.train import loop
 from strop.train.checkpoint import checkpoints
 from strop.train.course import Course, warnings
-from strop.train.groups import tensor_kinds
-from strop.train.optim import make_optimizer
+from strop.train.weights import Weights
 
 
 @pytest.mark.parametrize(
@@ -86,12 +85,12 @@ def ruin_in_step(count, monkeypatch):
     """After that many steps the weights are finite, and the loss with them is not."""
     real, calls = loop.optimizer_step, []
 
-    def step(policy, *rest):
+    def step(weights, *rest):
         calls.append(1)
-        result = real(policy, *rest)
+        result = real(weights, *rest)
         if len(calls) == count:
             with torch.no_grad():
-                policy.model.model.norm.weight[:] = 1e38
+                weights.policy.model.model.norm.weight[:] = 1e38
         return result
 
     monkeypatch.setattr(loop, "optimizer_step", step)
@@ -124,11 +123,11 @@ def test_only_checkpoints_before_the_divergence_are_called_whole(make_model, tmp
 def test_an_infinite_loss_with_a_finite_gradient_takes_no_step(make_model):
     """-log 0 for a label, whose gradient is p - 1."""
     policy = Policy(make_model(), FLOAT32, probe=False)
-    optimizer = make_optimizer(policy.named_parameters(), SETTINGS, tensor_kinds(policy))
+    weights = Weights(policy, SETTINGS)
     before = [p.clone() for p in policy.parameters()]
     objective = CrossEntropy()
     real = objective.loss
     objective.loss = lambda outputs, batch: {"cross_entropy": real(outputs, batch)["cross_entropy"] + math.inf}
     with pytest.raises(FloatingPointError, match=r"the loss is inf and the gradient's norm [\d.]+; the weights are as"):
-        loop.optimizer_step(policy, objective, optimizer, [make_batch(make_examples(2))], 1.0)
+        loop.optimizer_step(weights, objective, [make_batch(make_examples(2))], 1.0)
     assert all(torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))

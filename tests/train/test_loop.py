@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import torch
-from small_runs import FLOAT32, SETTINGS, Idle, deterministic_rows, kill_in_step_six, make_examples, run
+from small_runs import FLOAT32, SETTINGS, deterministic_rows, kill_in_step_six, make_examples, run
 
 from strop.data.batch import make_batch
 from strop.errors import InputError, Interrupted
@@ -13,14 +13,14 @@ from strop.model.policy import Policy
 from strop.objectives.sft import CrossEntropy
 from strop.train import checkpoint, loop
 from strop.train.checkpoint import checkpoints, save_checkpoint
-from strop.train.groups import tensor_kinds
-from strop.train.optim import make_optimizer
+from strop.train.step import gradients as gradients_of
+from strop.train.weights import Weights
 
 
 def gradients(model, micro_batches, reduction):
     """Gradients of one step before clipping."""
     policy = Policy(model, FLOAT32, probe=False)
-    loss, _ = loop.optimizer_step(policy, CrossEntropy(reduction), Idle(), micro_batches, max_grad_norm=1e9)
+    loss, _ = gradients_of(Weights(policy, SETTINGS), CrossEntropy(reduction), micro_batches)
     return loss["loss"], [p.grad.clone() for p in policy.parameters()]
 
 
@@ -115,16 +115,15 @@ def test_training_lowers_the_loss(make_model, tmp_path):
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(make_model, tmp_path, monkeypatch):
-    policy = Policy(make_model(), FLOAT32, probe=False)
-    optimizer = make_optimizer(policy.named_parameters(), SETTINGS, tensor_kinds(policy))
-    save_checkpoint(tmp_path, 1, policy, optimizer, {}, keep=2)
+    weights = Weights(Policy(make_model(), FLOAT32, probe=False), SETTINGS)
+    save_checkpoint(tmp_path, 1, weights, [{}], keep=2)
 
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(InputError, match=r"step-000002.*No space left.*free some space.*earlier ones are whole"):
-        save_checkpoint(tmp_path, 2, policy, optimizer, {}, keep=2)
+        save_checkpoint(tmp_path, 2, weights, [{}], keep=2)
     assert [p.name for p in tmp_path.iterdir()] == ["step-000001"]
 
 
@@ -133,19 +132,17 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(make_model):
     with torch.no_grad():
         model.model.norm.weight[0] = float("nan")
     before = [p.clone() for p in model.parameters()]
-    policy = Policy(model, FLOAT32, probe=False)
-    optimizer = make_optimizer(policy.named_parameters(), SETTINGS, tensor_kinds(policy))
+    weights = Weights(Policy(model, FLOAT32, probe=False), SETTINGS)
     with pytest.raises(FloatingPointError, match="weights are as they were before this step"):
-        loop.optimizer_step(policy, CrossEntropy(), optimizer, [make_batch(make_examples(2))], 1.0)
+        loop.optimizer_step(weights, CrossEntropy(), [make_batch(make_examples(2))], 1.0)
     for a, b in zip(before, model.parameters(), strict=True):
         torch.testing.assert_close(b, a, rtol=0, atol=0, equal_nan=True)
 
 
 def test_only_the_newest_checkpoints_are_kept(make_model, tmp_path):
-    policy = Policy(make_model(), FLOAT32, probe=False)
-    optimizer = make_optimizer(policy.named_parameters(), SETTINGS, tensor_kinds(policy))
+    weights = Weights(Policy(make_model(), FLOAT32, probe=False), SETTINGS)
     for step in (1, 2, 3):
-        save_checkpoint(tmp_path, step, policy, optimizer, {}, keep=2)
+        save_checkpoint(tmp_path, step, weights, [{}], keep=2)
     assert [p.name for p in checkpoints(tmp_path)] == ["step-000002", "step-000003"]
 
 

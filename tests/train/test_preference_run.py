@@ -4,16 +4,18 @@ import json
 
 import pytest
 import torch
-from small_runs import FLOAT32, Idle, make_examples
+from small_runs import FLOAT32, make_examples
 
 from strop.chat import Example
 from strop.data.prefixes import make_group_batch
+from strop.data.step import Step
 from strop.model.policy import Policy
 from strop.objectives.preference import DPO
 from strop.train.loop import train
 from strop.train.measure import evaluation
 from strop.train.settings import TrainSettings
-from strop.train.step import optimizer_step
+from strop.train.step import gradients as gradients_of
+from strop.train.weights import Weights
 
 
 def make_pairs(count):
@@ -46,13 +48,11 @@ def batch_of(policy, pairs, share=True):
 class PairSource:
     """The same two rows in every step."""
 
-    epoch = 0
-
     def __init__(self, batches, steps):
         self._batches, self.steps = batches, steps
 
     def next_step(self):
-        return self._batches
+        return Step(self._batches)
 
     def state_dict(self):
         return {}
@@ -66,7 +66,7 @@ def test_one_step_is_the_same_with_shared_prompts_and_in_any_micro_batches(make_
         policy = Policy(make_model(), FLOAT32, probe=False).eval()
         pairs = make_pairs(4)
         batches = [batch_of(policy, [pairs[i] for i in cut], share) for cut in cuts]
-        loss, _ = optimizer_step(policy, DPO(0.5), Idle(), batches, max_grad_norm=1e9)
+        loss, _ = gradients_of(Weights(policy, TrainSettings()), DPO(0.5), batches)
         return loss["loss"], [p.grad.clone() for p in policy.parameters()]
 
     loss, expected = gradients([[0, 1, 2, 3]], share=False)
@@ -84,7 +84,7 @@ def test_training_prefers_the_chosen_answers_and_logs_margin_and_accuracy(make_m
     objective = DPO(0.5)
     settings = TrainSettings(learning_rate=3e-3, warmup_steps=1, eval_every=10)
     train(
-        policy, PairSource(batches, 20), objective, settings, tmp_path,
+        Weights(policy, settings), PairSource(batches, 20), objective, settings, tmp_path,
         evaluate=lambda: evaluation(policy, objective, batches),
     )  # fmt: skip
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

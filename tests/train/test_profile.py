@@ -14,6 +14,7 @@ from strop.objectives.sft import CrossEntropy
 from strop.train.loop import train
 from strop.train.profile import OTHER, kind_of, summary
 from strop.train.settings import TrainSettings
+from strop.train.weights import Weights
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
 
@@ -23,7 +24,8 @@ def run(model, folder, **settings):
     drawn = [torch.randint(3, 97, (n,), generator=generator).tolist() for n in (9, 12, 7, 15)]
     rows = [Example(tokens, [0.0] * 2 + [1.0] * (len(tokens) - 2), "", (), ()) for tokens in drawn]
     source = PackedSource(rows, global_batch_size=1, micro_batch_tokens=40)
-    train(Policy(model, FLOAT32), source, CrossEntropy("token_mean"), TrainSettings(**settings), folder)
+    settings = TrainSettings(**settings)
+    train(Weights(Policy(model, FLOAT32), settings), source, CrossEntropy("token_mean"), settings, folder)
     return model.state_dict()
 
 

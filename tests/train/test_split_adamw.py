@@ -1,5 +1,6 @@
 """AdamW on bfloat16 weights and their low bits: against float64, torch's AdamW and AdamW8bit on float32 masters."""
 
+import copy
 import io
 
 import pytest
@@ -223,7 +224,7 @@ def test_8bit_steps_equal_those_of_adamw_8bit(length, dtype):
         assert ((got - theirs.detach()).abs() <= bound).all()
         with torch.no_grad():
             theirs.copy_(got)
-        reference.load_state_dict(reference.state_dict() | {"state": {0: {n: ours[n] for n in state}}})
+        reference.load_state_dict(reference.state_dict() | {"state": {0: {n: copy.deepcopy(ours[n]) for n in state}}})
 
 
 def test_8bit_steps_stay_with_adamw_8bit_for_20_steps():

@@ -4,39 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Any, Protocol
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from strop.data.batch import Batch, Trainable, make_batch
 from strop.data.mixture import InMemory, Mixture
 from strop.data.packing import pack
+from strop.data.step import Step
 from strop.errors import InputError
-
-
-class Source(Protocol):
-    """Gives the micro-batches of each optimiser step, as many on every rank, and can be put back where it was."""
-
-    steps: int
-    epoch: int
-    """How many whole epochs have been given out."""
-
-    def next_step(self) -> list[Batch]: ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-class _Untrained:
-    """A row for a rank that has none left: the ranks go through the model together."""
-
-    place = "nowhere"
-
-    def __init__(self, tokens: Sequence[int]):
-        self.tokens = tokens
-        self.loss_weights = [0.0] * len(tokens)
-
 
 _STATE = 2
 """Version of the state: 1 named the data by its number of examples alone."""
@@ -90,17 +67,20 @@ class PackedSource:
             self._order = (epoch, self.mixture.order(epoch))
         return self.mixture[self._order[1][position - self._starts[epoch]]]
 
-    def next_step(self) -> list[Batch]:
+    def next_step(self) -> Step:
+        epoch = self.epoch
         chosen = [self._example(self.taken + i) for i in range(self.global_batch_size)]
         self.taken += self.global_batch_size
         rows = pack([len(e.tokens) for e in chosen], self.micro_batch_tokens)
         mine = [make_batch([chosen[i] for i in row]) for row in rows[self.rank :: self.world_size]]
         if len(mine) * self.world_size < len(rows):
-            mine.append(make_batch([_Untrained(chosen[0].tokens[:1])]))
-        return mine
+            fill = SimpleNamespace(tokens=chosen[0].tokens[:1], loss_weights=[0.0])
+            mine.append(make_batch([fill]))  # the ranks go through the model together
+        return Step(mine, ends_epoch=self.epoch > epoch)
 
     @property
     def epoch(self) -> int:
+        """How many whole epochs have been given out."""
         while self._starts[-1] <= self.taken:
             self._start_of(len(self._starts))
         return bisect_right(self._starts, self.taken) - 1

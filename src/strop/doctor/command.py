@@ -34,7 +34,7 @@ from strop.model.vocabulary import vocabulary_faults
 from strop.model.window import window_of
 from strop.stages.base import Examined
 from strop.tasks.base import named_sets
-from strop.train.settings import TrainSettings
+from strop.train.settings import SftTrainSettings
 
 
 class _Overrides(BaseModel):
@@ -44,7 +44,7 @@ class _Overrides(BaseModel):
 
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
     data: ReadSettings = Field(default_factory=ReadSettings, description="How the data are read, e.g. data.split=test.")
-    train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
+    train: SftTrainSettings = Field(default_factory=SftTrainSettings, description="The training loop's settings.")
 
 
 def doctor(target: Path, overrides: Sequence[str], model: str | None, out: Path | None) -> tuple[int, dict[str, Any]]:

@@ -21,6 +21,9 @@ class Objective(Protocol):
     """
 
     want: tuple[str, ...]
+    comparable = True
+    """Whether the loss on the same examples before and after training says what was learnt (a policy gradient's does
+    not); then the source gives the same first step whenever it is made."""
 
     def normalisers(self, batch: Batch) -> dict[str, float]: ...
 

@@ -14,15 +14,15 @@ step was cut up. With token losses ``l_s``, weights ``w_s``, and N sequences tha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from strop.objectives.settings import Reduction
+
 if TYPE_CHECKING:
     from strop.data.batch import Batch
-
-Reduction = Literal["token_mean", "seq_mean", "seq_sum", "constant"]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from strop.objectives.objective import Objective
 from strop.objectives.reduction import Reduce, Reduction, weighted_sum
+from strop.objectives.settings import SftLossSettings
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch
@@ -78,6 +79,18 @@ class CrossEntropy(Objective):
         if self._smoothing or self._dft or self._z:
             return None
         return self._reduce.factors(batch) / -(totals["cross_entropy"] or 1.0)
+
+
+def supervised_objective(settings: SftLossSettings) -> CrossEntropy:
+    """What a stage's settings ask for."""
+    return CrossEntropy(
+        settings.reduction,
+        constant=settings.loss_constant,
+        label_smoothing=settings.label_smoothing,
+        dft=settings.dft,
+        z_loss=settings.z_loss,
+        aux=settings.aux_loss,
+    )
 
 
 def _counted_tokens(batch: Batch) -> float:

@@ -15,13 +15,15 @@ from strop.files import write_json
 from strop.folders import cache_folder
 from strop.model.preflight import check_length
 from strop.model.window import window
+from strop.objectives.sft import supervised_objective
 from strop.rollout.loaded import load
 from strop.stages.base import Context, StageResult
 from strop.tasks.base import named_sets
 from strop.train.loop import train
 from strop.train.measure import evaluation
-from strop.train.objective import supervised_objective
+from strop.train.neftune import Neftune
 from strop.train.out_of_memory import explained_out_of_memory
+from strop.train.weights import Weights
 
 if TYPE_CHECKING:
     from strop.stages.sft import SftStage
@@ -67,19 +69,23 @@ def fine_tune(stage: SftStage, context: Context) -> StageResult:
     measured = held_out.first_epoch(seed)
     before_training(stage.examined(), context, loaded, source, data.report, measured)
     objective = supervised_objective(settings)
+    alpha = settings.neftune_alpha
+    noise = {"neftune": Neftune(loaded.policy, alpha, seed)} if alpha else {}
     rows = rows_of(measured, settings.micro_batch_tokens)
     if line := eval_data_note(held_out, bool(rows), recipe.chat.max_length):
         context.say(line)
     evaluate = (lambda: evaluation(loaded.policy, objective, rows)) if rows else None
     torch.manual_seed(seed)  # of dropout, where there is any
     with explained_out_of_memory(settings, longest, stage.lora is not None):
+        weights = Weights(loaded.policy, settings)
         totals = train(
-            loaded.policy,
+            weights,
             source,
             objective,
             settings,
             folder,
             evaluate=evaluate,
+            stateful=noise,
             title="sft",
             console=context.console,
             about={
@@ -88,7 +94,8 @@ def fine_tune(stage: SftStage, context: Context) -> StageResult:
                 "chat": loaded.chat.model_dump(mode="json"),
             },
         )
-    loaded.save(folder, always_said(stage.mixture))
+    with weights.whole():
+        loaded.save(folder, always_said(stage.mixture))
     warnings = totals.pop("warnings")
     for warning in warnings:
         context.say(f"warning: {warning}", style="yellow")

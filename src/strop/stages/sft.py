@@ -13,7 +13,7 @@ from strop.data.settings import DataField, EvalDataField, HeldOutSettings, Mixtu
 from strop.errors import InputError
 from strop.model.settings import LoraSettings
 from strop.stages.base import Context, Examined, Stage, StageResult, register
-from strop.train.settings import TrainSettings
+from strop.train.settings import SftTrainSettings
 
 if TYPE_CHECKING:
     from strop.config.recipe import Recipe
@@ -29,7 +29,7 @@ class SftStage(Stage):
         default_factory=list,
         description="Conversations for the evaluation loss; {fraction: 0.1} holds out a share of `data`.",
     )
-    train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
+    train: SftTrainSettings = Field(default_factory=SftTrainSettings, description="The training loop's settings.")
     lora: LoraSettings | None = Field(
         None, description="Train low-rank adapters, and merge them; by default all weights."
     )

@@ -87,23 +87,8 @@ def start_moments(p: Tensor) -> dict[str, Tensor]:
     return state
 
 
-def load_as_saved(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any], own: bool = False) -> None:
-    """``load_state_dict`` as torch's, which would turn codes into the parameter's format. ``own``: the tensors are
-    nobody else's, so that they need not be copied."""
-    groups = {"state": {}, "param_groups": state_dict["param_groups"]}
-    torch.optim.Optimizer.load_state_dict(optimizer, groups)
-    tensors = [p for group in optimizer.param_groups for p in group["params"]]
-    order = [i for group in state_dict["param_groups"] for i in group["params"]]
-    for i, p in zip(order, tensors, strict=True):
-        for name, value in state_dict["state"].get(i, {}).items():
-            optimizer.state[p][name] = value.to(p.device, copy=not own) if isinstance(value, Tensor) else value
-
-
-class AdamW8bit(torch.optim.Optimizer):
-    """``m = β1·m + (1-β1)·g``, ``v = β2·v + (1-β2)·g²``, ``p = p·(1-lr·wd) - lr·m̂/(√v̂ + ε)`` over float32 tensors.
-
-    The step uses the new moments before they are rounded to 8 bits.
-    """
+class EachTensor(torch.optim.Optimizer):
+    """An AdamW that steps tensor after tensor by `_update`; its state stays in the format that it was saved in."""
 
     def __init__(
         self,
@@ -115,35 +100,52 @@ class AdamW8bit(torch.optim.Optimizer):
     ):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
+    def _update(self, p: Tensor, group: dict[str, Any], scale: float) -> None:
+        raise NotImplementedError
+
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, scale: float = 1.0) -> None:
+        """One step of every tensor that has a gradient, which counts ``scale`` times. Both must be finite."""
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self._update(p, group)
+                    self._update(p, group, scale)
 
-    def _update(self, p: Tensor, group: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the tensors over as torch's does, which would turn codes and low bits into the parameter's format."""
+        super().load_state_dict({"state": {}, "param_groups": state_dict["param_groups"]})
+        tensors = [p for group in self.param_groups for p in group["params"]]
+        order = [i for group in state_dict["param_groups"] for i in group["params"]]
+        for i, p in zip(order, tensors, strict=True):
+            for name, value in state_dict["state"].get(i, {}).items():
+                self.state[p][name] = value.to(p.device) if isinstance(value, Tensor) else value
+
+
+class AdamW8bit(EachTensor):
+    """``m = β1·m + (1-β1)·g``, ``v = β2·v + (1-β2)·g²``, ``p = p·(1-lr·wd) - lr·m̂/(√v̂ + ε)`` over float32 tensors.
+
+    The step uses the new moments before they are rounded to 8 bits.
+    """
+
+    def _update(self, p: Tensor, group: dict[str, Any], scale: float) -> None:
         state = self.state[p]
         if not state:
             state.update(step=0, **start_moments(p))
         state["step"] += 1
         if "v" in state:
-            _adamw(p, p.grad, state["m"], state["v"], state["step"], group)
+            _adamw(p, p.grad * scale, state["m"], state["v"], state["step"], group)
             return
         flat, grad = p.view(-1), p.grad.reshape(-1)
         chunk = CHUNK_CPU if p.device.type == "cpu" else CHUNK_GPU
         for a in range(0, flat.numel(), chunk):
             rows = slice(a // BLOCK, (a + chunk) // BLOCK)
-            part, g = flat[a : a + chunk], grad[a : a + chunk]
+            part, g = flat[a : a + chunk], grad[a : a + chunk] * scale
             m = dequantise(state["m"][rows], state["m_scale"][rows], True)
             v = dequantise(state["root_v"][rows], state["root_v_scale"][rows], False).square_()
             _adamw(part, g, m.view(-1)[: len(g)], v.view(-1)[: len(g)], state["step"], group)
             for name, x, signed in (("m", m, True), ("root_v", v.sqrt_(), False)):
                 x.view(-1)[len(g) :] = 0  # what fills the last block
                 state[name][rows], state[f"{name}_scale"][rows] = quantise(x, signed)
-
-    def load_state_dict(self, state_dict: dict[str, Any], own: bool = False) -> None:
-        load_as_saved(self, state_dict, own)
 
 
 def _adamw(p: Tensor, g: Tensor, m: Tensor, v: Tensor, step: int, group: dict[str, Any]) -> None:

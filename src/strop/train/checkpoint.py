@@ -3,27 +3,31 @@
 A checkpoint is written under another name, synced and renamed; a folder named ``step-NNNNNN`` is therefore complete.
 It holds ``model.safetensors`` (the weights that are trained, in float32, or in bfloat16 where the optimiser keeps their
 other half; frozen ones are where they came from), ``optimizer.pt``, ``state.pt`` (step, data position, random
-generators) and ``checkpoint.json`` (step, steps, and of which model, adapters and chat settings it is). All of it is
-loaded with ``weights_only=True``.
+generators; every other rank's in ``state-rank-N.pt``) and ``checkpoint.json`` (step, steps, and of which model,
+adapters and chat settings it is). All of it is loaded with ``weights_only=True``.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from strop.errors import InputError
 from strop.files import write_json
 from strop.folders import whole_folder
 from strop.train.optim import tensor_bytes
+
+if TYPE_CHECKING:
+    from strop.train.weights import Weights
 
 _STEP = re.compile(r"step-\d+")
 
@@ -31,27 +35,28 @@ _STEP = re.compile(r"step-\d+")
 def save_checkpoint(
     folder: Path,
     step: int,
-    model: nn.Module | Mapping[str, Tensor],
-    optimizer,
-    state: dict[str, Any],
+    weights: Weights,
+    states: Sequence[dict[str, Any]],
     keep: int,
     about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write ``folder/step-NNNNNN`` and drop all but the newest ``keep``. Raises InputError when it can't be written.
 
-    ``model``: the module, or its trained tensors by name where they are kept apart (float32 masters). ``about``: what
+    ``states``: of every rank, with its `random_state`; what is the same on all stands in the first. ``about``: what
     ``checkpoint.json`` says besides the step.
     """
     final = folder / f"step-{step:06d}"
     for left_by_a_kill in folder.glob(".step-*"):
         shutil.rmtree(left_by_a_kill)
-    weights = trained(model)
-    room = tensor_bytes([weights, optimizer.state_dict(), state])
+    optimizer = weights.optimizer.state_dict()
+    room = tensor_bytes([weights.named, optimizer, list(states)])
     try:
         with whole_folder(final, room, replace=True) as scratch:
-            save_file({name: p.contiguous() for name, p in weights.items()}, str(scratch / "model.safetensors"))
-            torch.save(optimizer.state_dict(), scratch / "optimizer.pt")
-            torch.save({**state, "step": step, **_random_state()}, scratch / "state.pt")
+            named = {name: tensor.detach().contiguous() for name, tensor in weights.named.items()}
+            save_file(named, str(scratch / "model.safetensors"))
+            torch.save(optimizer, scratch / "optimizer.pt")
+            for rank, state in enumerate(states):
+                torch.save({"step": step, **state}, scratch / _state_of(rank))
             write_json(scratch / "checkpoint.json", {"step": step, **(about or {})})
     except (InputError, RuntimeError) as error:  # torch's writer turns a full disk into RuntimeError
         raise InputError(f"{error} The checkpoint of step {step} is not written; earlier ones are whole.") from error
@@ -70,22 +75,32 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-def load_checkpoint(path: Path, model: nn.Module | Mapping[str, Tensor], optimizer) -> dict[str, Any]:
-    """Put model, optimiser and random generators back; returns the rest of the state (``step``, ``source``, …).
+@torch.no_grad()
+def load_checkpoint(path: Path, weights: Weights, rank: int = 0, size: int = 1) -> dict[str, Any]:
+    """Put weights, optimiser and random generators back; returns the rest of the rank's state (``step``, ``source`` …).
 
-    Raises InputError when the checkpoint holds other weights than ``model`` trains.
+    Raises InputError when the checkpoint holds other weights than are trained now, or was written by another number
+    of ranks.
     """
-    weights = trained(model)
+    written_by = len(list(path.glob("state*.pt")))
+    if written_by != size:
+        raise InputError(
+            f"{path}: was written by {written_by} processes and this run has {size}; start as many, or start in a new "
+            "run folder."
+        )
     with safe_open(path / "model.safetensors", "pt") as saved:
         names = set(saved.keys())
-    for name in sorted(weights.keys() ^ names):
-        lacking = "lacks" if name in weights else "has"
+    for name in sorted(weights.named.keys() ^ names):
+        lacking = "lacks" if name in weights.named else "has"
         raise InputError(f"{path}: {lacking} {name}, unlike what this run trains; start in a new run folder.")
-    for name, parameter in weights.items():  # one at a time: all at once would be a second copy of the model
+    for name, tensor in weights.named.items():  # one at a time: all at once would be a second copy of the model
         with safe_open(path / "model.safetensors", "pt") as saved:
-            parameter.copy_(saved.get_tensor(name))
-    optimizer.load_state_dict(_read_once(path / "optimizer.pt"), own=True)
-    state = torch.load(path / "state.pt", weights_only=True)
+            tensor.copy_(saved.get_tensor(name))
+    weights.push()
+    weights.optimizer.load_state_dict(_read_once(path / "optimizer.pt"))
+    state = torch.load(path / _state_of(0), weights_only=True)
+    if rank:  # what is not a rank's own is the first one's
+        state |= torch.load(path / _state_of(rank), weights_only=True)
     torch.set_rng_state(state["torch_rng"])
     if "cuda_rng" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda_rng"])
@@ -99,44 +114,27 @@ def _read_once(path: Path, parts: int = 8) -> Any:
     was touched, until the mapping goes. So it is mapped once for each part, from which that part is copied.
     """
 
-    def mapped() -> Any:
-        return torch.load(path, weights_only=True, mmap=True)
+    def mapped() -> tuple[list[Any], TreeSpec]:
+        return tree_flatten(torch.load(path, weights_only=True, mmap=True))
 
-    tree = mapped()  # of this mapping nothing is touched
-    places = list(_tensors_in(tree))
-    room = tensor_bytes(tree) / parts
-    while places:
-        taken, source = 0, mapped()
-        while places and taken < room:
-            way = places.pop()
-            tensor = _at(source, way).clone()
-            taken += tensor.nbytes
-            _at(tree, way[:-1])[way[-1]] = tensor
+    leaves, tree = mapped()  # of this mapping nothing is touched
+    room, done = tensor_bytes(leaves) / parts, 0
+    while done < len(leaves):
+        taken, source = 0, mapped()[0]
+        while done < len(leaves) and taken <= room:
+            if isinstance(source[done], Tensor):
+                leaves[done] = source[done].clone()
+                taken += leaves[done].nbytes
+            done += 1
         del source
-    return tree
+    return tree_unflatten(leaves, tree)
 
 
-def _tensors_in(tree: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The keys and indices that lead to every tensor in nested dicts and lists."""
-    if isinstance(tree, Tensor):
-        yield way
-    elif isinstance(tree, dict | list):
-        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from _tensors_in(value, (*way, key))
-
-
-def _at(tree: Any, way: tuple[Any, ...]) -> Any:
-    for key in way:
-        tree = tree[key]
-    return tree
-
-
-def trained(model: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that training changes, by name; a tied one under its first name."""
-    named = model.items() if isinstance(model, Mapping) else model.named_parameters()
-    return {name: tensor.detach() for name, tensor in named if tensor.requires_grad}
-
-
-def _random_state() -> dict[str, Any]:
+def random_state() -> dict[str, Any]:
+    """Where this process's random generators are."""
     cuda = {"cuda_rng": torch.cuda.get_rng_state_all()} if torch.cuda.is_initialized() else {}
     return {"torch_rng": torch.get_rng_state(), **cuda}
+
+
+def _state_of(rank: int) -> str:
+    return f"state-rank-{rank}.pt" if rank else "state.pt"

@@ -1,8 +1,13 @@
-"""How a training run went: its evaluation losses, and what somebody should be warned of at its end."""
+"""How a training run went: its evaluation losses, what somebody should be warned of at its end, and what ended it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+from strop.errors import Diverged
+from strop.train.checkpoint import checkpoints, step_of
+from strop.train.settings import OptimizerSettings
 
 MOVED = 0.005
 """Share of the loss on the first step's own examples below which nothing was learnt to speak of."""
@@ -69,3 +74,18 @@ def warnings(totals: dict[str, Any], first_step: tuple[float, float] | None, *, 
 
 def _above(loss: float, before: float) -> bool:
     return loss > before + max(0.01, RISEN * before)
+
+
+def diverged(what: str, at: int, settings: OptimizerSettings, folder: Path) -> Diverged:
+    """``at``: the step of the weights with which it went wrong; a checkpoint of that step holds them."""
+    known = {step_of(path): path for path in checkpoints(folder / "checkpoints")}
+    bad = known.pop(at, None) if at else None
+    lower = f"Lower learning_rate (now {settings.learning_rate:g}), or look at the data of this step"
+    if known:
+        first = f"move {bad} away, which holds the weights that diverged; then " if bad else ""
+        way = f"{first}the same command with --continue goes on from {known[max(known)]}, which is whole."
+    elif bad:
+        way = f"{bad} holds the weights that diverged, and no earlier checkpoint is there: start again with --fresh."
+    else:
+        way = "no checkpoint was written, so the stage starts again."
+    return Diverged(f"{what} {lower}; {way}")

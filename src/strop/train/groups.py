@@ -15,7 +15,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from strop.errors import InputError
-from strop.train.settings import KINDS, GroupSettings, TrainSettings
+from strop.train.settings import KINDS, GroupSettings, OptimizerSettings
 
 Kind = Literal["embedding", "head", "matrices", "vectors"]
 
@@ -50,7 +50,9 @@ def _has_head(module: nn.Module) -> bool:
     return hasattr(module, "get_output_embeddings") and module.get_output_embeddings() is not None
 
 
-def make_groups(named: Iterable[tuple[str, Tensor]], kinds: Mapping[str, Kind], settings: TrainSettings) -> list[Group]:
+def make_groups(
+    named: Iterable[tuple[str, Tensor]], kinds: Mapping[str, Kind], settings: OptimizerSettings
+) -> list[Group]:
     """Every tensor in exactly one group, in an order that depends on the names' order and the settings alone.
 
     Decay is for matrices and the head, unless a group says otherwise. Raises InputError for a pattern that takes no

@@ -6,234 +6,244 @@ It owns steps, accumulation, clipping, the schedule, logging, checkpoints, signa
 from __future__ import annotations
 
 import math
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from strop.console import make_console
-from strop.data.source import Source
-from strop.errors import Diverged, Interrupted, NotFinite
+from strop.data.batch import Batch
+from strop.data.step import Source, Step
+from strop.errors import Diverged, InputError, Interrupted, NotFinite
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
-from strop.model.policy import Policy
 from strop.objectives.objective import Objective
-from strop.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint, step_of
-from strop.train.course import Course, warnings
+from strop.train.checkpoint import checkpoints, load_checkpoint, random_state, save_checkpoint
+from strop.train.course import Course, diverged, warnings
 from strop.train.ema import EMA
-from strop.train.groups import tensor_kinds
-from strop.train.masters import Masters
 from strop.train.measure import evaluation as loss_of
 from strop.train.metrics import MetricsLog, Progress, peak_memory_gb
-from strop.train.neftune import Neftune
-from strop.train.optim import halvable, make_optimizer
 from strop.train.profile import STEP, traced
 from strop.train.schedule import check_schedule, lr_share
 from strop.train.settings import TrainSettings
 from strop.train.signals import Signals
 from strop.train.step import optimizer_step
+from strop.train.weights import Weights
+from strop.train.world import World
 
-CHECKPOINT_SECONDS = 600.0
-"""Under ``checkpoint_every: auto``, the longest time without one."""
+CHECKPOINT_SECONDS = 600.0  # under checkpoint_every: auto, the longest time without one
 
 
 def train(
-    policy: Policy,
+    weights: Weights,
     source: Source,
     objective: Objective,
     settings: TrainSettings,
     folder: Path,
     *,
+    world: World | None = None,
     evaluate: Callable[[], dict[str, float]] | None = None,
+    stateful: Mapping[str, Any] | None = None,
     title: str = "train",
     console: Console | None = None,
-    about: dict[str, Any] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train ``policy`` in place; returns the totals of the run.
+    """Train ``weights`` in place; returns the totals of the run.
 
     Continues from the newest checkpoint in ``folder/checkpoints`` if there is one, with the same result bit for bit as
-    if it had never stopped. ``evaluate`` gives metrics (``eval_loss``) at both ends and every ``eval_every`` steps.
-    With ``ema_decay`` the averaged weights are evaluated, and are the policy's when this returns. Writes
-    ``folder/metrics.jsonl``. SIGINT and SIGTERM finish the step, write a checkpoint and raise Interrupted. ``about``
-    goes into every checkpoint's ``checkpoint.json``: what somebody needs who loads it by itself.
+    if it had never stopped. ``evaluate`` gives metrics (``eval_loss``, if that is one of them) at both ends and every
+    ``eval_every`` steps, on every rank. With ``ema_decay`` the averaged weights are evaluated, and are the policy's
+    when this returns. Writes ``folder/metrics.jsonl``. SIGINT and SIGTERM finish the step, write a checkpoint and raise
+    Interrupted. ``stateful``: what else shapes the run and has a ``state_dict`` for checkpoints (NEFTune's noise).
+    ``about`` goes into every checkpoint's ``checkpoint.json``: what somebody needs who loads it by itself.
+
+    With several ranks (``world``; by default torch.distributed's) each calls this with its own source; the first one
+    writes and speaks.
 
     The totals hold ``eval_loss`` (see `Course`) and ``warnings``, sentences about a run that went wrong. Raises
     Diverged when the loss, its gradient or a weight is no finite number; nothing of that step is kept.
     """
-    console = console or make_console()
-    steps = min(source.steps, settings.max_steps or source.steps)
-    check_schedule(steps, settings)
-    kinds = tensor_kinds(policy)
-    home = torch.device("cpu") if settings.offload_optimizer else None
-    masters = Masters(policy, policy.compute.dtype, home, halvable(policy.named_parameters(), settings, kinds))
-    named = masters.named
-    optimizer = make_optimizer(named.items(), settings, kinds)
-    masters.hand_over(optimizer)
-    extras = _extras(policy, masters, settings)
-    totals: dict[str, Any] = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
-    first: list[Any] = []  # the batches of the first step
-    found = checkpoints(folder / "checkpoints")
-    if found:
-        state = load_checkpoint(found[-1], named, optimizer)
-        masters.push()
-        first = source.next_step()  # as it was when the run began
-        source.load_state_dict(state["source"])
-        totals = state["totals"]
-        for name, extra in extras.items():
-            extra.load_state_dict(state[name])
-        _say(console, f"{title}: going on from step {totals['step']} of {steps} ({found[-1]}).")
-    ema = extras.get("ema")
-    log = MetricsLog(folder / "metrics.jsonl", after_step=totals["step"])
-    policy.train()
+    world = world or World.current()
+    console = (console or make_console()) if world.rank == 0 else Console(quiet=True)
+    run = _Run(weights, source, objective, settings, folder, world, evaluate, stateful or {}, title, console)
+    run.resume()
+    run.log = MetricsLog(folder / "metrics.jsonl", after_step=run.step) if world.rank == 0 else None
+    policy = weights.policy.train()
     if settings.gradient_checkpointing:
         recompute_activations(policy.model, int(settings.gradient_checkpointing))
     compiled = worth_compiling(settings.compile, policy.compute.device)
-    profiled = min(steps, totals["step"] + STEP) if settings.profile else 0
-
-    course = Course(totals)
-    written = time.monotonic()  # when the last checkpoint was
-
-    def diverged(what: str, step: int) -> Diverged:
-        return _diverged(f"{title}: training diverged at step {step}: {what}", totals["step"], settings, folder)
-
-    def check_weights() -> None:
-        for name, tensor in named.items():
-            if not torch.isfinite(tensor).all():
-                raise diverged(f"{name} is no longer finite.", totals["step"])
-
-    def checkpoint() -> None:
-        nonlocal written
-        check_weights()
-        state = {"source": source.state_dict(), "totals": totals, **{k: v.state_dict() for k, v in extras.items()}}
-        told = {**(about or {}), "step": totals["step"], "steps": steps}
-        save_checkpoint(
-            folder / "checkpoints", totals["step"], named, optimizer, state, settings.keep_checkpoints, told
-        )
-        written = time.monotonic()
-
-    def evaluation() -> None:
-        try:
-            with ema.in_place() if ema else nullcontext():
-                row = evaluate()
-        except NotFinite as error:
-            if totals["step"] == 0:
-                raise  # the model was so when it came
-            raise diverged(f"the evaluation loss cannot be measured: {error}", totals["step"]) from error
-        if not math.isfinite(row["eval_loss"]):
-            raise diverged(f"the evaluation loss is {row['eval_loss']}.", totals["step"])
-        log.write({"step": totals["step"], **row})
-        _say(console, f"{title}: {course.measured(totals['step'], row['eval_loss'])}")
-
+    profiled = min(run.steps, run.step + STEP) if settings.profile and world.rank == 0 else 0
     with (
         compiled_blocks(policy.model) if compiled else nullcontext(),
-        Progress(title, steps, done=totals["step"], console=console) as progress,
+        Progress(title, run.steps, done=run.step, console=console) as progress,
         Signals("finishing this step, then writing a checkpoint; again to stop now") as stopped,
     ):
-        if evaluate and not found:
-            evaluation()
-            if stopped.signum:
-                raise Interrupted(stopped.signum, "stopped before the first step; the same command begins again.")
-        while totals["step"] < steps:
-            started = time.perf_counter()
-            share = lr_share(totals["step"], steps, settings)
-            rates = optimizer.set_rates(share)
-            epoch = source.epoch
-            batches = source.next_step()
-            with traced(totals["step"] + 1 == profiled, folder, policy.compute.device):
-                try:
-                    loss, norm = optimizer_step(policy, objective, optimizer, batches, settings.max_grad_norm, masters)
-                except FloatingPointError as error:
-                    raise diverged(str(error), totals["step"] + 1) from error
-            if totals["step"] == 0:
-                first, totals["first_loss"] = batches, loss["loss"]
-            if ema:
-                ema.update()
-            seconds = time.perf_counter() - started
-            tokens = sum(len(b.tokens) for b in batches if len(b.labels))
-            trained = sum(len(b.labels) for b in batches)
-            totals["step"] += 1
-            totals["tokens"] += tokens
-            totals["trained_tokens"] += trained
-            totals["seconds"] += seconds
-            row = {
-                "step": totals["step"],
-                **loss,
-                "lr": settings.learning_rate * share,
-                **({f"lr/{name}": rate for name, rate in rates.items()} if settings.groups else {}),
-                "grad_norm": norm,
-                "tokens": tokens,
-                "trained_tokens": trained,
-                "tokens_per_second": tokens / seconds,
-                "trained_tokens_per_second": trained / seconds,
-                "seconds": seconds,
-                "memory_gb": peak_memory_gb(),
-            }
-            log.write(row)
+        if evaluate and run.step == 0:
+            run.evaluation()
+            if world.agree(stopped.signum):
+                said = "stopped before the first step; the same command begins again."
+                raise Interrupted(stopped.signum or signal.SIGTERM, said)
+        while run.step < run.steps:
+            with traced(run.step + 1 == profiled, folder, policy.compute.device):
+                step, row = run.take_step()
+            if run.log:
+                run.log.write(row)
             progress.show(row)
-            last = totals["step"] == steps
-            if evaluate and (last or (settings.eval_every and totals["step"] % settings.eval_every == 0)):
-                evaluation()
-            due = settings.checkpoint_every
-            if due == "auto":
-                late = time.monotonic() - written > CHECKPOINT_SECONDS
-                due_now = last or late or source.epoch > epoch
-            else:
-                due_now = due is not None and totals["step"] % due == 0
-            if stopped.signum or due_now:
-                checkpoint()
-            if stopped.signum:
-                where = folder / "checkpoints" / f"step-{totals['step']:06d}"
+            every = settings.eval_every
+            if evaluate and (run.step == run.steps or (every and run.step % every == 0)):
+                run.evaluation()
+            stop = world.agree(stopped.signum)
+            if world.agree(run.checkpoint_is_due(step)) or stop:
+                run.checkpoint(about or {})
+            if stop:
+                where = folder / "checkpoints" / f"step-{run.step:06d}"
                 raise Interrupted(
-                    stopped.signum,
-                    f"stopped at step {totals['step']} of {steps}; {where} is written. "
+                    stopped.signum or signal.SIGTERM,
+                    f"stopped at step {run.step} of {run.steps}; {where} is written. "
                     "Run the same command again to go on from there.",
                 )
-    check_weights()
-    if ema:
-        ema.settle()
-    if "neftune" in extras:
-        extras["neftune"].remove()
-    masters.release()
-    policy.eval()
-    moved = None
-    if "first_loss" in totals:
+    return run.finish()
+
+
+class _Run:
+    """What `train` does, piece by piece; its arguments are those of `train`."""
+
+    def __init__(self, weights, source, objective, settings, folder, world, evaluate, stateful, title, console):
+        self.weights, self.source, self.objective, self.settings = weights, source, objective, settings
+        self.folder, self.world, self.evaluate, self.stateful = folder, world, evaluate, stateful
+        self.title, self.console = title, console
+        self.log: MetricsLog | None = None
+        self.first: Sequence[Batch] = ()  # the batches of the first step, where their loss is to be compared
+        if source.steps is None and settings.max_steps is None:
+            raise InputError(f"{title}: this data has no end; say after how many steps to stop: max_steps.")
+        self.steps = min(n for n in (source.steps, settings.max_steps) if n is not None)
+        check_schedule(self.steps, settings)
+        self.ema = EMA(weights.named, settings.ema_decay, weights.push) if settings.ema_decay else None
+        self.totals: dict[str, Any] = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
+        self.course = Course(self.totals)
+        self.written = time.monotonic()  # when the last checkpoint was
+
+    @property
+    def step(self) -> int:
+        return self.totals["step"]
+
+    def resume(self) -> None:
+        """Go to where the newest checkpoint is, if there is one."""
+        found = checkpoints(self.folder / "checkpoints")
+        if not found:
+            return
+        state = load_checkpoint(found[-1], self.weights, self.world.rank, self.world.size)
+        if self.objective.comparable:
+            self.first = self.source.next_step().batches  # as when the run began
+        self.source.load_state_dict(state["source"])
+        self.totals.update(state["totals"])
+        for name, extra in {**self.stateful, **({"ema": self.ema} if self.ema else {})}.items():
+            extra.load_state_dict(state[name])
+        self.say(f"going on from step {self.step} of {self.steps} ({found[-1]}).")
+
+    def take_step(self) -> tuple[Step, dict[str, Any]]:
+        """One optimiser step; returns what it trained on and its row of metrics."""
+        started, settings = time.perf_counter(), self.settings
+        share = lr_share(self.step, self.steps, settings)
+        rates = self.weights.optimizer.set_rates(share)
+        step = self.source.next_step()
         try:
-            moved = totals["first_loss"], loss_of(policy, objective, first)["eval_loss"]
+            told, norm = optimizer_step(self.weights, self.objective, step.batches, settings.max_grad_norm, self.world)
+        except FloatingPointError as error:
+            raise self.diverged(str(error), self.step + 1) from error
+        if self.step == 0:
+            self.totals["first_loss"] = told["loss"]
+            self.first = step.batches if self.objective.comparable else ()
+        if self.ema:
+            self.ema.update()
+        tokens = sum(len(b.tokens) for b in step.batches if len(b.labels))
+        done = self.world.sum({"tokens": tokens, "trained_tokens": sum(len(b.labels) for b in step.batches)})
+        seconds = time.perf_counter() - started
+        for name, value in {"step": 1, **done, "seconds": seconds}.items():
+            self.totals[name] += value
+        row = {
+            "step": self.step,
+            **told,
+            **self.world.mean(step.metrics),
+            "lr": settings.learning_rate * share,
+            **({f"lr/{name}": rate for name, rate in rates.items()} if settings.groups else {}),
+            "grad_norm": norm,
+            **done,
+            **{f"{name}_per_second": count / seconds for name, count in done.items()},
+            "seconds": seconds,
+            "memory_gb": peak_memory_gb(),
+        }
+        return step, row
+
+    def evaluation(self) -> None:
+        with self.ema.in_place() if self.ema else nullcontext():
+            row = self.measured(self.evaluate, "the evaluation loss", "the evaluation loss cannot be measured")
+        if self.log:
+            self.log.write({"step": self.step, **row})
+        if "eval_loss" in row:
+            self.say(self.course.measured(self.step, row["eval_loss"]))
+
+    def measured(self, measure: Callable[[], dict[str, float]], what: str, failed: str) -> dict[str, float]:
+        """What ``measure`` gives; raises Diverged where its ``eval_loss`` (called ``what``) is no finite number."""
+        try:
+            row = measure()
         except NotFinite as error:
-            raise diverged(f"after it the first step's examples have no loss: {error}", totals["step"]) from error
-        if not math.isfinite(moved[1]):
-            raise diverged(f"after it the loss on the first step's examples is {moved[1]}.", totals["step"])
-    # Noise of NEFTune and weights that are an average are in the difference too: small ones say nothing then.
-    return {**totals, "peak_memory_gb": peak_memory_gb(), "warnings": warnings(totals, moved, exact=not extras)}
+            if self.step == 0:
+                raise  # the model was so when it came
+            raise self.diverged(f"{failed}: {error}", self.step) from error
+        if not math.isfinite(loss := row.get("eval_loss", 0.0)):
+            raise self.diverged(f"{what} is {loss}.", self.step)
+        return row
 
+    def checkpoint_is_due(self, step: Step) -> bool:
+        every = self.settings.checkpoint_every
+        if every != "auto":
+            return every is not None and self.step % every == 0
+        late = time.monotonic() - self.written > CHECKPOINT_SECONDS
+        return late or step.ends_epoch or self.step == self.steps
 
-def _diverged(what: str, at: int, settings: TrainSettings, folder: Path) -> Diverged:
-    """``at``: the step of the weights with which it went wrong; a checkpoint of that step holds them."""
-    known = {step_of(path): path for path in checkpoints(folder / "checkpoints")}
-    bad = known.pop(at, None) if at else None
-    lower = f"Lower learning_rate (now {settings.learning_rate:g}), or look at the conversations of this step"
-    if known:
-        first = f"move {bad} away, which holds the weights that diverged; then " if bad else ""
-        way = f"{first}the same command with --continue goes on from {known[max(known)]}, which is whole."
-    elif bad:
-        way = f"{bad} holds the weights that diverged, and no earlier checkpoint is there: start again with --fresh."
-    else:
-        way = "no checkpoint was written, so the stage starts again."
-    return Diverged(f"{what} {lower}; {way}")
+    def checkpoint(self, about: Mapping[str, Any]) -> None:
+        self.check_weights()
+        state = {"source": self.source.state_dict(), **random_state()}
+        states = self.world.gather(state | {name: extra.state_dict() for name, extra in self.stateful.items()})
+        if self.world.rank == 0:
+            states[0] |= {"totals": self.totals, **({"ema": self.ema.state_dict()} if self.ema else {})}
+            about, keep = {**about, "step": self.step, "steps": self.steps}, self.settings.keep_checkpoints
+            save_checkpoint(self.folder / "checkpoints", self.step, self.weights, states, keep, about)
+        self.world.barrier()
+        self.written = time.monotonic()
 
+    def finish(self) -> dict[str, Any]:
+        """Leave the weights as the run made them; returns the totals."""
+        self.check_weights()
+        if self.ema:
+            self.ema.settle()
+        self.weights.finish()
+        self.weights.policy.eval()
+        moved = None
+        if self.first:
+            row = self.measured(
+                partial(loss_of, self.weights.policy, self.objective, self.first, self.world),
+                "after it the loss on the first step's examples",
+                "after it the first step's examples have no loss",
+            )
+            moved = self.totals["first_loss"], row["eval_loss"]
+        # Noise of NEFTune and weights that are an average are in the difference too: small ones say nothing then.
+        said = warnings(self.totals, moved, exact=not (self.stateful or self.ema))
+        return {**self.totals, "peak_memory_gb": peak_memory_gb(), "warnings": said}
 
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def check_weights(self) -> None:
+        if bad := [name for name, tensor in self.weights.named.items() if not tensor.isfinite().all()]:
+            raise self.diverged(f"{bad[0]} is no longer finite.", self.step)
 
+    def diverged(self, what: str, step: int) -> Diverged:
+        return diverged(
+            f"{self.title}: training diverged at step {step}: {what}", self.step, self.settings, self.folder
+        )
 
-def _extras(policy: Policy, masters: Masters, settings: TrainSettings) -> dict[str, Any]:
-    """What else has a state that a checkpoint keeps, by name."""
-    extras: dict[str, Any] = {}
-    if settings.neftune_alpha:
-        extras["neftune"] = Neftune(policy, settings.neftune_alpha, settings.seed)
-    if settings.ema_decay:
-        extras["ema"] = EMA(masters.named, settings.ema_decay, masters.push)
-    return extras
+    def say(self, text: str) -> None:
+        self.console.print(f"{self.title}: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from strop.objectives.objective import Objective
+from strop.train.world import World
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch
@@ -46,28 +47,40 @@ def normalisers(objective: Objective, batches: Iterable[Batch]) -> dict[str, flo
     return totals
 
 
-def summary(rows: Sequence[Row], totals: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
-    """``{"loss": …, component: …}`` (nats; components where there are several) and metrics, summed in the rows' order.
+def summary(rows: Sequence[Row], totals: Mapping[str, float], world: World) -> dict[str, float]:
+    """``{"loss": …, component: …}`` (nats; components where there are several) and metrics, summed in the order of rows
+    and ranks.
 
     A metric is sum over count; one that nothing counted for is left out.
     """
-    values = {name: sum(row.parts[name] for row in rows).item() / (totals[name] or 1.0) for name in totals}
-    sums: dict[str, tuple[Tensor, Tensor]] = {}
+    sums: dict[tuple[str, str], Tensor | float] = {}
     for row in rows:
+        named = {("part", name): part for name, part in row.parts.items()}
         for name, (total, count) in row.metrics.items():
-            a, b = sums.get(name, (0.0, 0.0))
-            sums[name] = a + total, b + count
-    metrics = {name: (total / count).item() for name, (total, count) in sums.items() if count.item()}
-    return {"loss": sum(values.values()), **(values if len(values) > 1 else {})}, metrics
+            named |= {("sum", name): total, ("count", name): count}
+        for key, value in named.items():
+            sums[key] = sums[key] + value if key in sums else value
+    whole = world.sum({key: float(value) for key, value in sums.items()})
+    values = {name: whole.get(("part", name), 0.0) / (totals[name] or 1.0) for name in totals}
+    counted = [name for (kind, name), value in whole.items() if kind == "count" and value]
+    metrics = {name: whole["sum", name] / whole["count", name] for name in counted}
+    return {"loss": sum(values.values()), **(values if len(values) > 1 else {}), **metrics}
 
 
 @torch.no_grad()
-def evaluation(policy: Policy, objective: Objective, batches: Iterable[Batch]) -> dict[str, float]:
-    """``eval_loss`` (nats), normalised over all of these fixed batches, and the objective's metrics as ``eval_…``."""
+def evaluation(
+    policy: Policy, objective: Objective, batches: Iterable[Batch], world: World | None = None
+) -> dict[str, float]:
+    """``eval_loss`` (nats), normalised over all of these fixed batches, and the objective's metrics as ``eval_…``.
+
+    With several ranks, over what each of them brings.
+    """
+    world = world or World.single()
     training = policy.training
     policy.eval()
     batches = [b.to(policy.compute.device) for b in batches]
     rows = [forward(policy, objective, batch) for batch in batches]
     policy.train(training)
-    loss, metrics = summary(rows, normalisers(objective, batches))
-    return {"eval_loss": loss["loss"], **{f"eval_{name}": value for name, value in metrics.items()}}
+    totals = world.sum(normalisers(objective, batches))
+    found = summary(rows, totals, world)
+    return {f"eval_{name}": value for name, value in found.items() if name not in totals}

@@ -38,9 +38,4 @@ class Muon(torch.optim.Muon):
         super().step(closure)
         for _, views in self._stacks:
             for view in views:
-                view.grad = None  # else the stack's gradient would outlive zero_grad
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        super().zero_grad(set_to_none)
-        for stack, _ in self._stacks:
-            stack.grad = None if set_to_none or stack.grad is None else torch.zeros_like(stack.grad)
+                view.grad = None  # else it would outlive the stack's

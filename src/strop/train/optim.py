@@ -11,44 +11,31 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from strop.errors import InputError
-from strop.train.adamw_8bit import AdamW8bit
+from strop.train.adamw_8bit import AdamW8bit, EachTensor
 from strop.train.groups import Group, Kind, make_groups
 from strop.train.muon import Muon
-from strop.train.settings import TrainSettings
+from strop.train.settings import OptimizerSettings
 from strop.train.split_adamw import SplitAdamW
 
 
-def make_optimizer(
-    named: Iterable[tuple[str, Tensor]], settings: TrainSettings, kinds: Mapping[str, Kind]
-) -> Optimizers:
-    """The optimiser that ``settings`` ask for over ``named`` leaf tensors (those of no gradient are left out): float32
-    ones, or bfloat16 ones of those that `halvable` names.
-
-    ``kinds`` is `strop.train.groups.tensor_kinds` of the model. Raises InputError for groups that match nothing.
-    """
-    return Optimizers(make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings), settings)
-
-
-def halvable(named: Iterable[tuple[str, Tensor]], settings: TrainSettings, kinds: Mapping[str, Kind]) -> set[str]:
-    """The names of the tensors that may be bfloat16, with the other half of their float32 masters in the optimiser."""
-    if settings.ema_decay:
-        return set()  # an average needs masters that it can read
-    groups = make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings)
-    return {name for group in groups if group.optimizer in ("adamw", "adamw_8bit") for name, _ in group.tensors}
-
-
 class Optimizers:
-    """Several optimisers as one; groups are stepped in a fixed order."""
+    """Several optimisers as one; groups are stepped in a fixed order.
 
-    def __init__(self, groups: list[Group], settings: TrainSettings):
+    ``named`` are leaf tensors (those of no gradient are left out): float32 ones, or such bfloat16 ones as `halvable`
+    names. ``kinds`` is `strop.train.groups.tensor_kinds` of the model. Raises InputError for groups of the settings
+    that match nothing, and where nothing is to be trained.
+    """
+
+    def __init__(self, named: Iterable[tuple[str, Tensor]], settings: OptimizerSettings, kinds: Mapping[str, Kind]):
+        groups = make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings)
         if not groups:
             raise InputError("no tensor of the model is to be trained.")
         self._parts: dict[str, torch.optim.Optimizer] = {}
@@ -67,15 +54,11 @@ class Optimizers:
             group["lr"] = group["peak"] * share
         return {group["name"]: group["lr"] for group in self.param_groups}
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for part in self._parts.values():
-            part.zero_grad(set_to_none)
-
     @torch.no_grad()
     def step(self, scale: float = 1.0) -> None:
         """One step with every gradient times ``scale``."""
         for part in self._parts.values():
-            if isinstance(part, SplitAdamW):
+            if isinstance(part, EachTensor):
                 part.step(scale)
                 continue
             if scale != 1:
@@ -83,27 +66,18 @@ class Optimizers:
                 torch._foreach_mul_(gradients, scale)
             part.step()
 
-    def adopt(self, tensor: Tensor, master: Tensor) -> None:
-        """Set a bfloat16 tensor to a float32 master, of which the optimiser keeps what does not fit into it."""
-        self._split_part_of(tensor).adopt(tensor, master)
-
-    def master(self, tensor: Tensor) -> Tensor:
-        """The float32 master of a bfloat16 tensor."""
-        return self._split_part_of(tensor).master(tensor)
-
-    def _split_part_of(self, tensor: Tensor) -> SplitAdamW:
+    def part_of(self, tensor: Tensor) -> torch.optim.Optimizer:
+        """The optimiser that steps ``tensor``."""
         return next(
-            part
-            for part in self._parts.values()
-            if isinstance(part, SplitAdamW) and any(tensor is p for g in part.param_groups for p in g["params"])
+            part for part in self._parts.values() if any(tensor is p for g in part.param_groups for p in g["params"])
         )
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts.items()}
 
-    def load_state_dict(self, state_dict: dict[str, Any], own: bool = False) -> None:
-        """Moments and steps as saved; rates, decay and betas stay those of this run's settings, which may have changed.
-        ``own``: the tensors are nobody else's, so that they need not be copied.
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Moments and steps as saved, whose tensors are taken over; rates, decay and betas stay those of this run's
+        settings, which may have changed.
 
         Raises InputError when the state is that of other tensors or other optimisers.
         """
@@ -115,25 +89,29 @@ class Optimizers:
             )
         for name, part in self._parts.items():
             options = [{k: v for k, v in g.items() if k not in ("params", "lr")} for g in part.param_groups]
-            if isinstance(part, AdamW8bit | SplitAdamW):
-                part.load_state_dict(state_dict[name], own)
-            else:  # torch's do not copy what has the right format
-                part.load_state_dict(state_dict[name] if own else copy.deepcopy(state_dict[name]))
+            part.load_state_dict(state_dict[name])
             for group, mine in zip(part.param_groups, options, strict=True):
                 group.update(mine)
 
-    def state_bytes(self) -> int:
-        """Bytes of state that the optimisers hold now; none before the first step."""
-        return tensor_bytes([part.state for part in self._parts.values()])
+    def forget(self) -> None:
+        """Let the moments go, as before the first step; not what belongs to a master."""
+        for part in self._parts.values():
+            kept = {p: {"low": state["low"]} for p, state in part.state.items() if "low" in state}
+            part.state.clear()
+            part.state.update(kept)
+
+
+def halvable(named: Iterable[tuple[str, Tensor]], settings: OptimizerSettings, kinds: Mapping[str, Kind]) -> set[str]:
+    """The names of the tensors that may be bfloat16, with the other half of their float32 masters in the optimiser."""
+    if settings.ema_decay:
+        return set()  # an average needs masters that it can read
+    groups = make_groups([(n, t) for n, t in named if t.requires_grad], kinds, settings)
+    return {name for group in groups if group.optimizer in ("adamw", "adamw_8bit") for name, _ in group.tensors}
 
 
 def tensor_bytes(tree: Any) -> int:
     """Bytes of all tensors in nested dicts and lists."""
-    if isinstance(tree, Tensor):
-        return tree.numel() * tree.element_size()
-    if isinstance(tree, Mapping):
-        return sum(map(tensor_bytes, tree.values()))
-    return sum(map(tensor_bytes, tree)) if isinstance(tree, list | tuple) else 0
+    return sum(leaf.nbytes for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
 def _tensors(state_dict: dict[str, Any]) -> dict[str, list[list[str]]]:
@@ -146,20 +124,15 @@ def _part_of(group: Group) -> str:
 
 
 def _torch_group(group: Group) -> dict[str, Any]:
-    return {
-        "params": list(group.tensors),
-        "name": group.name,
-        "peak": group.peak,
-        "lr": group.peak,
-        "weight_decay": group.weight_decay,
-    }
+    rates = {"peak": group.peak, "lr": group.peak, "weight_decay": group.weight_decay}
+    return {"params": list(group.tensors), "name": group.name, **rates}
 
 
-def _adam_arguments(settings: TrainSettings) -> dict[str, Any]:
+def _adam_arguments(settings: OptimizerSettings) -> dict[str, Any]:
     return {"betas": (settings.beta1, settings.beta2), "eps": settings.epsilon}
 
 
-_MAKERS: dict[str, Callable[[list[dict[str, Any]], TrainSettings], torch.optim.Optimizer]] = {
+_MAKERS: dict[str, Callable[[list[dict[str, Any]], OptimizerSettings], torch.optim.Optimizer]] = {
     "adamw": lambda groups, s: torch.optim.AdamW(groups, **_adam_arguments(s), fused=True),
     "muon": lambda groups, s: Muon(groups, momentum=s.muon_momentum, adjust_lr_fn=s.muon_scale),
     "adafactor": lambda groups, s: torch.optim.Adafactor(groups),

@@ -20,16 +20,11 @@ from __future__ import annotations
 import math
 
 from strop.errors import InputError
-from strop.train.settings import TrainSettings
+from strop.train.settings import OptimizerSettings
 
 
-def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
-    """Learning rate of optimiser step ``step`` (0-based) of ``steps``, for tensors without a rate of their own."""
-    return settings.learning_rate * lr_share(step, steps, settings)
-
-
-def lr_share(step: int, steps: int, settings: TrainSettings) -> float:
-    """``init_lr_frac`` × the schedule's share of the peak (formulas above), in 0 … 1."""
+def lr_share(step: int, steps: int, settings: OptimizerSettings) -> float:
+    """``init_lr_frac`` × the schedule's share of the peak (formulas above) in step ``step`` (from 0), in 0 … 1."""
     warmup = warmup_steps(steps, settings)
     if step < warmup:
         return settings.init_lr_frac * ((step + 1) / warmup)
@@ -47,16 +42,16 @@ def lr_share(step: int, steps: int, settings: TrainSettings) -> float:
     return settings.init_lr_frac * share
 
 
-def warmup_steps(steps: int, settings: TrainSettings) -> int:
+def warmup_steps(steps: int, settings: OptimizerSettings) -> int:
     return round(settings.warmup_ratio * steps) if settings.warmup_steps is None else settings.warmup_steps
 
 
-def decay_steps(steps: int, settings: TrainSettings) -> int:
+def decay_steps(steps: int, settings: OptimizerSettings) -> int:
     """Steps of the decay of ``wsd``: at least one, and never steps of the warm-up through rounding."""
     return max(1, min(round(settings.decay_ratio * steps), steps - warmup_steps(steps, settings)))
 
 
-def check_schedule(steps: int, settings: TrainSettings) -> None:
+def check_schedule(steps: int, settings: OptimizerSettings) -> None:
     """Raises InputError where ``warmup_steps`` does not fit into the run."""
     warmup = settings.warmup_steps or 0
     if warmup >= steps and warmup:

@@ -1,4 +1,8 @@
-"""Settings of the training loop."""
+"""Settings of training: what the loop reads, what the optimiser reads, and what every training stage has.
+
+A stage kind composes them with its own loss (`SftTrainSettings`): a recipe's ``train`` stays flat, and a setting that
+the stage would not read is refused.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from strop.objectives.settings import SftLossSettings
 
 Optimizer = Literal["adamw", "muon", "adafactor", "adamw_8bit"]
 KINDS = ("embedding", "head", "matrices", "vectors")
@@ -43,8 +49,8 @@ class GroupSettings(BaseModel):
         return self
 
 
-class TrainSettings(BaseModel):
-    """One training stage."""
+class LoopSettings(BaseModel):
+    """How a source is walked through, looked at and kept."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -52,6 +58,40 @@ class TrainSettings(BaseModel):
     max_steps: int | None = Field(None, ge=1, description="Stop after this many optimiser steps.")
     global_batch_size: int = Field(16, ge=1, description="Sequences per optimiser step, over all ranks.")
     micro_batch_tokens: int = Field(2048, ge=1, description="Tokens per flat row, that is, per forward pass.")
+
+    eval_every: int | None = Field(None, ge=1, description="Steps between evaluation losses; also at both ends.")
+    checkpoint_every: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        "auto",
+        description="Steps between checkpoints; auto: every 10 minutes and at the end of each epoch; null: none but "
+        "where a signal stops the run.",
+    )
+    keep_checkpoints: int = Field(1, ge=1, description="Newest checkpoints to keep.")
+    gradient_checkpointing: bool | int = Field(
+        False, description="Compute activations again in the backward pass: of all blocks, or of every n-th."
+    )
+    compile: Literal["auto"] | bool = Field("auto", description="Compile the blocks of the model; auto: on CUDA.")
+    profile: bool = Field(False, description="Trace one step into the stage's folder (trace.json).")
+    seed: int = Field(0, ge=0, description="Seed of the data order and of the noise.")
+
+    @field_validator("gradient_checkpointing", mode="before")
+    @classmethod
+    def _every(cls, value: Any) -> Any:
+        if isinstance(value, bool) or (isinstance(value, int) and value >= 1):
+            return value
+        raise ValueError("give true, false, or n (at least 1) for every n-th block.")
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _whether(cls, value: Any) -> Any:
+        if value == "auto" or isinstance(value, bool):
+            return value
+        raise ValueError("give auto, true or false.")
+
+
+class OptimizerSettings(BaseModel):
+    """How a step changes the weights."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate.")
     init_lr_frac: float = Field(
@@ -79,51 +119,13 @@ class TrainSettings(BaseModel):
     )
     groups: list[GroupSettings] = Field(default_factory=list, description="Tensors with settings of their own.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global 2-norm.")
-
-    reduction: Literal["token_mean", "seq_mean", "seq_sum", "constant"] = Field(
-        "token_mean", description="Reduction of the loss."
-    )
-    loss_constant: float | None = Field(None, gt=0, description="constant: tokens that a sequence is divided by.")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over the vocabulary.")
-    z_loss: float = Field(0.0, ge=0, description="Coefficient of the squared log of the softmax's normaliser.")
-    dft: bool = Field(False, description="Weight each token's loss by its own probability.")
-    aux_loss: float = Field(0.0, ge=0, description="Coefficient of a mixture-of-experts model's balancing loss.")
-    neftune_alpha: float = Field(0.0, ge=0, description="Noise on embeddings while training; the paper uses 5 to 15.")
     ema_decay: float | None = Field(
         None, gt=0, lt=1, description="Average of the weights over steps, used for evaluation and saving."
     )
-
-    eval_every: int | None = Field(None, ge=1, description="Steps between evaluation losses; also at both ends.")
-    checkpoint_every: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
-        "auto",
-        description="Steps between checkpoints; auto: every 10 minutes and at the end of each epoch; null: none but "
-        "where a signal stops the run.",
-    )
-    keep_checkpoints: int = Field(1, ge=1, description="Newest checkpoints to keep.")
-    gradient_checkpointing: bool | int = Field(
-        False, description="Compute activations again in the backward pass: of all blocks, or of every n-th."
-    )
-    compile: Literal["auto"] | bool = Field("auto", description="Compile the blocks of the model; auto: on CUDA.")
     offload_optimizer: bool = Field(
         False,
         description="Keep float32 weights, gradients and the optimiser's state in the host's memory, not a GPU's.",
     )
-    profile: bool = Field(False, description="Trace one step into the stage's folder (trace.json).")
-    seed: int = Field(0, ge=0, description="Seed of the data order and of the noise.")
-
-    @field_validator("gradient_checkpointing", mode="before")
-    @classmethod
-    def _every(cls, value: Any) -> Any:
-        if isinstance(value, bool) or (isinstance(value, int) and value >= 1):
-            return value
-        raise ValueError("give true, false, or n (at least 1) for every n-th block.")
-
-    @field_validator("compile", mode="before")
-    @classmethod
-    def _whether(cls, value: Any) -> Any:
-        if value == "auto" or isinstance(value, bool):
-            return value
-        raise ValueError("give auto, true or false.")
 
     @property
     def optimizers(self) -> set[str]:
@@ -132,7 +134,7 @@ class TrainSettings(BaseModel):
         return named | ({"adamw"} if "muon" in named else set())
 
     @model_validator(mode="after")
-    def _works_together(self) -> TrainSettings:
+    def _optimizer_works_together(self) -> OptimizerSettings:
         """A setting that nothing would read is a mistake, and so are two that contradict each other."""
         adam = self.optimizers & {"adamw", "adamw_8bit"}
         self._read_only_if("muon" in self.optimizers, "set optimizer: muon", "muon_momentum", "muon_scale")
@@ -140,11 +142,6 @@ class TrainSettings(BaseModel):
         self._read_only_if(self.schedule == "wsd", "set schedule: wsd", "decay_ratio", "decay_shape")
         self._read_only_if(self.schedule != "constant", "choose another schedule than constant", "min_lr_ratio")
         self._read_only_if(self.warmup_steps is None, "give warmup_steps or warmup_ratio, not both", "warmup_ratio")
-        self._read_only_if(self.reduction == "constant", "set reduction: constant", "loss_constant")
-        if self.reduction == "constant" and self.loss_constant is None:
-            raise ValueError("reduction: constant divides by loss_constant; give it, say the longest answer in tokens.")
-        if self.dft and self.label_smoothing:
-            raise ValueError("dft weights a token by its probability, label_smoothing spreads it: choose one of them.")
         if self.schedule == "wsd" and self.warmup_steps is None and self.warmup_ratio + self.decay_ratio > 1 + 1e-9:
             raise ValueError(
                 f"warmup_ratio {self.warmup_ratio:g} and decay_ratio {self.decay_ratio:g} are more than all steps; "
@@ -157,3 +154,11 @@ class TrainSettings(BaseModel):
         for name in names:
             if not read and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} would not be read: {mend}, or leave {name} out.")
+
+
+class TrainSettings(OptimizerSettings, LoopSettings):
+    """What every training stage has, whatever it minimises."""
+
+
+class SftTrainSettings(SftLossSettings, TrainSettings):
+    """Supervised fine-tuning."""

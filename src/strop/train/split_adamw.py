@@ -5,7 +5,7 @@ A float32 master is its bfloat16 rounding, which is the model's weight, and 16 m
 ``store_param_remainders``). One compiled kernel reads weight, low bits, gradient and moments once and writes them once;
 nothing is left to be copied into the model, and gradients need not be float32.
 
-What is here needs `strop.model.accelerate.adamw`; elsewhere `strop.train.masters` and torch's AdamW do the same.
+What is here needs `strop.model.accelerate.adamw`; elsewhere `strop.train.weights` and torch's AdamW do the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from strop.model import accelerate
-from strop.train.adamw_8bit import load_as_saved, start_moments, tables
+from strop.train.adamw_8bit import EachTensor, start_moments, tables
 
 
 def supported(tensor: Tensor) -> bool:
@@ -26,7 +26,7 @@ def supported(tensor: Tensor) -> bool:
     return kernel is not None and kernel.supported(tensor)
 
 
-class SplitAdamW(torch.optim.Optimizer):
+class SplitAdamW(EachTensor):
     """``m = β1·m + (1-β1)·g``, ``v = β2·v + (1-β2)·g²``, ``p = p - lr·(wd·p + m̂/(√v̂ + ε))`` in float32 over the
     masters of bfloat16 leaf tensors; their gradients are bfloat16 or float32.
 
@@ -36,17 +36,9 @@ class SplitAdamW(torch.optim.Optimizer):
     number of threads. Raises ValueError for tensors that are not `supported`.
     """
 
-    def __init__(
-        self,
-        params: Iterable,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        eight_bit: bool = False,
-    ):
+    def __init__(self, params: Iterable, *, eight_bit: bool = False, **arguments: Any):
         self._eight_bit = eight_bit
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        super().__init__(params, **arguments)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
@@ -66,14 +58,6 @@ class SplitAdamW(torch.optim.Optimizer):
         """The float32 master of ``p``, a new tensor."""
         state = self.state.get(p, {})
         return accelerate.adamw().join(p, state["low"]) if "low" in state else p.detach().float()
-
-    @torch.no_grad()
-    def step(self, scale: float = 1.0) -> None:
-        """One step of every tensor that has a gradient, which counts ``scale`` times. Both must be finite."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._update(p, group, scale)
 
     def _start(self, p: Tensor) -> dict[str, Any]:
         low = torch.zeros_like(p, dtype=torch.int16)
@@ -95,9 +79,9 @@ class SplitAdamW(torch.optim.Optimizer):
         accelerate.adamw().step(p, state["low"], grad, moments, group, state["step"], scale)
         torch.autograd.graph.increment_version(p)
 
-    def load_state_dict(self, state_dict: dict[str, Any], own: bool = False) -> None:
-        """As torch's, which would turn every state into bfloat16. Raises ValueError for states of another form."""
-        load_as_saved(self, state_dict, own)
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raises ValueError for states of another form."""
+        super().load_state_dict(state_dict)
         for p, state in self.state.items():
             expected = self._start(torch.empty_like(p, device="meta"))
             if "step" not in state:

@@ -1,0 +1,76 @@
+"""The processes (ranks) that train one model together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+Name = TypeVar("Name", bound=Hashable)
+
+
+class World:
+    """``size`` ranks, of which this process is number ``rank``. Where there is one, every method is the identity.
+
+    Each method is called by all ranks at the same point. With several it goes through torch.distributed's default
+    group, whose backend must serve the device of the gradients (``cpu:gloo,cuda:nccl`` serves both).
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1):
+        self.rank, self.size = rank, size
+
+    @classmethod
+    def single(cls) -> World:
+        return cls()
+
+    @classmethod
+    def current(cls) -> World:
+        """torch.distributed's where it is initialised (by torchrun and ``init_process_group``), else `single`."""
+        up = dist.is_available() and dist.is_initialized()
+        return cls(dist.get_rank(), dist.get_world_size()) if up else cls.single()
+
+    def gather(self, value: T) -> list[T]:
+        """Every rank's ``value``, in the ranks' order, on every rank."""
+        if self.size == 1:
+            return [value]
+        values: list[T] = [value] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def sum(self, numbers: Mapping[Name, float]) -> dict[Name, float]:
+        """By name; what a rank does not name counts 0 there."""
+        totals: dict[Name, float] = {}
+        for each in self.gather(dict(numbers)):
+            for name, value in each.items():
+                totals[name] = totals[name] + value if name in totals else value
+        return totals
+
+    def mean(self, numbers: Mapping[Name, float]) -> dict[Name, float]:
+        """By name, over the ranks that name it."""
+        counts = self.sum(dict.fromkeys(numbers, 1))
+        return {name: total / counts[name] for name, total in self.sum(numbers).items()}
+
+    def agree(self, flag: object) -> bool:
+        """Whether any rank says so."""
+        return any(self.gather(bool(flag)))
+
+    def barrier(self) -> None:
+        if self.size > 1:
+            dist.barrier()
+
+    @torch.no_grad()
+    def sum_gradients(self, tensors: Iterable[Tensor]) -> None:
+        """Every ``.grad`` becomes the sum of all ranks', in float32; it stays None where no rank has one."""
+        if self.size == 1:
+            return
+        tensors = list(tensors)
+        theirs = self.gather([tensor.grad is not None for tensor in tensors])
+        for tensor, there in zip(tensors, zip(*theirs, strict=True), strict=True):
+            if any(there):
+                own = torch.zeros_like(tensor, dtype=torch.float32) if tensor.grad is None else tensor.grad.float()
+                dist.all_reduce(own)
+                tensor.grad = own
