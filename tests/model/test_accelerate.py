@@ -67,7 +67,7 @@ LIBRARY = """
 import os
 os.environ.pop("GOMP_SPINCOUNT", None)
 before = dict(os.environ)
-import torch, strop, strop.cli, strop.pipeline, strop.model.memory
+import torch, strop, strop.cli, strop.runs.pipeline, strop.model.memory
 from strop.model.cpu import allocator
 from strop.model.policy import Policy
 from strop.model.precision import best_compute

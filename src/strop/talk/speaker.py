@@ -88,6 +88,6 @@ class Speaker:
         except KeyboardInterrupt:
             ended = "interrupt"
         stream.flush()
-        message = self.encoder.parse(stream.text, messages, finished=stream.stopped).message
+        message = self.encoder.parse(stream.text, messages, finished=ended == "stop").message
         apart.finish(message)
         return Answer(message, ended, count)
