@@ -18,7 +18,7 @@ from pathlib import Path
 from common.hostile import MAY_BE_LEFT, Case, Health, Outcome, judge_case, look_at_worker, read_case
 from common.outside import Outside, bury
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.rewards.pool import map_in_workers
 
 CORPUS = Path(__file__).parents[1] / "tests/hostile/corpus"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from strop.common.errors import InputError
 from strop.config import load_config
 from strop.config.aliases import ALIASES
 from strop.config.recipe import Recipe
 from strop.config.shape import paths
-from strop.errors import InputError
 
 GOOD = """\
 name: x

@@ -6,7 +6,7 @@ import time
 
 from rich.table import Table
 
-from strop.console import Steady, duration, heading, make_console
+from strop.common.console import Steady, duration, heading, make_console
 
 
 def test_a_pipe_gets_whole_lines_and_no_markup():

@@ -1,35 +1,45 @@
-"""Who may import whom, and which packages work without torch."""
+"""Who may import whom: a rule for every module, no circle between files, and what works without torch."""
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/strop"
 
-# Package -> packages of strop that it may import when it runs; imports for type checkers alone are free.
+# Package or module -> what of strop it may import when it runs, beside itself and `common`. The longest name that fits
+# a module counts. Imports for type checkers alone are free.
+READS = {"chat", "config", "data", "model.settings", "stages.base", "tasks", "train.settings"}
 ALLOWED = {
+    "common": set(),
     "chat": set(),
     "sandbox": set(),
+    "web": set(),
+    "config": set(),
     "model": set(),
     "objectives": set(),
-    "config": set(),
     "data": {"chat"},
     "rewards": {"chat", "sandbox"},
     "tasks": {"chat", "data", "rewards", "sandbox"},
-    "rollout": {"chat", "model", "rewards"},
+    "rollout": {"chat", "data", "model", "objectives", "rewards", "tasks"},
+    "rollout.talk": {"chat", "data", "model", "train.checkpoint"},
     "train": {"data", "model", "objectives"},
-    "evals": {"tasks", "rollout", "data", "model", "chat", "rewards"},
-    "report": {"chat", "web"},
-    "runs": {"train"},
-    "doctor": {"chat", "data", "tasks"},
-    "talk": {"chat", "console", "data", "model", "recipe", "rollout", "stages", "train"},
-    "web": set(),
-    "inspector": {"chat", "config", "data", "model", "named_sets", "recipe", "web"},
+    "evals": {"chat", "data", "model", "rewards", "rollout", "tasks"},
+    "report": {"chat", "tasks", "web"},
+    "stages": {"chat", "data", "doctor", "evals", "model", "objectives", "rollout", "tasks", "train"},
+    "config.recipe": {"chat", "model.settings", "stages.base", "tasks"},
+    "runs": {"chat", "config", "data", "evals", "model", "report", "stages.base", "tasks", "train"},
+    "doctor": {"chat", "data", "model", "tasks"},
+    "doctor.command": READS | {"model"},
+    "inspector": READS | {"model", "web"},
+    "cli": {"config", "doctor", "inspector", "model.memory", "report", "rollout.talk", "runs"},
+    "__main__": {"cli"},
+    "__init__": set(),
 }
-FOUNDATION = {"console", "errors", "files", "folders", "visible"}
 WITHOUT_TORCH = [
     "chat",
     "sandbox",
@@ -56,48 +66,114 @@ WITHOUT_TORCH = [
 ]
 
 
-def imports(tree: ast.AST) -> set[str]:
-    """Modules imported by a tree, those under ``if TYPE_CHECKING`` left out."""
-    found: set[str] = set()
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-        else:
-            found |= imports(node)
+def modules() -> dict[str, Path]:
+    """Every module of strop by its name without ``strop.``; a package is its own name."""
+    found = {}
+    for path in SOURCE.rglob("*.py"):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
     return found
 
 
-@pytest.mark.parametrize("package", sorted(ALLOWED))
-def test_a_package_imports_only_what_the_layout_names(package):
-    for path in (SOURCE / package).rglob("*.py"):
-        for name in imports(ast.parse(path.read_text())):
-            if name.startswith("strop."):
-                target = name.split(".")[1]
-                assert target in ALLOWED[package] | FOUNDATION | {package}, f"{path} imports {name}"
+def statements(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Import statements anywhere in a tree, those under ``if TYPE_CHECKING`` left out."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        else:
+            yield from statements(node)
 
 
-def test_every_package_has_its_rule():
-    assert {p.parent.name for p in SOURCE.glob("*/__init__.py")} == set(ALLOWED)
+@cache
+def graph() -> dict[str, set[str]]:
+    """For every module the modules of strop that it imports, wherever in the file."""
+    known = modules()
+    edges = {}
+    for name, path in known.items():
+        package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+        edges[name] = set()
+        for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                targets = [alias.name for alias in node.names]
+            else:
+                above = package[: len(package) - node.level + 1] if node.level else []
+                base = ".".join([*(["strop", *above] if node.level else []), *([node.module] if node.module else [])])
+                targets = [f"{base}.{alias.name}" for alias in node.names]
+            for target in targets:
+                parts = target.split(".")
+                if parts[0] != "strop":
+                    continue
+                while len(parts) > 1 and ".".join(parts[1:]) not in known:
+                    parts.pop()
+                if len(parts) > 1 and ".".join(parts[1:]) != name:
+                    edges[name].add(".".join(parts[1:]))
+    return edges
 
 
-def test_no_module_of_model_imports_itself_through_others():
-    """Imports inside of functions count too."""
-    needs: dict[str, set[str]] = {}
-    for path in (SOURCE / "model").rglob("*.py"):
-        found = {name.rpartition(".") for name in imports(ast.parse(path.read_text()))}
-        needs[path.stem] = {part for head, _, tail in found if head.startswith("strop.model") for part in (head, tail)}
-        needs[path.stem] = {part.rpartition(".")[2] for part in needs[path.stem]}
-    for start in needs:
-        seen, left = set(), [start]
-        while left:
-            new = needs.get(left.pop(), set()) - seen
-            seen |= new
-            left += new
-        assert start not in seen, f"{start} imports itself through others"
+def rule(module: str) -> tuple[str, set[str]]:
+    parts = module.split(".")
+    name = next(n for i in range(len(parts), 0, -1) if (n := ".".join(parts[:i])) in ALLOWED)
+    return name, ALLOWED[name]
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_a_module_imports_only_what_its_rule_names(module):
+    name, allowed = rule(module)
+    own = {name.split(".")[0], "common"} if module != "cli" else {"common"}
+    for target in graph()[module]:
+        inside = any(target == one or target.startswith(f"{one}.") for one in allowed | own)
+        assert inside, f"{module} imports {target}; the rule of {name} does not name it"
+
+
+def test_every_rule_is_of_a_module():
+    assert set(ALLOWED) <= set(modules()) | {"__init__"}
+
+
+def test_nothing_lies_loose_at_the_top():
+    assert {path.name for path in SOURCE.glob("*.py")} == {"__init__.py", "__main__.py", "cli.py"}
+
+
+def circles() -> list[list[str]]:
+    """Modules that import each other, however far around (strongly connected components, Tarjan 1972)."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        number[module] = lowest[module] = len(number)
+        stack.append(module)
+        for target in graph()[module]:
+            if target not in number:
+                visit(target)
+            if target in stack:
+                lowest[module] = min(lowest[module], lowest[target])
+        if lowest[module] == number[module]:
+            circle = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(circle) > 1:
+                found.append(sorted(circle))
+
+    for module in graph():
+        if module not in number:
+            visit(module)
+    return found
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert circles() == []
+
+
+def test_a_circle_would_be_found(monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "graph", lambda: {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})
+    assert circles() == [["a", "b", "c"]]
+
+
+def test_no_file_is_too_long_to_read_in_one_sitting():
+    long = {name: lines for name, path in modules().items() if (lines := len(path.read_text().splitlines())) > 450}
+    assert long == {}
 
 
 @pytest.mark.parametrize("module", WITHOUT_TORCH)

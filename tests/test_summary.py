@@ -6,10 +6,10 @@ import pytest
 import torch
 from rich.console import Console
 
+from strop.common.console import make_console
+from strop.common.files import write_json
 from strop.config.recipe import Recipe
-from strop.console import make_console
 from strop.evals.results import ItemResult, LossResult, write_results
-from strop.files import write_json
 from strop.model.precision import Compute
 from strop.report import write_report
 from strop.report.files import Summary

@@ -14,18 +14,18 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from strop.chat import ChatEncoder, ChatSettings, Message
 from strop.chat.saved import save_chat
 from strop.cli import main
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.names import load_model, load_tokenizer, save_model
 from strop.model.policy import Policy
 from strop.model.precision import best_compute
 from strop.rollout.engine import Rollout, SamplingParams
+from strop.rollout.talk import talk
+from strop.rollout.talk.loading import load_voice
+from strop.rollout.talk.speaker import Speaker
+from strop.rollout.talk.stream import Apart, TextStream
+from strop.rollout.talk.terminal import Conversation
+from strop.rollout.talk.terminal import converse as hold
 from strop.rollout.torch_engine import TorchEngine
-from strop.talk import talk
-from strop.talk.loading import load_voice
-from strop.talk.speaker import Speaker
-from strop.talk.stream import Apart, TextStream
-from strop.talk.terminal import Conversation
-from strop.talk.terminal import converse as hold
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
@@ -146,7 +146,7 @@ class TestThroughPipes:
         assert capsys.readouterr().out == ""
 
     def test_line_breaks_in_an_answer_are_written_out(self, tokenizer):
-        from strop.talk.pipe import answer_each
+        from strop.rollout.talk.pipe import answer_each
 
         out = io.StringIO()
         engine = ScriptedEngine(tokenizer, "a\nb \\d", "c")
@@ -168,7 +168,7 @@ class TestThroughPipes:
         assert [(one.text, one.ended, one.tokens) for one in ended] == [("ab", "stop", 3), ("ab", "max_tokens", 2)]
 
     def test_what_cannot_be_answered_is_told_apart(self, tokenizer):
-        from strop.talk.pipe import answer_each
+        from strop.rollout.talk.pipe import answer_each
 
         engine = ScriptedEngine(tokenizer, "fine", window=20)
         code, answers = answer_each(
@@ -179,7 +179,7 @@ class TestThroughPipes:
         assert answers[1]["answer"] == "fine"
 
     def test_an_answer_that_was_cut(self, tokenizer):
-        from strop.talk.pipe import answer_each
+        from strop.rollout.talk.pipe import answer_each
 
         engine, notes = ScriptedEngine(tokenizer, "abcdef"), []
         _, [answer] = answer_each(speaker(engine, tokenizer, 3), [("x", None)], None, notes.append)
@@ -198,7 +198,7 @@ class TestThroughPipes:
         assert [answer["prompt"] for answer in found["answers"]] == ["a", "b"]
 
     def test_as_a_programme_that_is_fed_broken_text(self, folder):
-        script = f"import sys; from strop.talk import talk; sys.exit(talk({str(folder)!r}, max_tokens=3)[0])"
+        script = f"import sys; from strop.rollout.talk import talk; sys.exit(talk({str(folder)!r}, max_tokens=3)[0])"
         done = subprocess.run([sys.executable, "-c", script], input=b"caf\xe9\n/exit\nnot read\n", capture_output=True)
         assert done.returncode == 0, done.stderr.decode()
         assert len(done.stdout.decode().splitlines()) == 1

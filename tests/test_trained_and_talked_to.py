@@ -12,12 +12,12 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from strop.chat import BUILT_IN, ChatSettings
 from strop.cli import main
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.names import load_model, load_tokenizer, save_model
 from strop.model.precision import best_compute
 from strop.rollout.loaded import load
-from strop.talk import talk
-from strop.talk.loading import load_voice
+from strop.rollout.talk import talk
+from strop.rollout.talk.loading import load_voice
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from strop.command_line import VerbParser, new_parser
-from strop.errors import Diverged, InputError, Interrupted
+from strop.common.command_line import VerbParser, new_parser
+from strop.common.errors import Diverged, InputError, Interrupted
 from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
@@ -187,8 +187,8 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Outcome:
+    from strop.common.console import make_console
     from strop.config.recipe import load_recipe
-    from strop.console import make_console
     from strop.runs.pipeline import run_recipe
 
     path = options.recipe or Path(str(files("strop") / "recipes" / DEMO_RECIPE))
@@ -206,7 +206,7 @@ def _doctor(options: argparse.Namespace) -> Outcome:
 
 
 def _chat(options: argparse.Namespace) -> Outcome:
-    from strop.talk import talk
+    from strop.rollout.talk import talk
 
     return talk(
         options.model,

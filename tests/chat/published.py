@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from strop.chat import ChatEncoder, ChatSettings, Inspection, parse_conversation
 from strop.chat.shape import Shape, shaped
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 CONTROL = re.compile(
     r"<\|[^<>|\s]+\|?>"  # <|im_end|>, and the opening half of gemma4's pairs: <|turn>

@@ -6,7 +6,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from strop.chat import BUILT_IN, ChatEncoder, ChatSettings, fit_tokenizer, parse_conversation
 from strop.chat.builtin import template_text
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "hi"}

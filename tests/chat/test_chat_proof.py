@@ -9,7 +9,7 @@ from strop.chat.mask import TurnSpan
 from strop.chat.origin import TEMPLATE, code, runs
 from strop.chat.template import ChatTemplate
 from strop.chat.tokens import Tokens
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 MESSAGES = [{"role": "user", "content": "hello there"}, {"role": "assistant", "content": "hi"}]
 CONVERSATION = parse_conversation({"messages": MESSAGES}, "f:1")

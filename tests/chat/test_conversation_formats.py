@@ -3,7 +3,7 @@ import json
 import pytest
 
 from strop.chat import Conversation, Message, Part, parse_conversation
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
 QA = (Message("user", "q"), Message("assistant", "a"))

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer, parse_conversation
 from strop.chat.drift import MENDS
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 
 @pytest.fixture(scope="module")

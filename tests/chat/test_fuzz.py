@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from strop.chat import ChatEncoder, ChatSettings, Conversation, parse_conversation, parse_row
 from strop.chat.formats import FORMATS
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 

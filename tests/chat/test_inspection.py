@@ -8,7 +8,7 @@ import pytest
 from strop.chat import parse_conversation
 from strop.chat.inspection import _trained_borders
 from strop.chat.tokens import Tokens
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
 TEMPLATE = (

@@ -9,7 +9,7 @@ import pytest
 
 from strop.chat import ChatEncoder, ChatSettings, MaskReport, fit_tokenizer, parse_conversation
 from strop.chat.losses import DROPPED
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 
 def call(name: str = "add", number: int = 1, **arguments) -> dict:

@@ -4,7 +4,7 @@ import pytest
 
 from strop.chat import LeftOut, Text, parse_conversation, parse_row
 from strop.chat.notes import lines
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 USER, ANSWER = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
 PAIR = {"prompt": "q", "completion": "a"}

@@ -3,7 +3,7 @@
 import pytest
 
 from strop.chat import parse_conversation
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1, "b": "<x>"}}}
 

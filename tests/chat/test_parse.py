@@ -18,7 +18,7 @@ from strop.chat.codec import Codec
 from strop.chat.parse import UNFINISHED, parse_answer
 from strop.chat.rendering import TemplateInputs
 from strop.chat.syntax import syntax_of
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 QUESTION = {"role": "user", "content": "what is it?"}
 TOOLS = [

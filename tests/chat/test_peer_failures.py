@@ -10,10 +10,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from strop.chat import ChatEncoder, ChatSettings, parse_conversation
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
 from strop.data.packing import pack
 from strop.data.source import PackedSource
-from strop.errors import InputError
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' ~ m.role ~ '\n' ~ m.content ~ '<|im_end|>\n' }}{% endfor %}"

@@ -2,7 +2,7 @@ import pytest
 
 from strop.chat import ChatSettings, Text, parse_row
 from strop.chat.encode import ChatEncoder
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 STORY = "hello world, the user said hi; the assistant said hello — ünïcode 😀 there"
 

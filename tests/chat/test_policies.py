@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from strop.chat import ChatSettings, parse_conversation
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
 CALL_TEXT = '<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>'

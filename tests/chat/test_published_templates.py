@@ -11,7 +11,7 @@ import pytest
 from published import CONVERSATIONS, PROOF, TEMPLATES, Facts, outcome
 
 from strop.chat import parse_conversation
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 TOOLS = frozenset({"tool", "tool, content", "tools", "tools, thinking", "call last"})
 NO_CONTENT = frozenset({"tool", "tools, thinking", "call last"})

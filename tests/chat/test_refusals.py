@@ -4,7 +4,7 @@ import pytest
 
 from conftest import CHATML
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer, parse_conversation
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
 CALLING = [

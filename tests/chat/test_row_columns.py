@@ -4,7 +4,7 @@ import pytest
 
 from strop.chat import Message, parse_conversation, parse_row
 from strop.chat.columns import check_columns, implied_format, map_columns
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 TOOL = {"type": "function", "function": {"name": "add"}}
 

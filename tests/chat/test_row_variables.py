@@ -4,7 +4,7 @@ import pytest
 
 from strop.chat import ChatEncoder, ChatSettings, Text, parse_conversation, parse_row
 from strop.chat.text import Document
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 TURNS = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
 TEMPLATE = (

@@ -7,7 +7,7 @@ import pytest
 
 from strop.chat import BUILT_IN, ChatSettings
 from strop.chat.saved import FILE, chat_of, read_chat, save_chat
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 OWN = SimpleNamespace(chat_template="{{ messages }}")
 CHATML = SimpleNamespace(chat_template=BUILT_IN["chatml"].text)

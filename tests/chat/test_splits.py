@@ -5,7 +5,7 @@ import re
 import pytest
 
 from strop.chat import ChatEncoder, ChatSettings, parse_conversation
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 # Reasoning only after the last user message, and a generation prompt that opens it: earlier turns drift.
 THINKING = (

@@ -17,7 +17,7 @@ from strop.chat import parse_conversation
 from strop.chat.origin import code
 from strop.chat.template import ChatTemplate, TemplateFailure
 from strop.chat.traced import relabel, trace_of
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 USER, ANSWER = code(0, "content"), code(1, "content")
 LEGEND = {USER: "u", ANSWER: "a", "\0": "."}

@@ -4,7 +4,7 @@ import pytest
 from jinja2 import TemplateError
 
 from strop.chat import parse_conversation
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 HEAD = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
 TAIL = "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"

@@ -3,7 +3,7 @@
 import pytest
 
 from strop.chat import Message, name_format, parse_conversation, parse_row
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 
 def node(text, *replies, role="assistant", **more):

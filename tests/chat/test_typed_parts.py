@@ -8,7 +8,7 @@ import pytest
 from strop.chat import Conversation, Message, parse_conversation
 from strop.chat.numbers import Number, dumps, number, rounded
 from strop.chat.tool_calls import Written
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
 

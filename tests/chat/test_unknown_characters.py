@@ -5,7 +5,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from strop.chat import ChatEncoder, ChatSettings, Text, parse_conversation
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 CHATML = (
     "{% for t in tools or [] %}{{ t.name }}{% endfor %}"

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from strop.chat import Example
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
 from strop.data.packing import pack
 from strop.data.source import PackedSource
-from strop.errors import InputError
 
 
 def example(tokens, weights):

@@ -8,8 +8,8 @@ import pytest
 from strop.chat import Message, parse_conversation
 from strop.chat.formats import FORMATS, name_format, parse_row
 from strop.chat.text import Text
+from strop.common.errors import InputError
 from strop.data.files import open_rows
-from strop.errors import InputError
 
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 SHAREGPT = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]

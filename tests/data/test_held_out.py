@@ -7,11 +7,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from strop.chat import ChatSettings
+from strop.common.errors import InputError
 from strop.data.encoding import Encoding
 from strop.data.held_out import divide
 from strop.data.prepare import measured_mixture, prepare_with_evaluation
 from strop.data.settings import DataSettings, HeldOutSettings, MixtureSettings
-from strop.errors import InputError
 from strop.stages.sft import SftStage
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from strop.chat import Example
+from strop.common.errors import InputError
 from strop.data.counter import permutation, uniform, words
 from strop.data.mixture import InMemory, Mixture, deal
 from strop.data.settings import DataSettings, MixtureSettings
-from strop.errors import InputError
 
 
 def store(count, start=0):

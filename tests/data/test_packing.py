@@ -5,8 +5,8 @@ import statistics
 
 import pytest
 
+from strop.common.errors import InputError
 from strop.data.packing import pack
-from strop.errors import InputError
 
 
 def lengths_like_chat(count, seed=0):

@@ -8,9 +8,9 @@ import tracemalloc
 import pytest
 
 from strop.chat import parse_conversation
+from strop.common.errors import InputError
 from strop.data.files import READERS, open_rows
 from strop.data.paths import KINDS, data_files
-from strop.errors import InputError
 
 QA = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 ROWS = [{"messages": QA}, {"messages": [*QA, *QA]}]

@@ -8,12 +8,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from strop.chat import ChatSettings
+from strop.common.errors import InputError
 from strop.data import encoding as encoding_module
 from strop.data.encoding import Encoding
 from strop.data.prepare import prepare
 from strop.data.readers import rows_of_part
 from strop.data.settings import DataSettings, MixtureSettings
-from strop.errors import InputError
 
 KTO = [
     {"prompt": "q1", "completion": "good", "label": True, "id": 1},

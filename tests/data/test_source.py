@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from strop.chat import Example
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
 from strop.data.mixture import InMemory, Mixture
 from strop.data.prepared import PreparedExample
 from strop.data.settings import DataSettings, MixtureSettings
 from strop.data.source import PackedSource, rows_of
-from strop.errors import InputError
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.objectives.sft import CrossEntropy

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from strop.chat import Text, parse_row
+from strop.common.errors import InputError
 from strop.data.files import open_rows
-from strop.errors import InputError
 
 POEM = "One line,\nand one more.\n\n \nA second block.\r\nIts end."
 TURNS = [{"role": "user", "content": 'q {["}'}, {"role": "assistant", "content": "a"}]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from strop.common.errors import InputError
 from strop.doctor.labels import check_tokenizer
 from strop.doctor.machine import (
     MEMORY_BAND,
@@ -19,7 +20,6 @@ from strop.doctor.machine import (
     model_shape,
 )
 from strop.doctor.training import check_training
-from strop.errors import InputError
 from strop.train.settings import TrainSettings
 
 SMOLLM2_135M = ModelShape(parameters=134_515_008, width=576, layers=30, inner=1536, vocabulary=49_152)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from strop.chat import ChatSettings
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.evals.preflight import check_evals, check_sandbox
 from strop.rewards import Judgement
 from strop.tasks.base import TaskSettings

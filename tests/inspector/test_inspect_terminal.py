@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
+from strop.common.visible import one_line, visible
 from strop.inspector import terminal
 from strop.inspector.look import Look, Part
 from strop.inspector.subject import subject, tools
-from strop.visible import one_line, visible
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from peft import PeftModel
 from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model import adapter
 from strop.model.base import Base
 from strop.model.lora import add_lora

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model import attention, attention_backends, attention_tiles
 from strop.model.attention import FlatLayout
 from strop.model.attention_backends import attend_segments

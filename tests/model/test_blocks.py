@@ -8,8 +8,8 @@ from torch._dynamo.utils import counters
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from strop.chat import Example
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
-from strop.errors import InputError
 from strop.model import accelerate
 from strop.model.blocks import compiled_blocks, decoder_blocks, recompute_activations, worth_compiling
 from strop.model.lora import add_lora

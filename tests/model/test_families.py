@@ -7,9 +7,9 @@ import torch
 from families import EXACT, GPT, REFUSED, assert_same_gradients, build, examples, gradients_of, own_logprobs
 
 from strop.chat import Example
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
 from strop.data.prefixes import make_group_batch
-from strop.errors import InputError
 from strop.model.attention import FlatLayout
 from strop.model.attention_backends import attend_segments
 from strop.model.policy import Policy

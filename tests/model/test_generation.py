@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.generation import FILE, not_followed, read_generation_config
 from strop.model.names import load_model, stop_token_ids
 

@@ -7,9 +7,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from strop.chat import Example
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
 from strop.data.source import PackedSource
-from strop.errors import InputError
 from strop.model.four_bit import quantization
 from strop.model.head_weight import head_weight
 from strop.model.lora import adapters_off, add_lora

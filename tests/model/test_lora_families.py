@@ -5,8 +5,8 @@ import torch
 from families import EXACT, VOCABULARY, build
 
 from strop.chat import Example
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
-from strop.errors import InputError
 from strop.model.blocks import decoder_blocks
 from strop.model.lora import adapters_off, add_lora
 from strop.model.policy import Policy

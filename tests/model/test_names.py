@@ -10,8 +10,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from strop.errors import InputError
-from strop.folders import whole_folder
+from strop.common.errors import InputError
+from strop.common.folders import whole_folder
 from strop.model import gguf, names
 
 TEXT = ["the cat sat on the mat", "12 and 345 are numbers", "the end of the story"]

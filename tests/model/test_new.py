@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.lora import add_lora
 from strop.model.names import load_model, load_tokenizer, resolve, save_model
 from strop.model.policy import Policy

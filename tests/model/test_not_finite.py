@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from strop.chat import Example
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
-from strop.errors import InputError
 from strop.model import accelerate, head
 from strop.model.attention_backends import attend_segments
 from strop.model.cpu.gated_unit import silu_gate

@@ -14,8 +14,8 @@ from transformers import (
 )
 
 from strop.chat import Example
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
-from strop.errors import InputError
 from strop.model import head
 from strop.model.policy import Policy
 from strop.model.precision import Compute

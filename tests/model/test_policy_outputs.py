@@ -8,8 +8,8 @@ from families import BASE, EXACT, GPT, WIDTH, WINDOW, assert_same_gradients, bui
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from strop.chat import Example
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
-from strop.errors import InputError
 from strop.model.attention import FlatLayout
 from strop.model.attention_backends import attend_segments
 from strop.model.lora import add_lora

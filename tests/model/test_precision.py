@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.precision import best_compute
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import GPT2Config, LlamaConfig, MambaConfig, Qwen3NextConfig
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.lora import add_lora
 from strop.model.preflight import check_lora, check_training, outline
 from strop.model.settings import LoraSettings

@@ -6,9 +6,9 @@ import pytest
 import torch
 from families import EXACT, assert_same_gradients, build, examples, gradients_of
 
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
 from strop.data.prefixes import make_group_batch
-from strop.errors import InputError
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 

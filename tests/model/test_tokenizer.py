@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.tokenizer import DECLARED, declared_class, tokenizer_in
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from transformers import AutoConfig, Gemma3Config, GPT2Config, LlamaConfig, Qwen3Config
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.window import window, window_of
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 2048, "rope_theta": 1e4}

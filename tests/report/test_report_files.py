@@ -2,7 +2,7 @@
 
 import pytest
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.report.files import Step, read_rows, read_run
 
 

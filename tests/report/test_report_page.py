@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.report import write_report
 
 SECTIONS = ["results", "answers", "loss", "mask", "how", "notes"]

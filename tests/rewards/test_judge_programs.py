@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.rewards import Judgement, Score, judge_answers, judge_program, outputs_match, score_judgement
 from strop.sandbox import Limits
 

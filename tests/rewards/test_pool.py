@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.rewards import JudgeFault, Judgement, judge_answers, judge_fault, map_in_workers, score_judgement
 from strop.sandbox import Limits
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.sandbox import Limits, run, run_python, syscalls
 from strop.sandbox.threads import count_threads
 

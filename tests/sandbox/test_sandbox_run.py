@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.sandbox import Limits, policy, run, run_python
 
 

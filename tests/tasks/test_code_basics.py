@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.tasks.code_basics import family_names, generate, single, topics
 from strop.tasks.code_basics.families import CROSSED
 from strop.tasks.code_basics.problem import HIDDEN, SAMPLES

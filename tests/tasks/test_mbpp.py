@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.tasks.mbpp import MbppItem, grade, load
 
 ROW = {

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.tasks import Record, TestCase, load_records, write_records
 
 RECORD = Record(

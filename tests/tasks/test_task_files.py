@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.tasks import load_tasks, open_task, what_tasks
 from strop.tasks.base import TaskSettings
 from strop.tasks.files import load_measured

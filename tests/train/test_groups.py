@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.train.groups import make_groups, tensor_kinds

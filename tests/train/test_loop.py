@@ -7,8 +7,8 @@ import pytest
 import torch
 from small_runs import FLOAT32, SETTINGS, deterministic_rows, kill_in_step_six, make_examples, run
 
+from strop.common.errors import InputError, Interrupted
 from strop.data.batch import make_batch
-from strop.errors import InputError, Interrupted
 from strop.model.policy import Policy
 from strop.objectives.sft import CrossEntropy
 from strop.train import checkpoint, loop

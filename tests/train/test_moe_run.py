@@ -7,8 +7,8 @@ import torch
 from small_runs import FLOAT32, SETTINGS, make_examples, run
 from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
-from strop.errors import InputError
 from strop.model.policy import Policy
 from strop.train.groups import make_groups, tensor_kinds
 

@@ -6,7 +6,7 @@ import io
 import pytest
 import torch
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.train.adamw_8bit import AdamW8bit, dequantise, dynamic_map, quantise
 from strop.train.optim import Optimizers, tensor_bytes
 from strop.train.settings import TrainSettings

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.train.out_of_memory import explained_out_of_memory
 from strop.train.settings import TrainSettings
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.train.schedule import check_schedule, decay_steps, lr_share
 from strop.train.settings import TrainSettings
 

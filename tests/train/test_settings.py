@@ -3,8 +3,8 @@
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
+from strop.common.errors import InputError
 from strop.config import load_overrides
-from strop.errors import InputError
 from strop.train.settings import LoopSettings, OptimizerSettings, SftTrainSettings, TrainSettings
 
 

@@ -5,9 +5,9 @@ import json
 import pytest
 from small_runs import FLOAT32, SETTINGS, make_examples
 
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
 from strop.data.step import Step
-from strop.errors import InputError
 from strop.model.policy import Policy
 from strop.objectives.sft import CrossEntropy
 from strop.train import loop

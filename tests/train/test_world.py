@@ -9,9 +9,9 @@ import torch.distributed as dist
 import torch.multiprocessing as processes
 from small_runs import FLOAT32, SETTINGS, make_examples
 
+from strop.common.errors import InputError
 from strop.data.source import PackedSource
 from strop.data.step import Step
-from strop.errors import InputError
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.objectives.sft import CrossEntropy

@@ -12,7 +12,7 @@ from strop.chat.settings import ChatSettings
 from strop.chat.template import TemplateFailure
 from strop.chat.tokens import Borders, ControlStringError, TextEncoder, Tokens
 from strop.chat.traced import plain, trace_of
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 _TAIL_CACHE = 4096
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from strop.chat.field import Field, kind_of, printable
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 _NEEDED = "messages conversations conversation prompt question query completion response answer instruction output"
 NEEDED = (*_NEEDED.split(), "chosen", "text")

@@ -9,7 +9,7 @@ from strop.chat.rendered import Rendered, render, tokenise
 from strop.chat.spans import turn_span
 from strop.chat.split import by_turn
 from strop.chat.template import TemplateFailure
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 Mend = Literal["split", "template", "allow"]
 MENDS: dict[Mend, str] = {

@@ -22,7 +22,7 @@ from strop.chat.split import by_length, by_turn, only_trained, opening
 from strop.chat.template import TemplateFailure
 from strop.chat.text import Text, encode_text
 from strop.chat.thoughts import is_orphan, with_thoughts_apart
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 
 class ChatEncoder(Codec):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strop.chat.numbers import number
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _DEEPEST = 100

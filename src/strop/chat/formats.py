@@ -25,7 +25,7 @@ from strop.chat.purposes import purpose_of
 from strop.chat.text import Document, Text
 from strop.chat.trees import is_tree, tree
 from strop.chat.turns import TURN_NAMES, read_turns, template_variables, tools_beside, with_system
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 Format = Literal[
     "auto",

@@ -18,7 +18,7 @@ from strop.chat.syntax import PROBE, Layout, Syntax, syntax_of
 from strop.chat.template import TemplateFailure
 from strop.chat.thoughts import read_reply
 from strop.chat.traced import plain
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 UNFINISHED = "no stop token ends the answer, so it may be cut off"
 

@@ -10,7 +10,7 @@ from strop.chat.rendering import TemplateInputs, plain_messages, traced_inputs, 
 from strop.chat.template import TemplateFailure
 from strop.chat.thoughts import BLOCKS, closes, opens, read_reply
 from strop.chat.traced import plain
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 TAIL = 64
 """Characters at the end of a prompt that tell whether it opens the reasoning."""

@@ -13,7 +13,7 @@ from strop.chat.settings import ChatSettings
 from strop.chat.shape import Shape, call_shape, call_shapes, content_shape, prints_call, prints_reasoning, shaped
 from strop.chat.template import ChatTemplate, TemplateFailure, template_failures
 from strop.chat.traced import concat, relabel
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 _MEND = "set chat.template to chatml, llama3, minimind, nanochat, the path of a .jinja file or a template's text"
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from strop.chat.builtin import BUILT_IN, template_text
 from strop.chat.settings import ChatSettings
-from strop.errors import InputError
-from strop.files import write_json
+from strop.common.errors import InputError
+from strop.common.files import write_json
 
 FILE = "strop_chat.json"
 FORMAT = 1

@@ -20,7 +20,7 @@ from strop.chat.rendered import render, tokenise
 from strop.chat.rendering import TemplateInputs
 from strop.chat.spans import turn_span
 from strop.chat.template import TemplateFailure
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 PROBE = Message("user", "zqask")
 _CONTENT, _REASONING, _NAMES, _IDS = "zqsaid", "zqthought", ("zqfirst", "zqsecond"), ("zqcall001", "zqcall002")

@@ -11,7 +11,7 @@ from typing import Any
 from strop.chat.origin import OWN_FIELDS, TEMPLATE, decode
 from strop.chat.traced import plain, trace_of
 from strop.chat.unknown import Unknown, unknown_words
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 # Private-use characters that stand for the template's control tokens while message text is encoded as ordinary text.
 _ALIAS_BASE = 0xF0000

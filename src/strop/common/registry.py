@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 Thing = TypeVar("Thing", bound=type)
 _PLUGIN = "strop_plugin_"

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from strop.common.errors import InputError
 from strop.config.problems import Given, problems
 from strop.config.yaml_file import YamlFile, read_yaml
-from strop.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from strop.chat import ChatEncoder, ChatSettings, Conversation, MaskReport, Text, parse_row
+from strop.common.errors import InputError
 from strop.data.prompts import PromptDraws, has_system, with_prompt
 from strop.data.rows import Row
-from strop.errors import InputError
 
 CHUNK = 128
 """Rows that go to a process at a time."""

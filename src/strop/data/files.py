@@ -8,6 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from strop.chat.formats import check_format
+from strop.common.errors import InputError
 from strop.data.hub import disk_rows, hub_rows, is_saved_dataset
 from strop.data.json_files import json_rows
 from strop.data.json_lines import json_lines
@@ -17,7 +18,6 @@ from strop.data.slices import Slice, parse_split
 from strop.data.splits import known_as, split_of
 from strop.data.tables import columnar_rows, csv_rows
 from strop.data.text_files import Documents, text_rows
-from strop.errors import InputError
 
 READERS: dict[str, Callable[..., Iterator[Row]]] = {
     ".jsonl": json_lines,

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from strop.chat import LeftOut, parse_row
+from strop.common.errors import InputError
 from strop.data.readers import NamedSet, rows_of_part
 from strop.data.rows import Row
 from strop.data.settings import DataSettings, HeldOutSettings, MixtureSettings
-from strop.errors import InputError
 
 
 @dataclass(frozen=True)

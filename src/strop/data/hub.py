@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strop.common.errors import InputError
 from strop.data.rows import OnBad, Row, reading
 from strop.data.slices import Slice
 from strop.data.tables import ROWS_AT_ONCE, rows_of_tables
-from strop.errors import InputError
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset

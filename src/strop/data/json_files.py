@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from strop.common.errors import InputError
+from strop.common.visible import one_line
 from strop.data.rows import OnBad, Row, Say, opened, reading, rows_of_value, silent
 from strop.data.splits import split_named
-from strop.errors import InputError
-from strop.visible import one_line
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LISTS = ("data", "rows", "examples")

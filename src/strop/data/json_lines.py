@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from strop.common.errors import InputError
 from strop.data.json_files import NotJson, Values, json_rows
 from strop.data.rows import OnBad, Row, Say, is_turn, not_utf8, opened, reading, refuse, rows_of_value, silent
-from strop.errors import InputError
 
 _DECODER = json.JSONDecoder()
 

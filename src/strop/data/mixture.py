@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
+from strop.common.errors import InputError
 from strop.data.batch import Trainable
 from strop.data.counter import permutation
 from strop.data.settings import MixtureSettings
-from strop.errors import InputError
 
 
 class Store(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 
 def pack(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import chain
 from pathlib import Path
 
+from strop.common.errors import InputError
 from strop.data.hub import check_saved_split, is_saved_dataset, saved_splits
 from strop.data.rows import reading
 from strop.data.slices import names_of
 from strop.data.splits import known_as, split_of
-from strop.errors import InputError
 
 KINDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".txt")
 _COMPRESSIBLE = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from strop.chat import MaskReport
+from strop.common.errors import InputError
+from strop.common.folders import whole_folder
 from strop.data.encoding import Encoding, Job, encode_all
 from strop.data.held_out import Division, Portion, divide
 from strop.data.keys import ingredients, key_of
@@ -22,8 +24,6 @@ from strop.data.prompts import PromptDraws
 from strop.data.readers import NamedSet, check_named, rows_of_part
 from strop.data.rows import OnBad
 from strop.data.settings import DataSettings, HeldOutSettings, MixtureSettings
-from strop.errors import InputError
-from strop.folders import whole_folder
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from strop.chat import MaskReport
+from strop.common.files import write_json
 from strop.data.encoding import Encoded
 from strop.data.prompts import PromptDraws
-from strop.files import write_json
 
 LAYOUT = 2
 TOKENS, WEIGHTS = np.dtype("<i4"), np.dtype("<f4")

@@ -7,12 +7,12 @@ from itertools import islice
 from pathlib import Path
 
 from strop.chat.columns import NEEDED, has_column, map_columns
+from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.data.rows import OnBad, Row, Say, refuse, silent
 from strop.data.settings import DataSettings
 from strop.data.slices import parse_split
 from strop.data.trees import with_trees_joined
-from strop.errors import InputError
 
 # A named set: (count or None for all, seed) -> rows.
 NamedSet = Callable[[int | None, int], Sequence[Row]]

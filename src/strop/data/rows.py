@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 Row = tuple[str, Mapping[str, Any]]
 """``(place, row)``; the place is ``file:line`` for JSON lines and ``file, row N``, counted from 1, for all else."""

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 if TYPE_CHECKING:
     from datasets import ReadInstruction

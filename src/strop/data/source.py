@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from strop.common.errors import InputError
 from strop.data.batch import Batch, Trainable, make_batch
 from strop.data.mixture import InMemory, Mixture
 from strop.data.packing import pack
 from strop.data.step import Step
-from strop.errors import InputError
 
 _STATE = 2
 """Version of the state: 1 named the data by its number of examples alone."""

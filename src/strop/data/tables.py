@@ -14,9 +14,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from strop.common.errors import InputError
+from strop.common.visible import one_line
 from strop.data.rows import OnBad, Row, Say, opened, reading, refuse, silent
-from strop.errors import InputError
-from strop.visible import one_line
 
 if TYPE_CHECKING:
     import pyarrow

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from strop.chat.text import Document
+from strop.common.errors import InputError
 from strop.data.json_lines import json_lines
 from strop.data.rows import OnBad, Row, Say, opened, reading, silent
-from strop.errors import InputError
 
 Documents = Literal["file", "paragraph", "line"]
 

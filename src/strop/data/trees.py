@@ -8,8 +8,8 @@ from typing import Any
 
 from strop.chat.field import is_empty
 from strop.chat.trees import is_tree_message
+from strop.common.errors import InputError
 from strop.data.rows import OnBad, Row, refuse
-from strop.errors import InputError
 
 
 def with_trees_joined(rows: Iterable[Row], on_bad: OnBad | None = None) -> Iterator[Row]:

@@ -15,9 +15,10 @@ from rich.progress import track
 
 from strop.chat import ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
+from strop.common.console import heading, make_console
+from strop.common.errors import InputError
 from strop.config import load_overrides
 from strop.config.recipe import RECIPES, Recipe, load_recipe
-from strop.console import heading, make_console
 from strop.data.held_out import Division, divide
 from strop.data.paths import data_files
 from strop.data.settings import DataSettings, MixtureSettings, ReadSettings
@@ -28,7 +29,6 @@ from strop.doctor.fix import check_target, clean, report_of, write_fixed
 from strop.doctor.machine import model_shape
 from strop.doctor.rows import DataSet, read_set
 from strop.doctor.show import show
-from strop.errors import InputError
 from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
 from strop.model.vocabulary import vocabulary_faults
 from strop.model.window import window_of

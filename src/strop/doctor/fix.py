@@ -12,12 +12,12 @@ from typing import Any
 
 from strop.chat import Conversation, LeftOut, Message, Text, parse_row
 from strop.chat.notes import notes_of
+from strop.common.errors import InputError
+from strop.common.files import atomic_writer
 from strop.doctor.examine import Examination
 from strop.doctor.plain import plain
 from strop.doctor.rows import ReadRow
 from strop.doctor.turns import is_empty
-from strop.errors import InputError
-from strop.files import atomic_writer
 
 REPORT = ".report.json"
 _HALF = re.compile("[\ud800-\udfff]")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from strop.common.errors import InputError
 from strop.doctor.findings import Finding
-from strop.errors import InputError
 
 if TYPE_CHECKING:
     from strop.train.settings import TrainSettings

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Sequence
 
 from strop.chat import ChatEncoder, ChatSettings, Inspection
 from strop.chat.losses import DROPPED
+from strop.common.errors import InputError
 from strop.doctor.findings import Finding, Level, Tally
 from strop.doctor.identity import Identity
 from strop.doctor.rows import ReadRow
-from strop.errors import InputError
 
 LIMITS = (512, 1024, 2048, 4096)
 

@@ -12,9 +12,9 @@ from typing import Any
 from strop.chat import Conversation, LeftOut, Message, Text, parse_row
 from strop.chat.formats import name_format
 from strop.chat.notes import notes_of
+from strop.common.errors import InputError
 from strop.data.rows import OnBad, Row
 from strop.doctor.findings import PLACES, Finding, Level, Tally
-from strop.errors import InputError
 
 _PLACE = re.compile(r"(?:(?P<place>.+?(?::\d+|, row \d+)): )?(?P<reason>.*)", re.DOTALL)
 

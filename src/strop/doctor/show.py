@@ -9,12 +9,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from strop.common.visible import one_line
 from strop.doctor.examine import Examination, set_summary
 from strop.doctor.findings import LEVELS, Finding
 from strop.doctor.languages import Languages
 from strop.doctor.lengths import Lengths
 from strop.doctor.machine import MEMORY_BAND, TIME_BAND, Cost
-from strop.visible import one_line
 
 _STYLES = {"error": "red", "warning": "yellow", "note": "cyan"}
 _BAR = 40

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from strop.chat import ChatEncoder, ChatSettings, Example, parse_conversation
+from strop.common.errors import InputError
 from strop.data.batch import make_batch
 from strop.data.packing import pack
 from strop.data.readers import Row
-from strop.errors import InputError
 from strop.evals.partial import Partial
 from strop.evals.results import LossResult
 from strop.model.policy import Policy

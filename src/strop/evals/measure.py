@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from strop.chat import ChatEncoder
-from strop.console import Steady
+from strop.common.console import Steady
 from strop.evals.intervals import Estimate
 from strop.evals.losses import held_out, run_loss_task, yardstick
 from strop.evals.partial import Partial, key_of

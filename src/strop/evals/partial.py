@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from strop.files import atomic_writer, folder_stamp
+from strop.common.files import atomic_writer, folder_stamp
 
 
 class Partial:
@@ -46,7 +46,7 @@ class Partial:
 
 
 def key_of(model: Path, *settings: Any) -> str:
-    """A digest of the model's files (`strop.files.folder_stamp`) and of what else the results depend on.
+    """A digest of the model's files (`strop.common.files.folder_stamp`) and of what else the results depend on.
 
     What is in a list of ``settings`` goes into it one by one, so that thousands of prompts are never one string.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from strop.chat import ChatEncoder
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.tasks.base import AnswerTask
 
 

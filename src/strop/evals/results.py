@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from strop.common.files import write_jsonl
 from strop.evals.intervals import Estimate, estimate, paired_change
 from strop.evals.rates import rate, rate_change
-from strop.files import write_jsonl
 from strop.tasks.metrics import Metric
 
 FAULT = "judge_fault"

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from strop.chat import ChatEncoder, Inspection, MaskReport, parse_row
+from strop.common.errors import InputError
 from strop.data.readers import Row
-from strop.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

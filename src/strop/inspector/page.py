@@ -11,12 +11,12 @@ from typing import Any
 from markupsafe import Markup
 
 from strop.chat import Inspection
-from strop.files import atomic_writer
+from strop.common.files import atomic_writer
+from strop.common.visible import one_line
 from strop.inspector.look import Found, Look
 from strop.inspector.pieces import FIELDS
 from strop.inspector.subject import Tools
 from strop.inspector.terminal import report_lines
-from strop.visible import one_line
 from strop.web import environment, script_data, script_hash
 
 HERE = Path(__file__).parent

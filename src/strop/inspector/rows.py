@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from strop.common.errors import InputError
 from strop.data.readers import NamedSet, Row, rows_of_part
 from strop.data.settings import DataSettings
-from strop.errors import InputError
 from strop.inspector.look import Part
 
 

@@ -13,14 +13,14 @@ from typing import TextIO
 from rich.console import Console
 
 from strop.chat.notes import lines
-from strop.errors import InputError
+from strop.common.errors import InputError
+from strop.common.visible import one_line
 from strop.inspector.look import Choice, Look
 from strop.inspector.page import MOST_BYTES, MOST_CONVERSATIONS, Page
 from strop.inspector.rows import open_part
 from strop.inspector.subject import subject, tools
 from strop.inspector.terminal import Terminal, kinds, rejections, report_lines
 from strop.tasks.base import named_sets
-from strop.visible import one_line
 
 IN_TERMINAL = 5
 REJECTED = 3

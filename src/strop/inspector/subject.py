@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
+from strop.common.errors import InputError
 from strop.config import load_overrides
 from strop.data.settings import ReadSettings, part_of
-from strop.errors import InputError
 
 
 class _Overrides(BaseModel):

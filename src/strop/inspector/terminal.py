@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from strop.chat import Inspection
+from strop.common.visible import code_point, one_line
 from strop.inspector.look import Found, Look
 from strop.inspector.pieces import Piece, label, pieces
-from strop.visible import code_point, one_line
 
 _ROLES = {
     "system": "magenta",

@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strop.errors import InputError
-from strop.files import write_json
-from strop.folders import cache_folder
+from strop.common.errors import InputError
+from strop.common.files import write_json
+from strop.common.folders import cache_folder
 from strop.model.generation import read_json_object
 from strop.model.load import load_folder, save_model
 from strop.model.new_tokens import fit_embeddings

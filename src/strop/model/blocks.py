@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model import accelerate, attention
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from strop.errors import InputError, NotFinite
+from strop.common.errors import InputError, NotFinite
 from strop.model.tokenizer import tokenizer_in
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig

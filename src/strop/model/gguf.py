@@ -24,8 +24,8 @@ from collections import Counter
 from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 
-from strop.errors import InputError
-from strop.folders import cache_folder, whole_folder
+from strop.common.errors import InputError
+from strop.common.folders import cache_folder, whole_folder
 
 CONVERSION = 1  # raised when the result of converting changes, so that older folders are not reused
 

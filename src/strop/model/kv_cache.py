@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.attention import FlatLayout, Layout
 from strop.model.probe import Observed
 from strop.model.segments import PLAIN, AttentionOptions

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.errors import StrictDataclassError
 
-from strop.errors import InputError
-from strop.folders import whole_folder
+from strop.common.errors import InputError
+from strop.common.folders import whole_folder
 from strop.model.generation import check_generation_config, read_json_object
 
 if TYPE_CHECKING:

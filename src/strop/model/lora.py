@@ -23,7 +23,7 @@ from peft.utils import AuxiliaryTrainingWrapper
 from torch import nn
 from transformers import PreTrainedModel
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.four_bit import unpack
 from strop.model.preflight import embedding_name, head_name, named, refuse_tied, tied_names, too_small
 from strop.model.settings import ALL_LINEAR, LoraSettings

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model import adapter, gguf
 from strop.model.generation import read_generation_config
 from strop.model.load import first_line, load_folder, save_model

@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strop.errors import InputError
-from strop.folders import cache_folder
+from strop.common.errors import InputError
+from strop.common.folders import cache_folder
 from strop.model.load import WRONG_CONFIG, auto_class, save_model
 from strop.model.tokenizer import tokenizer_alone, tokenizer_in
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model import accelerate, attention
 from strop.model.finite import check_logprobs
 from strop.model.head import OUTPUTS, head_logits, head_statistics, linear_scores

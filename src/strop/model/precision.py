@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 
 @dataclass(frozen=True)

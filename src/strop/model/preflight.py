@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.load import check_writes, outline
 from strop.model.settings import ALL_LINEAR, LoraSettings
 from strop.model.window import window

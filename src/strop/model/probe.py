@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.attention import FlatLayout, Layout
 from strop.model.logits import LogitsTransform, candidate_transforms
 from strop.model.preflight import check_layer_kinds

@@ -6,7 +6,7 @@ import sys
 
 from torch import Tensor, nn
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 FUNCTION = "load_balancing_loss_func"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.load import outline, size_fault, stored
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.tasks.base import TASKS
 from strop.tasks.metrics import Metric
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from strop.files import atomic_writer
+from strop.common.files import atomic_writer
 from strop.report import metrics
 from strop.report.bounds import kept_bounds
 from strop.report.charts import loss_chart, metrics_chart, verdict_chart

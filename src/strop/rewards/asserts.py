@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.sandbox import Limits, run_python
 
 from .code import Judgement, execution_verdict

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.sandbox import Execution, Limits, run_python
 
 from .extract import extract_program

@@ -9,7 +9,7 @@ from typing import Any
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of, save_chat
-from strop.folders import whole_folder
+from strop.common.folders import whole_folder
 from strop.model import adapter
 from strop.model.base import Base
 from strop.model.four_bit import quantization

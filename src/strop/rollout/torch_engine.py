@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.kv_cache import CachedRow, KVCache, bytes_per_token, cache_shapes
 from strop.model.load import check_writes
 from strop.model.policy import Policy

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.runs.made_from import Change, MadeFrom, changes, key_of
 from strop.runs.stage_folder import StageFolder, read_state
 from strop.train.checkpoint import checkpoints

@@ -22,11 +22,11 @@ from rich.console import Console
 
 from strop import __version__
 from strop.chat.builtin import template_text
+from strop.common.console import heading
+from strop.common.errors import Interrupted
+from strop.common.files import folder_stamp, write_json
 from strop.config.recipe import Recipe
-from strop.console import heading
 from strop.data.keys import files_digest
-from strop.errors import Interrupted
-from strop.files import folder_stamp, write_json
 from strop.model.names import resolve
 from strop.model.precision import best_compute
 from strop.report import write_report

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from strop.errors import InputError
-from strop.files import atomic_writer
+from strop.common.errors import InputError
+from strop.common.files import atomic_writer
 from strop.runs.stage_folder import NEW, OLD, STATE, read_state
 
 LOCK = ".lock"

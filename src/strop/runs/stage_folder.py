@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strop.errors import InputError
-from strop.files import atomic_writer, write_json
+from strop.common.errors import InputError
+from strop.common.files import atomic_writer, write_json
 
 STATE = "stage.json"
 NEW, OLD = ".new", ".old"

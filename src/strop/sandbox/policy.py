@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 if TYPE_CHECKING:
     from sandlock import Sandbox

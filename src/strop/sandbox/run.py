@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 from .policy import python_executable, sandbox_factory
 from .settings import Limits

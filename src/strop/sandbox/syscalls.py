@@ -17,7 +17,7 @@ import platform
 import struct
 from typing import NamedTuple
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 ALLOWED = (
     # files: what Landlock opens to it, and nothing of their attributes

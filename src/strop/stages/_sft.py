@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from strop.common.files import write_json
+from strop.common.folders import cache_folder
 from strop.data.encoding import Encoding
 from strop.data.prepare import eval_data_note, prepare_with_evaluation
 from strop.data.settings import always_said
 from strop.data.source import PackedSource, rows_of
 from strop.doctor.before_training import before_training
-from strop.files import write_json
-from strop.folders import cache_folder
 from strop.model.preflight import check_length
 from strop.model.window import window
 from strop.objectives.sft import supervised_objective

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from strop.common.errors import InputError
 from strop.data.keys import data_identity
 from strop.data.settings import DataField, EvalDataField, HeldOutSettings, MixtureSettings, as_mixture
-from strop.errors import InputError
 from strop.model.settings import LoraSettings
 from strop.stages.base import Context, Examined, Stage, StageResult, register
 from strop.train.settings import SftTrainSettings

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.data.rows import opened, reading
-from strop.errors import InputError
 from strop.tasks.fields import check_text, check_texts
 from strop.tasks.layouts import ARC, CHOICE_LAYOUTS, MMLU, name_tasks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _NAMES = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "an object"}

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from strop.chat.formats import FORMATS, name_format
+from strop.common.errors import InputError
 from strop.data.files import open_rows
-from strop.errors import InputError
 from strop.tasks import choice, humaneval, mbpp
 from strop.tasks.base import TASKS, Task, TaskSettings
 from strop.tasks.functions import FunctionTask, HumanEval

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from strop.common.errors import InputError
 from strop.data.files import open_rows
-from strop.errors import InputError
 from strop.rewards import Judgement, Limits, code_blocks, extract_program, judge_asserts, parse_program, syntax_error
 from strop.rewards.bare import without_idle_ends, without_trailing_prose
 from strop.rewards.extract import defines, put_before

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from strop.common.errors import InputError
 from strop.data.files import open_rows
-from strop.errors import InputError
 from strop.rewards import Judgement, Limits, extract_program, judge_asserts, parse_program, syntax_error
 from strop.rewards.names import called_names, defined_names, free_names, missing_names
 from strop.tasks.fields import check_text, check_texts

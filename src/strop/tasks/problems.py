@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.rewards import Judgement, extract_program, judge_program
 from strop.tasks.base import AnswerTask, Item, TaskSettings
 from strop.tasks.metrics import PROGRAM_METRICS

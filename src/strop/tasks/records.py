@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from strop.common.errors import InputError
+from strop.common.files import write_jsonl
 from strop.data.files import open_rows
-from strop.errors import InputError
-from strop.files import write_jsonl
 from strop.sandbox import Limits
 from strop.tasks.fields import check_text
 

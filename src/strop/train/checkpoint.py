@@ -21,9 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from strop.errors import InputError
-from strop.files import write_json
-from strop.folders import whole_folder
+from strop.common.errors import InputError
+from strop.common.files import write_json
+from strop.common.folders import whole_folder
 from strop.train.optim import tensor_bytes
 
 if TYPE_CHECKING:

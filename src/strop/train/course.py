@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from strop.errors import Diverged
+from strop.common.errors import Diverged
 from strop.train.checkpoint import checkpoints, step_of
 from strop.train.settings import OptimizerSettings
 

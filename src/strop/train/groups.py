@@ -14,7 +14,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.train.settings import KINDS, GroupSettings, OptimizerSettings
 
 Kind = Literal["embedding", "head", "matrices", "vectors"]

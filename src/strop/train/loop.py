@@ -16,10 +16,10 @@ from typing import Any
 
 from rich.console import Console
 
-from strop.console import make_console
+from strop.common.console import make_console
+from strop.common.errors import Diverged, InputError, Interrupted, NotFinite
 from strop.data.batch import Batch
 from strop.data.step import Source, Step
-from strop.errors import Diverged, InputError, Interrupted, NotFinite
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
 from strop.objectives.objective import Objective
 from strop.train.checkpoint import checkpoints, load_checkpoint, random_state, save_checkpoint

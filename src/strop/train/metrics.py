@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from strop.console import EVERY, duration, make_console
-from strop.files import atomic_writer
+from strop.common.console import EVERY, duration, make_console
+from strop.common.files import atomic_writer
 
 
 def reset_peak_memory() -> None:

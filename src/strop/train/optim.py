@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.train.adamw_8bit import AdamW8bit, EachTensor
 from strop.train.groups import Group, Kind, make_groups
 from strop.train.muon import Muon

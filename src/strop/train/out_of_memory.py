@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.train.settings import LoopSettings
 
 _CPU = "DefaultCPUAllocator"

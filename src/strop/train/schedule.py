@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.train.settings import OptimizerSettings
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from strop.visible import visible
+from strop.common.visible import visible
 
 HERE = Path(__file__).parent
 

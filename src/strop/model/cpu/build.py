@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from strop.folders import cache_folder
+from strop.common.folders import cache_folder
 
 SWITCH = "STROP_KERNELS"
 """Environment variable; with 0 nothing is compiled."""

@@ -6,7 +6,7 @@ from itertools import islice
 from random import Random
 from typing import Literal
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.tasks.code_basics import single
 from strop.tasks.code_basics.families import CROSSED
 from strop.tasks.code_basics.held_out import HELD_OUT

@@ -9,7 +9,7 @@ from typing import Any
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of, read_chat
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.generation import not_followed
 from strop.model.names import load_generation_config, load_model, load_tokenizer, resolve, stop_token_ids
 from strop.model.policy import Policy
@@ -18,8 +18,8 @@ from strop.model.vocabulary import check_tokens, template_token_ids
 from strop.model.window import window
 from strop.rollout.engine import Engine
 from strop.rollout.plain_engine import PlainEngine
+from strop.rollout.talk.stopped import Stopped, restore, stopped_run
 from strop.rollout.torch_engine import TorchEngine
-from strop.talk.stopped import Stopped, restore, stopped_run
 
 NO_TOKEN = -1  # an engine wants a stop token; this is none
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
 from strop.chat import Message
-from strop.errors import InputError
-from strop.talk.speaker import Answer, Speaker
-from strop.talk.terminal import UNSHOWN, Conversation, Note, obey, read_message, unescaped, why_cut
+from strop.common.errors import InputError
+from strop.rollout.talk.speaker import Answer, Speaker
+from strop.rollout.talk.terminal import UNSHOWN, Conversation, Note, obey, read_message, unescaped, why_cut
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from strop.console import make_console
-from strop.errors import InputError
-from strop.talk.loading import load_voice
-from strop.talk.pipe import answer_each, prompts_of
-from strop.talk.speaker import Speaker
-from strop.talk.terminal import Conversation, converse, line_reader
+from strop.common.console import make_console
+from strop.common.errors import InputError
+from strop.rollout.talk.loading import load_voice
+from strop.rollout.talk.pipe import answer_each, prompts_of
+from strop.rollout.talk.speaker import Speaker
+from strop.rollout.talk.terminal import Conversation, converse, line_reader
 
 __all__ = ["talk"]
 
@@ -33,8 +33,8 @@ def talk(
     """Answer what is asked; returns the exit code, and every prompt with its answer where each is answered alone.
 
     In a terminal the lines are the turns of one conversation. Through a pipe each line is a conversation of its own and
-    each answer one line (see `strop.talk.pipe.answer_each`). Answers go to `stdout`, and nothing else does; everything
-    said about them goes to standard error. The model answers as it is evaluated: by the same engine, with the chat
+    each answer one line (see `strop.rollout.talk.pipe.answer_each`). Answers go to `stdout`, and nothing else does;
+    everything said about them goes to standard error. The model answers as it is evaluated: by the same engine, with the chat
     settings that it was trained with, on the device and in the number format of `strop.model.precision.best_compute`.
 
     Args:

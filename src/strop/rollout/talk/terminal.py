@@ -9,8 +9,8 @@ from functools import partial
 from typing import TextIO
 
 from strop.chat import Message
-from strop.errors import InputError
-from strop.talk.speaker import Answer, Speaker
+from strop.common.errors import InputError
+from strop.rollout.talk.speaker import Answer, Speaker
 
 HELP = '''\
 /system TEXT   give the model these instructions and start anew; without TEXT, none

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.model.generation import read_json_object
 from strop.train.checkpoint import checkpoints
 

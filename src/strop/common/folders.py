@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from strop.errors import InputError
+from strop.common.errors import InputError
 
 
 def cache_folder() -> Path:

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 
 from strop.chat import ChatEncoder, Message
-from strop.errors import InputError
+from strop.common.errors import InputError
 from strop.rollout.engine import Engine, SamplingParams
-from strop.talk.stream import Apart, TextStream
+from strop.rollout.talk.stream import Apart, TextStream
 
 _TAIL = 64
 """Tokens at the end of a prompt that tell whether it opens the reasoning."""
