@@ -39,8 +39,8 @@ def run(make_model, folder, world, compute, steps=None):
     settings = SETTINGS.model_copy(update={"checkpoint_every": 2, "eval_every": 3, **more})
     weights, objective = Weights(policy, settings), CrossEntropy("seq_mean", z_loss=1e-3)
     ranks = {"rank": world.rank, "world_size": world.size}
-    source = Told(make_examples(24), global_batch_size=6, micro_batch_tokens=40, epochs=2, **ranks)
-    held_out = PackedSource(make_examples(6, seed=9), global_batch_size=6, micro_batch_tokens=40, **ranks).next_step()
+    source = Told(make_examples(24), global_batch_size=6, micro_batch_tokens=30, epochs=2, **ranks)
+    held_out = PackedSource(make_examples(6, seed=9), global_batch_size=6, micro_batch_tokens=30, **ranks).next_step()
     train(
         weights, source, objective, settings, folder,
         evaluate=lambda: evaluation(policy, objective, held_out.batches, world),
@@ -78,7 +78,7 @@ def _sums_gradients(world):
 
 
 def test_two_ranks_train_what_one_does(make_model, tmp_path):
-    whole = PackedSource(make_examples(24), global_batch_size=6, micro_batch_tokens=40, epochs=2)
+    whole = PackedSource(make_examples(24), global_batch_size=6, micro_batch_tokens=30, epochs=2)
     assert {len(whole.next_step().batches) % 2 for _ in range(whole.steps)} == {0, 1}  # sometimes a rank fills up
     processes.spawn(rank_of_two, (tmp_path, make_model), nprocs=2)
     ranks = [torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1)]
