@@ -36,7 +36,6 @@ class TorchEngine:
         self.policy = policy
         self.window = window(policy.model.config) or 1 << 20
 
-    @torch.no_grad()  # not inference mode: what FSDP gathers in it could not be trained with afterwards
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
@@ -53,8 +52,10 @@ class TorchEngine:
             self.policy.check_tokens(prompt)
         training = self.policy.training
         self.policy.eval()
+        # What FSDP gathers in inference mode, the faster one, could not be trained with afterwards.
+        sharded = any(hasattr(parameter, "device_mesh") for parameter in self.policy.parameters())
         try:
-            with self.policy.autocast():
+            with torch.no_grad() if sharded else torch.inference_mode(), self.policy.autocast():
                 return self._generate(prompts, params, on_token, on_finished)
         finally:
             self.policy.train(training)
