@@ -34,8 +34,9 @@ def talk(
 
     In a terminal the lines are the turns of one conversation. Through a pipe each line is a conversation of its own and
     each answer one line (see `strop.rollout.talk.pipe.answer_each`). Answers go to `stdout`, and nothing else does;
-    everything said about them goes to standard error. The model answers as it is evaluated: by the same engine, with the chat
-    settings that it was trained with, on the device and in the number format of `strop.model.precision.best_compute`.
+    everything said about them goes to standard error. The model answers as it is evaluated: by the same engine, with
+    the chat settings that it was trained with, on the device and in the number format of
+    `strop.model.precision.best_compute`.
 
     Args:
         model_name: anything that `strop.model.names.resolve` understands, or a stopped run or one of its checkpoints.
