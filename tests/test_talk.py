@@ -20,10 +20,10 @@ from strop.model.policy import Policy
 from strop.model.precision import best_compute
 from strop.rollout.engine import Rollout, SamplingParams
 from strop.rollout.talk import talk
-from strop.rollout.talk.loading import load_voice
+from strop.rollout.talk.loading import load_chat
 from strop.rollout.talk.speaker import Speaker
 from strop.rollout.talk.stream import Apart, TextStream
-from strop.rollout.talk.terminal import Conversation
+from strop.rollout.talk.terminal import Session
 from strop.rollout.talk.terminal import converse as hold
 from strop.rollout.torch_engine import TorchEngine
 
@@ -106,7 +106,7 @@ def converse(engine, tokenizer, lines, system=None, max_tokens=100):
 
     typed = iter([*lines, ...])  # ... stands for the end of the input
     out, notes = io.StringIO(), []
-    code = hold(speaker(engine, tokenizer, max_tokens), Conversation(system), read_line, out, notes.append)
+    code = hold(speaker(engine, tokenizer, max_tokens), Session(system), read_line, out, notes.append)
     return out.getvalue(), "\n".join(notes), code
 
 
@@ -241,7 +241,7 @@ class TestTheWayItWasTrained:
         )
         settings = ChatSettings(template_kwargs={"opening": "Well, "}, stop_tokens=["<|user|>"])
         save_model(model, own, tmp_path / "m", lambda folder: save_chat(folder, settings, "Be brief."))
-        voice = load_voice(tmp_path / "m")
+        voice = load_chat(tmp_path / "m")
         assert own.decode(voice.encoder.prompt([{"role": "user", "content": "hi"}])).endswith("<|assistant|>Well, ")
         assert voice.encoder.stop_ids == {END, own.convert_tokens_to_ids("<|user|>")}
         assert voice.system == "Be brief."
@@ -433,7 +433,7 @@ class TestReasoningApart:
         lines = iter(["a", "b", None])
         out = io.StringIO()
         one = speaker(engine, own, settings=ChatSettings(template_kwargs=settings))
-        hold(one, Conversation(), lambda: next(lines), out, lambda text: None)
+        hold(one, Session(), lambda: next(lines), out, lambda text: None)
         assert out.getvalue().startswith("<think>\nhm\n</think>\nyes\n")
         first = own.decode(engine.prompts[0]) + answer + "yes<|end|>"
         assert own.decode(engine.prompts[1]).startswith(first + "<|user|>b")

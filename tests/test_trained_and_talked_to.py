@@ -17,7 +17,7 @@ from strop.model.names import load_model, load_tokenizer, save_model
 from strop.model.precision import best_compute
 from strop.rollout.loaded import load
 from strop.rollout.talk import talk
-from strop.rollout.talk.loading import load_voice
+from strop.rollout.talk.loading import load_chat
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_a_stopped_run_speaks_from_its_newest_checkpoint(run, capsys, lora):
     newest = sorted((done.stage / "checkpoints").iterdir())[-1]
     (newest / "checkpoint.json").unlink(missing_ok=True)
     with pytest.raises(InputError, match="does not say which model it belongs to; run the same `strop run` command"):
-        load_voice("runs/tiny")
+        load_chat("runs/tiny")
     record = {"step": 4, "steps": 6, "base": "base", "lora": lora, "chat": {"template": "chatml"}}
     (newest / "checkpoint.json").write_text(json.dumps(record))
     capsys.readouterr()

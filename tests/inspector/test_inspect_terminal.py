@@ -7,7 +7,7 @@ from rich.console import Console
 
 from strop.common.visible import one_line, visible
 from strop.inspector import terminal
-from strop.inspector.look import Look, Part
+from strop.inspector.look import Look, OpenedPart
 from strop.inspector.subject import subject, tools
 
 
@@ -18,7 +18,9 @@ def draw(tokenizer_folder, monkeypatch):
     def run(*rows, tokens=False, **console):
         monkeypatch.delenv("NO_COLOR", raising=False)
         means = tools(subject("data.jsonl", [], None, []), None, str(tokenizer_folder))
-        look = Look(means.encoder, [Part("data", [(f"data:{n}", {"messages": row}) for n, row in enumerate(rows)])])
+        look = Look(
+            means.encoder, [OpenedPart("data", [(f"data:{n}", {"messages": row}) for n, row in enumerate(rows)])]
+        )
         out = io.StringIO()
         shown = terminal.Terminal(Console(file=out, highlight=False, markup=False, emoji=False, **console), tokens)
         shown.legend()

@@ -3,7 +3,7 @@
 import pytest
 
 from strop.common.errors import InputError
-from strop.report.files import Step, read_rows, read_run
+from strop.report.files import LoggedStep, read_rows, read_run
 
 
 def message(folder) -> str:
@@ -48,9 +48,9 @@ def test_a_broken_line_names_file_and_line(run_folder):
 def test_a_last_line_cut_by_a_kill_is_skipped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "loss": 2.0}\n\n{"step": 2, "lo')
-    assert read_rows(path, Step) == [Step(step=1, loss=2.0)]
+    assert read_rows(path, LoggedStep) == [LoggedStep(step=1, loss=2.0)]
     path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": NaN}')
-    assert read_rows(path, Step) == [Step(step=1, loss=2.0), Step(step=2, loss=None)]
+    assert read_rows(path, LoggedStep) == [LoggedStep(step=1, loss=2.0), LoggedStep(step=2, loss=None)]
     path.write_text('{"step": 1, "lo\n')
     with pytest.raises(InputError, match=r"metrics.jsonl:1 is not JSON"):
-        read_rows(path, Step)
+        read_rows(path, LoggedStep)

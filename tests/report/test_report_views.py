@@ -5,7 +5,7 @@ import pytest
 
 from strop.report.charts import loss_chart
 from strop.report.curve import MOST_POINTS, loss_limits, series, smoothed, thinned
-from strop.report.files import Answer, ShownExample, Step
+from strop.report.files import GradedAnswer, LoggedStep, ShownExample
 from strop.report.items import FAILING, FIXED, KEPT, WORSE, Pair, count_kinds, pair_up, pick
 from strop.report.tokens import view
 
@@ -13,7 +13,7 @@ from strop.report.tokens import view
 def pair(name: str, kind: str) -> Pair:
     was, now = {FIXED: (0, 1), FAILING: (0, 0), WORSE: (1, 0), KEPT: (1, 1)}[kind]
     one = {"name": name, "family": name[0], "prompt": "", "answer": ""}
-    return Pair(*(Answer(**one, verdict="accepted" if accepted else "timeout") for accepted in (was, now)))
+    return Pair(*(GradedAnswer(**one, verdict="accepted" if accepted else "timeout") for accepted in (was, now)))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,12 @@ def test_ordinary_tokens_that_look_a_little_alike(text):
 
 
 def test_a_resumed_log_counts_each_step_once():
-    steps = [Step(step=1, loss=3), Step(step=2, loss=9), Step(step=2, eval_loss=1), Step(step=2, loss=2)]
+    steps = [
+        LoggedStep(step=1, loss=3),
+        LoggedStep(step=2, loss=9),
+        LoggedStep(step=2, eval_loss=1),
+        LoggedStep(step=2, loss=2),
+    ]
     assert series(steps, "loss").tolist() == [[1, 3], [2, 2]]
     assert series(steps, "eval_loss").tolist() == [[2, 1]]
     assert series(steps, "lr").shape == (0, 2)
@@ -96,9 +101,9 @@ def test_one_spike_does_not_flatten_the_curve():
 @pytest.mark.parametrize(
     "steps",
     [
-        [Step(step=1, loss=2.0)],
-        [Step(step=0, eval_loss=2.0)],
-        [Step(step=1, loss=2.0, lr=0.0), Step(step=2, loss=2.0, lr=0.0)],
+        [LoggedStep(step=1, loss=2.0)],
+        [LoggedStep(step=0, eval_loss=2.0)],
+        [LoggedStep(step=1, loss=2.0, lr=0.0), LoggedStep(step=2, loss=2.0, lr=0.0)],
     ],
 )
 def test_the_shortest_logs_are_drawn(steps):
@@ -108,7 +113,7 @@ def test_the_shortest_logs_are_drawn(steps):
 
 
 def test_charts_use_the_colours_of_the_page():
-    chart = loss_chart([Step(step=step, loss=1 / step, lr=1e-4) for step in range(1, 9)])
+    chart = loss_chart([LoggedStep(step=step, loss=1 / step, lr=1e-4) for step in range(1, 9)])
     assert "var(--after)" in chart
     assert "#a1b0" not in chart  # no placeholder is left
     assert "<style" not in chart

@@ -25,11 +25,11 @@ def normal(*shape, seed=0):
 
 
 def adopted(masters, **more):
-    """``(bfloat16 leaf tensors, an optimiser that has adopted these masters)``"""
+    """``(bfloat16 leaf tensors, an optimiser that has taken these masters)``"""
     tensors = [torch.empty_like(m, dtype=torch.bfloat16).requires_grad_() for m in masters]
     optimizer = SplitAdamW(tensors, **(ARGUMENTS | more))
     for p, m in zip(tensors, masters, strict=True):
-        optimizer.adopt(p, m)
+        optimizer.take_master(p, m)
     return tensors, optimizer
 
 
@@ -372,7 +372,7 @@ def test_what_is_supported():
     (p,), optimizer = adopted([normal(32)])
     for wrong in (normal(31), normal(32).double()):
         with pytest.raises(ValueError, match="a master"):
-            optimizer.adopt(p, wrong)
+            optimizer.take_master(p, wrong)
     for wrong in (torch.zeros(31, dtype=torch.int16), torch.zeros(32)):
         with pytest.raises(ValueError, match="no halves"):
             join(p, wrong)

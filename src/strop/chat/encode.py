@@ -12,7 +12,6 @@ from strop.chat.drift import is_looked_at, mend_of
 from strop.chat.example import Encoded, Example, Violation, build_example, cut_example
 from strop.chat.inspection import Inspection, inspection
 from strop.chat.parse import Parsed, parse_answer
-from strop.chat.policy import loss_weights, trains, turn_weights
 from strop.chat.prompt import prompt_ids, typed
 from strop.chat.proof import audits, violations, words
 from strop.chat.rendered import Rendered, render, tokenise
@@ -22,6 +21,7 @@ from strop.chat.split import by_length, by_turn, only_trained, opening
 from strop.chat.template import TemplateFailure
 from strop.chat.text import Text, encode_text
 from strop.chat.thoughts import is_orphan, with_thoughts_apart
+from strop.chat.weighting import loss_weights, trains, turn_weights
 from strop.common.errors import InputError
 
 

@@ -14,7 +14,7 @@ from strop.chat.prompt import TAIL, prompt_text
 from strop.chat.rendered import render, tokenise
 from strop.chat.rendering import TemplateInputs
 from strop.chat.spans import turn_span
-from strop.chat.syntax import PROBE, Layout, Syntax, syntax_of
+from strop.chat.syntax import PROBE, FieldLayout, Syntax, syntax_of
 from strop.chat.template import TemplateFailure
 from strop.chat.thoughts import read_reply
 from strop.chat.traced import plain
@@ -92,7 +92,7 @@ def _readings(syntax: Syntax, text: str, prompt: str, inputs: TemplateInputs, fi
 
 
 def _fields(
-    syntax: Syntax, layout: Layout, number: int, text: str, at: int, strings: set, finished: bool
+    syntax: Syntax, layout: FieldLayout, number: int, text: str, at: int, strings: set, finished: bool
 ) -> dict[str, Any] | None:
     """The fields from the given one on, of which the first begins at ``at``; None where the text does not fit."""
     if number == len(layout.fields):

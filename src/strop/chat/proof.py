@@ -9,9 +9,9 @@ from strop.chat.example import Encoded, Violation
 from strop.chat.mask import TurnSpan, common_length
 from strop.chat.numbers import has_numbers, rounded
 from strop.chat.origin import OWN_FIELDS, Run
-from strop.chat.policy import may_train, trains_nothing, untrained_fields
 from strop.chat.rendered import Rendered
 from strop.chat.tokens import Tokens
+from strop.chat.weighting import may_train, trains_nothing, untrained_fields
 
 _LEAST_LOST = 16
 """Shorter texts may well occur in a template by chance."""

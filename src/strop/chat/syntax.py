@@ -35,7 +35,7 @@ class UnparsableTemplate(ValueError):
 
 
 @dataclass(frozen=True)
-class Layout:
+class FieldLayout:
     """One way in which a template writes a turn: ``literals[0] fields[0] literals[1] … fields[-1] literals[-1]``.
 
     ``fields`` are of ``reasoning``, ``content`` and ``calls``, in the template's order. ``literals[0]`` begins where
@@ -110,7 +110,7 @@ class Syntax:
     """``layouts``: those with calls, and of more fields, first. ``calls`` is None where the template prints none, or
     none that can be read: then ``why`` says why."""
 
-    layouts: tuple[Layout, ...]
+    layouts: tuple[FieldLayout, ...]
     calls: CallSyntax | None
     why: str
 
@@ -161,7 +161,7 @@ class _Learner:
         end = rendered.tokens.starts[span.last - 1] if span.ending == "stop" else len(rendered.text)
         return rendered.text[asked:end], span.start - asked
 
-    def _layout(self, reasoning: bool, content: bool, calls: CallSyntax | None) -> Layout | None:
+    def _layout(self, reasoning: bool, content: bool, calls: CallSyntax | None) -> FieldLayout | None:
         """None where the template refuses the combination, or leaves one of its fields out."""
         turn = self._turn(reasoning, content, [{_KEYS[0]: _TEXTS[0]}] if calls else [])
         if turn is None:
@@ -178,7 +178,7 @@ class _Learner:
             if field == "calls" and (at := self._arguments_end(calls, text, at)) < 0:
                 return None
         literals = [literal.replace(_NAMES[0], "\0") for literal in (*literals, text[at:])]
-        return Layout(tuple(field for _, field, _ in fields), tuple(literals), min(learnt_from, len(literals[0])))
+        return FieldLayout(tuple(field for _, field, _ in fields), tuple(literals), min(learnt_from, len(literals[0])))
 
     @staticmethod
     def _arguments_end(calls: CallSyntax, text: str, at: int) -> int:

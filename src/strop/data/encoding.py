@@ -56,7 +56,7 @@ class Job:
 
 
 @dataclass
-class Encoded:
+class EncodedRows:
     """The examples of consecutive rows. N examples, T tokens in all of them, R rows.
 
     ``tokens [T]`` int32, ``weights [T]`` float32, ``lengths [N]``; ``rows [N]``, counted from the first row of the
@@ -77,7 +77,7 @@ class Encoded:
     shown: dict[str, Any] | None
 
 
-def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> Encoded:
+def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> EncodedRows:
     """Parse, encode and prove ``rows``, of which ``first`` is the number of the first. Raises InputError."""
     drawn = job.draws.all(first, len(rows)) if job.draws else [[0]] * len(rows)
     report, examples, skipped, shown = MaskReport(), [], [], None
@@ -102,7 +102,7 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> 
         examples += [(number, prompt, example) for prompt, example in found]
         if shown is None and found:
             shown = _token_by_token(encoder, one[1])
-    return Encoded(
+    return EncodedRows(
         tokens=np.fromiter(chain.from_iterable(e.tokens for _, _, e in examples), np.int32),
         weights=np.fromiter(chain.from_iterable(e.loss_weights for _, _, e in examples), np.float32),
         lengths=[len(e.tokens) for _, _, e in examples],
@@ -138,7 +138,7 @@ def _token_by_token(encoder: ChatEncoder, conversations: list[tuple[int, Convers
     return {"place": found.place, "pieces": pieces, "stops": stops}
 
 
-def encode_all(rows: Iterable[Row], encoding: Encoding, job: Job, workers: int) -> Iterator[Encoded]:
+def encode_all(rows: Iterable[Row], encoding: Encoding, job: Job, workers: int) -> Iterator[EncodedRows]:
     """The rows in order, by chunks, with ``workers`` processes where there are many rows.
 
     Raises the InputError of the first bad row in the order of the rows (or of reading it), whatever the workers.
@@ -173,7 +173,7 @@ def _chunks(rows: Iterable[Row]) -> Iterator[tuple[int, list[Row]] | InputError]
 
 def _in_processes(
     chunks: Iterable[tuple[int, list[Row]] | InputError], encoding: Encoding, job: Job, workers: int
-) -> Iterator[Encoded]:
+) -> Iterator[EncodedRows]:
     # Spawned, not forked: the tokenizer's and torch's threads do not survive a fork.
     pool = ProcessPoolExecutor(
         workers,
@@ -181,9 +181,9 @@ def _in_processes(
         initializer=_start,
         initargs=(pickle.dumps((replace(encoding), job)),),  # without the encoder that it may hold
     )
-    pending: deque[Future[Encoded] | InputError] = deque()
+    pending: deque[Future[EncodedRows] | InputError] = deque()
 
-    def oldest() -> Encoded:
+    def oldest() -> EncodedRows:
         task = pending.popleft()
         if isinstance(task, InputError):
             raise task
@@ -224,6 +224,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _encode_here(first: int, rows: list[Row]) -> Encoded:
+def _encode_here(first: int, rows: list[Row]) -> EncodedRows:
     encoder, job = _here
     return encode_rows(encoder, job, first, rows)

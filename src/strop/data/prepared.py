@@ -23,7 +23,7 @@ import numpy as np
 
 from strop.chat import MaskReport
 from strop.common.files import write_json
-from strop.data.encoding import Encoded
+from strop.data.encoding import EncodedRows
 from strop.data.prompts import PromptDraws
 
 LAYOUT = 2
@@ -104,7 +104,11 @@ class Prepared(Sequence[PreparedExample]):
 
 
 def write(
-    folder: Path, chunks: Iterable[Encoded], unreadable: list[str], made_from: dict[str, Any], notes: Sequence[str] = ()
+    folder: Path,
+    chunks: Iterable[EncodedRows],
+    unreadable: list[str],
+    made_from: dict[str, Any],
+    notes: Sequence[str] = (),
 ) -> None:
     """Fill an empty folder. ``unreadable`` and ``notes`` may still grow while the chunks come. Raises what they raise.
 

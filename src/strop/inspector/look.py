@@ -21,7 +21,7 @@ class RejectedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class OpenedPart:
     """A part of the data: its name, its rows (an error in the place of one that cannot be read), and their format."""
 
     name: str
@@ -60,7 +60,7 @@ class Look:
     """Goes through the data once; afterwards ``rejected``, ``rows`` and the encoder's report tell what it met."""
 
     encoder: ChatEncoder
-    parts: list[Part]
+    parts: list[OpenedPart]
     choice: Choice = field(default_factory=Choice)
     rejected: list[RejectedRow] = field(default_factory=list)
     rows: int = 0
@@ -93,7 +93,7 @@ class Look:
                     return
         self.ended = True
 
-    def _inspections(self, index: int, row: Row | InputError, part: Part) -> list[Inspection]:
+    def _inspections(self, index: int, row: Row | InputError, part: OpenedPart) -> list[Inspection]:
         try:
             if isinstance(row, InputError):
                 if self.choice.takes(index, str(row)):

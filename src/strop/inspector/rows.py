@@ -8,16 +8,16 @@ from typing import Any
 from strop.common.errors import InputError
 from strop.data.readers import NamedSet, Row, rows_of_part
 from strop.data.settings import DataSettings
-from strop.inspector.look import Part
+from strop.inspector.look import OpenedPart
 
 
-def open_part(settings: Mapping[str, Any], named: Mapping[str, NamedSet]) -> Part:
+def open_part(settings: Mapping[str, Any], named: Mapping[str, NamedSet]) -> OpenedPart:
     """Raises InputError when there is no such set, file or data set on the hub."""
     part, bad, notes = DataSettings(**settings), [], []
     rows = rows_of_part(part, named, bad.append, notes.append)
     if part.task is not None:
-        return Part(part.name or f"task:{part.task}", rows)
-    return Part(part.title, _all(iter(rows), bad), part.format, notes)
+        return OpenedPart(part.name or f"task:{part.task}", rows)
+    return OpenedPart(part.title, _all(iter(rows), bad), part.format, notes)
 
 
 def _all(rows: Iterator[Row], bad: list[InputError]) -> Iterator[Row | InputError]:

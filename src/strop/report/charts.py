@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from strop.report.curve import loss_limits, series, smoothed, thinned
-from strop.report.files import Interval, Step
+from strop.report.files import Interval, LoggedStep
 from strop.report.metrics import value_text
 from strop.report.svg import FONT_PX, ROLES, new_figure, px_axes, to_inline_svg
 from strop.tasks.metrics import VERDICTS
@@ -83,7 +83,7 @@ def verdict_chart(parts: Mapping[str, Estimates]) -> Markup:
     return _for_desk_and_phone(draw, "verdicts", f"Share of answers per verdict, {' and '.join(parts)}")
 
 
-def loss_chart(steps: list[Step]) -> Markup:
+def loss_chart(steps: list[LoggedStep]) -> Markup:
     """Loss in nats per token over steps: each step thin, smoothed thick, held-out loss as dots; learning rate below."""
     train, held_out, rates = (series(steps, name) for name in ("loss", "eval_loss", "lr"))
     last_step = max(step.step for step in steps)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from strop.report.files import Step
+from strop.report.files import LoggedStep
 
 MOST_POINTS = 600  # more would only make the page heavier
 
 
-def series(steps: list[Step], name: str) -> np.ndarray:
+def series(steps: list[LoggedStep], name: str) -> np.ndarray:
     """``[points, 2]`` of (step, value), ascending. A resumed run repeats steps; what was logged last counts."""
     values = {step.step: value for step in steps if (value := getattr(step, name)) is not None}
     return np.array(sorted(values.items()), dtype=float).reshape(-1, 2)

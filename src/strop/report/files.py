@@ -90,7 +90,7 @@ class Summary(BaseModel):
     mask: dict[str, Any] = Field(default_factory=dict)
 
 
-class Step(BaseModel):
+class LoggedStep(BaseModel):
     """One line of ``metrics.jsonl``: a training step, or an evaluation of the held-out loss (nats per token)."""
 
     step: int
@@ -99,7 +99,7 @@ class Step(BaseModel):
     eval_loss: Number = None
 
 
-class Answer(BaseModel):
+class GradedAnswer(BaseModel):
     """One graded answer of an evaluation; ``passed`` of its ``total`` tests passed."""
 
     name: str
@@ -132,8 +132,8 @@ class RunFiles:
 
     folder: Path
     summary: Summary
-    steps: list[Step] = field(default_factory=list)
-    items: dict[tuple[str, str], list[Answer]] = field(default_factory=dict)
+    steps: list[LoggedStep] = field(default_factory=list)
+    items: dict[tuple[str, str], list[GradedAnswer]] = field(default_factory=dict)
     example: ShownExample | None = None
     configs: dict[str, str] = field(default_factory=dict)
 
@@ -153,7 +153,7 @@ def read_run(folder: Path) -> RunFiles:
     parsed = _parse(summary.read_bytes(), Summary, str(summary), "make it again with `strop run RECIPE.yaml`")
     parts = {"before": parsed.stages.before, "after": parsed.stages.after}
     items = {
-        (part, task): read_rows(path, Answer)
+        (part, task): read_rows(path, GradedAnswer)
         for part, stage in parts.items()
         for task in parsed.answered
         if stage and (path := folder / stage / "evals" / f"{task}.jsonl").is_file()
@@ -169,7 +169,7 @@ def read_run(folder: Path) -> RunFiles:
     return RunFiles(
         folder=folder,
         summary=parsed,
-        steps=read_rows(metrics, Step) if metrics.is_file() else [],
+        steps=read_rows(metrics, LoggedStep) if metrics.is_file() else [],
         items=items,
         example=_parse(example.read_bytes(), ShownExample, str(example)) if example.is_file() else None,
         configs=configs,

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from strop.report.files import Answer
+from strop.report.files import GradedAnswer
 
 FIXED, FAILING, WORSE, KEPT = "fixed by training", "still failing", "got worse", "right before and after"
 RULE = (
@@ -16,8 +16,8 @@ RULE = (
 class Pair:
     """The two answers to one item."""
 
-    before: Answer
-    after: Answer
+    before: GradedAnswer
+    after: GradedAnswer
 
     @property
     def kind(self) -> str:
@@ -26,7 +26,7 @@ class Pair:
         return {(False, True): FIXED, (False, False): FAILING, (True, False): WORSE, (True, True): KEPT}[was, now]
 
 
-def pair_up(before: list[Answer], after: list[Answer]) -> list[Pair]:
+def pair_up(before: list[GradedAnswer], after: list[GradedAnswer]) -> list[Pair]:
     """Items answered both times, in the order of ``before``."""
     answered = {item.name: item for item in after}
     return [Pair(item, answered[item.name]) for item in before if item.name in answered]

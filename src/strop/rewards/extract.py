@@ -12,7 +12,7 @@ from .bare import bare_programs, is_idle
 from .fences import code_blocks, lines_of, place_blocks
 from .names import after_future_imports, defined_names, missing_names, only_defines, used_names
 from .reasoning import without_reasoning
-from .syntax import Parsed, clean, parse, parse_program
+from .syntax import ParsedProgram, clean, parse, parse_program
 
 _READS = {"input", "stdin", "fileinput", "open", "read"}
 _PRINTS = {"print", "stdout", "write"}
@@ -74,7 +74,7 @@ class _Candidate:
     closed: bool
 
     @cached_property
-    def parsed(self) -> Parsed:
+    def parsed(self) -> ParsedProgram:
         return parse(self.code)
 
     @property

@@ -31,7 +31,7 @@ _ODD_SPACE = re.compile(r"[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _UNSEEN = re.compile(f"[{INVISIBLE}]")
 
 
-class Parsed(NamedTuple):
+class ParsedProgram(NamedTuple):
     """What the parser makes of a source."""
 
     tree: ast.Module | None  # None where it refuses, or the source is nested too deep for this process
@@ -53,30 +53,30 @@ def parse_program(source: str) -> ast.Module | None:
     return parse(source).tree
 
 
-def parse(source: str) -> Parsed:
+def parse(source: str) -> ParsedProgram:
     """Run the parser. Safe to call from many threads. The tree is shared with other callers: read it only."""
     return _parse(source) if len(source) > _MOST_KEPT else _parse_once(source)
 
 
 @lru_cache(maxsize=16)
-def _parse_once(source: str) -> Parsed:
+def _parse_once(source: str) -> ParsedProgram:
     return _parse(source)
 
 
-def _parse(source: str) -> Parsed:
+def _parse(source: str) -> ParsedProgram:
     if len(source) > MAX_PROGRAM_CHARS:
-        return Parsed(None, f"the program has {len(source)} characters, more than {MAX_PROGRAM_CHARS}", None)
+        return ParsedProgram(None, f"the program has {len(source)} characters, more than {MAX_PROGRAM_CHARS}", None)
     try:
         with _parser_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = compile(source.removeprefix("\ufeff"), "main.py", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-        return Parsed(tree, None, None)
+        return ParsedProgram(tree, None, None)
     except SyntaxError as error:
-        return Parsed(None, f"{error.msg} (line {error.lineno})", error.lineno or 1)
+        return ParsedProgram(None, f"{error.msg} (line {error.lineno})", error.lineno or 1)
     except (ValueError, OverflowError) as error:  # null bytes, lone surrogates
-        return Parsed(None, str(error), 1)
+        return ParsedProgram(None, str(error), 1)
     except (RecursionError, MemoryError):
-        return Parsed(None, None, None)
+        return ParsedProgram(None, None, None)
 
 
 def strings_and_comments(source: str) -> list[tuple[int, int]]:

@@ -31,7 +31,7 @@ from typing import Literal
 
 from strop.common.errors import InputError
 
-from .policy import python_executable, sandbox_factory
+from .rules import python_executable, sandbox_factory
 from .settings import Limits
 from .syscalls import seccomp_filter, syscall_number
 from .threads import count_threads

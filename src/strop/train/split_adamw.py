@@ -47,7 +47,7 @@ class SplitAdamW(EachTensor):
             p.grad_dtype = None  # a sum of gradients may be float32
 
     @torch.no_grad()
-    def adopt(self, p: Tensor, master: Tensor) -> None:
+    def take_master(self, p: Tensor, master: Tensor) -> None:
         """Set ``p`` to a float32 ``master`` of its shape: the rounding goes into ``p``, the rest into the state."""
         if master.shape != p.shape:
             raise ValueError(f"a master of {tuple(master.shape)} for a tensor of {tuple(p.shape)}")

@@ -70,7 +70,7 @@ class Weights:
                 parameter.register_post_accumulate_grad_hook(_move_gradient_to(whole))
         self.optimizer = Optimizers(self.named.items(), settings, kinds)
         for parameter in self._halved:
-            self.optimizer.part_of(parameter).adopt(parameter, to_split.pop(0))
+            self.optimizer.part_of(parameter).take_master(parameter, to_split.pop(0))
 
     def _sum_in_float32(self, parameter: nn.Parameter) -> None:
         if not self._alone:

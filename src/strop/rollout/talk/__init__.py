@@ -10,10 +10,10 @@ from typing import Any, TextIO
 
 from strop.common.console import make_console
 from strop.common.errors import InputError
-from strop.rollout.talk.loading import load_voice
+from strop.rollout.talk.loading import load_chat
 from strop.rollout.talk.pipe import answer_each, prompts_of
 from strop.rollout.talk.speaker import Speaker
-from strop.rollout.talk.terminal import Conversation, converse, line_reader
+from strop.rollout.talk.terminal import Session, converse, line_reader
 
 __all__ = ["talk"]
 
@@ -58,10 +58,10 @@ def talk(
     def note(text: str) -> None:
         notes.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
-    voice = load_voice(model_name)
+    voice = load_chat(model_name)
     for line in voice.notes:
         note(line)
-    conversation = Conversation(system if system is not None else voice.system)
+    conversation = Session(system if system is not None else voice.system)
     if conversation.system and system is None:
         note(f"instructions of the training are used: {conversation.system}")
     speaker = Speaker(voice.engine, voice.encoder, voice.tokenizer.decode, voice.window, max_tokens, temperature, top_p)

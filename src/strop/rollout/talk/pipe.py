@@ -6,13 +6,13 @@ from typing import Any, TextIO
 from strop.chat import Message
 from strop.common.errors import InputError
 from strop.rollout.talk.speaker import Answer, Speaker
-from strop.rollout.talk.terminal import UNSHOWN, Conversation, Note, obey, read_message, unescaped, why_cut
+from strop.rollout.talk.terminal import UNSHOWN, Session, Note, obey, read_message, unescaped, why_cut
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
 
 def prompts_of(
-    read_line: Callable[[], str | None], conversation: Conversation, note: Note
+    read_line: Callable[[], str | None], conversation: Session, note: Note
 ) -> Iterator[tuple[str, str | None]]:
     """Every message of the input, with the instructions that stand at its place; commands are obeyed."""
     while (line := read_message(read_line)) is not None and line != "/exit":
@@ -34,7 +34,7 @@ def answer_each(
     """
     answers, code = [], 0
     for prompt, system in prompts:
-        messages = Conversation(system, [Message("user", prompt)]).messages
+        messages = Session(system, [Message("user", prompt)]).messages
         try:
             answer = speaker.answer(messages, lambda text: None)
         except InputError as error:

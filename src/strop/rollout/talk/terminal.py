@@ -30,7 +30,7 @@ Note = Callable[[str], None]
 
 
 @dataclass
-class Conversation:
+class Session:
     """The turns so far, the system turn first if there is one."""
 
     system: str | None = None
@@ -42,7 +42,7 @@ class Conversation:
 
 
 def converse(
-    speaker: Speaker, conversation: Conversation, read_line: Callable[[], str | None], stdout: TextIO, note: Note
+    speaker: Speaker, conversation: Session, read_line: Callable[[], str | None], stdout: TextIO, note: Note
 ) -> int:
     """Answer line after line, as turns of one conversation, until there are no more; returns the exit code."""
     interrupted = False  # by Ctrl-C, with no line read since
@@ -120,16 +120,16 @@ def _guarded(text: str) -> str:
     return "/" + text if text.startswith("/") else text
 
 
-def obey(line: str, conversation: Conversation, note: Note) -> Conversation:
+def obey(line: str, conversation: Session, note: Note) -> Session:
     """Carry out a line that starts with a slash; gives the conversation to go on with."""
     command, _, text = line.partition(" ")
     if command == "/system":
         system = text.strip() or None
         note("(new conversation with these instructions)" if system else "(new conversation without instructions)")
-        return Conversation(system)
+        return Session(system)
     if command == "/reset":
         note("(new conversation)")
-        return Conversation(conversation.system)
+        return Session(conversation.system)
     if command == "/help":
         note(HELP)
         return conversation

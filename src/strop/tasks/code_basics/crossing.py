@@ -54,7 +54,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ItemSource:
     """Where the items come from: the description of the input, the source that reads them into a, and the layout."""
 
     words: str
@@ -86,7 +86,7 @@ def cross(
     }
 
 
-def kept(rng: Random, skill: Skill, use: Use, noun: str, source: Source, item: Callable[[], Any]) -> Problem:
+def kept(rng: Random, skill: Skill, use: Use, noun: str, source: ItemSource, item: Callable[[], Any]) -> Problem:
     """The problem of those items that have a property."""
 
     def answer(a: Sequence[Any]) -> Any:
@@ -113,7 +113,7 @@ def kept(rng: Random, skill: Skill, use: Use, noun: str, source: Source, item: C
     )
 
 
-def changed(rng: Random, skill: Skill, use: Use, noun: str, source: Source, item: Callable[[], Any]) -> Problem:
+def changed(rng: Random, skill: Skill, use: Use, noun: str, source: ItemSource, item: Callable[[], Any]) -> Problem:
     """The problem of a list whose every item is changed."""
     return Problem(
         say=tuple(f"{skill.words}. {say}" for say in use.statements(f"the new {noun}", noun)),

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from strop.tasks.code_basics.crossing import Skill, Source, Use, cross, kept
+from strop.tasks.code_basics.crossing import ItemSource, Skill, Use, cross, kept
 from strop.tasks.code_basics.problem import Problem
 from strop.tasks.code_basics.uses import LIST_USES, PART_USES, TEXT_USES
 
@@ -54,7 +54,7 @@ USES = {
 
 
 def _kept(rng: Random, skill: Skill, use: Use) -> Problem:
-    source = Source(
+    source = ItemSource(
         rng.choice(("One line of text without spaces.", "A string of letters and digits.")), "a = input()", "".join
     )
     return kept(rng, skill, use, "characters", source, lambda: rng.choice("aeiouabcxyzABCEXYZ0123456789"))

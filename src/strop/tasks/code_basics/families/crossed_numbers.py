@@ -2,7 +2,7 @@
 
 from random import Random
 
-from strop.tasks.code_basics.crossing import Skill, Source, Use, changed, cross, kept
+from strop.tasks.code_basics.crossing import ItemSource, Skill, Use, changed, cross, kept
 from strop.tasks.code_basics.layouts import counted, listed, show
 from strop.tasks.code_basics.problem import Problem
 from strop.tasks.code_basics.uses import LIST_USES, NUMBER_USES, PART_USES
@@ -93,13 +93,13 @@ LISTED = (
 READ_LINE = "a = list(map(int, input().split()))"
 
 
-def _source(rng: Random) -> Source:
+def _source(rng: Random) -> ItemSource:
     return rng.choice(
         (
-            Source("One line of integers.", READ_LINE, show),
-            Source("One line with integers separated by spaces.", READ_LINE, show),
-            Source(rng.choice(LISTED), f"n = int(input())\n{READ_LINE}", listed),
-            Source(
+            ItemSource("One line of integers.", READ_LINE, show),
+            ItemSource("One line with integers separated by spaces.", READ_LINE, show),
+            ItemSource(rng.choice(LISTED), f"n = int(input())\n{READ_LINE}", listed),
+            ItemSource(
                 "The first line contains n. Each of the next n lines contains one integer.",
                 "n = int(input())\na = [int(input()) for _ in range(n)]",
                 counted,

@@ -3,7 +3,7 @@
 from collections import Counter
 from random import Random
 
-from strop.tasks.code_basics.crossing import Skill, Source, Use, changed, cross, kept
+from strop.tasks.code_basics.crossing import ItemSource, Skill, Use, changed, cross, kept
 from strop.tasks.code_basics.layouts import counted, show
 from strop.tasks.code_basics.problem import Problem
 from strop.tasks.code_basics.uses import LIST_USES, PART_USES, TEXT_USES
@@ -73,12 +73,12 @@ CHANGES = {
 }
 
 
-def _source(rng: Random) -> Source:
+def _source(rng: Random) -> ItemSource:
     return rng.choice(
         (
-            Source("One line with a sentence.", "a = input().split()", show),
-            Source("One line of words separated by spaces.", "a = input().split()", show),
-            Source(
+            ItemSource("One line with a sentence.", "a = input().split()", show),
+            ItemSource("One line of words separated by spaces.", "a = input().split()", show),
+            ItemSource(
                 "The first line contains n. Each of the next n lines contains one word.",
                 "n = int(input())\na = [input() for _ in range(n)]",
                 counted,
