@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from strop.cli import main
 from strop.common.errors import InputError
+from strop.common.files import write_json
 from strop.runs.made_from import Change, changes, flat, key_of
 from strop.runs.run_folder import claimed
 from strop.runs.stage_folder import StageFolder, read_state
@@ -314,7 +315,7 @@ def test_a_crash_while_a_stage_begins_leaves_what_was_there(tmp_path, monkeypatc
     module = "strop.runs.stage_folder."
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", crash(Path.rename))
-        patch.setattr(module + "write_json", crash(__import__("strop.common.files").files.write_json))
+        patch.setattr(module + "write_json", crash(write_json))
         patch.setattr(module + "_link", crash(os.link))
         patch.setattr(module + "shutil.copytree", crash(__import__("shutil").copytree))
         with pytest.raises(SystemError):

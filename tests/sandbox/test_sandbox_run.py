@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from strop.common.errors import InputError
-from strop.sandbox import Limits, policy, run, run_python
+from strop.sandbox import Limits, rules, run, run_python
 
 
 def test_plain_program():
@@ -186,9 +186,9 @@ def test_limits_are_checked():
     ],
 )
 def test_a_machine_that_cannot_confine_programs_runs_none(monkeypatch, change, message):
-    policy.sandbox_factory.cache_clear()
+    rules.sandbox_factory.cache_clear()
     with monkeypatch.context() as patch:
         change(patch)
         with pytest.raises(InputError, match=message):
             run_python("print(1)")
-    policy.sandbox_factory.cache_clear()
+    rules.sandbox_factory.cache_clear()

@@ -50,7 +50,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
 
     def __iter__(self) -> Iterator[str]:
         self._find()
-        return iter(self._things)
+        return iter(sorted(self._things))  # whichever was imported first
 
     def __len__(self) -> int:
         self._find()

@@ -6,7 +6,7 @@ from typing import Any, TextIO
 from strop.chat import Message
 from strop.common.errors import InputError
 from strop.rollout.talk.speaker import Answer, Speaker
-from strop.rollout.talk.terminal import UNSHOWN, Session, Note, obey, read_message, unescaped, why_cut
+from strop.rollout.talk.terminal import UNSHOWN, Note, Session, obey, read_message, unescaped, why_cut
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
