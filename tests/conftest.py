@@ -1,12 +1,16 @@
 """A throw-away model for tests: two layers, grouped heads, made in memory."""
 
-import pytest
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from strop.model.memory import spin_shortly
 
-from strop.model.names import save_model
-from strop.tasks.code_basics import generate
+spin_shortly()  # before torch is loaded, here and in the workers that inherit the environment
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: E402
+
+from strop.model.names import save_model  # noqa: E402
+from strop.tasks.code_basics import generate  # noqa: E402
 
 VOCABULARY = 97
 
