@@ -184,3 +184,11 @@ def test_works_without_torch(module):
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_errors_are_caught_under_either_name():
+    from strop.errors import InputError as Known
+
+    from strop.common.errors import InputError
+
+    assert Known is InputError
