@@ -158,7 +158,7 @@ def test_a_heading_inside_a_line_is_ordinary_text(tmp_path):
     [
         ("{", "not JSON"),
         ("[]", "expected one JSON object"),
-        ('{"id": ' + "9" * 5000 + "}", "write it as a string"),
+        ('{"id": ' + "9" * 5000 + "}", "a number of more than 4,300 digits; write it as a string"),
         ({}, "'text' is missing"),
         ({"messages": [{"role": "user", "content": "hi"}]}, "'text' is missing (there are messages)"),
         ({"text": 3}, "'text' is a number; give it as text"),

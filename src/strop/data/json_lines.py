@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -96,8 +97,9 @@ def _parsed(line: bytes) -> Any:
         raise _BadLine(message, _goes_on(error, text)) from None
     except RecursionError:
         raise _BadLine("nested too deep to be read; flatten the object") from None
-    except ValueError as error:  # a number of thousands of digits
-        raise _BadLine(f"{error}; write it as a string") from None
+    except ValueError:  # of all that is JSON, Python refuses only such a number
+        most = sys.get_int_max_str_digits()
+        raise _BadLine(f"a number of more than {most:,} digits; write it as a string") from None
 
 
 def _goes_on(error: json.JSONDecodeError, text: str) -> bool:
