@@ -155,6 +155,8 @@ def test_through_doctor_and_inspector(strop):
         ("1 / 0", "mine.py: the plugin raised ZeroDivisionError when it was read: division by zero"),
         ("def f(:", "mine.py: the plugin raised SyntaxError when it was read"),
         (PLUGIN.replace('"shout"', '"humaneval"'), "mine.py: the task 'humaneval' is there already, in "),
+        (PLUGIN.replace("def run(self", "def walk(self"), "mine.py: the kind of stage 'shrink' has no run; define it."),
+        (PLUGIN.replace("def items(self", "def all(self"), "mine.py: the task 'shout' has no items; define it."),
         (PLUGIN.replace('"shrink"', '"sft"'), "mine.py: the kind of stage 'sft' is there already, in "),
     ],
 )

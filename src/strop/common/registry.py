@@ -31,11 +31,13 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         self._read = False
 
     def register(self, name: str) -> Callable[[Thing], Thing]:
-        """A decorator. Raises InputError where another file has taken the name."""
+        """A decorator. Raises InputError where another file has the name, or the class lacks what all must have."""
 
         def add(thing: Thing) -> Thing:
             if not thing.__module__.startswith(f"{self._package}."):
                 self._find()  # what comes with strop has its names first
+            if lacking := sorted(getattr(thing, "__abstractmethods__", ())):
+                raise InputError(f"{_home(thing)}: the {self._what} {name!r} has no {', '.join(lacking)}; define it.")
             known = self._things.get(name)
             if known is not None and _home(known) != _home(thing):
                 raise InputError(f"{_home(thing)}: the {self._what} {name!r} is there already, in {_home(known)}.")

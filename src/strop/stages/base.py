@@ -22,6 +22,7 @@ Its settings are read without torch; what computes is imported by `Stage.run`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from functools import reduce
@@ -141,9 +142,9 @@ class Stage(BaseModel):
         """Raises InputError for what is known to go wrong, before the first stage takes its time. ``context`` has the
         recipe's own model."""
 
+    @abstractmethod
     def run(self, context: Context) -> StageResult:
         """Do it. Raises InputError, or Interrupted with a checkpoint written."""
-        raise NotImplementedError
 
 
 STAGES: Registry[type[Stage]] = Registry("kind of stage", "strop.stages")

@@ -17,6 +17,7 @@ times as slow as this on a CPU, and four times as far from AdamW where gradients
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -87,7 +88,7 @@ def start_moments(p: Tensor) -> dict[str, Tensor]:
     return state
 
 
-class EachTensor(torch.optim.Optimizer):
+class EachTensor(torch.optim.Optimizer, ABC):
     """An AdamW that steps tensor after tensor by `_update`; its state stays in the format that it was saved in."""
 
     def __init__(
@@ -100,8 +101,9 @@ class EachTensor(torch.optim.Optimizer):
     ):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
+    @abstractmethod
     def _update(self, p: Tensor, group: dict[str, Any], scale: float) -> None:
-        raise NotImplementedError
+        """One step of one tensor that has a gradient; ``scale``: how much the gradient counts."""
 
     @torch.no_grad()
     def step(self, scale: float = 1.0) -> None:
