@@ -7,7 +7,7 @@ from strop.common.errors import InputError
 from strop.model import attention, attention_backends, attention_tiles
 from strop.model.attention import FlatLayout
 from strop.model.attention_backends import attend_segments
-from strop.model.kv_cache import DecodeLayout, KVCache, PrefillLayout, cache_shapes
+from strop.model.kv_cache import KVCache, PagedLayout, cache_shapes
 from strop.model.precision import Compute
 from strop.model.segments import AttentionOptions, Segments
 
@@ -210,18 +210,40 @@ def test_generation_equals_attention_over_the_whole(options):
     prompts, new = (7, 3), 5
     whole = [tensors(n + new, n + new, seed=i)[:3] for i, n in enumerate(prompts)]
     expected = [attend_segments(*x, Segments((x[0].shape[1],), (x[0].shape[1],)), 0.3, options) for x in whole]
-    cache = KVCache(((2, 8, 8),), 2, 7, torch.float32, torch.device("cpu"))
+    cache = KVCache(((2, 8, 8),), torch.float32, torch.device("cpu"))
+    cache.grow(3)
+    tables = ((2,), (0,))
     with torch.no_grad():
         flat = [torch.cat([x[i][:, :n] for x, n in zip(whole, prompts, strict=True)], 1) for i in range(3)]
-        out = PrefillLayout(cache, FlatLayout(prompts), 0).attend(0, *flat, 0.3, options)
+        out = PagedLayout(cache, prompts, prompts, tables).attend(0, *flat, 0.3, options)
         torch.testing.assert_close(out[:, 7:], expected[1][:, :3], atol=1e-5, rtol=1e-5)
-        cache.lengths = list(prompts)
         for step in range(new):
             flat = [torch.stack([x[i][:, n + step] for x, n in zip(whole, prompts, strict=True)], 1) for i in range(3)]
-            out = DecodeLayout.of(cache).attend(0, *flat, 0.3, options)
+            lengths = tuple(n + step + 1 for n in prompts)
+            out = PagedLayout(cache, (1, 1), lengths, tables).attend(0, *flat, 0.3, options)
             wanted = torch.stack([e[:, n + step] for e, n in zip(expected, prompts, strict=True)], 1)
             torch.testing.assert_close(out, wanted, atol=1e-5, rtol=1e-5)
-            cache.lengths = [n + 1 for n in cache.lengths]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_pieces_of_sequences_equal_attention_over_the_whole(options):
+    """Sequences over several pages, out of order, in pieces of one and of many tokens in one row."""
+    options, lens = AttentionOptions(**OPTIONS[options]), (150, 70)
+    whole = [tensors(n, n, seed=i)[:3] for i, n in enumerate(lens)]
+    expected = [attend_segments(*x, Segments((n,), (n,)), 0.3, options) for x, n in zip(whole, lens, strict=True)]
+    cache = KVCache(((2, 8, 8),), torch.float32, torch.device("cpu"))
+    cache.grow(6)
+    done = [0, 0]
+    with torch.no_grad():
+        for counts in ((90, 1), (1, 63), (1, 1), (57, 1), (1, 4)):
+            parts = [slice(a, a + n) for a, n in zip(done, counts, strict=True)]
+            done = [part.stop for part in parts]
+            flat = [torch.cat([x[i][:, part] for x, part in zip(whole, parts, strict=True)], 1) for i in range(3)]
+            layout = PagedLayout(cache, counts, tuple(done), ((4, 1, 0), (5, 2)))
+            out = layout.attend(0, *flat, 0.3, options)
+            wanted = torch.cat([e[:, part] for e, part in zip(expected, parts, strict=True)], 1)
+            torch.testing.assert_close(out, wanted, atol=1e-5, rtol=1e-5)
+    assert done == [150, 70]
 
 
 def test_layers_of_one_number_have_no_cache():
@@ -236,18 +258,19 @@ def test_layers_of_one_number_have_no_cache():
         cache_shapes(policy)
 
 
-def test_a_cache_that_grows_or_loses_a_row_keeps_the_others():
-    cache = KVCache(((2, 4, 3), (1, 2, 2)), 3, 2, torch.float32, torch.device("cpu"))
-    cache.lengths = [2, 1, 2]
+def test_a_cache_that_grows_keeps_its_pages_and_copies_them():
+    cache = KVCache(((2, 4, 3), (1, 2, 2)), torch.float32, torch.device("cpu"))
+    cache.grow(2)
     for tensor in (*cache.keys, *cache.values):
         tensor.copy_(torch.randn_like(tensor))
-    before = [cache.rows(t, 2, 1).clone() for t in (*cache.keys, *cache.values)]
-    cache.reserve(7)
-    assert cache.capacity >= 7
-    cache.drop(0)
-    assert cache.lengths == [2, 1]
-    for tensor, row in zip((*cache.keys, *cache.values), before, strict=True):
-        assert torch.equal(cache.rows(tensor, 0, 1)[:, :2], row)
+    before = [t.clone() for t in (*cache.keys, *cache.values)]
+    cache.grow(5)
+    cache.copy([1], [4])
+    assert cache.pages == 5
+    assert cache.page_bytes == 64 * (2 * 7 + 1 * 4) * 4
+    for tensor, old in zip((*cache.keys, *cache.values), before, strict=True):
+        assert torch.equal(tensor[:2], old)
+        assert torch.equal(tensor[4], old[1])
 
 
 class Module:

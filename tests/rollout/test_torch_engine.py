@@ -8,11 +8,9 @@ from families import EXACT, build
 
 from strop.chat import Example
 from strop.data.batch import make_batch
-from strop.model.logits import LogitsTransform
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.rollout.engine import SamplingParams
-from strop.rollout.sampling import sample
 from strop.rollout.torch_engine import TorchEngine
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
@@ -138,26 +136,3 @@ def test_the_window_bounds_an_answer(make_model):
     assert rollout.finish_reason == "length"
     with pytest.raises(ValueError, match="window holds 16"):
         engine.generate(prompts(16), SamplingParams())
-
-
-def test_draws_follow_the_distribution():
-    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().expand(20_000, 4)
-    tokens, logprobs = sample(logits, SamplingParams(temperature=1.0), torch.Generator().manual_seed(0))
-    share = torch.bincount(tokens, minlength=4) / len(tokens)
-    # Four standard errors of a share of one half over 20,000 draws are 0.014.
-    torch.testing.assert_close(share, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.014, rtol=0)
-    torch.testing.assert_close(logprobs, logits[0][tokens])
-
-
-def test_top_p_keeps_the_smallest_set_and_renormalises():
-    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().expand(1000, 4)
-    tokens, logprobs = sample(logits, SamplingParams(temperature=1.0, top_p=0.7), torch.Generator().manual_seed(0))
-    assert set(tokens.tolist()) == {0, 1}
-    torch.testing.assert_close(logprobs.exp(), torch.where(tokens == 0, 0.625, 0.375))
-
-
-def test_temperature_is_part_of_the_log_probability():
-    logits = LogitsTransform(cap=3.0)(torch.tensor([[1.0, 0.0]]).expand(500, 2))
-    at_half = LogitsTransform(cap=3.0).at(0.5)(torch.tensor([[1.0, 0.0]]).expand(500, 2))
-    tokens, logprobs = sample(at_half, SamplingParams(temperature=0.5), torch.Generator().manual_seed(0))
-    torch.testing.assert_close(logprobs, torch.log_softmax(logits / 0.5, -1)[0][tokens])

@@ -25,6 +25,7 @@ from strop.model.cpu import adamw as _adamw
 from strop.model.cpu import allocator as _allocator
 from strop.model.cpu import attention as _attention
 from strop.model.cpu import attention_layer, gated_unit, gradient_norm, rms_norm
+from strop.model.cpu import decoder as _decoder
 from strop.model.cpu import head as _head
 from strop.model.cpu.kernels import kernels
 from strop.model.precision import Compute
@@ -99,6 +100,16 @@ def attention(q: Tensor, v: Tensor, options: AttentionOptions) -> Callable[..., 
 def head(logits: Tensor) -> ModuleType | None:
     """``statistics`` and ``gradient_`` of `strop.model.cpu.head`, where they compute this."""
     return _head if _head.supported(logits) else None
+
+
+def head_product(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+    """``hidden [s,D] weightᵀ + bias`` for few rows, each the same to the bit in every batch; None: use torch's."""
+    return _head.product(hidden, weight, bias)
+
+
+def decoder(model: nn.Module) -> _decoder.Decoder | None:
+    """One kernel for all layers of ``model`` on rows of a cache, where they are built like those that it computes."""
+    return _decoder.decoder(model) if available() else None
 
 
 def adamw() -> ModuleType | None:

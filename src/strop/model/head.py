@@ -65,6 +65,27 @@ def head_logits(hidden: Tensor, head: nn.Module, transform: LogitsTransform) -> 
     return transform(head(hidden.to(head.weight.dtype)))
 
 
+def raw_logits(hidden: Tensor, head: nn.Module) -> Tensor:
+    """``hidden [R,D]`` -> what the head gives ``[R,V]``, in the format of its weight, without gradients."""
+    weight, bias = head_weight(head), getattr(head, "bias", None)
+    hidden = hidden.to(weight.dtype)
+    made = accelerate.head_product(hidden, weight, bias)
+    return F.linear(hidden, weight, bias) if made is None else made
+
+
+def logprobs_of(raw: Tensor, rows: Tensor, labels: Tensor, transform: LogitsTransform) -> tuple[Tensor, Tensor]:
+    """Log-probabilities float32 ``[L]`` of tokens ``labels [L]`` in rows ``rows [L]`` of ``raw [R,V]`` (`raw_logits`),
+    and whether each is the likeliest of its row, bool ``[L]``; NaN in rows that are not finite."""
+    largest = raw.max(-1).values[rows] == raw[rows, labels]
+    if (kernel := accelerate.head(raw)) is not None:
+        first = kernel.statistics(raw, raw.new_zeros(len(raw), dtype=torch.int64), transform.scale, transform.cap)
+        lse = first[1]
+    else:
+        lse = torch.logsumexp(transform(raw), -1)
+    lse = lse + (lse - lse)  # NaN where it is infinite
+    return transform(raw[rows, labels][:, None])[:, 0] - lse[rows], largest
+
+
 def linear_scores(hidden: Tensor, head: nn.Module) -> Tensor:
     """``hidden [R,D]``, a linear layer D -> 1 -> float32 ``[R]``, summed in float32 whatever the formats are."""
     with torch.autocast(hidden.device.type, enabled=False):

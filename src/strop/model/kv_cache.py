@@ -1,13 +1,14 @@
-"""Key/value cache for generation on flat rows, one slot per sequence.
+"""Keys and values of sequences in pages, so that sequences that begin alike share memory.
 
-Shapes: R slots, B active rows (the first B slots), K key/value heads, G query heads per key/value head, D head width,
-C capacity in tokens.
+Shapes: T tokens of a flat row, B sequences with one new token, K key/value heads, G query heads per key/value head, P
+tokens of a page, N pages of the longest sequence, D width of queries and keys, E of values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,16 +16,12 @@ from torch import Tensor
 
 from strop.common.errors import InputError
 from strop.model.attention import FlatLayout, Layout
+from strop.model.attention_backends import attend_segments
 from strop.model.probe import Observed
-from strop.model.segments import PLAIN, AttentionOptions
+from strop.model.segments import PAGE, PLAIN, AttentionOptions, Segments, stretches
 
 if TYPE_CHECKING:
     from strop.model.policy import Policy
-
-# Tokens by which a full cache grows. Attention reads the whole capacity, because a batched product over part of it
-# would copy that part first (2.3 ms a layer instead of 1.2 at 96 rows); so it follows the longest row closely.
-GROWTH = 64
-
 
 Shapes = tuple[tuple[int, int, int], ...]  # per layer: key/value heads, width of keys, width of values
 
@@ -60,143 +57,146 @@ def cache_shapes(policy: Policy) -> tuple[Shapes, torch.dtype]:
     return tuple((call.heads, call.keys, call.values) for call in calls), calls[0].dtype
 
 
-def bytes_per_token(shapes: Shapes, dtype: torch.dtype) -> int:
-    """Memory of one token of one sequence."""
-    return sum(heads * (keys + values) for heads, keys, values in shapes) * dtype.itemsize
-
-
 class KVCache:
-    """Keys and values of up to ``slots`` sequences, per layer ``[R*K, C, D]``; C grows with the longest sequence.
+    """``keys``, ``values``: per layer ``[pages, K, P, D]`` and ``[pages, K, P, E]``; none at first, see `grow`."""
 
-    Active rows are kept in the first slots: ``drop`` moves the last active row into the hole, so a step never computes
-    a finished row.
-    """
-
-    def __init__(self, shapes: Shapes, slots: int, capacity: int, dtype: torch.dtype, device: torch.device):
-        self.capacity = capacity
+    def __init__(self, shapes: Shapes, dtype: torch.dtype, device: torch.device):
         self.keys, self.values = (
-            [torch.zeros(slots * x[0], capacity, x[which], dtype=dtype, device=device) for x in shapes]
-            for which in (1, 2)
+            [torch.empty(0, x[0], PAGE, x[which], dtype=dtype, device=device) for x in shapes] for which in (1, 2)
         )
-        self.slots = slots
-        self.lengths: list[int] = []  # tokens in the cache, per active row
-
-    def reserve(self, tokens: int) -> None:
-        """Make room for sequences of ``tokens`` tokens, keeping what is there."""
-        if tokens <= self.capacity:
-            return
-        for cached in (self.keys, self.values):
-            for layer, old in enumerate(cached):
-                new = old.new_zeros(old.shape[0], tokens + GROWTH, old.shape[2])
-                used = self.rows(old, 0, self.active)
-                new[: len(used), : self.capacity] = used
-                cached[layer] = new
-        self.capacity = tokens + GROWTH
+        self.page_bytes = PAGE * sum(heads * (keys + values) for heads, keys, values in shapes) * dtype.itemsize
 
     @property
-    def active(self) -> int:
-        return len(self.lengths)
+    def pages(self) -> int:
+        return len(self.keys[0])
 
-    def rows(self, cached: Tensor, first: int, count: int) -> Tensor:
-        """A view of some slots of a layer's keys or values, ``[count*K, C, D]``."""
-        heads = len(cached) // self.slots
-        return cached[first * heads : (first + count) * heads]
+    def grow(self, pages: int) -> None:
+        """Have ``pages`` pages; what is in those that there are stays."""
+        for cached in (self.keys, self.values):
+            for layer, old in enumerate(cached):
+                # zeros: attention multiplies what stands beyond a sequence's end by 0, and NaN would survive that
+                cached[layer] = old.new_zeros(pages, *old.shape[1:])
+                cached[layer][: len(old)] = old
 
-    def prefill(self, prompts: Sequence[Sequence[int]]) -> CachedRow:
-        """Take in new sequences, each in the next slot; what is asked for is at the last token of each."""
-        lens, device = tuple(len(p) for p in prompts), self.keys[0].device
-        layout = PrefillLayout(self, FlatLayout(lens), self.active)
-        self.lengths.extend(lens)
-        tokens = torch.tensor([t for p in prompts for t in p], device=device)
-        positions = torch.cat([torch.arange(n) for n in lens]).to(device)
-        return CachedRow(tokens, positions, torch.tensor(lens, device=device).cumsum(0) - 1, layout)
-
-    def decode(self, newest: Sequence[int]) -> CachedRow:
-        """The next token of every active row, ``B`` of them."""
-        layout = DecodeLayout.of(self)
-        self.lengths = [n + 1 for n in self.lengths]
-        device = layout.positions.device
-        return CachedRow(
-            torch.tensor(newest, device=device), layout.positions, torch.arange(self.active, device=device), layout
-        )
-
-    def drop(self, row: int) -> None:
-        """Remove an active row; the last active row takes its slot."""
-        last = self.active - 1
-        if row != last:
-            used = self.lengths[last]
-            for cached in (*self.keys, *self.values):
-                self.rows(cached, row, 1)[:, :used] = self.rows(cached, last, 1)[:, :used]
-            self.lengths[row] = used
-        self.lengths.pop()
+    def copy(self, source: Sequence[int], target: Sequence[int]) -> None:
+        """Copy whole pages."""
+        for cached in (*self.keys, *self.values):
+            cached[list(target)] = cached[list(source)]
 
 
 @dataclass(frozen=True)
-class PrefillLayout:
-    """A flat row of new prompts: attended like training rows, and written into the cache from slot ``first`` on.
+class PagedLayout:
+    """A flat row in which each segment is the next tokens of a sequence in ``cache``; it sees that sequence alone.
 
-    Prompts stand for themselves here (no parents): a slot holds all that its row will see.
+    ``counts``: tokens of the row by segment. ``lengths``: of their sequences, these tokens included. ``tables``: the
+    pages of each sequence in order, enough for its length. ``prompts``: how many tokens of each are its prompt (all,
+    where it is empty); a kernel may attend these and the rest in two ways, each the same for a token in every row.
+    Everything is written before anything is read, so a segment may read what another one writes.
     """
 
     cache: KVCache
-    flat: FlatLayout
-    first: int
+    counts: tuple[int, ...]
+    lengths: tuple[int, ...]
+    tables: tuple[Sequence[int], ...]
+    prompts: tuple[int, ...] = ()
+
+    def row(self, tokens: Sequence[int], asked: Sequence[int]) -> CachedRow:
+        """The row of these tokens, which asks for the positions ``asked`` of it."""
+        device = self.cache.keys[0].device
+        place = [i for n, length in zip(self.counts, self.lengths, strict=True) for i in range(length - n, length)]
+        given = (torch.tensor(x, dtype=torch.int64, device=device) for x in (tokens, place, asked))
+        return CachedRow(*given, self)
+
+    @cached_property
+    def _places(self) -> tuple[Tensor, Tensor]:
+        """Page and row in it of every token, int64 ``[T]``."""
+        places = [
+            (table[i // PAGE], i % PAGE)
+            for n, length, table in zip(self.counts, self.lengths, self.tables, strict=True)
+            for i in range(length - n, length)
+        ]
+        return tuple(torch.tensor(x, device=self.cache.keys[0].device) for x in zip(*places, strict=True))
 
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
     ) -> Tensor:
-        for row, (a, b) in enumerate(self.flat.bounds, start=self.first):
-            self.cache.rows(self.cache.keys[layer], row, 1)[:, : b - a] = k[:, a:b]
-            self.cache.rows(self.cache.values[layer], row, 1)[:, : b - a] = v[:, a:b]
-        return self.flat.attend(layer, q, k, v, scale, options)
+        page, row = self._places
+        self.cache.keys[layer][page, :, row] = k.transpose(0, 1)
+        self.cache.values[layer][page, :, row] = v.transpose(0, 1)
+        if self.counts == self.lengths:  # all begin here
+            return attend_segments(q, k, v, Segments(self.counts, self.lengths), scale, options)
+        out = q.new_empty(q.shape[1], len(q), v.shape[2])
+        if self._single:
+            index = self._single_index
+            out[index] = self._attend_single(layer, q[:, index], scale, options)
+        if self._several:
+            index = self._several_index
+            out[index] = self._attend_several(layer, q[:, index], scale, options).transpose(0, 1)
+        return out.transpose(0, 1)
 
+    @cached_property
+    def _single(self) -> list[int]:
+        """Segments of one token, which are attended together."""
+        return [i for i, n in enumerate(self.counts) if n == 1]
 
-@dataclass(frozen=True)
-class DecodeLayout:
-    """One new token per active row: row ``b`` of the flat row belongs to slot ``b``.
+    @cached_property
+    def _several(self) -> list[int]:
+        return [i for i, n in enumerate(self.counts) if n > 1]
 
-    ``positions [B]`` int64: where each token goes.
-    """
+    def _index(self, segments: list[int]) -> Tensor:
+        bounds = stretches(self.counts)
+        return torch.cat([torch.arange(*bounds[i]) for i in segments]).to(self.cache.keys[0].device)
 
-    cache: KVCache
-    positions: Tensor
-    _biases: dict[int | None, Tensor] = field(default_factory=dict)
+    @cached_property
+    def _single_index(self) -> Tensor:
+        return self._index(self._single)
 
-    @classmethod
-    def of(cls, cache: KVCache) -> DecodeLayout:
-        cache.reserve(max(cache.lengths) + 1)
-        return cls(cache, torch.tensor(cache.lengths, device=cache.keys[0].device))
+    @cached_property
+    def _several_index(self) -> Tensor:
+        return self._index(self._several)
 
-    def bias(self, window: int | None) -> Tensor:
-        """``[B,1,C]``: 0 for the keys that a row's new token sees, -inf for the rest; made once per window."""
-        if window not in self._biases:
-            keys = self.cache.keys[0]
-            place = torch.arange(self.cache.capacity, device=keys.device)
-            hidden = place > self.positions[:, None]
-            if window is not None:
-                hidden |= place <= self.positions[:, None] - window
-            bias = torch.zeros(hidden.shape, device=keys.device, dtype=keys.dtype)
-            self._biases[window] = bias.masked_fill_(hidden, float("-inf"))[:, None]
-        return self._biases[window]
+    @cached_property
+    def _single_pages(self) -> Tensor:
+        """``[B,N]``: the pages of each, any page beyond its end."""
+        longest = max(-(-self.lengths[i] // PAGE) for i in self._single)
+        padded = [list(self.tables[i][:longest]) for i in self._single]
+        rows = [pages + [pages[0]] * (longest - len(pages)) for pages in padded]
+        return torch.tensor(rows, device=self.cache.keys[0].device)
 
-    def attend(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: AttentionOptions = PLAIN
-    ) -> Tensor:
+    def _bias(self, window: int | None) -> Tensor:
+        """``[B,1,N P]``: 0 for the keys that a sequence's new token sees, -inf for the rest."""
+        keys = self.cache.keys[0]
+        ends = torch.tensor([self.lengths[i] for i in self._single], device=keys.device)[:, None]
+        place = torch.arange(self._single_pages.shape[1] * PAGE, device=keys.device)
+        hidden = place >= ends
+        if window is not None:
+            hidden |= place < ends - window
+        return torch.zeros(hidden.shape, device=keys.device).masked_fill_(hidden, float("-inf"))[:, None]
+
+    def _attend_single(self, layer: int, q: Tensor, scale: float, options: AttentionOptions) -> Tensor:
+        """``q [H,B,D]`` -> ``[B,H,E]``, one token per sequence: batched products over its pages."""
         heads, rows, width = q.shape
-        kv = len(k)
-        slots = rows * kv
-        keys, values = (self.cache.rows(cached[layer], 0, rows) for cached in (self.cache.keys, self.cache.values))
-        where = self.positions.repeat_interleave(kv)
-        index = torch.arange(slots, device=q.device)
-        keys[index, where] = k.transpose(0, 1).reshape(slots, width)
-        values[index, where] = v.transpose(0, 1).reshape(slots, -1)
-        q = (q * scale).transpose(0, 1).reshape(slots, heads // kv, width)
-        scores = torch.bmm(q, keys.transpose(1, 2)).view(rows, heads, -1)
+        keys, values = (cached[layer][self._single_pages] for cached in (self.cache.keys, self.cache.values))
+        _, pages, kv, _, _ = keys.shape  # [B,N,K,P,D]
+        grouped = (q * scale).transpose(0, 1).reshape(rows, 1, kv, heads // kv, width).expand(-1, pages, -1, -1, -1)
+        scores = torch.matmul(grouped, keys.transpose(-1, -2)).permute(0, 2, 3, 1, 4).reshape(rows, heads, pages * PAGE)
         if options.softcap is not None:
             scores = torch.tanh(scores.float() / options.softcap) * options.softcap
-        scores = scores + self.bias(options.window)
-        p = torch.softmax(scores, dim=-1, dtype=torch.float32)
+        scores = scores.float() + self._bias(options.window)
+        p = torch.softmax(scores, dim=-1)
         if options.sinks is not None:
-            lse = torch.logsumexp(scores.float(), dim=-1, keepdim=True)
-            p = p * torch.sigmoid(lse - options.sinks.float()[:, None])
-        return torch.bmm(p.to(q.dtype).view(slots, heads // kv, -1), values).view(rows, heads, -1).transpose(0, 1)
+            p = p * torch.sigmoid(torch.logsumexp(scores, dim=-1, keepdim=True) - options.sinks.float()[:, None])
+        p = p.to(q.dtype).view(rows, kv, heads // kv, pages, PAGE).permute(0, 3, 1, 2, 4)
+        return torch.matmul(p, values).sum(1, dtype=torch.float32).view(rows, heads, -1).to(q.dtype)
+
+    def _attend_several(self, layer: int, q: Tensor, scale: float, options: AttentionOptions) -> Tensor:
+        """``q [H,T',D]`` of the segments of more than one token -> ``[H,T',E]``."""
+        device, parts = q.device, []
+        for cached in (self.cache.keys[layer], self.cache.values[layer]):
+            rows = []
+            for i in self._several:
+                pages = torch.tensor(self.tables[i][: -(-self.lengths[i] // PAGE)], device=device)
+                rows.append(cached[pages].transpose(0, 1).flatten(1, 2)[:, : self.lengths[i]])  # [K,length,D]
+            parts.append(torch.cat(rows, dim=1))
+        counts, lengths = (tuple(x[i] for i in self._several) for x in (self.counts, self.lengths))
+        return attend_segments(q, *parts, Segments(counts, lengths), scale, options)

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from strop.common.errors import InputError
 from strop.model import accelerate, attention
+from strop.model.decoding import kernel_decoder
 from strop.model.finite import check_logprobs
-from strop.model.head import OUTPUTS, head_logits, head_statistics, linear_scores
+from strop.model.head import OUTPUTS, head_logits, head_statistics, linear_scores, raw_logits
+from strop.model.kv_cache import CachedRow, PagedLayout
 from strop.model.logits import LogitsTransform
 from strop.model.precision import Compute
 from strop.model.probe import Probe, no_attention_dropout
@@ -21,7 +23,6 @@ from strop.model.router import balance_loss
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch
-    from strop.model.kv_cache import CachedRow
 
 OF_THE_HEAD = (*OUTPUTS, "logits")
 OF_SCALAR_HEADS = ("values", "scores")
@@ -66,6 +67,7 @@ class Policy(nn.Module):
         self._restore_attention = own
         self.token_name: Callable[[int], str] = str  # what messages call a token
         self.accelerated = accelerate.install(model, compute)
+        self._kernel_decoder = None  # see choose_decoder
         if proof:
             self.transform = proof.prove(lambda *row: self._backbone(*row).last_hidden_state[0])
 
@@ -97,7 +99,7 @@ class Policy(nn.Module):
         outputs: dict[str, Tensor] = {}
         with self.autocast():
             out = self._backbone(batch.tokens, batch.positions, layout, **routers)
-            states = out.last_hidden_state[0]  # [T,D]
+            states = out if isinstance(out, Tensor) else out.last_hidden_state[0]  # [T,D]
             hidden = states[batch.trained_index]  # [S,D]
             head, transform = self.model.get_output_embeddings(), self.transform.at(temperature)
             if asked := tuple(name for name in want if name in OUTPUTS):
@@ -149,7 +151,23 @@ class Policy(nn.Module):
         held = self.model.get_input_embeddings().weight.dtype
         return self.compute.autocast() if held != self.compute.dtype else contextlib.nullcontext()
 
+    def raw_logits(self, hidden: Tensor) -> Tensor:
+        """``hidden [S,D]``, an output of `forward` -> what the head gives, ``[S,V]`` in its format: without `transform`,
+        with which these are the logits; for few positions, without gradients."""
+        with self.autocast():
+            return raw_logits(hidden, self.model.get_output_embeddings())
+
+    def choose_decoder(self) -> None:
+        """Decide what computes the rows of a cache, from how modules and weights are now; before a series of such rows.
+
+        A kernel that computes all layers in one call, where there is one for them, and else the modules.
+        """
+        kernel = self._kernel_decoder if self._kernel_decoder and self._kernel_decoder.fits() else None
+        self._kernel_decoder = kernel or kernel_decoder(self.model)
+
     def _backbone(self, tokens: Tensor, positions: Tensor, layout: attention.Layout, **arguments):
+        if isinstance(layout, PagedLayout) and not arguments and self._kernel_decoder is not None:
+            return self._kernel_decoder(tokens, positions, layout)
         # use_cache=False: with a cache, sequences of one row would see each other.
         return self.model.get_decoder()(
             input_ids=tokens[None], position_ids=positions[None], use_cache=False, flat_layout=layout, **arguments

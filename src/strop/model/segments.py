@@ -9,6 +9,9 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor
 
+PAGE = 64
+"""Tokens of a page of a key/value cache; the tiles of the CPU's attention kernel are as long."""
+
 
 @dataclass(frozen=True)
 class AttentionOptions:

@@ -1,44 +1,119 @@
-"""What generates: one interface for evaluation, chat and RL."""
+"""What generates and scores: one interface for evaluation, chat, preferences and RL.
+
+Ids in, ids out: nothing that was sampled is ever decoded and tokenised again. Log-probabilities are natural logs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from strop.common.errors import InputError
+
+OnToken = Callable[[int, int], bool | None]
+OnFinished = Callable[[int, "Rollout"], None]
 
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How to draw tokens. ``temperature`` 0 is greedy; ``top_p`` below 1 keeps the smallest set of that probability."""
+    """How to draw the tokens of an answer, and what ends it.
+
+    ``temperature`` divides the logits; 0 is greedy (the largest logit; log-probabilities are then those at 1). Filters,
+    in this order, each on what the ones before it left: ``allowed_token_ids`` (None: all), ``top_k`` most likely tokens
+    (0: all), ``top_p`` (the smallest set of most likely tokens with at least this probability), ``min_p`` (tokens at
+    least this times as likely as the likeliest).
+
+    An answer ends with a token of the engine's stop ids (not with ``ignore_eos``) or of ``stop_token_ids``, where one
+    of the strings ``stop`` appears in its text, or after ``max_tokens``. ``logprobs``: so many of the likeliest tokens
+    are told at every place. ``seed``: see `Request`.
+    """
 
     max_tokens: int = 512
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    top_k: int = 0
+    min_p: float = 0.0
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    logprobs: int = 0
+    allowed_token_ids: tuple[int, ...] | None = None
 
     def __post_init__(self):
-        if self.max_tokens < 1 or self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise ValueError("sampling needs max_tokens >= 1, temperature >= 0 and 0 < top_p <= 1.")
+        if self.max_tokens < 1 or not self.temperature >= 0 or not 0 < self.top_p <= 1:
+            raise InputError("sampling needs max_tokens >= 1, temperature >= 0 and 0 < top_p <= 1.")
+        if self.top_k < 0 or self.logprobs < 0 or not 0 <= self.min_p <= 1:
+            raise InputError("sampling needs top_k >= 0, logprobs >= 0 and 0 <= min_p <= 1.")
+        if isinstance(self.stop, str) or "" in self.stop:
+            raise InputError("stop is a list of strings, none of them empty: every text holds the empty one.")
+        if self.allowed_token_ids is not None and not self.allowed_token_ids:
+            raise InputError("allowed_token_ids is empty, so no token could be drawn; None allows all.")
+
+    @property
+    def filters(self) -> bool:
+        """Whether some tokens cannot be drawn, though the model gives them a probability."""
+        return self.top_p < 1 or self.top_k > 0 or self.min_p > 0 or self.allowed_token_ids is not None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt (ids) and how to go on from it, ``group_size`` times.
+
+    What answer ``i`` draws depends on the seed of ``params``, the request's ``name`` and ``i`` alone, whatever else is
+    generated at the same time. A name left open is the request's place in the call.
+    """
+
+    prompt: Sequence[int]
+    params: SamplingParams = field(default_factory=SamplingParams)
+    group_size: int = 1
+    name: str | None = None
+
+    def __post_init__(self):
+        if self.group_size < 1:
+            raise InputError(f"group_size is {self.group_size}, and a request needs at least one answer.")
 
 
 @dataclass(frozen=True)
 class Rollout:
     """One generated answer.
 
-    ``tokens``: ids as sampled, the stop token included. ``logprobs``: natural log of the probability with which each
-    was drawn (after temperature and ``top_p``; the plain distribution for greedy). ``finish_reason``: ``stop`` (a stop
-    token ended it, and only then), ``length`` (``max_tokens`` or the model's window), ``cancelled`` (whoever asked for
-    it ended it).
+    ``tokens``: ids as sampled, the stop token included. ``logprobs``: of each token in the distribution that it was
+    drawn from (after temperature and filters; at temperature 1 and without filters for greedy). ``plain_logprobs``: in
+    that without filters, which are those of the trainer at this temperature; the same where nothing filters. What
+    trains on them has to say which. ``top_logprobs``: at each place (id, plain log-probability) of the likeliest.
+
+    ``finish_reason``: ``stop`` (a stop token or a stop string ended it, and only then), ``length`` (``max_tokens`` or
+    the model's window), ``cancelled`` (whoever asked for it ended it). ``text_end``: where a stop string begins in the
+    text, in characters; None where none ended it. ``sample``: which answer of its request's group it is.
     """
 
     prompt: tuple[int, ...]
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish_reason: Literal["stop", "length", "cancelled"]
+    plain_logprobs: tuple[float, ...] = ()
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
+    text_end: int | None = None
+    sample: int = 0
+
+
+@dataclass(frozen=True)
+class Score:
+    """How likely a continuation is after its prompt: ``logprobs`` of its tokens, and whether each is the likeliest."""
+
+    logprobs: tuple[float, ...]
+    greedy: bool
+
+    @property
+    def total(self) -> float:
+        """The log-probability of the whole continuation."""
+        return sum(self.logprobs)
 
 
 class Engine(Protocol):
-    """Turns prompts into rollouts; the order of the prompts is kept.
+    """Turns prompts into answers and tells how likely given ones are.
 
     ``stop_ids`` end an answer; prompt and answer together have at most ``window`` tokens.
     """
@@ -48,13 +123,28 @@ class Engine(Protocol):
 
     def generate(
         self,
-        prompts: Sequence[Sequence[int]],
-        params: SamplingParams,
-        on_token: Callable[[int, int], bool | None] | None = None,
-        on_finished: Callable[[int, Rollout], None] | None = None,
+        requests: Sequence[Request | Sequence[int]],
+        params: SamplingParams | None = None,
+        on_token: OnToken | None = None,
+        on_finished: OnFinished | None = None,
     ) -> list[Rollout]:
-        """``on_token(prompt index, token)`` is called as tokens come; when it returns True that answer ends there.
+        """The answers of each request, one request after another; of a bare prompt, one drawn as ``params`` says.
 
-        ``on_finished(prompt index, rollout)`` is called for each answer as soon as it is complete.
+        ``on_token(index in the result, token)`` is called as tokens come; when it returns True that answer ends there.
+        ``on_finished(index in the result, rollout)`` is called for each answer as soon as it is complete.
         """
         ...
+
+
+def as_requests(given: Sequence[Request | Sequence[int]], params: SamplingParams | None) -> list[Request]:
+    """Every request with a name of its own, its place where it has none. Raises InputError for names that are alike."""
+    requests = [r if isinstance(r, Request) else Request(r, params or SamplingParams()) for r in given]
+    named = [Request(r.prompt, r.params, r.group_size, str(i) if r.name is None else r.name) for i, r in
+             enumerate(requests)]  # fmt: skip
+    if len({(r.name, r.params.seed) for r in named}) < len(named):
+        names = [r.name for r in named]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(
+            f"two requests are called {twice!r}, so they would draw the same; give each a name of its own."
+        )
+    return named

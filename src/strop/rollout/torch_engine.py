@@ -1,136 +1,306 @@
-"""Generation with the model's own torch code: a static cache, flat prefill, rows leave as they finish."""
+"""Generation and scoring with the trainer's own model: paged keys and values, known beginnings computed once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 
 import torch
+from torch import Tensor
 
 from strop.common.errors import InputError
-from strop.model.kv_cache import CachedRow, KVCache, bytes_per_token, cache_shapes
+from strop.model.head import logprobs_of
+from strop.model.kv_cache import KVCache, cache_shapes
 from strop.model.load import check_writes
 from strop.model.policy import Policy
+from strop.model.segments import PAGE
 from strop.model.window import window
-from strop.rollout.engine import Rollout, SamplingParams
-from strop.rollout.sampling import sample
+from strop.rollout.answers import Answer, Decode
+from strop.rollout.engine import OnFinished, OnToken, Request, Rollout, SamplingParams, Score, as_requests
+from strop.rollout.sampling import draw, uniform
+from strop.rollout.scheduler import Branch, Part, Scheduler
 
-PREFILL_TOKENS = 2048
+HEAD_ROWS = 256
+"""Rows of logits held at once."""
 
 
 class TorchEngine:
-    """Batched generation for any model that ``Policy`` accepts.
+    """Batched generation and scoring for any model that ``Policy`` accepts, on its own weights as they are at each call.
 
-    Prompts are prefilled in flat rows without padding and decoded together, at most ``max_rows`` at a time; a row that
-    meets a stop token or its limit leaves the batch at once and the next prompt takes its place. It reads the policy's
-    own weights, as they are at each call, through ``Policy.forward`` alone; where they are held in another format than
-    the compute's, their casts are kept for the time of the call.
+    At most ``max_rows`` sequences are computed at a time; keys and values take at most ``cache_gb`` (None: no bound).
+    What is computed of prompts and answers is known to later calls too, until the weights change: that is noticed where
+    torch's operations or an optimiser change them, and `sync` says so where something else does (``weight.data``).
+    ``decode`` (ids -> text) is needed for stop strings alone.
     """
 
-    def __init__(self, policy: Policy, stop_ids: frozenset[int], *, max_rows: int = 128, cache_gb: float = 4.0):
+    def __init__(
+        self,
+        policy: Policy,
+        stop_ids: frozenset[int],
+        *,
+        max_rows: int = 128,
+        cache_gb: float | None = 4.0,
+        decode: Decode | None = None,
+    ):
         if not stop_ids:
             raise ValueError("an engine needs at least one stop token.")
         check_writes(policy.model)
-        self.stop_ids = stop_ids
-        self.max_rows = max_rows
-        self.cache_gb = cache_gb
-        self.policy = policy
+        self.policy, self.stop_ids, self.max_rows, self.cache_gb, self.decode = (
+            policy, stop_ids, max_rows, cache_gb, decode,
+        )  # fmt: skip
         self.window = window(policy.model.config) or 1 << 20
+        self._scheduler: Scheduler | None = None
+        self._weights: tuple = ()
+
+    def sync(self) -> None:
+        """The weights have changed: what was computed with the old ones is forgotten."""
+        self._scheduler = None
 
     def generate(
         self,
-        prompts: Sequence[Sequence[int]],
-        params: SamplingParams,
-        on_token: Callable[[int, int], bool | None] | None = None,
-        on_finished: Callable[[int, Rollout], None] | None = None,
+        requests: Sequence[Request | Sequence[int]],
+        params: SamplingParams | None = None,
+        on_token: OnToken | None = None,
+        on_finished: OnFinished | None = None,
     ) -> list[Rollout]:
-        """See ``Engine``. Raises ValueError for an empty prompt or one that fills the model's window, InputError where
-        the log-probabilities are not finite or a prompt holds a token that the model has no row for.
+        """See ``Engine``. Raises InputError for a prompt that is empty, fills the model's window or holds a token that
+        the model has no row for, for a row that the cache cannot hold, and where log-probabilities are not finite.
         """
-        for prompt in prompts:
-            if not 0 < len(prompt) < self.window:
-                raise ValueError(f"a prompt has {len(prompt)} tokens; the model's window holds {self.window}.")
-            self.policy.check_tokens(prompt)
+        requests = as_requests(requests, params)
+        for request in requests:
+            self._check(request)
+        first = list(accumulate((r.group_size for r in requests), initial=0))
+        done: list[Rollout | None] = [None] * first[-1]
+        branches = [
+            Branch(list(r.prompt), len(r.prompt) - 1, (r, i), len(r.prompt))
+            for r, i in zip(requests, first, strict=False)
+        ]
+        # Longest first: what does not fit in memory shows at once.
+        branches.sort(key=lambda branch: -len(branch.tokens))
+
+        def keep(branch: Branch, answer: Answer, drawn: tuple) -> None:
+            reason = answer.take(*drawn)
+            ended = bool(on_token(answer.index, answer.tokens[-1])) if on_token else False
+            if reason is None and not ended:
+                branch.tokens.append(answer.tokens[-1])
+                branch.first = len(branch.tokens) - 1
+                return
+            self._scheduler.drop(branch)
+            done[answer.index] = answer.rollout(reason or "cancelled")
+            if on_finished:
+                on_finished(answer.index, done[answer.index])
+
+        with self._running(max(map(_most_tokens(self.window), requests), default=1)) as scheduler:
+            scheduler.add(branches)
+            while (step := self._step()) is not None:
+                hidden, parts = step
+                asked = [(part, answer) for part in parts if not part.branch.left for answer in self._answers(part)]
+                for (part, answer), drawn in zip(asked, self._draw(hidden, asked), strict=True):
+                    branch = part.branch
+                    if branch.owner is not answer:  # a group's prompt: each answer goes on from it by itself
+                        branch = self._member(branch, answer, last=answer.sample + 1 == answer.request.group_size)
+                    keep(branch, answer, drawn)
+        return done
+
+    def score(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[Score]]:
+        """How likely each of a prompt's continuations (ids) is after it, at temperature 1.
+
+        A prompt is computed once for all its continuations, and for those of one token nothing else is. Raises
+        InputError as `generate` does, and for a continuation without tokens.
+        """
+        for prompt, several in zip(prompts, continuations, strict=True):
+            if not all(several):
+                raise InputError("a continuation has no tokens, so there is nothing to score.")
+            for ids in several:
+                self._check(Request(prompt, SamplingParams(max_tokens=len(ids))), ids)
+        found = [[Found(tuple(ids)) for ids in several] for several in continuations]
+        longest = max((len(p) + len(ids) for p, several in zip(prompts, continuations, strict=True) for ids in several),
+                      default=1)  # fmt: skip
+        with self._running(longest) as scheduler:
+            asked = zip(prompts, found, strict=True)
+            scheduler.add(
+                Branch(list(prompt), len(prompt) - 1, several, len(prompt)) for prompt, several in asked if several
+            )
+            while (step := self._step()) is not None:
+                hidden, parts = step
+                self._measure(hidden, parts)
+                for part in parts:
+                    branch, owner = part.branch, part.branch.owner
+                    if branch.left:
+                        continue
+                    if isinstance(owner, list):
+                        for one in (one for one in owner if len(one.ids) > 1):
+                            tokens = branch.tokens + list(one.ids[:-1])
+                            scheduler.fork(branch, tokens, len(branch.tokens), one, len(tokens))
+                    scheduler.drop(branch)
+        return [[Score(tuple(one.logprobs), all(one.largest)) for one in several] for several in found]
+
+    def score_documents(
+        self, documents: Sequence[Sequence[int]], context: int | None = None
+    ) -> list[tuple[float, ...]]:
+        """The log-probability of every token of each document but its first, given up to a window of tokens before it.
+
+        A document that the window does not hold is read in windows; the first ``context`` tokens (half a window where
+        none are named) of each later window are read again and not counted again.
+        """
+        again = self.window // 2 if context is None else context
+        if not 0 < again < self.window:
+            raise InputError(f"context is {context}; it is at least 1 and below the model's window of {self.window}.")
+        pieces: list[tuple[int, Sequence[int], Sequence[int]]] = []
+        for i, document in enumerate(documents):
+            begin = 1  # the first token that is not counted yet
+            while begin < len(document):
+                start = max(0, begin - again) if begin > 1 else 0
+                end = min(len(document), start + self.window)
+                pieces.append((i, document[start:begin], document[begin:end]))
+                begin = end
+        scores = self.score([prompt for _, prompt, _ in pieces], [[ids] for _, _, ids in pieces])
+        found: list[list[float]] = [[] for _ in documents]
+        for (i, _, _), [one] in zip(pieces, scores, strict=True):
+            found[i] += one.logprobs
+        return [tuple(x) for x in found]
+
+    def _check(self, request: Request, continuation: Sequence[int] = ()) -> None:
+        prompt = request.prompt
+        if not len(prompt):
+            raise InputError("a prompt has no tokens; give it at least one, such as the token that begins a text.")
+        if len(prompt) + max(1, len(continuation)) > self.window:
+            more = f" and a continuation {len(continuation)}" if continuation else ""
+            raise InputError(f"a prompt has {len(prompt)} tokens{more}; the model's window holds {self.window}.")
+        if min(prompt) < 0 or min(continuation, default=0) < 0:
+            raise InputError(f"a prompt holds the token {min(*prompt, *continuation, 0)}, and ids count from 0.")
+        self.policy.check_tokens(prompt)
+        self.policy.check_tokens(continuation)
+        self.policy.check_tokens(request.params.allowed_token_ids or ())
+        if request.params.stop and self.decode is None:
+            raise InputError("stop strings need text; make the engine with decode=tokenizer.decode.")
+
+    @contextlib.contextmanager
+    def _running(self, tokens: int) -> Iterator[Scheduler]:
+        """The scheduler, for sequences of up to ``tokens`` tokens, with the model ready to compute."""
         training = self.policy.training
         self.policy.eval()
         # What FSDP gathers in inference mode, the faster one, could not be trained with afterwards.
         sharded = any(hasattr(parameter, "device_mesh") for parameter in self.policy.parameters())
         try:
             with torch.no_grad() if sharded else torch.inference_mode(), self.policy.autocast():
-                return self._generate(prompts, params, on_token, on_finished)
+                self._prepare(tokens)
+                yield self._scheduler
+        except BaseException:
+            self.sync()  # steps that were planned are not computed
+            raise
         finally:
             self.policy.train(training)
 
-    def _generate(self, prompts, params, on_token, on_finished) -> list[Rollout]:
-        limits = [min(params.max_tokens, self.window - len(p)) for p in prompts]
-        cache = self._new_cache(prompts, limits)
-        generator = torch.Generator(self.policy.compute.device).manual_seed(params.seed)
-        # Longest first: rows of one length decode together, and a prompt that does not fit in memory shows at once.
-        waiting = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        tokens: list[list[int]] = [[] for _ in prompts]
-        logprobs: list[list[float]] = [[] for _ in prompts]
-        done: list[Rollout | None] = [None] * len(prompts)
-        rows: list[int] = []  # the prompt of every active row
-
-        def take(chosen: list[tuple[int, int, float]]) -> None:
-            """Record (row, token, logprob) of the step and let finished rows go."""
-            finished = []
-            for row, token, logprob in chosen:
-                i = rows[row]
-                tokens[i].append(token)
-                logprobs[i].append(logprob)
-                ended = bool(on_token(i, token)) if on_token else False
-                if token in self.stop_ids:
-                    reason = "stop"
-                elif ended:
-                    reason = "cancelled"
-                elif len(tokens[i]) == limits[i]:
-                    reason = "length"
-                else:
-                    continue
-                finished.append(row)
-                done[i] = Rollout(tuple(prompts[i]), tuple(tokens[i]), tuple(logprobs[i]), reason)
-                if on_finished:
-                    on_finished(i, done[i])
-            for row in sorted(finished, reverse=True):
-                cache.drop(row)
-                rows[row] = rows[-1]
-                rows.pop()
-
-        while waiting or rows:
-            while waiting and len(rows) < self.slots:
-                admitted = self._next_prompts(waiting, prompts, self.slots - len(rows))
-                first = len(rows)
-                rows.extend(admitted)
-                take(self._draw(cache.prefill([prompts[i] for i in admitted]), first, params, generator))
-            if rows:
-                take(self._draw(cache.decode([tokens[i][-1] for i in rows]), 0, params, generator))
-        return done
-
-    def _new_cache(self, prompts, limits) -> KVCache:
-        capacity = max((len(p) + n for p, n in zip(prompts, limits, strict=True)), default=1)
-        shapes, dtype = cache_shapes(self.policy)
-        row_bytes = capacity * bytes_per_token(shapes, dtype)
-        self.slots = max(1, min(self.max_rows, len(prompts), int(self.cache_gb * 1e9 / row_bytes)))
-        first = max((len(p) for p in prompts), default=1)
-        return KVCache(shapes, self.slots, first, dtype, self.policy.compute.device)
-
-    def _next_prompts(self, waiting: list[int], prompts, free: int) -> list[int]:
-        admitted, total = [], 0
-        while waiting and len(admitted) < free:
-            total += len(prompts[waiting[-1]])
-            if admitted and total > PREFILL_TOKENS:
-                break
-            admitted.append(waiting.pop())
-        return admitted
-
-    def _draw(self, row: CachedRow, first: int, params, generator) -> list[tuple[int, int, float]]:
-        """Run a row and draw a token for each of its sequences, the first of which is the active row ``first``."""
-        logits = self.policy(row, ("logits",), temperature=params.temperature or 1.0)["logits"]
-        tokens, logprobs = sample(logits, params, generator)
-        if logprobs.isnan().any():
+    def _prepare(self, tokens: int) -> None:
+        if (weights := self._weights_now()) != self._weights:
+            self.sync()
+        self._weights = weights
+        self.policy.choose_decoder()
+        if self._scheduler is None:
+            shapes, dtype = cache_shapes(self.policy)
+            cache = KVCache(shapes, dtype, self.policy.compute.device)
+            limit = 1 << 40 if self.cache_gb is None else int(self.cache_gb * 1e9 / cache.page_bytes)
+            self._scheduler = Scheduler(cache, self.max_rows, limit)
+        needed = -(-(tokens + 1) // PAGE)
+        if needed > self._scheduler.prefixes.limit:
+            gigabytes = needed * self._scheduler.cache.page_bytes / 1e9
             raise InputError(
-                f"the model's log-probabilities are not finite (in {int(logprobs.isnan().sum())} of {len(logprobs)} "
-                "answers), so no token can be drawn; its weights or its number format are at fault: try "
-                "compute.dtype=float32, or an earlier checkpoint."
+                f"keys and values may take {self.cache_gb:g} GB, and one answer of {tokens:,} tokens with its prompt "
+                f"needs {gigabytes:.2g}; raise cache_gb, or lower max_tokens."
             )
-        return list(zip(range(first, first + len(tokens)), tokens.tolist(), logprobs.tolist(), strict=True))
+
+    def _weights_now(self) -> tuple:
+        """What changes when weights do: their places and version counters, and which adapters are off."""
+        parameters = [p for p in self.policy.parameters() if not p.is_inference()]
+        adapters = [m.disable_adapters for m in self.policy.modules() if hasattr(m, "disable_adapters")]
+        return tuple((p.data_ptr(), p._version) for p in parameters), tuple(adapters)
+
+    def _step(self) -> tuple[Tensor, list[Part]] | None:
+        """Compute what the scheduler plans: hidden states of what was asked for ``[S,D]``, and the parts of the step."""
+        planned = self._scheduler.step()
+        if planned is None:
+            return None
+        row, parts = planned
+        hidden = self.policy(row, ("hidden",))["hidden"]
+        self._scheduler.done(parts)
+        return hidden, parts
+
+    def _answers(self, part: Part) -> list[Answer]:
+        """The answers that a computed branch draws a token for: its own, or all of the group whose prompt it is."""
+        owner = part.branch.owner
+        if isinstance(owner, Answer):
+            return [owner]
+        request, first = owner
+        limit = min(request.params.max_tokens, self.window - len(request.prompt))
+        return [
+            Answer(request, i, first + i, limit, self.stop_ids, self.decode or (lambda ids: ""))
+            for i in range(request.group_size)
+        ]
+
+    def _member(self, branch: Branch, answer: Answer, last: bool) -> Branch:
+        """What goes on from a group's prompt as ``answer``: the prompt's own branch for the last, new ones before."""
+        if last:
+            branch.owner = answer
+            return branch
+        return self._scheduler.fork(branch, list(branch.tokens), branch.first, answer, branch.prompt)
+
+    def _draw(self, hidden: Tensor, asked: list[tuple[Part, Answer]]) -> Iterator[tuple]:
+        """(token, logprob, plain logprob, likeliest) for each answer, from the last place of its branch."""
+        for begin in range(0, len(asked), HEAD_ROWS):
+            several = asked[begin : begin + HEAD_ROWS]
+            raw = self.policy.raw_logits(hidden[[part.answers[-1] for part, _ in several]])
+            params = [answer.request.params for _, answer in several]
+            numbers = [uniform(answer.key, len(answer.tokens)) for _, answer in several]
+            drawn = draw(raw, self.policy.transform, params, numbers)
+            for (_, answer), *one in zip(several, drawn.tokens, drawn.logprobs, drawn.plain, drawn.top, strict=True):
+                if one[2] != one[2]:
+                    raise InputError(
+                        f"the model's log-probabilities are not finite (request {answer.request.name}, token "
+                        f"{len(answer.tokens) + 1} of its answer), so no token can be drawn; its weights or its number "
+                        "format are at fault: try compute.dtype=float32, or an earlier checkpoint."
+                    )
+                yield tuple(one)
+
+    def _measure(self, hidden: Tensor, parts: list[Part]) -> None:
+        """Write down how likely the tokens after the asked places are: of every continuation, or of one."""
+        rows, labels, owners = [], [], []
+        for part in parts:
+            owner, branch = part.branch.owner, part.branch
+            for place, row in zip(part.places, part.answers, strict=True):
+                for one in owner if isinstance(owner, list) else [owner]:
+                    rows.append(row)
+                    labels.append(one.ids[place + 1 - branch.first] if one is owner else one.ids[0])
+                    owners.append(one)
+        for begin in range(0, len(rows), HEAD_ROWS):
+            part = slice(begin, begin + HEAD_ROWS)
+            different = sorted(set(rows[part]))  # options of one token share a row
+            raw = self.policy.raw_logits(hidden[different])
+            index = torch.tensor([different.index(row) for row in rows[part]], device=raw.device)
+            logprobs, largest = logprobs_of(
+                raw, index, torch.tensor(labels[part], device=raw.device), self.policy.transform
+            )
+            for one, logprob, is_largest in zip(owners[part], logprobs.tolist(), largest.tolist(), strict=True):
+                if logprob != logprob:
+                    raise InputError(
+                        "the model's log-probabilities are not finite, so nothing can be scored; its weights or its "
+                        "number format are at fault: try compute.dtype=float32, or an earlier checkpoint."
+                    )
+                one.logprobs.append(logprob)
+                one.largest.append(is_largest)
+
+
+class Found:
+    """A continuation and what is known of its tokens so far."""
+
+    def __init__(self, ids: tuple[int, ...]):
+        self.ids = ids
+        self.logprobs: list[float] = []
+        self.largest: list[bool] = []
+
+
+def _most_tokens(window: int) -> Callable[[Request], int]:
+    return lambda request: min(window, len(request.prompt) + request.params.max_tokens)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from strop.model.accelerate import norm
 from strop.model.policy import Policy
@@ -93,6 +94,7 @@ class Weights:
         if self._pairs:
             parameters, masters = zip(*self._pairs, strict=True)
             torch._foreach_copy_([p.data for p in parameters], list(masters))
+            increment_version(parameters)  # an engine asks whether they have changed
 
     def finish(self) -> None:
         """Let go of what only a next step would need: gradients and moments."""

@@ -4,29 +4,15 @@
 //
 // a, b, y and gradients: n numbers each, contiguous, n a multiple of 16.
 
-#include <cmath>
-
-#include "bf16.h"
+#include "rows.h"
 
 using namespace strop;
-
-// e^-x, at most e^80, but of -inf none: x / (1 + e^-x) is then NaN, as torch has it.
-static inline __m512 exp_minus(__m512 x) {
-    const __m512 e = strop::exp(_mm512_min_ps(_mm512_set1_ps(80.f), _mm512_sub_ps(_mm512_setzero_ps(), x)));
-    const __mmask16 none = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-INFINITY), _CMP_EQ_OQ);
-    return _mm512_mask_mov_ps(e, none, _mm512_set1_ps(INFINITY));
-}
 
 extern "C" {
 
 void strop_silu_gate(const bf16* a, const bf16* b, bf16* y, long n) {
-    const __m512 one = _mm512_set1_ps(1.f);
 #pragma omp parallel for schedule(static)
-    for (long i = 0; i < n; i += LANES) {
-        const __m512 x = load(a + i);
-        const __m512 e = exp_minus(x);
-        store(y + i, _mm512_mul_ps(_mm512_div_ps(x, _mm512_add_ps(one, e)), load(b + i)));
-    }
+    for (long i = 0; i < n; i += LANES) store(y + i, silu_gate(load(a + i), load(b + i)));
 }
 
 // da = g b s (1 + a (1 - s)) with s = 1 / (1 + e^-a);  db = g a s.

@@ -26,6 +26,30 @@ def statistics(logits: Tensor, labels: Tensor, scale: float, cap: float) -> Tens
     return out
 
 
+def product(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+    """``hidden [s,D] weightᵀ + bias`` -> ``[s,V]`` bfloat16 by a kernel for few rows, each the same in every batch.
+
+    None where the kernel does not compute this: it takes V in multiples of 16 and D of 32.
+    """
+    parts = (hidden, weight) if bias is None else (hidden, weight, bias)
+    if weight.shape[0] % 16 or weight.shape[1] % 32 or not weight.is_contiguous() or not computable(*parts):
+        return None
+    out = torch.empty(len(hidden), weight.shape[0], dtype=torch.bfloat16)
+    call("strop_linear", hidden.contiguous(), weight, bias, out, *out.shape, weight.shape[1])
+    return out
+
+
+def draw(logits: Tensor, scales: Tensor, caps: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens int64 ``[s]`` of ``logits [s,V]`` and their log-probabilities float32 ``[s]``.
+
+    ``scales``, ``caps`` float32 ``[s]``: z of each row, its temperature in it. ``numbers`` float64 ``[s]``: in [0, 1),
+    the place in the cumulative distribution that is drawn; negative for the largest logit.
+    """
+    tokens, logprobs = torch.empty(len(logits), dtype=torch.int64), torch.empty(len(logits))
+    call("strop_draw", logits, *logits.shape, scales, caps, numbers, tokens, logprobs)
+    return tokens, logprobs
+
+
 def gradient_(logits: Tensor, labels: Tensor, scale: float, cap: float, outputs: Tensor, d_outputs: Tensor) -> Tensor:
     """Overwrites ``logits [s,V]`` with their gradient, from that of the outputs, float32 ``[4,s]``."""
     _, lse, _, entropy = outputs.contiguous()

@@ -14,15 +14,18 @@ from torch import Tensor
 
 from strop.model.cpu.build import load
 
-_NAMES = ("attention", "head", "rms_norm", "gated_unit", "rotary", "adamw", "gradient_norm")
+_NAMES = ("attention", "decoder", "draw", "head", "rms_norm", "gated_unit", "rotary", "adamw", "gradient_norm")
 _FLAGS = (
-    *("-O3", "-std=c++17", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-w"),
+    *("-O3", "-std=c++20", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-w"),
     *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"),
 )
 _P, _L, _I, _F, _D = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float, ctypes.c_double
 _SIGNATURES = {
     "strop_attention_forward": [_P] * 7 + [_I] * 4 + [_L, _I, _F],
     "strop_attention_backward": [_P] * 12 + [_I] * 4 + [_L, _L, _I, _F, _I],
+    "strop_decode": [_P] * 5 + [_L, _P, _L] + [_P] * 4,
+    "strop_linear": [_P] * 4 + [_L] * 3,
+    "strop_draw": [_P, _L, _L] + [_P] * 5,
     "strop_head_statistics": [_P, _L, _L, _P, _F, _F] + [_P] * 4,
     "strop_head_gradient": [_P, _L, _L, _P, _F, _F] + [_P] * 6,
     "strop_rms_norm": [_P] * 4 + [_L, _L, _F],

@@ -4,10 +4,9 @@
 //
 // x, y and gradients [rows, d], contiguous, d a multiple of 16; w float32 [d].
 
-#include <cmath>
 #include <vector>
 
-#include "bf16.h"
+#include "rows.h"
 
 using namespace strop;
 
@@ -16,17 +15,7 @@ extern "C" {
 // r = 1 / sqrt(mean(x^2) + eps), float32 [rows], is kept for the backward pass.
 void strop_rms_norm(const bf16* x, const float* w, bf16* y, float* r, long rows, long d, float eps) {
 #pragma omp parallel for schedule(static)
-    for (long i = 0; i < rows; i++) {
-        __m512 sum = _mm512_setzero_ps();
-        for (long j = 0; j < d; j += LANES) {
-            const __m512 a = load(x + i * d + j);
-            sum = _mm512_fmadd_ps(a, a, sum);
-        }
-        r[i] = 1.f / std::sqrt(_mm512_reduce_add_ps(sum) / d + eps);
-        const __m512 factor = _mm512_set1_ps(r[i]);
-        for (long j = 0; j < d; j += LANES)
-            store(y + i * d + j, _mm512_mul_ps(_mm512_mul_ps(load(x + i * d + j), factor), load(w + j)));
-    }
+    for (long i = 0; i < rows; i++) r[i] = rms_norm_row(x + i * d, w, y + i * d, d, eps);
 }
 
 // dx = r (g w - x r^2 mean(g w x));  dw = sum over rows of g x r, float32, each thread's rows summed apart. dw may be

@@ -1,0 +1,63 @@
+"""Answers as they grow: what was drawn, and what ends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from strop.rollout.engine import Request, Rollout
+from strop.rollout.sampling import stream
+
+Decode = Callable[[Sequence[int]], str]
+
+
+class Answer:
+    """One answer of a request: sample ``sample`` of its group, at most ``limit`` tokens long."""
+
+    def __init__(self, request: Request, sample: int, index: int, limit: int, stop_ids: frozenset[int], decode: Decode):
+        self.request, self.sample, self.index, self.limit = request, sample, index, limit
+        params = request.params
+        self.key = stream(params.seed, request.name, sample)
+        self.stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else stop_ids)
+        self._decode = decode
+        self._reach = max(map(len, params.stop), default=0) + 16
+        self.tokens: list[int] = []
+        self.logprobs: list[float] = []
+        self.plain: list[float] = []
+        self.top: list[tuple[tuple[int, float], ...]] = []
+        self.text_end: int | None = None
+
+    def take(self, token: int, logprob: float, plain: float, top: tuple[tuple[int, float], ...]) -> str | None:
+        """Add a token; why the answer ends with it, or None."""
+        self.tokens.append(token)
+        self.logprobs.append(logprob)
+        self.plain.append(plain)
+        if self.request.params.logprobs:
+            self.top.append(top)
+        if token in self.stop_ids or self._says_stop():
+            return "stop"
+        return "length" if len(self.tokens) == self.limit else None
+
+    def _says_stop(self) -> bool:
+        """Whether the newest token completes a stop string; the whole text is decoded only where its end looks so."""
+        stops = self.request.params.stop
+        if not stops:
+            return False
+        ending = self._decode(self.tokens[-self._reach :])  # a token may be no character of its own, seldom 16 of them
+        if not any(stop in ending for stop in stops):
+            return False
+        text = self._decode(self.tokens)
+        found = [place for stop in stops if (place := text.find(stop)) >= 0]
+        self.text_end = min(found, default=None)
+        return bool(found)
+
+    def rollout(self, reason: str) -> Rollout:
+        return Rollout(
+            tuple(self.request.prompt),
+            tuple(self.tokens),
+            tuple(self.logprobs),
+            reason,
+            tuple(self.plain),
+            tuple(self.top),
+            self.text_end,
+            self.sample,
+        )
