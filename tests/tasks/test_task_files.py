@@ -9,8 +9,7 @@ from strop.common.errors import InputError
 from strop.tasks import load_tasks, open_task, what_tasks
 from strop.tasks.base import TaskSettings
 from strop.tasks.files import load_measured
-from strop.tasks.functions import FunctionTask
-from strop.tasks.problems import ProblemTask
+from strop.tasks.functions import FunctionTask, ProblemTask
 
 STDIO = {"text": "### Prompt\nAdd.", "tests": {"input": ["1 2\n"], "output": ["3\n"]}}
 CONTEST = {"name": "1_A", "description": "Add.", "testcase": ["1 2\n"], "output": ["3\n"], "difficulty": 7}

@@ -23,7 +23,7 @@ from __future__ import annotations
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -83,7 +83,7 @@ class Task(ABC):
     def measures(self) -> dict[str, Metric]:
         """Its metrics by the names that they are reported under."""
         own = TASKS.get(self.name) is type(self)
-        named = [m.named(self.prefix + m.name) if own else m.of_user(self.prefix) for m in self.metrics]
+        named = [replace(m, name=self.prefix + m.name) if own else m.of_user(self.prefix) for m in self.metrics]
         return {metric.name: metric for metric in named}
 
     @classmethod
@@ -169,8 +169,8 @@ def prefix_of(name: str) -> str:
 
 def known_metrics() -> dict[str, Metric]:
     """The metrics of all tasks that have a name of their own, by the names that they are reported under."""
-    found = [metric.named(prefix_of(name) + metric.name) for name, task in TASKS.items() for metric in task.metrics]
-    return {metric.name: metric for metric in found}
+    found = ((prefix_of(name) + metric.name, metric) for name, task in TASKS.items() for metric in task.metrics)
+    return {name: replace(metric, name=name) for name, metric in found}
 
 
 def named_sets() -> dict[str, NamedSet]:

@@ -14,7 +14,7 @@ from strop.tasks.code_basics import single
 from strop.tasks.code_basics.families import CROSSED
 from strop.tasks.code_basics.held_out import HELD_OUT
 from strop.tasks.code_basics.problem import record
-from strop.tasks.problems import ProblemTask
+from strop.tasks.functions import ProblemTask
 from strop.tasks.records import Record
 
 _ATTEMPTS = 200
