@@ -15,8 +15,8 @@ import strop
 from strop.chat.builtin import template_text
 from strop.common.errors import InputError
 from strop.data.encoding import Encoding, Job
+from strop.data.files import data_files
 from strop.data.held_out import Portion
-from strop.data.paths import data_files
 from strop.data.prepared import LAYOUT
 from strop.data.rows import reading
 from strop.data.settings import DataSettings

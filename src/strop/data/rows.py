@@ -71,19 +71,3 @@ def opened(path: Path) -> BinaryIO:
         # Arrow unpacks zstd anyway, so no package is needed for that.
         return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"), 1 << 20)
     return gzip.open(path) if kind == ".gz" else path.open("rb")
-
-
-def is_turn(value: Any) -> bool:
-    """Whether an object out of a list is a turn of a conversation."""
-    return isinstance(value, dict) and ("role" in value or "from" in value)
-
-
-def rows_of_value(value: Any, place: str, on_bad: OnBad | None) -> Iterator[Row]:
-    """The row that a value is: an object, or a bare list of messages, which is taken for its ``messages``."""
-    if isinstance(value, dict):
-        yield place, value
-    elif isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
-        yield place, {"messages": value}
-    else:
-        found = type(value).__name__
-        refuse(InputError(f"{place}: expected one JSON object (or a list of messages), found {found}."), on_bad)

@@ -19,8 +19,8 @@ from strop.common.console import heading, make_console
 from strop.common.errors import InputError
 from strop.config import load_overrides
 from strop.config.recipe import RECIPES, Recipe, load_recipe
+from strop.data.files import data_files
 from strop.data.held_out import Division, divide
-from strop.data.paths import data_files
 from strop.data.settings import DataSettings, MixtureSettings, ReadSettings
 from strop.doctor.before_training import estimate_stage, evaluation_items, part_rows
 from strop.doctor.examine import Examination, ModelFacts, examine
