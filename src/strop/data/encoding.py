@@ -20,7 +20,7 @@ import numpy as np
 
 from strop.chat import ChatEncoder, ChatSettings, Conversation, MaskReport, Text, parse_row
 from strop.common.errors import InputError
-from strop.data.prompts import PromptDraws, has_system, with_prompt
+from strop.data.prompts import PromptDraws, has_system
 from strop.data.rows import Row
 
 CHUNK = 128
@@ -80,8 +80,7 @@ class EncodedRows:
 def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> EncodedRows:
     """Parse, encode and prove ``rows``, of which ``first`` is the number of the first. Raises InputError."""
     drawn = job.draws.all(first, len(rows)) if job.draws else [[0]] * len(rows)
-    report, examples, skipped, shown = MaskReport(), [], [], None
-    own_system = []
+    report, examples, skipped, own_system, shown = MaskReport(), [], [], [], None
     parsed = [_parse(job, place, row, prompts) for (place, row), prompts in zip(rows, drawn, strict=True)]
     encoder.look_ahead(conversation for one in parsed if not isinstance(one, InputError) for _, conversation in one[1])
     for number, one in enumerate(parsed, start=first):
@@ -89,7 +88,10 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> 
         try:
             if isinstance(one, InputError):
                 raise one
-            own, found = one[0], [(prompt, e) for prompt, conversation in one[1] for e in encoder.encode(conversation)]
+            own, conversations = one
+            found = [
+                (number, prompt, e) for prompt, conversation in conversations for e in encoder.encode(conversation)
+            ]
         except InputError as error:
             if not job.skip:
                 raise
@@ -99,9 +101,12 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> 
         encoder.report.conversations -= number
         report.merge(encoder.report)
         own_system.append(own)
-        examples += [(number, prompt, example) for prompt, example in found]
+        examples += found
         if shown is None and found:
-            shown = _token_by_token(encoder, one[1])
+            # The first example, as the report shows it.
+            inspected = next(e for _, conversation in conversations for e in encoder.inspect(conversation))
+            pieces, stops = inspected.pieces()
+            shown = {"place": inspected.place, "pieces": pieces, "stops": stops}
     return EncodedRows(
         tokens=np.fromiter(chain.from_iterable(e.tokens for _, _, e in examples), np.int32),
         weights=np.fromiter(chain.from_iterable(e.loss_weights for _, _, e in examples), np.float32),
@@ -127,15 +132,7 @@ def _parse(job: Job, place: str, row: Any, prompts: list[int]) -> Parsed | Input
         return error
     if not isinstance(parsed, Conversation) or has_system(parsed):
         return True, [(0, parsed)]
-    texts = job.draws.prompts if job.draws else ()
-    return False, [(n, with_prompt(parsed, texts, n)) for n in prompts]
-
-
-def _token_by_token(encoder: ChatEncoder, conversations: list[tuple[int, Conversation | Text]]) -> dict[str, Any]:
-    """The first example of them, as the report shows it."""
-    found = next(one for _, conversation in conversations for one in encoder.inspect(conversation))
-    pieces, stops = found.pieces()
-    return {"place": found.place, "pieces": pieces, "stops": stops}
+    return False, [(n, job.draws.given(parsed, n) if n else parsed) for n in prompts]
 
 
 def encode_all(rows: Iterable[Row], encoding: Encoding, job: Job, workers: int) -> Iterator[EncodedRows]:
@@ -145,7 +142,7 @@ def encode_all(rows: Iterable[Row], encoding: Encoding, job: Job, workers: int) 
     """
     chunks = _chunks(rows)
     ahead = list(islice(chunks, SPAWN_FROM // CHUNK)) if workers else []
-    if len(ahead) * CHUNK < SPAWN_FROM or workers == 0:
+    if len(ahead) * CHUNK < SPAWN_FROM:
         for chunk in chain(ahead, chunks):
             if isinstance(chunk, InputError):
                 raise chunk
@@ -225,5 +222,4 @@ def _end_with_parent() -> None:
 
 
 def _encode_here(first: int, rows: list[Row]) -> EncodedRows:
-    encoder, job = _here
-    return encode_rows(encoder, job, first, rows)
+    return encode_rows(*_here, first, rows)

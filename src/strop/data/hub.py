@@ -35,7 +35,8 @@ def hub_rows(
 
 def is_saved_dataset(path: Path) -> bool:
     """Whether the folder was written by ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
-    return (path / "dataset_dict.json").is_file() or ((path / "state.json").is_file() and _has_arrow(path))
+    one = (path / "state.json").is_file() and (path / "dataset_info.json").is_file() and any(path.glob("*.arrow"))
+    return one or (path / "dataset_dict.json").is_file()
 
 
 def saved_splits(path: Path) -> list[str] | None:
@@ -67,10 +68,6 @@ def disk_rows(path: Path, piece: Slice, on_bad: OnBad | None = None) -> Iterator
         return load_from_disk(path)
 
     return _rows(load, piece, str(path), str(path), "write it again with save_to_disk", on_bad)
-
-
-def _has_arrow(path: Path) -> bool:
-    return any(path.glob("*.arrow")) and (path / "dataset_info.json").is_file()
 
 
 def _rows(

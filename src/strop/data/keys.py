@@ -63,18 +63,14 @@ def key_of(made_from: dict[str, Any]) -> str:
 def data_identity(part: DataSettings) -> dict[str, Any]:
     """Of a file its content, of the hub's data the commit, of a named set what it is drawn by; and which rows of it,
     read how. Raises InputError for data that are not there, or a hub that does not say which commit it has."""
+    how = part.model_dump(include={"split", "count", "format", "columns", "documents"})
     if part.path is not None:
         files = data_files(part.path, part.split, part.subset)
         # The name counts too, because messages about the examples give it.
-        return {"path": str(part.path), "content": files_digest(files), **_how(part)}
+        return {"path": str(part.path), "content": files_digest(files), **how}
     if part.hub is not None:
-        commit = _commit(part.hub, part.revision)
-        return {"hub": part.hub, "commit": commit, "subset": part.subset, **_how(part)}
-    return {"task": part.task, "seed": part.seed, **_how(part)}
-
-
-def _how(part: DataSettings) -> dict[str, Any]:
-    return part.model_dump(include={"split", "count", "format", "columns", "documents"})
+        return {"hub": part.hub, "commit": _commit(part.hub, part.revision), "subset": part.subset, **how}
+    return {"task": part.task, "seed": part.seed, **how}
 
 
 def files_digest(files: Iterable[Path]) -> str:

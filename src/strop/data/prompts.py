@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -37,16 +36,13 @@ class PromptDraws:
         drawn = np.stack([self.of_pass(number, first, count) for number in range(self.passes)])
         return [np.unique(drawn[:, row]).tolist() for row in range(count)]
 
+    def given(self, conversation: Conversation, number: int) -> Conversation:
+        """The conversation with the ``number``-th prompt, counted from 1, before it."""
+        return replace(conversation, messages=(Message("system", self.prompts[number - 1]), *conversation.messages))
+
     def to_dict(self) -> dict:
         return asdict(self)
 
 
 def has_system(conversation: Conversation) -> bool:
     return any(message.role in ("system", "developer") for message in conversation.messages)
-
-
-def with_prompt(conversation: Conversation, prompts: Sequence[str], number: int) -> Conversation:
-    """The conversation with the ``number``-th prompt before it; 0 is none."""
-    if not number:
-        return conversation
-    return replace(conversation, messages=(Message("system", prompts[number - 1]), *conversation.messages))

@@ -79,10 +79,10 @@ def _mapped(rows: Iterable[Row], part: DataSettings, on_bad: OnBad | None) -> It
         raise InputError(f"{part.title}: columns: no row has {lacking}; the first has {there}.")
 
 
-def _with_trees_joined(rows: Iterable[Row], on_bad: OnBad | None = None) -> Iterator[Row]:
+def _with_trees_joined(rows: Iterable[Row], on_bad: OnBad | None) -> Iterator[Row]:
     """The rows as they come, or, where the first is a message of a tree, one row ``{"prompt": …}`` for each tree.
 
-    A tree has the place of its first message, and comes where that stood. All messages are held in memory, for those of
+    Flat lists of such messages are how OpenAssistant's parquet files hold them. A tree has the place of its first message, and comes where that stood. All messages are held in memory, for those of
     a tree need not stand together. Raises InputError, or hands it to ``on_bad``, for a message whose parent is not
     there.
     """
@@ -91,10 +91,9 @@ def _with_trees_joined(rows: Iterable[Row], on_bad: OnBad | None = None) -> Iter
     if first is None:
         return
     rows = chain([first], rows)
-    yield from _joined(rows, on_bad) if is_tree_message(first[1]) else rows
-
-
-def _joined(rows: Iterable[Row], on_bad: OnBad | None) -> Iterator[Row]:
+    if not is_tree_message(first[1]):
+        yield from rows
+        return
     places: dict[Any, str] = {}
     nodes: dict[Any, dict[str, Any]] = {}
     for place, row in rows:
