@@ -89,9 +89,7 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> 
             if isinstance(one, InputError):
                 raise one
             own, conversations = one
-            found = [
-                (number, prompt, e) for prompt, conversation in conversations for e in encoder.encode(conversation)
-            ]
+            found = [(number, prompt, example) for prompt, said in conversations for example in encoder.encode(said)]
         except InputError as error:
             if not job.skip:
                 raise
@@ -104,7 +102,7 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> 
         examples += found
         if shown is None and found:
             # The first example, as the report shows it.
-            inspected = next(e for _, conversation in conversations for e in encoder.inspect(conversation))
+            inspected = next(example for _, said in conversations for example in encoder.inspect(said))
             pieces, stops = inspected.pieces()
             shown = {"place": inspected.place, "pieces": pieces, "stops": stops}
     return EncodedRows(
@@ -142,7 +140,7 @@ def encode_all(rows: Iterable[Row], encoding: Encoding, job: Job, workers: int) 
     """
     chunks = _chunks(rows)
     ahead = list(islice(chunks, SPAWN_FROM // CHUNK)) if workers else []
-    if len(ahead) * CHUNK < SPAWN_FROM:
+    if workers == 0 or len(ahead) * CHUNK < SPAWN_FROM:
         for chunk in chain(ahead, chunks):
             if isinstance(chunk, InputError):
                 raise chunk

@@ -82,9 +82,9 @@ def _mapped(rows: Iterable[Row], part: DataSettings, on_bad: OnBad | None) -> It
 def _with_trees_joined(rows: Iterable[Row], on_bad: OnBad | None) -> Iterator[Row]:
     """The rows as they come, or, where the first is a message of a tree, one row ``{"prompt": …}`` for each tree.
 
-    Flat lists of such messages are how OpenAssistant's parquet files hold them. A tree has the place of its first message, and comes where that stood. All messages are held in memory, for those of
-    a tree need not stand together. Raises InputError, or hands it to ``on_bad``, for a message whose parent is not
-    there.
+    Flat lists of such messages are how OpenAssistant's parquet files hold them. A tree has the place of its first
+    message, and comes where that stood. All messages are held in memory, for those of a tree need not stand together.
+    Raises InputError, or hands it to ``on_bad``, for a message whose parent is not there.
     """
     rows = iter(rows)
     first = next(rows, None)
