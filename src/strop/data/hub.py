@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from strop.common.errors import InputError
@@ -20,16 +21,14 @@ def hub_rows(
     name: str, subset: str | None, piece: Slice, revision: str | None, on_bad: OnBad | None = None
 ) -> Iterator[Row]:
     """The rows of a slice of a dataset on the hub, downloaded as they are asked for. Place: ``name[split], row N``."""
-
-    def load() -> Dataset | IterableDataset:
-        from datasets import load_dataset
-
-        return load_dataset(name, subset, split=piece.name, revision=revision, streaming=True)
-
     mend = (
         "where the hub cannot be reached, get the data elsewhere with "
         f"`hf download --repo-type dataset {name} --local-dir FOLDER` and give path: FOLDER"
     )
+
+    def load(datasets: ModuleType) -> IterableDataset:
+        return datasets.load_dataset(name, subset, split=piece.name, revision=revision, streaming=True)
+
     return _rows(load, piece, name, f"{name}[{piece.name}]", mend, on_bad)
 
 
@@ -61,24 +60,20 @@ def disk_rows(path: Path, piece: Slice, on_bad: OnBad | None = None) -> Iterator
     check_saved_split(path, piece.name)
     if saved_splits(path) is not None:
         path /= piece.name
-
-    def load() -> Dataset | IterableDataset:
-        from datasets import load_from_disk
-
-        return load_from_disk(path)
-
-    return _rows(load, piece, str(path), str(path), "write it again with save_to_disk", on_bad)
+    mend = "write it again with save_to_disk"
+    return _rows(lambda datasets: datasets.load_from_disk(path), piece, str(path), str(path), mend, on_bad)
 
 
 def _rows(
-    load: Callable[[], Dataset | IterableDataset], piece: Slice, name: str, shown: str, mend: str, on_bad: OnBad | None
+    load: Callable[[ModuleType], Dataset], piece: Slice, name: str, shown: str, mend: str, on_bad: OnBad | None
 ) -> Iterator[Row]:
     """The rows with their places, and what the libraries raise, on opening or on the way, as one sentence."""
+    import datasets
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from huggingface_hub.errors import HTTPError
 
     try:
-        dataset, first = load(), 0
+        dataset, first = load(datasets), 0
         if not piece.whole:
             first, end = piece.bounds(_length(dataset, piece))
             dataset = dataset.skip(first) if end is None else dataset.take(end).skip(first)

@@ -104,43 +104,28 @@ class Prepared(Sequence[PreparedExample]):
 
 
 def write(
-    folder: Path,
-    chunks: Iterable[EncodedRows],
-    unreadable: list[str],
-    made_from: dict[str, Any],
-    notes: Sequence[str] = (),
+    folder: Path, chunks: Iterable[EncodedRows], unreadable: list[str], made_from: dict[str, Any], notes: list[str]
 ) -> None:
-    """Fill an empty folder. ``unreadable`` and ``notes`` may still grow while the chunks come. Raises what they raise.
-
-    ``notes``: what there is to know about how the rows were read.
-    """
+    """Fill an empty folder. ``unreadable`` and ``notes`` (of how the rows were read) may still grow while the chunks
+    come. Raises what they raise."""
     report, skipped, shown = MaskReport(), 0, None
     first_skipped: list[str] = []
-    ends = {"tokens": 0, "places": 0}
     digest = hashlib.sha256()
     with contextlib.ExitStack() as stack:
         files = {name: stack.enter_context((folder / name).open("wb")) for name in _FILES}
         for chunk in chunks:
-            examples = np.zeros(len(chunk.lengths), EXAMPLES)
-            examples["end"] = ends["tokens"] + np.cumsum(chunk.lengths, dtype=np.int64)
-            examples["row"], examples["prompt"] = chunk.rows, chunk.prompts
             places = [place.encode() for place in chunk.places]
-            rows = np.zeros(len(places), ROWS)
-            rows["place_end"] = ends["places"] + np.cumsum([len(place) for place in places], dtype=np.int64)
+            examples, rows = np.zeros(len(chunk.lengths), EXAMPLES), np.zeros(len(places), ROWS)
+            tokens_before = files["tokens.bin"].tell() // TOKENS.itemsize
+            examples["end"] = tokens_before + np.cumsum(chunk.lengths, dtype=np.int64)
+            examples["row"], examples["prompt"] = chunk.rows, chunk.prompts
+            rows["place_end"] = files["places.bin"].tell() + np.cumsum([*map(len, places)], dtype=np.int64)
             rows["own_system"] = chunk.own_system
-            ends["tokens"] += sum(chunk.lengths)
-            ends["places"] += sum(map(len, places))
-            content = {
-                "tokens.bin": chunk.tokens.astype(TOKENS).tobytes(),
-                "weights.bin": chunk.weights.astype(WEIGHTS).tobytes(),
-                "examples.bin": examples.tobytes(),
-                "rows.bin": rows.tobytes(),
-                "places.bin": b"".join(places),
-            }
-            for name, data in content.items():
-                files[name].write(data)
-                if name in ("tokens.bin", "weights.bin", "examples.bin"):
-                    digest.update(data)
+            trained = (chunk.tokens.astype(TOKENS), chunk.weights.astype(WEIGHTS), examples)
+            for data in trained:
+                digest.update(data.tobytes())
+            for file, data in zip(files.values(), (*trained, rows, b"".join(places)), strict=True):
+                file.write(data)
             report.merge(chunk.report)
             skipped += len(chunk.skipped)
             first_skipped += chunk.skipped[: _SHOWN_SKIPPED - len(first_skipped)]

@@ -45,15 +45,14 @@ def rows_of_part(
 
 def _of_named_set(part: DataSettings, rows: NamedSet) -> Sequence[Row]:
     """A slice is one of the whole set, as it is by default; ``count`` is then taken from the slice."""
-    pieces = parse_split(part.split)
-    if all(piece.whole for piece in pieces) and len(pieces) == 1:
+    first, *more = pieces = parse_split(part.split)
+    if first.whole and not more:
         return rows(part.count, part.seed)
     every = rows(None, part.seed)
     found = [row for piece in pieces for row in every[slice(*piece.bounds(len(every)))]]
     if not found:
-        raise InputError(
-            f"{part.title}: {part.split} takes none of its {len(every):,} rows; choose a slice within them."
-        )
+        has = f"its {len(every):,} rows"
+        raise InputError(f"{part.title}: {part.split} takes none of {has}; choose a slice within them.")
     return found[: part.count]
 
 
@@ -63,14 +62,13 @@ def _mapped(rows: Iterable[Row], part: DataSettings, on_bad: OnBad | None) -> It
     Raises InputError, or hands it to ``on_bad``, for a row that lacks a source which every row needs; at the end it is
     raised for a source that was in none of the rows.
     """
+    needed = [part.columns[name] for name in NEEDED if name in part.columns]
     missing, there = {source for name, source in part.columns.items() if name not in NEEDED}, ""
     for place, row in rows:
-        there = there or ", ".join(map(str, row))
+        has = ", ".join(map(str, row))
+        there = there or has
         missing = {source for source in missing if not has_column(row, source)}
-        lacking = [part.columns[name] for name in NEEDED if name in part.columns]
-        lacking = [source for source in lacking if not has_column(row, source)]
-        if lacking:
-            has = ", ".join(map(str, row))
+        if lacking := [source for source in needed if not has_column(row, source)]:
             refuse(InputError(f"{place}: columns: the row has no {', '.join(lacking)}, but {has}."), on_bad)
         else:
             yield place, map_columns(row, part.columns)
