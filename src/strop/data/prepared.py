@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from strop.chat import MaskReport
+from strop.common.errors import InputError
 from strop.common.files import write_json
 from strop.data.encoding import EncodedRows
 from strop.data.prompts import PromptDraws
@@ -104,7 +105,11 @@ class Prepared(Sequence[PreparedExample]):
 
 
 def write(
-    folder: Path, chunks: Iterable[EncodedRows], unreadable: list[str], made_from: dict[str, Any], notes: list[str]
+    folder: Path,
+    chunks: Iterable[EncodedRows],
+    unreadable: list[InputError],
+    made_from: dict[str, Any],
+    notes: list[str],
 ) -> None:
     """Fill an empty folder. ``unreadable`` and ``notes`` (of how the rows were read) may still grow while the chunks
     come. Raises what they raise."""
@@ -135,7 +140,7 @@ def write(
         "digest": digest.hexdigest(),
         "bytes": {name: (folder / name).stat().st_size for name in _FILES},
         "skipped": skipped + len(unreadable),
-        "first_skipped": [*unreadable, *first_skipped][:_SHOWN_SKIPPED],
+        "first_skipped": [*map(str, unreadable), *first_skipped][:_SHOWN_SKIPPED],
         "report": report.to_dict(),
         "shown": shown,
         "notes": list(notes),

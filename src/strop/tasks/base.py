@@ -3,19 +3,7 @@
 A task is a class with a name in the registry: a file in this package, or one that a recipe names under ``plugins``.
 Evaluation, the doctor's search for contamination, the report and training data all read it from there, so what is
 trained on and what is measured have one grader. What a task must have is `AnswerTask`, or `LossTask` where the loss on
-conversations is measured.
-
-    @register("shout")
-    class Shout(AnswerTask):
-        metrics = (Metric("accuracy", "answers in capitals", "rate", 1, value=lambda r: r.verdict == "accepted"),)
-
-        def items(self):
-            return [Item("hello", "hello", [{"role": "user", "content": "Shout hello."}], "HELLO")]
-
-        @classmethod
-        def grade(cls, item, answer):
-            right = answer.strip() == item.data
-            return Judgement("accepted" if right else "wrong_answer", int(right), 1)
+conversations is measured; ``docs/extending.md`` has an example.
 """
 
 from __future__ import annotations
@@ -77,7 +65,6 @@ class Task(ABC):
 
     @property
     def prefix(self) -> str:
-        """What its metrics' names begin with."""
         return prefix_of(self.name)
 
     def measures(self) -> dict[str, Metric]:
@@ -118,7 +105,6 @@ class AnswerTask(Task):
 
     @cached_property
     def all_items(self) -> list[Item]:
-        """The items, made once."""
         return self.items()
 
     def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
