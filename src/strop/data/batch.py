@@ -19,14 +19,9 @@ from torch import Tensor
 class Trainable(Protocol):
     """What a batch needs of an example: `strop.chat.Example` has it, and `PreparedExample`."""
 
-    @property
-    def tokens(self) -> Sequence[int]: ...
-
-    @property
-    def loss_weights(self) -> Sequence[float]: ...
-
-    @property
-    def place(self) -> str: ...
+    tokens: Sequence[int]
+    loss_weights: Sequence[float]
+    place: str
 
 
 @dataclass(frozen=True)

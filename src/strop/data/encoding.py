@@ -20,7 +20,7 @@ import numpy as np
 
 from strop.chat import ChatEncoder, ChatSettings, Conversation, MaskReport, Text, parse_row
 from strop.common.errors import InputError
-from strop.data.prompts import PromptDraws, has_system
+from strop.data.prompts import PromptDraws
 from strop.data.rows import Row
 
 CHUNK = 128
@@ -128,7 +128,7 @@ def _parse(job: Job, place: str, row: Any, prompts: list[int]) -> Parsed | Input
         parsed = parse_row(row, place, job.format)
     except InputError as error:
         return error
-    if not isinstance(parsed, Conversation) or has_system(parsed):
+    if not isinstance(parsed, Conversation) or any(m.role in ("system", "developer") for m in parsed.messages):
         return True, [(0, parsed)]
     return False, [(n, job.draws.given(parsed, n) if n else parsed) for n in prompts]
 

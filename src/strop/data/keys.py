@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -41,7 +42,7 @@ def ingredients(part: DataSettings, encoding: Encoding, job: Job, portion: Porti
         "portion": portion and portion.to_dict(),
         "format": job.format,
         "skip": job.skip,
-        "system_prompts": job.draws and job.draws.to_dict(),
+        "system_prompts": job.draws and asdict(job.draws),
         "tokenizer": {
             "class": type(tokenizer).__name__,
             "backend": _sha256(tokenizer.backend_tokenizer.to_str()),

@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class Prepared(Sequence[PreparedExample]):
     @property
     def fingerprint(self) -> str:
         """Of the examples and of how passes are drawn: the same only where training would be."""
-        text = json.dumps([self.meta["digest"], self.draws and self.draws.to_dict()])
+        text = json.dumps([self.meta["digest"], self.draws and asdict(self.draws)])
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,10 +39,3 @@ class PromptDraws:
     def given(self, conversation: Conversation, number: int) -> Conversation:
         """The conversation with the ``number``-th prompt, counted from 1, before it."""
         return replace(conversation, messages=(Message("system", self.prompts[number - 1]), *conversation.messages))
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-
-def has_system(conversation: Conversation) -> bool:
-    return any(message.role in ("system", "developer") for message in conversation.messages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import io
@@ -54,8 +55,8 @@ def not_utf8(path: Path) -> str:
             first = file.read(4)
     except OSError:
         first = b""
-    wide = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}.get(first[:2], "")
-    wide = "UTF-32" if first in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") else wide
+    wide = "UTF-16" if first[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else ""
+    wide = "UTF-32" if first in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE) else wide
     was = f" but {wide}" if wide else ""
     name = path.name.removesuffix(path.suffix) if path.suffix.lower() in (".gz", ".zst") else path.name
     convert = f"iconv -f {wide or 'ITS-ENCODING'} -t UTF-8 {shlex.quote(name)}"

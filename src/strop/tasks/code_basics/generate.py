@@ -1,6 +1,6 @@
 """The task: from a seed to records, by the split into families and the turns that these take."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from itertools import islice
 from random import Random
@@ -62,17 +62,13 @@ def generate(split: Literal["train", "test"], count: int, seed: int) -> list[Rec
     left = {name: single.in_order(name, seed) for name in singles}
     records: list[Record] = []
     seen: set[str] = set()
-    for index, name in enumerate(islice(_turns(names, seed), count)):
+    order = Random(f"order {seed}")
+    turns = (name for _ in range(rounds) for name in order.sample(names, len(names)))
+    for index, name in enumerate(islice(turns, count)):
         new = next(left[name]) if name in left else _crossed(name, seed, index, seen)
         records.append(new)
         seen.add(new.prompt)
     return records
-
-
-def _turns(names: tuple[str, ...], seed: int) -> Iterator[str]:
-    rng = Random(f"order {seed}")
-    while True:
-        yield from rng.sample(names, len(names))
 
 
 def _crossed(family: str, seed: int, index: int, seen: set[str]) -> Record:

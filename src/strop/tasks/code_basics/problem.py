@@ -68,14 +68,17 @@ def counted(items: Sequence[Any]) -> str:
 def record(problem: Problem, rng: Random, name: str, family: str) -> Record:
     """The record of a problem. Raises ValueError when its cases give too few tests that tell answers apart."""
     tests = _draw_tests(problem, rng)
+    prompt, solution = _prompt(problem, tests[:SAMPLES], rng), problem.solution
+    if rng.random() < 0.15:  # the other common way to read a list
+        solution = solution.replace("list(map(int, input().split()))", "[int(x) for x in input().split()]")
     return Record(
         name=name,
         source="code_basics.crossed",
         family=family,
         difficulty="easy",
         language="python",
-        prompt=_prompt(problem, tests[:SAMPLES], rng),
-        response=f"```python\n{_solution(problem, rng)}\n```",
+        prompt=prompt,
+        response=f"```python\n{solution}\n```",
         tests=tests,
     )
 
@@ -119,9 +122,3 @@ def _prompt(problem: Problem, samples: tuple[TestCase, ...], rng: Random) -> str
     if rng.random() < 0.15:  # some users state the problem first and ask last
         return f"{body}\n\n{shown}\n\n{instruction}"
     return f"{instruction}\n\n{body}\n\n{shown}"
-
-
-def _solution(problem: Problem, rng: Random) -> str:
-    if rng.random() < 0.15:  # the other common way to read a list
-        return problem.solution.replace("list(map(int, input().split()))", "[int(x) for x in input().split()]")
-    return problem.solution
