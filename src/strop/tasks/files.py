@@ -75,17 +75,6 @@ def _other(row: Mapping[str, Any], path: Path) -> TaskLayout:
     return TaskLayout(_FORMATS.get(kind, "conversations"), use=layouts.LOSS)
 
 
-def load_measured(path: Path, count: int | None = None) -> TaskFile:
-    """The same, of what an evaluation can measure. Raises InputError for what it cannot, saying what the file holds."""
-    found = load_tasks(path, count)
-    if not found.layout.measured:
-        raise InputError(
-            f"{path}: holds {found.layout.name}, which no evaluation measures yet; drop it from evals, or name a file "
-            "of problems with tests, HumanEval or MBPP."
-        )
-    return found
-
-
 def open_task(name: str, settings: TaskSettings) -> Task:
     """The task that ``evals.<name>`` means: a built-in one, or by its columns a file of the user's own.
 
@@ -97,7 +86,12 @@ def open_task(name: str, settings: TaskSettings) -> Task:
         return kind(name, settings)
     if settings.path is None:
         raise InputError(f"evals.{name}: not a built-in task ({', '.join(TASKS)}); give it a `path`.")
-    found = load_measured(settings.path, settings.count)
+    found = load_tasks(settings.path, settings.count)
+    if not found.layout.measured:
+        raise InputError(
+            f"{settings.path}: holds {found.layout.name}, which no evaluation measures yet; drop it from evals, or "
+            "name a file of problems with tests, HumanEval or MBPP."
+        )
     made = {layouts.HUMANEVAL: HumanEval, layouts.MBPP: FunctionTask}.get(found.layout, ProblemTask)
     return made(name, settings, found.items)
 
