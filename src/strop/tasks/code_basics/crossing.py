@@ -70,6 +70,15 @@ class ItemSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Items:
+    """A kind of items: what they may be called (the first, where they are changed), and what draws a source and one."""
+
+    nouns: tuple[str, ...]
+    source: Callable[[Random], ItemSource]
+    one: Callable[[Random], Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """A skill and a use; `make` draws a problem."""
 
@@ -93,8 +102,10 @@ def cross(
     }
 
 
-def kept(rng: Random, skill: Skill, use: Use, noun: str, source: ItemSource, item: Callable[[Random], Any]) -> Problem:
+def kept(items: Items, rng: Random, skill: Skill, use: Use) -> Problem:
     """The problem of those items that have a property."""
+    noun = rng.choice(items.nouns) if len(items.nouns) > 1 else items.nouns[0]  # a choice of one would draw, too
+    source = items.source(rng)
 
     def answer(a: Sequence[Any]) -> Any:
         return use.value([x for x in a if skill.value(x)], list(a))
@@ -103,7 +114,7 @@ def kept(rng: Random, skill: Skill, use: Use, noun: str, source: ItemSource, ite
         # Now and then all items have the property, or none: both happen too rarely by themselves.
         wanted = rng.choice((None, None, None, True, False))
         while True:
-            drawn = [_such(rng, item, skill, wanted) for _ in range(size)]
+            drawn = [_such(rng, items.one, skill, wanted) for _ in range(size)]
             enough = not use.needs_one or any(map(skill.value, drawn))
             if enough and show(answer(drawn)).strip():
                 return (drawn,)
@@ -120,15 +131,14 @@ def kept(rng: Random, skill: Skill, use: Use, noun: str, source: ItemSource, ite
     )
 
 
-def changed(
-    rng: Random, skill: Skill, use: Use, noun: str, source: ItemSource, item: Callable[[Random], Any]
-) -> Problem:
+def changed(items: Items, rng: Random, skill: Skill, use: Use) -> Problem:
     """The problem of a list whose every item is changed."""
+    source = items.source(rng)
     return Problem(
-        say=tuple(f"{skill.words}. {say}" for say in use.statements(f"the new {noun}", noun)),
+        say=tuple(f"{skill.words}. {say}" for say in use.statements(f"the new {items.nouns[0]}", items.nouns[0])),
         input=source.words,
         output=use.output,
-        case=lambda size: ([item(rng) for _ in range(size)],),
+        case=lambda size: ([items.one(rng) for _ in range(size)],),
         layout=source.layout,
         answer=lambda a: use.value([skill.value(x) for x in a], list(a)),
         solution=f"{source.code}\nb = [{skill.code} for x in a]\n{use.code}",

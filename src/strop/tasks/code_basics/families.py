@@ -1,16 +1,22 @@
 """The crossed families: the skills for each kind of item, where the items come from, and what is done with them."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
+from typing import Any
 
-from strop.tasks.code_basics.crossing import ItemSource, Skill, Use, changed, cross, kept
+from strop.tasks.code_basics.crossing import Items, ItemSource, Skill, Use, changed, cross, kept
 from strop.tasks.code_basics.problem import Problem, counted, listed, one_line, show
 from strop.tasks.code_basics.uses import LIST_USES, NUMBER_USES, PART_USES, TEXT_USES
 
 
 def _from(low: int, high: int) -> Callable[[Random], int]:
     return lambda rng: rng.randint(low, high)
+
+
+def _one_of(things: Sequence[Any]) -> Callable[[Random], Any]:
+    return lambda rng: rng.choice(things)
 
 
 def _bounds(rng: Random) -> tuple[int, int]:
@@ -70,14 +76,6 @@ def _number_source(rng: Random) -> ItemSource:
     )
 
 
-def _kept_numbers(rng: Random, skill: Skill, use: Use) -> Problem:
-    return kept(rng, skill, use, rng.choice(("numbers", "integers")), _number_source(rng), _from(-12, 30))
-
-
-def _changed_numbers(rng: Random, skill: Skill, use: Use) -> Problem:
-    return changed(rng, skill, use, "numbers", _number_source(rng), _from(-12, 30))
-
-
 # -- the integers of a range
 
 RANGE_NUMBERS = {name: NUMBERS[name] for name in ("even", "odd", "multiple", "not_multiple")} | {
@@ -132,7 +130,7 @@ WORD_LIST = ("apple", "river", "stone", "cloud", "tiger", "bread", "music", "gre
 def _letter_at(place: slice) -> Callable[[Random], str]:
     """One of the letters that at least four of the words have at a place."""
     found = Counter(letter for word in WORD_LIST for letter in set(word[place]))
-    return lambda rng: rng.choice("".join(sorted(letter for letter, count in found.items() if count >= 4)))
+    return _one_of("".join(sorted(letter for letter, count in found.items() if count >= 4)))
 
 
 WORDS = {
@@ -152,7 +150,7 @@ WORD_CHANGES = {
     "final": Skill("Replace every word by its last letter", "x[-1]", lambda x: next(reversed(x))),
     "twice": Skill("Write every word twice without a space", "x * 2", lambda x: f"{x}{x}"),
     "headless": Skill("Remove the first letter of every word", "x[1:]", lambda x: x.removeprefix(next(iter(x)))),
-    "marked": Skill('Put "{k}" behind every word', 'x + "{k}"', lambda x, k: f"{x}{k}", lambda rng: rng.choice("!?.,")),
+    "marked": Skill('Put "{k}" behind every word', 'x + "{k}"', lambda x, k: f"{x}{k}", _one_of("!?.,")),
 }
 WORD_SOURCES = (
     ItemSource("One line with a sentence.", "a = input().split()", show),
@@ -163,10 +161,6 @@ WORD_SOURCES = (
         counted,
     ),
 )
-
-
-def _word(rng: Random) -> str:
-    return rng.choice(WORD_LIST)
 
 
 # -- the characters of one line
@@ -184,12 +178,8 @@ LETTERS = {
     ),
 }
 LETTER_USES = {
-    "first": LIST_USES["first"],
-    "last": LIST_USES["last"],
-    "lines": LIST_USES["lines"],
-    "count": PART_USES["count"],
-    "any": PART_USES["any"],
-    "all": PART_USES["all"],
+    **{name: LIST_USES[name] for name in ("first", "last", "lines")},
+    **{name: PART_USES[name] for name in ("count", "any", "all")},
     "together": TEXT_USES["together"],
     "drop": Use(
         say=(
@@ -220,28 +210,16 @@ LETTER_SOURCES = tuple(
 )
 
 
-def _letter(rng: Random) -> str:
-    return rng.choice("aeiouabcxyzABCEXYZ0123456789")
-
-
-def _kept_letters(rng: Random, skill: Skill, use: Use) -> Problem:
-    return kept(rng, skill, use, "characters", rng.choice(LETTER_SOURCES), _letter)
-
-
-def _kept_words(rng: Random, skill: Skill, use: Use) -> Problem:
-    return kept(rng, skill, use, "words", rng.choice(WORD_SOURCES), _word)
-
-
-def _changed_words(rng: Random, skill: Skill, use: Use) -> Problem:
-    return changed(rng, skill, use, "words", rng.choice(WORD_SOURCES), _word)
-
+NUMBER_ITEMS = Items(("numbers", "integers"), _number_source, _from(-12, 30))
+WORD_ITEMS = Items(("words",), _one_of(WORD_SOURCES), _one_of(WORD_LIST))
+LETTER_ITEMS = Items(("characters",), _one_of(LETTER_SOURCES), _one_of("aeiouabcxyzABCEXYZ0123456789"))
 
 CROSSED = (
-    cross("letters", LETTERS, LETTER_USES, _kept_letters)
-    | cross("numbers", NUMBERS, LIST_USES | PART_USES | NUMBER_USES, _kept_numbers)
-    | cross("changed_numbers", NUMBER_CHANGES, LIST_USES | NUMBER_USES, _changed_numbers)
+    cross("letters", LETTERS, LETTER_USES, partial(kept, LETTER_ITEMS))
+    | cross("numbers", NUMBERS, LIST_USES | PART_USES | NUMBER_USES, partial(kept, NUMBER_ITEMS))
+    | cross("changed_numbers", NUMBER_CHANGES, LIST_USES | NUMBER_USES, partial(changed, NUMBER_ITEMS))
     | cross("range_numbers", RANGE_NUMBERS, RANGE_USES, _kept_of_range)
-    | cross("words", WORDS, LIST_USES | PART_USES | TEXT_USES, _kept_words)
-    | cross("changed_words", WORD_CHANGES, LIST_USES | TEXT_USES, _changed_words)
+    | cross("words", WORDS, LIST_USES | PART_USES | TEXT_USES, partial(kept, WORD_ITEMS))
+    | cross("changed_words", WORD_CHANGES, LIST_USES | TEXT_USES, partial(changed, WORD_ITEMS))
 )
 """Every crossed family by its name."""
