@@ -77,8 +77,11 @@ class EncodedRows:
     shown: dict[str, Any] | None
 
 
-def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> EncodedRows:
-    """Parse, encode and prove ``rows``, of which ``first`` is the number of the first. Raises InputError."""
+def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row], ended: InputError | None) -> EncodedRows:
+    """Parse, encode and prove ``rows``, of which ``first`` is the number of the first.
+
+    Raises InputError, ``ended`` where the reading ended with it after these rows.
+    """
     drawn = job.draws.all(first, len(rows)) if job.draws else [[0]] * len(rows)
     report, examples, skipped, own_system, shown = MaskReport(), [], [], [], None
     parsed = [_parse(job, place, row, prompts) for (place, row), prompts in zip(rows, drawn, strict=True)]
@@ -105,6 +108,8 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> 
             inspected = next(example for _, said in conversations for example in encoder.inspect(said))
             pieces, stops = inspected.pieces()
             shown = {"place": inspected.place, "pieces": pieces, "stops": stops}
+    if ended is not None:
+        raise ended
     return EncodedRows(
         tokens=np.fromiter(chain.from_iterable(e.tokens for _, _, e in examples), np.int32),
         weights=np.fromiter(chain.from_iterable(e.loss_weights for _, _, e in examples), np.float32),
@@ -142,33 +147,30 @@ def encode_all(rows: Iterable[Row], encoding: Encoding, job: Job, workers: int) 
     ahead = list(islice(chunks, SPAWN_FROM // CHUNK)) if workers else []
     if workers == 0 or len(ahead) * CHUNK < SPAWN_FROM:
         for chunk in chain(ahead, chunks):
-            if isinstance(chunk, InputError):
-                raise chunk
             yield encode_rows(encoding.encoder, job, *chunk)
     else:
         yield from _in_processes(chain(ahead, chunks), encoding, job, workers)
 
 
-def _chunks(rows: Iterable[Row]) -> Iterator[tuple[int, list[Row]] | InputError]:
-    """``(number of the first row, rows)``; an error of reading comes in its place in the order."""
-    first, chunk = 0, []
+Chunk = tuple[int, list[Row], InputError | None]
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[Chunk]:
+    """``(number of the first row, rows, what ended the reading after them)``."""
+    first, chunk, ended = 0, [], None
     try:
         for row in rows:
             chunk.append(row)
             if len(chunk) == CHUNK:
-                yield first, chunk
+                yield first, chunk, None
                 first, chunk = first + len(chunk), []
     except InputError as error:
-        yield first, chunk
-        yield error
-        return
-    if chunk:
-        yield first, chunk
+        ended = error
+    if chunk or ended:
+        yield first, chunk, ended
 
 
-def _in_processes(
-    chunks: Iterable[tuple[int, list[Row]] | InputError], encoding: Encoding, job: Job, workers: int
-) -> Iterator[EncodedRows]:
+def _in_processes(chunks: Iterable[Chunk], encoding: Encoding, job: Job, workers: int) -> Iterator[EncodedRows]:
     # Spawned, not forked: the tokenizer's and torch's threads do not survive a fork.
     pool = ProcessPoolExecutor(
         workers,
@@ -176,21 +178,14 @@ def _in_processes(
         initializer=_start,
         initargs=(pickle.dumps((replace(encoding), job)),),  # without the encoder that it may hold
     )
-    pending: deque[Future[EncodedRows] | InputError] = deque()
-
-    def oldest() -> EncodedRows:
-        task = pending.popleft()
-        if isinstance(task, InputError):
-            raise task
-        return task.result()
-
+    pending: deque[Future[EncodedRows]] = deque()
     try:
         for chunk in chunks:
-            pending.append(chunk if isinstance(chunk, InputError) else pool.submit(_encode_here, *chunk))
+            pending.append(pool.submit(_encode_here, *chunk))
             if len(pending) > 3 * workers:  # enough to keep everyone busy, and no more of the file in memory
-                yield oldest()
+                yield pending.popleft().result()
         while pending:
-            yield oldest()
+            yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise InputError(
             f"a process that prepares the data ended before its time ({error}); memory may be short, "
@@ -219,5 +214,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _encode_here(first: int, rows: list[Row]) -> EncodedRows:
-    return encode_rows(*_here, first, rows)
+def _encode_here(*chunk: Any) -> EncodedRows:
+    return encode_rows(*_here, *chunk)
