@@ -26,12 +26,8 @@ class Portion:
 
     def of(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Those of all rows of the part, which is read to its end, so that what is wrong there is found."""
-        wanted = iter(self.rows.tolist())
-        number = next(wanted, None)
-        for at, row in enumerate(rows):
-            if at == number:
-                yield row
-                number = next(wanted, None)
+        wanted = set(self.rows.tolist())
+        return (row for at, row in enumerate(rows) if at in wanted)
 
     def to_dict(self) -> dict[str, Any]:
         """For keys: which side of which rows."""

@@ -14,13 +14,12 @@ from typing import Any
 from strop.chat import MaskReport
 from strop.common.errors import InputError
 from strop.common.folders import whole_folder
-from strop.data.encoding import Encoding, Job, encode_all
+from strop.data.encoding import Encoding, Job, PromptDraws, encode_all
 from strop.data.files import data_files
 from strop.data.held_out import Division, divide
 from strop.data.keys import ingredients, key_of
 from strop.data.mixture import Mixture
 from strop.data.prepared import Prepared, PreparedExample, is_whole, mark_used, sweep, write
-from strop.data.prompts import PromptDraws
 from strop.data.readers import NamedSet, check_named, rows_of_part
 from strop.data.settings import DataSettings, HeldOutSettings, MixtureSettings
 

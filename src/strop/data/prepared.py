@@ -24,8 +24,7 @@ import numpy as np
 from strop.chat import MaskReport
 from strop.common.errors import InputError
 from strop.common.files import write_json
-from strop.data.encoding import EncodedRows
-from strop.data.prompts import PromptDraws
+from strop.data.encoding import EncodedRows, PromptDraws
 
 LAYOUT = 2
 TOKENS, WEIGHTS = np.dtype("<i4"), np.dtype("<f4")
