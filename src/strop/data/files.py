@@ -10,7 +10,7 @@ from pathlib import Path
 
 from strop.chat.formats import check_format
 from strop.common.errors import InputError
-from strop.data.hub import check_saved_split, disk_rows, hub_rows, is_saved_dataset, saved_splits
+from strop.data.hub import disk_rows, hub_rows, is_saved_dataset, saved_folder
 from strop.data.json_files import json_lines, json_rows
 from strop.data.rows import OnBad, Row, Say, reading, refuse, silent
 from strop.data.slices import Slice, known_as, names_of, parse_split, split_of
@@ -163,10 +163,8 @@ def data_files(path: Path, split: str = "train", subset: str | None = None) -> l
     names = names_of(split)
     if not is_saved_dataset(path):
         return list(dict.fromkeys(chain.from_iterable(_files_of(path, name)[0] for name in names)))
-    for name in names:
-        check_saved_split(path, name)
-    found, several = _below(path), saved_splits(path) is not None
-    return [file for file in found if not several or any(file.is_relative_to(path / name) for name in names)]
+    folders = [saved_folder(path, name) for name in names]
+    return [file for file in _below(path) if any(map(file.is_relative_to, folders))]
 
 
 def _files_of(path: Path, split: str) -> tuple[list[Path], list[str]]:

@@ -38,28 +38,25 @@ def is_saved_dataset(path: Path) -> bool:
     return one or (path / "dataset_dict.json").is_file()
 
 
-def saved_splits(path: Path) -> list[str] | None:
-    """The splits that a folder which ``save_to_disk`` wrote has; None where it holds one dataset alone."""
-    described = path / "dataset_dict.json"
-    if not described.is_file():
-        return None
-    with reading(described):
-        return json.loads(described.read_text(encoding="utf-8"))["splits"]
+def saved_folder(path: Path, split: str) -> Path:
+    """Where a folder that ``save_to_disk`` wrote has a split; a dataset without splits is ``train``.
 
-
-def check_saved_split(path: Path, split: str) -> None:
-    """Raises InputError where a folder that ``save_to_disk`` wrote does not have the split."""
-    splits = saved_splits(path)
-    if split not in (["train"] if splits is None else splits):
-        there = ", ".join(splits) if splits else "train alone, for it is one dataset"
+    Raises InputError where it does not have the split.
+    """
+    described, splits, there, folder = path / "dataset_dict.json", ["train"], "", path
+    if described.is_file():
+        with reading(described):
+            splits = json.loads(described.read_text(encoding="utf-8"))["splits"]
+        there, folder = ", ".join(splits), path / split
+    if split not in splits:
+        there = there or "train alone, for it is one dataset"
         raise InputError(f"{path}: there is no split {split}, but {there}; choose one.")
+    return folder
 
 
 def disk_rows(path: Path, piece: Slice, on_bad: OnBad | None = None) -> Iterator[Row]:
-    """The rows of a slice of a folder that ``save_to_disk`` wrote; a dataset without splits is ``train``."""
-    check_saved_split(path, piece.name)
-    if saved_splits(path) is not None:
-        path /= piece.name
+    """The rows of a slice of a folder that ``save_to_disk`` wrote."""
+    path = saved_folder(path, piece.name)
     mend = "write it again with save_to_disk"
     return _rows(lambda datasets: datasets.load_from_disk(path), piece, str(path), str(path), mend, on_bad)
 
