@@ -10,7 +10,7 @@ from functools import cached_property
 
 from .bare import bare_programs, is_idle
 from .fences import code_blocks, lines_of, place_blocks
-from .names import after_future_imports, defined_names, missing_names, only_defines, used_names
+from .names import defined_names, missing_names, only_defines, used_names
 from .reasoning import without_reasoning
 from .syntax import ParsedProgram, clean, parse, parse_program
 
@@ -44,15 +44,13 @@ def extract_program(answer: str, names: Sequence[str] = ()) -> str | None:
     """
     answer = without_reasoning(answer)
     blocks = [block for block in code_blocks(answer) if block.code.strip()]
-    chosen = [block for block in blocks if block.python]
-    if not chosen:
-        candidates = [_Candidate(clean(block.code), block.closed) for block in blocks if not block.language]
+    labelled = [block for block in blocks if block.python]
+    chosen = labelled or [block for block in blocks if not block.language]
+    candidates = [_Candidate(clean(block.code), block.closed) for block in chosen]
+    if not labelled:
         working = [one for one in candidates if one.does_something]
-        if not working and (bare := bare_programs(_prose(answer), bodies=bool(names))):
-            working = [_Candidate(code, closed=True) for code in bare]
-        candidates = working or candidates
-    else:
-        candidates = [_Candidate(clean(block.code), block.closed) for block in chosen]
+        bare = () if working else bare_programs(_prose(answer), bodies=bool(names))
+        candidates = working or [_Candidate(code, closed=True) for code in bare] or candidates
     return _choose(candidates, names) if candidates else None
 
 
@@ -173,8 +171,9 @@ def defines(code: str, name: str) -> bool:
 def put_before(head: str, code: str) -> str:
     """``code`` with ``head`` before it, but after its ``from __future__`` imports, which must come first."""
     tree = parse_program(code)
-    first = 0 if tree is None else after_future_imports(tree)
-    if not first:
+    statements = tree.body if tree is not None else ()
+    ends = [s.end_lineno for s in statements if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
+    if not ends:
         return f"{head}\n{code}"
-    lines = lines_of(code)
+    lines, first = lines_of(code), max(ends)
     return "".join([*lines[:first], "" if lines[first - 1].endswith("\n") else "\n", f"{head}\n", *lines[first:]])

@@ -47,17 +47,19 @@ def without_reasoning(answer: str) -> str:
         return answer
     kept, since, expected = [], 0, None
     for tag in _TAG.finditer(answer):
-        at = tag.start()
-        if tag[0].lower() in _CLOSES:
-            in_program = any(start <= at < end for start, end in programs)
-            if expected is None and not in_program and not _line_before(answer, at).strip():
-                kept.append(answer[since:at])
-                expected, since = _CLOSES[tag[0].lower()], len(answer)
-        elif expected is not None:
-            if tag[0].lower() == expected and not _is_quoted(answer, tag):
+        at, name = tag.start(), tag[0].lower()
+        in_program = any(start <= at < end for start, end in programs)
+        if name in _CLOSES:
+            if expected is None and not in_program:
+                line = answer[max(answer.rfind("\n", 0, at), answer.rfind("\r", 0, at)) + 1 : at]
+                if not line.strip():
+                    kept.append(answer[since:at])
+                    expected, since = _CLOSES[name], len(answer)
+        elif not _is_quoted(answer, tag):
+            if name == expected:
                 expected, since = None, tag.end()
-        elif not _is_quoted(answer, tag) and not any(start <= at < end for start, end in programs):
-            kept, since = [], tag.end()
+            elif expected is None and not in_program:
+                kept, since = [], tag.end()
     return "".join([*kept, answer[since:]])
 
 
@@ -69,10 +71,6 @@ def _final_channel(answer: str) -> str:
     if answer.lstrip().startswith("analysis") and "assistantfinal" in answer:  # its control tokens are gone
         return answer.rpartition("assistantfinal")[2]
     return answer
-
-
-def _line_before(text: str, at: int) -> str:
-    return text[max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1 : at]
 
 
 def _is_quoted(text: str, tag: re.Match[str]) -> bool:

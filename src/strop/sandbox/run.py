@@ -24,7 +24,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
@@ -79,10 +79,8 @@ def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = Non
     if len(program) > MAX_SOURCE_BYTES:
         raise InputError(f"the program has {len(program)} bytes; at most {MAX_SOURCE_BYTES} can be run")
     given = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogatepass")
-    parts = (seccomp_filter(), syscall_number("seccomp").to_bytes(4, "big"), program, given)
-    data = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-    command = [*python_command(), _launcher()]
-    process = _start(limits, command)
+    data = framed((seccomp_filter(), syscall_number("seccomp").to_bytes(4, "big"), program, given))
+    process = _start(limits, [*python_command(), _launcher()])
     started = time.monotonic()
     with process:
         pidfd = os.pidfd_open(process.pid)
@@ -101,6 +99,11 @@ def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = Non
         finally:
             os.close(pidfd)
     return _describe(conversation, ended, stopped_by, time.monotonic() - started, cpu_seconds, limits)
+
+
+def framed(parts: Iterable[bytes]) -> bytes:
+    """The parts one after the other, each with its length (4 bytes, big-endian) before it."""
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
 def python_command() -> list[str]:
