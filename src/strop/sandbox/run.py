@@ -29,10 +29,11 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from strop.common.errors import InputError
 
 from .rules import python_executable, sandbox_factory
-from .settings import Limits
 from .syscalls import seccomp_filter, syscall_number
 from .threads import count_threads
 
@@ -51,6 +52,18 @@ _MORE_PAUSES = (4.0, 8.0, 16.0, 16.0, 16.0)
 """Seconds between tries to start a process: other programs may fill the system's table for as long as they run. The
 longer ones only where a start has succeeded before."""
 _has_started = threading.Event()
+
+
+class Limits(BaseModel):
+    """How much one run may use; the defaults suit small contest programs."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+    cpu_seconds: int = Field(3, ge=1, description="CPU time of each process, in seconds.")
+    wall_seconds: float = Field(10.0, gt=0, description="Time from start to end as a clock sees it, in seconds.")
+    memory_mb: int = Field(512, ge=64, description="Address space of each process, in MiB (about 20 go to Python).")
+    processes: int = Field(1, ge=1, le=64, description="Processes alive at once, the program's own included.")
+    output_bytes: int = Field(1_000_000, ge=1, description="Bytes that each of stdout and stderr may hold.")
 
 
 @dataclass(frozen=True)
@@ -117,12 +130,11 @@ def _launcher() -> str:
 
 
 def _start(limits: Limits, command: list[str]):
-    pauses = iter(_SPAWN_PAUSES + (_MORE_PAUSES if _has_started.is_set() else ()))
-    while True:
+    for pause in (*_SPAWN_PAUSES, *(_MORE_PAUSES if _has_started.is_set() else ()), None):
         try:
             process = sandbox_factory()(limits.processes).popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
         except RuntimeError as error:
-            if (pause := next(pauses, None)) is None:
+            if pause is None:
                 raise InputError(
                     f"the sandbox did not start a process ({error}): in a container, allow the seccomp and landlock "
                     "system calls; elsewhere, raise the limits on processes and open files"
@@ -166,10 +178,7 @@ class _Conversation:
     def run_until(self, deadline: float) -> Status | None:
         """Until the main process ends (None), or the name of the limit that it hit."""
         look = time.monotonic() + _LOOK_EVERY
-        while True:
-            now = time.monotonic()
-            if now >= deadline:
-                return "timeout"
+        while (now := time.monotonic()) < deadline:
             if now >= look:
                 look = now + _LOOK_EVERY
                 if count_threads(self._process.pid) > MOST_THREADS:
@@ -181,6 +190,7 @@ class _Conversation:
                     self._poll.unregister(fd)
             if self._over_limit():
                 return "output_limit"
+        return "timeout"
 
     def drain(self) -> Status | None:
         """Read what is left in the pipes once every writer is dead."""
@@ -194,14 +204,14 @@ class _Conversation:
         return max(len(self.stdout), self._stderr_bytes) > self._limit
 
     def _send(self) -> bool:
+        stdin = self._process.stdin
         try:
-            self._unsent = self._unsent[os.write(self._process.stdin.fileno(), self._unsent[:_CHUNK]) :]
+            self._unsent = self._unsent[os.write(stdin.fileno(), self._unsent[:_CHUNK]) :]
         except BrokenPipeError:
             self._unsent = self._unsent[:0]
-        if self._unsent:
-            return True
-        self._poll.unregister(self._process.stdin.fileno())
-        self._process.stdin.close()
+        if not self._unsent:
+            self._poll.unregister(stdin.fileno())
+            stdin.close()
         return True
 
     def _receive(self) -> bool:
@@ -219,13 +229,14 @@ class _Conversation:
 def _describe(conversation, ended, stopped_by, wall_seconds, cpu_seconds, limits: Limits) -> Execution:
     exited = ended.si_code == os.CLD_EXITED
     stderr = conversation.stderr.decode("utf-8", "backslashreplace")
+    stopped: dict[Status, str] = {
+        "timeout": f"ran longer than {limits.wall_seconds:g} s",
+        "thread_limit": f"started more than {MOST_THREADS} threads",
+        "output_limit": f"printed more than {limits.output_bytes} bytes",
+    }
     status: Status
-    if stopped_by == "timeout":
-        status, detail = "timeout", f"ran longer than {limits.wall_seconds:g} s"
-    elif stopped_by == "thread_limit":
-        status, detail = "thread_limit", f"started more than {MOST_THREADS} threads"
-    elif stopped_by == "output_limit":
-        status, detail = "output_limit", f"printed more than {limits.output_bytes} bytes"
+    if stopped_by:
+        status, detail = stopped_by, stopped[stopped_by]
     elif exited and ended.si_status == 0:
         status, detail = "ok", ""
     elif exited:
@@ -236,7 +247,8 @@ def _describe(conversation, ended, stopped_by, wall_seconds, cpu_seconds, limits
     elif ended.si_status in (signal.SIGXCPU, signal.SIGKILL) and cpu_seconds > _NEARLY * limits.cpu_seconds:
         status, detail = "timeout", f"used more than {limits.cpu_seconds} s of CPU time"
     else:
-        status, detail = "signal", f"ended by signal {_signal_name(ended.si_status)}"
+        known = {one.value: one.name for one in signal.Signals}
+        status, detail = "signal", f"ended by signal {known.get(ended.si_status, ended.si_status)}"
     stdout = bytes(conversation.stdout[: limits.output_bytes])
     return Execution(
         status=status,
@@ -249,10 +261,3 @@ def _describe(conversation, ended, stopped_by, wall_seconds, cpu_seconds, limits
         cpu_seconds=cpu_seconds,
         detail=detail,
     )
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
