@@ -9,7 +9,7 @@ from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
 from strop.common.errors import InputError
 from strop.evals.losses import held_out, yardstick
-from strop.evals.prompts import prompts_of
+from strop.evals.run import prompts_of
 from strop.model.names import load_generation_config, load_tokenizer, stop_token_ids
 from strop.model.window import window_of
 from strop.rewards import judge_program

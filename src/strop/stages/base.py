@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from strop.common.console import say
 from strop.common.registry import Registry
 from strop.data.settings import HeldOutSettings, MixtureSettings
 
@@ -64,7 +65,7 @@ class Context:
 
     def say(self, text: str, style: str | None = None) -> None:
         """A line for people, as it stands."""
-        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+        say(self.console, text, style)
 
 
 @dataclass(frozen=True)
