@@ -65,9 +65,10 @@ def _line_number(sentence: str) -> int:
 
 def _sentence(keys: list[str], error: dict[str, Any], given: Given) -> str:
     message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error" and (named := _NAMED.match(message)) and _leads_on(keys, named[1], given):
-        # a check of a whole section that says itself which key it is about
-        keys, message = [*keys, *named[1].split(".")], message[named.end() :]
+    if error["type"] == "value_error" and (named := _NAMED.match(message)):
+        path = named[1].split(".")
+        if path[0] in fields_at(given.kind, keys):  # a check of a whole section that says itself which key it is about
+            keys, message = [*keys, *path], message[named.end() :]
     place, dotted = given.place(keys), ".".join(keys)
     if error["type"] == "extra_forbidden":
         return f"{place}: unknown key {dotted!r}; {_instead(keys, given)}"
@@ -80,11 +81,6 @@ def _sentence(keys: list[str], error: dict[str, Any], given: Given) -> str:
     if error["type"] != "value_error":
         message = _expected(error)
     return f"{place}: {dotted}: {message}" if dotted else f"{place}: {message}"
-
-
-def _leads_on(keys: list[str], dotted: str, given: Given) -> bool:
-    """Whether a path begins with a key that may stand under ``keys``."""
-    return dotted.split(".")[0] in fields_at(given.kind, keys)
 
 
 def _kind(keys: list[str], error: dict[str, Any], given: Given) -> str:
@@ -139,19 +135,17 @@ def _near(keys: Sequence[str], given: Given) -> Iterator[str]:
     """Keys that may stand in the same section: what other tools' name means, what is spelt alike."""
     known = fields_at(given.kind, keys[:-1])
     aliases = [target.split(".")[-1] for target in ALIASES.get(keys[-1].lower().replace("-", "_"), ())]
-    found = [name for name in aliases if name in known]
-    found += difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.6)
-    yield from dict.fromkeys(found)
+    alike = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.6)
+    yield from dict.fromkeys([*(name for name in aliases if name in known), *alike])
 
 
 def _elsewhere(name: str, kind: type[BaseModel]) -> Iterator[str]:
     """Keys of other sections that a name means: strop's own in its right place, or what other tools call so."""
     name = name.lower().replace("-", "_")
-    targets = [name, *ALIASES.get(name, ())]
+    targets = {name, *ALIASES.get(name, ())}
     seen = set()
     for path in paths(kind):
-        tails = {path[-1], ".".join(path[-2:])}
-        if tails & set(targets) and path[-2:] not in seen:
+        if {path[-1], ".".join(path[-2:])} & targets and path[-2:] not in seen:
             seen.add(path[-2:])
             yield ".".join(path)
 

@@ -76,7 +76,8 @@ def held_out(rows: Sequence[Row], encoder: ChatEncoder, name: str) -> HeldOut:
     before, limit = encoder.report.truncated, encoder.settings.max_length
     for place, row in rows:
         count += 1
-        found = [e for e in encoder.encode(parse_conversation(row, place)) if measured_tokens(e)]
+        # The first token of a sequence is not measured: it has nothing before it to be predicted from.
+        found = [e for e in encoder.encode(parse_conversation(row, place)) if any(e.loss_weights[1:])]
         examples += found
         empty += [] if found else [place]
     if not examples:
@@ -87,11 +88,6 @@ def held_out(rows: Sequence[Row], encoder: ChatEncoder, name: str) -> HeldOut:
             "evaluation out."
         )
     return HeldOut(examples, count, empty, encoder.report.truncated - before, limit)
-
-
-def measured_tokens(example: Example) -> int:
-    """How many tokens are measured. The first token of a sequence has nothing before it to be predicted from."""
-    return sum(weight != 0 for weight in example.loss_weights[1:])
 
 
 @torch.no_grad()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from .bare import bare_programs, is_idle
 from .fences import code_blocks, lines_of, place_blocks
 from .names import defined_names, missing_names, only_defines, used_names
 from .reasoning import without_reasoning
-from .syntax import ParsedProgram, clean, parse, parse_program
+from .syntax import clean, parse, parse_program
 
 _READS = {"input", "stdin", "fileinput", "open", "read"}
 _PRINTS = {"print", "stdout", "write"}
@@ -66,30 +64,17 @@ def _prose(answer: str) -> str:
     return "\n".join([*kept, answer[since:]])
 
 
-@dataclass
 class _Candidate:
-    code: str
-    closed: bool
+    """A program or a part of one, with what its syntax tree says; nothing where it has none."""
 
-    @cached_property
-    def parsed(self) -> ParsedProgram:
-        return parse(self.code)
-
-    @property
-    def valid(self) -> bool:
-        return self.parsed.error is None
-
-    @property
-    def tree(self) -> ast.Module | None:
-        return self.parsed.tree
-
-    @property
-    def does_something(self) -> bool:
-        return self.valid and (self.tree is None or not all(map(is_idle, self.tree.body)))
-
-    @cached_property
-    def defines(self) -> set[str]:
-        return set() if self.tree is None else defined_names(self.tree)
+    def __init__(self, code: str, closed: bool):
+        self.code, self.closed = code, closed
+        self.tree, error, _ = parse(code)
+        self.valid = error is None
+        tree = ast.Module([], []) if self.tree is None else self.tree
+        self.does_something = self.valid and (self.tree is None or not all(map(is_idle, tree.body)))
+        self.defines, self.missing = defined_names(tree), missing_names(tree)
+        self.is_library = self.tree is not None and only_defines(tree)
 
     def defines_some(self, names: Sequence[str]) -> int:
         """Whether it defines any of the names: 2, or 1 if it but imports them, as tests from the program do."""
@@ -98,14 +83,6 @@ class _Candidate:
         if not defined_names(self.tree, imports=False).isdisjoint(names):
             return 2
         return int(not self.defines.isdisjoint(names))
-
-    @cached_property
-    def missing(self) -> set[str]:
-        return set() if self.tree is None else missing_names(self.tree)
-
-    @cached_property
-    def is_library(self) -> bool:
-        return self.tree is not None and only_defines(self.tree)
 
     @property
     def reads_and_prints(self) -> bool:

@@ -62,13 +62,11 @@ def map_in_workers(
         # Tasks are begun in order, so the dead worker's is among the first that are left, or its result was lost.
         for index in left[: 2 * workers]:
             again = _run(function, tasks, [index], workers)
+            faults = 0 if again else faults + 1
             if not again:
-                faults += 1
                 if on_death is None or faults >= _MOST_FAULTS_IN_A_ROW:
                     raise JudgeFault(f"the judge's worker process died twice on task {index + 1} of {len(tasks)}")
                 again = {index: on_death(tasks[index])}
-            else:
-                faults = 0
             results |= again
         left = [index for index in left if index not in results]
     return [results[index] for index in range(len(tasks))]

@@ -33,7 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from strop.common.errors import InputError
 
-from .rules import python_executable, sandbox_factory
+from .rules import PYTHON, sandbox_factory
 from .syscalls import seccomp_filter, syscall_number
 from .threads import count_threads
 
@@ -121,7 +121,7 @@ def framed(parts: Iterable[bytes]) -> bytes:
 
 def python_command() -> list[str]:
     """How the interpreter is called, but for the source: without site, user's folder, bytecode files; in UTF-8."""
-    return [python_executable(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c"]
+    return [PYTHON, "-s", "-S", "-P", "-B", "-X", "utf8", "-c"]
 
 
 @functools.cache

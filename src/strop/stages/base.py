@@ -1,23 +1,7 @@
 """What every kind of stage says of itself; the pipeline, the summary, the doctor, the inspector and the report ask it.
 
-A kind is a settings class with a name in the registry:
-
-    @register("shrink")
-    class Shrink(Stage):
-        kind: Literal["shrink"]
-        factor: float = Field(0.9, gt=0, description="What every weight is multiplied by.")
-        trains: ClassVar[bool] = True
-
-        def run(self, context):
-            from strop.rollout.loaded import load
-
-            loaded = load(context.model, context.recipe.chat, context.compute)
-            for weight in loaded.policy.parameters():
-                weight.data *= self.factor
-            loaded.save(context.folder)
-            return StageResult(facts={"factor": self.factor})
-
-Its settings are read without torch; what computes is imported by `Stage.run`.
+A kind is a settings class with a name in the registry (`docs/extending.md` has one). Its settings are read without
+torch; what computes is imported by `Stage.run`.
 """
 
 from __future__ import annotations
