@@ -130,14 +130,13 @@ def _borrowed_imports(program: str, tests: str, names: Sequence[str]) -> list[st
     wanted = missing_names(theirs) - set(names)
     found = []
     for node in tree.body if wanted else ():
-        if not isinstance(node, ast.Import | ast.ImportFrom):
+        if not isinstance(node, ast.Import | ast.ImportFrom) or getattr(node, "level", 0):
             continue
-        module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+        module = getattr(node, "module", "")
         for alias in node.names:
             top = (module or alias.name).partition(".")[0]
-            if alias.asname not in (None, alias.name):
-                continue  # what stands under a name in the tests is not the program's to choose
-            if imported_name(alias) in wanted and top in sys.stdlib_module_names and not getattr(node, "level", 0):
-                copy = ast.ImportFrom(module, [alias], 0) if module else ast.Import([alias])
-                found.append(ast.unparse(copy))
+            # What stands under a name in the tests is not the program's to choose.
+            own = alias.asname in (None, alias.name)
+            if own and imported_name(alias) in wanted and top in sys.stdlib_module_names:
+                found.append(ast.unparse(ast.ImportFrom(module, [alias], 0) if module else ast.Import([alias])))
     return found

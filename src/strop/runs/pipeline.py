@@ -52,15 +52,6 @@ def run_recipe(recipe: Recipe, console: Console, changed: Changed = "stop") -> d
         return _Run(recipe, console, changed).run()
 
 
-@dataclass(frozen=True)
-class _Planned:
-    name: str
-    stage: Stage
-    folder: StageFolder
-    beginning: Beginning | None
-    """None: done before."""
-
-
 @dataclass
 class _Run:
     recipe: Recipe
@@ -75,37 +66,34 @@ class _Run:
         model: Path = resolve(recipe.model)
         plan = self._plan(model)
         say(self.console, f"{recipe.name}: {recipe.model_name} on {self.compute}, into {folder}", style="bold")
-        if any(planned.beginning for planned in plan):
-            for planned in plan:
-                planned.stage.preflight(self._context(planned, planned.folder.path, model))
-        for planned in plan:
-            name = planned.name
-            if planned.beginning is None:
-                self.done[name] = read_state(planned.folder.path)
-                say(self.console, f"{name}: done before with the same settings and inputs, skipped.")
-                if (unfinished := planned.folder.new).exists():
-                    say(
-                        self.console,
-                        f"{unfinished} holds an unfinished run with other settings; delete it if it is not wanted.",
-                    )
+        if any(plan.values()):
+            for name, stage in recipe.stages.items():
+                stage.preflight(self._context(name, folder / name, model))
+        for name, stage in recipe.stages.items():
+            if (beginning := plan[name]) is not None:
+                self.done[name] = self._do(name, beginning, model)
             else:
-                self.done[name] = self._do(planned, planned.beginning, model)
-            if planned.stage.trains:
-                model = planned.folder.path / "model"
+                self.done[name] = read_state(folder / name)
+                say(self.console, f"{name}: done before with the same settings and inputs, skipped.")
+                if (new := StageFolder(folder / name).new).exists():
+                    text = f"{new} holds an unfinished run with other settings; delete it if it is not wanted."
+                    say(self.console, text)
+            if stage.trains:
+                model = folder / name / "model"
         return self._finish()
 
-    def _plan(self, model: Path) -> list[_Planned]:
-        """What is done with every stage, before any of them is touched. Raises InputError where one may not be done."""
+    def _plan(self, model: Path) -> dict[str, Beginning | None]:
+        """How every stage begins (None: done before), before any of them is touched. Raises InputError where one may
+        not be done."""
         recipe = self.recipe
         inputs = {name: _inputs(recipe, stage) for name, stage in recipe.stages.items()}
         origin: dict[str, str] = {"name": recipe.model_name, "files": folder_stamp(model)}
-        plan = []
+        plan = {}
         for name, stage in recipe.stages.items():
             folder = StageFolder(recipe.run_folder / name)
             folder.recover()
             made_from = flat({**inputs[name], "model": origin, "compute": str(self.compute)})
-            beginning = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
-            plan.append(_Planned(name, stage, folder, beginning))
+            plan[name] = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
             if stage.trains:
                 origin = {"stage": name, "key": key_of(made_from)}
         return plan
@@ -132,8 +120,8 @@ class _Run:
 
     # ------------------------------------------------------------ one stage
 
-    def _do(self, planned: _Planned, beginning: Beginning, model: Path) -> dict[str, Any]:
-        name, stage, folder, place = planned.name, planned.stage, planned.folder, beginning.place
+    def _do(self, name: str, beginning: Beginning, model: Path) -> dict[str, Any]:
+        stage, folder, place = self.recipe.stages[name], StageFolder(self.recipe.run_folder / name), beginning.place
         heading(self.console, name)
         if beginning.words:
             say(self.console, beginning.words)
@@ -145,7 +133,7 @@ class _Run:
         reset_peak_memory()
         started = time.perf_counter()
         with self._stoppable(name, stage):
-            result = stage.run(self._context(planned, place, model))
+            result = stage.run(self._context(name, place, model))
         minutes = (time.perf_counter() - started) / 60
         state = {**beginning.state, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
         state |= result.to_dict()
@@ -158,8 +146,8 @@ class _Run:
         say(self.console, f"{name}: done in {minutes:.1f} min.")
         return state
 
-    def _context(self, planned: _Planned, place: Path, model: Path) -> Context:
-        return Context(self.recipe, planned.name, model, place, self.compute, self.console)
+    def _context(self, name: str, place: Path, model: Path) -> Context:
+        return Context(self.recipe, name, model, place, self.compute, self.console)
 
     # ------------------------------------------------------------ signals and words
 
