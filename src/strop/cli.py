@@ -63,12 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _outcome(options: argparse.Namespace) -> Outcome:
     try:
         return options.run(options)
-    except InputError as error:
-        return _say(str(error), 2)
-    except Diverged as error:
-        return _say(str(error), 1)
-    except Interrupted as error:
-        return _say(str(error), 128 + error.signum)
+    except (InputError, Diverged, Interrupted) as error:
+        return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _say("stopped.", 130)
     except BrokenPipeError:  # whoever read the output has left, as `| head` does

@@ -46,10 +46,7 @@ class Steady:
     """Work that may take long, as a context manager: a bar on a terminal; elsewhere a line whenever ``every`` seconds
     have passed without one, though nothing may have been finished meanwhile.
 
-    Args:
-        title: what is done, e.g. ``code_basics: answers``.
-        total: how many there are; None where that is not known.
-        done: how many were done before.
+    ``title``: what is done, e.g. ``code_basics: answers``; ``total``: how many there are; ``done``: how many before.
     """
 
     def __init__(

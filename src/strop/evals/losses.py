@@ -103,11 +103,8 @@ def run_loss_task(
     ``partial`` keeps what is done and gives what was done before; ``on_finished`` is told how many more are done.
     Raises InputError when a loss is not a finite number.
     """
-    results: list[LossResult | None] = [None] * len(examples)
-    for i, example in enumerate(examples):
-        if partial is not None and (known := partial.get("loss", i)) is not None:
-            results[i] = LossResult(example.place, example.place, *known)
-    left = [i for i, result in enumerate(results) if result is None]
+    done = {i: partial.get("loss", i) if partial is not None else None for i in range(len(examples))}
+    left = [i for i, known in done.items() if known is None]
     training = policy.training
     policy.eval()
     for members in _rows([len(examples[i].tokens) for i in left], micro_batch_tokens):
@@ -122,13 +119,13 @@ def run_loss_task(
                     f"{examples[i].place}: the model's loss there is {loss}, so it cannot be measured; its weights or "
                     "logits hold NaN or infinity: take an earlier checkpoint, or train at a lower learning rate."
                 )
-            results[i] = LossResult(examples[i].place, examples[i].place, loss, count)
+            done[i] = [loss, count]
             if partial is not None:
-                partial.add("loss", i, [loss, count])
+                partial.add("loss", i, done[i])
         if on_finished is not None:
             on_finished(len(chosen))
     policy.train(training)
-    return results
+    return [LossResult(example.place, example.place, *done[i]) for i, example in enumerate(examples)]
 
 
 def _rows(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:

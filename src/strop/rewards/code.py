@@ -100,9 +100,7 @@ def judge_program(
 
 def execution_verdict(execution: Execution) -> Verdict | None:
     """The verdict that an execution earns whatever it printed; None when it ended well."""
-    if execution.status == "ok":
-        return None
-    return "timeout" if execution.status == "timeout" else "runtime_error"
+    return {"ok": None, "timeout": "timeout"}.get(execution.status, "runtime_error")
 
 
 def compile_error(execution: Execution) -> str | None:

@@ -136,7 +136,7 @@ def _opening(line: str, start: int) -> _Open | None:
         lead = before[: len(before) - len(before.lstrip())]
     if marks[0] == "`" and "`" in info:  # inline code
         return None
-    inner = lead[lead.rfind(">") + 1 :] if ">" in lead else lead
+    inner = lead[lead.rfind(">") + 1 :]
     if ">" in lead and inner[:1] in (" ", "\t"):
         inner = inner[1:]
     return _Open(start, marks, info.strip(f"{_SPACES}{INVISIBLE}\r\n"), _columns(inner), lead.count(">"))

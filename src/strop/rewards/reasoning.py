@@ -7,20 +7,10 @@ import re
 from .fences import place_blocks
 from .syntax import syntax_error
 
-# Opening and closing marks, as DeepSeek and Qwen, Claude-like prompts, Mistral, Cohere, Kimi and Seed write them.
-_TAGS = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("<scratchpad>", "</scratchpad>"),
-    ("<seed:think>", "</seed:think>"),
-    ("[THINK]", "[/THINK]"),
-    ("◁think▷", "◁/think▷"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
-)
-_CLOSES = {opening.lower(): closing.lower() for opening, closing in _TAGS}
-_TAG = re.compile("|".join(re.escape(tag) for pair in _TAGS for tag in pair), re.IGNORECASE)
+# Opening and closing marks, as DeepSeek and Qwen, Claude-like prompts, Seed, Mistral, Kimi and Cohere write them.
+_CLOSES = {f"<{tag}>": f"</{tag}>" for tag in ("think", "thinking", "thought", "reasoning", "scratchpad", "seed:think")}
+_CLOSES |= {"[think]": "[/think]", "◁think▷": "◁/think▷", "<|start_thinking|>": "<|end_thinking|>"}
+_TAG = re.compile("|".join(map(re.escape, (*_CLOSES, *_CLOSES.values()))), re.IGNORECASE)
 # Harmony's channels.
 _FINAL = re.compile(r"<\|channel\|>\s*final\b[^<]*<\|message\|>")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(?:analysis|commentary)\b")

@@ -43,8 +43,6 @@ from strop.train.metrics import peak_memory_gb, reset_peak_memory
 def run_recipe(recipe: Recipe, console: Console, changed: Changed = "stop") -> dict[str, Any]:
     """Run every stage, write ``summary.json`` and ``report.html`` and return the summary.
 
-    ``changed`` is what to do with a training stage whose settings or inputs are not those of its result or checkpoint.
-
     Raises InputError for bad input, Interrupted when a signal stopped a stage.
     """
     check_data(recipe.run_folder, chain.from_iterable(one.local_data(recipe) for one in recipe.stages.values()))

@@ -24,7 +24,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
@@ -160,20 +160,15 @@ class _Conversation:
 
     def __init__(self, process, pidfd: int, data: bytes, limits: Limits):
         self.stdout, self.stderr = bytearray(), bytearray()
-        self._stderr_bytes = 0
         self._process, self._pidfd, self._limit = process, pidfd, limits.output_bytes
         self._unsent = memoryview(data)
+        self._pipes = [stream.fileno() for stream in (process.stdin, process.stdout, process.stderr)]
+        self._received = dict.fromkeys(self._pipes, 0)  # bytes
         self._poll = select.poll()
         self._poll.register(pidfd, select.POLLIN)
-        self._handlers: dict[int, Callable[[], bool]] = {}  # what to do when a pipe is ready; false ends its use
-        for stream, handler, event in (
-            (process.stdin, self._send, select.POLLOUT),
-            (process.stdout, self._receive, select.POLLIN),
-            (process.stderr, self._receive_error, select.POLLIN),
-        ):
-            os.set_blocking(stream.fileno(), False)
-            self._handlers[stream.fileno()] = handler
-            self._poll.register(stream.fileno(), event)
+        for pipe, event in zip(self._pipes, (select.POLLOUT, select.POLLIN, select.POLLIN), strict=True):
+            os.set_blocking(pipe, False)
+            self._poll.register(pipe, event)
 
     def run_until(self, deadline: float) -> Status | None:
         """Until the main process ends (None), or the name of the limit that it hit."""
@@ -186,7 +181,9 @@ class _Conversation:
             for fd, _ in self._poll.poll((min(deadline, look) - now) * 1000 + 1):
                 if fd == self._pidfd:
                     return None
-                if not self._handlers[fd]():
+                if fd == self._pipes[0]:
+                    self._send()
+                elif not self._receive(fd):
                     self._poll.unregister(fd)
             if self._over_limit():
                 return "output_limit"
@@ -194,35 +191,32 @@ class _Conversation:
 
     def drain(self) -> Status | None:
         """Read what is left in the pipes once every writer is dead."""
-        for receive in (self._receive, self._receive_error):
+        for pipe in self._pipes[1:]:
             with contextlib.suppress(BlockingIOError):  # empty, though another thread's fork still holds its far end
-                while not self._over_limit() and receive():
+                while not self._over_limit() and self._receive(pipe):
                     pass
         return "output_limit" if self._over_limit() else None
 
     def _over_limit(self) -> bool:
-        return max(len(self.stdout), self._stderr_bytes) > self._limit
+        return max(self._received.values()) > self._limit
 
-    def _send(self) -> bool:
-        stdin = self._process.stdin
+    def _send(self) -> None:
         try:
-            self._unsent = self._unsent[os.write(stdin.fileno(), self._unsent[:_CHUNK]) :]
+            self._unsent = self._unsent[os.write(self._pipes[0], self._unsent[:_CHUNK]) :]
         except BrokenPipeError:
             self._unsent = self._unsent[:0]
         if not self._unsent:
-            self._poll.unregister(stdin.fileno())
-            stdin.close()
-        return True
+            self._poll.unregister(self._pipes[0])
+            self._process.stdin.close()
 
-    def _receive(self) -> bool:
-        chunk = os.read(self._process.stdout.fileno(), _CHUNK)
-        self.stdout += chunk
-        return bool(chunk)
-
-    def _receive_error(self) -> bool:
-        chunk = os.read(self._process.stderr.fileno(), _CHUNK)
-        self._stderr_bytes += len(chunk)
-        self.stderr = (self.stderr + chunk)[-_STDERR_TAIL:]
+    def _receive(self, pipe: int) -> bool:
+        """False at its end."""
+        chunk = os.read(pipe, _CHUNK)
+        self._received[pipe] += len(chunk)
+        if pipe == self._pipes[1]:
+            self.stdout += chunk
+        else:
+            self.stderr = (self.stderr + chunk)[-_STDERR_TAIL:]
         return bool(chunk)
 
 

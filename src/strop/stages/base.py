@@ -133,11 +133,8 @@ class Stage(BaseModel):
 
 
 STAGES: Registry[type[Stage]] = Registry("kind of stage", "strop.stages")
-
-
-def register(kind: str) -> Any:
-    """A decorator: the class is the stage of ``kind``, which is what a recipe writes."""
-    return STAGES.register(kind)
+register = STAGES.register
+"""``register(kind)``, a decorator: the class is the stage of that ``kind``, which is what a recipe writes."""
 
 
 def any_stage() -> Any:
