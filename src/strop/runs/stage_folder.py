@@ -38,14 +38,10 @@ class StageFolder:
         for place in (self.path, self.new):
             for leftover in (_beside(place, "begun"), _beside(place, "gone")):
                 shutil.rmtree(leftover, ignore_errors=True)
-        if self.path.exists():
-            if self.old.exists():  # the new one is in its place
-                shutil.rmtree(self.old)
-            elif read_state(self.new).get("done"):
-                self.take_place()
+        if self.path.exists() and self.old.exists():  # the new one is in its place
+            shutil.rmtree(self.old)
         elif read_state(self.new).get("done"):
-            self.new.rename(self.path)
-            shutil.rmtree(self.old, ignore_errors=True)
+            self.take_place()
         elif self.old.exists():
             self.old.rename(self.path)
 

@@ -43,8 +43,6 @@ for line in open("/proc/self/maps"):
 _UNUSED_MODULES = ("_test", "_tkinter", "_curses", "xx", "readline")  # they would only add libraries of the desktop
 
 _NEEDS = "code is only judged inside a sandbox, which needs Linux 6.12 or later with Landlock"
-
-
 PYTHON = os.path.realpath(sys.executable)
 """The interpreter's binary, outside any virtual environment."""
 
