@@ -116,8 +116,6 @@ class _Run:
             say(self.console, f"next: strop chat {shlex.quote(str(folder))}")
         return summary
 
-    # ------------------------------------------------------------ one stage
-
     def _do(self, name: str, beginning: Beginning, model: Path) -> dict[str, Any]:
         stage, folder, place = self.recipe.stages[name], StageFolder(self.recipe.run_folder / name), beginning.place
         heading(self.console, name)
@@ -146,8 +144,6 @@ class _Run:
 
     def _context(self, name: str, place: Path, model: Path) -> Context:
         return Context(self.recipe, name, model, place, self.compute, self.console)
-
-    # ------------------------------------------------------------ signals and words
 
     @contextmanager
     def _stoppable(self, name: str, stage: Stage) -> Iterator[None]:
