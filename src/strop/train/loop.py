@@ -25,12 +25,12 @@ from strop.objectives.objective import Objective
 from strop.train.checkpoint import checkpoints, load_checkpoint, random_state, save_checkpoint
 from strop.train.course import Course, diverged, warnings
 from strop.train.ema import EMA
-from strop.train.measure import evaluation as loss_of
 from strop.train.metrics import MetricsLog, Progress, peak_memory_gb
 from strop.train.profile import STEP, traced
 from strop.train.schedule import check_schedule, lr_share
 from strop.train.settings import TrainSettings
 from strop.train.signals import Signals
+from strop.train.step import evaluation as loss_of
 from strop.train.step import optimizer_step
 from strop.train.weights import Weights
 from strop.train.world import World
