@@ -26,6 +26,7 @@ from pathlib import Path
 
 from strop.common.errors import InputError
 from strop.common.folders import cache_folder, whole_folder
+from strop.model.load import first_line, quiet_transformers
 
 CONVERSION = 1  # raised when the result of converting changes, so that older folders are not reused
 
@@ -61,8 +62,6 @@ def convert(file: Path) -> Path:
     missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"{file}: reading GGUF needs {' and '.join(missing)}: pip install 'strop[gguf]'.")
-    from strop.model.quiet import quiet_transformers  # here, as torch below: most calls end above
-
     log.info("converting %s once into %s", file, target)
     try:
         kinds, pre_tokenizer, n_parameters = _describe(file)
@@ -75,7 +74,7 @@ def convert(file: Path) -> Path:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"{file}: this GGUF file cannot be converted ({str(error).splitlines()[0]}); "
+            f"{file}: this GGUF file cannot be converted ({first_line(error)}); "
             "download the model's Hugging Face folder and pass that instead."
         ) from error
     tokenizer.model_max_length = model.config.get_text_config().max_position_embeddings

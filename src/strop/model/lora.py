@@ -28,9 +28,6 @@ from strop.model.four_bit import unpack
 from strop.model.preflight import embedding_name, head_name, named, refuse_tied, tied_names, too_small
 from strop.model.settings import ALL_LINEAR, LoraSettings
 
-ADAPTER = "default"
-"""peft's name for a model's only adapter."""
-
 
 class Adapters:
     """The adapters of one model. ``network`` is the model itself, adapters inside.

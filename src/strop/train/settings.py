@@ -17,10 +17,12 @@ Optimizer = Literal["adamw", "muon", "adafactor", "adamw_8bit"]
 KINDS = ("embedding", "head", "matrices", "vectors")
 
 
-class GroupSettings(BaseModel):
-    """Tensors that are trained otherwise than the rest; the first group that matches a tensor takes it."""
-
+class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class GroupSettings(_Settings):
+    """Tensors that are trained otherwise than the rest; the first group that matches a tensor takes it."""
 
     match: str = Field(
         description="`embedding`, `head`, `matrices`, `vectors` (norms and biases), or a regular expression that is "
@@ -49,10 +51,8 @@ class GroupSettings(BaseModel):
         return self
 
 
-class LoopSettings(BaseModel):
+class LoopSettings(_Settings):
     """How a source is walked through, looked at and kept."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     epochs: float = Field(1.0, gt=0, description="Passes over the data; fractions are allowed.")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many optimiser steps.")
@@ -88,10 +88,8 @@ class LoopSettings(BaseModel):
         raise ValueError("give auto, true or false.")
 
 
-class OptimizerSettings(BaseModel):
+class OptimizerSettings(_Settings):
     """How a step changes the weights."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate.")
     init_lr_frac: float = Field(

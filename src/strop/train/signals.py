@@ -12,7 +12,7 @@ class Signals:
     ``words`` are said on standard error as soon as the first one comes.
     """
 
-    def __init__(self, words: str = ""):
+    def __init__(self, words: str):
         self._words = words
 
     def __enter__(self):
@@ -29,8 +29,7 @@ class Signals:
         self.signum = signum
         for each, handler in self._previous.items():  # the second may be the other one
             signal.signal(each, handler)
-        if self._words:
-            os.write(2, f"\n{self._words}\n".encode())  # print may be in the middle of a line of its own
+        os.write(2, f"\n{self._words}\n".encode())  # print may be in the middle of a line of its own
 
     def __exit__(self, *_):
         for signum, handler in self._previous.items():
