@@ -64,8 +64,7 @@ def merged(folder: Path, resolve: Callable[[str], Path]) -> Path:
     Where ``../model`` is that model (a stage writes both), it is that one; else it is made once, in the cache, in
     float32. ``resolve`` finds the base by its name.
 
-    Raises:
-        InputError: the adapters cannot be read, their base is not to be found, or they do not fit it.
+    Raises InputError where the adapters cannot be read, their base is not to be found, or they do not fit it.
     """
     config = read_json_object(folder / CONFIG)
     weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
@@ -123,7 +122,6 @@ def _merge(folder: Path, base: Path, target: Path) -> None:
             (scratch / chat.name).write_bytes(chat.read_bytes())
         note_merged(folder)(scratch)
 
-    target.parent.mkdir(parents=True, exist_ok=True)
     save_model(model.requires_grad_(False), tokenizer, target, beside)
 
 

@@ -56,8 +56,7 @@ _CHANGING = {
 def read_generation_config(folder: Path) -> GenerationConfig:
     """The generation settings in a model folder; where it has no file for them, what its ``config.json`` implies.
 
-    Raises:
-        InputError: the file is no JSON object, or its stop tokens are not ids.
+    Raises InputError for a file that is no JSON object, or whose stop tokens are not ids.
     """
     from transformers import GenerationConfig
 

@@ -46,9 +46,8 @@ def convert(file: Path) -> Path:
     Beside the usual files it holds `gguf_source.json`: the file's name and hash and how many tensors it held of each
     GGUF type. Safe to call from several processes at once.
 
-    Raises:
-        InputError: not a GGUF file, one that transformers cannot read, or one whose tokenizer cannot be rebuilt
-            faithfully; a missing extra; no room in the cache.
+    Raises InputError for a file that is no GGUF, that transformers cannot read, or whose tokenizer cannot be rebuilt
+    faithfully; for a missing extra; where the cache has no room.
     """
     with file.open("rb") as stream:
         if stream.read(4) != b"GGUF":

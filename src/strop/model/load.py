@@ -107,8 +107,7 @@ def save_model(
     The folder appears whole or not at all, and replaces an older model in the same place. `beside` writes what else
     belongs into it, before it takes its place.
 
-    Raises:
-        InputError: the disk is full or read-only, or `folder` holds something that is not a model.
+    Raises InputError where the disk is full or read-only, or `folder` holds something that is not a model.
     """
     target = Path(folder).expanduser().absolute()
     if target.is_dir() and any(target.iterdir()) and not (target / "config.json").is_file():

@@ -104,8 +104,7 @@ def add_lora(
     rows of the embedding and of the head are trained as they are (low-rank adapters cannot tell rows apart that are
     the same); of matrices that are adapted or trained whole they are learnt anyway.
 
-    Raises:
-        InputError: targets that fit no module, or that cannot be merged back exactly.
+    Raises InputError for targets that fit no module, or that cannot be merged back exactly.
     """
     targets = ALL_LINEAR if settings.targets == [ALL_LINEAR] else list(settings.targets)
     tied = tied_names(model)

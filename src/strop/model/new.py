@@ -27,8 +27,7 @@ def make_new(config: dict[str, Any], tokenizer: Path, seed: int = 0) -> Path:
     (the default) and one that scores sequences (``num_labels`` is 1 unless given). ``vocab_size`` and the ids of
     special tokens are the tokenizer's unless given. ``tokenizer``: its folder, or a tokenizer.json.
 
-    Raises:
-        InputError: the family is unknown, a field is none of its, or the values do not go together.
+    Raises InputError where the family is unknown, a field is none of its, or the values do not go together.
     """
     import torch
 
@@ -47,7 +46,6 @@ def make_new(config: dict[str, Any], tokenizer: Path, seed: int = 0) -> Path:
                 raise
             why = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"model.new: no model can be made of these fields: {why}") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
     save_model(model, tokens, target)
     return target
 

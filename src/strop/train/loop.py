@@ -6,10 +6,11 @@ It owns steps, accumulation, clipping, the schedule, logging, checkpoints, signa
 from __future__ import annotations
 
 import math
+import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,6 @@ from strop.train.metrics import MetricsLog, Progress, peak_memory_gb
 from strop.train.profile import STEP, traced
 from strop.train.schedule import check_schedule, lr_share
 from strop.train.settings import TrainSettings
-from strop.train.signals import Signals
 from strop.train.step import evaluation as loss_of
 from strop.train.step import optimizer_step
 from strop.train.weights import Weights
@@ -80,13 +80,12 @@ def train(
     with (
         compiled_blocks(policy.model) if compiled else nullcontext(),
         Progress(title, run.steps, done=run.step, console=console) as progress,
-        Signals("finishing this step, then writing a checkpoint; again to stop now") as stopped,
+        first_signal("finishing this step, then writing a checkpoint; again to stop now") as stopped,
     ):
         if evaluate and run.step == 0:
             run.evaluation()
-            if world.agree(stopped.signum):
-                said = "stopped before the first step; the same command begins again."
-                raise Interrupted(stopped.signum or signal.SIGTERM, said)
+            if world.agree(stopped):
+                raise Interrupted(_number(stopped), "stopped before the first step; the same command begins again.")
         while run.step < run.steps:
             with traced(run.step + 1 == profiled, folder, policy.compute.device):
                 step, row = run.take_step()
@@ -96,17 +95,47 @@ def train(
             every = settings.eval_every
             if evaluate and (run.step == run.steps or (every and run.step % every == 0)):
                 run.evaluation()
-            stop = world.agree(stopped.signum)
+            stop = world.agree(stopped)
             if world.agree(run.checkpoint_is_due(step)) or stop:
                 run.checkpoint(about or {})
             if stop:
                 where = folder / "checkpoints" / f"step-{run.step:06d}"
                 raise Interrupted(
-                    stopped.signum or signal.SIGTERM,
+                    _number(stopped),
                     f"stopped at step {run.step} of {run.steps}; {where} is written. "
                     "Run the same command again to go on from there.",
                 )
     return run.finish()
+
+
+@contextmanager
+def first_signal(words: str) -> Iterator[list[int]]:
+    """Gives the list that the first SIGINT or SIGTERM comes into, so that the step in hand can be finished; a second
+    one acts at once.
+
+    ``words`` are said on standard error as soon as the first one comes.
+    """
+    came: list[int] = []
+    previous = {}
+
+    def remember(signum, frame):
+        came.append(signum)
+        for each, handler in previous.items():  # the second may be the other one
+            signal.signal(each, handler)
+        os.write(2, f"\n{words}\n".encode())  # print may be in the middle of a line of its own
+
+    with suppress(ValueError):  # not the main thread: signals stay with whoever owns them
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            previous[signum] = signal.signal(signum, remember)
+    try:
+        yield came
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+def _number(stopped: list[int]) -> int:
+    return stopped[0] if stopped else signal.SIGTERM  # of another rank
 
 
 class _Run:
