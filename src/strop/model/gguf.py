@@ -96,13 +96,10 @@ def _describe(file: Path) -> tuple[dict[str, int], str | None, int]:
 
     if (field("split.count") or 1) > 1:
         raise InputError(f"{file} is one part of a split GGUF; join the parts with llama-gguf-split --merge first.")
-    byte_level = field("tokenizer.ggml.model") == "gpt2"
     kinds = dict(Counter(tensor.tensor_type.name for tensor in reader.tensors))
-    return (
-        kinds,
-        field("tokenizer.ggml.pre") or "default" if byte_level else None,
-        sum(int(tensor.n_elements) for tensor in reader.tensors),
-    )
+    byte_level = field("tokenizer.ggml.model") == "gpt2"
+    pre_tokenizer = field("tokenizer.ggml.pre") or "default" if byte_level else None
+    return kinds, pre_tokenizer, sum(int(tensor.n_elements) for tensor in reader.tensors)
 
 
 def _load_tokenizer(file: Path, declared: str | None):
@@ -121,12 +118,9 @@ def _load_tokenizer(file: Path, declared: str | None):
             f"{file}: its tokenizer splits text in the way called {declared!r}, which cannot be rebuilt here; "
             "download the model's Hugging Face folder and pass that instead."
         )
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
-        ]
-    )
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    gpt2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([digits, gpt2])
     return tokenizer
 
 

@@ -59,29 +59,26 @@ class Adapters:
         # What is saved beside adapters is what was trained: of an embedding that has grown, the trained rows.
         self._wrapped.save_pretrained(str(folder), save_embedding_layers=False)
 
-    def merge(self, dtype: torch.dtype = torch.float32, base: PreTrainedModel | None = None) -> PreTrainedModel:
-        """Put the adapters into the weights, for good: the plain model, its weights in ``dtype``.
+    def merge(self, base: PreTrainedModel | None = None) -> PreTrainedModel:
+        """Put the adapters into the weights, for good: the plain model in float32.
 
-        Every merged matrix is summed in float32 and rounded once, if at all (a small update added to a bfloat16
-        weight would mostly vanish). ``base``: the same model before the adapters, where its own weights hold more
-        digits than those that were frozen beside them; it gives them up.
+        A small update added to a bfloat16 weight would mostly vanish. ``base``: the same model before the adapters,
+        where its own weights hold more digits than those that were frozen beside them; it gives them up.
         """
         if base is not None:
             _put_back(self.network, base)
         unpack(self.network)
         for layer in self.network.modules():
+            if isinstance(layer, LoraLayer | TrainableTokensLayer):
+                layer.float()
             if isinstance(layer, LoraLayer):
-                layer.float()
                 layer.merge()
-                layer.get_base_layer().to(dtype)
-            elif isinstance(layer, TrainableTokensLayer):
-                layer.float()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that all is merged already: so it should
             network = self._wrapped.merge_and_unload()
-        for parameter in network.parameters():  # not network.to(dtype), which rounds rotary frequencies too
+        for parameter in network.parameters():  # not the buffers: rotary frequencies are float32 as they are
             if parameter.is_floating_point():
-                parameter.data = parameter.data.to(dtype)
+                parameter.data = parameter.data.float()
         return network.requires_grad_(False)
 
 
