@@ -176,12 +176,13 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Outcome:
     from strop.common.console import make_console
     from strop.config.recipe import load_recipe
-    from strop.runs.pipeline import run_recipe
 
     path = options.recipe or Path(str(files("strop") / "recipes" / DEMO_RECIPE))
     recipe = load_recipe(path, options.overrides)
     if options.profile:
         recipe = recipe.profiled()
+    from strop.runs.pipeline import run_recipe  # with torch, which takes seconds: a wrong recipe is refused before
+
     keep_freed_memory()
     return 0, run_recipe(recipe, make_console(stderr=options.json), changed=options.changed)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from jinja2 import TemplateError, nodes, pass_environment, pass_eval_context
+from jinja2 import Template, TemplateError, nodes, pass_environment, pass_eval_context
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
@@ -39,7 +39,7 @@ class ChatTemplate:
 
     def __init__(self, source: str):
         try:
-            self._template = _environment().from_string(source)
+            self._template = _compiled(source)
         except (TemplateError, SyntaxError) as error:
             line = getattr(error, "lineno", None)
             raise TemplateFailure(f"{error}" + (f" (line {line})" if line else "")) from error
@@ -58,6 +58,11 @@ def template_failures() -> Iterator[None]:
     except (TemplateError, *_PYTHON_ERRORS) as error:
         message = str(error) or type(error).__name__
         raise TemplateFailure(_TRACED.sub("str", message)) from error
+
+
+@functools.lru_cache(maxsize=128)  # compiling takes longer than proving many a conversation
+def _compiled(source: str) -> Template:
+    return _environment().from_string(source)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -211,6 +212,7 @@ def host_memory_gb() -> float | None:
     return min(limits) / GB if limits else None
 
 
+@functools.cache  # of the machine, not of a stage
 def product_rate(device: Any, dtype: Any, width: int = 1024, seconds: float = 0.3) -> float:
     """Matrix products in FLOP/s, the best of a few within ``seconds``: [2048, width] × [width, 4·width]."""
     import torch
