@@ -3,10 +3,8 @@
 from typing import Literal
 
 from strop.chat.builtin import BUILT_IN
-from strop.chat.codec import Codec
-from strop.chat.mask import TurnSpan
-from strop.chat.rendered import Rendered, render, tokenise
-from strop.chat.spans import turn_span
+from strop.chat.codec import Codec, Rendered, render, tokenise
+from strop.chat.mask import TurnSpan, turn_span
 from strop.chat.split import by_turn
 from strop.chat.template import TemplateFailure
 from strop.common.errors import InputError
@@ -59,7 +57,7 @@ def _chatml_helps(codec: Codec, rendered: Rendered, index: int) -> bool:
 
     It rewrites no history, so only its last token, a newline, could be another.
     """
-    if codec.source(rendered.inputs.tools) == BUILT_IN["chatml"].text:
+    if codec.renderer.source(rendered.inputs.tools) == BUILT_IN["chatml"].text:
         return False
     message = rendered.conversation.messages[index]
     if message.reasoning_content or not message.content:  # a control token follows

@@ -3,20 +3,16 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
-from strop.chat.codec import Codec
+from strop.chat.codec import Codec, Rendered, assistants, render, tokenise
 from strop.chat.conversation import Conversation, LeftOut, Message
 from strop.chat.drift import is_looked_at, mend_of
-from strop.chat.example import Encoded, Example, Violation, build_example, cut_example
-from strop.chat.inspection import Inspection, inspection
-from strop.chat.parse import Parsed, parse_answer
-from strop.chat.prompt import prompt_ids, typed
+from strop.chat.inspection import Encoded, Example, Inspection, Violation, build_example, inspection
+from strop.chat.mask import is_rewritten, turn_span
+from strop.chat.parse import Parsed, parse_answer, prompt_text, typed
 from strop.chat.proof import audits, violations, words
-from strop.chat.rendered import Rendered, render, tokenise
 from strop.chat.report import MaskReport
-from strop.chat.spans import is_rewritten, turn_span
 from strop.chat.split import by_length, by_turn, only_trained, opening
 from strop.chat.template import TemplateFailure
 from strop.chat.text import Text, encode_text
@@ -31,14 +27,10 @@ class ChatEncoder(Codec):
     Made as a `Codec` is. ``report`` counts what was met.
     """
 
-    @cached_property
-    def report(self) -> MaskReport:
-        return MaskReport()
-
-    @cached_property
-    def _ahead(self) -> dict[int, tuple[Conversation, Rendered, Any]]:
-        """What `look_ahead` did, by the conversation's id."""
-        return {}
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.report = MaskReport()
+        self._ahead: dict[int, tuple[Conversation, Rendered, Any]] = {}  # what `look_ahead` did, by id
 
     def encode(self, conversation: Conversation | Text | LeftOut) -> list[Example]:
         """Tokens and loss weights of a conversation, proven.
@@ -50,11 +42,6 @@ class ChatEncoder(Codec):
         Raises:
             InputError: when the template refuses the conversation, or a check fails that the settings do not waive.
         """
-        self.report.tell(conversation)
-        if isinstance(conversation, LeftOut):
-            return []
-        if isinstance(conversation, Text):
-            return [shown.example for shown in self._encode_text(conversation)]
         return [made.example for made in self._encode(conversation, strict=True)]
 
     def inspect(self, conversation: Conversation | Text | LeftOut) -> list[Inspection]:
@@ -63,12 +50,8 @@ class ChatEncoder(Codec):
         Raises:
             InputError: when the template refuses the conversation, or its text cannot be encoded.
         """
-        self.report.tell(conversation)
-        if isinstance(conversation, LeftOut):
-            return []
-        if isinstance(conversation, Text):
-            return self._encode_text(conversation)
-        return [inspection(self, made) for made in self._encode(conversation, strict=False)]
+        found = self._encode(conversation, strict=False)
+        return [made if isinstance(made, Inspection) else inspection(self, made) for made in found]
 
     def look_ahead(self, conversations: Iterable[Conversation | Text | LeftOut]) -> None:
         """Render and tokenise conversations that are handed to `encode` next (those very objects).
@@ -92,7 +75,8 @@ class ChatEncoder(Codec):
         template_kwargs: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """The ids that inference feeds to have the next assistant turn written, made the way training makes them."""
-        return prompt_ids(self, *typed(messages, tools, documents, template_kwargs))
+        read, inputs = typed(messages, tools, documents, template_kwargs)
+        return self.tokens(prompt_text(self, read, inputs), assistants(read), "prompt").ids
 
     def parse(
         self,
@@ -108,8 +92,13 @@ class ChatEncoder(Codec):
 
     # -- the way of a conversation
 
-    def _encode(self, conversation: Conversation, strict: bool) -> list[Encoded]:
+    def _encode(self, conversation: Conversation | Text | LeftOut, strict: bool) -> list[Encoded] | list[Inspection]:
         """``strict``: a failed check raises; otherwise it is kept, and the example is made all the same."""
+        self.report.tell(conversation)
+        if isinstance(conversation, LeftOut):
+            return []
+        if isinstance(conversation, Text):
+            return self._encode_text(conversation)
         _, rendered, encoding = self._ahead.pop(id(conversation), (None, None, None)) if strict else (None, None, None)
         self.report.conversations += 1
         self._note(conversation)
@@ -127,14 +116,14 @@ class ChatEncoder(Codec):
         settings, messages = self.settings, rendered.conversation.messages
         turns = [turn_span(self, rendered, i, weight) for i, weight in turn_weights(messages, settings).items()]
         trained = [turn.message for turn in turns]
-        may_split = settings.drift == "split" and rendered.part != "turn"
-        if may_split and any(is_rewritten(self, rendered, turn) for turn in turns):
+        split = settings.drift == "split" and rendered.part != "turn"
+        if split and any(is_rewritten(self, rendered, turn) for turn in turns):
             # Of a turn before the trained one only what it is served with is there, so it is judged by its own example.
             since = [0, *(turn + 1 for turn in trained)]
             parts = zip(by_turn(rendered.conversation, trained), since, strict=False)
             yield from self._each(rendered, parts, "turn", strict)
             return
-        if self._finds_mends(rendered, strict):
+        if not strict or is_looked_at(self.report.conversations - 1):  # for people, and for some of a run's rows
             turns = [replace(t, mend=mend_of(self, rendered, t.message)) if t.drifted else t for t in turns]
         silent = rendered.writers - set(trained) if settings.train_on == "all" else ()
         weights = loss_weights(self, rendered, [*turns, *(turn_span(self, rendered, i, 0.0) for i in sorted(silent))])
@@ -143,7 +132,7 @@ class ChatEncoder(Codec):
         too_long = None if limit is None or length <= limit else settings.too_long
         if too_long == "truncate" and any(weights[1:limit]):  # the first token is never a target
             self.report.truncated += 1
-            yield self._proven(Encoded(rendered, turns, weights, cut_example(*given, limit)), strict)
+            yield self._proven(Encoded(rendered, turns, weights, build_example(*given, limit)), strict)
         elif too_long == "split_turns" and rendered.part != "length":
             yield from self._each(rendered, self._pieces(rendered, trained, limit), "length", strict)
         elif too_long in (None, "error"):
@@ -224,8 +213,3 @@ class ChatEncoder(Codec):
         kept = [piece for piece in pieces if trains(piece.messages, self.settings)]
         repeated = opening(rendered.conversation.messages)
         return ((piece, number and repeated) for number, piece in enumerate(kept))
-
-    def _finds_mends(self, rendered: Rendered, strict: bool) -> bool:
-        """Whether it is found out what would mend a drift: for people who look, and for some of a run's rows."""
-        looked_at = not strict or is_looked_at(self.report.conversations - 1)
-        return looked_at and not (rendered.part == "turn" and self.settings.drift != "split")

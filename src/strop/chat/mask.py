@@ -13,11 +13,13 @@ The rules, for the turn of message i (its *own* characters are its content, reas
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from strop.chat.codec import Codec, Rendered
 from strop.chat.origin import OWN_FIELDS, Run
+from strop.chat.rendering import traced_inputs
 from strop.chat.tokens import Tokens
 
 Ending = Literal["stop", "control", "none", "truncated"]
@@ -47,8 +49,51 @@ class TurnSpan:
     """Tokens that lie across the turn's borders; they are trained."""
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+def turn_span(codec: Codec, rendered: Rendered, message: int, weight: float) -> TurnSpan:
+    """The rules above on one message; an empty span where the template prints nothing to learn."""
+    tokens = rendered.tokens
+    extent = _extent(rendered.runs, message)
+    if extent is None:
+        return TurnSpan(message, 0, 0, 0, 0, "none", weight)
+    prompt = rendered.prompt_before(codec, message, True)
+    same = prompt is not None and rendered.text.startswith(prompt) and len(prompt) >= extent.before
+    start = len(prompt) if same else _start(codec, rendered, extent, prompt, message)
+    end, ending = _end(tokens, extent, codec.stop_ids)
+    if start >= end:
+        return TurnSpan(message, start, start, 0, 0, "none", weight)
+    first, last = tokens.within(start, end)
+    differing = 0
+    if prompt is not None:
+        differing = _drift(codec, rendered, message, first, start, same and start <= extent.first_own)
+    own = (run for run in rendered.runs if run.message == message and run.field in OWN_FIELDS)
+    after = (rendered.text[run.start : run.end] for run in own if end <= run.start)
+    return TurnSpan(
+        message,
+        start,
+        end,
+        first,
+        last,
+        ending,
+        weight,
+        drift_tokens=differing,
+        drifted=differing > 0 or prompt is None,
+        cut=any(text not in rendered.text[start:end] for text in after),  # what just repeats the turn does not count
+        straddling=(tokens.starts[first] < start) + (tokens.ends[last - 1] > end and last - 1 > first),
+    )
+
+
+def is_rewritten(codec: Codec, rendered: Rendered, turn: TurnSpan) -> bool:
+    """Whether the turn, or what is before it, is not what was served when it was the last: history is rewritten."""
+    if turn.drifted or turn.first >= turn.last:
+        return True
+    if turn.message == len(rendered.messages) - 1:
+        return False
+    served = rendered.prompt_before(codec, turn.message + 1, False)
+    # A turn that stops at the next one's header has less text when it is the last.
+    return served is not None and not rendered.text[: turn.end].startswith(served[: turn.end])
+
+
+class _Extent(NamedTuple):
     """Where a turn's own characters lie, and how far on either side the text is nobody else's."""
 
     before: int
@@ -59,7 +104,7 @@ class Extent:
     """The field of the last own character."""
 
 
-def extent_of(runs: Sequence[Run], message: int) -> Extent | None:
+def _extent(runs: Sequence[Run], message: int) -> _Extent | None:
     """None when the template printed nothing of the message.
 
     ``before`` ends the last text of another message (or of anything not the template's) ahead of the first own
@@ -80,58 +125,34 @@ def extent_of(runs: Sequence[Run], message: int) -> Extent | None:
         elif run.message is not None:
             after = run.start
             break
-    return Extent(before, runs[first].start, last_own, after, last_field)
+    return _Extent(before, runs[first].start, last_own, after, last_field)
 
 
-def turn_start(
-    text: str,
-    tokens: Tokens,
-    extent: Extent,
-    prompt: str | None,
-    unprompted: Callable[[], str | None],
-    encode: Callable[[str], Tokens],
-) -> tuple[int, bool]:
-    """Rule 1: the first character to generate, and whether the text before it is exactly ``prompt``.
+def _start(codec: Codec, rendered: Rendered, extent: _Extent, prompt: str | None, message: int) -> int:
+    """Rule 1 where the text does not begin with ``prompt`` (None: the template refused to make one).
 
-    ``prompt`` is the rendering of the messages before the turn with the generation prompt, ``unprompted()`` the same
-    without it (None: the template refused). Where the text does not begin with ``prompt``, the generation prompt, which
-    is what the two differ in, is looked for in the template text before the turn, whole or (`header_end`) in part;
-    where it is not there, the turn starts at its first own character.
+    The generation prompt, which is what the prompts with and without it differ in, is looked for in the template's text
+    before the turn: whole, or else its longest beginning that stands there token by token. (One that opens the
+    reasoning is followed, in the same template's past turns, by none or by a tool call, and what opens that is the
+    model's to write.) A beginning without a control token proves nothing: the first own character it is, then.
     """
-    if prompt is not None and text.startswith(prompt) and len(prompt) >= extent.before:
-        return len(prompt), True
-    bare = None if prompt is None else unprompted()
-    if prompt is not None and bare is not None:
-        header = prompt[common_length(prompt, bare) :]
-        at = text.rfind(header, extent.before, extent.first_own) if header else -1
-        if at >= 0:
-            return at + len(header), False
-        return header_end(tokens, extent, encode(header)), False
-    return extent.first_own, False
-
-
-def header_end(tokens: Tokens, extent: Extent, header: Tokens) -> int:
-    """Where the longest beginning of ``header`` ends that stands, token by token, in the template text before the turn.
-
-    A generation prompt that opens the reasoning is followed, in the same template's past turns, by none or by a tool
-    call, and what opens that is the model's to write. A beginning without a control token proves nothing: the first
-    own character it is, then.
-    """
+    bare = None if prompt is None else rendered.prompt_before(codec, message, False)
+    if bare is None:
+        return extent.first_own
+    header = prompt[common_length(prompt, bare) :]
+    at = rendered.text.rfind(header, extent.before, extent.first_own) if header else -1
+    if at >= 0:
+        return at + len(header)
+    tokens, begun = rendered.tokens, codec.tokens(header, rendered.writers, rendered.conversation.place)
     first, last = tokens.within(extent.before, extent.first_own)
-    matches = [(common_length(header.ids, tokens.ids[at:last]), at) for at in range(first, last)]
+    matches = [(common_length(begun.ids, tokens.ids[at:last]), at) for at in range(first, last)]
     length, at = max(matches, default=(0, 0))
-    if not header.controls or header.controls[0] >= length:
+    if not begun.controls or begun.controls[0] >= length:
         return extent.first_own
     return min(tokens.ends[at + length - 1], extent.first_own)
 
 
-def common_length(a: Sequence[Any], b: Sequence[Any]) -> int:
-    """How many items the two begin with alike."""
-    pairs = zip(a, b, strict=False)
-    return next((index for index, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
-
-
-def turn_end(tokens: Tokens, extent: Extent, stop_ids: Collection[int]) -> tuple[int, Ending]:
+def _end(tokens: Tokens, extent: _Extent, stop_ids: Collection[int]) -> tuple[int, Ending]:
     """Rules 3 and 4: the character after the last one to generate, and what stands there."""
     at = bisect_left(tokens.starts, extent.first_own)
     controls = tokens.controls[bisect_left(tokens.controls, at) :]
@@ -144,3 +165,25 @@ def turn_end(tokens: Tokens, extent: Extent, stop_ids: Collection[int]) -> tuple
         if extent.last_own <= tokens.starts[index] < extent.after:
             return tokens.ends[index], "control"
     return extent.last_own, "none"
+
+
+def _drift(codec: Codec, rendered: Rendered, message: int, first: int, start: int, same_text: bool) -> int:
+    """How many tokens before the turn differ from the ids that inference would feed."""
+    tokens, writers, place = rendered.tokens, rendered.writers, rendered.conversation.place
+    if same_text:
+        # Text is split at control tokens before anything else, so only what follows the last one can differ.
+        last_control = bisect_left(tokens.controls, first) - 1
+        since = tokens.controls[last_control] if last_control >= 0 else 0
+        tail = rendered.traced_text[tokens.starts[since] if last_control >= 0 else 0 : start]
+        served, trained = codec.tail_ids(tail, writers, place), tokens.ids[since:first]
+    else:
+        text = codec.renderer.render(rendered.traced[:message], traced_inputs(rendered.inputs), True)
+        served, trained = codec.tokens(text, writers, place).ids, tokens.ids[:first]
+    # From the first difference on, in the longer of the two.
+    return 0 if served == trained else max(len(served), len(trained)) - common_length(served, trained)
+
+
+def common_length(a: Sequence[Any], b: Sequence[Any]) -> int:
+    """How many items the two begin with alike."""
+    pairs = zip(a, b, strict=False)
+    return next((index for index, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from strop.chat.codec import Codec
+from strop.chat.codec import Codec, Rendered
 from strop.chat.conversation import Conversation, Message
 from strop.chat.drift import MENDS, drift_words, mend_of
-from strop.chat.example import Encoded, Violation
+from strop.chat.inspection import Encoded, Violation
 from strop.chat.mask import TurnSpan, common_length
 from strop.chat.numbers import has_numbers, rounded
 from strop.chat.origin import OWN_FIELDS, Run
-from strop.chat.rendered import Rendered
 from strop.chat.tokens import Tokens
 from strop.chat.weighting import may_train, trains_nothing, untrained_fields
 

@@ -31,6 +31,10 @@ class TemplateInputs(NamedTuple):
         tools, documents = list(conversation.tools) or None, list(conversation.documents) or None
         return cls(tools, documents, conversation.template_kwargs)
 
+    def conversation(self, messages: tuple[Message, ...], place: str) -> Conversation:
+        tools, documents = tuple(self.tools or ()), tuple(self.documents or ())
+        return Conversation(messages, tools, place, documents, dict(self.own))
+
     def variables(self) -> dict[str, Any]:
         return {"tools": self.tools, "documents": self.documents}
 
@@ -47,7 +51,6 @@ class Renderer:
         self._kwargs = settings.template_kwargs
         self._compiled: dict[str, ChatTemplate] = {}
         self._shapes: dict[tuple[str, bool], Shape] = {}
-        self._built_in: dict[str, Renderer] = {}
         self._reasons: dict[str, bool] = {}
         self._template(tools=None)  # a template that does not compile is found now, not at the first conversation
 
@@ -87,16 +90,10 @@ class Renderer:
             self._shapes[source, calls] = call_shape(render, content) if calls else content
         return self._shapes[source, calls]
 
-    def built_in(self, name: str) -> "Renderer":
-        """The same with a built-in template."""
-        if name not in self._built_in:
-            self._built_in[name] = Renderer(self._tokenizer, ChatSettings(template=name))
-        return self._built_in[name]
-
-    def takes(self, messages: list[dict], inputs: TemplateInputs) -> bool:
-        """Whether the template renders the messages."""
+    def takes(self, conversation: Conversation) -> bool:
+        """Whether the template renders it."""
         try:
-            self.render(messages, inputs)
+            self.render(plain_messages(conversation.messages), TemplateInputs.of(conversation))
         except TemplateFailure:
             return False
         return True

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from strop.chat.example import Encoded, Example
+from strop.chat.inspection import Encoded, Example
 from strop.chat.notes import lines as note_lines
 
 

@@ -5,11 +5,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import accumulate
 
-from strop.chat.codec import Codec
+from strop.chat.codec import Codec, Rendered
 from strop.chat.conversation import Message
 from strop.chat.mask import TurnSpan
 from strop.chat.origin import OWN_FIELDS, Run
-from strop.chat.rendered import Rendered
 from strop.chat.settings import ChatSettings
 from strop.chat.tokens import Tokens
 
