@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from strop.chat.columns import misfit
 from strop.chat.conversation import Conversation, LeftOut, Message, read_documents
 from strop.chat.field import Field, Seen
-from strop.chat.marks import from_words, mark_columns, trained, unwanted, weight
+from strop.chat.marks import from_words, trained, wanted, weight
 from strop.chat.pairs import (
     COMPARED,
     COMPLETIONS,
@@ -142,24 +142,14 @@ def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto")
 def parse_row(row: Mapping[str, Any], place: str, format: str = "auto") -> Conversation | Text | LeftOut:
     """The same; `Text` for ``format: text``: the column ``text``, of which every token is trained; and `LeftOut` for a
     row that says itself that it is not to be trained: that its answer is bad (``label: false``), or weighs nothing."""
-    if format != "text" and not (format == "auto" and isinstance(row, Document)):
-        return _parse(row, place, format)
-    at, seen = _opened(row, place)
-    if "text" not in seen:
-        raise misfit(row, place, _EXPECTED["text"], " for the format text")
-    text = at.item("text").text(seen["text"])
-    if not text.strip():
-        raise at.item("text").fail("the text is empty; drop the row")
-    factor = _row_weight(seen, at)
-    _note_unread(seen, at)
-    if factor == 0:
-        return LeftOut(place, "text", {"no_weight": 1})
-    return Text(text, place, factor, dict(at.notes))
+    return _parse(row, place, format, texts=True)
 
 
-def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | LeftOut:
+def _parse(row: Mapping[str, Any], place: str, format: str, texts: bool = False) -> Conversation | Text | LeftOut:
     check_format(format)
-    at, seen = _opened(row, place)
+    at, seen = Field(place, "", Counter()), Seen(Field(place).mapping(row))
+    if texts and (format == "text" or (format == "auto" and isinstance(row, Document))):
+        return _text(seen, at)
     name = name_format(row) if format == "auto" else format
     if (bad := _left_out(seen, at, name)) is not None:
         return LeftOut(place, "preference" if bad == "only_rejected" else _TITLES.get(name, name), {bad: 1})
@@ -190,8 +180,15 @@ def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | Le
     return replace(found, notes=dict(at.notes))
 
 
-def _opened(row: Mapping[str, Any], place: str) -> tuple[Field, Seen]:
-    return Field(place, "", Counter()), Seen(Field(place).mapping(row))
+def _text(row: Seen, at: Field) -> Text | LeftOut:
+    if "text" not in row:
+        raise misfit(row, at.place, _EXPECTED["text"], " for the format text")
+    text = at.item("text").text(row["text"])
+    if not text.strip():
+        raise at.item("text").fail("the text is empty; drop the row")
+    factor = _row_weight(row, at)
+    _note_unread(row, at)
+    return Text(text, at.place, factor, dict(at.notes)) if factor else LeftOut(at.place, "text", {"no_weight": 1})
 
 
 def _messages(name: str, row: Seen, at: Field, exact: bool) -> list[Message]:
@@ -245,9 +242,10 @@ def _left_out(row: Seen, at: Field, name: str) -> str | None:
         return "only_rejected" if rejected and not kept and not _first(row.has, TURN_NAMES) else None
     if name not in FORMATS or name == "prompt_response":
         return None
-    if (column := unwanted(row)) is not None:
-        return f"bad:{column}"
-    row.read.update([*mark_columns(row), *rejected])
+    marks = wanted(row)
+    if not all(marks.values()):
+        return f"bad:{next(column for column, good in marks.items() if not good)}"
+    row.read.update([*marks, *rejected])
     if rejected:  # ms-swift writes the rejected answer beside the whole conversation
         at.note("preference")
     return None

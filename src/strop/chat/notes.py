@@ -56,10 +56,7 @@ KINDS = {
         "make a row of each other path that is to be trained, too",
     ),
     "column": Kind(
-        "columns not read",
-        "note",
-        "columns: {NAME: COLUMN} reads one under a name that the formats know",
-        "row",
+        "columns not read", "note", "columns: {NAME: COLUMN} reads one under a name that the formats know", "row"
     ),
     "field": Kind(
         "fields of messages not read",

@@ -248,8 +248,7 @@ class _Learner:
         return inside if found and found_too else None
 
     def _spelled(self, middle: str, separator: str, quote: str) -> str:
-        text = self._called({_KEYS[0]: _HARD, _KEYS[1]: _TEXTS[1]})
-        inside = (text or "").partition(f"{_KEYS[0]}{middle}")[2].rpartition(f"{separator}{_KEYS[1]}")[0]
+        inside = self._printed(_HARD, middle, separator) or ""
         found = next((name for name in SPELLINGS if unspelled(inside, name, quote) == (_HARD,)), None)
         if found is None:
             raise UnparsableTemplate(f"the template writes the string {_HARD!r} as {inside!r}, which hides what it was")

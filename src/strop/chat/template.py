@@ -134,7 +134,7 @@ class _OriginEnvironment(ImmutableSandboxedEnvironment):
             "join": _join,
             "replace": _replace,
             "indent": _indent,
-            "title": lambda value: recased(value, do_title(value)),
+            "title": lambda value: recased(do_title(value), value),
             "format": lambda value, *args, **kwargs: percent(str(value), kwargs or args),
             "string": text_of,
         }

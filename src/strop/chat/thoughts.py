@@ -117,12 +117,11 @@ def is_orphan(message: Message) -> bool:
     return bool(closed) and _OPENS not in before and not before.endswith(_QUOTES)
 
 
-def apart(message: Message) -> Message:
-    """The message with what stands before ``</think>`` as its reasoning; newlines at the borders are the template's."""
-    before, _, after = message.content.partition(_CLOSES)
-    return replace(message, reasoning_content=before.strip("\n"), content=after.lstrip("\n"))
-
-
 def with_thoughts_apart(conversation: Conversation) -> Conversation:
-    messages = tuple(apart(message) if is_orphan(message) else message for message in conversation.messages)
-    return replace(conversation, messages=messages)
+    """What stands before a ``</think>`` alone as its message's reasoning; newlines at the borders are the template's."""
+    messages = list(conversation.messages)
+    for index, message in enumerate(messages):
+        if is_orphan(message):
+            before, _, after = message.content.partition(_CLOSES)
+            messages[index] = replace(message, reasoning_content=before.strip("\n"), content=after.lstrip("\n"))
+    return replace(conversation, messages=tuple(messages))

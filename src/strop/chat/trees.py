@@ -46,14 +46,14 @@ def _best(replies: Any, at: Field) -> int | None:
         for index, reply in enumerate(at.sequence(replies))
         if not at.item(index).mapping(reply).get("deleted") and reply.get("review_result") is not False
     ]
+
     # Ranks count from 0, the best; replies that nobody ranked come after the ranked, the answered ones first.
-    return min(usable, key=lambda one: _order(*one), default=(None, None))[0]
+    def order(one: tuple[int, Mapping[str, Any]]) -> tuple:
+        rank = one[1].get("rank")
+        ranked = isinstance(rank, int | float) and rank == rank  # tables write a missing one as NaN
+        return not ranked, rank if ranked else 0, not one[1].get("replies"), one[0]
 
-
-def _order(index: int, reply: Mapping[str, Any]) -> tuple:
-    rank = reply.get("rank")
-    ranked = isinstance(rank, int | float) and rank == rank  # tables write a missing one as NaN
-    return not ranked, rank if ranked else 0, not reply.get("replies"), index
+    return min(usable, key=order, default=(None, None))[0]
 
 
 def _message(node: Mapping[str, Any], at: Field) -> Message:

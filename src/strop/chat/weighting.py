@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 
 from strop.chat.codec import Codec, Rendered
@@ -59,8 +59,10 @@ def loss_weights(codec: Codec, rendered: Rendered, turns: Sequence[TurnSpan]) ->
         weights[turn.first : turn.last] = [0.0] * (turn.last - turn.first)
         for start, end in _learnt(inside, off):
             _set(weights, tokens, start, end, turn.weight)
-        if settings.use_weights:
-            _weigh_patterns(weights, text, tokens, turn, inside, settings.token_weights)
+        own = [run for run in inside if run.message == turn.message and run.field in OWN_FIELDS]
+        for pattern, factor in settings.token_weights.items() if settings.use_weights else ():
+            for token in _matched(pattern, text, tokens, own):
+                weights[token] *= factor
     silent = {i for i, message in enumerate(messages) if _is_silent(message)} if everything else ()
     for run in runs:
         if run.message in silent:
@@ -85,10 +87,6 @@ def untrained_fields(settings: ChatSettings) -> frozenset[str]:
         "python": settings.train_python,
     }
     return frozenset({"python_output", *(field for field, trained in switches.items() if not trained)})
-
-
-def trains_nothing(turn: TurnSpan, weights: Sequence[float]) -> bool:
-    return not any(weights[turn.first : turn.last])
 
 
 def _is_silent(message: Message) -> bool:
@@ -126,28 +124,15 @@ def _set(weights: list[float], tokens: Tokens, start: int, end: int, weight: flo
     weights[first:last] = [weight] * (last - first)
 
 
-def _weigh_patterns(
-    weights: list[float],
-    text: str,
-    tokens: Tokens,
-    turn: TurnSpan,
-    inside: Sequence[Run],
-    patterns: Mapping[str, float],
-) -> None:
-    """Multiply what the patterns match in each stretch of the turn's own text; a token counts when any of it does.
-
-    Each pattern counts once for a token, however many of its matches the token holds.
-    """
-    for pattern, factor in patterns.items():
-        matched: set[int] = set()
-        for run in inside:
-            if run.message != turn.message or run.field not in OWN_FIELDS:
-                continue
-            for match in re.finditer(pattern, text[run.start : run.end]):
-                if match.end() > match.start():
-                    matched.update(range(*tokens.within(run.start + match.start(), run.start + match.end())))
-        for token in matched:
-            weights[token] *= factor
+def _matched(pattern: str, text: str, tokens: Tokens, own: Sequence[Run]) -> set[int]:
+    """The tokens that hold something that the pattern matches in a stretch of the turn's own text; each counts once,
+    however many of the matches it holds."""
+    found: set[int] = set()
+    for run in own:
+        for match in re.finditer(pattern, text[run.start : run.end]):
+            if match.end() > match.start():
+                found.update(range(*tokens.within(run.start + match.start(), run.start + match.end())))
+    return found
 
 
 def inserted(runs: Sequence[Run], tokens: Tokens, ids: Collection[int] = ()) -> Iterator[tuple[int, int]]:
