@@ -126,9 +126,11 @@ class Rendered:
 
     ``messages`` and ``inputs`` are the conversation as templates take it, ``traced`` the messages with origins, and
     ``traced_text`` (C) what the template made of them. ``part``: how the conversation was cut out of a longer one
-    (``turn``, ``length``); ``since``: the first message that no part before it has.
+    (``turn``, ``length``); ``since``: the first message that no part before it has. ``encoding``: the backend's of the
+    text, where it is there already.
     """
 
+    codec: Codec
     conversation: Conversation
     messages: list[dict]
     inputs: TemplateInputs
@@ -136,7 +138,12 @@ class Rendered:
     traced_text: str
     part: str = ""
     since: int = 0
-    tokens: Tokens | None = None  # after `tokenise`
+    encoding: Any = None
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Raises InputError."""
+        return self.codec.tokens(self.traced_text, self.writers, self.conversation.place, self.encoding)
 
     @cached_property
     def text(self) -> str:
@@ -151,10 +158,10 @@ class Rendered:
     def writers(self) -> frozenset[int]:
         return assistants(self.conversation.messages)
 
-    def prompt_before(self, codec: Codec, message: int, generation_prompt: bool) -> str | None:
+    def prompt_before(self, message: int, generation_prompt: bool) -> str | None:
         """What inference renders before a message; None where the template does not go without an answer."""
         try:
-            return codec.renderer.render(self.messages[:message], self.inputs, generation_prompt)
+            return self.codec.renderer.render(self.messages[:message], self.inputs, generation_prompt)
         except TemplateFailure:
             return None
 
@@ -173,13 +180,7 @@ def render(codec: Codec, conversation: Conversation, part: str = "", since: int 
     messages, inputs = plain_messages(conversation.messages), TemplateInputs.of(conversation)
     traced = traced_messages(conversation.messages, messages)
     text = codec.renderer.render(traced, traced_inputs(inputs))
-    return Rendered(conversation, messages, inputs, traced, text, part, since)
-
-
-def tokenise(codec: Codec, rendered: Rendered, encoding: Any = None) -> Rendered:
-    """The same with its tokens; ``encoding``: the backend's, where it is there already. Raises InputError."""
-    rendered.tokens = codec.tokens(rendered.traced_text, rendered.writers, rendered.conversation.place, encoding)
-    return rendered
+    return Rendered(codec, conversation, messages, inputs, traced, text, part, since)
 
 
 def assistants(messages: Sequence[Message]) -> frozenset[int]:

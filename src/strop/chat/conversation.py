@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from strop.chat.field import Field, Seen, is_empty, kind_of, printable, shown
+from strop.chat.field import Field, Seen, is_empty, shown
 from strop.chat.marks import TRAIN_NAMES, WEIGHT_NAMES, agreed, trained, weight
 from strop.chat.tool_calls import read_calls
 
@@ -79,8 +79,6 @@ def _call(item: Any, at: Field) -> tuple[dict[str, Any], ...]:
         call["function"]["arguments"] = item.get("arguments")
     return read_calls([call if item.get("id") is None else {"id": item["id"], **call}], at)
 
-
-__all__ = ["Conversation", "Field", "LeftOut", "Message", "Part", "kind_of", "printable", "read_message", "shown"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 REASONING_NAMES = ("reasoning_content", "reasoning", "thinking")

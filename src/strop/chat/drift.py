@@ -3,7 +3,7 @@
 from typing import Literal
 
 from strop.chat.builtin import BUILT_IN
-from strop.chat.codec import Codec, Rendered, render, tokenise
+from strop.chat.codec import Codec, Rendered, render
 from strop.chat.mask import TurnSpan, turn_span
 from strop.chat.split import by_turn
 from strop.chat.template import TemplateFailure
@@ -47,7 +47,7 @@ def _split_helps(codec: Codec, rendered: Rendered, message: int) -> bool:
     """Whether the conversation up to the turn, which is what a split makes of it, is what is served."""
     [alone] = by_turn(rendered.conversation, [message])
     try:
-        return not turn_span(codec, tokenise(codec, render(codec, alone)), message, 1.0).drifted
+        return not turn_span(codec, render(codec, alone), message, 1.0).drifted
     except (TemplateFailure, InputError):
         return False
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from strop.chat.codec import Codec, Rendered, assistants, render, tokenise
+from strop.chat.codec import Codec, Rendered, assistants, render
 from strop.chat.conversation import Conversation, LeftOut, Message
 from strop.chat.drift import is_looked_at, mend_of
 from strop.chat.inspection import Encoded, Example, Inspection, Violation, build_example, inspection
@@ -30,7 +30,7 @@ class ChatEncoder(Codec):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.report = MaskReport()
-        self._ahead: dict[int, tuple[Conversation, Rendered, Any]] = {}  # what `look_ahead` did, by id
+        self._ahead: dict[int, tuple[Conversation, Rendered]] = {}  # what `look_ahead` did, by the conversation's id
 
     def encode(self, conversation: Conversation | Text | LeftOut) -> list[Example]:
         """Tokens and loss weights of a conversation, proven.
@@ -64,8 +64,9 @@ class ChatEncoder(Codec):
             with suppress(TemplateFailure, InputError):  # `encode` will say so, when it is this one's turn
                 found.append((conversation, render(self, self._read(conversation))))
         encodings = self.text_encoder.backend_encodings([rendered.text for _, rendered in found])
-        # The conversation is held, so no other can have the same id.
-        self._ahead = {id(pair[0]): (*pair, encoding) for pair, encoding in zip(found, encodings, strict=True)}
+        for (_, rendered), encoding in zip(found, encodings, strict=True):
+            rendered.encoding = encoding
+        self._ahead = {id(pair[0]): pair for pair in found}  # the conversation is held, so no other has its id
 
     def prompt(
         self,
@@ -99,7 +100,7 @@ class ChatEncoder(Codec):
             return []
         if isinstance(conversation, Text):
             return self._encode_text(conversation)
-        _, rendered, encoding = self._ahead.pop(id(conversation), (None, None, None)) if strict else (None, None, None)
+        _, rendered = self._ahead.pop(id(conversation), (None, None)) if strict else (None, None)
         self.report.conversations += 1
         self._note(conversation)
         if not trains(conversation.messages, self.settings):
@@ -107,8 +108,7 @@ class ChatEncoder(Codec):
             if strict:
                 return []
         try:
-            rendered = rendered or render(self, self._read(conversation))
-            return list(self._examples(tokenise(self, rendered, encoding), strict))
+            return list(self._examples(rendered or render(self, self._read(conversation)), strict))
         except TemplateFailure as error:
             raise self.refusal(conversation, error) from error
 
@@ -199,13 +199,13 @@ class ChatEncoder(Codec):
         """``parts``: each with the number of its first message that no part before it has."""
         self.report.split += not rendered.part  # a conversation counts once, however often it is cut
         for conversation, since in parts:
-            yield from self._examples(tokenise(self, render(self, conversation, part, since)), strict)
+            yield from self._examples(render(self, conversation, part, since), strict)
 
     def _pieces(self, rendered: Rendered, trained: Sequence[int], limit: int) -> Iterator[tuple[Conversation, int]]:
         """What `by_length` makes of it; pieces that train nothing are left out."""
 
         def fits(piece: Conversation) -> bool:
-            return len(tokenise(self, render(self, piece)).tokens.ids) <= limit
+            return len(render(self, piece).tokens.ids) <= limit
 
         conversation = only_trained(rendered.conversation, trained)
         pieces, lost = by_length(conversation, rendered.message_lengths(), limit, fits)

@@ -125,9 +125,10 @@ class Seen(dict):
         """Whether there is something under the key; it does not count as read."""
         return not is_empty(super().get(key))
 
-    def unread(self) -> list[str]:
-        """The entries that nobody read and that are not empty, in their order."""
-        return [str(key) for key in self if key not in self.read and self.has(key)]
+    def note_unread(self, at: Field) -> None:
+        """Have it told of the entries that nobody read and that are not empty."""
+        for name in (str(key) for key in self if key not in self.read and self.has(key)):
+            at.note(f"column:{name}")
 
 
 def is_empty(value: Any) -> bool:

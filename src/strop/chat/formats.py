@@ -109,23 +109,8 @@ def name_format(row: Mapping[str, Any]) -> str:
 def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto") -> Conversation:
     """Validate a row of data and bring it into one shape. ``place`` is where it was read, as ``file:line``.
 
-    ``format`` is ``auto``, which goes by the columns (see `name_format`), or one of
-
-    - ``messages``: a list of OpenAI's, each with ``role``, ``content`` (a string, or parts of type text, reasoning,
-      tool_call, python, python_output), ``tool_calls`` (or ``function_call``), ``reasoning_content``, ``name``,
-      ``tool_call_id``, and ``train`` and ``weight`` (or another of their names, see `strop.chat.marks`);
-    - ``sharegpt``: ``conversations`` of ``from`` and ``value``;
-    - ``prompt_completion``: two strings (one user turn, one assistant turn), or messages for either (the prompt's
-      assistant turns are then not trained); ``question`` and ``answer``, ``query`` and ``response``, ``input`` and
-      ``output`` are the same by other names; with ``instruction``, ``context``, ``input`` and ``history``;
-    - ``alpaca``: ``instruction``, ``input`` (optional, follows it after a blank line), ``output``, ``history``;
-    - ``prompt_response``: ``text`` of the form ``### Prompt … ### Response …``;
-    - ``preference``: ``chosen`` and ``rejected`` with or without ``prompt``: the chosen one, trained where they part;
-    - ``verl``: ``prompt``, a list of messages, and ``extra_info.answer``;
-    - ``tree``: ``prompt``, a tree of messages: the best-ranked path.
-
-    Beside any of them: ``tools`` (or ``functions``), a list or its JSON text, ``documents``, a list of objects,
-    ``system``, the system prompt, ``chat_template_kwargs``, and ``weight`` and ``train``.
+    ``format`` is ``auto``, which goes by the columns (see `name_format`), or another of `Format`: what each of them
+    looks like, and what may stand beside it in a row, is in ``docs/data-formats.md``.
 
     Raises:
         InputError: naming the place, the field and what was expected there; also for a row that says itself that it is
@@ -176,7 +161,7 @@ def _parse(row: Mapping[str, Any], place: str, format: str, texts: bool = False)
         template_variables(seen, at),
         _TITLES.get(name, name),
     )
-    _note_unread(seen, at)
+    seen.note_unread(at)
     return replace(found, notes=dict(at.notes))
 
 
@@ -187,7 +172,7 @@ def _text(row: Seen, at: Field) -> Text | LeftOut:
     if not text.strip():
         raise at.item("text").fail("the text is empty; drop the row")
     factor = _row_weight(row, at)
-    _note_unread(row, at)
+    row.note_unread(at)
     return Text(text, at.place, factor, dict(at.notes)) if factor else LeftOut(at.place, "text", {"no_weight": 1})
 
 
@@ -259,11 +244,6 @@ def _row_weight(row: Seen, at: Field) -> float:
         return 0.0
     factor = weight(said, at)
     return 1.0 if factor is None else factor
-
-
-def _note_unread(row: Seen, at: Field) -> None:
-    for name in row.unread():
-        at.note(f"column:{name}")
 
 
 def _compared(has: Callable[[str], bool]) -> tuple[str, str] | None:

@@ -55,7 +55,7 @@ def turn_span(codec: Codec, rendered: Rendered, message: int, weight: float) -> 
     extent = _extent(rendered.runs, message)
     if extent is None:
         return TurnSpan(message, 0, 0, 0, 0, "none", weight)
-    prompt = rendered.prompt_before(codec, message, True)
+    prompt = rendered.prompt_before(message, True)
     same = prompt is not None and rendered.text.startswith(prompt) and len(prompt) >= extent.before
     start = len(prompt) if same else _start(codec, rendered, extent, prompt, message)
     end, ending = _end(tokens, extent, codec.stop_ids)
@@ -88,7 +88,7 @@ def is_rewritten(codec: Codec, rendered: Rendered, turn: TurnSpan) -> bool:
         return True
     if turn.message == len(rendered.messages) - 1:
         return False
-    served = rendered.prompt_before(codec, turn.message + 1, False)
+    served = rendered.prompt_before(turn.message + 1, False)
     # A turn that stops at the next one's header has less text when it is the last.
     return served is not None and not rendered.text[: turn.end].startswith(served[: turn.end])
 
@@ -136,7 +136,7 @@ def _start(codec: Codec, rendered: Rendered, extent: _Extent, prompt: str | None
     reasoning is followed, in the same template's past turns, by none or by a tool call, and what opens that is the
     model's to write.) A beginning without a control token proves nothing: the first own character it is, then.
     """
-    bare = None if prompt is None else rendered.prompt_before(codec, message, False)
+    bare = None if prompt is None else rendered.prompt_before(message, False)
     if bare is None:
         return extent.first_own
     header = prompt[common_length(prompt, bare) :]

@@ -7,9 +7,9 @@ template makes that text again. Text is never lost: what cannot be read stays co
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from strop.chat.codec import Codec, render, tokenise
-from strop.chat.conversation import Field, Message, read_message, read_tools
-from strop.chat.field import shown
+from strop.chat.codec import Codec, render
+from strop.chat.conversation import Message, read_message, read_tools
+from strop.chat.field import Field, shown
 from strop.chat.mask import turn_span
 from strop.chat.rendering import TemplateInputs, plain_messages, traced_inputs, traced_messages
 from strop.chat.syntax import PROBE, FieldLayout, Syntax, syntax_of
@@ -176,7 +176,7 @@ def _prints(
         if rendered.text.startswith(prompt):
             return False
         # The turn does not go on from its prompt: it is what training takes it for.
-        span = turn_span(codec, tokenise(codec, rendered), len(before), 1.0)
+        span = turn_span(codec, rendered, len(before), 1.0)
     except (TemplateFailure, InputError):
         return False
     return span.first < span.last and rendered.text.startswith(text, span.start)

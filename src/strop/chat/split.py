@@ -32,12 +32,18 @@ def by_length(
     An exchange is a user's message and all that follows until the next. ``lengths``: about how many tokens each
     message takes; ``fits`` says it exactly. Returns the pieces, and the exchanges that do not fit even alone.
     """
-    head, exchanges = _exchanges(conversation.messages)
+    messages = conversation.messages
+    head, exchanges = range(opening(messages)), []
+    for index in range(len(head), len(messages)):
+        opens = messages[index].role == "user" and messages[index - 1].role != "user"
+        if opens or not exchanges:
+            exchanges.append([])
+        exchanges[-1].append(index)
     room = limit - sum(lengths[i] for i in head)
 
     def piece(start: int, end: int) -> Conversation:
         members = [*head, *(i for exchange in exchanges[start:end] for i in exchange)]
-        return replace(conversation, messages=tuple(conversation.messages[i] for i in members))
+        return replace(conversation, messages=tuple(messages[i] for i in members))
 
     pieces, lost, start = [], [], 0
     while start < len(exchanges):
@@ -57,15 +63,3 @@ def by_length(
 def opening(messages: Sequence[Message]) -> int:
     """How many system messages lead a conversation; every piece of it begins with them."""
     return next((i for i, m in enumerate(messages) if m.role not in ("system", "developer")), len(messages))
-
-
-def _exchanges(messages: Sequence[Message]) -> tuple[list[int], list[list[int]]]:
-    """The leading system messages, and the exchanges after them, as indices."""
-    count = opening(messages)
-    exchanges: list[list[int]] = []
-    for index in range(count, len(messages)):
-        opens = messages[index].role == "user" and messages[index - 1].role != "user"
-        if opens or not exchanges:
-            exchanges.append([])
-        exchanges[-1].append(index)
-    return list(range(count)), exchanges

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 from strop.chat.arguments import NOTATIONS, SPELLINGS, Arguments, Items, JsonText, found_json, tried, unspelled
-from strop.chat.codec import Codec, render, tokenise
+from strop.chat.codec import Codec, render
 from strop.chat.conversation import Message
 from strop.chat.field import Field
 from strop.chat.mask import common_length, turn_span
@@ -146,14 +146,15 @@ class _Learner:
         ]
         answer = Message("assistant", _CONTENT if content else None, _REASONING if reasoning else None, tuple(calls))
         try:
-            rendered = tokenise(self.codec, render(self.codec, self.inputs.conversation((PROBE, answer), "probe")))
+            rendered = render(self.codec, self.inputs.conversation((PROBE, answer), "probe"))
+            tokens = rendered.tokens
         except (TemplateFailure, InputError):
             return None
         span = turn_span(self.codec, rendered, 1, 1.0)
         asked = max((run.end for run in rendered.runs if run.message == 0), default=-1)
         if span.first >= span.last or asked < 0:
             return None
-        end = rendered.tokens.starts[span.last - 1] if span.ending == "stop" else len(rendered.text)
+        end = tokens.starts[span.last - 1] if span.ending == "stop" else len(rendered.text)
         return rendered.text[asked:end], span.start - asked
 
     def _layout(self, reasoning: bool, content: bool, calls: CallSyntax | None) -> FieldLayout | None:

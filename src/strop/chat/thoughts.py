@@ -118,7 +118,7 @@ def is_orphan(message: Message) -> bool:
 
 
 def with_thoughts_apart(conversation: Conversation) -> Conversation:
-    """What stands before a ``</think>`` alone as its message's reasoning; newlines at the borders are the template's."""
+    """What stands before a lone ``</think>`` as its message's reasoning; newlines at the borders are the template's."""
     messages = list(conversation.messages)
     for index, message in enumerate(messages):
         if is_orphan(message):
