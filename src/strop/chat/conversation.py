@@ -164,26 +164,17 @@ def read_message(raw: Any, at: Field) -> Message:
             if value:
                 raise at.item(name).fail(f"only an assistant message may have it, and this one is a {role} message")
     elif not given.text and not calls and not reasoning:
-        raise at.item("content").fail(
-            "an empty assistant turn teaches nothing; give it content or tool_calls, or drop it"
-        )
+        mend = "give it content or tool_calls, or drop it"
+        raise at.item("content").fail(f"an empty assistant turn teaches nothing; {mend}")
     train, weighs = trained(raw, at), weight(raw, at)
     if role != "assistant" and (train or weighs) and train is not False and weighs != 0:
         at.note("foreign_marks")
     for name, value in raw.items():
         if name not in _FIELDS and not is_empty(value) and not (role == "system" and name in _SYSTEM_FIELDS):
             at.note(f"field:{name}")
-    return Message(
-        role=role,
-        content=given.text,
-        reasoning_content=reasoning,
-        tool_calls=calls,
-        name=_optional_text(raw, "name", at),
-        tool_call_id=_optional_text(raw, "tool_call_id", at),
-        train=train is not False,
-        weight=1.0 if weighs is None else weighs,
-        parts=given.parts,
-    )
+    named = (None if raw.get(key) is None else at.item(key).text(raw[key]) for key in ("name", "tool_call_id"))
+    factor = 1.0 if weighs is None else weighs
+    return Message(role, given.text, reasoning, calls, *named, train is not False, factor, given.parts)
 
 
 def read_tools(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
@@ -203,7 +194,3 @@ def read_documents(row: Seen, at: Field) -> tuple[dict[str, Any], ...]:
     if not isinstance(raw, list | tuple) or not all(isinstance(document, Mapping) for document in raw):
         return ()
     return read_tools(row["documents"], at.item("documents")) if raw else ()
-
-
-def _optional_text(raw: Mapping[str, Any], name: str, at: Field) -> str | None:
-    return None if raw.get(name) is None else at.item(name).text(raw[name])

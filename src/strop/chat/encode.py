@@ -10,9 +10,9 @@ from strop.chat.conversation import Conversation, LeftOut, Message
 from strop.chat.drift import is_looked_at, mend_of
 from strop.chat.inspection import Encoded, Example, Inspection, Violation, build_example, inspection
 from strop.chat.mask import is_rewritten, turn_span
+from strop.chat.notes import MaskReport
 from strop.chat.parse import Parsed, parse_answer, prompt_text, typed
 from strop.chat.proof import audits, violations, words
-from strop.chat.report import MaskReport
 from strop.chat.split import by_length, by_turn, only_trained, opening
 from strop.chat.template import TemplateFailure
 from strop.chat.text import Text, encode_text

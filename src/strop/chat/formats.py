@@ -23,8 +23,7 @@ from strop.chat.pairs import (
 from strop.chat.pairs import prompt_response as read_prompt_response
 from strop.chat.purposes import purpose_of
 from strop.chat.text import Document, Text
-from strop.chat.trees import is_tree, tree
-from strop.chat.turns import TURN_NAMES, read_turns, template_variables, tools_beside, with_system
+from strop.chat.turns import TURN_NAMES, is_tree, read_turns, template_variables, tools_beside, tree, with_system
 from strop.common.errors import InputError
 
 Format = Literal[
@@ -143,9 +142,8 @@ def _parse(row: Mapping[str, Any], place: str, format: str, texts: bool = False)
         raise at.item("text").fail(f"plain text without '### Prompt' and '### Response' has no turns; {mend}")
     messages = with_system(_messages(name, seen, at, exact=format != "auto"), seen, at)
     if not any(message.role == "assistant" for message in messages):
-        raise Field(place).fail(
-            "there is no assistant turn, so nothing could be learnt; drop the row or add the answer"
-        )
+        mend = "drop the row or add the answer"
+        raise Field(place).fail(f"there is no assistant turn, so nothing could be learnt; {mend}")
     if len(messages) > _MOST_MESSAGES:
         raise Field(place).fail(f"{len(messages):,} messages, and at most {_MOST_MESSAGES:,} are taken; cut the row up")
     factor = _row_weight(seen, at)
@@ -153,16 +151,10 @@ def _parse(row: Mapping[str, Any], place: str, format: str, texts: bool = False)
         return LeftOut(place, _TITLES.get(name, name), {"no_weight": 1})
     if factor != 1:
         messages = [replace(message, weight=message.weight * factor) for message in messages]
-    found = Conversation(
-        tuple(messages),
-        tools_beside(seen, at),
-        place,
-        read_documents(seen, at),
-        template_variables(seen, at),
-        _TITLES.get(name, name),
-    )
+    tools, documents, variables = tools_beside(seen, at), read_documents(seen, at), template_variables(seen, at)
     seen.note_unread(at)
-    return replace(found, notes=dict(at.notes))
+    title = _TITLES.get(name, name)
+    return Conversation(tuple(messages), tools, place, documents, variables, title, dict(at.notes))
 
 
 def _text(row: Seen, at: Field) -> Text | LeftOut:

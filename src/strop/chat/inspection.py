@@ -8,11 +8,9 @@ from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 from strop.chat.codec import Codec, Rendered
-from strop.chat.conversation import Conversation
 from strop.chat.drift import MENDS, drift_words
 from strop.chat.losses import DROPPED, Loss, losses
 from strop.chat.mask import TurnSpan
-from strop.chat.origin import Run
 from strop.chat.tokens import Tokens
 
 
@@ -162,8 +160,7 @@ def inspection(codec: Codec, made: Encoded) -> Inspection:
     text, tokens = rendered.text, rendered.tokens
     weights = example.loss_weights + [0.0] * (len(tokens.ids) - len(example.tokens))
     stops = [t.last - 1 for t in example.turns if t.ending in ("stop", "control") and weights[t.last - 1]]
-    shown = list(segments(text, rendered.runs, tokens, weights, rendered.conversation))
-    place = rendered.conversation.place
+    shown, place = list(_segments(rendered, weights)), rendered.conversation.place
     return Inspection(place, text, example, tokens.starts, tokens.ends, stops, shown, list(_warnings(codec, made)))
 
 
@@ -190,11 +187,10 @@ def _warnings(codec: Codec, made: Encoded) -> Iterator[Warning]:
         yield Warning("control_tokens", None, detail)
 
 
-def segments(
-    text: str, runs: Sequence[Run], tokens: Tokens, weights: Sequence[float], conversation: Conversation
-) -> Iterator[Segment]:
+def _segments(rendered: Rendered, weights: Sequence[float]) -> Iterator[Segment]:
     """The text in stretches of one origin and one fate, in order, covering all of it."""
-    fates = _trained_borders(tokens, weights, len(text))
+    text, runs = rendered.text, rendered.runs
+    fates = _trained_borders(rendered.tokens, weights, len(text))
     borders = sorted({0, len(text), *(run.start for run in runs), *(at for at, _ in fates)})
     run, fate = 0, 0
     for start, end in pairwise(borders):
@@ -203,8 +199,9 @@ def segments(
         while fate + 1 < len(fates) and fates[fate + 1][0] <= start:
             fate += 1
         message, field = runs[run].message, runs[run].field
-        role = conversation.messages[message].role if message is not None and message >= 0 else None
-        role = field if message == -1 else role
+        role = field if message == -1 else None
+        if message is not None and message >= 0:
+            role = rendered.conversation.messages[message].role
         yield Segment(start, end, text[start:end], message, role, field, fates[fate][1])
 
 

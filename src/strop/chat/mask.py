@@ -65,21 +65,13 @@ def turn_span(codec: Codec, rendered: Rendered, message: int, weight: float) -> 
     differing = 0
     if prompt is not None:
         differing = _drift(codec, rendered, message, first, start, same and start <= extent.first_own)
+    drifted = differing > 0 or prompt is None
     own = (run for run in rendered.runs if run.message == message and run.field in OWN_FIELDS)
     after = (rendered.text[run.start : run.end] for run in own if end <= run.start)
-    return TurnSpan(
-        message,
-        start,
-        end,
-        first,
-        last,
-        ending,
-        weight,
-        drift_tokens=differing,
-        drifted=differing > 0 or prompt is None,
-        cut=any(text not in rendered.text[start:end] for text in after),  # what just repeats the turn does not count
-        straddling=(tokens.starts[first] < start) + (tokens.ends[last - 1] > end and last - 1 > first),
-    )
+    cut = any(text not in rendered.text[start:end] for text in after)  # what just repeats the turn does not count
+    across = (tokens.starts[first] < start) + (tokens.ends[last - 1] > end and last - 1 > first)
+    found = message, start, end, first, last, ending, weight, differing, drifted
+    return TurnSpan(*found, cut=cut, straddling=across)
 
 
 def is_rewritten(codec: Codec, rendered: Rendered, turn: TurnSpan) -> bool:

@@ -76,7 +76,7 @@ class Renderer:
         """The text, `Traced` where the messages are. Raises `TemplateFailure` where the template refuses."""
         return self._render(shaped(messages, self._shape(messages, inputs)), inputs, add_generation_prompt)
 
-    def _render(self, messages: list[dict], inputs: TemplateInputs, add_generation_prompt: bool) -> str:
+    def _render(self, messages: list[dict], inputs: TemplateInputs, add_generation_prompt: bool = False) -> str:
         variables = {"messages": messages, **inputs.variables(), **self._variables, **inputs.own}
         variables["add_generation_prompt"] = add_generation_prompt
         return self._template(inputs.tools).render(variables)
@@ -85,7 +85,7 @@ class Renderer:
         """The shape that the template wants; that of tool calls is looked for where there are any."""
         source, calls = self.source(inputs.tools), any("tool_calls" in message for message in messages)
         if (source, calls) not in self._shapes:
-            render = partial(self._render, inputs=inputs, add_generation_prompt=False)
+            render = partial(self._render, inputs=inputs)
             content = content_shape(render)
             self._shapes[source, calls] = call_shape(render, content) if calls else content
         return self._shapes[source, calls]
@@ -100,7 +100,7 @@ class Renderer:
 
     def prints_calls(self) -> bool:
         """Whether the template prints the arguments of tool calls, in whatever shape."""
-        render = partial(self._render, inputs=TemplateInputs(), add_generation_prompt=False)
+        render = partial(self._render, inputs=TemplateInputs())
         return any(prints_call(render, shape) for shape in call_shapes(content_shape(render)))
 
     def prints_reasoning(self, conversation: Conversation) -> bool:
@@ -108,10 +108,7 @@ class Renderer:
         inputs = TemplateInputs.of(conversation)
         source = self.source(inputs.tools)
         if source not in self._reasons:
-            shape = self._shape([], inputs)
-            self._reasons[source] = prints_reasoning(
-                partial(self._render, inputs=inputs, add_generation_prompt=False), shape
-            )
+            self._reasons[source] = prints_reasoning(partial(self._render, inputs=inputs), self._shape([], inputs))
         return self._reasons[source]
 
     def unknown_variables(self, conversation: Conversation) -> list[str]:

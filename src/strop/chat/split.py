@@ -15,13 +15,11 @@ def by_turn(conversation: Conversation, turns: Sequence[int]) -> list[Conversati
 
 def only_trained(conversation: Conversation, turns: Collection[int]) -> Conversation:
     """The conversation with no assistant's turn trained but these."""
-    return replace(
-        conversation,
-        messages=tuple(
-            replace(message, train=False) if message.role == "assistant" and index not in turns else message
-            for index, message in enumerate(conversation.messages)
-        ),
-    )
+    messages = list(conversation.messages)
+    for index, message in enumerate(messages):
+        if message.role == "assistant" and index not in turns:
+            messages[index] = replace(message, train=False)
+    return replace(conversation, messages=tuple(messages))
 
 
 def by_length(

@@ -17,7 +17,7 @@ BLOCKS = (
     ("[THINK]", "[/THINK]"),  # Magistral
     ("<seed:think>", "</seed:think>"),
 )
-_WRAPPED = (("<|START_RESPONSE|>", "<|END_RESPONSE|>"),)
+_RESPONSE = ("<|START_RESPONSE|>", "<|END_RESPONSE|>")  # Command; its prompts may hold the first already
 # Messages in a message, each with its own header: gpt-oss' Harmony, and ATEM with recipients instead of channels.
 _PART = re.compile(
     r"(?:<\|start\|>assistant)?(?P<header>(?:\s*to=|<\|channel\|>)(?:(?!<\|start\|>|<\|message\|>).)*)<\|message\|>"
@@ -70,9 +70,7 @@ def closes(text: str) -> bool:
 def _message(reasoning: str | None, content: str) -> Message:
     if reasoning is not None:
         reasoning, content = reasoning.strip("\n"), content.lstrip("\n")
-    for opening, closing in _WRAPPED:
-        content = content.removeprefix(opening).removesuffix(closing)  # Command's prompts may hold the first already
-    return Message("assistant", content, reasoning)
+    return Message("assistant", content.removeprefix(_RESPONSE[0]).removesuffix(_RESPONSE[1]), reasoning)
 
 
 def _of_parts(parts: list[re.Match[str]]) -> Message:

@@ -104,8 +104,8 @@ def _learnt(inside: Sequence[Run], off: frozenset[str]) -> list[tuple[int, int]]
     before = list(accumulate((run.field for run in inside), _latest_own, initial=""))[:-1]
     after = list(accumulate((run.field for run in reversed(inside)), _latest_own, initial=""))[-2::-1]
     stretches: list[tuple[int, int]] = []
-    for run, opened, closed in zip(inside, before, after, strict=True):
-        if run.field in off or (run.message is None and (opened in switched or closed in switched)):
+    for run, *beside in zip(inside, before, after, strict=True):
+        if run.field in off or (run.message is None and not switched.isdisjoint(beside)):
             continue
         if stretches and stretches[-1][1] == run.start:
             stretches[-1] = (stretches[-1][0], run.end)

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from strop.chat.field import is_empty
-from strop.chat.trees import is_tree_message
+from strop.chat.turns import is_tree_message
 from strop.common.errors import InputError
 from strop.data.rows import OnBad, Row, refuse
 
