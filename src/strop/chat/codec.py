@@ -59,6 +59,7 @@ class Codec:
         eos = tokenizer.eos_token_id
         self.stop_ids = frozenset({*stop_ids, *named, *(() if eos is None else (eos,))})
         self.text_encoder = TextEncoder(tokenizer, frozenset(self.settings.ordinary_tokens))
+        self.controls = self.text_encoder.controls  # the control tokens' strings by id
         # Around a document: the tokenizer's end token, and its first one where it writes that by itself.
         self.document_end = None if eos is None else (eos, tokenizer.eos_token)
         first = tokenizer.backend_tokenizer.encode("", add_special_tokens=True).ids[:1]
@@ -74,11 +75,6 @@ class Codec:
     @cached_property
     def _chatml(self) -> Renderer:
         return Renderer(self.tokenizer, ChatSettings(template="chatml"))
-
-    @property
-    def controls(self) -> dict[int, str]:
-        """The control tokens: their strings by id."""
-        return self.text_encoder.controls
 
     def require_template(self) -> None:
         """Raises InputError when there is no chat template, or it does not compile."""

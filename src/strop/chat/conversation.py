@@ -1,7 +1,7 @@
 """What a conversation is, once it is inside: validated, in one shape, with its place in the file."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from strop.chat.field import Field, Seen, is_empty, shown
@@ -141,6 +141,21 @@ class LeftOut:
     place: str
     format: str = ""
     notes: dict[str, int] = field(default_factory=dict)
+
+
+def by_turn(conversation: Conversation, turns: Sequence[int]) -> list[Conversation]:
+    """For each message of ``turns`` the conversation up to it, with only that message trained."""
+    whole = conversation.messages
+    return [only_trained(replace(conversation, messages=whole[: turn + 1]), {turn}) for turn in turns]
+
+
+def only_trained(conversation: Conversation, turns: Collection[int]) -> Conversation:
+    """The conversation with no assistant's turn trained but these."""
+    messages = list(conversation.messages)
+    for index, message in enumerate(messages):
+        if message.role == "assistant" and index not in turns:
+            messages[index] = replace(message, train=False)
+    return replace(conversation, messages=tuple(messages))
 
 
 def read_message(raw: Any, at: Field) -> Message:

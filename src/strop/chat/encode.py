@@ -1,19 +1,19 @@
 """Conversations to examples: render → mask → prove → example."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import accumulate, takewhile
 from typing import Any
 
 from strop.chat.codec import Codec, Rendered, assistants, render
-from strop.chat.conversation import Conversation, LeftOut, Message
+from strop.chat.conversation import Conversation, LeftOut, Message, by_turn, only_trained
 from strop.chat.drift import is_looked_at, mend_of
 from strop.chat.inspection import Encoded, Example, Inspection, Violation, build_example, inspection
 from strop.chat.mask import is_rewritten, turn_span
 from strop.chat.notes import MaskReport
-from strop.chat.parse import Parsed, parse_answer, prompt_text, typed
+from strop.chat.parse import Given, Objects, Parsed, Variables, parse_answer, prompt_text, typed
 from strop.chat.proof import audits, violations, words
-from strop.chat.split import by_length, by_turn, only_trained, opening
 from strop.chat.template import TemplateFailure
 from strop.chat.text import Text, encode_text
 from strop.chat.thoughts import is_orphan, with_thoughts_apart
@@ -45,11 +45,8 @@ class ChatEncoder(Codec):
         return [made.example for made in self._encode(conversation, strict=True)]
 
     def inspect(self, conversation: Conversation | Text | LeftOut) -> list[Inspection]:
-        """The same, laid open: one `Inspection` for every example; failed checks are among the warnings.
-
-        Raises:
-            InputError: when the template refuses the conversation, or its text cannot be encoded.
-        """
+        """The same, laid open: one `Inspection` for every example; failed checks are among the warnings. Raises
+        InputError when the template refuses the conversation, or its text cannot be encoded."""
         found = self._encode(conversation, strict=False)
         return [made if isinstance(made, Inspection) else inspection(self, made) for made in found]
 
@@ -69,11 +66,7 @@ class ChatEncoder(Codec):
         self._ahead = {id(pair[0]): pair for pair in found}  # the conversation is held, so no other has its id
 
     def prompt(
-        self,
-        messages: Sequence[Message | Mapping[str, Any]],
-        tools: Sequence[Mapping] | None = None,
-        documents: Sequence[Mapping] | None = None,
-        template_kwargs: Mapping[str, Any] | None = None,
+        self, messages: Given, tools: Objects = None, documents: Objects = None, template_kwargs: Variables = None
     ) -> list[int]:
         """The ids that inference feeds to have the next assistant turn written, made the way training makes them."""
         read, inputs = typed(messages, tools, documents, template_kwargs)
@@ -82,10 +75,10 @@ class ChatEncoder(Codec):
     def parse(
         self,
         answer: str | Sequence[int],
-        messages: Sequence[Message | Mapping[str, Any]],
-        tools: Sequence[Mapping] | None = None,
-        documents: Sequence[Mapping] | None = None,
-        template_kwargs: Mapping[str, Any] | None = None,
+        messages: Given,
+        tools: Objects = None,
+        documents: Objects = None,
+        template_kwargs: Variables = None,
         finished: bool | None = None,
     ) -> Parsed:
         """The message that was generated after `prompt` of ``messages``: see `strop.chat.parse.parse_answer`."""
@@ -202,14 +195,58 @@ class ChatEncoder(Codec):
             yield from self._examples(render(self, conversation, part, since), strict)
 
     def _pieces(self, rendered: Rendered, trained: Sequence[int], limit: int) -> Iterator[tuple[Conversation, int]]:
-        """What `by_length` makes of it; pieces that train nothing are left out."""
+        """What `_by_length` makes of it; pieces that train nothing are left out."""
 
         def fits(piece: Conversation) -> bool:
             return len(render(self, piece).tokens.ids) <= limit
 
         conversation = only_trained(rendered.conversation, trained)
-        pieces, lost = by_length(conversation, rendered.message_lengths(), limit, fits)
+        pieces, lost = _by_length(conversation, rendered.message_lengths(), limit, fits)
         self.report.exchanges_dropped += sum(trains(piece.messages, self.settings) for piece in lost)
         kept = [piece for piece in pieces if trains(piece.messages, self.settings)]
-        repeated = opening(rendered.conversation.messages)
+        repeated = _opening(rendered.conversation.messages)
         return ((piece, number and repeated) for number, piece in enumerate(kept))
+
+
+# -- cut to length
+
+
+def _by_length(
+    conversation: Conversation, lengths: Sequence[int], limit: int, fits: Callable[[Conversation], bool]
+) -> tuple[list[Conversation], list[Conversation]]:
+    """Pieces of consecutive exchanges, each after the system prompt, as long as they fit; every message is in one.
+
+    An exchange is a user's message and all that follows until the next. ``lengths``: about how many tokens each
+    message takes; ``fits`` says it exactly. Returns the pieces, and the exchanges that do not fit even alone.
+    """
+    messages = conversation.messages
+    head, exchanges = range(_opening(messages)), []
+    for index in range(len(head), len(messages)):
+        opens = messages[index].role == "user" and messages[index - 1].role != "user"
+        if opens or not exchanges:
+            exchanges.append([])
+        exchanges[-1].append(index)
+    room = limit - sum(lengths[i] for i in head)
+
+    def piece(start: int, end: int) -> Conversation:
+        members = [*head, *(i for exchange in exchanges[start:end] for i in exchange)]
+        return replace(conversation, messages=tuple(messages[i] for i in members))
+
+    pieces, lost, start = [], [], 0
+    while start < len(exchanges):
+        taken = accumulate(sum(lengths[i] for i in exchange) for exchange in exchanges[start:])
+        guess = start + max(1, sum(1 for _ in takewhile(lambda length: length <= room, taken)))
+        # The estimate may be a little too good, never by much: the template adds hardly more to fewer messages.
+        end = next((end for end in range(guess, start, -1) if fits(piece(start, end))), None)
+        if end is None:
+            end = start + 1
+            lost.append(piece(start, end))
+        else:
+            pieces.append(piece(start, end))
+        start = end
+    return pieces, lost
+
+
+def _opening(messages: Sequence[Message]) -> int:
+    """How many system messages lead a conversation; every piece of it begins with them."""
+    return next((i for i, m in enumerate(messages) if m.role not in ("system", "developer")), len(messages))

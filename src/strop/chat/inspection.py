@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from strop.chat.codec import Codec, Rendered
 from strop.chat.drift import MENDS, drift_words
-from strop.chat.losses import DROPPED, Loss, losses
+from strop.chat.losses import Warning, losses
 from strop.chat.mask import TurnSpan
 from strop.chat.tokens import Tokens
 
@@ -55,7 +55,7 @@ class Encoded:
     found: list[Violation] = field(default_factory=list)
 
     @cached_property
-    def losses(self) -> list[Loss]:
+    def losses(self) -> list[Warning]:
         """What the template did not print."""
         rendered = self.rendered
         return list(losses(rendered.text, rendered.runs, rendered.conversation, rendered.since))
@@ -93,21 +93,6 @@ class Segment:
     role: str | None
     field: str
     trained: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Warning:
-    """Something to know about a conversation: ``message`` is the message concerned (None: all of it). ``mend``: what to
-    do, where the detail does not say it."""
-
-    kind: str
-    message: int | None
-    detail: str
-    mend: str = ""
-
-    @property
-    def words(self) -> str:
-        return f"{self.detail}; {self.mend}" if self.mend else self.detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +164,7 @@ def _warnings(codec: Codec, made: Encoded) -> Iterator[Warning]:
         if turn.straddling:
             detail = f"{turn.straddling} tokens lie across the border of this turn and are trained"
             yield Warning("straddling", turn.message, detail)
-    for loss in made.losses:
-        yield Warning(loss.kind, loss.message, loss.detail, DROPPED[loss.kind][1])
+    yield from made.losses
     for string, count in Counter(made.rendered.tokens.control_strings).items():
         times = "1 time" if count == 1 else f"{count} times"
         detail = f"{string} stands {times} in message text, encoded as: {settings.control_tokens}"

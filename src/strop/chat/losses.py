@@ -11,8 +11,9 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from strop.chat.conversation import Conversation, Message
 from strop.chat.mask import common_length
@@ -59,19 +60,26 @@ _SPELLED = frozenset({"type", "required"})
 """Of a tool's schema: templates write types in their own way, and the names of what is required stand there already."""
 
 
-class Loss(NamedTuple):
-    """Something not printed: a kind of `DROPPED`, the message (None: beside the messages), and which part of it."""
+@dataclass(frozen=True, slots=True)
+class Warning:
+    """Something to know about a conversation: of a kind of `DROPPED`, or another. ``message`` is the message concerned
+    (None: all of it). ``mend``: what to do, where the detail does not say it."""
 
     kind: str
     message: int | None
-    what: str
+    detail: str
+    mend: str = ""
 
     @property
-    def detail(self) -> str:
-        return f"the template does not print {self.what}"
+    def words(self) -> str:
+        return f"{self.detail}; {self.mend}" if self.mend else self.detail
 
 
-def losses(text: str, runs: Sequence[Run], conversation: Conversation, since: int = 0) -> Iterator[Loss]:
+def _loss(kind: str, message: int | None, what: str) -> Warning:
+    return Warning(kind, message, f"the template does not print {what}", DROPPED[kind][1])
+
+
+def losses(text: str, runs: Sequence[Run], conversation: Conversation, since: int = 0) -> Iterator[Warning]:
     """What the rendered ``text`` is missing. ``since``: only of the messages from this one on; 0: also beside them."""
     printed: dict[tuple[int, str], list[tuple[str, bool]]] = defaultdict(list)  # whether a later one came before
     latest = -1
@@ -96,11 +104,11 @@ def losses(text: str, runs: Sequence[Run], conversation: Conversation, since: in
         if thoughts := message.reasoning_content:
             missing = missing_of(thoughts, of(index, "reasoning_content"), around)
             if missing is not None:
-                yield Loss("dropped_reasoning", index, _part("reasoning_content", thoughts, missing))
+                yield _loss("dropped_reasoning", index, _part("reasoning_content", thoughts, missing))
         names = {call["function"]["name"] for call in message.tool_calls}
         yield from _calls(index, message.tool_calls, "\0".join(of(index, "tool_calls", names)), around)
         if message.name and not of(index, "name") and _says_something(message, conversation):
-            yield Loss("dropped_name", index, f"the name {_shown(message.name)} of this {message.role} message")
+            yield _loss("dropped_name", index, f"the name {_shown(message.name)} of this {message.role} message")
 
 
 def _around(text: str, runs: Sequence[Run], message: int) -> str:
@@ -110,7 +118,7 @@ def _around(text: str, runs: Sequence[Run], message: int) -> str:
     return "\0".join(text[run.start : run.end] for run in near if run.message is None)
 
 
-def _content(index: int, message: Message, of: Any, around: Callable[[], str]) -> Iterator[Loss]:
+def _content(index: int, message: Message, of: Any, around: Callable[[], str]) -> Iterator[Warning]:
     texts = [("content" if part.kind == "text" else part.kind, part.text) for part in message.parts]
     for field, given in texts or [("content", message.content or "")]:
         missing = missing_of(given, of(index, field), around)
@@ -123,10 +131,10 @@ def _content(index: int, message: Message, of: Any, around: Callable[[], str]) -
             kind = "dropped_tool_result"
         else:
             kind = "dropped_reasoning" if mark and missing in thoughts + mark else "dropped_content"
-        yield Loss(kind, index, _part(f"{field} of this {message.role} message", given, missing))
+        yield _loss(kind, index, _part(f"{field} of this {message.role} message", given, missing))
 
 
-def _calls(index: int, calls: Sequence[Mapping[str, Any]], whole: str, around: Callable[[], str]) -> Iterator[Loss]:
+def _calls(index: int, calls: Sequence[Mapping[str, Any]], whole: str, around: Callable[[], str]) -> Iterator[Warning]:
     """Each call needs its name and its strings once more than the calls before it that have the same ones."""
     used: Counter[str] = Counter()
     for number, call in enumerate(calls, start=1):
@@ -137,19 +145,19 @@ def _calls(index: int, calls: Sequence[Mapping[str, Any]], whole: str, around: C
         leaves = [("", function["name"]), *argument_leaves(None if written else arguments)]
         missing = [(path, leaf) for path, leaf in leaves if not _stands(whole, leaf, used, around)]
         if all((path, leaf) in missing for path, leaf in leaves if isinstance(leaf, str)):
-            yield Loss("dropped_tool_call", index, which)
+            yield _loss("dropped_tool_call", index, which)
         elif missing:
             path, leaf = missing[0]
-            yield Loss("dropped_tool_call", index, f"all of {which}: missing is {path or 'the name'} ({_shown(leaf)})")
+            yield _loss("dropped_tool_call", index, f"all of {which}: missing is {path or 'the name'} ({_shown(leaf)})")
 
 
 def _beside(
     name: str, given: Sequence[Mapping[str, Any]], pieces: Sequence[str], around: Callable[[], str], leaves: Any
-) -> Iterator[Loss]:
+) -> Iterator[Warning]:
     """One loss at most, which names the first thing that is missing."""
     whole = "\0".join(pieces)
     if given and not whole:
-        yield Loss(f"dropped_{name}", None, f"the {name}")
+        yield _loss(f"dropped_{name}", None, f"the {name}")
         return
     for number, one in enumerate(given, start=1):
         as_json = dumps(one, ensure_ascii=False)  # as ``tojson`` writes it
@@ -158,7 +166,7 @@ def _beside(
         for path, leaf in leaves(one):
             if not _stands(whole, leaf, Counter(), around):
                 missing = f"{path} of number {number} ({_shown(leaf)})"
-                yield Loss(f"dropped_{name}", None, f"all of the {name}: missing is {missing}")
+                yield _loss(f"dropped_{name}", None, f"all of the {name}: missing is {missing}")
                 return
 
 

@@ -22,10 +22,12 @@ TAIL = 64
 """Characters at the end of a prompt that tell whether it opens the reasoning."""
 
 Given = Sequence[Message | Mapping[str, Any]]
+Objects = Sequence[Mapping] | None
+Variables = Mapping[str, Any] | None
 
 
 def typed(
-    messages: Given, tools: Any = None, documents: Any = None, template_kwargs: Any = None
+    messages: Given, tools: Objects, documents: Objects, template_kwargs: Variables
 ) -> tuple[list[Message], TemplateInputs]:
     """What a caller gives, validated. Raises InputError."""
     read = [

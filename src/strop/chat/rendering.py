@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -49,10 +49,10 @@ class Renderer:
             raise InputError(f"the tokenizer has no chat template; {_MEND}")
         self._variables = {**tokenizer.special_tokens_map, **settings.template_kwargs}
         self._kwargs = settings.template_kwargs
-        self._compiled: dict[str, ChatTemplate] = {}
+        self._template = cache(self._compile)
         self._shapes: dict[tuple[str, bool], Shape] = {}
         self._reasons: dict[str, bool] = {}
-        self._template(tools=None)  # a template that does not compile is found now, not at the first conversation
+        self._template(self.source(None))  # one that does not compile is found now, not at the first conversation
 
     def source(self, tools: Any) -> str:
         """The template's text; tokenizers may have one of their own for conversations with tools."""
@@ -63,14 +63,12 @@ class Renderer:
         except ValueError as error:
             raise InputError(f"the tokenizer has several chat templates and none is the default; {_MEND}") from error
 
-    def _template(self, tools: Any) -> ChatTemplate:
-        source = self.source(tools)
-        if source not in self._compiled:
-            try:
-                self._compiled[source] = ChatTemplate(source)
-            except TemplateFailure as error:
-                raise InputError(f"the chat template does not compile: {error}; {_MEND}") from error
-        return self._compiled[source]
+    @staticmethod
+    def _compile(source: str) -> ChatTemplate:
+        try:
+            return ChatTemplate(source)
+        except TemplateFailure as error:
+            raise InputError(f"the chat template does not compile: {error}; {_MEND}") from error
 
     def render(self, messages: list[dict], inputs: TemplateInputs, add_generation_prompt: bool = False) -> str:
         """The text, `Traced` where the messages are. Raises `TemplateFailure` where the template refuses."""
@@ -79,7 +77,7 @@ class Renderer:
     def _render(self, messages: list[dict], inputs: TemplateInputs, add_generation_prompt: bool = False) -> str:
         variables = {"messages": messages, **inputs.variables(), **self._variables, **inputs.own}
         variables["add_generation_prompt"] = add_generation_prompt
-        return self._template(inputs.tools).render(variables)
+        return self._template(self.source(inputs.tools)).render(variables)
 
     def _shape(self, messages: list[dict], inputs: TemplateInputs) -> Shape:
         """The shape that the template wants; that of tool calls is looked for where there are any."""

@@ -95,19 +95,14 @@ class _SafeNamespace(Namespace):
 
     def __init__(*args, **kwargs):  # no `self`, so that a template may set a variable of that name
         self, *positional = args
-        attributes = dict(*positional, **kwargs)
-        for name in attributes:
-            _refuse_underscore(name)
-        Namespace.__init__(self, attributes)
+        Namespace.__init__(self)
+        for name, value in dict(*positional, **kwargs).items():
+            self[name] = value
 
     def __setitem__(self, name, value):
-        _refuse_underscore(name)
+        if isinstance(name, str) and name.startswith("_"):
+            raise SecurityError(f"a namespace attribute may not start with an underscore: {name!r}")
         super().__setitem__(name, value)
-
-
-def _refuse_underscore(name: Any) -> None:
-    if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a namespace attribute may not start with an underscore: {name!r}")
 
 
 class _Dict:

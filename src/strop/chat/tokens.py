@@ -100,7 +100,9 @@ class TextEncoder:
         for index in hits:
             start, end = self._core(text, controls[ids[index]], offsets[index])
             if trace[start:end].strip(TEMPLATE):
-                written = controls[ids[index]] in may_write and _own_text(trace[start:end], writers)
+                origins = map(decode, set(trace[start:end]))
+                own = all(message in writers and field in OWN_FIELDS for message, field in origins)
+                written = own and controls[ids[index]] in may_write
                 foreign.append((index, start, end, written))
             else:
                 kept.append((index, start, end))
@@ -204,11 +206,6 @@ def _places(ids: list[int], token: int) -> Iterator[int]:
     for _ in range(ids.count(token)):
         at = ids.index(token, at + 1)
         yield at
-
-
-def _own_text(trace: str, writers: Collection[int]) -> bool:
-    origins = [decode(origin) for origin in set(trace)]
-    return all(message in writers and field in OWN_FIELDS for message, field in origins)
 
 
 def _unknown_words(text: str, trace: str, at: int) -> str:

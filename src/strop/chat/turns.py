@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from strop.chat.conversation import Message, read_message, read_tools
-from strop.chat.field import Field, Seen, is_empty, kind_of, shown
+from strop.chat.field import Field, Seen, is_empty, shown
 
 _ROLE_NAMES = {
     "system": "system",
@@ -106,10 +106,7 @@ def template_variables(row: Seen, at: Field) -> dict[str, Any]:
         if isinstance(dict.get(row, name), bool):
             found.setdefault(name, row[name])
     if row.has("reasoning_effort"):
-        effort = row["reasoning_effort"]
-        if not isinstance(effort, str):
-            raise at.item("reasoning_effort").fail(f"expected a string, found {kind_of(effort)}")
-        found.setdefault("reasoning_effort", effort)
+        found.setdefault("reasoning_effort", at.item("reasoning_effort").text(row["reasoning_effort"]))
     return found
 
 
