@@ -10,14 +10,13 @@ from strop.chat.codec import Codec, Rendered, assistants, render
 from strop.chat.conversation import Conversation, LeftOut, Message, by_turn, only_trained
 from strop.chat.drift import is_looked_at, mend_of
 from strop.chat.inspection import Encoded, Example, Inspection, Violation, build_example, inspection
-from strop.chat.mask import is_rewritten, turn_span
+from strop.chat.mask import is_rewritten, loss_weights, trains, turn_span, turn_weights
 from strop.chat.notes import MaskReport
 from strop.chat.parse import Given, Objects, Parsed, Variables, parse_answer, prompt_text, typed
 from strop.chat.proof import audits, violations, words
 from strop.chat.template import TemplateFailure
 from strop.chat.text import Text, encode_text
 from strop.chat.thoughts import is_orphan, with_thoughts_apart
-from strop.chat.weighting import loss_weights, trains, turn_weights
 from strop.common.errors import InputError
 
 

@@ -231,7 +231,6 @@ def _left_out(row: Seen, at: Field, name: str) -> str | None:
 def _row_weight(row: Seen, at: Field) -> float:
     """What the row's own ``weight`` and ``train`` make of it; 0: it is not trained."""
     said = from_words(row)
-    row.read.update(said)
     if trained(said, at) is False:
         return 0.0
     factor = weight(said, at)

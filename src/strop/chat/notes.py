@@ -7,6 +7,7 @@ A note is counted under a kind, or under ``kind:name`` where many of a kind stan
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from strop.chat.field import printable
@@ -22,8 +23,8 @@ class Kind(NamedTuple):
     ``unit``: what is counted, where the kind lists names.
     """
 
-    text: str
     level: Level
+    text: str
     mend: str
     unit: str = ""
 
@@ -39,61 +40,48 @@ class Note(NamedTuple):
 
 
 _DROP = "drop them from the file to be rid of this line"
+_warning, _note = partial(Kind, "warning"), partial(Kind, "note")
 KINDS = {
-    "bad": Kind("rows left out, because they say that their answer is not wanted", "warning", _DROP, "row"),
-    "only_rejected": Kind("rows left out, because they hold a rejected answer alone: {n}", "warning", _DROP),
-    "no_weight": Kind(
-        "rows left out, because they say that they are not trained (a weight of 0, train: false): {n}", "note", _DROP
+    "bad": _warning("rows left out, because they say that their answer is not wanted", _DROP, "row"),
+    "only_rejected": _warning("rows left out, because they hold a rejected answer alone: {n}", _DROP),
+    "no_weight": _note(
+        "rows left out, because they say that they are not trained (a weight of 0, train: false): {n}", _DROP
     ),
-    "untrained": Kind(
-        "conversations left out, because all of their trained answers are marked as not trained: {n}", "note", _DROP
+    "untrained": _note(
+        "conversations left out, because all of their trained answers are marked as not trained: {n}", _DROP
     ),
-    "preference": Kind(
+    "preference": _warning(
         "preference pairs, of which the chosen answer is trained and the rejected one left out: {n}",
-        "warning",
         "an objective for preferences learns from both",
     ),
-    "branches": Kind(
+    "branches": _note(
         "messages of message trees left out (of each tree the best-ranked path is trained): {n}",
-        "note",
         "make a row of each other path that is to be trained, too",
     ),
-    "column": Kind(
-        "columns not read", "note", "columns: {NAME: COLUMN} reads one under a name that the formats know", "row"
+    "column": _note("columns not read", "columns: {NAME: COLUMN} reads one under a name that the formats know", "row"),
+    "field": _note(
+        "fields of messages not read", "rename what is meant to count (train, weight, reasoning_content …)", "message"
     ),
-    "field": Kind(
-        "fields of messages not read",
-        "note",
-        "rename what is meant to count (train, weight, reasoning_content …)",
-        "message",
+    "variable": _warning(
+        "template variables of rows that the template does not know", "check their names, or drop them", "row"
     ),
-    "variable": Kind(
-        "template variables of rows that the template does not know",
-        "warning",
-        "check their names, or drop them",
-        "row",
+    "context": _note(
+        "rows whose context stands before the question, with a blank line between them: {n}", "as intended?"
     ),
-    "context": Kind(
-        "rows whose context stands before the question, with a blank line between them: {n}", "note", "as intended?"
-    ),
-    "foreign_marks": Kind(
+    "foreign_marks": _warning(
         "turns marked as trained that are not an assistant's, so they are not: {n}",
-        "warning",
         "chat.train_on: all trains all text",
     ),
-    "order": Kind(
+    "order": _warning(
         "messages with parts in another order than templates print (reasoning, text, calls): {n}",
-        "warning",
         "cut such messages up, or accept that order",
     ),
-    "orphan_think": Kind(
+    "orphan_think": _note(
         "answers with </think> but no <think>; what stands before it is trained as reasoning: {n}",
-        "note",
         "give it as reasoning_content",
     ),
-    "orphan_think_kept": Kind(
+    "orphan_think_kept": _warning(
         "answers with </think> but no <think>, whose reasoning is not kept apart, for the template prints none: {n}",
-        "warning",
         "use a template that prints reasoning, or drop what stands before </think>",
     ),
 }

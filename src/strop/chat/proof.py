@@ -6,11 +6,10 @@ from strop.chat.codec import Codec, Rendered
 from strop.chat.conversation import Conversation, Message
 from strop.chat.drift import MENDS, drift_words, mend_of
 from strop.chat.inspection import Encoded, Violation
-from strop.chat.mask import TurnSpan, common_length
+from strop.chat.mask import TurnSpan, common_length, may_train, untrained_fields
 from strop.chat.numbers import has_numbers, rounded
 from strop.chat.origin import OWN_FIELDS, Run
 from strop.chat.tokens import Tokens
-from strop.chat.weighting import may_train, untrained_fields
 
 _LEAST_LOST = 16
 """Shorter texts may well occur in a template by chance."""
