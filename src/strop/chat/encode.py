@@ -109,7 +109,7 @@ class ChatEncoder(Codec):
         turns = [turn_span(self, rendered, i, weight) for i, weight in turn_weights(messages, settings).items()]
         trained = [turn.message for turn in turns]
         split = settings.drift == "split" and rendered.part != "turn"
-        if split and any(is_rewritten(self, rendered, turn) for turn in turns):
+        if split and any(is_rewritten(rendered, turn) for turn in turns):
             # Of a turn before the trained one only what it is served with is there, so it is judged by its own example.
             since = [0, *(turn + 1 for turn in trained)]
             parts = zip(by_turn(rendered.conversation, trained), since, strict=False)

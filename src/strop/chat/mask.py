@@ -78,7 +78,7 @@ def turn_span(codec: Codec, rendered: Rendered, message: int, weight: float) -> 
     return TurnSpan(*found, cut=cut, straddling=across)
 
 
-def is_rewritten(codec: Codec, rendered: Rendered, turn: TurnSpan) -> bool:
+def is_rewritten(rendered: Rendered, turn: TurnSpan) -> bool:
     """Whether the turn, or what is before it, is not what was served when it was the last: history is rewritten."""
     if turn.drifted or turn.first >= turn.last:
         return True

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from jinja2 import TemplateError, nodes, pass_environment, pass_eval_context
+from jinja2 import TemplateError, nodes, pass_eval_context
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
@@ -189,8 +189,7 @@ def _join(eval_ctx: nodes.EvalContext, value, d="", attribute=None) -> str:
     return traced(str(d)).join(map(text_of, value))
 
 
-@pass_environment
-def _replace(environment, s, old, new, count=None) -> str:
+def _replace(s, old, new, count=None) -> str:
     return traced(text_of(s)).replace(str(old), text_of(new), -1 if count is None else count)
 
 
