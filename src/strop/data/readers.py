@@ -9,7 +9,7 @@ from typing import Any
 
 from strop.chat.columns import NEEDED, has_column, map_columns
 from strop.chat.field import is_empty
-from strop.chat.trees import is_tree_message
+from strop.chat.turns import is_tree_message
 from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.data.rows import OnBad, Row, Say, refuse, silent
