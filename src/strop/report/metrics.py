@@ -10,6 +10,7 @@ from strop.tasks.metrics import PASS_AT_1, Metric
 
 UNKNOWN = "–"
 NBSP = "\N{NO-BREAK SPACE}"
+_UNITS_OF_CHANGE = {"rate": "points", "nats": "nats"}
 
 
 @cache
@@ -58,7 +59,7 @@ def change_text(value: float | None, unit: str) -> str:
     """A difference with its sign; differences of rates are in percentage points."""
     if value is None:
         return UNKNOWN
-    return f"{_change_number(value, unit)}{NBSP}{unit_of_change(unit)}".rstrip(NBSP)
+    return f"{_change_number(value, unit)}{NBSP}{_UNITS_OF_CHANGE.get(unit, '')}".rstrip(NBSP)
 
 
 def interval_text(estimate: Interval, unit: str) -> str:
@@ -74,11 +75,6 @@ def change_interval_text(estimate: Interval, unit: str) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
     return f"{_change_number(estimate.low, unit)} to {change_text(estimate.high, unit)}"
-
-
-def unit_of_change(unit: str) -> str:
-    """The unit that a difference is written with."""
-    return {"rate": "points", "nats": "nats"}.get(unit, "")
 
 
 def tone(metric: Metric, change: Interval) -> Literal["better", "worse", "moved", "unclear", "unknown"]:
