@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from strop.tasks.general_chat import conversation_texts
 
 if TYPE_CHECKING:
     from strop.config.recipe import Recipe
+    from strop.data.batch import Trainable
     from strop.data.source import PackedSource
     from strop.rollout.loaded import Loaded
     from strop.stages.base import Context, Examined
@@ -37,21 +38,13 @@ MOST_EXAMPLES = 20_000
 """Duplicates and overlap are looked for in the first so many, which takes a few seconds."""
 
 
-class Tokenized(Protocol):
-    """What is looked at of an example."""
-
-    tokens: Sequence[int]
-    loss_weights: Sequence[float]
-    place: str
-
-
 def before_training(
     stage: Examined,
     context: Context,
     loaded: Loaded,
     source: PackedSource,
     report: MaskReport,
-    measured: Sequence[Tokenized] = (),
+    measured: Sequence[Trainable] = (),
 ) -> None:
     """The short examination at the start of a training stage: a line for each error and warning.
 
@@ -76,7 +69,7 @@ def before_training(
 
 
 def check_examples(
-    examples: Sequence[Tokenized],
+    examples: Sequence[Trainable],
     report: MaskReport,
     train: TrainSettings,
     tokenizer: Any,
@@ -84,7 +77,7 @@ def check_examples(
     items: Sequence[EvalItem] = (),
     parameters: int | None = None,
     steps: int | None = None,
-    measured: Sequence[Tokenized] = (),
+    measured: Sequence[Trainable] = (),
 ) -> list[Finding]:
     """Errors and warnings only, worst first, of what can be seen without a second pass.
 

@@ -17,7 +17,7 @@ from strop.config.recipe import RECIPES, Recipe, load_recipe
 from strop.data.paths import data_files
 from strop.data.settings import ReadSettings
 from strop.doctor.examine import Examination, examine
-from strop.doctor.fix import check_target, clean, report_of, write_fixed
+from strop.doctor.fix import check_target, write_fixed
 from strop.doctor.show import show
 from strop.train.settings import SftTrainSettings
 
@@ -58,14 +58,7 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, out: Path 
         show(found[name], console)
     if out is not None:
         [examination] = found.values()
-        fixed = clean(examination)
-        write_fixed(fixed, out, inputs)
-        console.print(
-            f"wrote {out}: {len(fixed.rows):,} rows, {len(fixed.gone):,} left out, {len(fixed.changed):,} changed; "
-            f"which and why: {report_of(out)}",
-            soft_wrap=True,
-        )
-        for line in fixed.remarks():
+        for line in write_fixed(examination, out, inputs):
             console.print(line, soft_wrap=True)
     following = _next_step(target, overrides, list(found.values()), model, out)
     console.print(f"next: {following}", soft_wrap=True, markup=False)

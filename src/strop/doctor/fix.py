@@ -8,7 +8,7 @@ import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from operator import methodcaller
@@ -28,37 +28,17 @@ REPORT = ".report.json"
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """``rows`` are written; ``gone`` are ``(place, why)``; ``changed`` are rows of which an exchange was taken out.
+def write_fixed(found: Examination, out: Path, inputs: Sequence[Path]) -> list[str]:
+    """Write the rows to ``out`` and, first, what went and why to ``out`` + ``.report.json``; each whole or not at all.
 
-    ``converted``: what JSON has no word for, by what it is written as. ``text``: rows of plain text, which only read as
-    such where somebody says so.
+    Left out are rejected rows, rows that fail a check, duplicates, contaminated rows and empty exchanges. Returns what
+    to know about the file, line by line. Raises InputError as `check_target` does, and when no row is left.
     """
-
-    rows: list[dict[str, Any]]
-    gone: list[tuple[str, str]]
-    changed: list[tuple[str, str]]
-    converted: Counter[str] = field(default_factory=Counter)
-    text: int = 0
-
-    def remarks(self) -> list[str]:
-        """What to know about the file that was written."""
-        found = [f"written otherwise: {count:,} {what}" for what, count in self.converted.items()]
-        if self.text:
-            found.append(f"{self.text:,} rows of plain text: they are read with format: text")
-        return found
-
-
-def clean(found: Examination) -> Fixed:
-    """Leave out rejected rows, rows that fail a check, duplicates, contaminated rows and empty exchanges."""
-    rows, changed = [], []
+    rows, changed, converted, texts = [], [], Counter(), 0
     gone = [(r.place, f"rejected: {r.reason}") for data in found.sets for r in data.rejected]
     for left in (left for data in found.sets for left in data.left_out):
         why = "; ".join(note.text.rpartition(": ")[0] for note in notes_of(left.notes))
         gone.append((left.place, f"not to be trained: {why}"))
-    converted: Counter[str] = Counter()
-    texts = 0
     for row in (row for data in found.sets for row in data.rows):
         conversation, reason = row.conversation, row.gone
         mended = conversation if isinstance(conversation, Text) else without_empty(conversation)
@@ -77,7 +57,29 @@ def clean(found: Examination) -> Fixed:
             taken = len(conversation.messages) - len(mended.messages)
             changed.append((row.place, f"{taken} messages of empty exchanges taken out"))
         rows.append(plain(to_row(row, mended), converted))
-    return Fixed(rows, gone, changed, converted, texts)
+    check_target(out, inputs)
+    if not rows:
+        raise InputError(f"--fix {out}: no row is left to write; the findings above say why.")
+    kinds = Counter(reason.partition(":")[0].partition(" of ")[0].partition(" (")[0] for _, reason in gone)
+    report = {
+        "inputs": [str(path) for path in inputs],
+        "written": len(rows),
+        "left_out": len(gone),
+        "by_reason": dict(kinds.most_common()),
+        "rows": [{"place": place, "reason": reason} for place, reason in gone],
+        "changed": [{"place": place, "change": change} for place, change in changed],
+        "written_otherwise": dict(converted),
+    }
+    with atomic_writer(report_of(out)) as file:
+        file.write(_json(report, indent=2) + "\n")
+    with atomic_writer(out) as file:
+        file.writelines(_json(row) + "\n" for row in rows)
+    return [
+        f"wrote {out}: {len(rows):,} rows, {len(gone):,} left out, {len(changed):,} changed; which and why: "
+        f"{report_of(out)}",
+        *(f"written otherwise: {count:,} {what}" for what, count in converted.items()),
+        *([f"{texts:,} rows of plain text: they are read with format: text"] if texts else []),
+    ]
 
 
 def without_empty(conversation: Conversation) -> Conversation | None:
@@ -174,30 +176,6 @@ def check_target(out: Path, inputs: Iterable[Path]) -> None:
             raise InputError(f"--fix {out}: {target} is read here; choose another name, so that nothing is lost.")
     if out.exists() and not report_of(out).is_file():
         raise InputError(f"--fix {out}: there is a file that strop doctor did not write; choose another name.")
-
-
-def write_fixed(fixed: Fixed, out: Path, inputs: Sequence[Path]) -> None:
-    """Write the rows to ``out`` and, first, what went and why to ``out`` + ``.report.json``; each whole or not at all.
-
-    Raises InputError as `check_target` does, and when no row is left.
-    """
-    check_target(out, inputs)
-    if not fixed.rows:
-        raise InputError(f"--fix {out}: no row is left to write; the findings above say why.")
-    kinds = Counter(reason.partition(":")[0].partition(" of ")[0].partition(" (")[0] for _, reason in fixed.gone)
-    report = {
-        "inputs": [str(path) for path in inputs],
-        "written": len(fixed.rows),
-        "left_out": len(fixed.gone),
-        "by_reason": dict(kinds.most_common()),
-        "rows": [{"place": place, "reason": reason} for place, reason in fixed.gone],
-        "changed": [{"place": place, "change": change} for place, change in fixed.changed],
-        "written_otherwise": dict(fixed.converted),
-    }
-    with atomic_writer(report_of(out)) as file:
-        file.write(_json(report, indent=2) + "\n")
-    with atomic_writer(out) as file:
-        file.writelines(_json(row) + "\n" for row in fixed.rows)
 
 
 def _json(value: Any, indent: int | None = None) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from strop.doctor.findings import Finding, Tally
 from strop.doctor.rows import ReadRow
@@ -85,10 +86,10 @@ def check_languages(rows: Sequence[ReadRow]) -> tuple[Languages, list[Finding]]:
     looked, tally = rows[::step], Tally()
     counts = {f"{who}{what}": Counter() for who in ("user", "assistant", "text") for what in ("", "_scripts")}
 
-    def count(who: str, text: str) -> tuple[str, float, int]:
+    def count(who: str, text: str) -> Identified:
         found = identify(text)
-        counts[who][found[0]] += 1
-        counts[f"{who}_scripts"][script_of(prose(text)) or "none"] += 1
+        counts[who][found.language] += 1
+        counts[f"{who}_scripts"][found.script or "none"] += 1
         return found
 
     for row in looked:
@@ -97,8 +98,8 @@ def check_languages(rows: Sequence[ReadRow]) -> tuple[Languages, list[Finding]]:
             continue
         answered = "\n".join(row.answers())
         first, second = count("user", row.user_text()), count("assistant", answered)
-        if first[0] != second[0] and _sure(first) and _sure(second):
-            text = f"asked in {first[0]}, answered in {second[0]}: {answered}"
+        if first.language != second.language and first.sure and second.sure:
+            text = f"asked in {first.language}, answered in {second.language}: {answered}"
             tally.add("language_mismatch", row.place, text)
     shares = {
         name: {language: n / found.total() for language, n in found.most_common()} for name, found in counts.items()
@@ -110,33 +111,35 @@ def check_languages(rows: Sequence[ReadRow]) -> tuple[Languages, list[Finding]]:
     return Languages(rows=len(looked), **shares), tally.findings({"language_mismatch": ("warning", message, mend)})
 
 
-def prose(text: str) -> str:
-    """Code and addresses left out."""
-    return _CODE.sub(" ", text)
+class Identified(NamedTuple):
+    """What a text is written in; ``letters``: how many say so."""
+
+    language: str
+    probability: float
+    letters: int
+    script: str | None
+
+    @property
+    def sure(self) -> bool:
+        least = _SURE_OF_OWN_SCRIPT if self.language in LANGUAGES.values() else _SURE_LETTERS
+        return self.language != "?" and self.probability >= _SURE_PROBABILITY and self.letters >= least
 
 
-def identify(text: str) -> tuple[str, float, int]:
-    """``(language, probability, letters)``.
+def identify(text: str) -> Identified:
+    """The language of prose: code and addresses are left out.
 
     Where a script is one language's own, its letters tell the language, however few they are. Of little text in
     another script that is not Latin, the script is named. ``?``: too little text, or not certain.
     """
-    text = prose(text)
-    letters = len(_LETTER.findall(text))
-    script = script_of(text)
+    text = _CODE.sub(" ", text)
+    letters, script = len(_LETTER.findall(text)), script_of(text)
     if script in LANGUAGES:
-        return LANGUAGES[script], 1.0, letters
+        return Identified(LANGUAGES[script], 1.0, letters, script)
     short = "?" if script in (None, "Latin") else script
     if letters < _LEAST_LETTERS:
-        return short, 0.0, letters
+        return Identified(short, 0.0, letters, script)
     language, probability = _classifier()(text)
-    return (language if probability >= _LEAST_PROBABILITY else short), float(probability), letters
-
-
-def _sure(identified: tuple[str, float, int]) -> bool:
-    language, probability, letters = identified
-    least = _SURE_OF_OWN_SCRIPT if language in LANGUAGES.values() else _SURE_LETTERS
-    return language != "?" and probability >= _SURE_PROBABILITY and letters >= least
+    return Identified(language if probability >= _LEAST_PROBABILITY else short, float(probability), letters, script)
 
 
 def script_of(text: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 
 from strop.chat import ChatEncoder, ChatSettings, Inspection
 from strop.chat.losses import DROPPED
@@ -128,14 +129,12 @@ def check_cut(rows: Sequence[ReadRow], settings: ChatSettings, encoder: ChatEnco
     long = [row for row in rows if limit and row.tokens > limit and row.messages]  # plain text goes on in a window
     if not long:
         return []
-    tally, kept, failed = Tally(), 0, 0
+    tally, kept = Tally(), 0
     for row in long:
         tally.add("too_long", row.place, f"{row.tokens:,} tokens")
         if settings.too_long != "error":
-            try:
+            with suppress(InputError):
                 kept += sum(len(example.tokens) for example in encoder.encode(row.conversation))
-            except InputError:
-                failed += 1
     total = sum(row.tokens for row in rows)
     over = sum(row.tokens for row in long)
     share = (over - min(kept, over)) / total
