@@ -154,9 +154,7 @@ def estimate_stage(
     import torch
 
     from strop.model import accelerate
-    from strop.model.lora import add_lora
     from strop.model.precision import best_compute
-    from strop.model.preflight import check_lora, outline
 
     shape = model_shape(folder)
     if shape.parameters is None:
@@ -164,6 +162,9 @@ def estimate_stage(
     compute = best_compute(recipe.compute.device, recipe.compute.dtype)
     device, size, adapted = compute.device, compute.dtype.itemsize, None
     if stage.lora:
+        from strop.model.lora import add_lora
+        from strop.model.preflight import check_lora, outline
+
         model = outline(folder)
         check_lora(model, stage.lora, device, "lora")
         packed = 0.6 if stage.lora.quantize else size  # 4 bits, scales, and matrices that are not packed
