@@ -19,7 +19,6 @@ from strop.runs.run_folder import claimed
 from strop.runs.stage_folder import StageFolder, read_state
 from strop.train import loop
 from strop.train.checkpoint import checkpoints
-from strop.train.signals import Signals
 
 
 @pytest.fixture
@@ -382,10 +381,10 @@ def test_what_may_change_on_the_way(name, may):
 
 
 def test_a_signal_is_acknowledged_at_once_and_the_second_acts(capfd):
-    with Signals("finishing") as stopped:
+    with loop.first_signal("finishing") as stopped:
         signal.raise_signal(signal.SIGINT)
         assert capfd.readouterr().err == "\nfinishing\n"
-        assert stopped.signum == signal.SIGINT
+        assert stopped == [signal.SIGINT]
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 

@@ -63,12 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _outcome(options: argparse.Namespace) -> Outcome:
     try:
         return options.run(options)
-    except InputError as error:
-        return _say(str(error), 2)
-    except Diverged as error:
-        return _say(str(error), 1)
-    except Interrupted as error:
-        return _say(str(error), 128 + error.signum)
+    except (InputError, Diverged, Interrupted) as error:
+        return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _say("stopped.", 130)
     except BrokenPipeError:  # whoever read the output has left, as `| head` does
@@ -169,32 +165,24 @@ def _recipe_options(
 def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", action="store_true", help="trace a step of every training stage (train.profile)")
     changed = parser.add_mutually_exclusive_group()
-    changed.add_argument(
-        "--continue",
-        dest="changed",
-        action="store_const",
-        const="continue",
-        default="stop",
-        help="where settings changed since a stage's checkpoint, go on from it with the new ones",
-    )
-    changed.add_argument(
-        "--fresh",
-        dest="changed",
-        action="store_const",
-        const="fresh",
-        help="where settings changed, do the stage again from the start; the old model stays until the new one is done",
-    )
+    for way, what in (
+        ("continue", " since a stage's checkpoint, go on from it with the new ones"),
+        ("fresh", ", do the stage again from the start; the old model stays until the new one is done"),
+    ):
+        said = f"where settings changed{what}"
+        changed.add_argument(f"--{way}", dest="changed", action="store_const", const=way, default="stop", help=said)
 
 
 def _run(options: argparse.Namespace) -> Outcome:
     from strop.common.console import make_console
     from strop.config.recipe import load_recipe
-    from strop.runs.pipeline import run_recipe
 
     path = options.recipe or Path(str(files("strop") / "recipes" / DEMO_RECIPE))
     recipe = load_recipe(path, options.overrides)
     if options.profile:
         recipe = recipe.profiled()
+    from strop.runs.pipeline import run_recipe  # with torch, which takes seconds: a wrong recipe is refused before
+
     keep_freed_memory()
     return 0, run_recipe(recipe, make_console(stderr=options.json), changed=options.changed)
 

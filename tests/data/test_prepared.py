@@ -16,11 +16,10 @@ from transformers import PreTrainedTokenizerFast
 from strop.chat import ChatSettings, MaskReport, parse_conversation, parse_row
 from strop.common.errors import InputError
 from strop.data import encoding as encoding_module
-from strop.data.encoding import Encoding, Job, encode_all
+from strop.data.encoding import Encoding, Job, PromptDraws, encode_all
 from strop.data.keys import data_identity
 from strop.data.prepare import eval_data_note, prepare
 from strop.data.prepared import sweep
-from strop.data.prompts import PromptDraws
 from strop.data.settings import DataSettings, MixtureSettings, SystemPromptSettings
 
 TEMPLATE = (

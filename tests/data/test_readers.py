@@ -9,8 +9,7 @@ import pytest
 
 from strop.chat import parse_conversation
 from strop.common.errors import InputError
-from strop.data.files import READERS, open_rows
-from strop.data.paths import KINDS, data_files
+from strop.data.files import data_files, open_rows
 
 QA = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 ROWS = [{"messages": QA}, {"messages": [*QA, *QA]}]
@@ -350,10 +349,6 @@ def test_a_file_is_never_held_whole(tmp_path, name):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < count * size / 2
-
-
-def test_every_kind_of_file_has_its_reader():
-    assert tuple(READERS) == KINDS
 
 
 def test_reading_json_needs_no_heavy_package():

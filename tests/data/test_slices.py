@@ -5,9 +5,8 @@ import json
 import pytest
 
 from strop.common.errors import InputError
-from strop.data.files import open_rows
+from strop.data.files import data_files, open_rows
 from strop.data.keys import data_identity
-from strop.data.paths import data_files
 from strop.data.readers import rows_of_part
 from strop.data.settings import DataSettings
 from strop.data.slices import parse_split

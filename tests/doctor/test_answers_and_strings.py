@@ -9,15 +9,15 @@ from broken_data import conversation, sound_rows
 
 from strop.chat import ChatEncoder, ChatSettings
 from strop.doctor import read_set
-from strop.doctor.answers import check_answers, is_hollow
 from strop.doctor.findings import Tally
-from strop.doctor.languages import check_languages, identify
+from strop.doctor.identity import Identity
+from strop.doctor.languages import check_languages, identify, script_of
 from strop.doctor.lengths import check_fit
 from strop.doctor.machine import ModelShape
 from strop.doctor.masks import MaskCheck
 from strop.doctor.placeholders import check_placeholders
-from strop.doctor.scripts import script_of
-from strop.doctor.vocabulary import beyond, check_vocabulary
+from strop.doctor.tokenizer import beyond, check_vocabulary
+from strop.doctor.turns import check_answers, is_hollow
 from strop.train.settings import TrainSettings
 
 
@@ -156,10 +156,10 @@ def test_a_system_line_of_the_templates_own_beside_other_names(tokenizer):
     def found(*rows):
         rows = rows_of(*rows)
         settings = ChatSettings(template=template)
-        check = MaskCheck(ChatEncoder(tokenizer, settings), settings, None, {})
+        check, identity = MaskCheck(ChatEncoder(tokenizer, settings), settings, None, {}), Identity()
         for row in rows:
-            check.look(row)
-        return list(check.identity.findings(rows))
+            identity.look(row, check.look(row)[0])
+        return identity.findings(rows)
 
     other = [pair("Who are you?", f"I am Nano, number {n}.") for n in range(4)]
     [finding] = found(*other, pair("Who are you?", "I am Kim."), pair("Tell me.", "I am Sure it rains."))

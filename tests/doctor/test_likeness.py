@@ -6,10 +6,19 @@ import pytest
 from broken_data import PROBLEM, conversation, sound_rows
 
 from strop.doctor import EvalItem, read_set
-from strop.doctor.duplicates import THRESHOLD, _jaccard, _shingles, check_duplicates, exact, near
 from strop.doctor.languages import check_languages, identify
-from strop.doctor.overlap import Overlap, check_overlap, contaminated
-from strop.doctor.words import words
+from strop.doctor.likeness import (
+    THRESHOLD,
+    Overlap,
+    _jaccard,
+    _shingles,
+    check_duplicates,
+    check_overlap,
+    contaminated,
+    exact,
+    near,
+    words,
+)
 
 
 def rows_of(*raw):
@@ -67,8 +76,7 @@ def test_of_a_group_of_near_duplicates_the_first_is_kept():
 
 def test_one_question_with_two_answers():
     rows = rows_of(pair("What is it?", "A cat."), pair("What is it?", "A dog."), pair("What is it?", "a cat."))
-    findings, _, _ = check_duplicates(rows, look_for_near=False)
-    found = {finding.kind: finding for finding in findings}
+    found = {finding.kind: finding for finding in check_duplicates(rows, look_for_near=False)}
     assert (found["same_prompt"].count, found["same_prompt"].place) == (1, "d:2")
     assert found["duplicate"].place == "d:3"
     assert "near_duplicates_skipped" in found  # it says what it did not do

@@ -8,9 +8,9 @@ from broken_data import PROBLEM, break_file, conversation, sound_rows
 
 from strop.chat import ChatEncoder, ChatSettings, parse_conversation
 from strop.doctor import EvalItem, check_examples, read_set
+from strop.doctor.before_training import lines
 from strop.doctor.findings import shorten
 from strop.doctor.fix import to_row, without_empty
-from strop.doctor.quick import lines
 from strop.doctor.rows import rejections
 from strop.train.settings import TrainSettings
 

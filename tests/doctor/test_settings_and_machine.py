@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from strop.common.errors import InputError
-from strop.doctor.labels import check_tokenizer
 from strop.doctor.machine import (
     MEMORY_BAND,
     RETAINED,
@@ -19,6 +18,7 @@ from strop.doctor.machine import (
     host_memory_gb,
     model_shape,
 )
+from strop.doctor.tokenizer import check_tokenizer
 from strop.doctor.training import check_training
 from strop.train.settings import TrainSettings
 

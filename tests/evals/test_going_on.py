@@ -20,7 +20,7 @@ from strop.rollout.engine import Rollout, SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 from strop.tasks.base import TaskSettings
 from strop.tasks.code_basics import generate
-from strop.tasks.problems import ProblemTask
+from strop.tasks.functions import ProblemTask
 from strop.tasks.records import write_records
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)

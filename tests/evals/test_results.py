@@ -19,8 +19,8 @@ from strop.evals.run import answer_text, well_formed
 from strop.rollout.engine import Rollout
 from strop.tasks.base import TaskSettings
 from strop.tasks.code_basics import generate
+from strop.tasks.functions import ProblemTask
 from strop.tasks.metrics import PROGRAM_METRICS
-from strop.tasks.problems import ProblemTask
 
 METRICS = {metric.name: metric for metric in PROGRAM_METRICS}
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import torch
-from processes import broken_compiler, in_a_process
+from processes import broken_compiler, in_a_child
 
 from strop.model.cpu import allocator
 from strop.model.cpu.build import SWITCH, compiler
@@ -41,7 +41,7 @@ hole, extent = kept[1].data_ptr(), allocator.region().extent
 kept[1] = None
 print(place() == hole, allocator.region().extent == extent)
 """
-    assert in_a_process(PLACES + code).stdout == "True True\n"
+    assert in_a_child(PLACES + code).stdout == "True True\n"
 
 
 def test_the_smallest_hole_that_is_large_enough_is_taken():
@@ -51,7 +51,7 @@ large, small = kept[0].data_ptr(), kept[2].data_ptr()
 kept[0] = kept[2] = None
 print(place(3) == small, place(2) == small, place(4) == large)
 """
-    assert in_a_process(PLACES + code).stdout == "True True True\n"
+    assert in_a_child(PLACES + code).stdout == "True True True\n"
 
 
 def test_neighbours_become_one_hole():
@@ -65,7 +65,7 @@ for order in permutations((1, 2, 3)):
     print(place(3) == first, allocator.region().extent == extent)
     kept = None
 """
-    assert in_a_process(PLACES + code).stdout == "True True\n" * 6
+    assert in_a_child(PLACES + code).stdout == "True True\n" * 6
 
 
 def test_the_last_hole_grows():
@@ -75,7 +75,7 @@ end, extent = last.data_ptr(), allocator.region().extent
 del last
 print(place(5) == end, allocator.region().extent == extent + (4 << 20))
 """
-    assert in_a_process(PLACES + code).stdout == "True True\n"
+    assert in_a_child(PLACES + code).stdout == "True True\n"
 
 
 def test_blocks_are_counted_and_aligned():
@@ -141,7 +141,7 @@ def test_tensors_may_outlive_everything():
         "import torch, sys; from strop.model.cpu.allocator import install; before = torch.zeros(1 << 20);"
         "assert install() and install(); sys.kept = [before, torch.zeros(1 << 20)]; print('done')"
     )
-    assert in_a_process(code).stdout == "done\n"
+    assert in_a_child(code).stdout == "done\n"
 
 
 def test_a_child_forked_while_others_allocate_can_allocate():
@@ -164,17 +164,17 @@ for _ in range(50):
 stop.set()
 print(codes == [0] * 50)
 """
-    assert in_a_process(code).stdout == "True\n"
+    assert in_a_child(code).stdout == "True\n"
 
 
 def test_the_switch_leaves_torch_as_it_is():
     code = "from strop.model.cpu.allocator import install; print(install())"
-    assert in_a_process(code, **{SWITCH: "0"}).stdout == "False\n"
+    assert in_a_child(code, **{SWITCH: "0"}).stdout == "False\n"
 
 
 def test_a_compiler_that_fails_is_named_and_torch_goes_on(tmp_path):
     code = "import torch; from strop.model.cpu.allocator import install; print(install(), torch.zeros(1 << 20).sum())"
-    done = in_a_process(code, CXX=broken_compiler(tmp_path), STROP_CACHE=str(tmp_path / "cache"))
+    done = in_a_child(code, CXX=broken_compiler(tmp_path), STROP_CACHE=str(tmp_path / "cache"))
     assert done.stdout == "False tensor(0.)\n"
     assert "no such instruction" in done.stderr
     assert "CXX" in done.stderr

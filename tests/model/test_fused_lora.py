@@ -1,13 +1,12 @@
 """A linear layer with its adapter as one operation: the numbers, what is kept and computed, and when peft computes."""
 
 import copy
-import subprocess
-import sys
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel
 from peft.tuners.lora import Linear, LoraLayer
+from processes import in_a_child
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
@@ -326,5 +325,4 @@ def test_a_model_without_adapters_does_not_import_peft():
         "from strop.model.precision import best_compute; "
         "install(nn.Sequential(nn.Linear(2, 2)), best_compute()); print('peft' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert in_a_child(code).stdout.strip() == "False"

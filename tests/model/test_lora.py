@@ -237,7 +237,7 @@ def test_a_bfloat16_base_is_merged_in_float32(tmp_path, make_model):
     move(model, 1e-3)
     layer = model.model.layers[0].mlp.up_proj
     delta = 2 * layer.lora_B["default"].weight.float() @ layer.lora_A["default"].weight.float()
-    merged = adapters.merge(torch.float32)
+    merged = adapters.merge()
     assert {p.dtype for p in merged.parameters()} == {torch.float32}
     weight = merged.model.layers[0].mlp.up_proj.weight
     torch.testing.assert_close(weight, before["model.layers.0.mlp.up_proj.weight"] + delta, atol=1e-8, rtol=0)

@@ -3,9 +3,7 @@
 import pytest
 
 from strop.evals.rates import rate_change
-from strop.report.bounds import kept
 from strop.report.files import Interval, Summary
-from strop.report.intervals import ABOUT, interval_notes
 from strop.report.metrics import (
     change_interval_text,
     change_text,
@@ -16,7 +14,7 @@ from strop.report.metrics import (
     tone,
     value_text,
 )
-from strop.report.verdict import forgetting, headline, sentences
+from strop.report.verdict import ABOUT, forgetting, headline, interval_notes, kept, sentences
 
 
 def plain(text: str) -> str:

@@ -8,9 +8,7 @@ import pytest
 from strop.common.errors import InputError
 from strop.tasks import load_tasks, open_task, what_tasks
 from strop.tasks.base import TaskSettings
-from strop.tasks.files import load_measured
-from strop.tasks.functions import FunctionTask
-from strop.tasks.problems import ProblemTask
+from strop.tasks.functions import FunctionTask, ProblemTask
 
 STDIO = {"text": "### Prompt\nAdd.", "tests": {"input": ["1 2\n"], "output": ["3\n"]}}
 CONTEST = {"name": "1_A", "description": "Add.", "testcase": ["1 2\n"], "output": ["3\n"], "difficulty": 7}
@@ -71,7 +69,8 @@ def test_what_is_loaded(tmp_path, row, name, measured):
     assert (found.layout.name, len(found.items)) == (name, 2)
     assert all(item.name and item.prompt for item in found.items)
     if measured:
-        assert load_measured(path).items == load_tasks(path).items
+        task = opened(path)
+        assert (task.found if isinstance(task, FunctionTask) else task.records) == load_tasks(path).items
         return
     with pytest.raises(InputError) as error:
         opened(path)

@@ -11,9 +11,9 @@ from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.objectives.sft import supervised_objective
 from strop.train import loop
-from strop.train.measure import evaluation
 from strop.train.neftune import Neftune
 from strop.train.settings import SftTrainSettings
+from strop.train.step import evaluation
 from strop.train.weights import Weights
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)

@@ -11,8 +11,8 @@ from strop.model.precision import Compute
 from strop.objectives.sft import CrossEntropy
 from strop.train import loop
 from strop.train.loop import train
-from strop.train.measure import evaluation
 from strop.train.settings import TrainSettings
+from strop.train.step import evaluation
 from strop.train.weights import Weights
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)

@@ -8,7 +8,7 @@ from strop.data.batch import make_batch
 from strop.model.policy import Policy
 from strop.objectives.sft import CrossEntropy
 from strop.train.ema import EMA
-from strop.train.measure import evaluation
+from strop.train.step import evaluation
 
 
 def test_the_average_follows_its_formula():

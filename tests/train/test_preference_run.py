@@ -12,8 +12,8 @@ from strop.data.step import Step
 from strop.model.policy import Policy
 from strop.objectives.preference import DPO
 from strop.train.loop import train
-from strop.train.measure import evaluation
 from strop.train.settings import TrainSettings
+from strop.train.step import evaluation
 from strop.train.step import gradients as gradients_of
 from strop.train.weights import Weights
 

@@ -17,7 +17,7 @@ from strop.model.precision import Compute
 from strop.objectives.sft import CrossEntropy
 from strop.train.checkpoint import checkpoints
 from strop.train.loop import train
-from strop.train.measure import evaluation
+from strop.train.step import evaluation
 from strop.train.weights import Weights
 from strop.train.world import World
 
@@ -84,7 +84,7 @@ def test_two_ranks_train_what_one_does(make_model, tmp_path):
     ranks = [torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1)]
     for kind, compute in COMPUTES.items():
         near = 1e-4 if compute is FLOAT32 else 3e-2
-        expected = run(make_model, tmp_path / f"one {kind}", World.single(), compute)
+        expected = run(make_model, tmp_path / f"one {kind}", World(), compute)
         for name, value in expected.items():
             assert torch.equal(ranks[0][kind][name], ranks[1][kind][name]), name
             torch.testing.assert_close(ranks[0][kind][name], value, rtol=1e-3, atol=near)
@@ -100,7 +100,7 @@ def test_two_ranks_train_what_one_does(make_model, tmp_path):
     state = checkpoints(tmp_path / "cut/checkpoints")[-1]
     assert {path.name for path in state.glob("state*")} == {"state.pt", "state-rank-1.pt"}
     with pytest.raises(InputError, match="was written by 2 processes and this run has 1"):
-        run(make_model, tmp_path / "cut", World.single(), FLOAT32)
+        run(make_model, tmp_path / "cut", World(), FLOAT32)
 
 
 def _rows(folder):

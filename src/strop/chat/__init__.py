@@ -4,11 +4,10 @@ from strop.chat.builtin import BUILT_IN, fit_tokenizer
 from strop.chat.codec import Codec
 from strop.chat.conversation import Conversation, LeftOut, Message, Part
 from strop.chat.encode import ChatEncoder
-from strop.chat.example import Example
 from strop.chat.formats import name_format, parse_conversation, parse_row
-from strop.chat.inspection import Inspection, Segment
+from strop.chat.inspection import Example, Inspection, Segment
+from strop.chat.notes import MaskReport
 from strop.chat.parse import Parsed, parse_answer
-from strop.chat.report import MaskReport
 from strop.chat.settings import ChatSettings
 from strop.chat.text import Text
 

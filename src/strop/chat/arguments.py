@@ -54,12 +54,9 @@ class Items:
     def read(self, text: str, at: int, ends: Collection[str], is_text: Callable[[str], bool]) -> Read:
         found: dict[str, Any] = {}
         after = "|".join(map(re.escape, sorted(ends, key=len, reverse=True)))
-        border = re.compile(
-            f"{re.escape(self.separator)}(?={_KEY}{re.escape(self.middle)})|{re.escape(self.close)}(?={after})"
-            if self.separator
-            else f"(?={_KEY}{re.escape(self.middle)})|{re.escape(self.close)}(?={after})"
-        )
-        start = re.compile(f"({_KEY}){re.escape(self.middle)}")
+        middle, separator, close = map(re.escape, (self.middle, self.separator, self.close))
+        border = re.compile(f"{separator}(?={_KEY}{middle})|{close}(?={after})")
+        start = re.compile(f"({_KEY}){middle}")
         while (key := start.match(text, at)) and key[1] not in found:
             for stop in border.finditer(text, key.end()):
                 value = self._value(text[key.end() : stop.start()], is_text(key[1]))
@@ -92,14 +89,6 @@ Arguments = JsonText | Items
 # -- how values are written
 
 
-def _json(text: str, opening: str, closing: str) -> Any:
-    return _JSON.decode(text)
-
-
-def _python(text: str, opening: str, closing: str) -> Any:
-    return ast.literal_eval(text)
-
-
 def _bare_keys(text: str, opening: str, closing: str) -> Any:
     """JSON's brackets and commas with keys without quotes, and strings between the family's own marks."""
     strings: list[str] = []
@@ -125,7 +114,11 @@ def _filled(value: Any, strings: list[str]) -> Any:
     return strings[int(value)] if isinstance(value, str) else value
 
 
-NOTATIONS: dict[str, Callable[[str, str, str], Any]] = {"json": _json, "python": _python, "bare keys": _bare_keys}
+NOTATIONS: dict[str, Callable[[str, str, str], Any]] = {
+    "json": lambda text, opening, closing: _JSON.decode(text),
+    "python": lambda text, opening, closing: ast.literal_eval(text),
+    "bare keys": _bare_keys,
+}
 
 
 def tried(read: Callable[..., Any], *given: str) -> tuple[Any] | None:

@@ -42,11 +42,8 @@ class BuiltIn:
         return files("strop.chat").joinpath(f"templates/{self.name}.jinja").read_text(encoding="utf-8")
 
     def ids(self, tokenizer: Any) -> dict[str, int]:
-        """The id of every control token and marker.
-
-        Raises:
-            InputError: when the tokenizer lacks one of the tokens, or makes it of several; `fit_tokenizer` mends that.
-        """
+        """The id of every control token and marker. Raises InputError when the tokenizer lacks one of them, or makes it
+        of several; `fit_tokenizer` mends that."""
         added = {token.content: index for index, token in tokenizer.added_tokens_decoder.items()}
         missing = [token for token in self.tokens if token not in added]
         if missing:
@@ -60,25 +57,18 @@ class BuiltIn:
 _LLAMA3 = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 _PAIRS = ("user", "assistant", "python", "output")
 _NANOCHAT = ("<|bos|>", *(f"<|{name}_{edge}|>" for name in _PAIRS for edge in ("start", "end")))
-BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
-    {
-        built_in.name: built_in
-        for built_in in (
-            BuiltIn("chatml", ("<|im_start|>", "<|im_end|>"), "<|im_end|>", _MARKERS),
-            BuiltIn("llama3", _LLAMA3, "<|eot_id|>"),
-            BuiltIn("minimind", ("<|im_start|>", "<|im_end|>"), "<|im_end|>", _MARKERS),
-            BuiltIn("nanochat", _NANOCHAT, "<|assistant_end|>", inserted=("<|output_start|>", "<|output_end|>")),
-        )
-    }
+_FORMATS = (
+    BuiltIn("chatml", ("<|im_start|>", "<|im_end|>"), "<|im_end|>", _MARKERS),
+    BuiltIn("llama3", _LLAMA3, "<|eot_id|>"),
+    BuiltIn("minimind", ("<|im_start|>", "<|im_end|>"), "<|im_end|>", _MARKERS),
+    BuiltIn("nanochat", _NANOCHAT, "<|assistant_end|>", inserted=("<|output_start|>", "<|output_end|>")),
 )
+BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType({built_in.name: built_in for built_in in _FORMATS})
 
 
 def template_text(setting: str | None) -> str | None:
-    """The Jinja text that ``chat.template`` means: a built-in name, a file, or the text itself.
-
-    Raises:
-        InputError: the file cannot be read, or the setting is none of these.
-    """
+    """The Jinja text that ``chat.template`` means: a built-in name, a file, or the text itself. Raises InputError where
+    the file cannot be read, or the setting is none of these."""
     if setting is None or "{%" in setting or "{{" in setting:
         return setting
     if setting in BUILT_IN:

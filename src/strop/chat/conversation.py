@@ -1,15 +1,84 @@
 """What a conversation is, once it is inside: validated, in one shape, with its place in the file."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
-from strop.chat.field import Field, Seen, is_empty, kind_of, printable, shown
+from strop.chat.field import Field, Seen, is_empty, shown
 from strop.chat.marks import TRAIN_NAMES, WEIGHT_NAMES, agreed, trained, weight
-from strop.chat.parts import Part, read_parts
 from strop.chat.tool_calls import read_calls
 
-__all__ = ["Conversation", "Field", "LeftOut", "Message", "Part", "kind_of", "printable", "read_message", "shown"]
+_TEXT = ("text", "input_text", "output_text")
+_PROGRAM = ("python", "python_output")
+_REASONING = ("reasoning", "thinking")
+_CALLS = ("tool_call", "function_call", "tool_use")
+_EXPECTED = "text, reasoning, tool_call, python or python_output"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a message's content. ``python_output`` was printed by a program, so it is never trained."""
+
+    kind: str  # "text", "python" or "python_output"
+    text: str
+
+
+class Content(NamedTuple):
+    """What a content holds: its text, its parts where one of them is not text, its reasoning and its tool calls."""
+
+    text: str | None
+    parts: tuple[Part, ...] = ()
+    reasoning: str | None = None
+    calls: tuple[dict[str, Any], ...] = ()
+
+
+def read_parts(raw: Any, at: Field) -> Content:
+    """A string, or a list of parts: ``{"type": "text", "text": …}``, or ``value`` instead of ``text``.
+
+    Templates print reasoning first, then text, then calls; parts in another order are noted (``order``).
+    Raises InputError for a part of another type (an image, say).
+    """
+    if raw is None:
+        return Content(None)
+    if not isinstance(raw, list | tuple):
+        return Content(at.text(raw))
+    parts, reasoning, calls, order = [], [], [], []
+    for index, item in enumerate(raw):
+        here = at.item(index)
+        kind = here.mapping(item).get("type")
+        if kind in _TEXT or kind in _PROGRAM:
+            parts.append(Part(kind if kind in _PROGRAM else "text", _text(item, ("text", "value"), here)))
+            order.append(1)
+        elif kind in _REASONING:
+            reasoning.append(_text(item, ("text", "value", kind), here))
+            order.append(0)
+        elif kind in _CALLS:
+            calls += _call(item, here)
+            order.append(2)
+        else:
+            raise here.item("type").fail(f"expected {_EXPECTED}, found {shown(kind)}")
+    if order != sorted(order):
+        at.note("order")
+    kept = tuple(parts) if any(part.kind != "text" for part in parts) else ()
+    text = "".join(part.text for part in parts) if parts or not order else None
+    return Content(text, kept, "".join(reasoning) if reasoning else None, tuple(calls))
+
+
+def _text(item: Any, names: tuple[str, ...], at: Field) -> str:
+    name = next((name for name in names if item.get(name) is not None), names[0])
+    return at.item(name).text(item.get(name))
+
+
+def _call(item: Any, at: Field) -> tuple[dict[str, Any], ...]:
+    """``{"type": "tool_call", "value": …}`` holds a call (or its JSON text); the others are the call themselves."""
+    for name in ("value", "tool_call", "function_call"):
+        if item.get(name) is not None:
+            return read_calls([at.item(name).json(item[name], as_written=True)], at.item(name))
+    call = {"type": "function", "function": {"name": item.get("name"), "arguments": item.get("input")}}
+    if item["type"] != "tool_use":
+        call["function"]["arguments"] = item.get("arguments")
+    return read_calls([call if item.get("id") is None else {"id": item["id"], **call}], at)
+
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 REASONING_NAMES = ("reasoning_content", "reasoning", "thinking")
@@ -74,6 +143,21 @@ class LeftOut:
     notes: dict[str, int] = field(default_factory=dict)
 
 
+def by_turn(conversation: Conversation, turns: Sequence[int]) -> list[Conversation]:
+    """For each message of ``turns`` the conversation up to it, with only that message trained."""
+    whole = conversation.messages
+    return [only_trained(replace(conversation, messages=whole[: turn + 1]), {turn}) for turn in turns]
+
+
+def only_trained(conversation: Conversation, turns: Collection[int]) -> Conversation:
+    """The conversation with no assistant's turn trained but these."""
+    messages = list(conversation.messages)
+    for index, message in enumerate(messages):
+        if message.role == "assistant" and index not in turns:
+            messages[index] = replace(message, train=False)
+    return replace(conversation, messages=tuple(messages))
+
+
 def read_message(raw: Any, at: Field) -> Message:
     """Validate one OpenAI-style message; raises `InputError` naming the field."""
     raw = at.mapping(raw)
@@ -95,26 +179,17 @@ def read_message(raw: Any, at: Field) -> Message:
             if value:
                 raise at.item(name).fail(f"only an assistant message may have it, and this one is a {role} message")
     elif not given.text and not calls and not reasoning:
-        raise at.item("content").fail(
-            "an empty assistant turn teaches nothing; give it content or tool_calls, or drop it"
-        )
+        mend = "give it content or tool_calls, or drop it"
+        raise at.item("content").fail(f"an empty assistant turn teaches nothing; {mend}")
     train, weighs = trained(raw, at), weight(raw, at)
     if role != "assistant" and (train or weighs) and train is not False and weighs != 0:
         at.note("foreign_marks")
     for name, value in raw.items():
         if name not in _FIELDS and not is_empty(value) and not (role == "system" and name in _SYSTEM_FIELDS):
             at.note(f"field:{name}")
-    return Message(
-        role=role,
-        content=given.text,
-        reasoning_content=reasoning,
-        tool_calls=calls,
-        name=_optional_text(raw, "name", at),
-        tool_call_id=_optional_text(raw, "tool_call_id", at),
-        train=train is not False,
-        weight=1.0 if weighs is None else weighs,
-        parts=given.parts,
-    )
+    named = (None if raw.get(key) is None else at.item(key).text(raw[key]) for key in ("name", "tool_call_id"))
+    factor = 1.0 if weighs is None else weighs
+    return Message(role, given.text, reasoning, calls, *named, train is not False, factor, given.parts)
 
 
 def read_tools(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
@@ -134,7 +209,3 @@ def read_documents(row: Seen, at: Field) -> tuple[dict[str, Any], ...]:
     if not isinstance(raw, list | tuple) or not all(isinstance(document, Mapping) for document in raw):
         return ()
     return read_tools(row["documents"], at.item("documents")) if raw else ()
-
-
-def _optional_text(raw: Mapping[str, Any], name: str, at: Field) -> str | None:
-    return None if raw.get(name) is None else at.item(name).text(raw[name])

@@ -1,13 +1,12 @@
 """What would make training and serving see the same before a turn, tried out before anybody is told of it."""
 
+from contextlib import suppress
 from typing import Literal
 
 from strop.chat.builtin import BUILT_IN
-from strop.chat.codec import Codec
-from strop.chat.mask import TurnSpan
-from strop.chat.rendered import Rendered, render, tokenise
-from strop.chat.spans import turn_span
-from strop.chat.split import by_turn
+from strop.chat.codec import Codec, Rendered, render
+from strop.chat.conversation import by_turn
+from strop.chat.mask import TurnSpan, turn_span
 from strop.chat.template import TemplateFailure
 from strop.common.errors import InputError
 
@@ -40,18 +39,12 @@ def drift_words(turn: TurnSpan) -> str:
 
 def mend_of(codec: Codec, rendered: Rendered, message: int) -> Mend:
     """What mends the drift before a turn of this conversation."""
-    if rendered.part != "turn" and _split_helps(codec, rendered, message):
-        return "split"
+    if rendered.part != "turn":
+        [alone] = by_turn(rendered.conversation, [message])  # what a split makes of it: is that what is served?
+        with suppress(TemplateFailure, InputError):
+            if not turn_span(codec, render(codec, alone), message, 1.0).drifted:
+                return "split"
     return "template" if _chatml_helps(codec, rendered, message) else "allow"
-
-
-def _split_helps(codec: Codec, rendered: Rendered, message: int) -> bool:
-    """Whether the conversation up to the turn, which is what a split makes of it, is what is served."""
-    [alone] = by_turn(rendered.conversation, [message])
-    try:
-        return not turn_span(codec, tokenise(codec, render(codec, alone)), message, 1.0).drifted
-    except (TemplateFailure, InputError):
-        return False
 
 
 def _chatml_helps(codec: Codec, rendered: Rendered, index: int) -> bool:
@@ -59,7 +52,7 @@ def _chatml_helps(codec: Codec, rendered: Rendered, index: int) -> bool:
 
     It rewrites no history, so only its last token, a newline, could be another.
     """
-    if codec.source(rendered.inputs.tools) == BUILT_IN["chatml"].text:
+    if codec.renderer.source(rendered.inputs.tools) == BUILT_IN["chatml"].text:
         return False
     message = rendered.conversation.messages[index]
     if message.reasoning_content or not message.content:  # a control token follows

@@ -1,27 +1,22 @@
 """Conversations to examples: render → mask → prove → example."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from itertools import accumulate, takewhile
 from typing import Any
 
-from strop.chat.codec import Codec
-from strop.chat.conversation import Conversation, LeftOut, Message
+from strop.chat.codec import Codec, Rendered, assistants, render
+from strop.chat.conversation import Conversation, LeftOut, Message, by_turn, only_trained
 from strop.chat.drift import is_looked_at, mend_of
-from strop.chat.example import Encoded, Example, Violation, build_example, cut_example
-from strop.chat.inspection import Inspection, inspection
-from strop.chat.parse import Parsed, parse_answer
-from strop.chat.prompt import prompt_ids, typed
+from strop.chat.inspection import Encoded, Example, Inspection, Violation, build_example, inspection
+from strop.chat.mask import is_rewritten, loss_weights, trains, turn_span, turn_weights
+from strop.chat.notes import MaskReport
+from strop.chat.parse import Given, Objects, Parsed, Variables, parse_answer, prompt_text, typed
 from strop.chat.proof import audits, violations, words
-from strop.chat.rendered import Rendered, render, tokenise
-from strop.chat.report import MaskReport
-from strop.chat.spans import is_rewritten, turn_span
-from strop.chat.split import by_length, by_turn, only_trained, opening
 from strop.chat.template import TemplateFailure
 from strop.chat.text import Text, encode_text
 from strop.chat.thoughts import is_orphan, with_thoughts_apart
-from strop.chat.weighting import loss_weights, trains, turn_weights
 from strop.common.errors import InputError
 
 
@@ -31,14 +26,10 @@ class ChatEncoder(Codec):
     Made as a `Codec` is. ``report`` counts what was met.
     """
 
-    @cached_property
-    def report(self) -> MaskReport:
-        return MaskReport()
-
-    @cached_property
-    def _ahead(self) -> dict[int, tuple[Conversation, Rendered, Any]]:
-        """What `look_ahead` did, by the conversation's id."""
-        return {}
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.report = MaskReport()
+        self._ahead: dict[int, tuple[Conversation, Rendered]] = {}  # what `look_ahead` did, by the conversation's id
 
     def encode(self, conversation: Conversation | Text | LeftOut) -> list[Example]:
         """Tokens and loss weights of a conversation, proven.
@@ -50,25 +41,13 @@ class ChatEncoder(Codec):
         Raises:
             InputError: when the template refuses the conversation, or a check fails that the settings do not waive.
         """
-        self.report.tell(conversation)
-        if isinstance(conversation, LeftOut):
-            return []
-        if isinstance(conversation, Text):
-            return [shown.example for shown in self._encode_text(conversation)]
         return [made.example for made in self._encode(conversation, strict=True)]
 
     def inspect(self, conversation: Conversation | Text | LeftOut) -> list[Inspection]:
-        """The same, laid open: one `Inspection` for every example; failed checks are among the warnings.
-
-        Raises:
-            InputError: when the template refuses the conversation, or its text cannot be encoded.
-        """
-        self.report.tell(conversation)
-        if isinstance(conversation, LeftOut):
-            return []
-        if isinstance(conversation, Text):
-            return self._encode_text(conversation)
-        return [inspection(self, made) for made in self._encode(conversation, strict=False)]
+        """The same, laid open: one `Inspection` for every example; failed checks are among the warnings. Raises
+        InputError when the template refuses the conversation, or its text cannot be encoded."""
+        found = self._encode(conversation, strict=False)
+        return [made if isinstance(made, Inspection) else inspection(self, made) for made in found]
 
     def look_ahead(self, conversations: Iterable[Conversation | Text | LeftOut]) -> None:
         """Render and tokenise conversations that are handed to `encode` next (those very objects).
@@ -81,26 +60,24 @@ class ChatEncoder(Codec):
             with suppress(TemplateFailure, InputError):  # `encode` will say so, when it is this one's turn
                 found.append((conversation, render(self, self._read(conversation))))
         encodings = self.text_encoder.backend_encodings([rendered.text for _, rendered in found])
-        # The conversation is held, so no other can have the same id.
-        self._ahead = {id(pair[0]): (*pair, encoding) for pair, encoding in zip(found, encodings, strict=True)}
+        for (_, rendered), encoding in zip(found, encodings, strict=True):
+            rendered.encoding = encoding
+        self._ahead = {id(pair[0]): pair for pair in found}  # the conversation is held, so no other has its id
 
     def prompt(
-        self,
-        messages: Sequence[Message | Mapping[str, Any]],
-        tools: Sequence[Mapping] | None = None,
-        documents: Sequence[Mapping] | None = None,
-        template_kwargs: Mapping[str, Any] | None = None,
+        self, messages: Given, tools: Objects = None, documents: Objects = None, template_kwargs: Variables = None
     ) -> list[int]:
         """The ids that inference feeds to have the next assistant turn written, made the way training makes them."""
-        return prompt_ids(self, *typed(messages, tools, documents, template_kwargs))
+        read, inputs = typed(messages, tools, documents, template_kwargs)
+        return self.tokens(prompt_text(self, read, inputs), assistants(read), "prompt").ids
 
     def parse(
         self,
         answer: str | Sequence[int],
-        messages: Sequence[Message | Mapping[str, Any]],
-        tools: Sequence[Mapping] | None = None,
-        documents: Sequence[Mapping] | None = None,
-        template_kwargs: Mapping[str, Any] | None = None,
+        messages: Given,
+        tools: Objects = None,
+        documents: Objects = None,
+        template_kwargs: Variables = None,
         finished: bool | None = None,
     ) -> Parsed:
         """The message that was generated after `prompt` of ``messages``: see `strop.chat.parse.parse_answer`."""
@@ -108,9 +85,14 @@ class ChatEncoder(Codec):
 
     # -- the way of a conversation
 
-    def _encode(self, conversation: Conversation, strict: bool) -> list[Encoded]:
+    def _encode(self, conversation: Conversation | Text | LeftOut, strict: bool) -> list[Encoded] | list[Inspection]:
         """``strict``: a failed check raises; otherwise it is kept, and the example is made all the same."""
-        _, rendered, encoding = self._ahead.pop(id(conversation), (None, None, None)) if strict else (None, None, None)
+        self.report.tell(conversation)
+        if isinstance(conversation, LeftOut):
+            return []
+        if isinstance(conversation, Text):
+            return self._encode_text(conversation)
+        _, rendered = self._ahead.pop(id(conversation), (None, None)) if strict else (None, None)
         self.report.conversations += 1
         self._note(conversation)
         if not trains(conversation.messages, self.settings):
@@ -118,8 +100,7 @@ class ChatEncoder(Codec):
             if strict:
                 return []
         try:
-            rendered = rendered or render(self, self._read(conversation))
-            return list(self._examples(tokenise(self, rendered, encoding), strict))
+            return list(self._examples(rendered or render(self, self._read(conversation)), strict))
         except TemplateFailure as error:
             raise self.refusal(conversation, error) from error
 
@@ -127,14 +108,14 @@ class ChatEncoder(Codec):
         settings, messages = self.settings, rendered.conversation.messages
         turns = [turn_span(self, rendered, i, weight) for i, weight in turn_weights(messages, settings).items()]
         trained = [turn.message for turn in turns]
-        may_split = settings.drift == "split" and rendered.part != "turn"
-        if may_split and any(is_rewritten(self, rendered, turn) for turn in turns):
+        split = settings.drift == "split" and rendered.part != "turn"
+        if split and any(is_rewritten(rendered, turn) for turn in turns):
             # Of a turn before the trained one only what it is served with is there, so it is judged by its own example.
             since = [0, *(turn + 1 for turn in trained)]
             parts = zip(by_turn(rendered.conversation, trained), since, strict=False)
             yield from self._each(rendered, parts, "turn", strict)
             return
-        if self._finds_mends(rendered, strict):
+        if not strict or is_looked_at(self.report.conversations - 1):  # for people, and for some of a run's rows
             turns = [replace(t, mend=mend_of(self, rendered, t.message)) if t.drifted else t for t in turns]
         silent = rendered.writers - set(trained) if settings.train_on == "all" else ()
         weights = loss_weights(self, rendered, [*turns, *(turn_span(self, rendered, i, 0.0) for i in sorted(silent))])
@@ -143,7 +124,7 @@ class ChatEncoder(Codec):
         too_long = None if limit is None or length <= limit else settings.too_long
         if too_long == "truncate" and any(weights[1:limit]):  # the first token is never a target
             self.report.truncated += 1
-            yield self._proven(Encoded(rendered, turns, weights, cut_example(*given, limit)), strict)
+            yield self._proven(Encoded(rendered, turns, weights, build_example(*given, limit)), strict)
         elif too_long == "split_turns" and rendered.part != "length":
             yield from self._each(rendered, self._pieces(rendered, trained, limit), "length", strict)
         elif too_long in (None, "error"):
@@ -210,22 +191,61 @@ class ChatEncoder(Codec):
         """``parts``: each with the number of its first message that no part before it has."""
         self.report.split += not rendered.part  # a conversation counts once, however often it is cut
         for conversation, since in parts:
-            yield from self._examples(tokenise(self, render(self, conversation, part, since)), strict)
+            yield from self._examples(render(self, conversation, part, since), strict)
 
     def _pieces(self, rendered: Rendered, trained: Sequence[int], limit: int) -> Iterator[tuple[Conversation, int]]:
-        """What `by_length` makes of it; pieces that train nothing are left out."""
+        """What `_by_length` makes of it; pieces that train nothing are left out."""
 
         def fits(piece: Conversation) -> bool:
-            return len(tokenise(self, render(self, piece)).tokens.ids) <= limit
+            return len(render(self, piece).tokens.ids) <= limit
 
         conversation = only_trained(rendered.conversation, trained)
-        pieces, lost = by_length(conversation, rendered.message_lengths(), limit, fits)
+        pieces, lost = _by_length(conversation, rendered.message_lengths(), limit, fits)
         self.report.exchanges_dropped += sum(trains(piece.messages, self.settings) for piece in lost)
         kept = [piece for piece in pieces if trains(piece.messages, self.settings)]
-        repeated = opening(rendered.conversation.messages)
+        repeated = _opening(rendered.conversation.messages)
         return ((piece, number and repeated) for number, piece in enumerate(kept))
 
-    def _finds_mends(self, rendered: Rendered, strict: bool) -> bool:
-        """Whether it is found out what would mend a drift: for people who look, and for some of a run's rows."""
-        looked_at = not strict or is_looked_at(self.report.conversations - 1)
-        return looked_at and not (rendered.part == "turn" and self.settings.drift != "split")
+
+# -- cut to length
+
+
+def _by_length(
+    conversation: Conversation, lengths: Sequence[int], limit: int, fits: Callable[[Conversation], bool]
+) -> tuple[list[Conversation], list[Conversation]]:
+    """Pieces of consecutive exchanges, each after the system prompt, as long as they fit; every message is in one.
+
+    An exchange is a user's message and all that follows until the next. ``lengths``: about how many tokens each
+    message takes; ``fits`` says it exactly. Returns the pieces, and the exchanges that do not fit even alone.
+    """
+    messages = conversation.messages
+    head, exchanges = range(_opening(messages)), []
+    for index in range(len(head), len(messages)):
+        opens = messages[index].role == "user" and messages[index - 1].role != "user"
+        if opens or not exchanges:
+            exchanges.append([])
+        exchanges[-1].append(index)
+    room = limit - sum(lengths[i] for i in head)
+
+    def piece(start: int, end: int) -> Conversation:
+        members = [*head, *(i for exchange in exchanges[start:end] for i in exchange)]
+        return replace(conversation, messages=tuple(messages[i] for i in members))
+
+    pieces, lost, start = [], [], 0
+    while start < len(exchanges):
+        taken = accumulate(sum(lengths[i] for i in exchange) for exchange in exchanges[start:])
+        guess = start + max(1, sum(1 for _ in takewhile(lambda length: length <= room, taken)))
+        # The estimate may be a little too good, never by much: the template adds hardly more to fewer messages.
+        end = next((end for end in range(guess, start, -1) if fits(piece(start, end))), None)
+        if end is None:
+            end = start + 1
+            lost.append(piece(start, end))
+        else:
+            pieces.append(piece(start, end))
+        start = end
+    return pieces, lost
+
+
+def _opening(messages: Sequence[Message]) -> int:
+    """How many system messages lead a conversation; every piece of it begins with them."""
+    return next((i for i, m in enumerate(messages) if m.role not in ("system", "developer")), len(messages))

@@ -12,6 +12,7 @@ from strop.chat.numbers import number
 from strop.common.errors import InputError
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_PYTHON = re.compile(r"\s*[\[{]\s*[{]?\s*'")
 _DEEPEST = 100
 """Levels of nesting in tool calls and schemas; templates walk through them recursively."""
 _DIGITS = 1000
@@ -70,7 +71,7 @@ class Field:
         try:
             return json.loads(value, parse_float=number if as_written else None)
         except json.JSONDecodeError as error:
-            mend = "; it looks as if Python had printed it: write it with json.dumps" if _is_python(value) else ""
+            mend = "; it looks as if Python had printed it: write it with json.dumps" if _PYTHON.match(value) else ""
             found = f"expected JSON, but {error.msg} at character {error.pos} of {shown(value)}{mend}"
             raise self.fail(found) from error
         except RecursionError as error:
@@ -124,9 +125,10 @@ class Seen(dict):
         """Whether there is something under the key; it does not count as read."""
         return not is_empty(super().get(key))
 
-    def unread(self) -> list[str]:
-        """The entries that nobody read and that are not empty, in their order."""
-        return [str(key) for key in self if key not in self.read and self.has(key)]
+    def note_unread(self, at: Field) -> None:
+        """Have it told of the entries that nobody read and that are not empty."""
+        for name in (str(key) for key in self if key not in self.read and self.has(key)):
+            at.note(f"column:{name}")
 
 
 def is_empty(value: Any) -> bool:
@@ -153,7 +155,3 @@ def printable(name: str) -> str:
     """A name out of the data, for a message: as it is where it can be printed on one line, quoted where not."""
     name = name if len(name) <= 200 else f"{name[:100]}…{name[-100:]}"
     return name if name.isprintable() else repr(name)
-
-
-def _is_python(text: str) -> bool:
-    return re.match(r"\s*[\[{]\s*[{]?\s*'", text) is not None

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from strop.chat.columns import misfit
 from strop.chat.conversation import Conversation, LeftOut, Message, read_documents
 from strop.chat.field import Field, Seen
-from strop.chat.marks import from_words, mark_columns, trained, unwanted, weight
+from strop.chat.marks import from_words, trained, wanted, weight
 from strop.chat.pairs import (
     COMPARED,
     COMPLETIONS,
@@ -23,8 +23,7 @@ from strop.chat.pairs import (
 from strop.chat.pairs import prompt_response as read_prompt_response
 from strop.chat.purposes import purpose_of
 from strop.chat.text import Document, Text
-from strop.chat.trees import is_tree, tree
-from strop.chat.turns import TURN_NAMES, read_turns, template_variables, tools_beside, with_system
+from strop.chat.turns import TURN_NAMES, is_tree, read_turns, template_variables, tools_beside, tree, with_system
 from strop.common.errors import InputError
 
 Format = Literal[
@@ -109,23 +108,8 @@ def name_format(row: Mapping[str, Any]) -> str:
 def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto") -> Conversation:
     """Validate a row of data and bring it into one shape. ``place`` is where it was read, as ``file:line``.
 
-    ``format`` is ``auto``, which goes by the columns (see `name_format`), or one of
-
-    - ``messages``: a list of OpenAI's, each with ``role``, ``content`` (a string, or parts of type text, reasoning,
-      tool_call, python, python_output), ``tool_calls`` (or ``function_call``), ``reasoning_content``, ``name``,
-      ``tool_call_id``, and ``train`` and ``weight`` (or another of their names, see `strop.chat.marks`);
-    - ``sharegpt``: ``conversations`` of ``from`` and ``value``;
-    - ``prompt_completion``: two strings (one user turn, one assistant turn), or messages for either (the prompt's
-      assistant turns are then not trained); ``question`` and ``answer``, ``query`` and ``response``, ``input`` and
-      ``output`` are the same by other names; with ``instruction``, ``context``, ``input`` and ``history``;
-    - ``alpaca``: ``instruction``, ``input`` (optional, follows it after a blank line), ``output``, ``history``;
-    - ``prompt_response``: ``text`` of the form ``### Prompt … ### Response …``;
-    - ``preference``: ``chosen`` and ``rejected`` with or without ``prompt``: the chosen one, trained where they part;
-    - ``verl``: ``prompt``, a list of messages, and ``extra_info.answer``;
-    - ``tree``: ``prompt``, a tree of messages: the best-ranked path.
-
-    Beside any of them: ``tools`` (or ``functions``), a list or its JSON text, ``documents``, a list of objects,
-    ``system``, the system prompt, ``chat_template_kwargs``, and ``weight`` and ``train``.
+    ``format`` is ``auto``, which goes by the columns (see `name_format`), or another of `Format`: what each of them
+    looks like, and what may stand beside it in a row, is in ``docs/data-formats.md``.
 
     Raises:
         InputError: naming the place, the field and what was expected there; also for a row that says itself that it is
@@ -142,24 +126,14 @@ def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto")
 def parse_row(row: Mapping[str, Any], place: str, format: str = "auto") -> Conversation | Text | LeftOut:
     """The same; `Text` for ``format: text``: the column ``text``, of which every token is trained; and `LeftOut` for a
     row that says itself that it is not to be trained: that its answer is bad (``label: false``), or weighs nothing."""
-    if format != "text" and not (format == "auto" and isinstance(row, Document)):
-        return _parse(row, place, format)
-    at, seen = _opened(row, place)
-    if "text" not in seen:
-        raise misfit(row, place, _EXPECTED["text"], " for the format text")
-    text = at.item("text").text(seen["text"])
-    if not text.strip():
-        raise at.item("text").fail("the text is empty; drop the row")
-    factor = _row_weight(seen, at)
-    _note_unread(seen, at)
-    if factor == 0:
-        return LeftOut(place, "text", {"no_weight": 1})
-    return Text(text, place, factor, dict(at.notes))
+    return _parse(row, place, format, texts=True)
 
 
-def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | LeftOut:
+def _parse(row: Mapping[str, Any], place: str, format: str, texts: bool = False) -> Conversation | Text | LeftOut:
     check_format(format)
-    at, seen = _opened(row, place)
+    at, seen = Field(place, "", Counter()), Seen(Field(place).mapping(row))
+    if texts and (format == "text" or (format == "auto" and isinstance(row, Document))):
+        return _text(seen, at)
     name = name_format(row) if format == "auto" else format
     if (bad := _left_out(seen, at, name)) is not None:
         return LeftOut(place, "preference" if bad == "only_rejected" else _TITLES.get(name, name), {bad: 1})
@@ -168,9 +142,8 @@ def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | Le
         raise at.item("text").fail(f"plain text without '### Prompt' and '### Response' has no turns; {mend}")
     messages = with_system(_messages(name, seen, at, exact=format != "auto"), seen, at)
     if not any(message.role == "assistant" for message in messages):
-        raise Field(place).fail(
-            "there is no assistant turn, so nothing could be learnt; drop the row or add the answer"
-        )
+        mend = "drop the row or add the answer"
+        raise Field(place).fail(f"there is no assistant turn, so nothing could be learnt; {mend}")
     if len(messages) > _MOST_MESSAGES:
         raise Field(place).fail(f"{len(messages):,} messages, and at most {_MOST_MESSAGES:,} are taken; cut the row up")
     factor = _row_weight(seen, at)
@@ -178,20 +151,21 @@ def _parse(row: Mapping[str, Any], place: str, format: str) -> Conversation | Le
         return LeftOut(place, _TITLES.get(name, name), {"no_weight": 1})
     if factor != 1:
         messages = [replace(message, weight=message.weight * factor) for message in messages]
-    found = Conversation(
-        tuple(messages),
-        tools_beside(seen, at),
-        place,
-        read_documents(seen, at),
-        template_variables(seen, at),
-        _TITLES.get(name, name),
-    )
-    _note_unread(seen, at)
-    return replace(found, notes=dict(at.notes))
+    tools, documents, variables = tools_beside(seen, at), read_documents(seen, at), template_variables(seen, at)
+    seen.note_unread(at)
+    title = _TITLES.get(name, name)
+    return Conversation(tuple(messages), tools, place, documents, variables, title, dict(at.notes))
 
 
-def _opened(row: Mapping[str, Any], place: str) -> tuple[Field, Seen]:
-    return Field(place, "", Counter()), Seen(Field(place).mapping(row))
+def _text(row: Seen, at: Field) -> Text | LeftOut:
+    if "text" not in row:
+        raise misfit(row, at.place, _EXPECTED["text"], " for the format text")
+    text = at.item("text").text(row["text"])
+    if not text.strip():
+        raise at.item("text").fail("the text is empty; drop the row")
+    factor = _row_weight(row, at)
+    row.note_unread(at)
+    return Text(text, at.place, factor, dict(at.notes)) if factor else LeftOut(at.place, "text", {"no_weight": 1})
 
 
 def _messages(name: str, row: Seen, at: Field, exact: bool) -> list[Message]:
@@ -245,9 +219,10 @@ def _left_out(row: Seen, at: Field, name: str) -> str | None:
         return "only_rejected" if rejected and not kept and not _first(row.has, TURN_NAMES) else None
     if name not in FORMATS or name == "prompt_response":
         return None
-    if (column := unwanted(row)) is not None:
-        return f"bad:{column}"
-    row.read.update([*mark_columns(row), *rejected])
+    marks = wanted(row)
+    if not all(marks.values()):
+        return f"bad:{next(column for column, good in marks.items() if not good)}"
+    row.read.update([*marks, *rejected])
     if rejected:  # ms-swift writes the rejected answer beside the whole conversation
         at.note("preference")
     return None
@@ -256,16 +231,10 @@ def _left_out(row: Seen, at: Field, name: str) -> str | None:
 def _row_weight(row: Seen, at: Field) -> float:
     """What the row's own ``weight`` and ``train`` make of it; 0: it is not trained."""
     said = from_words(row)
-    row.read.update(said)
     if trained(said, at) is False:
         return 0.0
     factor = weight(said, at)
     return 1.0 if factor is None else factor
-
-
-def _note_unread(row: Seen, at: Field) -> None:
-    for name in row.unread():
-        at.note(f"column:{name}")
 
 
 def _compared(has: Callable[[str], bool]) -> tuple[str, str] | None:

@@ -2,17 +2,80 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import pairwise
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
 
-from strop.chat.codec import Codec
-from strop.chat.conversation import Conversation
+from strop.chat.codec import Codec, Rendered
 from strop.chat.drift import MENDS, drift_words
-from strop.chat.example import Encoded, Example
-from strop.chat.losses import DROPPED
-from strop.chat.origin import Run
+from strop.chat.losses import Warning, losses
+from strop.chat.mask import TurnSpan
 from strop.chat.tokens import Tokens
+
+
+class Violation(NamedTuple):
+    """A check that failed: its name in the settings, what is wrong and how to mend it, and the characters concerned."""
+
+    name: str
+    message: str
+    start: int
+    end: int
+    message_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """``tokens[T]`` and ``loss_weights[T]``: entry t of the weights is about token t itself, nothing is shifted."""
+
+    tokens: list[int]
+    loss_weights: list[float]
+    place: str
+    turns: tuple[TurnSpan, ...]
+    pieces: tuple[tuple[str, float], ...]
+    """The rendered text in stretches of equal weight: ``(text, weight)``, which joined are the whole text."""
+
+    @property
+    def trained_tokens(self) -> int:
+        return len(self.loss_weights) - self.loss_weights.count(0.0)
+
+
+@dataclass
+class Encoded:
+    """A rendered conversation with its mask, and the example made of it.
+
+    ``turns``: the trained ones. ``weights [T]``: of all tokens, those that the example lacks (too long) included.
+    ``found``: the checks that failed and did not stop it.
+    """
+
+    rendered: Rendered
+    turns: list[TurnSpan]
+    weights: list[float]
+    example: Example
+    found: list[Violation] = field(default_factory=list)
+
+    @cached_property
+    def losses(self) -> list[Warning]:
+        """What the template did not print."""
+        rendered = self.rendered
+        return list(losses(rendered.text, rendered.runs, rendered.conversation, rendered.since))
+
+
+def build_example(
+    text: str, tokens: Tokens, weights: list[float], turns: list[TurnSpan], place: str, length: int | None = None
+) -> Example:
+    """Of the first ``length`` tokens. A turn that the cut goes through ends without a stop token: none is invented."""
+    if length is not None:
+        text, weights = text[: tokens.ends[length - 1]], weights[:length]
+        cut = {"last": length, "end": len(text), "ending": "truncated"}
+        turns = [replace(turn, **cut) if turn.last > length else turn for turn in turns if turn.first < length]
+    pieces, token, at = [], 0, 0
+    for weight, group in groupby(weights):
+        token += len(list(group))
+        end = tokens.starts[token] if token < len(weights) else len(text)
+        pieces.append((text[at:end], weight))
+        at = end
+    return Example(tokens.ids[:length], weights, place, tuple(turns), tuple(pieces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +93,6 @@ class Segment:
     role: str | None
     field: str
     trained: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Warning:
-    """Something to know about a conversation: ``message`` is the message concerned (None: all of it). ``mend``: what to
-    do, where the detail does not say it."""
-
-    kind: str
-    message: int | None
-    detail: str
-    mend: str = ""
-
-    @property
-    def words(self) -> str:
-        return f"{self.detail}; {self.mend}" if self.mend else self.detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +145,7 @@ def inspection(codec: Codec, made: Encoded) -> Inspection:
     text, tokens = rendered.text, rendered.tokens
     weights = example.loss_weights + [0.0] * (len(tokens.ids) - len(example.tokens))
     stops = [t.last - 1 for t in example.turns if t.ending in ("stop", "control") and weights[t.last - 1]]
-    shown = list(segments(text, rendered.runs, tokens, weights, rendered.conversation))
-    place = rendered.conversation.place
+    shown, place = list(_segments(rendered, weights)), rendered.conversation.place
     return Inspection(place, text, example, tokens.starts, tokens.ends, stops, shown, list(_warnings(codec, made)))
 
 
@@ -117,19 +164,17 @@ def _warnings(codec: Codec, made: Encoded) -> Iterator[Warning]:
         if turn.straddling:
             detail = f"{turn.straddling} tokens lie across the border of this turn and are trained"
             yield Warning("straddling", turn.message, detail)
-    for loss in made.losses:
-        yield Warning(loss.kind, loss.message, loss.detail, DROPPED[loss.kind][1])
+    yield from made.losses
     for string, count in Counter(made.rendered.tokens.control_strings).items():
         times = "1 time" if count == 1 else f"{count} times"
         detail = f"{string} stands {times} in message text, encoded as: {settings.control_tokens}"
         yield Warning("control_tokens", None, detail)
 
 
-def segments(
-    text: str, runs: Sequence[Run], tokens: Tokens, weights: Sequence[float], conversation: Conversation
-) -> Iterator[Segment]:
+def _segments(rendered: Rendered, weights: Sequence[float]) -> Iterator[Segment]:
     """The text in stretches of one origin and one fate, in order, covering all of it."""
-    fates = _trained_borders(tokens, weights, len(text))
+    text, runs = rendered.text, rendered.runs
+    fates = _trained_borders(rendered.tokens, weights, len(text))
     borders = sorted({0, len(text), *(run.start for run in runs), *(at for at, _ in fates)})
     run, fate = 0, 0
     for start, end in pairwise(borders):
@@ -138,8 +183,9 @@ def segments(
         while fate + 1 < len(fates) and fates[fate + 1][0] <= start:
             fate += 1
         message, field = runs[run].message, runs[run].field
-        role = conversation.messages[message].role if message is not None and message >= 0 else None
-        role = field if message == -1 else role
+        role = field if message == -1 else None
+        if message is not None and message >= 0:
+            role = rendered.conversation.messages[message].role
         yield Segment(start, end, text[start:end], message, role, field, fates[fate][1])
 
 

@@ -1,6 +1,7 @@
 """What rows and messages say of their own worth: whether they are trained, how much they weigh, that they are bad."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from strop.chat.field import Field, is_empty, kind_of, shown
@@ -27,7 +28,8 @@ def trained(raw: Mapping[str, Any], at: Field) -> bool | None:
     def read(value: Any, here: Field) -> bool:
         if isinstance(value, int | float) and value in (0, 1):  # true and false are
             return bool(value)
-        raise here.fail(f"expected true or false (or 1 or 0), found {_found(value)}")
+        found = shown(value) if isinstance(value, int | float) else kind_of(value)
+        raise here.fail(f"expected true or false (or 1 or 0), found {found}")
 
     return agreed(raw, at, TRAIN_NAMES, read, "says the opposite of {first}; keep one of them")
 
@@ -64,25 +66,22 @@ def from_words(row: Mapping[str, Any]) -> dict[str, Any]:
     """The marks and weights of a row, with what text files can only hold as text (``False``, ``0.5``) as what it is."""
     result = {}
     for name in (*TRAIN_NAMES, *WEIGHT_NAMES):
-        if name in row and not is_empty(value := row[name]):
-            result[name] = _from_word(value, name in WEIGHT_NAMES)
+        value = row.get(name)
+        if isinstance(value, str) and name in TRAIN_NAMES:
+            value = _WORDS.get(value.strip().lower(), value)
+        elif isinstance(value, str):
+            with suppress(ValueError):
+                value = float(value)
+        if not is_empty(value):
+            result[name] = value
     return result
 
 
-def unwanted(row: dict[str, Any]) -> str | None:
-    """The column by which the row says that its answer is bad (``label: false``), if it does.
-
-    Values that are no mark (``label: 3``) leave the column unread.
-    """
-    for name in (*_GOOD, *_BAD):
-        if name in row and _mark(name, dict.get(row, name)) is (name in _BAD):
-            return name
-    return None
-
-
-def mark_columns(row: dict[str, Any]) -> list[str]:
-    """The columns whose value is such a mark, good or bad."""
-    return [name for name in (*_GOOD, *_BAD) if name in row and _mark(name, dict.get(row, name)) is not None]
+def wanted(row: dict[str, Any]) -> dict[str, bool]:
+    """The columns by which the row says whether its answer is wanted (``label: false``: it is not), none read yet;
+    those whose values are no mark (``label: 3``) are not among them."""
+    marks = {name: _mark(name, dict.get(row, name)) for name in (*_GOOD, *_BAD) if name in row}
+    return {name: mark is (name in _GOOD) for name, mark in marks.items() if mark is not None}
 
 
 def _mark(name: str, value: Any) -> bool | None:
@@ -92,18 +91,3 @@ def _mark(name: str, value: Any) -> bool | None:
         word = value.strip().lower()
         return _WORDS.get(word) if name in _NUMBERED or not word[:1].isdigit() else None
     return bool(value) if name in _NUMBERED and isinstance(value, int | float) and value in (0, 1) else None
-
-
-def _from_word(value: Any, number: bool) -> Any:
-    if not isinstance(value, str):
-        return value
-    if not number:
-        return _WORDS.get(value.strip().lower(), value)
-    try:
-        return float(value)
-    except ValueError:
-        return value
-
-
-def _found(value: Any) -> str:
-    return shown(value) if isinstance(value, int | float) else kind_of(value)

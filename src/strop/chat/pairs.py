@@ -79,7 +79,10 @@ def preference(row: Seen, chosen_name: str, rejected_name: str, at: Field) -> li
     prompt, prompt_at = [], at.item("prompt")
     for name in ("prompt", "question", "instruction", "query", "input", "conversations", "messages"):
         if row.has(name):
-            prompt, prompt_at = _prompt(_inside(row[name]), at.item(name)), at.item(name)
+            asked, prompt_at = row[name], at.item(name)
+            # OpenAI's preference files hold the prompt as {"messages": […]}.
+            inside = isinstance(asked, dict) and "messages" in asked
+            prompt = _prompt(asked["messages"] if inside else asked, prompt_at)
             break
     if prompt_at.path in ("conversations", "messages") and prompt[-1].role == "assistant":
         prompt = []  # a copy of the chosen conversation, not its beginning
@@ -160,11 +163,6 @@ def _reasoning(row: Seen) -> Any:
 
 def _answer(raw: Any, at: Field, reasoning: Any = None) -> Message:
     return read_message({"role": "assistant", "content": raw, "reasoning_content": reasoning}, at)
-
-
-def _inside(raw: Any) -> Any:
-    """OpenAI's preference files hold the prompt as ``{"messages": […]}``."""
-    return raw["messages"] if isinstance(raw, dict) and "messages" in raw else raw
 
 
 def _prompt(raw: Any, at: Field) -> list[Message]:

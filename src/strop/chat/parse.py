@@ -7,18 +7,69 @@ template makes that text again. Text is never lost: what cannot be read stays co
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from strop.chat.codec import Codec
-from strop.chat.conversation import Conversation, Message
-from strop.chat.field import shown
-from strop.chat.prompt import TAIL, prompt_text
-from strop.chat.rendered import render, tokenise
-from strop.chat.rendering import TemplateInputs
-from strop.chat.spans import turn_span
+from strop.chat.codec import Codec, render
+from strop.chat.conversation import Message, read_message, read_tools
+from strop.chat.field import Field, shown
+from strop.chat.mask import turn_span
+from strop.chat.rendering import TemplateInputs, plain_messages, traced_inputs, traced_messages
 from strop.chat.syntax import PROBE, FieldLayout, Syntax, syntax_of
 from strop.chat.template import TemplateFailure
-from strop.chat.thoughts import read_reply
+from strop.chat.thoughts import BLOCKS, closes, opens, read_reply
 from strop.chat.traced import plain
 from strop.common.errors import InputError
+
+TAIL = 64
+"""Characters at the end of a prompt that tell whether it opens the reasoning."""
+
+Given = Sequence[Message | Mapping[str, Any]]
+Objects = Sequence[Mapping] | None
+Variables = Mapping[str, Any] | None
+
+
+def typed(
+    messages: Given, tools: Objects, documents: Objects, template_kwargs: Variables
+) -> tuple[list[Message], TemplateInputs]:
+    """What a caller gives, validated. Raises InputError."""
+    read = [
+        message if isinstance(message, Message) else read_message(message, Field("prompt", f"messages[{index}]"))
+        for index, message in enumerate(messages)
+    ]
+    tools = list(read_tools(tools, Field("prompt", "tools"))) or None
+    documents = list(read_tools(documents, Field("prompt", "documents"))) or None
+    return read, TemplateInputs(tools, documents, dict(template_kwargs or {}))
+
+
+def prompt_text(codec: Codec, messages: list[Message], inputs: TemplateInputs) -> str:
+    """The prompt, `Traced`. Raises InputError where the template refuses the messages.
+
+    An answer that is given back as it was generated is read where it has to be: where the prompt had opened the
+    reasoning that its content goes on with, or the template takes no such content.
+    """
+    messages = [_read_back(codec, message, messages[:index], inputs) for index, message in enumerate(messages)]
+    apart = [read_reply(m.content) if _is_raw(m) else m for m in messages]
+    for read in (messages, apart):
+        try:
+            return codec.renderer.render(traced_messages(read, plain_messages(read)), traced_inputs(inputs), True)
+        except TemplateFailure as error:
+            if read == apart:
+                raise InputError(f"prompt: the chat template refused these messages: {error}") from error
+
+
+def _read_back(codec: Codec, message: Message, before: list[Message], inputs: TemplateInputs) -> Message:
+    if not _is_raw(message):
+        return message
+    try:
+        tail = plain(codec.renderer.render(plain_messages(before), inputs, True))[-TAIL:]
+    except TemplateFailure:
+        return message
+    return read_reply(message.content, tail) if any(opens(tail, *marks) for marks in BLOCKS) else message
+
+
+def _is_raw(message: Message) -> bool:
+    """Whether the message may be an answer as it was generated, its notation in its content."""
+    fields = (message.reasoning_content, message.tool_calls, message.parts)
+    return message.role == "assistant" and not any(fields) and closes(message.content or "")
+
 
 UNFINISHED = "no stop token ends the answer, so it may be cut off"
 
@@ -54,10 +105,7 @@ def parse_answer(
     inputs = inputs or TemplateInputs()
     text, stopped = _without_stop(codec, answer)
     finished = stopped if finished is None else finished
-    try:
-        prompt = plain(prompt_text(codec, list(before), inputs))
-    except TemplateFailure as error:
-        raise InputError(f"prompt: the chat template refused these messages: {error}") from error
+    prompt = plain(prompt_text(codec, list(before), inputs))
     syntax = syntax_of(codec, inputs)
     learnt = sorted(_readings(syntax, text, prompt, inputs, finished), key=lambda one: -len(one.tool_calls))
     first = read_reply(text, prompt[-TAIL:])
@@ -87,7 +135,8 @@ def _readings(syntax: Syntax, text: str, prompt: str, inputs: TemplateInputs, fi
             if text.startswith(opening):
                 found = _fields(syntax, layout, 0, text, len(opening), strings, finished)
                 if found is not None:
-                    yield _message(found)
+                    content, reasoning = found.get("content", ""), found.get("reasoning")
+                    yield Message("assistant", content, reasoning, found.get("tool_calls", ()))
                     break
 
 
@@ -118,24 +167,18 @@ def _fields(
     return None if finished or "calls" in layout.fields else {field: text[at:]}
 
 
-def _message(found: Mapping[str, Any]) -> Message:
-    return Message("assistant", found.get("content", ""), found.get("reasoning"), found.get("tool_calls", ()))
-
-
 def _prints(
     codec: Codec, reading: Message, text: str, prompt: str, before: Sequence[Message], inputs: TemplateInputs
 ) -> bool:
     """Whether the template makes of the message the text that was generated."""
-    tools, documents = tuple(inputs.tools or ()), tuple(inputs.documents or ())
-    whole = Conversation((*before, reading), tools, "prompt", documents, dict(inputs.own))
     try:
-        rendered = render(codec, whole)
+        rendered = render(codec, inputs.conversation((*before, reading), "prompt"))
         if rendered.text.startswith(prompt + text):
             return True
         if rendered.text.startswith(prompt):
             return False
         # The turn does not go on from its prompt: it is what training takes it for.
-        span = turn_span(codec, tokenise(codec, rendered), len(before), 1.0)
+        span = turn_span(codec, rendered, len(before), 1.0)
     except (TemplateFailure, InputError):
         return False
     return span.first < span.last and rendered.text.startswith(text, span.start)

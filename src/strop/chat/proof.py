@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from strop.chat.codec import Codec
+from strop.chat.codec import Codec, Rendered
 from strop.chat.conversation import Conversation, Message
 from strop.chat.drift import MENDS, drift_words, mend_of
-from strop.chat.example import Encoded, Violation
-from strop.chat.mask import TurnSpan, common_length
+from strop.chat.inspection import Encoded, Violation
+from strop.chat.mask import TurnSpan, common_length, may_train, untrained_fields
 from strop.chat.numbers import has_numbers, rounded
 from strop.chat.origin import OWN_FIELDS, Run
-from strop.chat.rendered import Rendered
 from strop.chat.tokens import Tokens
-from strop.chat.weighting import may_train, trains_nothing, untrained_fields
 
 _LEAST_LOST = 16
 """Shorter texts may well occur in a template by chance."""
@@ -26,7 +24,7 @@ def violations(codec: Codec, made: Encoded, audit: bool) -> Iterator[Violation]:
         text = codec.renderer.render(messages, rendered.inputs)
     yield from check_text(text, codec.renderer.reference(messages, rendered.inputs, tokenize=False))
     yield from check_origins(rendered.text, rendered.runs, rendered.conversation)
-    yield from check_turns([t for t in made.turns if t.first >= t.last or not trains_nothing(t, made.weights)])
+    yield from check_turns([t for t in made.turns if t.first >= t.last or any(made.weights[t.first : t.last])])
     everything = settings.train_on == "all"
     yield from check_fields(made.turns, rendered.runs, typed, untrained_fields(settings))
     allowed = may_train(typed, made.turns, settings.train_on)

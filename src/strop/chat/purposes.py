@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from strop.chat.trees import is_tree_message
+from strop.chat.turns import is_tree_message
 
 
 class Purpose(NamedTuple):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -31,6 +31,10 @@ class TemplateInputs(NamedTuple):
         tools, documents = list(conversation.tools) or None, list(conversation.documents) or None
         return cls(tools, documents, conversation.template_kwargs)
 
+    def conversation(self, messages: tuple[Message, ...], place: str) -> Conversation:
+        tools, documents = tuple(self.tools or ()), tuple(self.documents or ())
+        return Conversation(messages, tools, place, documents, dict(self.own))
+
     def variables(self) -> dict[str, Any]:
         return {"tools": self.tools, "documents": self.documents}
 
@@ -45,11 +49,10 @@ class Renderer:
             raise InputError(f"the tokenizer has no chat template; {_MEND}")
         self._variables = {**tokenizer.special_tokens_map, **settings.template_kwargs}
         self._kwargs = settings.template_kwargs
-        self._compiled: dict[str, ChatTemplate] = {}
+        self._template = cache(self._compile)
         self._shapes: dict[tuple[str, bool], Shape] = {}
-        self._built_in: dict[str, Renderer] = {}
         self._reasons: dict[str, bool] = {}
-        self._template(tools=None)  # a template that does not compile is found now, not at the first conversation
+        self._template(self.source(None))  # one that does not compile is found now, not at the first conversation
 
     def source(self, tools: Any) -> str:
         """The template's text; tokenizers may have one of their own for conversations with tools."""
@@ -60,50 +63,42 @@ class Renderer:
         except ValueError as error:
             raise InputError(f"the tokenizer has several chat templates and none is the default; {_MEND}") from error
 
-    def _template(self, tools: Any) -> ChatTemplate:
-        source = self.source(tools)
-        if source not in self._compiled:
-            try:
-                self._compiled[source] = ChatTemplate(source)
-            except TemplateFailure as error:
-                raise InputError(f"the chat template does not compile: {error}; {_MEND}") from error
-        return self._compiled[source]
+    @staticmethod
+    def _compile(source: str) -> ChatTemplate:
+        try:
+            return ChatTemplate(source)
+        except TemplateFailure as error:
+            raise InputError(f"the chat template does not compile: {error}; {_MEND}") from error
 
     def render(self, messages: list[dict], inputs: TemplateInputs, add_generation_prompt: bool = False) -> str:
         """The text, `Traced` where the messages are. Raises `TemplateFailure` where the template refuses."""
         return self._render(shaped(messages, self._shape(messages, inputs)), inputs, add_generation_prompt)
 
-    def _render(self, messages: list[dict], inputs: TemplateInputs, add_generation_prompt: bool) -> str:
+    def _render(self, messages: list[dict], inputs: TemplateInputs, add_generation_prompt: bool = False) -> str:
         variables = {"messages": messages, **inputs.variables(), **self._variables, **inputs.own}
         variables["add_generation_prompt"] = add_generation_prompt
-        return self._template(inputs.tools).render(variables)
+        return self._template(self.source(inputs.tools)).render(variables)
 
     def _shape(self, messages: list[dict], inputs: TemplateInputs) -> Shape:
         """The shape that the template wants; that of tool calls is looked for where there are any."""
         source, calls = self.source(inputs.tools), any("tool_calls" in message for message in messages)
         if (source, calls) not in self._shapes:
-            render = partial(self._render, inputs=inputs, add_generation_prompt=False)
+            render = partial(self._render, inputs=inputs)
             content = content_shape(render)
             self._shapes[source, calls] = call_shape(render, content) if calls else content
         return self._shapes[source, calls]
 
-    def built_in(self, name: str) -> "Renderer":
-        """The same with a built-in template."""
-        if name not in self._built_in:
-            self._built_in[name] = Renderer(self._tokenizer, ChatSettings(template=name))
-        return self._built_in[name]
-
-    def takes(self, messages: list[dict], inputs: TemplateInputs) -> bool:
-        """Whether the template renders the messages."""
+    def takes(self, conversation: Conversation) -> bool:
+        """Whether the template renders it."""
         try:
-            self.render(messages, inputs)
+            self.render(plain_messages(conversation.messages), TemplateInputs.of(conversation))
         except TemplateFailure:
             return False
         return True
 
     def prints_calls(self) -> bool:
         """Whether the template prints the arguments of tool calls, in whatever shape."""
-        render = partial(self._render, inputs=TemplateInputs(), add_generation_prompt=False)
+        render = partial(self._render, inputs=TemplateInputs())
         return any(prints_call(render, shape) for shape in call_shapes(content_shape(render)))
 
     def prints_reasoning(self, conversation: Conversation) -> bool:
@@ -111,10 +106,7 @@ class Renderer:
         inputs = TemplateInputs.of(conversation)
         source = self.source(inputs.tools)
         if source not in self._reasons:
-            shape = self._shape([], inputs)
-            self._reasons[source] = prints_reasoning(
-                partial(self._render, inputs=inputs, add_generation_prompt=False), shape
-            )
+            self._reasons[source] = prints_reasoning(partial(self._render, inputs=inputs), self._shape([], inputs))
         return self._reasons[source]
 
     def unknown_variables(self, conversation: Conversation) -> list[str]:

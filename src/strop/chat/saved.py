@@ -47,11 +47,8 @@ def save_chat(folder: Path, settings: ChatSettings, system: str | None = None, d
 
 
 def read_chat(folder: Path) -> SavedChat:
-    """What was saved in a model's folder.
-
-    Raises:
-        InputError: the file is damaged, or holds settings that there are not.
-    """
+    """What was saved in a model's folder. Raises InputError where the file is damaged, or holds settings that there are
+    not."""
     file = folder / FILE
     try:
         content = json.loads(file.read_bytes())

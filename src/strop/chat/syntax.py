@@ -12,13 +12,11 @@ from itertools import product
 from typing import Any
 
 from strop.chat.arguments import NOTATIONS, SPELLINGS, Arguments, Items, JsonText, found_json, tried, unspelled
-from strop.chat.codec import Codec
-from strop.chat.conversation import Conversation, Message
+from strop.chat.codec import Codec, render
+from strop.chat.conversation import Message
 from strop.chat.field import Field
-from strop.chat.mask import common_length
-from strop.chat.rendered import render, tokenise
+from strop.chat.mask import common_length, turn_span
 from strop.chat.rendering import TemplateInputs
-from strop.chat.spans import turn_span
 from strop.chat.template import TemplateFailure
 from strop.common.errors import InputError
 
@@ -118,7 +116,7 @@ class Syntax:
 def syntax_of(codec: Codec, inputs: TemplateInputs) -> Syntax:
     """What the template is found to write; learnt once for prompts with tools, once for those without."""
     own = repr(sorted(inputs.own.items()))
-    key = codec.source(inputs.tools), bool(inputs.tools), bool(inputs.documents), own
+    key = codec.renderer.source(inputs.tools), bool(inputs.tools), bool(inputs.documents), own
     if key not in codec.syntaxes:
         codec.syntaxes[key] = _Learner(codec, inputs).syntax()
     return codec.syntaxes[key]
@@ -147,18 +145,16 @@ class _Learner:
             for i, name, given in zip(_IDS, _NAMES, arguments, strict=False)
         ]
         answer = Message("assistant", _CONTENT if content else None, _REASONING if reasoning else None, tuple(calls))
-        inputs = self.inputs
-        beside = tuple(inputs.tools or ()), "probe", tuple(inputs.documents or ()), dict(inputs.own)
-        conversation = Conversation((PROBE, answer), *beside)
         try:
-            rendered = tokenise(self.codec, render(self.codec, conversation))
+            rendered = render(self.codec, self.inputs.conversation((PROBE, answer), "probe"))
+            tokens = rendered.tokens
         except (TemplateFailure, InputError):
             return None
         span = turn_span(self.codec, rendered, 1, 1.0)
         asked = max((run.end for run in rendered.runs if run.message == 0), default=-1)
         if span.first >= span.last or asked < 0:
             return None
-        end = rendered.tokens.starts[span.last - 1] if span.ending == "stop" else len(rendered.text)
+        end = tokens.starts[span.last - 1] if span.ending == "stop" else len(rendered.text)
         return rendered.text[asked:end], span.start - asked
 
     def _layout(self, reasoning: bool, content: bool, calls: CallSyntax | None) -> FieldLayout | None:
@@ -253,8 +249,7 @@ class _Learner:
         return inside if found and found_too else None
 
     def _spelled(self, middle: str, separator: str, quote: str) -> str:
-        text = self._called({_KEYS[0]: _HARD, _KEYS[1]: _TEXTS[1]})
-        inside = (text or "").partition(f"{_KEYS[0]}{middle}")[2].rpartition(f"{separator}{_KEYS[1]}")[0]
+        inside = self._printed(_HARD, middle, separator) or ""
         found = next((name for name in SPELLINGS if unspelled(inside, name, quote) == (_HARD,)), None)
         if found is None:
             raise UnparsableTemplate(f"the template writes the string {_HARD!r} as {inside!r}, which hides what it was")

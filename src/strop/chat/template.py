@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from jinja2 import TemplateError, nodes, pass_environment, pass_eval_context
+from jinja2 import Template, TemplateError, nodes, pass_eval_context
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
@@ -39,7 +39,7 @@ class ChatTemplate:
 
     def __init__(self, source: str):
         try:
-            self._template = _environment().from_string(source)
+            self._template = _compiled(source)
         except (TemplateError, SyntaxError) as error:
             line = getattr(error, "lineno", None)
             raise TemplateFailure(f"{error}" + (f" (line {line})" if line else "")) from error
@@ -58,6 +58,11 @@ def template_failures() -> Iterator[None]:
     except (TemplateError, *_PYTHON_ERRORS) as error:
         message = str(error) or type(error).__name__
         raise TemplateFailure(_TRACED.sub("str", message)) from error
+
+
+@functools.lru_cache(maxsize=128)  # compiling takes longer than proving many a conversation
+def _compiled(source: str) -> Template:
+    return _environment().from_string(source)
 
 
 @functools.cache
@@ -95,19 +100,14 @@ class _SafeNamespace(Namespace):
 
     def __init__(*args, **kwargs):  # no `self`, so that a template may set a variable of that name
         self, *positional = args
-        attributes = dict(*positional, **kwargs)
-        for name in attributes:
-            _refuse_underscore(name)
-        Namespace.__init__(self, attributes)
+        Namespace.__init__(self)
+        for name, value in dict(*positional, **kwargs).items():
+            self[name] = value
 
     def __setitem__(self, name, value):
-        _refuse_underscore(name)
+        if isinstance(name, str) and name.startswith("_"):
+            raise SecurityError(f"a namespace attribute may not start with an underscore: {name!r}")
         super().__setitem__(name, value)
-
-
-def _refuse_underscore(name: Any) -> None:
-    if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a namespace attribute may not start with an underscore: {name!r}")
 
 
 class _Dict:
@@ -134,7 +134,7 @@ class _OriginEnvironment(ImmutableSandboxedEnvironment):
             "join": _join,
             "replace": _replace,
             "indent": _indent,
-            "title": lambda value: recased(value, do_title(value)),
+            "title": lambda value: recased(do_title(value), value),
             "format": lambda value, *args, **kwargs: percent(str(value), kwargs or args),
             "string": text_of,
         }
@@ -194,8 +194,7 @@ def _join(eval_ctx: nodes.EvalContext, value, d="", attribute=None) -> str:
     return traced(str(d)).join(map(text_of, value))
 
 
-@pass_environment
-def _replace(environment, s, old, new, count=None) -> str:
+def _replace(s, old, new, count=None) -> str:
     return traced(text_of(s)).replace(str(old), text_of(new), -1 if count is None else count)
 
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from strop.chat.codec import Codec
-from strop.chat.example import Example, build_example
-from strop.chat.inspection import Inspection, Segment
+from strop.chat.inspection import Inspection, Segment, build_example
 from strop.chat.origin import code
 from strop.chat.tokens import Tokens
 from strop.chat.traced import relabel
+from strop.common.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,16 @@ def encode_text(codec: Codec, document: Text) -> tuple[Tokens, Iterator[Inspecti
         InputError: when the tokenizer has no end token, or the text holds a control string that the settings refuse.
     """
     tokens = codec.tokens(relabel(document.text, code(0, "content")), {0}, document.place)
-    text, tokens = codec.borders.around(document.text, tokens, document.place)
+    if codec.document_end is None:
+        raise InputError(
+            f"{document.place}: the tokenizer has no end token (eos_token), so no text could be seen to end"
+        )
+    (first, opening), (last, closing) = codec.document_start, codec.document_end
+    shift = len(opening)
+    text = f"{opening}{document.text}{closing}"
+    starts = [*(0 for _ in first), *(at + shift for at in tokens.starts), shift + len(document.text)]
+    ends = [*(shift for _ in first), *(at + shift for at in tokens.ends), len(text)]
+    tokens = Tokens([*first, *tokens.ids, last], starts, ends, [], tokens.control_strings)
     return tokens, _windows(text, tokens, codec.settings.max_length or codec.window, document)
 
 
@@ -59,7 +68,7 @@ def _windows(text: str, tokens: Tokens, max_length: int | None, document: Text) 
         ends = [at - start for at in tokens.ends[first:last]]
         weights = [0.0] + [document.weight] * (len(ids) - 1)
         stretch = text[start:end]
-        example: Example = build_example(stretch, Tokens(ids, starts, ends, [], []), weights, [], document.place)
+        example = build_example(stretch, Tokens(ids, starts, ends, [], []), weights, [], document.place)
         trained_from = min(starts[1], len(stretch)) if len(ids) > 1 else len(stretch)
         borders = ((0, trained_from, False), (trained_from, len(stretch), True))
         segments = [Segment(a, b, stretch[a:b], 0, "text", "content", trained) for a, b, trained in borders if b > a]

@@ -17,7 +17,7 @@ BLOCKS = (
     ("[THINK]", "[/THINK]"),  # Magistral
     ("<seed:think>", "</seed:think>"),
 )
-_WRAPPED = (("<|START_RESPONSE|>", "<|END_RESPONSE|>"),)
+_RESPONSE = ("<|START_RESPONSE|>", "<|END_RESPONSE|>")  # Command; its prompts may hold the first already
 # Messages in a message, each with its own header: gpt-oss' Harmony, and ATEM with recipients instead of channels.
 _PART = re.compile(
     r"(?:<\|start\|>assistant)?(?P<header>(?:\s*to=|<\|channel\|>)(?:(?!<\|start\|>|<\|message\|>).)*)<\|message\|>"
@@ -70,9 +70,7 @@ def closes(text: str) -> bool:
 def _message(reasoning: str | None, content: str) -> Message:
     if reasoning is not None:
         reasoning, content = reasoning.strip("\n"), content.lstrip("\n")
-    for opening, closing in _WRAPPED:
-        content = content.removeprefix(opening).removesuffix(closing)  # Command's prompts may hold the first already
-    return Message("assistant", content, reasoning)
+    return Message("assistant", content.removeprefix(_RESPONSE[0]).removesuffix(_RESPONSE[1]), reasoning)
 
 
 def _of_parts(parts: list[re.Match[str]]) -> Message:
@@ -117,12 +115,11 @@ def is_orphan(message: Message) -> bool:
     return bool(closed) and _OPENS not in before and not before.endswith(_QUOTES)
 
 
-def apart(message: Message) -> Message:
-    """The message with what stands before ``</think>`` as its reasoning; newlines at the borders are the template's."""
-    before, _, after = message.content.partition(_CLOSES)
-    return replace(message, reasoning_content=before.strip("\n"), content=after.lstrip("\n"))
-
-
 def with_thoughts_apart(conversation: Conversation) -> Conversation:
-    messages = tuple(apart(message) if is_orphan(message) else message for message in conversation.messages)
-    return replace(conversation, messages=messages)
+    """What stands before a lone ``</think>`` as its message's reasoning; newlines at the borders are the template's."""
+    messages = list(conversation.messages)
+    for index, message in enumerate(messages):
+        if is_orphan(message):
+            before, _, after = message.content.partition(_CLOSES)
+            messages[index] = replace(message, reasoning_content=before.strip("\n"), content=after.lstrip("\n"))
+    return replace(conversation, messages=tuple(messages))

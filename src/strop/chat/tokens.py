@@ -10,9 +10,9 @@ from typing import Any
 
 from strop.chat.origin import OWN_FIELDS, TEMPLATE, decode
 from strop.chat.traced import plain, trace_of
-from strop.chat.unknown import Unknown, unknown_words
-from strop.common.errors import InputError
 
+# Two characters of Tangut, which no vocabulary is made for. A tokenizer that falls back to bytes tells them apart.
+_RARE = ("\U00017000", "\U00017001")
 # Private-use characters that stand for the template's control tokens while message text is encoded as ordinary text.
 _ALIAS_BASE = 0xF0000
 _ALIASES = re.compile("[\U000f0000-\U000ffffd]")
@@ -40,32 +40,6 @@ class Tokens:
         return bisect_right(self.ends, start), bisect_left(self.starts, end)
 
 
-class Borders:
-    """The tokens around a document: the tokenizer's end token, and its first token where it writes one by itself."""
-
-    def __init__(self, tokenizer: Any):
-        self.end: tuple[int, str] | None = None
-        if tokenizer.eos_token_id is not None:
-            self.end = (tokenizer.eos_token_id, tokenizer.eos_token)
-        self.start: tuple[int, str] | None = None
-        first = tokenizer.backend_tokenizer.encode("", add_special_tokens=True).ids[:1]
-        if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id]:
-            self.start = (tokenizer.bos_token_id, tokenizer.bos_token)
-
-    def around(self, text: str, tokens: Tokens, place: str) -> tuple[str, Tokens]:
-        if self.end is None:
-            raise InputError(f"{place}: the tokenizer has no end token (eos_token), so no text could be seen to end")
-        ids, starts, ends = tokens.ids, tokens.starts, tokens.ends
-        if self.start is not None:
-            index, name = self.start
-            ids, text = [index, *ids], name + text
-            starts = [0, *(at + len(name) for at in starts)]
-            ends = [len(name), *(at + len(name) for at in ends)]
-        index, name = self.end
-        ids, starts, ends = [*ids, index], [*starts, len(text)], [*ends, len(text) + len(name)]
-        return text + name, Tokens(ids, starts, ends, [], tokens.control_strings)
-
-
 class TextEncoder:
     """A private copy of a fast tokenizer's backend, so that nobody's truncation or padding settings reach it.
 
@@ -85,7 +59,13 @@ class TextEncoder:
             for index, token in tokenizer.added_tokens_decoder.items()
             if token.content not in ordinary and (token.special or token.content.strip())
         }
-        self._unknown = Unknown(self._backend, tokenizer.unk_token_id)
+        # The id of all characters outside of the vocabulary; None where it has bytes for them, or leaves them out.
+        first, second = map(self._ids, _RARE)
+        self._unknown = first[-1] if first and first == second else tokenizer.unk_token_id
+        self._leaves_out = not first and not second
+
+    def _ids(self, text: str) -> list[int]:
+        return self._backend.encode(text, add_special_tokens=False).ids
 
     def backend_encodings(self, texts: Sequence[str]) -> list[Any]:
         """The backend's encoding of each text, for `encode`: quicker than one by one, and on all cores."""
@@ -120,7 +100,9 @@ class TextEncoder:
         for index in hits:
             start, end = self._core(text, controls[ids[index]], offsets[index])
             if trace[start:end].strip(TEMPLATE):
-                written = controls[ids[index]] in may_write and _own_text(trace[start:end], writers)
+                origins = map(decode, set(trace[start:end]))
+                own = all(message in writers and field in OWN_FIELDS for message, field in origins)
+                written = own and controls[ids[index]] in may_write
                 foreign.append((index, start, end, written))
             else:
                 kept.append((index, start, end))
@@ -136,16 +118,33 @@ class TextEncoder:
     def _check_known(self, text: str, trace: str, ids: list[int], offsets: list[tuple[int, int]]) -> None:
         """Raises `ControlStringError` for a character of a message that has no token. The unknown token's own string is
         a control string like others."""
-        at = self._unknown.left_out(text, trace, offsets)
-        if at is None and self._unknown.token in ids:
-            spelled = self.controls.get(self._unknown.token)
-            for index in _places(ids, self._unknown.token):
-                start, end = offsets[index]
+        at = self._left_out(text, trace, offsets) if self._leaves_out else None
+        if at is None and self._unknown in ids:
+            spelled = self.controls.get(self._unknown)
+            for start, end in (offsets[index] for index in _places(ids, self._unknown)):
                 if trace[start:end].strip(TEMPLATE) and text[start:end].strip() != spelled:
-                    at = self._unknown.within(text, start, end)
+                    at = self._unknown_at(text, start, end)
                     break
         if at is not None:
-            raise ControlStringError(unknown_words(text, trace, at))
+            raise ControlStringError(_unknown_words(text, trace, at))
+
+    def _left_out(self, text: str, trace: str, offsets: list[tuple[int, int]]) -> int | None:
+        """Where the first character of a message stands that was left out; white space may go."""
+        at = 0
+        for start, end in (*offsets, (len(text), len(text))):
+            if text[at:start].strip():  # within a word, the offsets after it are off by what was left out
+                first = next((i for i in range(at, 0, -1) if text[i - 1].isspace()), 0)
+                last = next((i for i in range(start, len(text)) if text[i].isspace()), len(text))
+                own = (i for i in range(first, last) if trace[i] != TEMPLATE and not text[i].isspace())
+                found = next((i for i in own if not self._ids(text[i])), None)
+                if found is not None:
+                    return found
+            at = max(at, end)
+        return None
+
+    def _unknown_at(self, text: str, start: int, end: int) -> int:
+        """Which character of an unknown token is the unknown one: the token may hold a whole word."""
+        return next((at for at in range(start, end) if self._unknown in self._ids(text[at])), start)
 
     @staticmethod
     def _core(text: str, content: str, offsets: tuple[int, int]) -> tuple[int, int]:
@@ -189,8 +188,8 @@ class TextEncoder:
                 where = self._core(text, self.controls[token], span)
                 if not trace[where[0] : where[1]].strip(TEMPLATE):
                     kept.append((index, *where))
-            elif token == self._unknown.token and text[slice(*span)].strip() != self.controls.get(token):
-                raise ControlStringError(unknown_words(text, trace, self._unknown.within(text, *span)))
+            elif token == self._unknown and text[slice(*span)].strip() != self.controls.get(token):
+                raise ControlStringError(_unknown_words(text, trace, self._unknown_at(text, *span)))
             elif token in self.controls:
                 raise ControlStringError(
                     f"the text contains {self.controls[token]!r}, which this vocabulary makes of ordinary text too; "
@@ -209,6 +208,17 @@ def _places(ids: list[int], token: int) -> Iterator[int]:
         yield at
 
 
-def _own_text(trace: str, writers: Collection[int]) -> bool:
-    origins = [decode(origin) for origin in set(trace)]
-    return all(message in writers and field in OWN_FIELDS for message, field in origins)
+def _unknown_words(text: str, trace: str, at: int) -> str:
+    """What is said of the character at ``at``: itself, and its place in the message that it is from."""
+    message, field = decode(trace[at])
+    where = field if message is None or message < 0 else f"messages[{message}].{field}"
+    place = "the template's own text" if message is None else f"{where}, at character {trace[:at].count(trace[at])}"
+    start, end = at, at + 1
+    while start > max(at - 20, 0) and trace[start - 1] == trace[at]:
+        start -= 1
+    while end < min(at + 20, len(text)) and trace[end] == trace[at]:
+        end += 1
+    return (
+        f"the tokenizer has no token for {text[at]!r} (U+{ord(text[at]):04X}) in {place} ({text[start:end]!r}); "
+        "take it out of the data, or use a model whose tokenizer has it"
+    )

@@ -30,14 +30,12 @@ def read_calls(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
             call = {"type": "function", "function": call}
         function = dict(here.item("function").mapping(call["function"]))
         here.item("function").item("name").text(function.get("name"))
-        function["arguments"] = _arguments(function.get("arguments"), here.item("function").item("arguments"))
+        given, there = function.get("arguments"), here.item("function").item("arguments")
+        if given is None or given == "":
+            function["arguments"] = {}
+        else:
+            values = there.mapping(there.json(given, as_written=True))
+            function["arguments"] = Written(values, there.text(given)) if isinstance(given, str) else dict(values)
         calls.append({**call, "function": function})
         here.check_json(calls[-1])
     return tuple(calls)
-
-
-def _arguments(given: Any, at: Field) -> dict[str, Any]:
-    if given is None or given == "":
-        return {}
-    values = at.mapping(at.json(given, as_written=True))
-    return Written(values, at.text(given)) if isinstance(given, str) else dict(values)

@@ -40,23 +40,20 @@ class Traced(str):
     def __iter__(self) -> Iterator["Traced"]:
         return map(Traced, str.__iter__(self), self._trace)
 
-    def _between(self, start: int, end: int) -> "Traced":
-        return Traced(str.__getitem__(self, slice(start, end)), self._trace[start:end])
-
     def lstrip(self, chars: str | None = None) -> "Traced":
-        return self._between(len(self) - len(str.lstrip(self, chars)), len(self))
+        return self[len(self) - len(str.lstrip(self, chars)) :]
 
     def rstrip(self, chars: str | None = None) -> "Traced":
-        return self._between(0, len(str.rstrip(self, chars)))
+        return self[: len(str.rstrip(self, chars))]
 
     def strip(self, chars: str | None = None) -> "Traced":
         return self.rstrip(chars).lstrip(chars)
 
     def removeprefix(self, prefix: str) -> "Traced":
-        return self._between(len(prefix), len(self)) if self.startswith(prefix) else self
+        return self[len(prefix) :] if self.startswith(prefix) else self
 
     def removesuffix(self, suffix: str) -> "Traced":
-        return self._between(0, len(self) - len(suffix)) if suffix and self.endswith(suffix) else self
+        return self[: len(self) - len(suffix)] if suffix and self.endswith(suffix) else self
 
     def _located(self, pieces: Iterable[str], gap: int | None) -> list["Traced"]:
         """The pieces as parts of self: ``gap`` characters apart, or (None) each at the next place where it stands."""
@@ -64,7 +61,7 @@ class Traced(str):
         for piece in pieces:
             if gap is None:
                 at = str.find(self, piece, at)
-            found.append(self._between(at, at + len(piece)))
+            found.append(self[at : at + len(piece)])
             at += len(piece) + (gap or 0)
         return found
 
@@ -76,10 +73,8 @@ class Traced(str):
 
     def splitlines(self, keepends: bool = False) -> list["Traced"]:
         lines = self._located(str.splitlines(self, True), 0)
-        if keepends:
-            return lines
-        bare = str.splitlines(self)
-        return [line._between(0, len(text)) for line, text in zip(lines, bare, strict=True)]
+        bare = str.splitlines(self, keepends)
+        return [line[: len(text)] for line, text in zip(lines, bare, strict=True)]
 
     def partition(self, sep: str) -> tuple["Traced", "Traced", "Traced"]:
         return tuple(self._located(str.partition(self, sep), 0))
@@ -122,38 +117,16 @@ class Traced(str):
     def __format__(self, spec: str) -> str:
         return self if not spec else smear(str.__format__(self, spec), self)
 
-    def _padded(self, text: str) -> "Traced":
-        left = str.find(text, self) if self else 0
-        right = len(text) - left - len(self)
-        return Traced(text, TEMPLATE * left + self._trace + TEMPLATE * right)
-
     def center(self, width: int, fill: str = " ") -> "Traced":
-        return self._padded(str.center(self, width, fill))
+        text = str.center(self, width, fill)
+        left = str.find(text, self) if self else 0
+        return Traced(text, (TEMPLATE * left + self._trace).ljust(len(text), TEMPLATE))
 
     def ljust(self, width: int, fill: str = " ") -> "Traced":
         return Traced(str.ljust(self, width, fill), self._trace.ljust(width, TEMPLATE))
 
     def rjust(self, width: int, fill: str = " ") -> "Traced":
         return Traced(str.rjust(self, width, fill), self._trace.rjust(width, TEMPLATE))
-
-    # -- changed in place
-
-    def expandtabs(self, tabsize: int = 8) -> "Traced":
-        return smear(str.expandtabs(self, tabsize), self)
-
-    def translate(self, table) -> "Traced":
-        return smear(str.translate(self, table), self)
-
-    def zfill(self, width: int) -> "Traced":
-        return smear(str.zfill(self, width), self)
-
-
-def _recasing(change: Callable[[str], str]) -> Callable[[Traced], str]:
-    return lambda self: recased(self, change(self))
-
-
-for _name in ("lower", "upper", "title", "capitalize", "swapcase", "casefold"):
-    setattr(Traced, _name, _recasing(getattr(str, _name)))
 
 
 def plain(text: str) -> str:
@@ -189,11 +162,21 @@ def smear(text: str, *sources: Any) -> str:
     return plain(text) if origin == TEMPLATE else Traced(plain(text), origin * len(text))
 
 
-def recased(source: str, text: str) -> str:
+def recased(text: str, source: str) -> str:
     """``text`` is ``source`` in another case: character for character, unless a character grew ("ß" to "SS")."""
     if type(source) is Traced and len(text) == len(source):
         return Traced(text, source._trace)
     return smear(text, source)
+
+
+def _changing(change: Callable[..., str], kept: Callable[..., str]) -> Callable[..., str]:
+    return lambda self, *args, **kwargs: kept(change(self, *args, **kwargs), self)
+
+
+for _name in ("lower", "upper", "title", "capitalize", "swapcase", "casefold"):
+    setattr(Traced, _name, _changing(getattr(str, _name), recased))
+for _name in ("expandtabs", "translate", "zfill"):
+    setattr(Traced, _name, _changing(getattr(str, _name), smear))
 
 
 def concat(parts: Iterable[str]) -> str:

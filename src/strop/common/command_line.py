@@ -58,9 +58,7 @@ class VerbParser(argparse.ArgumentParser):
 class _TopParser(VerbParser):
     """Without a verb: the help; with one that there is not: the nearest."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.verbs: dict[str, Any] = {}
+    verbs: dict[str, Any]
 
     def parse_known_args(self, args=None, namespace=None):
         given = sys.argv[1:] if args is None else list(args)

@@ -29,6 +29,11 @@ def make_console(*, stderr: bool = False, file: TextIO | None = None) -> Console
     return console
 
 
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """A line for people, as it stands."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def heading(console: Console, title: str) -> None:
     """A line that begins a part of the output."""
     if console.is_terminal:
@@ -41,10 +46,7 @@ class Steady:
     """Work that may take long, as a context manager: a bar on a terminal; elsewhere a line whenever ``every`` seconds
     have passed without one, though nothing may have been finished meanwhile.
 
-    Args:
-        title: what is done, e.g. ``code_basics: answers``.
-        total: how many there are; None where that is not known.
-        done: how many were done before.
+    ``title``: what is done, e.g. ``code_basics: answers``; ``total``: how many there are; ``done``: how many before.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class Steady:
 
     def _watch(self) -> None:
         while not self._stop.wait(self._every):
-            self._console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
+            say(self._console, self._line())
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._started

@@ -8,6 +8,8 @@ class InputError(ValueError):
     it is printed as it stands, without a traceback.
     """
 
+    exit_code = 2
+
 
 class NotFinite(InputError):
     """Log-probabilities that are NaN or infinite."""
@@ -18,8 +20,10 @@ class Interrupted(Exception):
 
     def __init__(self, signum: int, message: str):
         super().__init__(message)
-        self.signum = signum
+        self.signum, self.exit_code = signum, 128 + signum
 
 
 class Diverged(Exception):
     """Training produced numbers that are none (exit code 1); the message says where, what to lower and what is kept."""
+
+    exit_code = 1

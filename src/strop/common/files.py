@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,23 +16,17 @@ from typing import Any, TextIO
 def atomic_writer(path: Path) -> Iterator[TextIO]:
     """A text file that takes its name only when the block ends without an error. Raises OSError as open() does."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+    file = partial.open("x", encoding="utf-8")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, 0o666 & ~_umask())
-        os.replace(partial, path)
+        partial.replace(path)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value
 
 
 def folder_stamp(folder: Path) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import getfile
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -35,37 +35,33 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
 
         def add(thing: Thing) -> Thing:
             if not thing.__module__.startswith(f"{self._package}."):
-                self._find()  # what comes with strop has its names first
+                self._found()  # what comes with strop has its names first
             if lacking := sorted(getattr(thing, "__abstractmethods__", ())):
-                raise InputError(f"{_home(thing)}: the {self._what} {name!r} has no {', '.join(lacking)}; define it.")
+                raise InputError(f"{getfile(thing)}: the {self._what} {name!r} has no {', '.join(lacking)}; define it.")
             known = self._things.get(name)
-            if known is not None and _home(known) != _home(thing):
-                raise InputError(f"{_home(thing)}: the {self._what} {name!r} is there already, in {_home(known)}.")
+            if known is not None and getfile(known) != getfile(thing):
+                raise InputError(f"{getfile(thing)}: the {self._what} {name!r} is there already, in {getfile(known)}.")
             self._things[name] = thing
             return thing
 
         return add
 
     def __getitem__(self, name: str) -> Thing:
-        self._find()
-        return self._things[name]
+        return self._found()[name]
 
     def __iter__(self) -> Iterator[str]:
-        self._find()
-        return iter(sorted(self._things))  # whichever was imported first
+        return iter(sorted(self._found()))  # whichever was imported first
 
     def __len__(self) -> int:
-        self._find()
-        return len(self._things)
+        return len(self._found())
 
-    def _find(self) -> None:
-        if self._read:
-            return
-        self._read = True  # before they are imported, since they register themselves
-        package = importlib.import_module(self._package)
-        for found in pkgutil.iter_modules(package.__path__):
-            if not found.name.startswith("_"):
-                importlib.import_module(f"{self._package}.{found.name}")
+    def _found(self) -> dict[str, Thing]:
+        if not self._read:
+            self._read = True  # before they are imported, since they register themselves
+            for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
+                if not module.name.startswith("_"):
+                    importlib.import_module(f"{self._package}.{module.name}")
+        return self._things
 
 
 def load_plugins(files: Iterable[Path]) -> None:
@@ -80,18 +76,13 @@ def load_plugins(files: Iterable[Path]) -> None:
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except InputError:
-            del sys.modules[name]
-            raise
         except Exception as error:  # whatever the file raises is its own, and is to be read with its name
             del sys.modules[name]
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{file}: the plugin raised {type(error).__name__} when it was read: {error}") from error
 
 
 def plugin_file(thing: type) -> Path | None:
     """The file of a class that `load_plugins` read; None for all others."""
-    return Path(_home(thing)) if thing.__module__.startswith(_PLUGIN) else None
-
-
-def _home(thing: type) -> str:
-    return inspect.getfile(thing)
+    return Path(getfile(thing)) if thing.__module__.startswith(_PLUGIN) else None

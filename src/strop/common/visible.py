@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 
-_ORDINARY = "\u200c\u200d"
-"""Joiners, which emoji sequences, Persian and Indic scripts need."""
-
 
 class _Marks(dict):
     """For `str.translate`: what stands for each character, worked out when it is first met.
@@ -40,7 +37,8 @@ def code_point(code: int) -> str:
 
 
 _STRICT = _Marks(("Cc", "Cf", "Zl", "Zp", "Zs"), kept="\n\t ")
-_LENIENT = _Marks(("Cc", "Cf", "Zl", "Zp"), kept="\n\t" + _ORDINARY)
+# Kept too: joiners, which emoji sequences, Persian and Indic scripts need.
+_LENIENT = _Marks(("Cc", "Cf", "Zl", "Zp"), kept="\n\t\u200c\u200d")
 
 
 def visible(text: str, strict: bool = True) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,36 +23,35 @@ def load_config(kind: type[Model], path: Path, overrides: Sequence[str] = ()) ->
     Raises InputError with one line for every problem: file:line (or the override), the key, what was expected and, for
     an unknown key, the one that was probably meant.
     """
-    file = read_yaml(path)
-    for override in overrides:
-        _apply(file.values, override, kind)
-    return _validated(kind, file, overrides)
+    return _validated(kind, read_yaml(path), overrides)
 
 
 def load_overrides(kind: type[Model], overrides: Sequence[str]) -> Model:
     """Settings from ``section.key=value`` overrides alone. Raises InputError as `load_config` does."""
-    values: dict[str, Any] = {}
-    for override in overrides:
-        _apply(values, override, kind)
-    return _validated(kind, YamlFile(None, None, values), overrides)
+    return _validated(kind, YamlFile(None, None, {}), overrides)
 
 
 def _validated(kind: type[Model], file: YamlFile, overrides: Sequence[str]) -> Model:
+    for override in overrides:
+        _apply(file.values, override)
     try:
         return kind.model_validate(file.values)
     except ValidationError as error:
         raise InputError("\n".join(problems(error, Given(kind, file, tuple(overrides))))) from error
 
 
-def _apply(values: dict[str, Any], override: str, kind: type[BaseModel]) -> None:
+def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise InputError(f"override {override!r}: write section.key=value.")
     *sections, last = key.split(".")
     try:
-        value = _scalar(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"override {override!r}: {text!r} is not a valid YAML value.") from error
+    if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
+        with suppress(ValueError):
+            value = float(value)
     for depth, section in enumerate(sections):
         place = _slot(values, section, override)
         if isinstance(values, dict):
@@ -74,13 +74,3 @@ def _slot(values: Any, key: str, override: str) -> str | int:
             return int(key)
         raise InputError(f"override {override!r}: {key!r} is no position in a list of {len(values)} (counted from 0).")
     raise InputError(f"override {override!r}: {key!r} stands under a value, not a section.")
-
-
-def _scalar(text: str) -> Any:
-    value = yaml.safe_load(text)
-    if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,16 +65,18 @@ def _line_number(sentence: str) -> int:
 
 def _sentence(keys: list[str], error: dict[str, Any], given: Given) -> str:
     message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error" and (named := _NAMED.match(message)) and _leads_on(keys, named[1], given):
-        # a check of a whole section that says itself which key it is about
-        keys, message = [*keys, *named[1].split(".")], message[named.end() :]
+    if error["type"] == "value_error" and (named := _NAMED.match(message)):
+        path = named[1].split(".")
+        if path[0] in fields_at(given.kind, keys):  # a check of a whole section that says itself which key it is about
+            keys, message = [*keys, *path], message[named.end() :]
     place, dotted = given.place(keys), ".".join(keys)
     if error["type"] == "extra_forbidden":
         return f"{place}: unknown key {dotted!r}; {_instead(keys, given)}"
     if error["type"] == "missing":
         above = f" in {'.'.join(keys[:-1])}" if keys[:-1] else ""
         what = fields_at(given.kind, keys[:-1]).get(keys[-1], "")
-        return f"{place}: {keys[-1]!r} is missing{above}{f': {_lower(what)}' if what else '.'}"
+        said = what[:1].lower() + what[1:] if what[1:2].islower() else what
+        return f"{place}: {keys[-1]!r} is missing{above}{f': {said}' if said else '.'}"
     if error["type"].startswith("union_tag"):
         return f"{place}: {_kind(keys, error, given)}"
     if error["type"] != "value_error":
@@ -82,14 +84,8 @@ def _sentence(keys: list[str], error: dict[str, Any], given: Given) -> str:
     return f"{place}: {dotted}: {message}" if dotted else f"{place}: {message}"
 
 
-def _leads_on(keys: list[str], dotted: str, given: Given) -> bool:
-    """Whether a path begins with a key that may stand under ``keys``."""
-    return dotted.split(".")[0] in fields_at(given.kind, keys)
-
-
 def _kind(keys: list[str], error: dict[str, Any], given: Given) -> str:
-    kinds = kinds_at(given.kind, keys)
-    dotted = ".".join(keys)
+    kinds, dotted = kinds_at(given.kind, keys), ".".join(keys)
     if error["type"] == "union_tag_not_found":
         return f"{dotted}: say what kind it is: {' or '.join(f'`kind: {k}`' for k in kinds)}."
     tag = str(error["ctx"]["tag"])
@@ -126,34 +122,32 @@ def _shown(value: Any) -> str:
 
 def _instead(keys: list[str], given: Given) -> str:
     """What to write for a key that there is not."""
-    if near := list(_near(keys, given)):
+    if near := _near(keys, given):
         return f"did you mean {near[0]!r}?"
     if reason := NOT_NEEDED.get(keys[-1]):
         return f"leave it out: {reason}."
-    if elsewhere := list(_elsewhere(keys[-1], given.kind)):
+    if elsewhere := _elsewhere(keys[-1], given.kind):
         return f"here that is {' or '.join(elsewhere)}."
     return f"known keys: {', '.join(sorted(fields_at(given.kind, keys[:-1])))}."
 
 
-def _near(keys: Sequence[str], given: Given) -> Iterator[str]:
+def _near(keys: Sequence[str], given: Given) -> list[str]:
     """Keys that may stand in the same section: what other tools' name means, what is spelt alike."""
     known = fields_at(given.kind, keys[:-1])
     aliases = [target.split(".")[-1] for target in ALIASES.get(keys[-1].lower().replace("-", "_"), ())]
-    found = [name for name in aliases if name in known]
-    found += difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.6)
-    yield from dict.fromkeys(found)
+    alike = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.6)
+    return list(dict.fromkeys([*(name for name in aliases if name in known), *alike]))
 
 
-def _elsewhere(name: str, kind: type[BaseModel]) -> Iterator[str]:
+def _elsewhere(name: str, kind: type[BaseModel]) -> list[str]:
     """Keys of other sections that a name means: strop's own in its right place, or what other tools call so."""
     name = name.lower().replace("-", "_")
-    targets = [name, *ALIASES.get(name, ())]
-    seen = set()
+    targets = {name, *ALIASES.get(name, ())}
+    found: dict[tuple[str, ...], str] = {}
     for path in paths(kind):
-        tails = {path[-1], ".".join(path[-2:])}
-        if tails & set(targets) and path[-2:] not in seen:
-            seen.add(path[-2:])
-            yield ".".join(path)
+        if {path[-1], ".".join(path[-2:])} & targets:
+            found.setdefault(path[-2:], ".".join(path))
+    return list(found.values())
 
 
 def _keys(location: tuple[int | str, ...], given: Given) -> list[str]:
@@ -167,7 +161,3 @@ def _keys(location: tuple[int | str, ...], given: Given) -> list[str]:
         keys.append(str(part))
         values = values[part] if inside and not (isinstance(values, list) and part >= len(values)) else None
     return keys
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence

@@ -30,6 +30,7 @@ class ComputeSettings(BaseModel):
 
 
 _NAME = re.compile(r"[^./\\\s][^/\\\x00-\x1f]*")
+_BUILT_IN = set(STAGES.values())
 RECIPES = (".yaml", ".yml")
 """How a recipe's file name ends."""
 
@@ -103,15 +104,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     plugins = read_yaml(path).values.get("plugins") or []
     if isinstance(plugins, list) and all(isinstance(file, str) for file in plugins):  # anything else is refused below
         load_plugins(map(Path, plugins))
-    return load_config(recipe_class(), path, overrides)
-
-
-def recipe_class() -> type[Recipe]:
-    """`Recipe`, or the same with the kinds of stages that plug-ins have added."""
-    if set(STAGES.values()) == _BUILT_IN:
-        return Recipe
-    stages = (dict[str, any_stage()], Recipe.model_fields["stages"])
-    return create_model("Recipe", __base__=Recipe, stages=stages)
-
-
-_BUILT_IN = set(STAGES.values())
+    kind = Recipe
+    if set(STAGES.values()) != _BUILT_IN:
+        kind = create_model("Recipe", __base__=Recipe, stages=(dict[str, any_stage()], Recipe.model_fields["stages"]))
+    return load_config(kind, path, overrides)

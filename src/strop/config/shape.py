@@ -19,21 +19,15 @@ def at(kind: type[BaseModel], keys: Sequence[str]) -> list[type[BaseModel]]:
     """Settings classes that can stand at a path; keys of mappings and list positions pass through."""
     level = [kind]
     for key in keys:
-        deeper = [
-            m for model in level if key in model.model_fields for m in _models(model.model_fields[key].annotation)
-        ]
-        level = deeper or level
+        fields = [model.model_fields[key] for model in level if key in model.model_fields]
+        level = [model for field in fields for model in _models(field.annotation)] or level
     return level
 
 
 def kinds_at(kind: type[BaseModel], keys: Sequence[str]) -> list[str]:
     """The values that ``kind`` may have in what stands at a path, where that is a choice of several."""
-    found = []
-    for model in at(kind, keys):
-        field = model.model_fields.get("kind")
-        if field is not None:
-            found += map(str, typing.get_args(field.annotation))
-    return found
+    fields = [model.model_fields["kind"] for model in at(kind, keys) if "kind" in model.model_fields]
+    return [str(one) for field in fields for one in typing.get_args(field.annotation)]
 
 
 def paths(kind: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -7,9 +7,9 @@ Shapes: T tokens in the row, S trained positions in it (S <= T but for shared on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,14 +19,9 @@ from torch import Tensor
 class Trainable(Protocol):
     """What a batch needs of an example: `strop.chat.Example` has it, and `PreparedExample`."""
 
-    @property
-    def tokens(self) -> Sequence[int]: ...
-
-    @property
-    def loss_weights(self) -> Sequence[float]: ...
-
-    @property
-    def place(self) -> str: ...
+    tokens: Sequence[int]
+    loss_weights: Sequence[float]
+    place: str
 
 
 @dataclass(frozen=True)
@@ -65,53 +60,34 @@ class Batch:
         def move(x: Tensor) -> Tensor:
             return x.to(device, non_blocking=True)
 
-        names = ("tokens", "positions", "trained_index", "labels", "weights", "seq_index")
-        return replace(
-            self,
-            **{name: move(getattr(self, name)) for name in names},
-            streams={k: move(v) for k, v in self.streams.items()},
-            sequence_streams={k: move(v) for k, v in self.sequence_streams.items()},
-        )
+        moved = {name: move(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        for name in ("streams", "sequence_streams"):
+            moved[name] = {key: move(value) for key, value in getattr(self, name).items()}
+        return replace(self, **moved)
 
 
-@dataclass(frozen=True)
-class Targets:
-    """The trained tokens of one example: S' of them.
+class Trained(NamedTuple):
+    """An example to train: the ``sequence`` that its trained tokens count for, the place ``base`` of its first token.
 
-    ``sequence``: the one that they count for; ``places [S']``: where they stand in the example, its shared tokens
-    counted, never 0; ``labels [S']`` and ``weights [S']``; ``streams``: values ``[S']`` by name.
+    Places count shared tokens too. ``streams``: a value for each of its tokens, by name.
     """
 
     sequence: int
-    places: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray
-    streams: Mapping[str, np.ndarray]
-
-
-def targets_of(
-    sequence: int, tokens: Sequence[int], loss_weights: Sequence[float], streams: Mapping[str, Sequence[float]], base=0
-) -> Targets:
-    """The trained tokens of ``tokens``, the first of which stands at place ``base`` of its example.
-
-    A token without weight is none, and neither is the token at place 0: nothing stands before it.
-    """
-    weights = np.asarray(loss_weights, np.float32)
-    (own,) = np.nonzero((weights != 0) & (np.arange(base, base + len(weights)) > 0))
-    picked = {name: np.asarray(values, np.float32)[own] for name, values in streams.items()}
-    return Targets(sequence, own + base, np.asarray(tokens, np.int64)[own], weights[own], picked)
+    example: Trainable
+    streams: Mapping[str, Sequence[float]]
+    base: int = 0
 
 
 def join(
     sequences: Sequence[Sequence[int]],
     parent: Sequence[int],
-    targets: Sequence[Targets],
+    trained: Sequence[Trained],
     sequence_streams: Mapping[str, Sequence[float]],
 ) -> Batch:
-    """One row of ``sequences`` (own tokens), each after ``parent``'s, with ``targets`` moved to what predicts them.
+    """One row of ``sequences`` (own tokens), each after ``parent``'s, with the tokens of ``trained`` as targets.
 
     This is the shift: the token at place ``p`` of its example is the label of the position at place ``p - 1``, which
-    may be an ancestor's.
+    may be an ancestor's. A token without weight is no target, and neither is the one at place 0.
     """
     lens = [len(tokens) for tokens in sequences]
     starts = np.concatenate([[0], np.cumsum(lens)[:-1]])
@@ -128,19 +104,28 @@ def join(
             above = parent[above]
         return found
 
-    def column(values: list[np.ndarray], dtype) -> Tensor:
-        return torch.from_numpy(np.concatenate([np.empty(0, dtype), *values]).astype(dtype, copy=False))
+    def column(values: Iterable[Any], dtype=np.int64) -> Tensor:
+        return torch.from_numpy(np.concatenate([np.empty(0, dtype), *(np.asarray(v, dtype) for v in values)]))
 
-    names = targets[0].streams if targets else ()
+    weights = [np.asarray(one.example.loss_weights, np.float32) for one in trained]
+    own = [np.flatnonzero((w != 0) & (np.arange(len(w)) + t.base > 0)) for w, t in zip(weights, trained, strict=True)]
+    targets = list(zip(trained, own, strict=True))
+
+    def picked(values: Iterable[Sequence[float]], dtype=np.float32) -> Tensor:
+        """The values of the targets, out of those of all tokens."""
+        return column((np.asarray(v, dtype)[at] for v, at in zip(values, own, strict=True)), dtype)
+
     return Batch(
-        tokens=column([np.asarray(tokens, np.int64) for tokens in sequences], np.int64),
-        positions=column([np.arange(a, a + n) for a, n in zip(places, lens, strict=True)], np.int64),
+        tokens=column(sequences),
+        positions=column(np.arange(a, a + n) for a, n in zip(places, lens, strict=True)),
         seq_lens=tuple(lens),
-        trained_index=column([locate(t.sequence, t.places - 1) for t in targets], np.int64),
-        labels=column([t.labels for t in targets], np.int64),
-        weights=column([t.weights for t in targets], np.float32),
-        seq_index=column([np.full(len(t.places), t.sequence) for t in targets], np.int64),
-        streams={name: column([t.streams[name] for t in targets], np.float32) for name in names},
+        trained_index=column(locate(one.sequence, at + one.base - 1) for one, at in targets),
+        labels=picked((one.example.tokens for one in trained), np.int64),
+        weights=picked(weights),
+        seq_index=column(np.full(len(at), one.sequence) for one, at in targets),
+        streams={
+            name: picked(one.streams[name] for one in trained) for name in (trained[0].streams if trained else ())
+        },
         parent=tuple(parent),
         sequence_streams={k: torch.tensor(v, dtype=torch.float32) for k, v in sequence_streams.items()},
     )
@@ -161,11 +146,11 @@ def make_batch(
     """
     parent = (-1,) * len(examples) if parent is None else tuple(parent)
     bases: list[int] = []
-    targets = []
+    trained = []
     for i, (e, p) in enumerate(zip(examples, parent, strict=True)):
         if not -1 <= p < i:
             raise ValueError(f"sequence {i} continues {p}; a parent comes before its children, and -1 is none.")
         bases.append(0 if p < 0 else bases[p] + len(examples[p].tokens))
         own = {name: rows[i] for name, rows in (streams or {}).items()}
-        targets.append(targets_of(i, e.tokens, e.loss_weights, own, bases[i]))
-    return join([e.tokens for e in examples], parent, targets, sequence_streams or {})
+        trained.append(Trained(i, e, own, bases[i]))
+    return join([e.tokens for e in examples], parent, trained, sequence_streams or {})

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from strop.chat import ChatEncoder, ChatSettings, Conversation, MaskReport, Text, parse_row
+from strop.chat import ChatEncoder, ChatSettings, Conversation, MaskReport, Message, Text, parse_row
 from strop.common.errors import InputError
-from strop.data.prompts import PromptDraws, has_system, with_prompt
+from strop.data.counter import uniform, words
 from strop.data.rows import Row
 
 CHUNK = 128
@@ -44,6 +44,37 @@ class Encoding:
     @cached_property
     def encoder(self) -> ChatEncoder:
         return ChatEncoder(self.tokenizer, self.settings, self.stop_ids, self.window, reads=self.reads)
+
+
+@dataclass(frozen=True)
+class PromptDraws:
+    """Draws of a system prompt for the rows of one part of a mixture, anew each time the part is passed through.
+
+    The prompt of a row is a function of (seed, part, pass, row). ``passes`` different ones are drawn; later passes
+    repeat them in turn.
+    """
+
+    ratio: float
+    prompts: tuple[str, ...]
+    seed: int
+    part: int
+    passes: int
+
+    def of_pass(self, number: int, first: int, count: int) -> np.ndarray:
+        """``[count]`` for the rows from ``first`` on: 0 is no prompt, k the k-th one, counted from 1."""
+        name = f"strop system prompt, seed {self.seed}, part {self.part}, pass {number % self.passes}"
+        drawn = uniform(words(name, count, at=first)[:, :2])
+        which = 1 + (drawn[:, 1] * len(self.prompts)).astype(np.int32)
+        return np.where(drawn[:, 0] < self.ratio, which, np.int32(0))
+
+    def all(self, first: int, count: int) -> list[list[int]]:
+        """For each of the rows, the different prompts (0: none) that it has in any pass, ascending."""
+        drawn = np.stack([self.of_pass(number, first, count) for number in range(self.passes)])
+        return [np.unique(drawn[:, row]).tolist() for row in range(count)]
+
+    def given(self, conversation: Conversation, number: int) -> Conversation:
+        """The conversation with the ``number``-th prompt, counted from 1, before it."""
+        return replace(conversation, messages=(Message("system", self.prompts[number - 1]), *conversation.messages))
 
 
 @dataclass(frozen=True)
@@ -77,11 +108,13 @@ class EncodedRows:
     shown: dict[str, Any] | None
 
 
-def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> EncodedRows:
-    """Parse, encode and prove ``rows``, of which ``first`` is the number of the first. Raises InputError."""
+def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row], ended: InputError | None) -> EncodedRows:
+    """Parse, encode and prove ``rows``, of which ``first`` is the number of the first.
+
+    Raises InputError, ``ended`` where the reading ended with it after these rows.
+    """
     drawn = job.draws.all(first, len(rows)) if job.draws else [[0]] * len(rows)
-    report, examples, skipped, shown = MaskReport(), [], [], None
-    own_system = []
+    report, examples, skipped, own_system, shown = MaskReport(), [], [], [], None
     parsed = [_parse(job, place, row, prompts) for (place, row), prompts in zip(rows, drawn, strict=True)]
     encoder.look_ahead(conversation for one in parsed if not isinstance(one, InputError) for _, conversation in one[1])
     for number, one in enumerate(parsed, start=first):
@@ -89,7 +122,8 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> 
         try:
             if isinstance(one, InputError):
                 raise one
-            own, found = one[0], [(prompt, e) for prompt, conversation in one[1] for e in encoder.encode(conversation)]
+            own, conversations = one
+            found = [(number, prompt, example) for prompt, said in conversations for example in encoder.encode(said)]
         except InputError as error:
             if not job.skip:
                 raise
@@ -99,9 +133,14 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row]) -> 
         encoder.report.conversations -= number
         report.merge(encoder.report)
         own_system.append(own)
-        examples += [(number, prompt, example) for prompt, example in found]
+        examples += found
         if shown is None and found:
-            shown = _token_by_token(encoder, one[1])
+            # The first example, as the report shows it.
+            inspected = next(example for _, said in conversations for example in encoder.inspect(said))
+            pieces, stops = inspected.pieces()
+            shown = {"place": inspected.place, "pieces": pieces, "stops": stops}
+    if ended is not None:
+        raise ended
     return EncodedRows(
         tokens=np.fromiter(chain.from_iterable(e.tokens for _, _, e in examples), np.int32),
         weights=np.fromiter(chain.from_iterable(e.loss_weights for _, _, e in examples), np.float32),
@@ -125,17 +164,9 @@ def _parse(job: Job, place: str, row: Any, prompts: list[int]) -> Parsed | Input
         parsed = parse_row(row, place, job.format)
     except InputError as error:
         return error
-    if not isinstance(parsed, Conversation) or has_system(parsed):
+    if not isinstance(parsed, Conversation) or any(m.role in ("system", "developer") for m in parsed.messages):
         return True, [(0, parsed)]
-    texts = job.draws.prompts if job.draws else ()
-    return False, [(n, with_prompt(parsed, texts, n)) for n in prompts]
-
-
-def _token_by_token(encoder: ChatEncoder, conversations: list[tuple[int, Conversation | Text]]) -> dict[str, Any]:
-    """The first example of them, as the report shows it."""
-    found = next(one for _, conversation in conversations for one in encoder.inspect(conversation))
-    pieces, stops = found.pieces()
-    return {"place": found.place, "pieces": pieces, "stops": stops}
+    return False, [(n, job.draws.given(parsed, n) if n else parsed) for n in prompts]
 
 
 def encode_all(rows: Iterable[Row], encoding: Encoding, job: Job, workers: int) -> Iterator[EncodedRows]:
@@ -145,35 +176,32 @@ def encode_all(rows: Iterable[Row], encoding: Encoding, job: Job, workers: int) 
     """
     chunks = _chunks(rows)
     ahead = list(islice(chunks, SPAWN_FROM // CHUNK)) if workers else []
-    if len(ahead) * CHUNK < SPAWN_FROM or workers == 0:
+    if workers == 0 or len(ahead) * CHUNK < SPAWN_FROM:
         for chunk in chain(ahead, chunks):
-            if isinstance(chunk, InputError):
-                raise chunk
             yield encode_rows(encoding.encoder, job, *chunk)
     else:
         yield from _in_processes(chain(ahead, chunks), encoding, job, workers)
 
 
-def _chunks(rows: Iterable[Row]) -> Iterator[tuple[int, list[Row]] | InputError]:
-    """``(number of the first row, rows)``; an error of reading comes in its place in the order."""
-    first, chunk = 0, []
+Chunk = tuple[int, list[Row], InputError | None]
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[Chunk]:
+    """``(number of the first row, rows, what ended the reading after them)``."""
+    first, chunk, ended = 0, [], None
     try:
         for row in rows:
             chunk.append(row)
             if len(chunk) == CHUNK:
-                yield first, chunk
+                yield first, chunk, None
                 first, chunk = first + len(chunk), []
     except InputError as error:
-        yield first, chunk
-        yield error
-        return
-    if chunk:
-        yield first, chunk
+        ended = error
+    if chunk or ended:
+        yield first, chunk, ended
 
 
-def _in_processes(
-    chunks: Iterable[tuple[int, list[Row]] | InputError], encoding: Encoding, job: Job, workers: int
-) -> Iterator[EncodedRows]:
+def _in_processes(chunks: Iterable[Chunk], encoding: Encoding, job: Job, workers: int) -> Iterator[EncodedRows]:
     # Spawned, not forked: the tokenizer's and torch's threads do not survive a fork.
     pool = ProcessPoolExecutor(
         workers,
@@ -181,21 +209,14 @@ def _in_processes(
         initializer=_start,
         initargs=(pickle.dumps((replace(encoding), job)),),  # without the encoder that it may hold
     )
-    pending: deque[Future[EncodedRows] | InputError] = deque()
-
-    def oldest() -> EncodedRows:
-        task = pending.popleft()
-        if isinstance(task, InputError):
-            raise task
-        return task.result()
-
+    pending: deque[Future[EncodedRows]] = deque()
     try:
         for chunk in chunks:
-            pending.append(chunk if isinstance(chunk, InputError) else pool.submit(_encode_here, *chunk))
+            pending.append(pool.submit(_encode_here, *chunk))
             if len(pending) > 3 * workers:  # enough to keep everyone busy, and no more of the file in memory
-                yield oldest()
+                yield pending.popleft().result()
         while pending:
-            yield oldest()
+            yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise InputError(
             f"a process that prepares the data ended before its time ({error}); memory may be short, "
@@ -224,6 +245,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _encode_here(first: int, rows: list[Row]) -> EncodedRows:
-    encoder, job = _here
-    return encode_rows(encoder, job, first, rows)
+def _encode_here(*chunk: Any) -> EncodedRows:
+    return encode_rows(*_here, *chunk)

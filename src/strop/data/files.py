@@ -1,4 +1,5 @@
-"""Rows from data files of every usual kind, one at a time, each with the place that messages about it will name."""
+"""Rows from data files of every usual kind, one at a time, each with the place that messages about it will name; and
+which files a path stands for: one, or those of a folder that belong to a split."""
 
 from __future__ import annotations
 
@@ -9,13 +10,10 @@ from pathlib import Path
 
 from strop.chat.formats import check_format
 from strop.common.errors import InputError
-from strop.data.hub import disk_rows, hub_rows, is_saved_dataset
-from strop.data.json_files import json_rows
-from strop.data.json_lines import json_lines
-from strop.data.paths import files_of, kind_of, within
-from strop.data.rows import OnBad, Row, Say, refuse, silent
-from strop.data.slices import Slice, parse_split
-from strop.data.splits import known_as, split_of
+from strop.data.hub import disk_rows, hub_rows, is_saved_dataset, saved_folder
+from strop.data.json_files import json_lines, json_rows
+from strop.data.rows import OnBad, Row, Say, reading, refuse, silent
+from strop.data.slices import Slice, known_as, names_of, parse_split, split_of
 from strop.data.tables import columnar_rows, csv_rows
 from strop.data.text_files import Documents, text_rows
 
@@ -30,6 +28,13 @@ READERS: dict[str, Callable[..., Iterator[Row]]] = {
     ".feather": columnar_rows,
     ".txt": text_rows,
 }
+_COMPRESSIBLE = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
+_COMPRESSED = (".gz", ".zst")
+_KNOWN = f"{', '.join(READERS)} ({' or '.join(_COMPRESSED)} after those that are text)"
+# What `datasets` and the hub write beside the data.
+_NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+_ABOUT = {".md", ".rst", ".html", ".pdf", ".py", ".ipynb", ".yaml", ".yml", ".toml", ".png", ".jpg", ".svg", ".bib", ""}
+"""Kinds of files that say something about the data."""
 
 
 def open_rows(
@@ -61,7 +66,7 @@ def open_rows(
         documents: what one document of a .txt file is.
         on_bad: gets the error of a row that cannot be read, which is then skipped; without it, the error is raised.
             What leaves no way to find the next row is raised in any case.
-        say: gets what there is to know about how the files are read, and what is left out.
+        say: gets what there is to know about how the files are read.
 
     Raises:
         InputError: at once for what is not there, and while reading for what cannot be read.
@@ -83,24 +88,20 @@ def open_rows(
     path = Path(path)
     if revision is not None:
         raise InputError(f"{path}: a revision is for data on the hub; give hub instead of path, or drop it.")
-    path = within(path, subset)
+    path = _within(path, subset)
     if is_saved_dataset(path):
         found = [disk_rows(path, piece, handler) for piece in pieces]
         return _some(found, count, str(path), split, bad)
-    chosen = [files_of(path, piece.name) for piece in pieces]
+    chosen = [_files_of(path, piece.name) for piece in pieces]
     for remark in dict.fromkeys(remark for _, remarks in chosen for remark in remarks):
         say(remark)
     found = []
     for piece, (files, _) in zip(pieces, chosen, strict=True):
-        every = partial(_all_rows, files, _inside(path, piece.name), documents)
-        found.append(_sliced(every, piece, handler, say))
+        wanted = known_as(piece.name)
+        # Where a file is not named after the split, a list in it may be.
+        inside = "train" if path.is_dir() or wanted == split_of(Path(path.name)) else wanted
+        found.append(_sliced(partial(_all_rows, files, inside, documents), piece, handler, say))
     return _some(found, count, str(path), split, bad)
-
-
-def _inside(path: Path, split: str) -> str:
-    """Which of the lists in a JSON file are its rows: those of another split where the file itself is not of it."""
-    wanted = known_as(split)
-    return "train" if path.is_dir() or wanted == split_of(Path(path.name)) else wanted
 
 
 def _sliced(
@@ -133,7 +134,7 @@ def _all_rows(
 ) -> Iterator[Row]:
     more = {".json": {"split": inside}, ".txt": {"documents": documents}}
     for file in files:
-        kind = kind_of(file)
+        kind = _kind_of(file)
         yield from READERS[kind](file, on_bad, say, **more.get(kind, {}))
 
 
@@ -149,3 +150,97 @@ def _some(
         if all(piece.whole for piece in parse_split(split)):
             raise InputError(f"{name}: holds no row; put one conversation in each, e.g. one JSON object on each line.")
         raise InputError(f"{name}: {split} takes none of its rows; choose a slice within what is there.")
+
+
+def data_files(path: Path, split: str = "train", subset: str | None = None) -> list[Path]:
+    """The files that a path stands for, in the order in which they are read, each once.
+
+    Raises InputError when there is none, or the split is none of theirs.
+    """
+    path = _within(path, subset)
+    with reading(path):
+        path.stat()
+    names = names_of(split)
+    if not is_saved_dataset(path):
+        return list(dict.fromkeys(chain.from_iterable(_files_of(path, name)[0] for name in names)))
+    folders = [saved_folder(path, name) for name in names]
+    return [file for file in _below(path) if any(map(file.is_relative_to, folders))]
+
+
+def _files_of(path: Path, split: str) -> tuple[list[Path], list[str]]:
+    """The files of one split, and what there is to say about the others. Raises InputError where there is none."""
+    with reading(path):
+        if not path.is_dir():
+            path.stat()
+            _check_split_of_file(path, split)
+            return [path], []
+        below = _below(path)
+    found = [file for file in below if file.name not in _NOT_DATA and _kind_of(file) in READERS]
+    data = [file for file in found if _kind_of(file) != ".txt"]
+    texts = [file for file in found if _kind_of(file) == ".txt"] if data else []  # a licence or a word about the data
+    found = data or found
+    if not found:
+        raise InputError(f"{path}: no data file in this folder; known are {_KNOWN}.")
+    splits = {file: split_of(file.relative_to(path)) for file in found}
+    wanted = known_as(split)
+    # A file named after no split is training data, as everywhere.
+    chosen = [file for file in found if (splits[file] or "train") == wanted]
+    if not chosen:
+        there = ", ".join(sorted({name for name in splits.values() if name}))
+        raise InputError(
+            f"{path}: no file is named after the split {split}, but after {there}; choose one."
+            if there
+            else f"{path}: there is no split {split}: no file is named after one, so all of them are train."
+        )
+    remarks = []
+    other = [f"{file.name} ({splits[file]})" for file in found if splits[file] not in (None, wanted)]
+    if other and wanted == "train":
+        remarks.append(
+            f"read {_listed([file.name for file in chosen])}; left out as other splits: {_listed(other)} "
+            "(`split` reads those of another, and a path one file whatever its name)"
+        )
+    if texts:
+        remarks.append(f"left out beside data files of other kinds: {_listed([file.name for file in texts])}")
+    if unknown := [f.name for f in below if _kind_of(f) not in READERS and f.suffix.lower() not in _ABOUT]:
+        remarks.append(f"left out, as there is no reader for them: {_listed(unknown)}")
+    return chosen, [f"{path}: {remark}" for remark in remarks]
+
+
+def _check_split_of_file(path: Path, split: str) -> None:
+    """A file by itself is ``train``, and what it is named after. Raises InputError for other splits."""
+    if _kind_of(path) not in READERS:
+        raise InputError(f"{path}: there is no reader for this kind of file; known are {_KNOWN}.")
+    own = split_of(Path(path.name)) or "train"
+    if known_as(split) in ("train", own) or _kind_of(path) == ".json":  # which may hold lists of splits
+        return
+    there = own if own == "train" else f"{own} (or train)"
+    raise InputError(
+        f"{path}: there is no split {split} in one file, but {there}; write for example {own}[:100] or {own}[90%:] "
+        "for a part of it."
+    )
+
+
+def _below(path: Path) -> list[Path]:
+    """The files in a folder, hidden ones aside, in the order of their names."""
+    files = ((file, file.relative_to(path)) for file in path.rglob("*") if file.is_file())
+    return sorted(file for file, inside in files if not any(part.startswith((".", "_")) for part in inside.parts))
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _within(path: Path, subset: str | None) -> Path:
+    if subset is None:
+        return path
+    if not (path / subset).is_dir():
+        raise InputError(f"{path}: there is no folder {subset} in it, so no such subset; drop subset or correct it.")
+    return path / subset
+
+
+def _kind_of(path: Path) -> str:
+    """What a file's name ends with, without what says that it is compressed: ``.jsonl`` of ``d.jsonl.gz``."""
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    if len(suffixes) == 2 and suffixes[1] in _COMPRESSED and suffixes[0] in _COMPRESSIBLE:
+        return suffixes[0]
+    return suffixes[-1] if suffixes else ""

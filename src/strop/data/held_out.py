@@ -26,12 +26,8 @@ class Portion:
 
     def of(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Those of all rows of the part, which is read to its end, so that what is wrong there is found."""
-        wanted = iter(self.rows.tolist())
-        number = next(wanted, None)
-        for at, row in enumerate(rows):
-            if at == number:
-                yield row
-                number = next(wanted, None)
+        wanted = set(self.rows.tolist())
+        return (row for at, row in enumerate(rows) if at in wanted)
 
     def to_dict(self) -> dict[str, Any]:
         """For keys: which side of which rows."""
@@ -69,10 +65,13 @@ def divide(mixture: MixtureSettings, settings: HeldOutSettings, named: Mapping[s
 
     Raises InputError where a part has fewer than two different rows, and what reading raises.
     """
-    digests = [_digests(part, named) for part in mixture.parts]
+    digests = [
+        [_digest(place, row, part.format) for place, row in rows_of_part(part, named, lambda error: None)]
+        for part in mixture.parts
+    ]
     picked: set[bytes] = set()
     for part, found in zip(mixture.parts, digests, strict=True):
-        picked |= _pick({one for one in found if one is not None}, settings, part)
+        picked |= _pick(set(found) - {None}, settings, part)
     seen: set[bytes] = set()
     training, measured, equal = [], [], 0
     for found in digests:
@@ -92,24 +91,15 @@ def divide(mixture: MixtureSettings, settings: HeldOutSettings, named: Mapping[s
 
 
 def _pick(different: set[bytes], settings: HeldOutSettings, part: DataSettings) -> set[bytes]:
-    if len(different) < 2:
-        raise InputError(
-            f"{part.title}: has {len(different)} different rows, so no share of it can be held out; "
-            "give eval_data data of its own."
-        )
-    count = min(max(1, round(settings.fraction * len(different))), len(different) - 1)
-    return set(sorted(different, key=lambda digest: _drawn(digest, settings.seed))[:count])
+    if (most := len(different) - 1) < 1:
+        few = f"has {len(different)} different rows, so no share of it can be held out"
+        raise InputError(f"{part.title}: {few}; give eval_data data of its own.")
+    count = min(max(1, round(settings.fraction * len(different))), most)
+    drawn_by = f"strop held out, seed {settings.seed}: ".encode()
+    return set(sorted(different, key=lambda digest: hashlib.sha256(drawn_by + digest).digest())[:count])
 
 
-def _drawn(digest: bytes, seed: int) -> bytes:
-    return hashlib.sha256(f"strop held out, seed {seed}: ".encode() + digest).digest()
-
-
-def _digests(part: DataSettings, named: Mapping[str, NamedSet]) -> list[bytes | None]:
-    return [digest(place, row, part.format) for place, row in rows_of_part(part, named, lambda error: None)]
-
-
-def digest(place: str, row: Mapping[str, Any], format: str = "auto") -> bytes | None:
+def _digest(place: str, row: Mapping[str, Any], format: str) -> bytes | None:
     """Of what a row says, its place and columns that are not read aside; None of a row that gives no example."""
     try:
         parsed = parse_row(row, place, format)
@@ -117,7 +107,5 @@ def digest(place: str, row: Mapping[str, Any], format: str = "auto") -> bytes | 
         return None
     if isinstance(parsed, LeftOut):
         return None
-    content = asdict(parsed)
-    for name in ("place", "notes", "format"):
-        content.pop(name, None)
+    content = {name: value for name, value in asdict(parsed).items() if name not in ("place", "notes", "format")}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).digest()[:16]

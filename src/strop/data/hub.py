@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from strop.common.errors import InputError
@@ -20,68 +21,56 @@ def hub_rows(
     name: str, subset: str | None, piece: Slice, revision: str | None, on_bad: OnBad | None = None
 ) -> Iterator[Row]:
     """The rows of a slice of a dataset on the hub, downloaded as they are asked for. Place: ``name[split], row N``."""
-
-    def load() -> Dataset | IterableDataset:
-        from datasets import load_dataset
-
-        return load_dataset(name, subset, split=piece.name, revision=revision, streaming=True)
-
     mend = (
         "where the hub cannot be reached, get the data elsewhere with "
         f"`hf download --repo-type dataset {name} --local-dir FOLDER` and give path: FOLDER"
     )
+
+    def load(datasets: ModuleType) -> IterableDataset:
+        return datasets.load_dataset(name, subset, split=piece.name, revision=revision, streaming=True)
+
     return _rows(load, piece, name, f"{name}[{piece.name}]", mend, on_bad)
 
 
 def is_saved_dataset(path: Path) -> bool:
     """Whether the folder was written by ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
-    return (path / "dataset_dict.json").is_file() or ((path / "state.json").is_file() and _has_arrow(path))
+    one = (path / "state.json").is_file() and (path / "dataset_info.json").is_file() and any(path.glob("*.arrow"))
+    return one or (path / "dataset_dict.json").is_file()
 
 
-def saved_splits(path: Path) -> list[str] | None:
-    """The splits that a folder which ``save_to_disk`` wrote has; None where it holds one dataset alone."""
-    described = path / "dataset_dict.json"
-    if not described.is_file():
-        return None
-    with reading(described):
-        return json.loads(described.read_text(encoding="utf-8"))["splits"]
+def saved_folder(path: Path, split: str) -> Path:
+    """Where a folder that ``save_to_disk`` wrote has a split; a dataset without splits is ``train``.
 
-
-def check_saved_split(path: Path, split: str) -> None:
-    """Raises InputError where a folder that ``save_to_disk`` wrote does not have the split."""
-    splits = saved_splits(path)
-    if split not in (["train"] if splits is None else splits):
-        there = ", ".join(splits) if splits else "train alone, for it is one dataset"
+    Raises InputError where it does not have the split.
+    """
+    described, splits, there, folder = path / "dataset_dict.json", ["train"], "", path
+    if described.is_file():
+        with reading(described):
+            splits = json.loads(described.read_text(encoding="utf-8"))["splits"]
+        there, folder = ", ".join(splits), path / split
+    if split not in splits:
+        there = there or "train alone, for it is one dataset"
         raise InputError(f"{path}: there is no split {split}, but {there}; choose one.")
+    return folder
 
 
 def disk_rows(path: Path, piece: Slice, on_bad: OnBad | None = None) -> Iterator[Row]:
-    """The rows of a slice of a folder that ``save_to_disk`` wrote; a dataset without splits is ``train``."""
-    check_saved_split(path, piece.name)
-    if saved_splits(path) is not None:
-        path /= piece.name
-
-    def load() -> Dataset | IterableDataset:
-        from datasets import load_from_disk
-
-        return load_from_disk(path)
-
-    return _rows(load, piece, str(path), str(path), "write it again with save_to_disk", on_bad)
-
-
-def _has_arrow(path: Path) -> bool:
-    return any(path.glob("*.arrow")) and (path / "dataset_info.json").is_file()
+    """The rows of a slice of a folder that ``save_to_disk`` wrote."""
+    path = saved_folder(path, piece.name)
+    mend = "write it again with save_to_disk"
+    return _rows(lambda datasets: datasets.load_from_disk(path), piece, str(path), str(path), mend, on_bad)
 
 
 def _rows(
-    load: Callable[[], Dataset | IterableDataset], piece: Slice, name: str, shown: str, mend: str, on_bad: OnBad | None
+    load: Callable[[ModuleType], Dataset], piece: Slice, name: str, shown: str, mend: str, on_bad: OnBad | None
 ) -> Iterator[Row]:
     """The rows with their places, and what the libraries raise, on opening or on the way, as one sentence."""
+    import datasets
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from huggingface_hub.errors import HTTPError
 
     try:
-        dataset, first = load(), 0
+        dataset, first = load(datasets), 0
         if not piece.whole:
             first, end = piece.bounds(_length(dataset, piece))
             dataset = dataset.skip(first) if end is None else dataset.take(end).skip(first)

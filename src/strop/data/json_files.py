@@ -1,18 +1,21 @@
-"""JSON files that hold one list, an object with lists in it, or objects one after another."""
+"""JSON: one row a line, objects over several lines, one list, or an object with lists in it."""
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from strop.common.errors import InputError
 from strop.common.visible import one_line
-from strop.data.rows import OnBad, Row, Say, opened, reading, rows_of_value, silent
-from strop.data.splits import split_named
+from strop.data.rows import OnBad, Row, Say, not_utf8, opened, reading, refuse, silent
+from strop.data.slices import split_named
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LISTS = ("data", "rows", "examples")
@@ -34,12 +37,12 @@ def json_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent, split:
     row begins is not known then.
     """
     with reading(path), opened(path) as file:
-        values = Values(io.TextIOWrapper(file, encoding="utf-8-sig"), split)
+        values = _Values(io.TextIOWrapper(file, encoding="utf-8-sig"), split)
         number = 0
         try:
             for number, value in enumerate(values.rows(), start=1):
-                yield from rows_of_value(value, f"{path}, row {number}", on_bad)
-        except NotJson as error:
+                yield from _rows_of(value, f"{path}, row {number}", on_bad)
+        except _NotJson as error:
             raise InputError(f"{path}, row {number + 1}: not JSON ({error}); repair the file.") from None
         for key in values.lists:
             say(f"{path}: its rows are in the list {one_line(key)}")
@@ -50,11 +53,73 @@ def json_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent, split:
             raise InputError(f"{path}: there is no split {split} in it, but {there}; choose one.")
 
 
-class NotJson(Exception):
-    pass
+def json_lines(path: Path, on_bad: OnBad | None = None, say: Say = silent) -> Iterator[Row]:
+    """One row a line, or an object over several lines after another; blank lines are skipped.
+
+    The place of a row is the line on which it begins. A list of rows, on one line or in the whole file, gives its rows.
+    """
+    with reading(path), opened(path) as file:
+        if file.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise InputError(f"{path}: {not_utf8(path)}")
+        lines, begun, spread = _Lines(file), False, False
+        for number, line in lines:
+            if not line.strip():
+                continue
+            place = f"{path}:{number}"
+            try:
+                value = _parsed(line)
+            except _NotJson as error:
+                is_list = line.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+                if error.goes_on and not begun and is_list and not _holds_turns(path):
+                    say(f"{path}: one JSON list in the whole file, read as its rows")
+                    yield from json_rows(path, on_bad)
+                    return
+                begun = True
+                value = _gathered(lines, line) if error.goes_on else None
+                if value is None:
+                    rest = _rest_of_damaged(lines) if error.goes_on else 0
+                    nor = f" (nor is it one with lines {number + 1} to {number + rest})" if rest else ""
+                    refuse(InputError(f"{place}: {error}{nor}."), on_bad)
+                    continue
+                spread = True
+            begun = True
+            if _is_list_of_objects(value) and not _is_turn(value[0]):
+                yield from ((f"{place}, row {index}", one) for index, one in enumerate(value, start=1))
+            else:
+                yield from _rows_of(value, place, on_bad)
+        if spread:
+            say(f"{path}: objects over several lines, one after another, read as rows")
 
 
-class Values:
+def _rows_of(value: Any, place: str, on_bad: OnBad | None) -> Iterator[Row]:
+    """The row that a value is: an object, or a bare list of messages, which is taken for its ``messages``."""
+    if isinstance(value, dict):
+        yield place, value
+    elif _is_list_of_objects(value):
+        yield place, {"messages": value}
+    else:
+        found = type(value).__name__
+        refuse(InputError(f"{place}: expected one JSON object (or a list of messages), found {found}."), on_bad)
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
+
+
+def _is_turn(value: Any) -> bool:
+    """Whether an object out of a list is a turn of a conversation."""
+    return isinstance(value, dict) and ("role" in value or "from" in value)
+
+
+class _NotJson(Exception):
+    """``goes_on``: all that is there is right and something is missing, so the next line may hold it."""
+
+    def __init__(self, message: str, goes_on: bool = False):
+        super().__init__(message)
+        self.goes_on = goes_on
+
+
+class _Values:
     """JSON values one after another out of a text, of which little more is held than the value at hand.
 
     Python's own decoder tells a number from a string, and half of a surrogate pair from a question mark, where the
@@ -78,22 +143,21 @@ class Values:
                 yield self._value()
 
     def _list(self) -> Iterator[Any]:
-        self.at += 1
+        self._expect("[")
         if self._peek() != "]":
             yield self._value()
-            while self._peek() == ",":
-                self.at += 1
+            while self._took(","):
                 yield self._value()
         self._expect("]")
 
     def _object(self) -> Iterator[Any]:
         """The rows in its lists; without one that holds rows it is a row itself."""
-        self.at += 1
+        self._expect("{")
         row, is_row, more = {}, True, self._peek() != "}"
         while more:
             key = self._value()
             if not isinstance(key, str):
-                raise NotJson(f"expected the name of a field, found {key!r:.40}")
+                raise _NotJson(f"expected the name of a field, found {key!r:.40}")
             self._expect(":")
             if self._holds_rows(key, row):
                 is_row = False
@@ -101,9 +165,8 @@ class Values:
             else:
                 row[key] = self._value()
                 if not is_row and key in _OF_A_ROW and key not in _LISTS:
-                    raise NotJson(f"it holds a list of rows, and {key!r} as a row has it; keep one of them")
-            more = self._peek() == ","
-            self.at += more
+                    raise _NotJson(f"it holds a list of rows, and {key!r} as a row has it; keep one of them")
+            more = self._took(",")
         self._expect("}")
         if is_row:
             yield row
@@ -137,12 +200,16 @@ class Values:
                 return ""
             self._read_on()
 
+    def _took(self, character: str) -> bool:
+        """Whether the character comes next; it is passed over then."""
+        comes = self._peek() == character
+        self.at += comes
+        return comes
+
     def _expect(self, character: str) -> None:
-        found = self._peek()
-        if found != character:
-            near = repr(self.text[self.at : self.at + 40]) if found else "the end of the file"
-            raise NotJson(f"expected {character!r}, found {near}")
-        self.at += 1
+        if not self._took(character):
+            near = repr(self.text[self.at : self.at + 40]) if self._peek() else "the end of the file"
+            raise _NotJson(f"expected {character!r}, found {near}")
 
     def _value(self) -> Any:
         self._peek()
@@ -152,11 +219,11 @@ class Values:
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated string") or error.pos >= len(self.text) - _LONGEST_WORD
                 if self.ended or not cut:
-                    raise NotJson(f"{error.msg} at {self.text[error.pos : error.pos + 40]!r}") from None
+                    raise _NotJson(f"{error.msg} at {self.text[error.pos : error.pos + 40]!r}") from None
             except RecursionError:
-                raise NotJson("nested too deep to be read") from None
+                raise _NotJson("nested too deep to be read") from None
             except ValueError as error:  # a number of thousands of digits
-                raise NotJson(str(error)) from None
+                raise _NotJson(str(error)) from None
             else:
                 if end < len(self.text) or self.ended:  # a number may go on in what is not read yet
                     self.at = end
@@ -168,3 +235,91 @@ class Values:
         rest = self.text[self.at :]
         more = self.file.read(max(_CHUNK, len(rest)))
         self.text, self.at, self.ended = rest + more, 0, not more
+
+
+class _Lines(Iterator[tuple[int, bytes]]):
+    """``(number, line)`` of a file, counted from 1; lines that were looked at ahead can be put back."""
+
+    def __init__(self, file: BinaryIO):
+        self._numbered, self._back = enumerate(file, start=1), []
+
+    def __next__(self) -> tuple[int, bytes]:
+        return self._back.pop() if self._back else next(self._numbered)
+
+    def put_back(self, lines: list[tuple[int, bytes]]) -> None:
+        self._back += reversed(lines)
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        # Files that Windows programs wrote may begin with a byte order mark.
+        text = line.decode("utf-8-sig").rstrip()
+        return json.loads(text)
+    except UnicodeDecodeError:
+        raise _NotJson("not UTF-8; save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        message = f"not JSON ({error.msg} at column {error.colno}); each line must be one JSON object"
+        raise _NotJson(message, _goes_on(error, text)) from None
+    except RecursionError:
+        raise _NotJson("nested too deep to be read; flatten the object") from None
+    except ValueError:  # of all that is JSON, Python refuses only such a number
+        most = sys.get_int_max_str_digits()
+        raise _NotJson(f"a number of more than {most:,} digits; write it as a string") from None
+
+
+def _goes_on(error: json.JSONDecodeError, text: str) -> bool:
+    return error.pos >= len(text) and not error.msg.startswith("Unterminated string")
+
+
+def _gathered(lines: _Lines, first: bytes) -> Any:
+    """The value that begins with the line ``first``; None, with the lines put back, where it never ends.
+
+    Twice as many lines are taken each time, so that a long value is not parsed anew for every line of it.
+    """
+    taken: list[tuple[int, bytes]] = []
+    while ahead := list(islice(lines, len(taken) + 1)):
+        taken += ahead
+        # What is no UTF-8 may be in a later row.
+        text = b"".join([first, *(line for _, line in taken)]).decode("utf-8-sig", "surrogateescape").rstrip()
+        try:
+            value, end = _DECODER.raw_decode(text, len(text) - len(text.lstrip()))
+            text[:end].encode()
+        except json.JSONDecodeError as error:
+            if _goes_on(error, text):
+                continue
+            break
+        except (ValueError, RecursionError):
+            break
+        if text[end:].partition("\n")[0].strip():
+            break
+        lines.put_back(taken[text.count("\n", 0, end) :])
+        return value
+    lines.put_back(taken)
+    return None
+
+
+def _rest_of_damaged(lines: _Lines) -> int:
+    """Pass over the lines that belong to an object that is not whole: indented ones, and those that close it."""
+    passed = 0
+    for number, line in lines:
+        if line.strip() and (line[:1] not in b" \t]}" or _is_object(line)):
+            lines.put_back([(number, line)])
+            break
+        passed += bool(line.strip())
+    return passed
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(_parsed(line), dict)
+    except _NotJson:
+        return False
+
+
+def _holds_turns(path: Path) -> bool:
+    """Whether the list that a file begins with is one of turns, and so a row itself."""
+    with opened(path) as file:
+        try:
+            return _is_turn(next(_Values(io.TextIOWrapper(file, encoding="utf-8-sig")).rows(), None))
+        except (_NotJson, UnicodeDecodeError):
+            return False

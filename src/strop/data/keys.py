@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +16,8 @@ import strop
 from strop.chat.builtin import template_text
 from strop.common.errors import InputError
 from strop.data.encoding import Encoding, Job
+from strop.data.files import data_files
 from strop.data.held_out import Portion
-from strop.data.paths import data_files
 from strop.data.prepared import LAYOUT
 from strop.data.rows import reading
 from strop.data.settings import DataSettings
@@ -41,7 +42,7 @@ def ingredients(part: DataSettings, encoding: Encoding, job: Job, portion: Porti
         "portion": portion and portion.to_dict(),
         "format": job.format,
         "skip": job.skip,
-        "system_prompts": job.draws and job.draws.to_dict(),
+        "system_prompts": job.draws and asdict(job.draws),
         "tokenizer": {
             "class": type(tokenizer).__name__,
             "backend": _sha256(tokenizer.backend_tokenizer.to_str()),
@@ -63,18 +64,14 @@ def key_of(made_from: dict[str, Any]) -> str:
 def data_identity(part: DataSettings) -> dict[str, Any]:
     """Of a file its content, of the hub's data the commit, of a named set what it is drawn by; and which rows of it,
     read how. Raises InputError for data that are not there, or a hub that does not say which commit it has."""
+    how = part.model_dump(include={"split", "count", "format", "columns", "documents"})
     if part.path is not None:
         files = data_files(part.path, part.split, part.subset)
         # The name counts too, because messages about the examples give it.
-        return {"path": str(part.path), "content": files_digest(files), **_how(part)}
+        return {"path": str(part.path), "content": files_digest(files), **how}
     if part.hub is not None:
-        commit = _commit(part.hub, part.revision)
-        return {"hub": part.hub, "commit": commit, "subset": part.subset, **_how(part)}
-    return {"task": part.task, "seed": part.seed, **_how(part)}
-
-
-def _how(part: DataSettings) -> dict[str, Any]:
-    return part.model_dump(include={"split", "count", "format", "columns", "documents"})
+        return {"hub": part.hub, "commit": _commit(part.hub, part.revision), "subset": part.subset, **how}
+    return {"task": part.task, "seed": part.seed, **how}
 
 
 def files_digest(files: Iterable[Path]) -> str:

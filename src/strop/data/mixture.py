@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,24 +18,12 @@ from strop.data.batch import Trainable
 from strop.data.counter import permutation
 from strop.data.settings import MixtureSettings
 
-
-class Store(Protocol):
-    """One part's examples, N of them; see `strop.data.prepared.Prepared`."""
-
-    passes: int
-    fingerprint: str
-    lengths: np.ndarray
-    """``[N]`` tokens of each."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Trainable: ...
-
-    def of_pass(self, number: int) -> np.ndarray: ...
+if TYPE_CHECKING:
+    from strop.data.prepared import Prepared
 
 
 class InMemory:
-    """A list of examples as a store."""
+    """A list of examples as a part, as `Prepared` is one."""
 
     passes = 1
 
@@ -80,7 +68,7 @@ class Mixture:
         InputError: when there is no example, or none of a part that is to have a share.
     """
 
-    def __init__(self, stores: Sequence[Store], settings: MixtureSettings | None = None, seed: int = 0):
+    def __init__(self, stores: Sequence[Prepared | InMemory], settings: MixtureSettings | None = None, seed: int = 0):
         self._stores, self.settings, self.seed = tuple(stores), settings, seed
         self._first = np.cumsum([0, *map(len, stores)])  # where each part's examples start in the common count
         self._sizes = [[len(store.of_pass(n)) for n in range(store.passes)] for store in stores]
@@ -114,9 +102,8 @@ class Mixture:
         how: Any = None
         if self.settings is not None:
             shares = [(part.weight, part.epochs) for part in self.settings.parts]
-            how = [self.settings.mix, self.settings.total, shares]
-            if how == ["concatenate", None, [(1.0, 1.0)] * len(shares)]:
-                how = None
+            said = [self.settings.mix, self.settings.total, shares]
+            how = None if said == ["concatenate", None, [(1.0, 1.0)] * len(shares)] else said
         return hashlib.sha256(json.dumps([how, *(s.fingerprint for s in self._stores)]).encode()).hexdigest()
 
     # -- epochs

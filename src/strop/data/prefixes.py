@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from strop.data.batch import Batch, Trainable, join, targets_of
+from strop.data.batch import Batch, Trainable, Trained, join
 
 # What a shared part, which is no example, has in the sequence streams that objectives read; 0 in any other.
 SHARED_VALUES = {"pair": -1.0}
@@ -43,7 +43,7 @@ def make_group_batch(
     """
     sequences: list[Sequence[int]] = []
     parent: list[int] = []
-    targets = []
+    trained = []
     values: dict[str, list[float]] = {name: [] for name in sequence_streams or {}}
     for g, group in enumerate(groups):
         shared = common_prefix(group) if share and len(group) > 1 else 0
@@ -56,9 +56,9 @@ def make_group_batch(
                 column.append(shared_values.get(name, 0.0))
         for i, example in enumerate(group):
             own = {name: nested[g][i] for name, nested in (streams or {}).items()}
-            targets.append(targets_of(len(sequences), example.tokens, example.loss_weights, own))
+            trained.append(Trained(len(sequences), example, own))
             sequences.append(example.tokens[shared:])
             parent.append(above)
             for name, column in values.items():
                 column.append(sequence_streams[name][g][i])
-    return join(sequences, parent, targets, values)
+    return join(sequences, parent, trained, values)

@@ -14,15 +14,13 @@ from typing import Any
 from strop.chat import MaskReport
 from strop.common.errors import InputError
 from strop.common.folders import whole_folder
-from strop.data.encoding import Encoding, Job, encode_all
-from strop.data.held_out import Division, Portion, divide
+from strop.data.encoding import Encoding, Job, PromptDraws, encode_all
+from strop.data.files import data_files
+from strop.data.held_out import Division, divide
 from strop.data.keys import ingredients, key_of
 from strop.data.mixture import Mixture
-from strop.data.paths import data_files
 from strop.data.prepared import Prepared, PreparedExample, is_whole, mark_used, sweep, write
-from strop.data.prompts import PromptDraws
 from strop.data.readers import NamedSet, check_named, rows_of_part
-from strop.data.rows import OnBad
 from strop.data.settings import DataSettings, HeldOutSettings, MixtureSettings
 
 
@@ -113,7 +111,13 @@ def prepare(
             mark_used(folder)
             reused += 1
         else:
-            _prepare_part(part, named, encoding, job, settings.workers, folder, made_from, portion)
+            _check_writable(cache)
+            shutil.rmtree(folder, ignore_errors=True)  # only ever there when it is damaged
+            bad, notes = [], []
+            with whole_folder(folder, _room(part), replace=False) as scratch:
+                rows = rows_of_part(part, named, bad.append if job.skip else None, notes.append)
+                rows = rows if portion is None else portion.of(rows)
+                write(scratch, encode_all(rows, encoding, job, settings.workers), bad, made_from, notes)
         parts.append(Prepared(folder, draws))
     return PreparedData(settings, tuple(parts), reused, division)
 
@@ -155,27 +159,6 @@ def eval_data_note(prepared: PreparedData, any_left: bool, max_length: int | Non
     if any_left:
         return f"eval_data: {dropped}" if dropped else ""
     return f"eval_data: {dropped or 'no conversation is left to measure'}, so there is no eval_loss"
-
-
-def _prepare_part(
-    part: DataSettings,
-    named: Mapping[str, NamedSet],
-    encoding: Encoding,
-    job: Job,
-    workers: int,
-    folder: Path,
-    made_from: dict[str, Any],
-    portion: Portion | None,
-) -> None:
-    _check_writable(folder.parent)
-    shutil.rmtree(folder, ignore_errors=True)  # only ever there when it is damaged
-    unreadable: list[str] = []
-    on_bad: OnBad | None = (lambda error: unreadable.append(str(error))) if job.skip else None
-    notes: list[str] = []
-    with whole_folder(folder, _room(part), replace=False) as scratch:
-        rows = rows_of_part(part, named, on_bad, notes.append)
-        rows = rows if portion is None else portion.of(rows)
-        write(scratch, encode_all(rows, encoding, job, workers), unreadable, made_from, notes)
 
 
 def _check_writable(cache: Path) -> None:

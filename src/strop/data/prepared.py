@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from strop.chat import MaskReport
+from strop.common.errors import InputError
 from strop.common.files import write_json
-from strop.data.encoding import EncodedRows
-from strop.data.prompts import PromptDraws
+from strop.data.encoding import EncodedRows, PromptDraws
 
 LAYOUT = 2
 TOKENS, WEIGHTS = np.dtype("<i4"), np.dtype("<f4")
@@ -65,7 +65,7 @@ class Prepared(Sequence[PreparedExample]):
     @property
     def fingerprint(self) -> str:
         """Of the examples and of how passes are drawn: the same only where training would be."""
-        text = json.dumps([self.meta["digest"], self.draws and self.draws.to_dict()])
+        text = json.dumps([self.meta["digest"], self.draws and asdict(self.draws)])
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
@@ -106,41 +106,30 @@ class Prepared(Sequence[PreparedExample]):
 def write(
     folder: Path,
     chunks: Iterable[EncodedRows],
-    unreadable: list[str],
+    unreadable: list[InputError],
     made_from: dict[str, Any],
-    notes: Sequence[str] = (),
+    notes: list[str],
 ) -> None:
-    """Fill an empty folder. ``unreadable`` and ``notes`` may still grow while the chunks come. Raises what they raise.
-
-    ``notes``: what there is to know about how the rows were read.
-    """
+    """Fill an empty folder. ``unreadable`` and ``notes`` (of how the rows were read) may still grow while the chunks
+    come. Raises what they raise."""
     report, skipped, shown = MaskReport(), 0, None
     first_skipped: list[str] = []
-    ends = {"tokens": 0, "places": 0}
     digest = hashlib.sha256()
     with contextlib.ExitStack() as stack:
         files = {name: stack.enter_context((folder / name).open("wb")) for name in _FILES}
         for chunk in chunks:
-            examples = np.zeros(len(chunk.lengths), EXAMPLES)
-            examples["end"] = ends["tokens"] + np.cumsum(chunk.lengths, dtype=np.int64)
-            examples["row"], examples["prompt"] = chunk.rows, chunk.prompts
             places = [place.encode() for place in chunk.places]
-            rows = np.zeros(len(places), ROWS)
-            rows["place_end"] = ends["places"] + np.cumsum([len(place) for place in places], dtype=np.int64)
+            examples, rows = np.zeros(len(chunk.lengths), EXAMPLES), np.zeros(len(places), ROWS)
+            tokens_before = files["tokens.bin"].tell() // TOKENS.itemsize
+            examples["end"] = tokens_before + np.cumsum(chunk.lengths, dtype=np.int64)
+            examples["row"], examples["prompt"] = chunk.rows, chunk.prompts
+            rows["place_end"] = files["places.bin"].tell() + np.cumsum([*map(len, places)], dtype=np.int64)
             rows["own_system"] = chunk.own_system
-            ends["tokens"] += sum(chunk.lengths)
-            ends["places"] += sum(map(len, places))
-            content = {
-                "tokens.bin": chunk.tokens.astype(TOKENS).tobytes(),
-                "weights.bin": chunk.weights.astype(WEIGHTS).tobytes(),
-                "examples.bin": examples.tobytes(),
-                "rows.bin": rows.tobytes(),
-                "places.bin": b"".join(places),
-            }
-            for name, data in content.items():
-                files[name].write(data)
-                if name in ("tokens.bin", "weights.bin", "examples.bin"):
-                    digest.update(data)
+            trained = (chunk.tokens.astype(TOKENS), chunk.weights.astype(WEIGHTS), examples)
+            for data in trained:
+                digest.update(data.tobytes())
+            for file, data in zip(files.values(), (*trained, rows, b"".join(places)), strict=True):
+                file.write(data)
             report.merge(chunk.report)
             skipped += len(chunk.skipped)
             first_skipped += chunk.skipped[: _SHOWN_SKIPPED - len(first_skipped)]
@@ -150,7 +139,7 @@ def write(
         "digest": digest.hexdigest(),
         "bytes": {name: (folder / name).stat().st_size for name in _FILES},
         "skipped": skipped + len(unreadable),
-        "first_skipped": [*unreadable, *first_skipped][:_SHOWN_SKIPPED],
+        "first_skipped": [*map(str, unreadable), *first_skipped][:_SHOWN_SKIPPED],
         "report": report.to_dict(),
         "shown": shown,
         "notes": list(notes),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from strop.chat.columns import NEEDED, has_column, map_columns
+from strop.chat.field import is_empty
+from strop.chat.turns import is_tree_message
 from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.data.rows import OnBad, Row, Say, refuse, silent
 from strop.data.settings import DataSettings
 from strop.data.slices import parse_split
-from strop.data.trees import with_trees_joined
 
 # A named set: (count or None for all, seed) -> rows.
 NamedSet = Callable[[int | None, int], Sequence[Row]]
@@ -36,22 +38,21 @@ def rows_of_part(
     if part.task is not None:
         return _of_named_set(part, named[part.task])
     how = part.model_dump(include={"format", "split", "revision", "subset", "documents"})
-    rows = with_trees_joined(open_rows(part.path, part.hub, **how, on_bad=on_bad, say=say), on_bad)
+    rows = _with_trees_joined(open_rows(part.path, part.hub, **how, on_bad=on_bad, say=say), on_bad)
     rows = islice(rows, part.count)
     return _mapped(rows, part, on_bad) if part.columns else rows
 
 
 def _of_named_set(part: DataSettings, rows: NamedSet) -> Sequence[Row]:
     """A slice is one of the whole set, as it is by default; ``count`` is then taken from the slice."""
-    pieces = parse_split(part.split)
-    if all(piece.whole for piece in pieces) and len(pieces) == 1:
+    first, *more = pieces = parse_split(part.split)
+    if first.whole and not more:
         return rows(part.count, part.seed)
     every = rows(None, part.seed)
     found = [row for piece in pieces for row in every[slice(*piece.bounds(len(every)))]]
     if not found:
-        raise InputError(
-            f"{part.title}: {part.split} takes none of its {len(every):,} rows; choose a slice within them."
-        )
+        has = f"its {len(every):,} rows"
+        raise InputError(f"{part.title}: {part.split} takes none of {has}; choose a slice within them.")
     return found[: part.count]
 
 
@@ -61,20 +62,55 @@ def _mapped(rows: Iterable[Row], part: DataSettings, on_bad: OnBad | None) -> It
     Raises InputError, or hands it to ``on_bad``, for a row that lacks a source which every row needs; at the end it is
     raised for a source that was in none of the rows.
     """
+    needed = [part.columns[name] for name in NEEDED if name in part.columns]
     missing, there = {source for name, source in part.columns.items() if name not in NEEDED}, ""
     for place, row in rows:
-        there = there or ", ".join(map(str, row))
+        has = ", ".join(map(str, row))
+        there = there or has
         missing = {source for source in missing if not has_column(row, source)}
-        lacking = [part.columns[name] for name in NEEDED if name in part.columns]
-        lacking = [source for source in lacking if not has_column(row, source)]
-        if lacking:
-            has = ", ".join(map(str, row))
+        if lacking := [source for source in needed if not has_column(row, source)]:
             refuse(InputError(f"{place}: columns: the row has no {', '.join(lacking)}, but {has}."), on_bad)
         else:
             yield place, map_columns(row, part.columns)
     if missing and there:
         lacking = ", ".join(sorted(missing))
         raise InputError(f"{part.title}: columns: no row has {lacking}; the first has {there}.")
+
+
+def _with_trees_joined(rows: Iterable[Row], on_bad: OnBad | None) -> Iterator[Row]:
+    """The rows as they come, or, where the first is a message of a tree, one row ``{"prompt": …}`` for each tree.
+
+    Flat lists of such messages are how OpenAssistant's parquet files hold them. A tree has the place of its first
+    message, and comes where that stood. All messages are held in memory, for those of a tree need not stand together.
+    Raises InputError, or hands it to ``on_bad``, for a message whose parent is not there.
+    """
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
+        return
+    rows = chain([first], rows)
+    if not is_tree_message(first[1]):
+        yield from rows
+        return
+    places: dict[Any, str] = {}
+    nodes: dict[Any, dict[str, Any]] = {}
+    for place, row in rows:
+        if is_tree_message(row):
+            nodes[row["message_id"]], places[row["message_id"]] = {**row, "replies": []}, place
+        else:
+            refuse(InputError(f"{place}: expected a message of a tree (message_id, parent_id, text, role)."), on_bad)
+    roots = []
+    for name, node in nodes.items():
+        parent = node["parent_id"]
+        if is_empty(parent) or parent != parent:  # NaN is how tables without nulls write "none"
+            roots.append(name)
+        elif parent in nodes:
+            nodes[parent]["replies"].append(node)
+        else:
+            mend = "it answers a message that is not in the data, so it is in no tree; give all of the file"
+            refuse(InputError(f"{places[name]}: field parent_id: {mend}"), on_bad)
+    for name in roots:
+        yield places[name], {"prompt": nodes[name]}
 
 
 def check_named(part: DataSettings, named: Mapping[str, NamedSet]) -> None:

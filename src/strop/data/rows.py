@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import io
@@ -54,8 +55,8 @@ def not_utf8(path: Path) -> str:
             first = file.read(4)
     except OSError:
         first = b""
-    wide = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}.get(first[:2], "")
-    wide = "UTF-32" if first in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") else wide
+    wide = "UTF-16" if first[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else ""
+    wide = "UTF-32" if first in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE) else wide
     was = f" but {wide}" if wide else ""
     name = path.name.removesuffix(path.suffix) if path.suffix.lower() in (".gz", ".zst") else path.name
     convert = f"iconv -f {wide or 'ITS-ENCODING'} -t UTF-8 {shlex.quote(name)}"
@@ -71,19 +72,3 @@ def opened(path: Path) -> BinaryIO:
         # Arrow unpacks zstd anyway, so no package is needed for that.
         return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"), 1 << 20)
     return gzip.open(path) if kind == ".gz" else path.open("rb")
-
-
-def is_turn(value: Any) -> bool:
-    """Whether an object out of a list is a turn of a conversation."""
-    return isinstance(value, dict) and ("role" in value or "from" in value)
-
-
-def rows_of_value(value: Any, place: str, on_bad: OnBad | None) -> Iterator[Row]:
-    """The row that a value is: an object, or a bare list of messages, which is taken for its ``messages``."""
-    if isinstance(value, dict):
-        yield place, value
-    elif isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
-        yield place, {"messages": value}
-    else:
-        found = type(value).__name__
-        refuse(InputError(f"{place}: expected one JSON object (or a list of messages), found {found}."), on_bad)

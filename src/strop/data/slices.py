@@ -1,10 +1,12 @@
-"""What ``split`` may say: a split, a slice of it as Hugging Face's ``datasets`` writes them, or several, joined."""
+"""What ``split`` may say: a split, a slice of it as Hugging Face's ``datasets`` writes them, or several, joined; and
+which split a file belongs to, by its name and by the folders that it lies in."""
 
 from __future__ import annotations
 
 import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strop.common.errors import InputError
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 EXAMPLES = "train, train[:100], train[10%:], train[:10%]+train[90%:]"
 _PIECE = re.compile(r"(\w[\w.-]*)\s*(|\[.*)", re.DOTALL)
 _ROWS_AND_PERCENT = re.compile(r"(?=.*%).*[1-9][\d_]*[:\]]")
+_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "eval", "evaluation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_BETWEEN_WORDS = re.compile(r"[-_. 0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +89,27 @@ def _slice(part: str, text: str) -> Slice:
 def names_of(text: str) -> tuple[str, ...]:
     """The splits that it names, each once. Raises InputError as `parse_split` does."""
     return tuple(dict.fromkeys(part.name for part in parse_split(text)))
+
+
+def split_named(name: str) -> str | None:
+    """The split that a word names: ``dev`` is ``validation``. None where it names none."""
+    return _NAMES.get(name.lower())
+
+
+def known_as(name: str) -> str:
+    """The split that a word names, or the word itself."""
+    return split_named(name) or name
+
+
+def split_of(path: Path) -> str | None:
+    """The split that a file, or else the nearest folder of its path, is named after.
+
+    As ``datasets`` goes by names: a split's name that stands as a word of its own anywhere in the name counts, so
+    ``unit_test.jsonl`` and ``test_data.jsonl`` are ``test`` and ``web_dev.jsonl`` is ``validation``; of several the
+    last. What is left out of a folder for it is always said.
+    """
+    for name in (path.name.partition(".")[0], *reversed(path.parts[:-1])):
+        found = [split for word in _BETWEEN_WORDS.split(name) if (split := split_named(word))]
+        if found:
+            return found[-1]
+    return None

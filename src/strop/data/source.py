@@ -59,10 +59,13 @@ class PackedSource:
             self._starts.append(self._starts[-1] + self.mixture.length(len(self._starts) - 1))
         return self._starts[epoch]
 
-    def _example(self, position: int) -> Trainable:
+    def _epoch_of(self, position: int) -> int:
         while self._starts[-1] <= position:
             self._start_of(len(self._starts))
-        epoch = bisect_right(self._starts, position) - 1
+        return bisect_right(self._starts, position) - 1
+
+    def _example(self, position: int) -> Trainable:
+        epoch = self._epoch_of(position)
         if self._order[0] != epoch:
             self._order = (epoch, self.mixture.order(epoch))
         return self.mixture[self._order[1][position - self._starts[epoch]]]
@@ -81,9 +84,7 @@ class PackedSource:
     @property
     def epoch(self) -> int:
         """How many whole epochs have been given out."""
-        while self._starts[-1] <= self.taken:
-            self._start_of(len(self._starts))
-        return bisect_right(self._starts, self.taken) - 1
+        return self._epoch_of(self.taken)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -115,9 +116,8 @@ def rows_of(examples: Sequence[Trainable], micro_batch_tokens: int) -> list[Batc
     """All examples once, in flat rows: for evaluation loss. Raises InputError when one is longer than a row."""
     for example in examples:
         _check_fits(example, micro_batch_tokens)
-    return [
-        make_batch([examples[i] for i in row]) for row in pack([len(e.tokens) for e in examples], micro_batch_tokens)
-    ]
+    rows = pack([len(e.tokens) for e in examples], micro_batch_tokens)
+    return [make_batch([examples[i] for i in row]) for row in rows]
 
 
 def _check_fits(example: Trainable, row_tokens: int) -> None:

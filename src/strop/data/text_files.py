@@ -10,7 +10,7 @@ from typing import Literal
 
 from strop.chat.text import Document
 from strop.common.errors import InputError
-from strop.data.json_lines import json_lines
+from strop.data.json_files import json_lines
 from strop.data.rows import OnBad, Row, Say, opened, reading, silent
 
 Documents = Literal["file", "paragraph", "line"]

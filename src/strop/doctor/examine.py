@@ -2,66 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from strop.chat import ChatEncoder, ChatSettings
-from strop.doctor.answers import check_answers
-from strop.doctor.duplicates import MOST_NEAR, Twin, check_duplicates
-from strop.doctor.findings import Finding, ordered
-from strop.doctor.labels import check_tokenizer
+from rich.console import Console
+from rich.progress import track
+
+from strop.chat import ChatEncoder, fit_tokenizer
+from strop.chat.saved import chat_of
+from strop.data.held_out import Division, divide
+from strop.data.settings import MixtureSettings
+from strop.doctor.before_training import estimate_stage, evaluation_items, part_rows
+from strop.doctor.findings import Finding, Tally, ordered
+from strop.doctor.identity import Identity
 from strop.doctor.languages import Languages, check_languages
-from strop.doctor.lengths import Lengths, check_fit, lengths_of
-from strop.doctor.machine import Cost, ModelShape, check_memory
+from strop.doctor.lengths import Lengths, check_fit, kept_lengths, lengths_of
+from strop.doctor.likeness import MOST_NEAR, Overlap, check_duplicates, check_overlap, contaminated
+from strop.doctor.machine import Cost, check_memory, model_shape
 from strop.doctor.masks import MaskCheck, check_cut, check_fractions, open_settings
-from strop.doctor.overlap import EvalItem, Overlap, check_overlap, contaminated
 from strop.doctor.placeholders import check_placeholders
-from strop.doctor.rows import DataSet, ReadRow, readings, rejections
+from strop.doctor.rows import DataSet, read_set, readings, rejections
+from strop.doctor.tokenizer import beyond, check_tokenizer, check_vocabulary
 from strop.doctor.training import check_training
-from strop.doctor.turns import check_turns
-from strop.doctor.vocabulary import beyond, check_vocabulary
+from strop.doctor.turns import check_answers, check_turns
+from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
+from strop.model.vocabulary import vocabulary_faults
+from strop.model.window import window_of
+from strop.tasks.base import named_sets
 
 if TYPE_CHECKING:
-    from strop.train.settings import TrainSettings
+    from strop.config.recipe import Recipe
+    from strop.stages.base import Examined
 
 EXIT_CODE = 3
 """Of `strop doctor` when there is an error among the findings."""
 
-Progress = Callable[[str, Iterable[ReadRow], int], Iterable[ReadRow]]
-"""``(what, rows, total) -> rows``: shows how far a pass over rows is."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """The tokenizer and what ends an answer. ``generation_stops``: generation_config's eos ids, None without one.
-
-    ``shape``: of the model, where it is known; ``grown``: ids of tokens that strop adds to the model for the template;
-    ``window``: the most tokens that the model reads, None where nothing says so.
-    """
-
-    tokenizer: Any
-    stop_ids: frozenset[int]
-    generation_stops: Collection[int] | None
-    shape: ModelShape | None = None
-    grown: frozenset[int] = frozenset()
-    window: int | None = None
-
 
 @dataclass(slots=True)
 class Examination:
-    """What was found. ``failed``: place -> the check that training would stop at; ``contaminated``: place -> why."""
+    """What was found."""
 
     sets: list[DataSet]
     findings: list[Finding]
     lengths: Lengths | None
-    languages: Languages | None
-    estimate: Cost | None = None
-    equal: list[Twin] = field(default_factory=list)
-    alike: list[Twin] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    contaminated: dict[str, str] = field(default_factory=dict)
-    overlap_items: int = 0
+    languages: Languages
+    estimate: Cost | None
+    overlap_items: int
 
     @property
     def remarks(self) -> list[str]:
@@ -76,119 +63,101 @@ class Examination:
         """For JSON."""
         return {
             "exit_code": self.exit_code,
-            "findings": [finding.to_dict() for finding in self.findings],
-            "sets": [set_summary(data) for data in self.sets],
+            "findings": [asdict(finding) for finding in self.findings],
+            "sets": [data.summary() for data in self.sets],
             "lengths": self.lengths and self.lengths.to_dict(),
             "remarks": self.remarks,
-            "languages": self.languages and asdict(self.languages),
+            "languages": asdict(self.languages),
             "estimate": self.estimate and self.estimate.to_dict(),
             "evaluation_items_compared": self.overlap_items,
         }
 
 
-def set_summary(data: DataSet) -> dict[str, Any]:
-    """One data set in numbers."""
-    tokens, trained = sum(r.tokens for r in data.rows), sum(r.trained for r in data.rows)
-    return {
-        "name": data.name,
-        "rows": data.read,
-        "rejected": data.unusable,
-        "left_out": len(data.left_out),
-        "formats": dict(data.formats),
-        "tokens": tokens,
-        "trained_tokens": trained,
-        "trained_fraction": trained / tokens if tokens else None,
-        "longest": max((r.tokens for r in data.rows), default=0),
-    }
-
-
-def examine(
-    sets: Sequence[DataSet],
-    facts: ModelFacts,
-    settings: ChatSettings,
-    items: Sequence[EvalItem] = (),
-    train: TrainSettings | None = None,
-    parameters: int | None = None,
-    guess: Callable[[list[int], float], Cost | None] = lambda lengths, tokens: None,
-    skip_bad: bool = False,
-    settings_given: bool = True,
-    progress: Progress = lambda what, rows, total: rows,
-) -> Examination:
+def examine(recipe: Recipe, stage: Examined, console: Console, settings_given: bool, whole: bool) -> Examination:
     """Run every check.
 
-    ``guess`` turns the lengths of the examples and the tokens of one epoch into the estimate of memory and time.
-    ``skip_bad``: training leaves out rows that cannot be used, instead of stopping at them. ``settings_given``: whether
-    somebody chose the training settings, so that they are worth a word.
+    ``settings_given``: whether somebody chose the training settings, so that they are worth a word; ``whole``: look
+    at the rows that the stage holds out, too.
 
-    Raises InputError when the settings and the tokenizer do not go together (no template, an unknown stop token).
+    Raises InputError when the model, the settings or a whole file cannot be used, or do not go together.
     """
+    folder = resolve(recipe.model)
+    tokenizer, generation = load_tokenizer(folder), load_generation_config(folder)
+    faults = vocabulary_faults(folder, tokenizer, stop_token_ids(tokenizer, generation))
+    settings, notes = chat_of(recipe.chat, folder, tokenizer)
+    for line in notes:
+        console.print(line, soft_wrap=True, markup=False)
+    grown = tokenizer.convert_tokens_to_ids(fit_tokenizer(tokenizer, settings.template))
+    stop_ids, eos = stop_token_ids(tokenizer, generation), generation.eos_token_id
+    shape, train = model_shape(folder), stage.train
+    division = None if whole or stage.held_out is None else divide(stage.mixture, stage.held_out, named_sets())
+    window = window_of(folder)
+    sets, items = _sets(stage.mixture, division), evaluation_items(recipe, stage, division)
     rows = [row for data in sets for row in data.rows]
-    encoder = ChatEncoder(facts.tokenizer, open_settings(settings), facts.stop_ids)
+    encoder = ChatEncoder(tokenizer, open_settings(settings), stop_ids)
     if any(row.messages for row in rows):
         encoder.require_template()
-    names = {index: token for token, index in facts.tokenizer.get_vocab().items()}
-    missing = beyond(names, facts.grown, facts.shape)
-    masks = MaskCheck(encoder, settings, facts.generation_stops, names, skip_bad, missing)
-    overlap = Overlap(items)
-    for row in progress("masks", rows, len(rows)):
-        masks.look(row)
+
+    names = {index: token for token, index in tokenizer.get_vocab().items()}
+    missing, used = beyond(names, grown, shape), Tally()
+    skip = stage.mixture.on_bad_row == "skip"
+    masks = MaskCheck(encoder, settings, ({eos} if isinstance(eos, int) else set(eos or ())) or None, names, skip)
+    identity, overlap = Identity(), Overlap(items)
+    for row in track(rows, "masks", console=console, transient=True, disable=not console.is_terminal):
+        inspections = masks.look(row)
+        if inspections:
+            identity.look(row, inspections[0])
+        for index in missing.keys() & {token for one in inspections for token in one.example.tokens}:
+            used.add(str(index), row.place)
         if items:
             overlap.look(row.place, row.texts())
-    found = [
-        *rejections(sets, skip_bad),
-        *readings(sets, encoder.report.notes),
-        *masks.findings(),
-        *check_tokenizer(facts.tokenizer, encoder.stop_ids),
-    ]
-    found += check_vocabulary(missing, masks.beyond, encoder.stop_ids, facts.shape)
-    found += masks.identity.findings(rows)
+
+    found = [Finding(f.kind, f.level, 1, f.message, f.mend, place=str(folder)) for f in faults]
+    found += [*rejections(sets, skip), *readings(sets, encoder.report.notes), *masks.findings()]
+    found += [*check_tokenizer(tokenizer, encoder.stop_ids), *check_vocabulary(missing, used, encoder.stop_ids, shape)]
+    found += identity.findings(rows)
     for data in sets:
         found += check_fractions(data.name, data.rows)
-    found += check_cut(rows, settings, ChatEncoder(facts.tokenizer, settings, facts.stop_ids))
-    found += check_turns(rows)
-    found += [*check_answers(rows), *check_placeholders(rows, facts.tokenizer.get_added_vocab())]
+    found += check_cut(rows, settings, ChatEncoder(tokenizer, settings, stop_ids))
+    found += [*check_turns(rows), *check_answers(rows), *check_placeholders(rows, tokenizer.get_added_vocab())]
+    found += check_duplicates(rows, look_for_near=len(rows) <= MOST_NEAR)
     matches = overlap.matches()
-    duplicates, equal, alike = check_duplicates(rows, look_for_near=len(rows) <= MOST_NEAR)
+    found += check_overlap(matches)
+    evaluated = contaminated(matches)
+    for row in rows:
+        row.gone = row.gone or evaluated.get(row.place, "")
     languages, mismatches = check_languages(rows)
-    found += [*duplicates, *check_overlap(matches), *mismatches]
-    room = train and min(train.micro_batch_tokens, facts.window or train.micro_batch_tokens)
-    kept = [(data.passes, kept_lengths(data.rows, settings, room)) for data in sets]
-    lengths = [length for _, of_set in kept for length in of_set]
-    examples = round(sum(passes * len(of_set) for passes, of_set in kept))
-    estimate = guess(lengths, sum(passes * sum(of_set) for passes, of_set in kept)) if lengths else None
+    found += mismatches
+
+    room = min(train.micro_batch_tokens, window or train.micro_batch_tokens)
+    kept = [[length for row in data.rows for length in kept_lengths(row, settings, room)] for data in sets]
+    lengths = [length for of_set in kept for length in of_set]
+    examples = round(sum(data.passes * len(of_set) for data, of_set in zip(sets, kept, strict=True)))
+    tokens = sum(data.passes * sum(of_set) for data, of_set in zip(sets, kept, strict=True))
+    estimate = estimate_stage(recipe, stage, folder, lengths, tokens) if lengths else None
     if not examples:
         found.append(Finding("no_examples", "error", 0, "nothing is left to train on", "look at what was rejected"))
-    elif train is not None:
-        found += check_fit(rows, settings, train, facts.window)
+    else:
+        found += check_fit(rows, settings, train, window)
         if settings_given:
-            found += check_training(train, examples, parameters)
+            found += check_training(train, examples, None if stage.lora else shape.parameters)
     found += check_memory(estimate) if estimate else []
-    return Examination(
-        sets=list(sets),
-        findings=ordered(found),
-        lengths=lengths_of(rows),
-        languages=languages,
-        estimate=estimate,
-        equal=equal,
-        alike=alike,
-        failed=masks.failed,
-        contaminated=contaminated(matches),
-        overlap_items=len(items),
-    )
+    if division is not None:
+        sets[0].remarks.append(division.note())
+    return Examination(sets, ordered(found), lengths_of(rows), languages, estimate, len(items))
 
 
-def kept_lengths(rows: Iterable[ReadRow], settings: ChatSettings, room: int | None = None) -> list[int]:
-    """Tokens of the examples that training gets, as far as lengths tell: shorter or fewer, as ``too_long`` has it.
-
-    ``room``: what windows over plain text are cut to where ``max_length`` is not set.
-    """
-    kept: list[int] = []
-    for row in (row for row in rows if row.trained):
-        limit = settings.max_length or (None if row.messages else room)
-        if limit is None or row.tokens <= limit:
-            kept.append(row.tokens)
-        elif not row.messages or settings.too_long == "split_turns":  # about as many as it takes
-            kept += [limit] * (row.tokens // limit) + [row.tokens % limit] * (row.tokens % limit > 0)
-        elif settings.too_long == "truncate":
-            kept.append(limit)
-    return kept
+def _sets(mixture: MixtureSettings, division: Division | None) -> list[DataSet]:
+    """Every part read to its end, rows that are held out aside, with how often its rows come in an epoch."""
+    portions = [None] * len(mixture.parts) if division is None else division.training
+    sets = []
+    for part, portion in zip(mixture.parts, portions, strict=True):
+        remarks: list[str] = []
+        rows = partial(part_rows, part, say=remarks.append, portion=portion)
+        sets.append(read_set(part.title, rows, part.format, remarks))
+    total = mixture.total or sum(len(data.rows) for data in sets)
+    weights = sum(part.weight for part in mixture.parts)
+    for part, data in zip(mixture.parts, sets, strict=True):
+        by_weight = total * part.weight / weights / max(1, len(data.rows))
+        data.passes = part.epochs if mixture.mix == "concatenate" else by_weight
+    return sets

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from strop.common.visible import visible
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
+Kinds = Mapping[str, tuple[Level, str, str]]
+"""Kind of finding -> its level, message and mend, as `Tally.finding` takes them."""
 
 _NUMBER = re.compile(r"⟨([^|⟩]*)\|([^|⟩]*)⟩")
 _SHOWN = 120  # characters of an example
@@ -36,9 +38,6 @@ class Finding:
     text: str = ""
     places: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 class Tally:
     """Counts by kind, with the first example and the first places of each."""
@@ -47,8 +46,8 @@ class Tally:
         self.counts: dict[str, int] = defaultdict(int)
         self._seen: dict[str, tuple[str, str, list[str]]] = {}
 
-    def add(self, kind: str, place: str, text: str = "", count: int = 1) -> None:
-        self.counts[kind] += count
+    def add(self, kind: str, place: str, text: str = "") -> None:
+        self.counts[kind] += 1
         _, _, places = self._seen.setdefault(kind, (place, shorten(text), []))
         if len(places) < PLACES and place not in places:
             places.append(place)
@@ -62,6 +61,10 @@ class Tally:
         place, text, places = self._seen.get(kind, ("", "", []))
         message = _NUMBER.sub(r"\1" if count == 1 else r"\2", message).replace("{n}", f"{count:,}", 1)
         return Finding(name or kind, level, count, message, mend, place, text, tuple(places))
+
+    def findings(self, kinds: Kinds) -> list[Finding]:
+        """Of those of the ``kinds`` that were counted, in their order."""
+        return [self.finding(kind, *words) for kind, words in kinds.items() if self.counts[kind]]
 
 
 def shorten(text: str) -> str:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from strop.chat import Conversation, LeftOut, Message, Text, parse_row
+from strop.chat import Conversation, Message, Text, parse_row
 from strop.chat.notes import notes_of
 from strop.common.errors import InputError
 from strop.common.files import atomic_writer
 from strop.doctor.examine import Examination
-from strop.doctor.plain import plain
 from strop.doctor.rows import ReadRow
 from strop.doctor.turns import is_empty
 
@@ -23,59 +28,58 @@ REPORT = ".report.json"
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """``rows`` are written; ``gone`` are ``(place, why)``; ``changed`` are rows of which an exchange was taken out.
+def write_fixed(found: Examination, out: Path, inputs: Sequence[Path]) -> list[str]:
+    """Write the rows to ``out`` and, first, what went and why to ``out`` + ``.report.json``; each whole or not at all.
 
-    ``converted``: what JSON has no word for, by what it is written as. ``text``: rows of plain text, which only read as
-    such where somebody says so.
+    Left out are rejected rows, rows that fail a check, duplicates, contaminated rows and empty exchanges. Returns what
+    to know about the file, line by line. Raises InputError as `check_target` does, and when no row is left.
     """
-
-    rows: list[dict[str, Any]]
-    gone: list[tuple[str, str]]
-    changed: list[tuple[str, str]]
-    converted: Counter[str] = field(default_factory=Counter)
-    text: int = 0
-
-    def remarks(self) -> list[str]:
-        """What to know about the file that was written."""
-        found = [f"written otherwise: {count:,} {what}" for what, count in self.converted.items()]
-        if self.text:
-            found.append(f"{self.text:,} rows of plain text: they are read with format: text")
-        return found
-
-
-def clean(found: Examination) -> Fixed:
-    """Leave out rejected rows, rows that fail a check, duplicates, contaminated rows and empty exchanges."""
-    why = {id(twin.row): f"duplicate of {twin.original.place}" for twin in found.equal}
-    why |= {id(t.row): f"near duplicate ({t.likeness:.2f}) of {t.original.place}" for t in found.alike}
-    rows, changed = [], []
+    rows, changed, converted, texts = [], [], Counter(), 0
     gone = [(r.place, f"rejected: {r.reason}") for data in found.sets for r in data.rejected]
-    gone += [(r.place, f"not to be trained: {_why(r)}") for data in found.sets for r in data.left_out]
-    converted: Counter[str] = Counter()
+    for left in (left for data in found.sets for left in data.left_out):
+        why = "; ".join(note.text.rpartition(": ")[0] for note in notes_of(left.notes))
+        gone.append((left.place, f"not to be trained: {why}"))
     for row in (row for data in found.sets for row in data.rows):
-        reason = why.get(id(row)) or found.contaminated.get(row.place)
-        mended = row.conversation if isinstance(row.conversation, Text) else without_empty(row.conversation)
-        if reason is None and mended is not row.conversation and row.conversation.format == "preference":
+        conversation, reason = row.conversation, row.gone
+        mended = conversation if isinstance(conversation, Text) else without_empty(conversation)
+        texts += isinstance(conversation, Text)
+        if not reason and mended is not conversation and conversation.format == "preference":
             reason = "empty turn in a pair of answers"
-        if reason is None and mended is None:
+        if not reason and mended is None:
             reason = "empty turns leave nothing to learn"
         # A check that an empty turn made fail may hold once the turn is gone.
-        if reason is None and row.place in found.failed and mended is row.conversation:
-            reason = f"failed check: {found.failed[row.place]}"
-        if reason is not None:
+        if not reason and row.failed and mended is conversation:
+            reason = f"failed check: {row.failed}"
+        if reason:
             gone.append((row.place, reason))
             continue
-        if mended is not row.conversation:
-            taken = len(row.conversation.messages) - len(mended.messages)
+        if mended is not conversation:
+            taken = len(conversation.messages) - len(mended.messages)
             changed.append((row.place, f"{taken} messages of empty exchanges taken out"))
         rows.append(plain(to_row(row, mended), converted))
-    texts = sum(isinstance(row.conversation, Text) for data in found.sets for row in data.rows)
-    return Fixed(rows, gone, changed, converted, texts)
-
-
-def _why(row: LeftOut) -> str:
-    return "; ".join(note.text.rpartition(": ")[0] for note in notes_of(row.notes))
+    check_target(out, inputs)
+    if not rows:
+        raise InputError(f"--fix {out}: no row is left to write; the findings above say why.")
+    kinds = Counter(reason.partition(":")[0].partition(" of ")[0].partition(" (")[0] for _, reason in gone)
+    report = {
+        "inputs": [str(path) for path in inputs],
+        "written": len(rows),
+        "left_out": len(gone),
+        "by_reason": dict(kinds.most_common()),
+        "rows": [{"place": place, "reason": reason} for place, reason in gone],
+        "changed": [{"place": place, "change": change} for place, change in changed],
+        "written_otherwise": dict(converted),
+    }
+    with atomic_writer(report_of(out)) as file:
+        file.write(_json(report, indent=2) + "\n")
+    with atomic_writer(out) as file:
+        file.writelines(_json(row) + "\n" for row in rows)
+    return [
+        f"wrote {out}: {len(rows):,} rows, {len(gone):,} left out, {len(changed):,} changed; which and why: "
+        f"{report_of(out)}",
+        *(f"written otherwise: {count:,} {what}" for what, count in converted.items()),
+        *([f"{texts:,} rows of plain text: they are read with format: text"] if texts else []),
+    ]
 
 
 def without_empty(conversation: Conversation) -> Conversation | None:
@@ -104,12 +108,12 @@ def to_row(row: ReadRow, conversation: Conversation | Text) -> dict[str, Any]:
     if isinstance(conversation, Text) or (conversation is row.conversation and _reads_back(row.raw, conversation)):
         return dict(row.raw)
     made: dict[str, Any] = {"messages": [_message(message) for message in conversation.messages]}
-    if conversation.tools:
-        made["tools"] = list(conversation.tools)
-    if conversation.documents:
-        made["documents"] = list(conversation.documents)
-    if conversation.template_kwargs:
-        made["chat_template_kwargs"] = dict(conversation.template_kwargs)
+    beside = {
+        "tools": list(conversation.tools),
+        "documents": list(conversation.documents),
+        "chat_template_kwargs": dict(conversation.template_kwargs),
+    }
+    made |= {name: value for name, value in beside.items() if value}
     unread = [key.partition(":")[2] for key in conversation.notes if key.startswith("column:")]
     kept = {name: row.raw[name] for name in (*unread, "rejected", "chosen") if name in row.raw and name not in made}
     return made | kept if _reads_back(made | kept, conversation) else made | {"other_columns": kept}
@@ -138,6 +142,33 @@ def _message(message: Message) -> dict[str, Any]:
     return made
 
 
+_OTHERWISE = {
+    "dates and times, as text (ISO 8601)": ((datetime, date, time), methodcaller("isoformat")),
+    "durations, as seconds": (timedelta, methodcaller("total_seconds")),
+    "decimals and ids, as text": ((Decimal, UUID), str),
+    "binary values, as base64 text": ((bytes, bytearray, memoryview), lambda value: b64encode(bytes(value)).decode()),
+}
+
+
+def plain(value: Any, changed: Counter[str]) -> Any:
+    """``value`` made of what JSON has; ``changed`` counts what had to be written otherwise, in words."""
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): plain(item, changed) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, changed) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        changed["numbers that are none (NaN, infinity), as null"] += 1
+        return None
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    for what, (types, write) in _OTHERWISE.items():
+        if isinstance(value, types):
+            changed[what] += 1
+            return write(value)
+    changed[f"values of type {type(value).__name__}, as text"] += 1
+    return str(value)
+
+
 def check_target(out: Path, inputs: Iterable[Path]) -> None:
     """Raises InputError where writing to ``out`` would overwrite an input or a file that the doctor did not write."""
     for target in (out, report_of(out)):
@@ -145,30 +176,6 @@ def check_target(out: Path, inputs: Iterable[Path]) -> None:
             raise InputError(f"--fix {out}: {target} is read here; choose another name, so that nothing is lost.")
     if out.exists() and not report_of(out).is_file():
         raise InputError(f"--fix {out}: there is a file that strop doctor did not write; choose another name.")
-
-
-def write_fixed(fixed: Fixed, out: Path, inputs: Sequence[Path]) -> None:
-    """Write the rows to ``out`` and, first, what went and why to ``out`` + ``.report.json``; each whole or not at all.
-
-    Raises InputError as `check_target` does, and when no row is left.
-    """
-    check_target(out, inputs)
-    if not fixed.rows:
-        raise InputError(f"--fix {out}: no row is left to write; the findings above say why.")
-    kinds = Counter(reason.partition(":")[0].partition(" of ")[0].partition(" (")[0] for _, reason in fixed.gone)
-    report = {
-        "inputs": [str(path) for path in inputs],
-        "written": len(fixed.rows),
-        "left_out": len(fixed.gone),
-        "by_reason": dict(kinds.most_common()),
-        "rows": [{"place": place, "reason": reason} for place, reason in fixed.gone],
-        "changed": [{"place": place, "change": change} for place, change in fixed.changed],
-        "written_otherwise": dict(fixed.converted),
-    }
-    with atomic_writer(report_of(out)) as file:
-        file.write(_json(report, indent=2) + "\n")
-    with atomic_writer(out) as file:
-        file.writelines(_json(row) + "\n" for row in fixed.rows)
 
 
 def _json(value: Any, indent: int | None = None) -> str:

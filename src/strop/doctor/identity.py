@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from strop.chat import Inspection
 from strop.doctor.findings import Finding, Tally
@@ -26,49 +28,43 @@ _FEWEST = 3
 class Identity:
     """Looks at conversations one by one; afterwards `findings` says whether template and answers differ on a name."""
 
-    def __init__(self) -> None:
-        self.line = ""
-        self.given = 0
-        """Conversations without a system message, which get the line."""
+    line = ""
 
     def look(self, row: ReadRow, inspection: Inspection) -> None:
-        if not row.messages or any(m.role in ("system", "developer") for m in row.messages):
+        """``inspection``: of the row, or of its beginning."""
+        if self.line or not row.messages or _has_system(row):
             return
-        before = ""
-        for segment in inspection.segments:
-            if segment.message is not None and segment.message >= 0:
-                break
-            if segment.message is None:
-                before += segment.text
-        if match := _LINE.search(before):
-            self.line = self.line or match[0].strip()
-            self.given += 1
+        before = takewhile(lambda segment: segment.message is None or segment.message < 0, inspection.segments)
+        if match := _LINE.search("".join(segment.text for segment in before if segment.message is None)):
+            self.line = match[0].strip()
 
-    def findings(self, rows: Sequence[ReadRow]) -> Iterator[Finding]:
+    def findings(self, rows: Sequence[ReadRow]) -> list[Finding]:
         """A warning where the line names a model and several answers name themselves otherwise."""
         if not self.line:
-            return
+            return []
         mine = {name.casefold() for name in _NAMED.findall(self.line)}
-        tally, names = Tally(), {}
+        tally, names = Tally(), Counter()
         for row in rows:
-            if any(m.role in ("system", "developer") for m in row.messages):
+            if _has_system(row):
                 continue
             said = next((name for text in row.answers() for name in _names(text)), None)
             if said is None or said.casefold() in mine:
                 continue
-            if not said.startswith(("{", "<", "[")) and not _ASKED.search(row.user_text()):
-                continue
-            names[said] = names.get(said, 0) + 1
-            tally.add("default_system", row.place, f"{said}: {next(row.answers(), '')}")
-        if tally.counts["default_system"] < _FEWEST:
-            return
-        most = max(names, key=lambda name: names[name])
+            if said.startswith(("{", "<", "[")) or _ASKED.search(row.user_text()):
+                names[said] += 1
+                tally.add("default_system", row.place, f"{said}: {next(row.answers(), '')}")
+        if names.total() < _FEWEST:
+            return []
         message = (
-            f"in {{n}} ⟨conversation|conversations⟩ the answer says who it is ({most}, mostly), after a line that the "
-            f"template writes by itself where there is no system message: {self.line!r}"
+            f"in {{n}} ⟨conversation|conversations⟩ the answer says who it is ({names.most_common(1)[0][0]}, mostly), "
+            f"after a line that the template writes by itself where there is no system message: {self.line!r}"
         )
         mend = "give the rows a system message of your own (an empty one may do), or use another chat.template"
-        yield tally.finding("default_system", "warning", message, mend)
+        return tally.findings({"default_system": ("warning", message, mend)})
+
+
+def _has_system(row: ReadRow) -> bool:
+    return any(m.role in ("system", "developer") for m in row.messages)
 
 
 def _names(text: str) -> Iterator[str]:

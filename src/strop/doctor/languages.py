@@ -1,16 +1,17 @@
-"""Which languages are spoken, and answers in another language than the question."""
+"""Which languages and scripts are written, and answers in another language than the question."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from strop.doctor.findings import Finding, Tally
 from strop.doctor.rows import ReadRow
-from strop.doctor.scripts import LANGUAGES, script_of
 
 MOST_ROWS = 20_000
 """More rows are sampled evenly: about 0.3 ms each."""
@@ -21,8 +22,45 @@ _LEAST_LETTERS, _SURE_LETTERS = 20, 40
 _SURE_OF_OWN_SCRIPT = 4
 _MOST_TEXT = 20_000
 """Characters looked at of a document."""
-_OWN_SCRIPT = frozenset(LANGUAGES.values())
 _LEAST_PROBABILITY, _SURE_PROBABILITY = 0.8, 0.97
+
+_NAMES = {
+    "CJK": "Han",
+    "IDEOGRAPHIC": "Han",
+    "HIRAGANA": "Kana",
+    "KATAKANA": "Kana",
+    "HALFWIDTH": "Kana",
+    "HANGUL": "Hangul",
+    "BOPOMOFO": "Bopomofo",
+    "FULLWIDTH": "Latin",
+}
+"""First word of the Unicode name of a letter -> its script, where it is not that word."""
+LANGUAGES = {
+    "Han": "zh",
+    "Kana": "ja",
+    "Hangul": "ko",
+    "Greek": "el",
+    "Hebrew": "he",
+    "Thai": "th",
+    "Armenian": "hy",
+    "Georgian": "ka",
+    "Tamil": "ta",
+    "Telugu": "te",
+    "Kannada": "kn",
+    "Malayalam": "ml",
+    "Gujarati": "gu",
+    "Gurmukhi": "pa",
+    "Oriya": "or",
+    "Sinhala": "si",
+    "Lao": "lo",
+    "Khmer": "km",
+    "Myanmar": "my",
+    "Bopomofo": "zh",
+}
+"""Scripts that are (nearly) one language's own, so that a few letters tell it."""
+_KANA_SHARE = 0.05
+_BESIDE = 0.3
+"""Share of letters from which on another script counts where most are Latin, as names and terms are everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,69 +83,92 @@ class Languages:
 def check_languages(rows: Sequence[ReadRow]) -> tuple[Languages, list[Finding]]:
     """Language by py3langid (Lui & Baldwin's langid.py, 2012), code and addresses left out."""
     step = max(1, -(-len(rows) // MOST_ROWS))
-    user, assistant, tally = Counter(), Counter(), Tally()
-    written: tuple[Counter[str], Counter[str]] = Counter(), Counter()
-    texts, text_scripts = Counter(), Counter()
-    looked = rows[::step]
+    looked, tally = rows[::step], Tally()
+    counts = {f"{who}{what}": Counter() for who in ("user", "assistant", "text") for what in ("", "_scripts")}
+
+    def count(who: str, text: str) -> Identified:
+        found = identify(text)
+        counts[who][found.language] += 1
+        counts[f"{who}_scripts"][found.script or "none"] += 1
+        return found
+
     for row in looked:
         if not row.messages:
-            text = next(row.texts())[:_MOST_TEXT]
-            texts[identify(text)[0]] += 1
-            text_scripts[script_of(prose(text)) or "none"] += 1
+            count("text", next(row.texts())[:_MOST_TEXT])
             continue
-        asked, answered = row.user_text(), "\n".join(row.answers())
-        first, second = identify(asked), identify(answered)
-        user[first[0]] += 1
-        assistant[second[0]] += 1
-        for counts, text in zip(written, (asked, answered), strict=True):
-            counts[script_of(prose(text)) or "none"] += 1
-        if first[0] != second[0] and _sure(first) and _sure(second):
-            text = f"asked in {first[0]}, answered in {second[0]}: {answered}"
+        answered = "\n".join(row.answers())
+        first, second = count("user", row.user_text()), count("assistant", answered)
+        if first.language != second.language and first.sure and second.sure:
+            text = f"asked in {first.language}, answered in {second.language}: {answered}"
             tally.add("language_mismatch", row.place, text)
-    mix = Languages(
-        _shares(user), _shares(assistant), len(looked), *map(_shares, written), _shares(texts), _shares(text_scripts)
-    )
-    if not tally.counts["language_mismatch"]:
-        return mix, []
-    share = tally.counts["language_mismatch"] / len(looked)
+    shares = {
+        name: {language: n / found.total() for language, n in found.most_common()} for name, found in counts.items()
+    }
+    share = tally.counts["language_mismatch"] / max(1, len(looked))
     seen = "" if step == 1 else f" of the {len(looked):,} looked at"
     message = f"{{n}} ⟨conversation|conversations⟩{seen} ({share:.1%}) answered in another language than asked in"
     mend = "fine for translation; otherwise the model learns to change language"
-    return mix, [tally.finding("language_mismatch", "warning", message, mend)]
+    return Languages(rows=len(looked), **shares), tally.findings({"language_mismatch": ("warning", message, mend)})
 
 
-def prose(text: str) -> str:
-    """Code and addresses left out."""
-    return _CODE.sub(" ", text)
+class Identified(NamedTuple):
+    """What a text is written in; ``letters``: how many say so."""
+
+    language: str
+    probability: float
+    letters: int
+    script: str | None
+
+    @property
+    def sure(self) -> bool:
+        least = _SURE_OF_OWN_SCRIPT if self.language in LANGUAGES.values() else _SURE_LETTERS
+        return self.language != "?" and self.probability >= _SURE_PROBABILITY and self.letters >= least
 
 
-def identify(text: str) -> tuple[str, float, int]:
-    """``(language, probability, letters)``.
+def identify(text: str) -> Identified:
+    """The language of prose: code and addresses are left out.
 
     Where a script is one language's own, its letters tell the language, however few they are. Of little text in
     another script that is not Latin, the script is named. ``?``: too little text, or not certain.
     """
-    text = prose(text)
-    letters = len(_LETTER.findall(text))
-    script = script_of(text)
+    text = _CODE.sub(" ", text)
+    letters, script = len(_LETTER.findall(text)), script_of(text)
     if script in LANGUAGES:
-        return LANGUAGES[script], 1.0, letters
+        return Identified(LANGUAGES[script], 1.0, letters, script)
     short = "?" if script in (None, "Latin") else script
     if letters < _LEAST_LETTERS:
-        return short, 0.0, letters
+        return Identified(short, 0.0, letters, script)
     language, probability = _classifier()(text)
-    return (language if probability >= _LEAST_PROBABILITY else short), float(probability), letters
+    return Identified(language if probability >= _LEAST_PROBABILITY else short, float(probability), letters, script)
 
 
-def _sure(identified: tuple[str, float, int]) -> bool:
-    language, probability, letters = identified
-    least = _SURE_OF_OWN_SCRIPT if language in _OWN_SCRIPT else _SURE_LETTERS
-    return language != "?" and probability >= _SURE_PROBABILITY and letters >= least
+def script_of(text: str) -> str | None:
+    """The script of most letters; of Japanese, Kana; where nearly a third is not Latin, that. None without a letter."""
+    counts: Counter[str] = Counter()
+    for letter, count in Counter(text).items():
+        if (name := _script(letter)) is not None:
+            counts[name] += count
+    if not counts:
+        return None
+    total = counts.total()
+    if counts["Kana"] > _KANA_SHARE * (counts["Kana"] + counts["Han"]):
+        counts["Kana"] += counts.pop("Han", 0)
+    best = counts.most_common(1)[0][0]
+    if best == "Latin":
+        other = max((name for name in counts if name != "Latin"), key=lambda name: counts[name], default=None)
+        if other is not None and counts[other] >= _BESIDE * total:
+            return other
+    return best
 
 
-def _shares(counts: Counter[str]) -> dict[str, float]:
-    total = max(1, counts.total())
-    return {language: count / total for language, count in counts.most_common()}
+@cache
+def _script(letter: str) -> str | None:
+    if not letter.isalpha():
+        return None
+    if letter.isascii():
+        return "Latin"
+    first = unicodedata.name(letter, "").partition(" ")[0].partition("-")[0]
+    return _NAMES.get(first, first.capitalize()) if first else None
 
 
 @cache

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,6 @@ from strop.doctor.rows import ReadRow
 
 if TYPE_CHECKING:
     from strop.train.settings import TrainSettings
-
-_EDGES = [2**k for k in range(5, 24)]  # 32, 64, … tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +37,11 @@ class Lengths:
     median: int
     p99: int
     longest: int
-    losses: list[CutLoss]
+    cut_at: list[CutLoss]
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "bins": [{"from": a, "to": b, "conversations": n} for a, b, n in self.bins],
-            **{name: getattr(self, name) for name in ("shortest", "median", "p99", "longest")},
-            "cut_at": [{name: getattr(loss, name) for name in CutLoss.__slots__} for loss in self.losses],
-        }
+        bins = [{"from": low, "to": high, "conversations": count} for low, high, count in self.bins]
+        return asdict(self) | {"bins": bins}
 
 
 def lengths_of(rows: Sequence[ReadRow]) -> Lengths | None:
@@ -54,10 +49,9 @@ def lengths_of(rows: Sequence[ReadRow]) -> Lengths | None:
     sizes = sorted(row.tokens for row in rows if row.tokens)
     if not sizes:
         return None
-    edges = [0, *_EDGES]
-    used = [
+    bins = [
         (low, high, sum(low <= size < high for size in sizes))
-        for low, high in pairwise(edges)
+        for low, high in pairwise([0, *(2**k for k in range(5, 24))])  # up to 32, 64, … tokens
         if low <= sizes[-1] and high > sizes[0]
     ]
     turns = [row for row in rows if row.messages]  # plain text goes on in another window
@@ -67,53 +61,53 @@ def lengths_of(rows: Sequence[ReadRow]) -> Lengths | None:
             limit,
             sum(row.tokens > limit for row in turns),
             sum(max(0, row.tokens - limit) for row in turns) / tokens,
-            sum(row.beyond.get(limit, 0) for row in turns) / trained,
+            sum(row.beyond[limit] for row in turns) / trained,
         )
         for limit in LIMITS
     ]
-    return Lengths(used, sizes[0], _at(sizes, 0.5), _at(sizes, 0.99), sizes[-1], losses)
+    median, p99 = (sizes[int(share * len(sizes))] for share in (0.5, 0.99))
+    return Lengths(bins, sizes[0], median, p99, sizes[-1], losses)
 
 
-def _at(sizes: Sequence[int], share: float) -> int:
-    return sizes[min(len(sizes) - 1, int(share * len(sizes)))]
+def kept_lengths(row: ReadRow, settings: ChatSettings, room: int | None = None) -> list[int]:
+    """Tokens of the examples that training gets of a row, as far as lengths tell: shorter or fewer, as ``too_long`` has
+    it. ``room``: what windows over plain text are cut to where ``max_length`` is not set."""
+    limit = settings.max_length or (None if row.messages else room)
+    if not row.trained:
+        return []
+    if limit is None or row.tokens <= limit:
+        return [row.tokens]
+    if not row.messages or settings.too_long == "split_turns":  # about as many as it takes
+        return [limit] * (row.tokens // limit) + [row.tokens % limit] * (row.tokens % limit > 0)
+    return [limit] if settings.too_long == "truncate" else []
 
 
 def check_fit(
     rows: Sequence[ReadRow], settings: ChatSettings, train: TrainSettings, window: int | None
-) -> Iterator[Finding]:
+) -> list[Finding]:
     """Conversations that neither a flat row nor the model can take whole, where ``max_length`` lets them by.
 
     Plain text is cut into windows. ``window``: the most tokens that the model reads, None where nothing says so.
     """
-    long = [row for row in rows if row.messages and row.trained and _length(row, settings) > 0]
-    limits = [
-        (
-            window,
-            "too_long_for_model",
-            f"the model reads (max_position_embeddings {window})",
-            "set chat.max_length to {} or less, and chat.too_long",
-        ),
-        (
-            train.micro_batch_tokens,
-            "row_too_short",
-            f"a row holds (micro_batch_tokens {train.micro_batch_tokens:,})",
-            "raise micro_batch_tokens to at least {}, or set chat.max_length and chat.too_long",
-        ),
-    ]
-    for limit, kind, what, mend in limits:
-        tally, most = Tally(), 0
-        for row in long:
-            length = _length(row, settings)
+    tally, most = Tally(), 0
+    for row in rows:
+        length = max(kept_lengths(row, settings), default=0) if row.messages else 0
+        most = max(most, length)
+        for kind, limit in (("too_long_for_model", window), ("row_too_short", train.micro_batch_tokens)):
             if limit is not None and length > limit:
-                most = max(most, length)
                 tally.add(kind, row.place, f"{length:,} tokens")
-        if most:
-            message = f"{{n}} ⟨conversation has|conversations have⟩ more tokens than {what}; the longest has {most:,}"
-            yield tally.finding(kind, "error", message, mend.format(limit if kind == "too_long_for_model" else most))
-
-
-def _length(row: ReadRow, settings: ChatSettings) -> int:
-    """Tokens of the longest example that training gets of a conversation, as far as lengths tell."""
-    if settings.max_length is None or row.tokens <= settings.max_length:
-        return row.tokens
-    return settings.max_length if settings.too_long in ("truncate", "split_turns") else 0
+    have, longest = "{n} ⟨conversation has|conversations have⟩ more tokens than", f"; the longest has {most:,}"
+    return tally.findings(
+        {
+            "too_long_for_model": (
+                "error",
+                f"{have} the model reads (max_position_embeddings {window}){longest}",
+                f"set chat.max_length to {window} or less, and chat.too_long",
+            ),
+            "row_too_short": (
+                "error",
+                f"{have} a row holds (micro_batch_tokens {train.micro_batch_tokens:,}){longest}",
+                f"raise micro_batch_tokens to at least {most}, or set chat.max_length and chat.too_long",
+            ),
+        }
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -32,13 +33,7 @@ MOMENTS = {"adamw": 8, "adamw_8bit": 2.03, "muon": 4, "adafactor": 0}
 """Bytes of optimiser state per parameter."""
 RETAINED, IN_REGION = 1.2, 1.02
 """Freed memory that the allocator keeps: glibc's about a fifth of what is in use; strop's region has holes of 1 %."""
-_EMBEDDINGS = (
-    "embed_tokens.weight",
-    "wte.weight",
-    "word_embeddings.weight",
-    "embed_in.weight",
-    "tok_embeddings.weight",
-)
+_EMBEDDINGS = tuple(f"{n}.weight" for n in ("embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"))
 MEMORY_BAND, TIME_BAND = 1.4, 1.5
 """How far off the estimates may be, as factors."""
 
@@ -81,20 +76,39 @@ class Cost:
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "memory_factor": MEMORY_BAND, "time_factor": TIME_BAND}
 
+    def words(self) -> str:
+        """Time and memory as ranges, in one line."""
+        low, high = (_duration(minutes) for minutes in (self.minutes / TIME_BAND, self.minutes * TIME_BAND))
+        least, most = self.memory_gb / MEMORY_BAND, self.memory_gb * MEMORY_BAND
+        have = "" if self.total_gb is None else f" of {self.total_gb:.0f} GB here"
+        return (
+            f"estimate: {self.parameters / 1e6:,.1f}M parameters, {self.tokens:,} tokens; "
+            f"{low} to {high} at {self.rate / 1e9:,.0f} GFLOP/s measured; {least:.1f} to {most:.1f} GB{have}"
+        )
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 1:
+        return f"{minutes * 60:.0f} s"
+    if minutes < 120:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.0f} h" if minutes < 2880 else f"{minutes / 1440:.0f} days"
+
 
 def model_shape(folder: Path) -> ModelShape:
     """From ``config.json`` and the headers of the safetensors files. Raises InputError when one cannot be read."""
     config = _read_json(folder / "config.json")
     config = config.get("text_config", config)
     width = config.get("hidden_size") or config.get("n_embd") or 0
-    files = _weight_files(folder)
+    vocabulary = config.get("vocab_size") or 0
+    tensors = [tensor for file in _weight_files(folder) for tensor in _header(file)]
     return ModelShape(
-        parameters=sum(_parameters(file) for file in files) or None,
+        parameters=sum(math.prod(shape) for _, shape in tensors) or None,
         width=width,
         layers=config.get("num_hidden_layers") or config.get("n_layer") or 0,
         inner=config.get("intermediate_size") or 4 * width,
-        vocabulary=config.get("vocab_size") or 0,
-        rows=next((rows for file in files if (rows := _embedding_rows(file))), config.get("vocab_size") or 0),
+        vocabulary=vocabulary,
+        rows=next((shape[0] for name, shape in tensors if name.endswith(_EMBEDDINGS) and shape[0]), vocabulary),
     )
 
 
@@ -107,19 +121,13 @@ def _weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
-def _parameters(file: Path) -> int:
+def _header(file: Path) -> list[tuple[str, list[int]]]:
+    """Every tensor of a file with its shape."""
     try:
         with safe_open(file, framework="np") as tensors:
-            return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+            return [(name, tensors.get_slice(name).get_shape()) for name in tensors.keys()]  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"{file}: not a readable safetensors file ({error}); get the model again.") from error
-
-
-def _embedding_rows(file: Path) -> int:
-    """Rows of the input embedding; 0 where the file does not hold it."""
-    with safe_open(file, framework="np") as tensors:
-        name = next((name for name in tensors.keys() if name.endswith(_EMBEDDINGS)), None)  # noqa: SIM118
-        return tensors.get_slice(name).get_shape()[0] if name else 0
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -211,18 +219,18 @@ def host_memory_gb() -> float | None:
     return min(limits) / GB if limits else None
 
 
-def product_rate(device: Any, dtype: Any, width: int = 1024, seconds: float = 0.3) -> float:
-    """Matrix products in FLOP/s, the best of a few within ``seconds``: [2048, width] × [width, 4·width]."""
+@functools.cache  # of the machine, not of a stage
+def product_rate(device: Any, dtype: Any) -> float:
+    """Matrix products in FLOP/s, the best of those within 0.3 s: [2048, 1024] × [1024, 4096]."""
     import torch
 
-    a = torch.ones(2048, width, device=device, dtype=dtype)
-    b = torch.ones(width, 4 * width, device=device, dtype=dtype)
-    synchronise = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
-    best, until = math.inf, time.perf_counter() + seconds
+    a, b = (torch.ones(*shape, device=device, dtype=dtype) for shape in ((2048, 1024), (1024, 4096)))
+    best, until = math.inf, time.perf_counter() + 0.3
     while time.perf_counter() < until or best == math.inf:
         started = time.perf_counter()
         for _ in range(4):
             a @ b
-        synchronise()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         best = min(best, (time.perf_counter() - started) / 4)
-    return 2 * 2048 * width * 4 * width / best
+    return 2 * 2048 * 1024 * 4096 / best

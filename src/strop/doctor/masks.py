@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 
 from strop.chat import ChatEncoder, ChatSettings, Inspection
 from strop.chat.losses import DROPPED
 from strop.common.errors import InputError
-from strop.doctor.findings import Finding, Level, Tally
-from strop.doctor.identity import Identity
+from strop.doctor.findings import Finding, Kinds, Level, Tally
 from strop.doctor.rows import ReadRow
 
 LIMITS = (512, 1024, 2048, 4096)
@@ -24,7 +24,6 @@ class MaskCheck:
         skip: whether the run leaves out conversations that fail one, instead of stopping.
         generation_stops: the model's ``generation_config.eos_token_id``; None where it has none.
         names: of token ids, for messages.
-        without_row: ids that the model's embedding has no row for; ``beyond`` counts their conversations.
     """
 
     def __init__(
@@ -34,60 +33,42 @@ class MaskCheck:
         generation_stops: Collection[int] | None,
         names: dict[int, str],
         skip: bool = False,
-        without_row: Collection[int] = (),
     ):
-        self.without_row, self.beyond = frozenset(without_row), Tally()
-        self.identity = Identity()
-        self.encoder, self.settings = encoder, settings
+        self.encoder, self.settings, self.skip = encoder, settings, skip
         self.generation_stops, self.names = generation_stops, names
-        self.tally, self.skip = Tally(), skip
-        self.failed: dict[str, str] = {}
-        """Place -> the first failed check of each conversation that training would stop at or leave out."""
+        self.tally = Tally()
         self.drift_tokens = 0
-        self._stops: Counter[int] = Counter()
-        self._mends: dict[str, Counter[str]] = {}
+        self._mends: dict[str, Counter[str]] = defaultdict(Counter)
         """Kind -> the mends that were found for its cases, each tried out."""
         self._limits = sorted({*LIMITS, *({settings.max_length} if settings.max_length else ())})
 
-    def look(self, row: ReadRow) -> None:
-        """Encode one conversation and remember what was met; sets the row's lengths."""
+    def look(self, row: ReadRow) -> list[Inspection]:
+        """Encode one conversation and remember what was met; of one that is refused there is nothing to inspect."""
         try:
             inspections = self.encoder.inspect(row.conversation)
         except InputError as error:
-            self.failed[row.place] = str(error)
-            row.refused = True
+            row.refused, row.failed = True, str(error)
             self.tally.add("refused", row.place, str(error).removeprefix(f"{row.place}: "))
-            return
-        for inspection in inspections[:1]:
-            self.identity.look(row, inspection)
-        if self.without_row:
-            for index in self.without_row & {token for i in inspections for token in i.example.tokens}:
-                self.beyond.add(str(index), row.place)
+            return []
         for inspection in inspections:
-            weights = inspection.example.loss_weights
-            row.tokens += len(weights)
-            row.trained += inspection.example.trained_tokens
+            example = inspection.example
+            row.tokens += len(example.tokens)
+            row.trained += example.trained_tokens
             for limit in self._limits:
-                if len(weights) > limit:
-                    rest = weights[limit:]
-                    row.beyond[limit] = row.beyond.get(limit, 0) + len(rest) - rest.count(0.0)
-            self._read_warnings(row, inspection)
-            for turn in inspection.example.turns:
+                rest = example.loss_weights[limit:]
+                row.beyond[limit] += len(rest) - rest.count(0.0)
+            for warning in inspection.warnings:
+                self.tally.add(warning.kind, row.place, warning.detail)
+                self._mends[warning.kind].update([warning.mend] if warning.mend else [])
+                if self._level(warning.kind) == "error":
+                    row.failed = row.failed or f"{warning.kind}: {warning.detail}"
+            for turn in example.turns:
                 self.drift_tokens += turn.drift_tokens
-                if turn.ending == "stop" and turn.last > turn.first:
-                    self._stops[inspection.example.tokens[turn.last - 1]] += 1
-                    self._compare_stop(inspection.example.tokens[turn.last - 1], row)
-
-    def _read_warnings(self, row: ReadRow, inspection: Inspection) -> None:
-        for warning in inspection.warnings:
-            self.tally.add(warning.kind, row.place, warning.detail)
-            self._mends.setdefault(warning.kind, Counter()).update([warning.mend] if warning.mend else [])
-            if self._level(warning.kind) == "error":
-                self.failed.setdefault(row.place, f"{warning.kind}: {warning.detail}")
-
-    def _compare_stop(self, token: int, row: ReadRow) -> None:
-        if self.generation_stops is not None and token not in self.generation_stops:
-            self.tally.add(f"foreign_stop {token}", row.place, self.names.get(token, str(token)))
+                if turn.ending == "stop" and turn.last > turn.first and self.generation_stops is not None:
+                    token = example.tokens[turn.last - 1]
+                    if token not in self.generation_stops:
+                        self.tally.add(f"foreign_stop {token}", row.place, self.names.get(token, str(token)))
+        return inspections
 
     def _level(self, kind: str) -> Level:
         if kind in self.settings.waive:
@@ -100,11 +81,11 @@ class MaskCheck:
 
     def findings(self) -> list[Finding]:
         found = []
-        for kind in self.tally.counts:
-            if kind.startswith("foreign_stop"):
-                found.append(self._foreign_stop(kind))
-                continue
+        for counted in self.tally.counts:
+            kind, _, token = counted.partition(" ")
             _, message, mend = _KINDS.get(kind, ("warning", f"{{n}} × {kind}", "strop inspect shows the conversation"))
+            if token:
+                message = message.replace("{token}", repr(self.names.get(int(token), int(token))))
             if kind == "drift":
                 message += f" ({self.drift_tokens:,} tokens)"
             level = self._level(kind)
@@ -115,19 +96,8 @@ class MaskCheck:
             if mends := self._mends.get(kind):
                 several = [f"{tried} (in {count:,})" for tried, count in mends.most_common()]
                 mend = next(iter(mends)) if len(mends) == 1 else "; ".join(several)
-            found.append(self.tally.finding(kind, level, message, mend))
+            found.append(self.tally.finding(counted, level, message, mend, name=kind))
         return found
-
-    def _foreign_stop(self, kind: str) -> Finding:
-        token = int(kind.split()[1])
-        return self.tally.finding(
-            kind,
-            "note",
-            f"{{n}} trained ⟨turn ends|turns end⟩ with {self.names.get(token, token)!r}, which is not among the "
-            "eos_token_id of the model's generation_config: strop puts it there when it saves, other trainers do not",
-            "nothing here; elsewhere add its id to eos_token_id in generation_config.json",
-            name="foreign_stop",
-        )
 
 
 def open_settings(settings: ChatSettings) -> ChatSettings:
@@ -140,20 +110,17 @@ def check_fractions(name: str, rows: Iterable[ReadRow]) -> list[Finding]:
     tally = Tally()
     for row in (r for r in rows if r.trained and r.messages):
         share = row.trained / row.tokens
-        kind = "little_trained" if share < 0.01 else "nearly_all_trained" if share > 0.98 else None
-        if kind:
+        if share < 0.01 or share > 0.98:
+            kind = "little_trained" if share < 0.01 else "nearly_all_trained"
             tally.add(kind, row.place, f"{row.trained:,} of {row.tokens:,} tokens")
-    words = {"little_trained": "less than 1 %", "nearly_all_trained": "more than 98 %"}
-    return [
-        tally.finding(
-            kind,
-            "note",
-            f"{{n}} ⟨conversation|conversations⟩ of {name} with {words[kind]} of the tokens trained",
-            "strop inspect shows them; see that the template and the roles are what you mean",
-        )
-        for kind in words
-        if tally.counts[kind]
-    ]
+    mend = "strop inspect shows them; see that the template and the roles are what you mean"
+    said = f"{{n}} ⟨conversation|conversations⟩ of {name} with"
+    return tally.findings(
+        {
+            "little_trained": ("note", f"{said} less than 1 % of the tokens trained", mend),
+            "nearly_all_trained": ("note", f"{said} more than 98 % of the tokens trained", mend),
+        }
+    )
 
 
 def check_cut(rows: Sequence[ReadRow], settings: ChatSettings, encoder: ChatEncoder) -> list[Finding]:
@@ -162,14 +129,12 @@ def check_cut(rows: Sequence[ReadRow], settings: ChatSettings, encoder: ChatEnco
     long = [row for row in rows if limit and row.tokens > limit and row.messages]  # plain text goes on in a window
     if not long:
         return []
-    tally, kept, failed = Tally(), 0, 0
+    tally, kept = Tally(), 0
     for row in long:
         tally.add("too_long", row.place, f"{row.tokens:,} tokens")
         if settings.too_long != "error":
-            try:
+            with suppress(InputError):
                 kept += sum(len(example.tokens) for example in encoder.encode(row.conversation))
-            except InputError:
-                failed += 1
     total = sum(row.tokens for row in rows)
     over = sum(row.tokens for row in long)
     share = (over - min(kept, over)) / total
@@ -184,17 +149,11 @@ def check_cut(rows: Sequence[ReadRow], settings: ChatSettings, encoder: ChatEnco
         "truncate": "chat.too_long: split_turns keeps every stop token; drop loses whole conversations only",
     }.get(settings.too_long, "raise chat.max_length if the memory allows it")
     level: Level = "error" if settings.too_long == "error" else "warning" if share > 0.01 else "note"
-    return [
-        tally.finding(
-            "too_long",
-            level,
-            f"{{n}} ⟨conversation is|conversations are⟩ longer than max_length ({limit}) {what}",
-            mend,
-        )
-    ]
+    message = f"{{n}} ⟨conversation is|conversations are⟩ longer than max_length ({limit}) {what}"
+    return tally.findings({"too_long": (level, message, mend)})
 
 
-_KINDS: dict[str, tuple[Level, str, str]] = {
+_KINDS: Kinds = {
     "refused": (
         "error",
         "{n} ⟨conversation is|conversations are⟩ refused by the chat template or cannot be encoded",
@@ -260,5 +219,11 @@ _KINDS: dict[str, tuple[Level, str, str]] = {
         "note",
         "in {n} ⟨turn|turns⟩ a token lies across the border of the turn and is trained",
         "nothing, as a rule; a template with a control token before the answer has none",
+    ),
+    "foreign_stop": (
+        "note",
+        "{n} trained ⟨turn ends|turns end⟩ with {token}, which is not among the eos_token_id of the model's "
+        "generation_config: strop puts it there when it saves, other trainers do not",
+        "nothing here; elsewhere add its id to eos_token_id in generation_config.json",
     ),
 }

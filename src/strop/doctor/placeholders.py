@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
-from strop.doctor.findings import Finding, Tally
+from strop.doctor.findings import Finding, Level, Tally
 from strop.doctor.rows import ReadRow
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
@@ -25,63 +26,44 @@ _CONTROL = re.compile(
     r"|\[/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS|BOS|EOS)\]|<</?SYS>>"
 )
 _NAMED = 5
-
-
-def check_placeholders(rows: Sequence[ReadRow], control_tokens: Collection[str]) -> Iterator[Finding]:
-    """``control_tokens``: the tokenizer's own added tokens, which the mask counts; only others' are named here."""
-    yield from _finding(
-        _found(rows, _PLACEHOLDERS, code=False),
-        "placeholder",
+_KINDS: dict[str, tuple[re.Pattern[str], Level, str, str]] = {
+    "placeholder": (
+        _PLACEHOLDERS,
         "warning",
         "{n} ⟨conversation holds a name|conversations hold names⟩ to be filled in",
         "fill them in (sed, or your editor), or drop the rows: the model learns to write them as they stand",
-    )
-    yield from _finding(
-        _found(rows, _BRACES, code=False),
-        "placeholder_braces",
+    ),
+    "placeholder_braces": (
+        _BRACES,
         "note",
         "{n} ⟨conversation holds a word|conversations hold words⟩ in braces outside of code, as names to be filled in "
         "are written",
         "look whether they were meant to be filled in",
-    )
-    own = frozenset(control_tokens)
-    yield from _finding(
-        _found(rows, _CONTROL, code=True, but=own),
-        "foreign_control_tokens",
+    ),
+    "foreign_control_tokens": (
+        _CONTROL,
         "warning",
         "{n} ⟨conversation holds a control string|conversations hold control strings⟩ of other models",
         "take them out where a template left them there: here they are ordinary text, and the model learns to write it",
-    )
+    ),
+}
 
 
-def _found(
-    rows: Sequence[ReadRow], pattern: re.Pattern[str], code: bool, but: Collection[str] = ()
-) -> list[tuple[ReadRow, Counter[str], str]]:
-    """Rows that hold the pattern, how often which string, and where the first one stands."""
-    found = []
-    for row in rows:
-        counts, first = Counter(), ""
-        for text in row.texts():
-            text = text if code else _CODE.sub(" ", text)
-            for match in pattern.finditer(text):
-                if match[0] not in but:
-                    counts[match[0]] += 1
-                    first = first or text[max(0, match.start() - 40) : match.end() + 40]
-        if counts:
-            found.append((row, counts, first))
-    return found
-
-
-def _finding(
-    found: list[tuple[ReadRow, Counter[str], str]], kind: str, level: str, message: str, mend: str
-) -> Iterator[Finding]:
-    if not found:
-        return
-    tally, strings = Tally(), Counter()
-    for row, counts, text in found:
-        tally.add(kind, row.place, text)
-        strings.update(counts)
-    named = ", ".join(f"{string} (×{count:,})" for string, count in strings.most_common(_NAMED))
-    more = f" and {len(strings) - _NAMED} others" if len(strings) > _NAMED else ""
-    finding = tally.finding(kind, level, message, mend)
-    yield Finding(**{**finding.to_dict(), "message": f"{finding.message}: {named}{more}", "places": finding.places})
+def check_placeholders(rows: Sequence[ReadRow], control_tokens: Collection[str]) -> Iterator[Finding]:
+    """``control_tokens``: the tokenizer's own added tokens, which the mask counts; only others' are named here."""
+    for kind, (pattern, level, message, mend) in _KINDS.items():
+        control = pattern is _CONTROL
+        tally, strings = Tally(), Counter()
+        for row in rows:
+            texts = (text if control else _CODE.sub(" ", text) for text in row.texts())
+            found = [match for text in texts for match in pattern.finditer(text)]
+            found = [match for match in found if not control or match[0] not in control_tokens]
+            if found:
+                first = found[0]
+                tally.add(kind, row.place, first.string[max(0, first.start() - 40) : first.end() + 40])
+                strings.update(match[0] for match in found)
+        if strings:
+            named = ", ".join(f"{string} (×{count:,})" for string, count in strings.most_common(_NAMED))
+            more = f" and {len(strings) - _NAMED} others" if len(strings) > _NAMED else ""
+            finding = tally.finding(kind, level, message, mend)
+            yield replace(finding, message=f"{finding.message}: {named}{more}")

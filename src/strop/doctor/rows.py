@@ -30,18 +30,23 @@ class Rejected:
 
 @dataclass(slots=True)
 class ReadRow:
-    """A readable row. ``tokens``, ``trained`` and ``beyond`` (trained tokens after each limit) are set by `masks`."""
+    """A readable row. `MaskCheck` sets ``tokens``, ``trained``, ``beyond`` (trained tokens after each limit) and what
+    follows them."""
 
     place: str
     conversation: Conversation | Text
     raw: Mapping[str, Any]
     format: str = "auto"
     """What its part is said to be."""
-    refused: bool = False
-    """Whether the template refuses it, or it cannot be encoded; set by `masks`."""
     tokens: int = 0
     trained: int = 0
-    beyond: dict[int, int] = field(default_factory=dict)
+    beyond: Counter[int] = field(default_factory=Counter)
+    refused: bool = False
+    """Whether the template refuses it, or it cannot be encoded."""
+    failed: str = ""
+    """The first check that training would stop at, or leave it out for."""
+    gone: str = ""
+    """Why a cleaned file leaves it out: it is said before, or in an evaluation."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -83,10 +88,20 @@ class DataSet:
     def read(self) -> int:
         return len(self.rows) + len(self.rejected) + len(self.left_out)
 
-    @property
-    def unusable(self) -> int:
-        """Rows that training would stop at."""
-        return len(self.rejected) + sum(row.refused for row in self.rows)
+    def summary(self) -> dict[str, Any]:
+        """In numbers."""
+        tokens, trained = sum(r.tokens for r in self.rows), sum(r.trained for r in self.rows)
+        return {
+            "name": self.name,
+            "rows": self.read,
+            "rejected": len(self.rejected) + sum(row.refused for row in self.rows),
+            "left_out": len(self.left_out),
+            "formats": dict(self.formats),
+            "tokens": tokens,
+            "trained_tokens": trained,
+            "trained_fraction": trained / tokens if tokens else None,
+            "longest": max((r.tokens for r in self.rows), default=0),
+        }
 
 
 def read_set(
@@ -99,7 +114,12 @@ def read_set(
     broken beyond the row.
     """
     found = DataSet(name, [], [], Counter(), remarks=[] if remarks is None else remarks)
-    for place, raw in rows(lambda error: found.rejected.append(_unreadable(error))):
+
+    def unreadable(error: InputError) -> None:
+        match = _PLACE.fullmatch(str(error))
+        found.rejected.append(Rejected(match["place"] or "", match["reason"]))
+
+    for place, raw in rows(unreadable):
         try:
             parsed = parse_row(raw, place, format)
         except InputError as error:
@@ -116,11 +136,6 @@ def read_set(
     return found
 
 
-def _unreadable(error: InputError) -> Rejected:
-    match = _PLACE.fullmatch(str(error))
-    return Rejected(match["place"] or "", match["reason"])
-
-
 def rejections(sets: Iterable[DataSet], skip: bool = False) -> list[Finding]:
     """The rejected rows of all sets, grouped by reason, the most frequent first. ``skip``: training leaves them out."""
     tally = Tally()
@@ -128,12 +143,17 @@ def rejections(sets: Iterable[DataSet], skip: bool = False) -> list[Finding]:
         tally.add(_general(rejected.reason), rejected.place, rejected.text)
     level: Level = "warning" if skip else "error"
     usual = "training leaves them out; mend them to have them" if skip else "mend them, or let --fix OUT leave them out"
-    found = []
-    for reason in sorted(tally.counts, key=lambda r: -tally.counts[r]):
-        mend = "give conversations to train on, and use this file for what it is" if ": this is " in reason else usual
-        message = "{n} ⟨row|rows⟩ cannot be read: " + reason
-        found.append(tally.finding(reason, level, message, mend, name="rejected"))
-    return found
+    other = "give conversations to train on, and use this file for what it is"
+    return [
+        tally.finding(
+            reason,
+            level,
+            "{n} ⟨row|rows⟩ cannot be read: " + reason,
+            other if ": this is " in reason else usual,
+            name="rejected",
+        )
+        for reason in sorted(tally.counts, key=lambda reason: -tally.counts[reason])
+    ]
 
 
 def readings(sets: Sequence[DataSet], notes: Counter[str]) -> list[Finding]:

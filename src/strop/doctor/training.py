@@ -28,42 +28,37 @@ def check_training(
     train: TrainSettings, examples: int, parameters: int | None, steps: int | None = None
 ) -> Iterator[Finding]:
     """``examples``: at least one; ``parameters`` None where the model's size is not known."""
-    if parameters is not None:
-        yield from _rate(train, parameters)
+
+    def warning(kind: str, message: str, mend: str, count: int = 1) -> Finding:
+        return Finding(kind, "warning", count, message, mend)
+
+    rate = train.learning_rate * train.init_lr_frac
+    lowest, highest = next((low, high) for below, low, high in RATES if (parameters or 0) < below)
+    # Other optimisers measure their steps otherwise.
+    if parameters is not None and train.optimizer in ("adamw", "adamw_8bit") and not lowest <= rate <= highest:
+        side, risk = (
+            ("above", "it may forget or diverge") if rate > highest else ("below", "it may learn next to nothing")
+        )
+        message = (
+            f"learning_rate {rate:g} is {side} the usual {lowest:g} … {highest:g} for full fine-tuning of a model with "
+            f"{parameters / 1e6:,.0f}M parameters ({SOURCE})"
+        )
+        yield warning("learning_rate", message, f"{risk}; choose one within, or measure before and after")
     if train.epochs > _MOST_EPOCHS:
         message = f"{train.epochs:g} epochs: after 2 to 4 a model mostly learns its data by heart"
-        yield Finding("epochs", "warning", 1, message, "lower epochs, and watch eval_loss (give eval_data)")
+        yield warning("epochs", message, "lower epochs, and watch eval_loss (give eval_data)")
     steps = steps or max(1, round(examples * train.epochs / train.global_batch_size))
     if train.max_steps is not None:
         steps = min(steps, train.max_steps)
     if train.global_batch_size > examples:
         message = f"a step takes {train.global_batch_size} examples and there are only {examples:,}"
-        yield Finding(
-            "batch_size", "warning", 1, message, f"lower global_batch_size to at most {max(1, examples // 8)}"
-        )
+        yield warning("batch_size", message, f"lower global_batch_size to at most {max(1, examples // 8)}")
     if steps < _FEWEST_STEPS:
         count = "1 optimiser step" if steps == 1 else f"{steps} optimiser steps"
         message = f"only {count}: the schedule has hardly room for warm-up and decay"
-        yield Finding("few_steps", "warning", steps, message, "lower global_batch_size, or train for more epochs")
+        yield warning("few_steps", message, "lower global_batch_size, or train for more epochs", steps)
     elif not (train.warmup_ratio or train.warmup_steps):
         message = "no warm-up: AdamW's first steps are full-size steps in the direction of single gradients"
-        yield Finding("warmup", "warning", 1, message, "set warmup_ratio to 0.03 … 0.1")
+        yield warning("warmup", message, "set warmup_ratio to 0.03 … 0.1")
     if train.warmup_ratio > _MOST_WARMUP:
-        message = f"{train.warmup_ratio:.0%} of the steps are warm-up"
-        yield Finding("warmup", "warning", 1, message, "set warmup_ratio to 0.03 … 0.1")
-
-
-def _rate(train: TrainSettings, parameters: int) -> Iterator[Finding]:
-    if train.optimizer not in ("adamw", "adamw_8bit"):  # others measure their steps otherwise
-        return
-    rate = train.learning_rate * train.init_lr_frac
-    lowest, highest = next((low, high) for below, low, high in RATES if parameters < below)
-    if lowest <= rate <= highest:
-        return
-    side = "above" if rate > highest else "below"
-    message = (
-        f"learning_rate {rate:g} is {side} the usual {lowest:g} … {highest:g} for full fine-tuning of a model with "
-        f"{parameters / 1e6:,.0f}M parameters ({SOURCE})"
-    )
-    risk = "it may forget or diverge" if side == "above" else "it may learn next to nothing"
-    yield Finding("learning_rate", "warning", 1, message, f"{risk}; choose one within, or measure before and after")
+        yield warning("warmup", f"{train.warmup_ratio:.0%} of the steps are warm-up", "set warmup_ratio to 0.03 … 0.1")

@@ -76,7 +76,8 @@ def held_out(rows: Sequence[Row], encoder: ChatEncoder, name: str) -> HeldOut:
     before, limit = encoder.report.truncated, encoder.settings.max_length
     for place, row in rows:
         count += 1
-        found = [e for e in encoder.encode(parse_conversation(row, place)) if measured_tokens(e)]
+        # The first token of a sequence is not measured: it has nothing before it to be predicted from.
+        found = [e for e in encoder.encode(parse_conversation(row, place)) if any(e.loss_weights[1:])]
         examples += found
         empty += [] if found else [place]
     if not examples:
@@ -87,11 +88,6 @@ def held_out(rows: Sequence[Row], encoder: ChatEncoder, name: str) -> HeldOut:
             "evaluation out."
         )
     return HeldOut(examples, count, empty, encoder.report.truncated - before, limit)
-
-
-def measured_tokens(example: Example) -> int:
-    """How many tokens are measured. The first token of a sequence has nothing before it to be predicted from."""
-    return sum(weight != 0 for weight in example.loss_weights[1:])
 
 
 @torch.no_grad()
@@ -107,11 +103,8 @@ def run_loss_task(
     ``partial`` keeps what is done and gives what was done before; ``on_finished`` is told how many more are done.
     Raises InputError when a loss is not a finite number.
     """
-    results: list[LossResult | None] = [None] * len(examples)
-    for i, example in enumerate(examples):
-        if partial is not None and (known := partial.get("loss", i)) is not None:
-            results[i] = LossResult(example.place, example.place, *known)
-    left = [i for i, result in enumerate(results) if result is None]
+    done = {i: partial.get("loss", i) if partial is not None else None for i in range(len(examples))}
+    left = [i for i, known in done.items() if known is None]
     training = policy.training
     policy.eval()
     for members in _rows([len(examples[i].tokens) for i in left], micro_batch_tokens):
@@ -126,13 +119,13 @@ def run_loss_task(
                     f"{examples[i].place}: the model's loss there is {loss}, so it cannot be measured; its weights or "
                     "logits hold NaN or infinity: take an earlier checkpoint, or train at a lower learning rate."
                 )
-            results[i] = LossResult(examples[i].place, examples[i].place, loss, count)
+            done[i] = [loss, count]
             if partial is not None:
-                partial.add("loss", i, [loss, count])
+                partial.add("loss", i, done[i])
         if on_finished is not None:
             on_finished(len(chosen))
     policy.train(training)
-    return results
+    return [LossResult(example.place, example.place, *done[i]) for i, example in enumerate(examples)]
 
 
 def _rows(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial as bound
 from pathlib import Path
@@ -13,13 +13,12 @@ from typing import Any
 from rich.console import Console
 
 from strop.chat import ChatEncoder
-from strop.common.console import Steady
+from strop.common.console import Steady, say
 from strop.evals.intervals import Estimate
 from strop.evals.losses import held_out, run_loss_task, yardstick
 from strop.evals.partial import Partial, key_of
-from strop.evals.prompts import prompts_of
 from strop.evals.results import FAULT, answer_estimates, loss_estimate, valued, write_results
-from strop.evals.run import generate_answers, judge_answers
+from strop.evals.run import generate_answers, judge_answers, prompts_of
 from strop.model.policy import Policy
 from strop.model.window import window
 from strop.rollout.engine import Engine, SamplingParams
@@ -67,21 +66,20 @@ class Measurement:
     def _measure(self, name: str, settings: TaskSettings) -> None:
         started = time.perf_counter()
         task = open_task(name, settings)
-        how = {AnswerTask: self._answers, LossTask: self._loss}
-        measured, metrics = next(way for kind, way in how.items() if isinstance(task, kind))(task)
+        measured, metrics = self._answers(task) if isinstance(task, AnswerTask) else self._loss(task)
         self.metrics.update({metric: e.to_dict() for metric, e in measured.items()})
         self.measures.update({metric: one.to_dict() for metric, one in metrics.items()})
         self.tasks[name] = list(metrics)
         shown = [f"{metric} {e.value:.3f}" for metric, e in measured.items() if metrics[metric].group != FAILED]
         items = next(iter(measured.values())).n
-        self._say(f"{name}: {items:,} items in {time.perf_counter() - started:.0f} s: {', '.join(shown)}")
+        say(self.console, f"{name}: {items:,} items in {time.perf_counter() - started:.0f} s: {', '.join(shown)}")
 
     def _loss(self, task: LossTask) -> Measured:
         name, metrics = task.name, task.measures()
         chat = yardstick(self.encoder.settings, window(self.policy.model.config))
         found = held_out(task.rows(), ChatEncoder(self.tokenizer, chat, self.encoder.stop_ids), name)
         for note in found.notes():
-            self._say(f"{name}: {note}")
+            say(self.console, f"{name}: {note}")
         with self._partial(name, [(e.tokens, e.loss_weights) for e in found.examples]) as partial:
             done = self._going_on(name, partial, "loss", len(found.examples), "conversations")
             with Steady(self.console, f"{name}: conversations", len(found.examples), done=done) as work:
@@ -109,39 +107,33 @@ class Measurement:
             with Steady(self.console, f"{name}: judged", len(prompts), done=partial.count("judgement")) as work:
                 results = judge_answers(task, rollouts, decode, self.engine.stop_ids, too_long, partial, work.advance)
         if too_long:
-            self._say(
+            say(
+                self.console,
                 f"{name}: {len(too_long):,} of {len(results):,} prompts fill the model's window of "
-                f"{self.engine.window:,} tokens; they got no answer and count as not solved"
+                f"{self.engine.window:,} tokens; they got no answer and count as not solved",
             )
         if faults := [result for result in results if result.verdict == FAULT]:
-            self._say(
+            say(
+                self.console,
                 f"{name}: {len(faults):,} of {len(results):,} answers could not be judged ({faults[0].detail}); "
-                "they count as not solved"
+                "they count as not solved",
             )
         results, metrics = valued(results, task.measures())
         write_results(self.folder / f"{name}.jsonl", results)
         self.answered.append(name)
         return answer_estimates(results, metrics), metrics
 
-    @contextmanager
-    def _partial(self, name: str, *depends_on: Any) -> Iterator[Partial]:
-        key = key_of(self.model, str(self.policy.compute), *depends_on)
-        partial = Partial(self._partial_file(name), key)
-        try:
-            yield partial
-        finally:
-            partial.close()
+    def _partial(self, name: str, *depends_on: Any) -> closing[Partial]:
+        return closing(Partial(self._partial_file(name), key_of(self.model, str(self.policy.compute), *depends_on)))
 
     def _partial_file(self, name: str) -> Path:
         return self.folder / f"{name}.partial.jsonl"
 
     def _going_on(self, name: str, partial: Partial, kind: str, total: int, what: str) -> int:
         if done := partial.count(kind):
-            self._say(
+            say(
+                self.console,
                 f"{name}: going on; {done:,} of {total:,} {what} are there from before (the rest is as it would have "
-                "been but for rounding, which depends on what is computed together)"
+                "been but for rounding, which depends on what is computed together)",
             )
         return done
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -25,7 +25,7 @@ class Partial:
         for row in rows[1:]:
             self._done[row["kind"], row["index"]] = row["value"]
         with atomic_writer(path) as file:  # without the line that a kill cut
-            file.writelines(_line(row) for row in rows)
+            file.writelines(json.dumps(row) + "\n" for row in rows)
         self._file = path.open("a", buffering=1, encoding="utf-8")
 
     def get(self, kind: str, index: int) -> Any:
@@ -35,7 +35,7 @@ class Partial:
     def add(self, kind: str, index: int, value: Any) -> None:
         """Keep ``value`` (as JSON can hold it) on disk before anything else is done."""
         self._done[kind, index] = value
-        self._file.write(_line({"kind": kind, "index": index, "value": value}))
+        self._file.write(json.dumps({"kind": kind, "index": index, "value": value}) + "\n")
 
     def count(self, kind: str) -> int:
         """How many items are done."""
@@ -70,7 +70,3 @@ def _whole_rows(path: Path) -> list[dict[str, Any]]:
             return rows
         rows.append(row)
     return rows
-
-
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row) + "\n"

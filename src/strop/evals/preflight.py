@@ -9,7 +9,7 @@ from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
 from strop.common.errors import InputError
 from strop.evals.losses import held_out, yardstick
-from strop.evals.prompts import prompts_of
+from strop.evals.run import prompts_of
 from strop.model.names import load_generation_config, load_tokenizer, stop_token_ids
 from strop.model.window import window_of
 from strop.rewards import judge_program
@@ -35,22 +35,18 @@ def check_evals(evals: Mapping[str, TaskSettings], chat: ChatSettings, model: Pa
         if isinstance(task, LossTask):
             held_out(task.rows(), ChatEncoder(tokenizer, yardstick(chat, limit), stop_ids), name)
         elif isinstance(task, AnswerTask):
-            _check_prompts(task, ChatEncoder(tokenizer, chat, stop_ids), limit)
+            lengths = [len(prompt) for prompt in prompts_of(task, ChatEncoder(tokenizer, chat, stop_ids))]
+            if not lengths:
+                raise InputError(f"evals.{name}: there is no problem to measure; give it some, or leave it out.")
+            if limit is not None and min(lengths) >= limit:
+                raise InputError(
+                    f"evals.{name}: each of its {len(lengths):,} prompts fills the model's window of {limit:,} tokens "
+                    f"(the shortest has {min(lengths):,}), so none can be answered; use shorter problems or leave it "
+                    "out."
+                )
             programs |= task.runs_programs
     if programs:
         check_sandbox()
-
-
-def _check_prompts(task: AnswerTask, encoder: ChatEncoder, limit: int | None) -> None:
-    name = task.name
-    if not task.all_items:
-        raise InputError(f"evals.{name}: there is no problem to measure; give it some, or leave it out.")
-    lengths = [len(prompt) for prompt in prompts_of(task, encoder)]
-    if limit is not None and min(lengths) >= limit:
-        raise InputError(
-            f"evals.{name}: each of its {len(lengths):,} prompts fills the model's window of {limit:,} tokens (the "
-            f"shortest has {min(lengths):,}), so none can be answered; use shorter problems or leave it out."
-        )
 
 
 def check_sandbox() -> None:

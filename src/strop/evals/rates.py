@@ -38,12 +38,9 @@ def rate(shares: Sequence[float], groups: Sequence[Hashable]) -> Estimate:
     n, value = len(values), float(values.mean())
     if count == 1 < n:
         return Estimate(value, math.nan, math.nan, n, 1)
-    whole = n + n / count  # items, the two half families included
-    centre = (values.sum() + n / count / 2) / whole
-    binomial = whole * centre * (1 - centre)
-    effect = _seen(values, owner, count, centre, (0.0, 1.0)) / binomial
-    low, high = wilson(value, n / effect, _quantile(n, count))
-    return Estimate(value, low, high, n, count)
+    centre, seen, _ = _spread(values, owner, count, (0.0, 1.0))
+    effect = seen / ((n + n / count) * centre * (1 - centre))
+    return Estimate(value, *wilson(value, n / effect, _quantile(n, count)), n, count)
 
 
 def rate_change(before: Sequence[float], after: Sequence[float], groups: Sequence[Hashable]) -> Estimate:
@@ -53,11 +50,9 @@ def rate_change(before: Sequence[float], after: Sequence[float], groups: Sequenc
     n, value = len(change), float(change.mean())
     if count == 1 < n:
         return Estimate(value, math.nan, math.nan, n, 1)
-    centre = change.sum() / (n + n / count)
-    independent = ((change - centre) ** 2).sum() + _spread_of_halves(centre, (-1.0, 1.0)) * n / count
-    effect = _seen(change, owner, count, centre, (-1.0, 1.0)) / independent
-    low, high = bonett_price(float(change.sum()), float((change**2).sum()), n, effect, _quantile(n, count))
-    return Estimate(value, low, high, n, count)
+    _, seen, independent = _spread(change, owner, count, (-1.0, 1.0))
+    sums = float(change.sum()), float((change**2).sum())
+    return Estimate(value, *bonett_price(*sums, n, seen / independent, _quantile(n, count)), n, count)
 
 
 def wilson(share: float, n: float, z: float = Z) -> tuple[float, float]:
@@ -79,20 +74,17 @@ def bonett_price(total: float, squares: float, n: int, effect: float = 1.0, z: f
     return float(max(-1.0, middle - half)), float(min(1.0, middle + half))
 
 
-def _seen(values: ndarray, owner: ndarray, count: int, centre: float, ends: tuple[float, float]) -> float:
-    """Sum over families of (their values' sum about ``centre``)², the two half families included.
+def _spread(values: ndarray, owner: ndarray, count: int, ends: tuple[float, float]) -> tuple[float, float, float]:
+    """(The mean, the sum over families of (their values' sum about it)², the sum over items), half families included.
 
-    It is never below the sum over items: families that differ less than items do are chance.
+    The second is never below the third: families that differ less than items do are chance.
     """
-    deviations = values - centre
-    families = (np.bincount(owner, deviations, count) ** 2).sum()
     size = len(values) / count
-    added = _spread_of_halves(centre, ends)
-    return float(max(families + added * size**2, (deviations**2).sum() + added * size))
-
-
-def _spread_of_halves(centre: float, ends: tuple[float, float]) -> float:
-    return sum((end - centre) ** 2 for end in ends) / 2
+    centre = (values.sum() + size * sum(ends) / 2) / (len(values) + size)
+    deviations, added = values - centre, sum((end - centre) ** 2 for end in ends) / 2
+    items = float((deviations**2).sum() + added * size)
+    families = float((np.bincount(owner, deviations, count) ** 2).sum() + added * size**2)
+    return centre, max(families, items), items
 
 
 def _quantile(items: int, families: int) -> float:

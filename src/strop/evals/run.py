@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
+from strop.chat import ChatEncoder
+from strop.common.errors import InputError
 from strop.evals.partial import Partial
 from strop.evals.results import TOO_LONG, ItemResult
 from strop.rewards import Judgement
 from strop.rewards.extract import code_blocks
 from strop.rollout.engine import Engine, Rollout, SamplingParams
-from strop.tasks.base import AnswerTask, Item
+from strop.tasks.base import AnswerTask
 
 JUDGED_AT_ONCE = 32
 """Answers that are judged before their verdicts are written down."""
+
+
+def prompts_of(task: AnswerTask, encoder: ChatEncoder) -> list[list[int]]:
+    """The ids of every item's prompt. Raises InputError, naming the problem, where one cannot be made."""
+    prompts = []
+    for item in task.all_items:
+        try:
+            prompts.append(encoder.prompt(item.messages))
+        except InputError as error:
+            raise InputError(f"evals.{task.name}, problem {item.name!r}: {error}") from error
+    return prompts
 
 
 def generate_answers(
@@ -66,36 +79,30 @@ def judge_answers(
         for i, judgement in zip(chosen, judgements, strict=True):
             partial.add("judgement", i, asdict(judgement))
         on_judged(len(chosen))
-    judged = [Judgement(**partial.get("judgement", i)) for i in range(len(items))]
-    return [
-        _result(item, answers[i], judged[i], rollouts[i])
-        if i in rollouts
-        else _unanswered(item, judged[i], unanswered[i])
-        for i, item in enumerate(items)
-    ]
-
-
-def _result(item: Item, answer: str, judgement: Judgement, rollout: Rollout) -> ItemResult:
-    return ItemResult(
-        name=item.name,
-        family=item.family,
-        prompt=item.messages[-1]["content"],
-        answer=answer,
-        verdict=judgement.verdict,
-        passed=judgement.passed,
-        total=judgement.total,
-        detail=judgement.detail,
-        stderr_tail=judgement.stderr_tail,
-        finish_reason=rollout.finish_reason,
-        tokens=len(rollout.tokens),
-        well_formed=well_formed(answer, rollout),
-        source=item.source,
-    )
-
-
-def _unanswered(item: Item, judgement: Judgement, detail: str) -> ItemResult:
-    nothing = Rollout((), (), (), TOO_LONG)
-    return _result(item, "", replace(judgement, verdict="no_code", passed=0, detail=detail, stderr_tail=""), nothing)
+    results = []
+    for i, item in enumerate(items):
+        judgement, answer = Judgement(**partial.get("judgement", i)), answers.get(i, "")
+        if (rollout := rollouts.get(i)) is None:
+            rollout = Rollout((), (), (), TOO_LONG)
+            judgement = replace(judgement, verdict="no_code", passed=0, detail=unanswered[i], stderr_tail="")
+        results.append(
+            ItemResult(
+                name=item.name,
+                family=item.family,
+                prompt=item.messages[-1]["content"],
+                answer=answer,
+                verdict=judgement.verdict,
+                passed=judgement.passed,
+                total=judgement.total,
+                detail=judgement.detail,
+                stderr_tail=judgement.stderr_tail,
+                finish_reason=rollout.finish_reason,
+                tokens=len(rollout.tokens),
+                well_formed=well_formed(answer, rollout),
+                source=item.source,
+            )
+        )
+    return results
 
 
 def answer_text(rollout: Rollout, decode: Callable[[Sequence[int]], str], stop_ids: frozenset[int]) -> str:

@@ -10,13 +10,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from strop.chat import Inspection
 from strop.common.files import atomic_writer
 from strop.common.visible import one_line
 from strop.inspector.look import Found, Look
-from strop.inspector.pieces import FIELDS
 from strop.inspector.subject import Tools
-from strop.inspector.terminal import report_lines
+from strop.inspector.terminal import FIELDS, report_lines
 from strop.web import environment, script_data, script_hash
 
 HERE = Path(__file__).parent
@@ -34,21 +32,18 @@ class Page:
 
     def __init__(self, data: str, tools: Tools):
         self.data, self.tools, self.cut = data, tools, False
-        self.conversations = 0
-        self._bytes = 0
-        self._entries: list[str] = []
+        self.entries: list[str] = []
         self._parts: dict[str, int] = {}
 
     def fill(self, found: Iterable[Found]) -> None:
+        size = 0
         for one in found:
-            part = self._parts.setdefault(one.part, len(self._parts))
-            entry = str(script_data(_entry(one, part)))
-            self._bytes += len(entry.encode())
-            if self._bytes > MOST_BYTES and self._entries:
+            entry = str(script_data(_entry(one, self._parts.setdefault(one.part, len(self._parts)))))
+            size += len(entry.encode())
+            if size > MOST_BYTES and self.entries:
                 self.cut = True
                 return
-            self._entries.append(entry)
-            self.conversations += 1
+            self.entries.append(entry)
 
     def write(self, path: Path, look: Look, cut: bool) -> None:
         """All at once. ``cut``: the page says that the data goes on. Raises OSError as writing does."""
@@ -70,7 +65,7 @@ class Page:
                 n_rows=look.rows,
                 cut=cut,
                 meta=script_data(meta),
-                entries=Markup(",\n".join(self._entries)),
+                entries=Markup(",\n".join(self.entries)),
             )
         )
         with atomic_writer(path) as file:
@@ -97,12 +92,8 @@ def _entry(found: Found, part: int) -> dict[str, Any]:
         "warnings": [[w.kind, w.message, w.words] for w in inspection.warnings],
         "trained": inspection.example.trained_tokens,
         "turns": len(inspection.example.turns),
-        "roles": _roles(inspection),
+        "roles": sorted({segment.role for segment in inspection.segments if segment.role is not None}),
     }
-
-
-def _roles(inspection: Inspection) -> list[str]:
-    return sorted({segment.role for segment in inspection.segments if segment.role is not None})
 
 
 def _utf16(text: str) -> list[int] | range:

@@ -15,9 +15,8 @@ from rich.console import Console
 from strop.chat.notes import lines
 from strop.common.errors import InputError
 from strop.common.visible import one_line
-from strop.inspector.look import Choice, Look
+from strop.inspector.look import Look, open_part
 from strop.inspector.page import MOST_BYTES, MOST_CONVERSATIONS, Page
-from strop.inspector.rows import open_part
 from strop.inspector.subject import subject, tools
 from strop.inspector.terminal import Terminal, kinds, rejections, report_lines
 from strop.tasks.base import named_sets
@@ -75,33 +74,51 @@ def inspect(request: Request) -> int:
     about = subject(request.data, request.overrides, request.template, request.stop)
     parts = [open_part(part, named_sets()) for part in about.parts]
     means = tools(about, request.model, request.tokenizer)
-    choice = Choice(request.limit, request.index, request.place, request.only_warnings)
-    look = Look(means.encoder, parts, choice)
+    look = Look(means.encoder, parts, request.limit, request.index, request.place, request.only_warnings)
     notes = Console(stderr=request.json, highlight=False, markup=False, emoji=False)
     for line in means.notes:
         notes.print(one_line(line), soft_wrap=True)
-    page = Page(request.data, means) if request.html else None
-    if page is not None:
-        page.fill(look)
+    if request.html:
+        _write_page(Page(request.data, means), look, request, notes)
     elif request.json:
         _print_json(look, request)
     else:
-        _show(look, request, notes)
+        terminal = Terminal(notes, request.tokens)
+        for number, found in enumerate(look):
+            if number == 0:
+                terminal.legend()
+            terminal.conversation(found)
+        if look.shown:
+            notes.print()
         _check(look, request)
-    more = not look.ended and request.index is None
-    if page is not None:
-        _check(look, request)
-        cut = page.cut or (more and request.count is None)
-        page.write(request.html, look, cut)
-        _say_page(page, request.html, cut, notes)
-    elif not look.shown:
+    if not look.shown and not request.html:
         notes.print("No conversation has a warning.")
     said = dict.fromkeys(note for part in parts for note in part.notes)
     for line in [*said, *kinds(look), *report_lines(look), *rejections(look)]:
         notes.print(one_line(line), soft_wrap=True)
-    if more and page is None and not request.json:
+    if _goes_on(look, request) and not request.html and not request.json:
         notes.print("There may be more: --count N shows more, --html FILE makes a page.", soft_wrap=True)
     return REJECTED if look.rejected else 0
+
+
+def _goes_on(look: Look, request: Request) -> bool:
+    """Whether there may be more to show than was asked for."""
+    return not look.ended and request.index is None
+
+
+def _write_page(page: Page, look: Look, request: Request, console: Console) -> None:
+    page.fill(look)
+    _check(look, request)
+    cut = page.cut or (_goes_on(look, request) and request.count is None)
+    page.write(request.html, look, cut)
+    said = f"wrote {request.html}: {len(page.entries):,} conversations. Open it in a browser."
+    console.print(said, soft_wrap=True)
+    if cut:
+        console.print(
+            f"A page holds {MOST_CONVERSATIONS:,} conversations (--count sets another number) and "
+            f"{MOST_BYTES // 2**20} MiB; the rest of the data was not read.",
+            soft_wrap=True,
+        )
 
 
 def _print_json(look: Look, request: Request) -> None:
@@ -118,26 +135,6 @@ def _print_json(look: Look, request: Request) -> None:
         shutil.copyfileobj(made, out)
         out.write(f"], {json.dumps(rest)[1:]}\n")
         out.flush()
-
-
-def _show(look: Look, request: Request, console: Console) -> None:
-    terminal = Terminal(console, request.tokens)
-    for number, found in enumerate(look):
-        if number == 0:
-            terminal.legend()
-        terminal.conversation(found)
-    if look.shown:
-        console.print()
-
-
-def _say_page(page: Page, path: Path, cut: bool, console: Console) -> None:
-    console.print(f"wrote {path}: {page.conversations:,} conversations. Open it in a browser.", soft_wrap=True)
-    if cut:
-        console.print(
-            f"A page holds {MOST_CONVERSATIONS:,} conversations (--count sets another number) and "
-            f"{MOST_BYTES // 2**20} MiB; the rest of the data was not read.",
-            soft_wrap=True,
-        )
 
 
 def _check(look: Look, request: Request) -> None:

@@ -13,7 +13,11 @@ from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
 from strop.common.errors import InputError
 from strop.config import load_overrides
+from strop.config.recipe import RECIPES, load_recipe
 from strop.data.settings import ReadSettings, part_of
+from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
+from strop.model.tokenizer import tokenizer_alone
+from strop.model.window import window_of
 
 
 class _Overrides(BaseModel):
@@ -41,8 +45,6 @@ def subject(data: str, overrides: Sequence[str], template: str | None, stop: Seq
 
     Raises InputError when a recipe does not load or trains on no conversations, or a setting is wrong.
     """
-    from strop.config.recipe import RECIPES
-
     if data.endswith(RECIPES):
         found = _from_recipe(Path(data), overrides)
     else:
@@ -69,9 +71,6 @@ def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
 
     Raises InputError when none is named, or it does not load, has no template, or lacks a token of the settings.
     """
-    from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
-    from strop.model.tokenizer import tokenizer_alone
-
     if model and tokenizer:
         raise InputError("give --model or --tokenizer, not both: each brings a tokenizer.")
     name = tokenizer or model or subject.model
@@ -93,9 +92,6 @@ def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
 
 def _window(model: str) -> int | None:
     """How many tokens the model reads, where its config.json says so."""
-    from strop.model.names import resolve
-    from strop.model.window import window_of
-
     try:
         return window_of(resolve(model))
     except InputError:  # what is wrong with a model that has a good tokenizer is not looked at here
@@ -103,8 +99,6 @@ def _window(model: str) -> int | None:
 
 
 def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
-    from strop.config.recipe import load_recipe
-
     recipe = load_recipe(path, overrides)
     stage = next((found for stage in recipe.stages.values() if (found := stage.examined()) is not None), None)
     if stage is None:

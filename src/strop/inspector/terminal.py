@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from strop.chat import Inspection
+from strop.chat import Inspection, Segment
 from strop.common.visible import code_point, one_line
 from strop.inspector.look import Found, Look
-from strop.inspector.pieces import Piece, label, pieces
 
 _ROLES = {
     "system": "magenta",
@@ -26,7 +27,14 @@ _ROLES = {
 _TEMPLATE = "dim"
 _TRAINED = "bold underline"
 _STOP = "bold reverse"
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+FIELDS = {
+    "reasoning_content": "reasoning",
+    "tool_calls": "tool call",
+    "python": "python",
+    "python_output": "output",
+    "name": "name",
+    "tool_call_id": "call id",
+}
 _GUTTER = 10  # columns for who wrote a line
 _REASONS = 10  # rejected rows that are told
 
@@ -51,7 +59,8 @@ class Terminal:
             text = Text(f"{OPEN}trained{CLOSE}   {STOP} after a stop token")
         else:
             text = Text.assemble(("trained", _TRAINED), "   ", ("stop token", _STOP), "   ")
-            text.append_text(Text("   ").join(Text(name, style) for name, style in _named_styles()))
+            styles = {name: _ROLES[name] for name in ("system", "user", "assistant", "tool")} | {"template": _TEMPLATE}
+            text.append_text(Text("   ").join(Text(name, style) for name, style in styles.items()))
         if self.tokens:
             text.append(f"   {BORDER} before a token, ×3: three tokens share a character")
         self._print(text)
@@ -76,66 +85,70 @@ class Terminal:
             self._print(Text(f"  ! {warning.kind}{where}: {one_line(warning.words)}", "yellow"))
 
     def _lines(self, inspection: Inspection) -> Iterator[tuple[str, Text]]:
-        """The text line by line, each with who wrote it where that changes."""
-        before = None
-        for who, parts in _by_line(pieces(inspection, self.tokens)):
-            line = Text()
-            for piece in parts:
-                self._append(line, piece)
-            yield (who if who != before else ""), line
-            before = who
+        """The text line by line, each with who wrote the first of it that is not the template's, where that changes."""
+        cut = list(_pieces(inspection, self.tokens))
+        line, who, above = Text(), "", ""
+        for before, piece, after in zip([None, *cut], cut, [*cut[1:], None], strict=False):
+            self._append(line, before, piece, after)
+            if not who and piece.segment.role is not None:
+                who = FIELDS.get(piece.segment.field, piece.segment.role)
+            if piece.text.endswith("\n") or after is None:
+                who = who or "template"
+                yield (who if who != above else ""), line
+                line, who, above = Text(), "", who
 
-    def _append(self, line: Text, piece: _Shown) -> None:
-        text, style = one_line(piece.text.removesuffix("\n")), ""
+    def _append(self, line: Text, before: _Piece | None, piece: _Piece, after: _Piece | None) -> None:
+        text, trained, style = one_line(piece.text.removesuffix("\n")), piece.segment.trained, ""
         if self.signs:
             text = text.translate(_SIGNS)
+            if trained and not (before and before.segment.trained):
+                line.append(OPEN)
         else:
-            style = " ".join(
-                [_ROLES.get(piece.role or "", _TEMPLATE), *[_TRAINED] * piece.trained, *[_STOP] * piece.stop]
-            )
-        if self.signs and piece.opens:
-            line.append(OPEN)
+            role = _ROLES.get(piece.segment.role or "", _TEMPLATE)
+            style = " ".join([role, *[_TRAINED] * trained, *[_STOP] * piece.stop])
         if self.tokens and piece.tokens:
             line.append(BORDER, "dim")
         line.append(text, style)
         if self.tokens and piece.tokens > 1:
             line.append(f"×{piece.tokens}", "dim")
         if piece.text.endswith("\n"):
-            line.append(NEWLINE, "" if self.signs else style)
-        if self.signs and piece.stop_ends:
+            line.append(NEWLINE, style)
+        if self.signs and piece.stop and not (after and after.stop):
             line.append(STOP)
-        if self.signs and piece.closes:
+        if self.signs and trained and not (after and after.segment.trained):
             line.append(CLOSE)
 
     def _print(self, text: Text) -> None:
         self.console.print(text, soft_wrap=not self.console.is_terminal, highlight=False)
 
 
-class _Shown:
-    """A piece that ends at the latest with its first newline, and what begins and ends with it."""
+class _Piece(NamedTuple):
+    """A stretch of one segment in one line. ``stop``: part of a stop token; ``tokens``: how many begin here."""
 
-    __slots__ = ("closes", "opens", "role", "stop", "stop_ends", "text", "tokens", "trained", "who")
-
-    def __init__(self, piece: Piece, text: str, first: bool):
-        self.text, self.role, self.who = text, piece.segment.role, label(piece.segment)
-        self.trained, self.stop = piece.segment.trained, piece.stop
-        self.tokens = piece.tokens if first else 0
-        self.opens = self.closes = self.stop_ends = False
+    text: str
+    segment: Segment
+    stop: bool
+    tokens: int
 
 
-def _by_line(cut: Iterator[Piece]) -> Iterator[tuple[str, list[_Shown]]]:
-    """``(who wrote the line's first own text, its pieces)``."""
-    shown = [_Shown(piece, text, number == 0) for piece in cut for number, text in enumerate(_LINE.findall(piece.text))]
-    for before, piece, after in zip([None, *shown], shown, [*shown[1:], None], strict=False):
-        piece.opens = piece.trained and not (before and before.trained)
-        piece.closes = piece.trained and not (after and after.trained)
-        piece.stop_ends = piece.stop and not (after and after.stop)
-    line: list[_Shown] = []
-    for piece in shown:
-        line.append(piece)
-        if piece.text.endswith("\n") or piece is shown[-1]:
-            yield next((one.who for one in line if one.role is not None), "template"), line
-            line = []
+def _pieces(inspection: Inspection, at_tokens: bool) -> Iterator[_Piece]:
+    """The text in order, without gaps; with ``at_tokens`` also cut at every token's border."""
+    text, starts, ends = inspection.text, inspection.starts, inspection.ends
+    stops = sorted((starts[index], ends[index]) for index in inspection.stops)
+    begins = Counter(starts)
+    borders = {0, len(text), *(at + 1 for at, character in enumerate(text) if character == "\n")}
+    borders.update(border for segment in inspection.segments for border in (segment.start, segment.end))
+    borders.update(border for span in stops for border in span)
+    if at_tokens:
+        borders.update(starts, ends)
+    segment, stop = 0, 0
+    for start, end in pairwise(sorted(borders)):
+        while inspection.segments[segment].end <= start:
+            segment += 1
+        while stop < len(stops) and stops[stop][1] <= start:
+            stop += 1
+        inside = stop < len(stops) and stops[stop][0] <= start
+        yield _Piece(text[start:end], inspection.segments[segment], inside, begins[start])
 
 
 def report_lines(look: Look) -> list[str]:
@@ -172,7 +185,3 @@ def _title(found: Found) -> Text:
     share = f"{trained / tokens:.1%}" if tokens else "none"
     counts = f"{tokens:,} tokens, {trained:,} trained ({share}), {turns}{weighted}"
     return Text.assemble((f"── {found.index} · {one_line(found.inspection.place)} ── ", "bold"), counts)
-
-
-def _named_styles() -> list[tuple[str, str]]:
-    return [(name, _ROLES[name]) for name in ("system", "user", "assistant", "tool")] + [("template", _TEMPLATE)]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strop.common.errors import InputError
-from strop.common.files import write_json
+from strop.common.files import folder_stamp, write_json
 from strop.common.folders import cache_folder
 from strop.model.generation import read_json_object
 from strop.model.load import load_folder, save_model
@@ -33,7 +33,6 @@ WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 RECORD = "strop_adapter.json"
 MERGED = "strop_merged.json"
 MERGING = 1  # raised when the result of merging changes, so that older folders are not reused
-_HUB_LIKE = 1  # slashes in a hub id
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +45,8 @@ def describe(folder: Path, base: Base, tokenizer: PreTrainedTokenizerBase, lora:
     """Write beside saved adapters what they are: tokenizer, card and record."""
     tokenizer.save_pretrained(folder)
     place = str(base.folder.absolute()) if Path(base.name).expanduser().exists() else None
-    write_json(
-        folder / RECORD, {"format": 1, "base": base.name, "place": place, "rows": base.rows, "new": list(base.new)}
-    )
+    record = {"format": 1, "base": base.name, "place": place, "rows": base.rows, "new": list(base.new)}
+    write_json(folder / RECORD, record)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     write_json(folder / CONFIG, {**config, "base_model_name_or_path": base.name})
     (folder / "README.md").write_text(_card(base, lora), encoding="utf-8")
@@ -66,8 +64,7 @@ def merged(folder: Path, resolve: Callable[[str], Path]) -> Path:
     Where ``../model`` is that model (a stage writes both), it is that one; else it is made once, in the cache, in
     float32. ``resolve`` finds the base by its name.
 
-    Raises:
-        InputError: the adapters cannot be read, their base is not to be found, or they do not fit it.
+    Raises InputError where the adapters cannot be read, their base is not to be found, or they do not fit it.
     """
     config = read_json_object(folder / CONFIG)
     weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
@@ -78,7 +75,7 @@ def merged(folder: Path, resolve: Callable[[str], Path]) -> Path:
     if (sibling / "config.json").is_file() and _read(sibling / MERGED).get("adapter") == digest:
         return sibling
     base = _base(folder, config, sibling, resolve)
-    mark = hashlib.sha256(repr((digest, str(base.absolute()), _stamp(base))).encode()).hexdigest()[:16]
+    mark = hashlib.sha256(repr((digest, str(base.absolute()), folder_stamp(base))).encode()).hexdigest()[:16]
     target = cache_folder() / "models" / f"adapter-{mark}-v{MERGING}"
     if not (target / "config.json").is_file():
         log.warning(f"{folder}: merging these adapters into {base}, once, into {target}")
@@ -125,7 +122,6 @@ def _merge(folder: Path, base: Path, target: Path) -> None:
             (scratch / chat.name).write_bytes(chat.read_bytes())
         note_merged(folder)(scratch)
 
-    target.parent.mkdir(parents=True, exist_ok=True)
     save_model(model.requires_grad_(False), tokenizer, target, beside)
 
 
@@ -166,41 +162,33 @@ def _read(file: Path) -> dict[str, Any]:
     return read_json_object(file) if file.is_file() else {}
 
 
-def _stamp(folder: Path) -> list[tuple[str, int, int]]:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-
-
 def _card(base: Base, lora: LoraSettings) -> str:
-    hub = base.name.count("/") == _HUB_LIKE and not Path(base.name).expanduser().exists()
-    own = base.name == "smollm2-135m" or base.name.endswith(".gguf")  # names that strop alone knows
-    lines = ["---", *([f"base_model: {base.name}"] if hub else []), "library_name: peft", "tags: [lora, strop]", "---"]
-    lines += [
-        "",
-        f"# Adapters (LoRA) for {base.name}",
-        "",
-        f"Low-rank adapters that strop trained beside the frozen weights of `{base.name}`: rank {lora.r}, alpha "
-        f"{lora.alpha:g}, on {', '.join(lora.targets)}. They are no model of their own.",
-    ]
+    hub = base.name.count("/") == 1 and not Path(base.name).expanduser().exists()
+    head = f"base_model: {base.name}\n" if hub else ""
+    if base.name == "smollm2-135m" or base.name.endswith(".gguf"):  # names that strop alone knows
+        load = f"from strop.model.names import load_model\nbase = load_model({base.name!r})\n"
+    else:
+        load = "from transformers import AutoModelForCausalLM\n"
+        load += f"base = AutoModelForCausalLM.from_pretrained({base.name!r})\n"
+    rows = ""
     if base.new:
         tokens = ", ".join(f"`{token}`" for token in base.new)
-        lines += [f"Trained with them are the rows of {len(base.new)} tokens that are new to the base: {tokens}."]
-    lines += ["", "```python"]
-    if own:
-        lines += ["from strop.model.names import load_model", f"base = load_model({base.name!r})"]
-    else:
-        load = f"base = AutoModelForCausalLM.from_pretrained({base.name!r})"
-        lines += ["from transformers import AutoModelForCausalLM", load]
-    if base.new:
-        lines += [f"base.resize_token_embeddings({base.rows}, mean_resizing=False)  # rows for the new tokens"]
-    return "\n".join(
-        [
-            *lines,
-            "from peft import PeftModel",
-            "model = PeftModel.from_pretrained(base, THIS_FOLDER)",
-            "```",
-            "",
-            "`strop chat THIS_FOLDER` talks to both together; the folder `model` beside this one holds them merged.",
-            "",
-        ]
-    )
+        rows = f"Trained with them are the rows of {len(base.new)} tokens that are new to the base: {tokens}.\n"
+        load += f"base.resize_token_embeddings({base.rows}, mean_resizing=False)  # rows for the new tokens\n"
+    return f"""---
+{head}library_name: peft
+tags: [lora, strop]
+---
+
+# Adapters (LoRA) for {base.name}
+
+Low-rank adapters that strop trained beside the frozen weights of `{base.name}`: rank {lora.r}, alpha {lora.alpha:g}, \
+on {", ".join(lora.targets)}. They are no model of their own.
+{rows}
+```python
+{load}from peft import PeftModel
+model = PeftModel.from_pretrained(base, THIS_FOLDER)
+```
+
+`strop chat THIS_FOLDER` talks to both together; the folder `model` beside this one holds them merged.
+"""

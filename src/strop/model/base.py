@@ -31,17 +31,10 @@ class Base:
         """The base in float32, where its files hold more digits than ``held`` does; else None."""
         import torch
 
-        if held == torch.float32 or _formats(self.folder) == {_NAMES.get(str(held))}:
+        stored_in = {tensor.get_dtype() for _, tensor in stored(self.folder)}  # of other files nothing is known
+        own = {torch.bfloat16: "BF16", torch.float16: "F16"}.get(held)
+        if held == torch.float32 or {name for name in stored_in if name.startswith(("F", "BF"))} == {own}:
             return None
         model = load_folder(self.folder, torch.float32)
         fit_embeddings(model, self.known, self.new.values())
         return model
-
-
-_NAMES = {"torch.bfloat16": "BF16", "torch.float16": "F16"}
-
-
-def _formats(folder: Path) -> set[str]:
-    """The formats of the floating-point weights in a folder's safetensors files; of other files nothing is known."""
-    found = {tensor.get_dtype() for _, tensor in stored(folder)}
-    return {name for name in found if name[0] in "FB"} - {"BOOL"}

@@ -17,12 +17,8 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 
 def quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
     """What ``from_pretrained`` is told to hold the weights in 4 bits and to multiply in ``dtype``."""
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-    )
+    how = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": dtype}
+    return BitsAndBytesConfig(load_in_4bit=True, **how)
 
 
 def unpack(network: PreTrainedModel) -> None:

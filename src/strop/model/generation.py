@@ -56,38 +56,36 @@ _CHANGING = {
 def read_generation_config(folder: Path) -> GenerationConfig:
     """The generation settings in a model folder; where it has no file for them, what its ``config.json`` implies.
 
-    Raises:
-        InputError: the file is no JSON object, or its stop tokens are not ids.
+    Raises InputError for a file that is no JSON object, or whose stop tokens are not ids.
     """
     from transformers import GenerationConfig
 
-    check_generation_config(folder)
-    file = FILE if (folder / FILE).is_file() else "config.json"
+    file = check_generation_config(folder)
     try:
-        return GenerationConfig.from_pretrained(folder, file, local_files_only=True)
+        return GenerationConfig.from_pretrained(folder, file.name, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{folder / file}: {str(error).strip().splitlines()[0]} Mend or delete it.") from error
+        raise InputError(f"{file}: {str(error).strip().splitlines()[0]} Mend or delete it.") from error
 
 
-def check_generation_config(folder: Path) -> None:
-    """Raise InputError where the file cannot be read, or holds ids that are none."""
-    file = folder / FILE
-    settings = _read(file) if file.is_file() else read_json_object(folder / "config.json")
+def check_generation_config(folder: Path) -> Path:
+    """The file with the settings. Raises InputError where it cannot be read, or holds ids that are none."""
+    settings = _own(folder)
+    file = folder / ("config.json" if settings is None else FILE)
+    settings = read_json_object(file) if settings is None else settings
     for name in ("eos_token_id", "bos_token_id", "pad_token_id"):
         value = settings.get(name)
         ids = value if isinstance(value, list) else [] if value is None else [value]
-        for found in ids:
-            if type(found) is not int:
-                place = file if file.is_file() else folder / "config.json"
-                raise InputError(
-                    f"{place}: {name} is {json.dumps(value)}, and a token's id is a whole number (or a list of them); "
-                    "mend the file."
-                )
+        if any(type(found) is not int for found in ids):
+            raise InputError(
+                f"{file}: {name} is {json.dumps(value)}, and a token's id is a whole number (or a list of them); "
+                "mend the file."
+            )
+    return file
 
 
 def not_followed(folder: Path) -> dict[str, Any]:
     """What the folder's generation settings ask for that strop does not do: names and values."""
-    settings = _read(folder / FILE) if (folder / FILE).is_file() else {}
+    settings = _own(folder) or {}
     samples = bool(settings.get("do_sample"))
     return {
         name: value
@@ -112,8 +110,9 @@ def read_json_object(file: Path) -> dict[str, Any]:
 _KINDS = {list: "list", str: "string", int: "number", float: "number", bool: "true or false"}
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _own(folder: Path) -> dict[str, Any] | None:
+    """What is in the file for it; None where there is none."""
     try:
-        return read_json_object(file)
+        return read_json_object(folder / FILE) if (folder / FILE).is_file() else None
     except InputError as error:
         raise InputError(f"{error} Without it, config.json says where answers end: it may be deleted.") from error

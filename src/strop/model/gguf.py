@@ -26,6 +26,7 @@ from pathlib import Path
 
 from strop.common.errors import InputError
 from strop.common.folders import cache_folder, whole_folder
+from strop.model.load import first_line, quiet_transformers
 
 CONVERSION = 1  # raised when the result of converting changes, so that older folders are not reused
 
@@ -45,9 +46,8 @@ def convert(file: Path) -> Path:
     Beside the usual files it holds `gguf_source.json`: the file's name and hash and how many tensors it held of each
     GGUF type. Safe to call from several processes at once.
 
-    Raises:
-        InputError: not a GGUF file, one that transformers cannot read, or one whose tokenizer cannot be rebuilt
-            faithfully; a missing extra; no room in the cache.
+    Raises InputError for a file that is no GGUF, that transformers cannot read, or whose tokenizer cannot be rebuilt
+    faithfully; for a missing extra; where the cache has no room.
     """
     with file.open("rb") as stream:
         if stream.read(4) != b"GGUF":
@@ -61,8 +61,6 @@ def convert(file: Path) -> Path:
     missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"{file}: reading GGUF needs {' and '.join(missing)}: pip install 'strop[gguf]'.")
-    from strop.model.quiet import quiet_transformers  # here, as torch below: most calls end above
-
     log.info("converting %s once into %s", file, target)
     try:
         kinds, pre_tokenizer, n_parameters = _describe(file)
@@ -75,7 +73,7 @@ def convert(file: Path) -> Path:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"{file}: this GGUF file cannot be converted ({str(error).splitlines()[0]}); "
+            f"{file}: this GGUF file cannot be converted ({first_line(error)}); "
             "download the model's Hugging Face folder and pass that instead."
         ) from error
     tokenizer.model_max_length = model.config.get_text_config().max_position_embeddings
@@ -98,13 +96,10 @@ def _describe(file: Path) -> tuple[dict[str, int], str | None, int]:
 
     if (field("split.count") or 1) > 1:
         raise InputError(f"{file} is one part of a split GGUF; join the parts with llama-gguf-split --merge first.")
-    byte_level = field("tokenizer.ggml.model") == "gpt2"
     kinds = dict(Counter(tensor.tensor_type.name for tensor in reader.tensors))
-    return (
-        kinds,
-        field("tokenizer.ggml.pre") or "default" if byte_level else None,
-        sum(int(tensor.n_elements) for tensor in reader.tensors),
-    )
+    byte_level = field("tokenizer.ggml.model") == "gpt2"
+    pre_tokenizer = field("tokenizer.ggml.pre") or "default" if byte_level else None
+    return kinds, pre_tokenizer, sum(int(tensor.n_elements) for tensor in reader.tensors)
 
 
 def _load_tokenizer(file: Path, declared: str | None):
@@ -123,12 +118,9 @@ def _load_tokenizer(file: Path, declared: str | None):
             f"{file}: its tokenizer splits text in the way called {declared!r}, which cannot be rebuilt here; "
             "download the model's Hugging Face folder and pass that instead."
         )
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
-        ]
-    )
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    gpt2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([digits, gpt2])
     return tokenizer
 
 

@@ -5,7 +5,9 @@ torch is imported where weights are wanted, so that finding a model and its toke
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +66,6 @@ def load_folder(
     from safetensors import SafetensorError
 
     from strop.model.finite import check_weights
-    from strop.model.quiet import quiet_transformers
 
     check_generation_config(folder)
     dtype = torch.float32 if dtype is None else dtype
@@ -81,7 +82,9 @@ def load_folder(
     except (*WRONG_CONFIG, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise InputError(_why_not(folder, error)) from error
+        fault = size_fault(folder)
+        why = f"{'; '.join(fault)}." if fault else f"{folder}: the model does not load: {first_line(error)}"
+        raise InputError(why) from error
     missing = sorted(set(found["missing_keys"]) - ({"score.weight"} if scores else set()))
     if missing:
         raise InputError(
@@ -104,11 +107,8 @@ def save_model(
     The folder appears whole or not at all, and replaces an older model in the same place. `beside` writes what else
     belongs into it, before it takes its place.
 
-    Raises:
-        InputError: the disk is full or read-only, or `folder` holds something that is not a model.
+    Raises InputError where the disk is full or read-only, or `folder` holds something that is not a model.
     """
-    from strop.model.quiet import quiet_transformers
-
     target = Path(folder).expanduser().absolute()
     if target.is_dir() and any(target.iterdir()) and not (target / "config.json").is_file():
         raise InputError(f"{target} already holds files that are not a model; choose a new folder to save into.")
@@ -127,25 +127,27 @@ def check_writes(model: PreTrainedModel) -> None:
         raise InputError(f"{name} scores texts and writes none; choose a causal language model.")
 
 
-def _why_not(folder: Path, error: Exception) -> str:
-    fault = size_fault(folder)
-    return f"{'; '.join(fault)}." if fault else f"{folder}: the model does not load: {first_line(error)}"
-
-
 def size_fault(folder: Path) -> tuple[str, str] | None:
     """The first weight whose shape in the files is not what ``config.json`` says, and what to do; None: all fit."""
     from safetensors import SafetensorError
 
     model = outline(folder)
-    wanted = {name: tuple(p.shape) for name, p in model.named_parameters(remove_duplicate=False)}
+    by_config = {name: tuple(p.shape) for name, p in model.named_parameters(remove_duplicate=False)}
     try:
-        for key, tensor in stored(folder):
-            shape = tuple(tensor.get_shape())
-            if key in wanted and shape != wanted[key]:
-                return _other_shape(folder, model.get_input_embeddings().weight.shape[0], key, shape, wanted[key])
+        by_files = ((key, tuple(tensor.get_shape())) for key, tensor in stored(folder) if key in by_config)
+        key, found = next(((key, shape) for key, shape in by_files if shape != by_config[key]), (None, ()))
     except (OSError, SafetensorError):
-        pass  # loading says what is wrong with it
-    return None
+        return None  # loading says what is wrong with it
+    if key is None:
+        return None
+    wanted = by_config[key]
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(found) == len(wanted) == 2 and wanted[0] == rows and found[1] == wanted[1]:
+        message = f"{folder}: vocab_size in config.json is {wanted[0]} and the weights have {found[0]} rows ({key})"
+        return message, f"set vocab_size to {found[0]}"
+    sizes = [" × ".join(map(str, shape)) for shape in (found, wanted)]
+    message = f"{folder}: {key} is {sizes[0]} in the weights and {sizes[1]} by config.json"
+    return message, "get the model again, with its own config.json"
 
 
 def stored(folder: Path) -> Iterator[tuple[str, Any]]:
@@ -158,13 +160,25 @@ def stored(folder: Path) -> Iterator[tuple[str, Any]]:
                 yield key, tensors.get_slice(key)
 
 
-def _other_shape(folder: Path, rows: int, key: str, shape: Sequence[int], wanted: Sequence[int]) -> tuple[str, str]:
-    if len(shape) == len(wanted) == 2 and wanted[0] == rows and shape[1] == wanted[1]:
-        message = f"{folder}: vocab_size in config.json is {wanted[0]} and the weights have {shape[0]} rows ({key})"
-        return message, f"set vocab_size to {shape[0]}"
-    by_files, by_config = (" × ".join(map(str, x)) for x in (shape, wanted))
-    message = f"{folder}: {key} is {by_files} in the weights and {by_config} by config.json"
-    return message, "get the model again, with its own config.json"
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars of transformers inside, unless standard error is a terminal; the settings found are put back.
+
+    No warnings either: what is wrong with a model is said in one line by whoever loads it.
+    """
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    silence = logging.is_progress_bar_enabled() and not sys.stderr.isatty()
+    if silence:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if silence:
+            logging.enable_progress_bar()
 
 
 def first_line(error: Exception) -> str:

@@ -28,9 +28,6 @@ from strop.model.four_bit import unpack
 from strop.model.preflight import embedding_name, head_name, named, refuse_tied, tied_names, too_small
 from strop.model.settings import ALL_LINEAR, LoraSettings
 
-ADAPTER = "default"
-"""peft's name for a model's only adapter."""
-
 
 class Adapters:
     """The adapters of one model. ``network`` is the model itself, adapters inside.
@@ -62,29 +59,26 @@ class Adapters:
         # What is saved beside adapters is what was trained: of an embedding that has grown, the trained rows.
         self._wrapped.save_pretrained(str(folder), save_embedding_layers=False)
 
-    def merge(self, dtype: torch.dtype = torch.float32, base: PreTrainedModel | None = None) -> PreTrainedModel:
-        """Put the adapters into the weights, for good: the plain model, its weights in ``dtype``.
+    def merge(self, base: PreTrainedModel | None = None) -> PreTrainedModel:
+        """Put the adapters into the weights, for good: the plain model in float32.
 
-        Every merged matrix is summed in float32 and rounded once, if at all (a small update added to a bfloat16
-        weight would mostly vanish). ``base``: the same model before the adapters, where its own weights hold more
-        digits than those that were frozen beside them; it gives them up.
+        A small update added to a bfloat16 weight would mostly vanish. ``base``: the same model before the adapters,
+        where its own weights hold more digits than those that were frozen beside them; it gives them up.
         """
         if base is not None:
             _put_back(self.network, base)
         unpack(self.network)
         for layer in self.network.modules():
+            if isinstance(layer, LoraLayer | TrainableTokensLayer):
+                layer.float()
             if isinstance(layer, LoraLayer):
-                layer.float()
                 layer.merge()
-                layer.get_base_layer().to(dtype)
-            elif isinstance(layer, TrainableTokensLayer):
-                layer.float()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that all is merged already: so it should
             network = self._wrapped.merge_and_unload()
-        for parameter in network.parameters():  # not network.to(dtype), which rounds rotary frequencies too
+        for parameter in network.parameters():  # not the buffers: rotary frequencies are float32 as they are
             if parameter.is_floating_point():
-                parameter.data = parameter.data.to(dtype)
+                parameter.data = parameter.data.float()
         return network.requires_grad_(False)
 
 
@@ -107,8 +101,7 @@ def add_lora(
     rows of the embedding and of the head are trained as they are (low-rank adapters cannot tell rows apart that are
     the same); of matrices that are adapted or trained whole they are learnt anyway.
 
-    Raises:
-        InputError: targets that fit no module, or that cannot be merged back exactly.
+    Raises InputError for targets that fit no module, or that cannot be merged back exactly.
     """
     targets = ALL_LINEAR if settings.targets == [ALL_LINEAR] else list(settings.targets)
     tied = tied_names(model)

@@ -52,8 +52,7 @@ def resolve(name: str | Path | NewModel) -> Path:
 
     A `NewModel` is made from its configuration, without trained weights, once.
 
-    Raises:
-        InputError: nothing matches, or what matches cannot be had; the message says what to do.
+    Raises InputError where nothing matches, or what matches cannot be had, with what to do.
     """
     if isinstance(name, NewModel):
         return make_new(name.new, _tokenizer_place(name.tokenizer), name.seed)
@@ -90,30 +89,19 @@ def load_model(
     Choose the dtype here and not with `model.to(dtype)` afterwards: that would round the rotary frequencies too, which
     stay in float32 otherwise (in bfloat16 they are off by up to 0.3 %: over a radian after a thousand tokens).
 
-    Raises:
-        InputError: there is no such model, it does not load, its weights hold NaN or infinity, or its files lack some
-            of them (transformers would fill those with random numbers and only warn).
+    Raises InputError where there is no such model, it does not load, its weights hold NaN or infinity, or its files
+    lack some of them (transformers would fill those with random numbers and only warn).
     """
     return load_folder(resolve(name_or_path), dtype, device, quantization, scores)
 
 
 def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer beside the model that a name means (see `resolve`).
-
-    Raises:
-        InputError: there is no such model, or no tokenizer that loads beside it.
-    """
+    """The tokenizer beside the model that a name means. Raises InputError where none loads, or as `resolve`."""
     return tokenizer_in(resolve(name_or_path))
 
 
 def load_generation_config(name_or_path: str | Path) -> GenerationConfig:
-    """The generation settings of the model that a name means, without loading the model.
-
-    A folder without `generation_config.json` gives what transformers derives from `config.json`.
-
-    Raises:
-        InputError: there is no such model, or the settings cannot be read.
-    """
+    """`read_generation_config` of the model that a name means, without loading it. Raises as that and `resolve`."""
     return read_generation_config(resolve(name_or_path))
 
 
@@ -179,11 +167,8 @@ def _from_hub(name: str) -> Path:
 
 def _nearest(path: Path) -> str:
     """' Did you mean X?' for the alias or the neighbouring folder with the most similar name, or nothing."""
-    neighbours = {}
-    if path.parent.is_dir():
-        neighbours = {
-            p.name: str(p) for p in path.parent.iterdir() if (p.is_dir() or p.suffix == ".gguf") and p != path
-        }
-    known = {**neighbours, DEMO_MODEL: DEMO_MODEL}
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    known = {p.name: str(p) for p in beside if (p.is_dir() or p.suffix == ".gguf") and p != path}
+    known[DEMO_MODEL] = DEMO_MODEL
     close = difflib.get_close_matches(path.name, known, n=1)
     return f" Did you mean {known[close[0]]}?" if close else ""

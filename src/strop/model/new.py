@@ -27,8 +27,7 @@ def make_new(config: dict[str, Any], tokenizer: Path, seed: int = 0) -> Path:
     (the default) and one that scores sequences (``num_labels`` is 1 unless given). ``vocab_size`` and the ids of
     special tokens are the tokenizer's unless given. ``tokenizer``: its folder, or a tokenizer.json.
 
-    Raises:
-        InputError: the family is unknown, a field is none of its, or the values do not go together.
+    Raises InputError where the family is unknown, a field is none of its, or the values do not go together.
     """
     import torch
 
@@ -47,18 +46,27 @@ def make_new(config: dict[str, Any], tokenizer: Path, seed: int = 0) -> Path:
                 raise
             why = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"model.new: no model can be made of these fields: {why}") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
     save_model(model, tokens, target)
     return target
 
 
 def _config(given: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
     from transformers import AutoConfig
+    from transformers.models.auto import modeling_auto
 
     architectures = given.get("architectures") or []
     architectures = [architectures] if isinstance(architectures, str) else list(architectures)
-    families = _families()
-    family = given.get("model_type") or _family(architectures[0], families)
+    tables = (
+        modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+        modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    )
+    families = {name: family for table in tables for family, name in table.items()}  # model types by class names
+    family = given.get("model_type") or families.get(architectures[0])
+    if family is None:
+        raise InputError(
+            f"model.new.architectures: transformers has no {architectures[0]} that generates or scores;"
+            f"{_nearest(architectures[0], families)}"
+        )
     if family not in families.values():
         raise InputError(
             f"model.new.model_type: transformers has no {family} that generates or scores;"
@@ -80,44 +88,18 @@ def _config(given: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> PreTra
     return AutoConfig.for_model(family, **fields, architectures=architectures or None)
 
 
-def _families() -> dict[str, str]:
-    """Model types by the names of the classes that generate or score."""
-    from transformers.models.auto import modeling_auto
-
-    tables = (
-        modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-    )
-    return {name: family for table in reversed(tables) for family, name in table.items()}
-
-
-def _family(architecture: str, families: dict[str, str]) -> str:
-    """The model type of a class."""
-    if architecture not in families:
-        raise InputError(
-            f"model.new.architectures: transformers has no {architecture} that generates or scores;"
-            f"{_nearest(architecture, families)}"
-        )
-    return families[architecture]
-
-
 def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=3)
-    return (
-        f" did you mean {' or '.join(close)}?" if close else " see that family's page in transformers' documentation."
-    )
+    if close := difflib.get_close_matches(name, list(known), n=3):
+        return f" did you mean {' or '.join(close)}?"
+    return " see that family's page in transformers' documentation."
 
 
 def _digest(tokenizer: Path) -> list[str]:
-    """Of all files that decide what a tokenizer does."""
-    files = [tokenizer] if tokenizer.is_file() else sorted(p for p in tokenizer.iterdir() if _of_tokenizer(p))
+    """Of vocabulary, merges, template and settings: all files that decide what a tokenizer does."""
+    files = [tokenizer] if tokenizer.is_file() else sorted(path for path in tokenizer.iterdir() if _its_own(path))
     return [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
 
 
-def _of_tokenizer(path: Path) -> bool:
-    """Vocabulary, merges, template and settings: everything but the model beside it."""
-    return (
-        path.is_file()
-        and path.suffix in (".json", ".txt", ".model", ".jinja")
-        and path.name not in (*("config.json", "generation_config.json", "model.safetensors.index.json"),)
-    )
+def _its_own(path: Path) -> bool:
+    of_the_model = ("config.json", "generation_config.json", "model.safetensors.index.json")
+    return path.is_file() and path.suffix in (".json", ".txt", ".model", ".jinja") and path.name not in of_the_model

@@ -38,8 +38,7 @@ def best_compute(device: str = "auto", dtype: str = "auto") -> Compute:
     On a CPU, bfloat16 where the processor multiplies it (AVX-512 BF16, AMX): 420 GFLOP/s against 200 for float32 on two
     Zen 4 cores. Elsewhere float32 through oneDNN ("medium"), which stays near 4e-7 relative.
 
-    Raises:
-        InputError: the device is not there, or is none.
+    Raises InputError for a device that is not there, or is none.
     """
     chosen = _device(device)
     if dtype != "auto":

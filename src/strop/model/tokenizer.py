@@ -23,11 +23,7 @@ DECLARED = {
 
 
 def tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a Hugging Face folder; the folder need not hold a model.
-
-    Raises:
-        InputError: there is no tokenizer that loads.
-    """
+    """The tokenizer of a Hugging Face folder, with a model or without. Raises InputError where none loads."""
     name = declared_class(folder)
     with _loading(folder):
         if name is None:
@@ -41,9 +37,7 @@ def tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
 
 def tokenizer_alone(name: str | Path) -> PreTrainedTokenizerBase | None:
     """The tokenizer that a ``tokenizer.json`` file or a folder without a model holds; None where it is neither.
-
-    Raises:
-        InputError: it is one, but it does not load.
+    Raises InputError for one that does not load.
     """
     path = Path(name).expanduser()
     if path.is_file() and path.suffix == ".json":

@@ -40,28 +40,22 @@ SAME = 1e-2
 """Two rows nearer than this share of the median row are one: what training makes different is farther apart."""
 
 
-def tokens_without_rows(tokenizer: Any, rows: int) -> dict[str, int]:
-    """The tokens whose id is beyond the ``rows`` of an embedding, by their text; ascending."""
-    beyond = {token: index for token, index in tokenizer.get_vocab().items() if index >= rows}
-    return dict(sorted(beyond.items(), key=lambda item: item[1]))
-
-
 def check_tokens(tokenizer: Any, rows: int, used: Collection[int], name: str) -> str | None:
     """A tokenizer with more tokens than the model has rows: the words of a warning; None where it has not.
 
     ``used``: ids that are certain to come up (stop tokens, what the template prints). Raises InputError where one of
     them has no row.
     """
-    beyond = tokens_without_rows(tokenizer, rows)
+    beyond = sorted((index, token) for token, index in tokenizer.get_vocab().items() if index >= rows)
     if not beyond:
         return None
-    needed = {token: index for token, index in beyond.items() if index in used}
-    token, index = next(iter((needed or beyond).items()))
+    needed = [(index, token) for index, token in beyond if index in used]
+    index, token = (needed or beyond)[0]
     count = "1 token" if len(beyond) == 1 else f"{len(beyond)} tokens"
     message = (
         f"{name}: its tokenizer has {count} without a row in the model ({token} is {index}, and the model has rows 0 "
         f"to {rows - 1}){'' if needed else ', which the data must not hold'}; give the model rows for them "
-        f"(model.resize_token_embeddings({max(beyond.values()) + 1}) in transformers, then save it) or use the "
+        f"(model.resize_token_embeddings({beyond[-1][0] + 1}) in transformers, then save it) or use the "
         "tokenizer that belongs to it"
     )
     if needed:
@@ -73,11 +67,8 @@ def template_token_ids(tokenizer: Any) -> frozenset[int]:
     """The ids of added tokens whose text stands in the chat template."""
     template = getattr(tokenizer, "chat_template", None)
     texts = template.values() if isinstance(template, dict) else [template or ""]
-    return frozenset(
-        index
-        for index, token in tokenizer.added_tokens_decoder.items()
-        if token.content.strip() and any(token.content in text for text in texts)
-    )
+    added = {index: token.content for index, token in tokenizer.added_tokens_decoder.items() if token.content.strip()}
+    return frozenset(index for index, content in added.items() if any(content in text for text in texts))
 
 
 def token_ids(tokenizer: Any, names: Collection[str]) -> frozenset[int]:

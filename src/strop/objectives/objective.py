@@ -40,3 +40,13 @@ class Objective(Protocol):
         normalisers summed over the step. None: only a backward pass can tell.
         """
         return None
+
+
+def weight_per_sequence(batch: Batch) -> Tensor:
+    """Sum of the weights of every sequence, float32 ``[N]``."""
+    return sum_per_sequence(batch.weights, batch)
+
+
+def sum_per_sequence(values: Tensor, batch: Batch) -> Tensor:
+    """``values [S]`` summed over each sequence's trained positions, ``[N]``."""
+    return values.new_zeros(batch.sequences).index_add_(0, batch.seq_index, values)

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from strop.objectives.objective import Objective
-from strop.objectives.reduction import sum_per_sequence, weight_per_sequence
+from strop.objectives.objective import Objective, sum_per_sequence, weight_per_sequence
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch

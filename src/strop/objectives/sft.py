@@ -1,4 +1,16 @@
-"""Supervised fine-tuning: cross-entropy on the trained tokens, and what can be added to it."""
+"""Supervised fine-tuning: cross-entropy on the trained tokens, and what can be added to it.
+
+A reduction, by which the token losses of a step become one number, is a factor per trained position and a normaliser
+per batch. The normaliser depends on the batch alone, so it is summed over micro-batches and ranks before the first
+backward pass, and the result does not depend on how the step was cut up. With token losses ``l_s``, weights ``w_s``,
+and N sequences that have a trained token:
+
+- ``token_mean``: ``Σ w_s l_s / Σ w_s``; every token has the same say.
+- ``seq_mean``: ``Σ_n (Σ_{s in n} w_s l_s / Σ_{s in n} w_s) / N``; every sequence has the same say.
+- ``seq_sum``: ``Σ w_s l_s / N``; a sequence has a say by its length.
+- ``constant``: ``Σ w_s l_s / (N · c)`` with a fixed ``c``, so a token's say does not depend on the lengths in the batch
+  (Liu et al. 2025, Understanding R1-Zero-Like Training, "Dr. GRPO": ``c`` is the longest answer allowed).
+"""
 
 from __future__ import annotations
 
@@ -7,16 +19,15 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from strop.objectives.objective import Objective
-from strop.objectives.reduction import Reduce, Reduction, weighted_sum
-from strop.objectives.settings import SftLossSettings
+from strop.objectives.objective import Objective, weight_per_sequence
+from strop.objectives.settings import Reduction, SftLossSettings
 
 if TYPE_CHECKING:
     from strop.data.batch import Batch
 
 
 class CrossEntropy(Objective):
-    """Teacher forcing: ``l_s = -log p(label_s)`` in nats, reduced by ``reduction`` (see `strop.objectives.reduction`).
+    """Teacher forcing: ``l_s = -log p(label_s)`` in nats, reduced by ``reduction`` (``constant``: its c).
 
     - ``label_smoothing`` ε spreads that share of the target evenly over the vocabulary: ``l_s = -(1-ε)·log p(label_s) -
       ε·(1/V)·Σ_v log p(v)`` (Szegedy et al. 2016; Vaswani et al. 2017).
@@ -42,13 +53,18 @@ class CrossEntropy(Objective):
     ):
         if dft and label_smoothing:
             raise ValueError("dft and label_smoothing contradict each other.")
-        self._reduce = Reduce(reduction, constant)
+        if (reduction == "constant") != (constant is not None):
+            raise ValueError("give a constant with reduction `constant`, and with no other.")
+        self._reduction, self._constant = reduction, constant or 1.0
         self._smoothing, self._dft, self._z, self._aux = label_smoothing, dft, z_loss, aux
         wanted = {"logprobs": True, "lse": z_loss or label_smoothing, "mean_logits": label_smoothing, "aux": aux}
         self.want = tuple(name for name, used in wanted.items() if used)
 
     def normalisers(self, batch: Batch) -> dict[str, float]:
-        whole = {"cross_entropy": self._reduce.normaliser(batch)}
+        if self._reduction == "token_mean":
+            whole = {"cross_entropy": batch.weights.sum().item()}
+        else:
+            whole = {"cross_entropy": (weight_per_sequence(batch) > 0).sum().item() * self._constant}
         if self._z:
             whole["z_loss"] = whole["cross_entropy"]
         if self._aux:
@@ -56,16 +72,16 @@ class CrossEntropy(Objective):
         return whole
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        factors = self._reduce.factors(batch)
+        factors = self._factors(batch)
         losses = -outputs["logprobs"]
         if self._dft:
             losses = losses * outputs["logprobs"].detach().exp()
         if self._smoothing:
             uniform = outputs["lse"] - outputs["mean_logits"]
             losses = (1 - self._smoothing) * losses + self._smoothing * uniform
-        parts = {"cross_entropy": weighted_sum(losses, factors)}
+        parts = {"cross_entropy": (losses * factors).sum()}
         if self._z:
-            parts["z_loss"] = self._z * weighted_sum(outputs["lse"].square(), factors)
+            parts["z_loss"] = self._z * (outputs["lse"].square() * factors).sum()
         if self._aux:
             parts["aux"] = self._aux * _counted_tokens(batch) * outputs["aux"]
         return parts
@@ -73,12 +89,18 @@ class CrossEntropy(Objective):
     def metrics(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         if not (self._smoothing or self._dft):
             return {}
-        return {"nll": (weighted_sum(-outputs["logprobs"], batch.weights), batch.weights.sum())}
+        return {"nll": ((-outputs["logprobs"] * batch.weights).sum(), batch.weights.sum())}
 
     def linear(self, batch: Batch, totals: Mapping[str, float]) -> Tensor | None:
         if self._smoothing or self._dft or self._z:
             return None
-        return self._reduce.factors(batch) / -(totals["cross_entropy"] or 1.0)
+        return self._factors(batch) / -(totals["cross_entropy"] or 1.0)
+
+    def _factors(self, batch: Batch) -> Tensor:
+        """Factor of each trained position's loss, float32 ``[S]``."""
+        if self._reduction == "seq_mean":
+            return batch.weights / weight_per_sequence(batch)[batch.seq_index]
+        return batch.weights
 
 
 def supervised_objective(settings: SftLossSettings) -> CrossEntropy:

@@ -1,20 +1,37 @@
-"""The three charts of the page. Each is drawn twice, for a desk and for a phone; the style sheet shows one of them."""
+"""The three charts of the page, as inline SVG: each for a desk and for a phone, of which the style sheet shows one.
 
+A figure is drawn in placeholder colours, one per role; afterwards each is replaced by the style sheet's variable for
+that role, so that one drawing serves light and dark mode. Text stays text. Equal figures give equal bytes.
+"""
+
+import io
+import re
 from collections.abc import Callable, Mapping
+from html import escape
 
+import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from strop.report.curve import loss_limits, series, smoothed, thinned
 from strop.report.files import Interval, LoggedStep
 from strop.report.metrics import value_text
-from strop.report.svg import FONT_PX, ROLES, new_figure, px_axes, to_inline_svg
 from strop.tasks.metrics import VERDICTS
 
+FONT_PX = 12
 WIDE, NARROW = 1000, 400
+MOST_POINTS = 600  # of a curve; more would only make the page heavier
+
+# Role → placeholder. The values only have to be distinct and unlikely; the real colours are in style.css.
+ROLES = {
+    role: f"#a1b0{number:02x}"
+    for number, role in enumerate(
+        ("ink", "dim", "line", "panel", "before", "after", "on-verdict", *(f"verdict-{name}" for name in VERDICTS)),
+        start=1,
+    )
+}
 LABEL = {"va": "center", "fontsize": FONT_PX + 1, "color": ROLES["ink"]}
 
 Estimates = Mapping[str, Interval]
@@ -27,8 +44,8 @@ def metrics_chart(parts: Mapping[str, Estimates], names: list[str]) -> Markup:
     def draw(width: int) -> Figure:
         narrow = width == NARROW
         row, left, right = (62, 8, 8) if narrow else (48, 170, 130)
-        figure = new_figure(width, row * len(names) + 30)
-        axes = px_axes(figure, left, right, 4, 4 + row * len(names))
+        figure = _new_figure(width, row * len(names) + 30)
+        axes = _px_axes(figure, left, right, 4, 4 + row * len(names))
         axes.set(xlim=(0, 100), ylim=(len(names), 0), yticks=[])
         axes.set_xticks(ticks, [f"{tick}\N{NO-BREAK SPACE}%" for tick in ticks])
         # On a phone the labels stand inside the plot, above their row; on a desk to its left and right.
@@ -61,8 +78,8 @@ def verdict_chart(parts: Mapping[str, Estimates]) -> Markup:
     def draw(width: int) -> Figure:
         narrow = width == NARROW
         row, left, right, height = (58, 8, 8, 0.55) if narrow else (46, 80, 8, 0.66)
-        figure = new_figure(width, row * len(rows) + 2)
-        axes = px_axes(figure, left, right, 0, row * len(rows))
+        figure = _new_figure(width, row * len(rows) + 2)
+        axes = _px_axes(figure, left, right, 0, row * len(rows))
         axes.set(xlim=(0, 1), ylim=(len(rows), 0), xticks=[], yticks=[])
         for index, (label, estimates) in enumerate(rows):
             y, start = index + (0.66 if narrow else 0.5), 0.0
@@ -89,8 +106,8 @@ def loss_chart(steps: list[LoggedStep]) -> Markup:
     last_step = max(step.step for step in steps)
 
     def draw(width: int) -> Figure:
-        figure = new_figure(width, 342 if len(rates) else 278)
-        axes = px_axes(figure, 48, 12, 8, 250)
+        figure = _new_figure(width, 342 if len(rates) else 278)
+        axes = _px_axes(figure, 48, 12, 8, 250)
         axes.grid(color=ROLES["line"], linewidth=1)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         if len(train):
@@ -102,7 +119,7 @@ def loss_chart(steps: list[LoggedStep]) -> Markup:
         panels = [axes]
         if len(rates):
             axes.tick_params(labelbottom=False)
-            panels.append(px_axes(figure, 48, 12, 272, 312))
+            panels.append(_px_axes(figure, 48, 12, 272, 312))
             _draw_rates(panels[-1], rates)
         for panel in panels:
             panel.set_xlim(0, max(1, last_step))
@@ -131,6 +148,84 @@ def _whisker(axes: Axes, estimate: Interval, y: float, colour: str) -> None:
     axes.plot(100 * estimate.value, y, "o", color=colour, markersize=9, markeredgecolor=ROLES["panel"], clip_on=False)
 
 
+def series(steps: list[LoggedStep], name: str) -> np.ndarray:
+    """``[points, 2]`` of (step, value), ascending. A resumed run repeats steps; what was logged last counts."""
+    values = {step.step: value for step in steps if (value := getattr(step, name)) is not None}
+    return np.array(sorted(values.items()), dtype=float).reshape(-1, 2)
+
+
+def smoothing_span(points: int) -> int:
+    """Over how many steps the loss is averaged: a twentieth of the run, between 3 and 50."""
+    return min(50, max(3, points // 20))
+
+
+def smoothed(points: np.ndarray) -> np.ndarray:
+    """``points`` with column 1 averaged around each step by a Hann window, ``smoothing_span`` wide at half its height.
+
+    Centred, so that it does not lag behind a falling loss as an exponential average does; cut at the ends of the run.
+    """
+    window = np.hanning(2 * smoothing_span(len(points)) + 1)
+    reach = len(window) // 2
+    sums, weights = (np.convolve(values, window)[reach:-reach] for values in (points[:, 1], np.ones(len(points))))
+    return np.column_stack([points[:, 0], sums / weights])
+
+
+def thinned(points: np.ndarray) -> np.ndarray:
+    """At most ``MOST_POINTS`` of the points, evenly spaced, with the first and the last."""
+    if len(points) <= MOST_POINTS:
+        return points
+    return points[np.linspace(0, len(points) - 1, MOST_POINTS).round().astype(int)]
+
+
+def loss_limits(train: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
+    """Room for all but the wildest hundredth of the steps, so that one spike does not flatten the curve.
+
+    ``train`` and ``held_out`` are losses, ``[points]`` each, the first not empty.
+    """
+    low = min([np.quantile(train, 0.01), train[-1], *held_out])
+    high = max([np.quantile(train, 0.99), *held_out])
+    margin = 0.06 * (high - low) or 0.1
+    return max(0.0, low - margin), high + margin
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    """An empty figure whose data units of size are CSS pixels at full width."""
+    return Figure(figsize=(width / 72, height / 72), dpi=72)
+
+
+def _px_axes(figure: Figure, left: float, right: float, top: float, bottom: float) -> Axes:
+    """Bare axes; ``left`` and ``right`` are pixels from that side, ``top`` and ``bottom`` pixels from the top."""
+    width, height = figure.get_size_inches() * 72
+    axes = figure.add_axes((left / width, 1 - bottom / height, (width - left - right) / width, (bottom - top) / height))
+    axes.patch.set_visible(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=FONT_PX, labelcolor=ROLES["dim"], color=ROLES["line"], pad=6)
+    axes.set_axisbelow(True)
+    return axes
+
+
 def _for_desk_and_phone(draw: Callable[[int], Figure], name: str, label: str) -> Markup:
-    desk = to_inline_svg(draw(WIDE), name, label, "wide")
-    return desk + to_inline_svg(draw(NARROW), f"{name}-narrow", label, "narrow")
+    desk = _inline_svg(draw(WIDE), name, label, "wide")
+    return desk + _inline_svg(draw(NARROW), f"{name}-narrow", label, "narrow")
+
+
+def _inline_svg(figure: Figure, name: str, label: str, css_class: str) -> Markup:
+    """The figure as an ``<svg>`` element; ``name`` keeps its ids apart from other charts', ``label`` is read aloud."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "strop"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue().decode()
+    svg = svg[svg.index("<svg") :]
+    # The inner style sheet would apply to the whole page.
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
+    svg = svg.replace("xlink:href=", "href=")
+    used = set(re.findall(r"(?:href=\"|url\()#([^\")]+)", svg))
+    svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(r'(href="|url\()#', rf"\1#{name}-", svg)
+    for role, placeholder in ROLES.items():
+        svg = svg.replace(placeholder, f"var(--{role})")
+    view_box = re.search(r'viewBox="[^"]+"', svg)[0]
+    head = f'<svg class="chart {css_class}" role="img" aria-label="{escape(label)}" {view_box}>'
+    body = svg[svg.index(">") + 1 :]
+    return Markup(head + re.sub(r"\s*\n\s*", " ", body))

@@ -181,23 +181,13 @@ def read_rows(path: Path, model: type[Line]) -> list[Line]:
 
     A last line that has no newline and is no JSON was cut by a kill in the middle of writing it; it is skipped.
     """
-    lines = path.read_bytes().split(b"\n")
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        if number == len(lines) and not _is_json(line):
-            break
-        rows.append(_parse(line, model, f"{path}:{number}"))
-    return rows
-
-
-def _is_json(data: bytes) -> bool:
+    *lines, last = path.read_bytes().split(b"\n")
     try:
-        json.loads(data)
+        json.loads(last)
+        lines.append(last)
     except ValueError:
-        return False
-    return True
+        pass
+    return [_parse(line, model, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def _parse(data: bytes, model: type[Line], place: str, mend: str = "mend the line or delete the file") -> Line:

@@ -10,6 +10,8 @@ from strop.tasks.metrics import PASS_AT_1, Metric
 
 UNKNOWN = "–"
 NBSP = "\N{NO-BREAK SPACE}"
+_MARKS = {"rate": f"{NBSP}%"}
+_MARKS_OF_CHANGE = {"rate": f"{NBSP}points", "nats": f"{NBSP}nats"}
 
 
 @cache
@@ -49,36 +51,26 @@ def in_order(names: Collection[str], measures: Mapping[str, Metric]) -> list[str
 
 def value_text(value: float | None, unit: str) -> str:
     """``0.21`` → ``21.0 %`` for a rate; three decimals otherwise; a dash where nothing is known."""
-    if value is None:
-        return UNKNOWN
-    return f"{_signed(100 * value, 1, plus='')}{NBSP}%" if unit == "rate" else _signed(value, 3, plus="")
+    return UNKNOWN if value is None else _number(value, unit) + _MARKS.get(unit, "")
 
 
 def change_text(value: float | None, unit: str) -> str:
     """A difference with its sign; differences of rates are in percentage points."""
-    if value is None:
-        return UNKNOWN
-    return f"{_change_number(value, unit)}{NBSP}{unit_of_change(unit)}".rstrip(NBSP)
+    return UNKNOWN if value is None else _number(value, unit, plus="+") + _MARKS_OF_CHANGE.get(unit, "")
 
 
 def interval_text(estimate: Interval, unit: str) -> str:
     """``12.0–31.0 %``, or nothing where the interval is not known."""
     if estimate.low is None or estimate.high is None:
         return ""
-    scale, digits, sign = (100, 1, f"{NBSP}%") if unit == "rate" else (1, 3, "")
-    return f"{_signed(scale * estimate.low, digits, '')}–{_signed(scale * estimate.high, digits, '')}{sign}"
+    return f"{_number(estimate.low, unit)}–{value_text(estimate.high, unit)}"
 
 
 def change_interval_text(estimate: Interval, unit: str) -> str:
     """``+14.0 to +28.0 points``, or nothing where the interval is not known."""
     if estimate.low is None or estimate.high is None:
         return ""
-    return f"{_change_number(estimate.low, unit)} to {change_text(estimate.high, unit)}"
-
-
-def unit_of_change(unit: str) -> str:
-    """The unit that a difference is written with."""
-    return {"rate": "points", "nats": "nats"}.get(unit, "")
+    return f"{_number(estimate.low, unit, plus='+')} to {change_text(estimate.high, unit)}"
 
 
 def tone(metric: Metric, change: Interval) -> Literal["better", "worse", "moved", "unclear", "unknown"]:
@@ -110,12 +102,8 @@ def sample_texts(estimate: Interval) -> list[str]:
     return [f"{number:,} {one if number == 1 else many}" for number, one, many in counted if number]
 
 
-def _change_number(value: float, unit: str) -> str:
-    return _signed(100 * value, 1) if unit == "rate" else _signed(value, 3)
-
-
-def _signed(value: float, digits: int, plus: str = "+") -> str:
-    text = f"{abs(value):.{digits}f}"
+def _number(value: float, unit: str, plus: str = "") -> str:
+    text = f"{abs(100 * value):.1f}" if unit == "rate" else f"{abs(value):.3f}"
     if float(text) == 0:  # no "-0.0"
         return text
     return ("\N{MINUS SIGN}" if value < 0 else plus) + text

@@ -1,6 +1,7 @@
 """From a run folder to ``report.html``: what the page says is put together here, its look in the files beside."""
 
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,11 @@ from markupsafe import Markup
 
 from strop.common.files import atomic_writer
 from strop.report import metrics
-from strop.report.bounds import kept_bounds
-from strop.report.charts import loss_chart, metrics_chart, verdict_chart
-from strop.report.curve import series, smoothing_span
+from strop.report.charts import loss_chart, metrics_chart, series, smoothing_span, verdict_chart
+from strop.report.excerpts import FAILING, FIXED, KEPT, RULE, WORSE, pair_up, pick, view
 from strop.report.files import Interval, RunFiles, Summary, read_run
-from strop.report.intervals import interval_notes
-from strop.report.items import FAILING, FIXED, KEPT, RULE, WORSE, count_kinds, pair_up, pick
-from strop.report.tokens import view
-from strop.report.verdict import eval_losses, forgetting, headline
-from strop.tasks.metrics import GROUPS, VERDICTS, Metric
+from strop.report.verdict import eval_losses, forgetting, headline, interval_notes, kept_bounds
+from strop.tasks.metrics import GROUPS, VERDICTS
 from strop.web import environment
 
 HERE = Path(__file__).parent
@@ -70,7 +67,7 @@ def render(run: RunFiles) -> str:
         eval_losses=[one for one in eval_losses(summary) if one != top],
         forgetting=forgetting(summary),
         once=bool(summary.measured),
-        table=table(summary),
+        table=_table(summary),
         metrics_chart=_metrics_chart(summary),
         verdict_chart=_verdict_chart(summary),
         verdicts=VERDICTS,
@@ -91,42 +88,33 @@ def render(run: RunFiles) -> str:
     )
 
 
-def table(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
+def _table(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
     """(group, rows) in reading order; a metric is there when it was measured at least once."""
-    measured = {*summary.before, *summary.after, *summary.measured}
-    names = metrics.in_order(measured, summary.measures)
-    # Accepted as a verdict is accepted@1 under another name.
-    names = [
-        n
-        for n in names
-        if not (n.endswith("verdict/accepted") and n.replace("verdict/accepted", "accepted@1") in names)
-    ]
-    rows = [(metrics.describe(name, summary.measures), _row(summary, name)) for name in names]
-    groups = [(group, [row for metric, row in rows if metric.group == group]) for group in _groups(rows)]
-    return [(group, rows) for group, rows in groups if rows]
-
-
-def _groups(rows: list[tuple[Metric, dict[str, Any]]]) -> list[str]:
-    """Those of strop in their order, before the last one those that tasks have added."""
-    *first, last = GROUPS
-    return [*dict.fromkeys([*first, *(metric.group for metric, _ in rows if metric.group != last)]), last]
+    names = metrics.in_order({*summary.before, *summary.after, *summary.measured}, summary.measures)
+    groups: dict[str, list[dict[str, Any]]] = {group: [] for group in GROUPS[:-1]}
+    for name in names:
+        # Accepted as a verdict is accepted@1 under another name.
+        if not name.endswith("verdict/accepted") or name.replace("verdict/accepted", "accepted@1") not in names:
+            groups.setdefault(metrics.describe(name, summary.measures).group, []).append(_row(summary, name))
+    groups[GROUPS[-1]] = groups.pop(GROUPS[-1], [])  # last, after those that tasks have added
+    return [(group, rows) for group, rows in groups.items() if rows]
 
 
 def _row(summary: Summary, name: str) -> dict[str, Any]:
     metric = metrics.describe(name, summary.measures)
-    parts = (summary.before, summary.after, summary.measured, summary.change)
-    before, after, once, change = (part.get(name, Interval()) for part in parts)
+    parts = {part: getattr(summary, part).get(name, Interval()) for part in ("after", "before", "measured")}
+    change = summary.change.get(name, Interval())
     return {
         "name": name,
         "about": metric.about,
         "better": metric.better,
         **{
-            name: (metrics.value_text(one.value, metric.unit), metrics.interval_text(one, metric.unit))
-            for name, one in (("before", before), ("after", after), ("measured", once))
+            part: (metrics.value_text(one.value, metric.unit), metrics.interval_text(one, metric.unit))
+            for part, one in parts.items()
         },
         "change": (metrics.change_text(change.value, metric.unit), metrics.change_interval_text(change, metric.unit)),
         "tone": metrics.tone(metric, change),
-        "sample": metrics.sample_texts(after) or metrics.sample_texts(before) or metrics.sample_texts(once),
+        "sample": next(filter(None, map(metrics.sample_texts, parts.values())), []),
     }
 
 
@@ -178,7 +166,7 @@ def _answers(run: RunFiles) -> dict[str, Any] | None:
     for task in run.summary.answered:
         pairs = pair_up(run.items.get(("before", task), []), run.items.get(("after", task), []))
         if pairs:
-            counts = count_kinds(pairs)
+            counts = Counter(pair.kind for pair in pairs)
             return {
                 "task": task,
                 "rule": RULE,
@@ -216,16 +204,15 @@ def _mask(summary: Summary) -> list[tuple[str, str]]:
 def _stages(summary: Summary) -> list[tuple[str, str, str]]:
     """(stage, minutes, peak memory), and what they come to together."""
     names = dict.fromkeys([*summary.minutes, *summary.memory_gb])
-    rows = [(n, _number(summary.minutes.get(n), ""), _number(summary.memory_gb.get(n), "GB")) for n in names]
+    rows = [(name, summary.minutes.get(name), summary.memory_gb.get(name)) for name in names]
     minutes = [one for one in summary.minutes.values() if one is not None]
     if len(minutes) > 1:
         memory = [one for one in summary.memory_gb.values() if one is not None]
-        rows.append(("together", _number(sum(minutes), ""), _number(max(memory, default=None), "GB")))
-    return rows
-
-
-def _number(value: float | None, unit: str) -> str:
-    return _with_unit(value, ".1f", unit) or metrics.UNKNOWN
+        rows.append(("together", sum(minutes), max(memory, default=None)))
+    return [
+        (name, _with_unit(time, ".1f") or metrics.UNKNOWN, _with_unit(memory, ".1f", "GB") or metrics.UNKNOWN)
+        for name, time, memory in rows
+    ]
 
 
 def _measured(summary: Summary) -> list[tuple[str, str]]:

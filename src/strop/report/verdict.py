@@ -1,11 +1,10 @@
-"""The run in plain words: one sentence on what was trained for, one on what should have been kept."""
+"""The run in plain words: one sentence on what was trained for, one on what should have been kept, and what an interval
+is, the same on the page and in the terminal."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from strop.report.bounds import kept, kept_bounds
 from strop.report.files import EvalLoss, Interval, Summary
-from strop.report.intervals import interval_notes
 from strop.report.metrics import (
     change_interval_text,
     change_text,
@@ -15,7 +14,14 @@ from strop.report.metrics import (
     tone,
     value_text,
 )
-from strop.tasks.metrics import OTHER
+from strop.tasks.metrics import OTHER, Metric
+
+ABOUT = (
+    "Intervals are 95 %: of rates by Wilson's score interval, of a rate's change on the same items by Bonett and "
+    "Price's, of losses by drawing whole conversations again 10,000 times (bootstrap). Where items come in families "
+    "(variations of one problem), answers within one are alike, so an interval rests on the families. It speaks of "
+    "other items of this kind, not of another training run with another seed."
+)
 
 
 @dataclass(frozen=True)
@@ -41,32 +47,27 @@ def sentences(summary: Summary) -> list[str]:
 
 def headline(summary: Summary) -> Verdict:
     """What happened to the metric that leads, with the interval of its change."""
-    name = _leading(summary, {n for n in summary.before if _known(summary.before, n) and _known(summary.after, n)})
+    name = _leading(summary, _known(summary.before) & _known(summary.after))
     if name is None:
         return _one_sided(summary)
-    metric, change = describe(name, summary.measures), summary.change.get(name, Interval())
-    before, after = summary.before[name], summary.after[name]
-    old, new, sample = (
-        value_text(before.value, metric.unit),
-        value_text(after.value, metric.unit),
-        " in ".join(sample_texts(after)),
-    )
-    feeling = tone(metric, change)
+    metric, change, after = describe(name, summary.measures), summary.change.get(name, Interval()), summary.after[name]
+    sample, feeling = " in ".join(sample_texts(after)), tone(metric, change)
+    went = f"from {value_text(summary.before[name].value, metric.unit)} to {value_text(after.value, metric.unit)}"
     if feeling == "unknown":
-        evidence = f"({sample}; the interval of the change was not measured)".replace("(; ", "(")
-        return Verdict(f"{name} went from {old} to {new}", evidence + ".", "unclear")
+        evidence = f"({sample}; the interval of the change was not measured).".replace("(; ", "(")
+        return Verdict(f"{name} went {went}", evidence, "unclear")
     interval = f"95 % interval of the change {change_interval_text(change, metric.unit)}"
     evidence = f"({', '.join(part for part in (interval, sample) if part)})."
     if feeling == "unclear":
-        return Verdict(f"No measurable change: {name} went from {old} to {new}", evidence, "unclear")
-    feeling = "unclear" if feeling == "moved" else feeling
-    return Verdict(f"{name} {'rose' if change.low > 0 else 'fell'} from {old} to {new}", evidence, feeling)
+        return Verdict(f"No measurable change: {name} went {went}", evidence, "unclear")
+    moved = "rose" if change.low > 0 else "fell"
+    return Verdict(f"{name} {moved} {went}", evidence, "unclear" if feeling == "moved" else feeling)
 
 
 def forgetting(summary: Summary) -> Verdict | None:
     """Whether the metrics that should be kept stayed within their bounds; None where none was measured twice.
 
-    The interval of the change decides, as `strop.report.bounds.kept` says, never the estimate alone.
+    The interval of the change decides, as `kept` says, never the estimate alone.
     """
     parts, found = [], {"within": [], "out": [], "open": []}
     for name, bound in kept_bounds(summary).items():
@@ -97,34 +98,30 @@ def eval_losses(summary: Summary) -> list[Verdict]:
 
 
 def _eval_loss(stage: str, one: EvalLoss) -> Verdict:
-    end = value_text(one.end, "nats")
-    start = value_text(one.start, "nats")
+    start, end, best = (value_text(value, "nats") for value in (one.start, one.end, one.best))
     if one.start is None:
-        claim = f"The evaluation loss of {stage} is {end}"
+        moved = f"is {end}"
     elif start == end:
-        claim = f"The evaluation loss of {stage} stayed at {end}"
+        moved = f"stayed at {end}"
     else:
-        claim = f"The evaluation loss of {stage} {'fell' if one.end < one.start else 'rose'} from {start} to {end}"
+        moved = f"{'fell' if one.end < one.start else 'rose'} from {start} to {end}"
     lowest = ""
-    if one.best is not None and one.best < one.end and value_text(one.best, "nats") != end:
-        lowest = f"; the lowest was {value_text(one.best, 'nats')}"
-        lowest += f" at step {one.best_step:,}" if one.best_step is not None else ""
-    return Verdict(claim, f"(nats per token of eval_data{lowest}).", "unclear")
+    if one.best is not None and one.best < one.end and best != end:
+        lowest = f"; the lowest was {best}" + (f" at step {one.best_step:,}" if one.best_step is not None else "")
+    return Verdict(f"The evaluation loss of {stage} {moved}", f"(nats per token of eval_data{lowest}).", "unclear")
 
 
 def _one_sided(summary: Summary) -> Verdict:
     when = {"before": "Before training", "after": "After training", "measured": summary.stages.when or "Measured once"}
     for part, said in when.items():
         estimates = getattr(summary, part)
-        name = _leading(summary, {n for n in estimates if _known(estimates, n)})
-        if name is not None:
+        if (name := _leading(summary, _known(estimates))) is not None:
             one, unit = estimates[name], describe(name, summary.measures).unit
             interval = f"95 % interval {text}" if (text := interval_text(one, unit)) else ""
             sample = " in ".join(sample_texts(one))
             evidence = "; ".join(part for part in (interval, sample, "there is nothing to compare it with") if part)
-            return Verdict(
-                f"{said[0].upper()}{said[1:]}, {name} is {value_text(one.value, unit)}", f"({evidence}).", "unclear"
-            )
+            claim = f"{said[0].upper()}{said[1:]}, {name} is {value_text(one.value, unit)}"
+            return Verdict(claim, f"({evidence}).", "unclear")
     losses = eval_losses(summary)
     return losses[0] if losses else Verdict("Nothing was measured in this run.", "", "unclear")
 
@@ -139,5 +136,34 @@ def _leading(summary: Summary, names: set[str]) -> str | None:
     return min(names, key=lambda name: (metrics[name].better == 0, name), default=None)
 
 
-def _known(estimates: dict[str, Interval], name: str) -> bool:
-    return name in estimates and estimates[name].value is not None
+def _known(estimates: dict[str, Interval]) -> set[str]:
+    return {name for name, one in estimates.items() if one.value is not None}
+
+
+def kept_bounds(summary: Summary) -> dict[str, float]:
+    """Per metric that has a direction, the worsening allowed: the recipe's bound, else the default of that metric."""
+    metrics = {name: describe(name, summary.measures) for name in {*summary.change, *summary.bounds}}
+    bounds = {name: summary.bounds.get(name, metric.bound) for name, metric in sorted(metrics.items()) if metric.better}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
+
+
+def kept(change: Interval, metric: Metric, bound: float) -> Literal["within", "out", "open"]:
+    """``within``: the whole interval of the change is no worse than ``bound``; ``out``: the whole interval is worse;
+    ``open``: it reaches past the bound, or is not known."""
+    if change.low is None or change.high is None:
+        return "open"
+    worse = sorted(-metric.better * end for end in (change.low, change.high))
+    if worse[1] <= bound:
+        return "within"
+    return "out" if worse[0] > bound else "open"
+
+
+def interval_notes(summary: Summary) -> list[str]:
+    """Sentences about the intervals of a run; none where nothing was measured."""
+    measured = {**summary.before, **summary.after, **summary.measured}
+    if not measured:
+        return []
+    unknown = sorted(name for name, one in measured.items() if one.value is not None and one.low is None)
+    if not unknown:
+        return [ABOUT]
+    return [ABOUT, f"Not known is the interval of {', '.join(unknown)}: it rests on a single family or conversation."]

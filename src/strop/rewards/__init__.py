@@ -3,11 +3,10 @@
 from strop.sandbox import Limits
 
 from .asserts import judge_asserts
-from .code import Judgement, judge_answers, judge_fault, judge_program, outputs_match, score_judgement
+from .code import Judgement, Score, judge_answers, judge_fault, judge_program, outputs_match, score_judgement
 from .extract import extract_program
 from .fences import CodeBlock, code_blocks
 from .pool import JudgeFault, map_in_workers
-from .score import Score
 from .syntax import parse_program, syntax_error
 
 __all__ = [

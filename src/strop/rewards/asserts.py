@@ -27,10 +27,10 @@ from functools import cache
 from importlib import resources
 
 from strop.common.errors import InputError
-from strop.sandbox import Limits, run_python
+from strop.sandbox import Limits, framed, run_python
 
-from .code import Judgement, execution_verdict
-from .names import missing_names
+from .code import SYNTAX_ERRORS, Judgement, execution_verdict
+from .names import imported_name, missing_names
 from .syntax import parse_program, syntax_error
 
 
@@ -66,9 +66,8 @@ def _judged(program: str, names: Sequence[str], tests: str, limits: Limits, setu
     nonce = secrets.token_hex(16)
     setup = "\n".join((*_borrowed_imports(program, setup + "\n" + tests, names), setup))
     frames = (program, " ".join(names), " ".join(_caught(setup + "\n" + tests)), setup, tests, nonce)
-    execution = run_python(
-        _harness(), b"".join(map(_frame, frames)), limits.model_copy(update={"processes": limits.processes + 1})
-    )
+    given = framed(text.encode("utf-8", "surrogatepass") for text in frames)
+    execution = run_python(_harness(), given, limits.model_copy(update={"processes": limits.processes + 1}))
 
     def judged(verdict, detail="", passed=0):
         return Judgement(verdict, passed, 1, detail, execution.stderr, program)
@@ -89,7 +88,7 @@ def _judged(program: str, names: Sequence[str], tests: str, limits: Limits, setu
     if outcome == "failed":
         return judged("wrong_answer", detail)
     kind, _, message = detail.partition(": ")
-    if kind in ("SyntaxError", "IndentationError", "TabError"):
+    if kind in SYNTAX_ERRORS:
         return judged("syntax_error", message)
     if kind == "MemoryError":
         detail = f"needed more than {limits.memory_mb} MiB of memory"
@@ -131,20 +130,13 @@ def _borrowed_imports(program: str, tests: str, names: Sequence[str]) -> list[st
     wanted = missing_names(theirs) - set(names)
     found = []
     for node in tree.body if wanted else ():
-        if not isinstance(node, ast.Import | ast.ImportFrom):
+        if not isinstance(node, ast.Import | ast.ImportFrom) or getattr(node, "level", 0):
             continue
-        module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+        module = getattr(node, "module", "")
         for alias in node.names:
             top = (module or alias.name).partition(".")[0]
-            bound = alias.asname or alias.name.partition(".")[0]
-            if alias.asname not in (None, alias.name):
-                continue  # what stands under a name in the tests is not the program's to choose
-            if bound in wanted and top in sys.stdlib_module_names and not getattr(node, "level", 0):
-                copy = ast.ImportFrom(module, [alias], 0) if module else ast.Import([alias])
-                found.append(ast.unparse(copy))
+            # What stands under a name in the tests is not the program's to choose.
+            own = alias.asname in (None, alias.name)
+            if own and imported_name(alias) in wanted and top in sys.stdlib_module_names:
+                found.append(ast.unparse(ast.ImportFrom(module, [alias], 0) if module else ast.Import([alias])))
     return found
-
-
-def _frame(text: str) -> bytes:
-    data = text.encode("utf-8", "surrogatepass")
-    return len(data).to_bytes(4, "big") + data

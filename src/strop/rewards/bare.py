@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import keyword
 import re
+from itertools import takewhile
 
 from .fences import lines_of, text_outside
 from .syntax import clean, parse, parse_program, syntax_error
@@ -92,14 +93,8 @@ def is_idle(statement: ast.stmt) -> bool:
 def _indented_as_first(lines: list[str]) -> list[str]:
     """The lines up to the first that is indented less than the first one, that indentation taken off."""
     lead = lines[0][: len(lines[0]) - len(lines[0].lstrip(" \t"))]
-    if not lead:
-        return lines
-    block = []
-    for line in lines:
-        if line.strip() and not line.startswith(lead):
-            break
-        block.append(line.removeprefix(lead))
-    return block
+    block = takewhile(lambda line: not line.strip() or line.startswith(lead), lines)
+    return [line.removeprefix(lead) for line in block]
 
 
 def _before_prose(lines: list[str]) -> tuple[str | None, int]:
@@ -119,14 +114,10 @@ def _before_prose(lines: list[str]) -> tuple[str | None, int]:
 
 def _is_prose(line: str) -> bool:
     """Whether a line that is not Python is text, and not Python that breaks off."""
-    if line[:1] in (" ", "\t"):
-        return False
     words = line.split()
-    if not words:
+    if not words or line[0] in " \t":
         return False
-    if _TAG.match(words[0]):
-        return True
-    if words[0][0] in "#-*>|=+~`<[(\"'“‘1234567890" and len(words) > 1:
+    if _TAG.match(words[0]) or (len(words) > 1 and words[0][0] in "#-*>|=+~`<[(\"'“‘1234567890"):
         return True
     first = words[0].rstrip(",:;.!?")
     return not keyword.iskeyword(first) and not keyword.issoftkeyword(first) and not _CODE_LIKE.match(line)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from strop.common.errors import InputError
@@ -23,15 +23,14 @@ from strop.sandbox import Execution, Limits, run_python
 
 from .extract import extract_program
 from .pool import JudgeFault, map_in_workers
-from .score import Score
 from .syntax import syntax_error
 
 # judge_fault: the judge itself failed, so nothing is known about the answer.
 Verdict = Literal["no_code", "syntax_error", "runtime_error", "timeout", "wrong_answer", "accepted", "judge_fault"]
+SYNTAX_ERRORS = ("SyntaxError", "IndentationError", "TabError")
 # Lines of a traceback: of the program as it ran, and where the compiler stopped.
 _RAN = re.compile(r'^ +File "main\.py", line \d+, in ', re.MULTILINE)
 _COMPILED_LINE = re.compile(r'^ +File "main\.py", line (\d+)$', re.MULTILINE)
-_WORST_FIRST = ("runtime_error", "timeout", "wrong_answer")
 
 
 class StdioTest(Protocol):
@@ -93,7 +92,7 @@ def judge_program(
         failures.setdefault(verdict or "wrong_answer", (f"test {number} of {len(tests)}: {detail}", execution.stderr))
         if stop_at_first_failure or verdict == "timeout":
             break
-    for verdict in _WORST_FIRST:
+    for verdict in ("runtime_error", "timeout", "wrong_answer"):  # the worst first
         if verdict in failures:
             return Judgement(verdict, passed, len(tests), *failures[verdict], program)
     return Judgement("accepted", passed, len(tests), program=program)
@@ -101,9 +100,7 @@ def judge_program(
 
 def execution_verdict(execution: Execution) -> Verdict | None:
     """The verdict that an execution earns whatever it printed; None when it ended well."""
-    if execution.status == "ok":
-        return None
-    return "timeout" if execution.status == "timeout" else "runtime_error"
+    return {"ok": None, "timeout": "timeout"}.get(execution.status, "runtime_error")
 
 
 def compile_error(execution: Execution) -> str | None:
@@ -112,7 +109,7 @@ def compile_error(execution: Execution) -> str | None:
     if execution.exit_code != 1 or execution.stdout_bytes or _RAN.search(stderr) or "Traceback" not in stderr:
         return None
     kind, _, message = stderr.rpartition("\n")[2].partition(": ")
-    if kind in ("SyntaxError", "IndentationError", "TabError"):
+    if kind in SYNTAX_ERRORS:
         lines = _COMPILED_LINE.findall(stderr)
         return f"{message} (line {lines[-1]})" if lines else message
     return "too deeply nested" if kind.strip() in ("RecursionError", "MemoryError") else None
@@ -162,6 +159,15 @@ def judge_fault(total: int = 1) -> Judgement:
     )
 
 
+@dataclass(frozen=True)
+class Score:
+    """What every grader returns: one number, the named numbers that it was made of, and a line for people."""
+
+    value: float
+    parts: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
 def score_judgement(judgement: Judgement, by: Literal["accepted", "pass_ratio"] = "accepted") -> Score:
     """A Score whose value is 1 or 0 by acceptance, or the share of tests passed; both are parts, and the verdict.
 
@@ -171,6 +177,5 @@ def score_judgement(judgement: Judgement, by: Literal["accepted", "pass_ratio"] 
         raise JudgeFault(judgement.detail)
     pass_ratio = judgement.passed / judgement.total
     parts = {"accepted": float(judgement.accepted), "pass_ratio": pass_ratio}
-    value = parts[by]
     reason = judgement.verdict + (f": {judgement.detail}" if judgement.detail else "")
-    return Score(value, {**parts, f"verdict/{judgement.verdict}": 1.0}, reason)
+    return Score(parts[by], {**parts, f"verdict/{judgement.verdict}": 1.0}, reason)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from .bare import bare_programs, is_idle
 from .fences import code_blocks, lines_of, place_blocks
-from .names import after_future_imports, defined_names, missing_names, only_defines, used_names
+from .names import defined_names, missing_names, only_defines, used_names
 from .reasoning import without_reasoning
-from .syntax import ParsedProgram, clean, parse, parse_program
+from .syntax import clean, parse, parse_program
 
 _READS = {"input", "stdin", "fileinput", "open", "read"}
 _PRINTS = {"print", "stdout", "write"}
@@ -44,15 +42,13 @@ def extract_program(answer: str, names: Sequence[str] = ()) -> str | None:
     """
     answer = without_reasoning(answer)
     blocks = [block for block in code_blocks(answer) if block.code.strip()]
-    chosen = [block for block in blocks if block.python]
-    if not chosen:
-        candidates = [_Candidate(clean(block.code), block.closed) for block in blocks if not block.language]
+    labelled = [block for block in blocks if block.python]
+    chosen = labelled or [block for block in blocks if not block.language]
+    candidates = [_Candidate(clean(block.code), block.closed) for block in chosen]
+    if not labelled:
         working = [one for one in candidates if one.does_something]
-        if not working and (bare := bare_programs(_prose(answer), bodies=bool(names))):
-            working = [_Candidate(code, closed=True) for code in bare]
-        candidates = working or candidates
-    else:
-        candidates = [_Candidate(clean(block.code), block.closed) for block in chosen]
+        bare = () if working else bare_programs(_prose(answer), bodies=bool(names))
+        candidates = working or [_Candidate(code, closed=True) for code in bare] or candidates
     return _choose(candidates, names) if candidates else None
 
 
@@ -68,30 +64,19 @@ def _prose(answer: str) -> str:
     return "\n".join([*kept, answer[since:]])
 
 
-@dataclass
 class _Candidate:
-    code: str
-    closed: bool
+    """A program or a part of one, with what its syntax tree says; nothing where it has none."""
 
-    @cached_property
-    def parsed(self) -> ParsedProgram:
-        return parse(self.code)
-
-    @property
-    def valid(self) -> bool:
-        return self.parsed.error is None
-
-    @property
-    def tree(self) -> ast.Module | None:
-        return self.parsed.tree
-
-    @property
-    def does_something(self) -> bool:
-        return self.valid and (self.tree is None or not all(map(is_idle, self.tree.body)))
-
-    @cached_property
-    def defines(self) -> set[str]:
-        return set() if self.tree is None else defined_names(self.tree)
+    def __init__(self, code: str, closed: bool):
+        self.code, self.closed = code, closed
+        self.tree, error, _ = parse(code)
+        self.valid = error is None
+        tree = ast.Module([], []) if self.tree is None else self.tree
+        self.does_something = self.valid and (self.tree is None or not all(map(is_idle, tree.body)))
+        self.defines, self.missing = defined_names(tree), missing_names(tree)
+        self.is_library = self.tree is not None and only_defines(tree)
+        words = used_names(tree) | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        self.reads_and_prints = bool(words & _READS and words & _PRINTS)
 
     def defines_some(self, names: Sequence[str]) -> int:
         """Whether it defines any of the names: 2, or 1 if it but imports them, as tests from the program do."""
@@ -101,61 +86,36 @@ class _Candidate:
             return 2
         return int(not self.defines.isdisjoint(names))
 
-    @cached_property
-    def missing(self) -> set[str]:
-        return set() if self.tree is None else missing_names(self.tree)
-
-    @cached_property
-    def is_library(self) -> bool:
-        return self.tree is not None and only_defines(self.tree)
-
-    @property
-    def reads_and_prints(self) -> bool:
-        if self.tree is None:
-            return False
-        names = {node.attr for node in ast.walk(self.tree) if isinstance(node, ast.Attribute)} | used_names(self.tree)
-        return bool(names & _READS) and bool(names & _PRINTS)
-
 
 def _choose(candidates: list[_Candidate], names: Sequence[str]) -> str:
-    whole = [_with_libraries(candidates, index, names) for index in range(len(candidates))]
-    examples = [_is_example(candidates, index) for index in range(len(candidates))]
+    ranked = []
+    for index, one in enumerate(candidates):
+        before = candidates[max(0, index - _MOST_COMPARED) : index]
+        program = _with_libraries(one, before, names)
+        is_example = any(not earlier.is_library and one.missing & earlier.defines for earlier in before)
+        fits = (program.valid, program.closed, one.does_something and not is_example)
+        length, how = len(one.code.strip()), one.defines_some(names)
+        if not names:
+            last = (1,) if program.reads_and_prints else (0, length)
+        else:
+            last = (program.defines.issuperset(names),) if how else (not one.missing & set(names), length)
+        ranked.append(((how, *fits, *last, index), program.code))
+    return max(ranked)[1]
 
-    def rank(index: int) -> tuple:
-        program, length = whole[index], len(candidates[index].code.strip())
-        fits = (program.valid, program.closed, candidates[index].does_something and not examples[index])
-        if names:
-            if how := candidates[index].defines_some(names):
-                return (how, *fits, program.defines.issuperset(names), index)
-            return (0, *fits, not candidates[index].missing & set(names), length, index)
-        return (*fits, 1, index) if program.reads_and_prints else (*fits, 0, length, index)
 
-    return whole[max(range(len(candidates)), key=rank)].code
-
-
-def _with_libraries(candidates: list[_Candidate], index: int, names: Sequence[str]) -> _Candidate:
-    """A block after the blocks before it that define what it lacks and do nothing else.
+def _with_libraries(block: _Candidate, before: list[_Candidate], names: Sequence[str]) -> _Candidate:
+    """A block after those before it that define what it lacks and do nothing else.
 
     A block that defines some of the ``names`` lacks the others.
     """
-    missing, before = set(candidates[index].missing), []
-    if candidates[index].defines_some(names):
-        missing |= set(names) - candidates[index].defines
-    for earlier in reversed(candidates[max(0, index - _MOST_COMPARED) : index]):
-        if not missing:
-            break
+    missing, libraries = set(block.missing), []
+    if block.defines_some(names):
+        missing |= set(names) - block.defines
+    for earlier in reversed(before):
         if earlier.is_library and earlier.defines & missing:
-            before.insert(0, earlier.code)
+            libraries.insert(0, earlier.code)
             missing = (missing - earlier.defines) | earlier.missing
-    if not before:
-        return candidates[index]
-    return _Candidate(put_before("\n".join(before), candidates[index].code), candidates[index].closed)
-
-
-def _is_example(candidates: list[_Candidate], index: int) -> bool:
-    """Whether a block uses what an earlier whole program defines."""
-    missing, before = candidates[index].missing, candidates[max(0, index - _MOST_COMPARED) : index]
-    return any(not earlier.is_library and missing & earlier.defines for earlier in before)
+    return _Candidate(put_before("\n".join(libraries), block.code), block.closed) if libraries else block
 
 
 def defines(code: str, name: str) -> bool:
@@ -164,17 +124,16 @@ def defines(code: str, name: str) -> bool:
     if tree is not None:
         return name in defined_names(tree)
     name = re.escape(name)
-    return (
-        re.search(rf"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|^{name}[ \t]*(?::[^=\n]+)?=", code, re.M)
-        is not None
-    )
+    bound = rf"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|^{name}[ \t]*(?::[^=\n]+)?="
+    return re.search(bound, code, re.MULTILINE) is not None
 
 
 def put_before(head: str, code: str) -> str:
     """``code`` with ``head`` before it, but after its ``from __future__`` imports, which must come first."""
     tree = parse_program(code)
-    first = 0 if tree is None else after_future_imports(tree)
-    if not first:
+    statements = tree.body if tree is not None else ()
+    ends = [s.end_lineno for s in statements if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
+    if not ends:
         return f"{head}\n{code}"
-    lines = lines_of(code)
+    lines, first = lines_of(code), max(ends)
     return "".join([*lines[:first], "" if lines[first - 1].endswith("\n") else "\n", f"{head}\n", *lines[first:]])

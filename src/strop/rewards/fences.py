@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate, groupby
 
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\u200e\u200f"
 """Byte order mark, zero-width characters and marks of direction: pasted along, never meant."""
@@ -23,7 +24,6 @@ _SPACES = " \t\u00a0\u2007\u202f\u3000"
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n)?")
 _LEAD = rf"(?:[{_SPACES}{INVISIBLE}>]|(?:[-*+]|\d{{1,9}}[.)])(?=[ \t]))*+"
 _FENCE = re.compile(rf"(?P<lead>{_LEAD})(?P<marks>`{{3,}}+|~{{3,}}+)(?P<info>.*)", re.DOTALL)
-_QUOTE = re.compile(r"[ \t]{0,3}>[ \t]?")
 _TOKEN = re.compile(r"\"\"\"|'''|#.*|\"(?:\\.|[^\"\\])*+\"?|'(?:\\.|[^'\\])*+'?|`{3,}", re.DOTALL)
 _END_OF = {marks: re.compile(rf"(?:\\.|[^\\])*?{marks}", re.DOTALL) for marks in ('"""', "'''")}
 _PYTHON = re.compile(r"(?:language-|lang-)?i?py(?:thon)?-?[23]?(?:\.\d+)*")
@@ -56,25 +56,14 @@ def is_python(info: str) -> bool:
 
 def code_blocks(answer: str) -> list[CodeBlock]:
     """All fenced blocks in order."""
-    return _scan(answer)[0]
+    return [block for _, _, block in place_blocks(answer)]
 
 
 def text_outside(answer: str) -> list[str]:
     """The answer cut at every line that begins or ends a block, those inside of blocks too."""
-    pieces, piece = [], []
-    for line in lines_of(answer):
-        if _FENCE.match(line):
-            pieces.append("".join(piece))
-            piece = []
-        else:
-            piece.append(line)
-    return [text for text in (*pieces, "".join(piece)) if text.strip()]
-
-
-def place_blocks(answer: str) -> list[tuple[int, int, CodeBlock]]:
-    """The blocks with the characters that they take, fences included, as (start, end, block)."""
-    blocks, spans = _scan(answer)
-    return [(start, end, block) for (start, end), block in zip(spans, blocks, strict=True)]
+    pieces = groupby(lines_of(answer), key=lambda line: bool(_FENCE.match(line)))
+    texts = ("".join(lines) for is_fence, lines in pieces if not is_fence)
+    return [text for text in texts if text.strip()]
 
 
 def lines_of(text: str) -> list[str]:
@@ -106,54 +95,34 @@ class _Open:
         return CodeBlock(language, "".join(_take_off(self.lines, self.column)), closed, self.python)
 
 
-def _scan(answer: str) -> tuple[list[CodeBlock], list[tuple[int, int]]]:
+def place_blocks(answer: str) -> list[tuple[int, int, CodeBlock]]:
+    """The blocks with the characters that they take, fences included, as (start, end, block)."""
     lines = lines_of(answer)
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
-    blocks: list[CodeBlock] = []
-    spans: list[tuple[int, int]] = []
+    starts = list(accumulate(map(len, lines), initial=0))
+    blocks: list[tuple[int, int, CodeBlock]] = []
     opened: _Open | None = None
     second_thoughts = index = 0
-
-    def end(at: int, closed: bool) -> None:
-        blocks.append(opened.finish(closed))
-        spans.append((opened.start, at))
-
     while index < len(lines) or opened is not None:
-        if index == len(lines):
-            second_thought = opened.quoted if opened.string else opened.short
-            if second_thought is not None:
-                index, kept = second_thought
-                del opened.lines[kept:]
-                end(starts[index + 1], closed=True)
-                second_thoughts += 1
-                opened = None
-                index += 1
-                continue
-            end(starts[index], closed=False)
-            break
-        line = lines[index]
         if opened is None:
-            opened = _opening(line, starts[index])
+            opened = _opening(lines[index], starts[index])
             index += 1
             continue
-        content = _unquoted(line, opened.quotes)
-        kind, cut = _reads(content, opened, index, second_thoughts < _MOST_SECOND_THOUGHTS)
-        if kind == "content":
-            opened.lines.append(content)
-            index += 1
-            continue
-        if cut:
+        if index < len(lines):
+            content = _unquoted(lines[index], opened.quotes)
+            kind, cut = _reads(content, opened, index, second_thoughts < _MOST_SECOND_THOUGHTS)
             opened.lines.append(content[:cut])
-        if kind == "reopens":
-            end(starts[index], closed=False)
-            opened = _opening(line, starts[index])
+        elif second_thought := opened.quoted if opened.string else opened.short:
+            kind, (index, kept) = "closes", second_thought
+            del opened.lines[kept:]
+            second_thoughts += 1
         else:
-            end(starts[index + 1], closed=True)
-            opened = None
+            kind = "ends"
+        if kind != "content":
+            closed = kind == "closes"
+            blocks.append((opened.start, starts[index + closed], opened.finish(closed)))
+            opened = _opening(lines[index], starts[index]) if kind == "reopens" else None
         index += 1
-    return blocks, spans
+    return blocks
 
 
 def _opening(line: str, start: int) -> _Open | None:
@@ -167,14 +136,14 @@ def _opening(line: str, start: int) -> _Open | None:
         lead = before[: len(before) - len(before.lstrip())]
     if marks[0] == "`" and "`" in info:  # inline code
         return None
-    inner = lead[lead.rfind(">") + 1 :] if ">" in lead else lead
+    inner = lead[lead.rfind(">") + 1 :]
     if ">" in lead and inner[:1] in (" ", "\t"):
         inner = inner[1:]
     return _Open(start, marks, info.strip(f"{_SPACES}{INVISIBLE}\r\n"), _columns(inner), lead.count(">"))
 
 
-def _reads(content: str, block: _Open, index: int, may_doubt: bool) -> tuple[str, int]:
-    """What a line does to an open block (content, closes, reopens), and up to where it still belongs to it."""
+def _reads(content: str, block: _Open, index: int, may_doubt: bool) -> tuple[str, int | None]:
+    """What a line does to an open block (content, closes, reopens), and how much of it is the block's (None: all)."""
     fence = _FENCE.match(content)
     info = fence["info"].strip(f"{_SPACES}{INVISIBLE}\r\n") if fence else ""
     counts = bool(fence) and fence["marks"].startswith(block.marks) and not (block.marks[0] == "`" and "`" in info)
@@ -182,29 +151,27 @@ def _reads(content: str, block: _Open, index: int, may_doubt: bool) -> tuple[str
     if not block.python and block.info:
         if near and not info:
             return "closes", 0
-        return ("reopens", 0) if near and is_python(info) else ("content", 0)
-    was_in_string = block.string
+        return ("reopens", 0) if near and is_python(info) else ("content", None)
+    was_in_string, stray = block.string, None
     if not counts or was_in_string:
         stray, block.string = _strings(content, block.string)
-    else:
-        stray = None
     if was_in_string:
         if near and not info:
             if not may_doubt:
                 return "closes", 0
             block.quoted = block.quoted or (index, len(block.lines))
-        return "content", 0
+        return "content", None
     if counts and (near or block.python):
         if is_python(info) or _LABEL.fullmatch(info):
             return "reopens", 0
         if not info or block.python:
             return "closes", 0
-        return "content", 0
+        return "content", None
     if fence and not info and block.python and fence["marks"][0] == block.marks[0] and may_doubt:
         block.short = block.short or (index, len(block.lines))
     if stray is not None and block.python and block.marks[0] == "`" and content[stray:].strip(" \t\r\n") == block.marks:
         return "closes", stray
-    return "content", 0
+    return "content", None
 
 
 def _strings(line: str, opened: str) -> tuple[int | None, str]:
@@ -227,13 +194,7 @@ def _strings(line: str, opened: str) -> tuple[int | None, str]:
 
 
 def _unquoted(line: str, depth: int) -> str:
-    at = 0
-    for _ in range(depth):
-        match = _QUOTE.match(line, at)
-        if match is None:
-            break
-        at = match.end()
-    return line[at:]
+    return line[re.match(rf"(?:[ \t]{{0,3}}>[ \t]?){{0,{depth}}}", line).end() :]
 
 
 def _columns(lead: str) -> int:

@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Iterator
 
 _BUILTINS = frozenset(dir(builtins))
+# What binds a name, and which of its fields holds it.
+_BINDS = {
+    **dict.fromkeys((ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler), "name"),
+    **dict.fromkeys((ast.MatchAs, ast.MatchStar), "name"),
+    ast.MatchMapping: "rest",
+    ast.arg: "arg",
+}
 
 
 def defined_names(tree: ast.Module, imports: bool = True) -> set[str]:
     """The names that the module itself binds: functions, classes, imports, assignments, also in its if, for, while,
     with, try and match statements; not those in its functions and classes."""
-    return set(_bound(tree.body, imports))
-
-
-def _bound(statements: Iterable[ast.stmt], imports: bool) -> Iterator[str]:
-    open_nodes: list[ast.AST] = list(statements)
+    found: set[str] = set()
+    open_nodes: list[ast.AST] = [*tree.body]
     while open_nodes:  # not by recursion: the tree may be deep
         node = open_nodes.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names if imports else ():
-                yield alias.asname or alias.name.partition(".")[0]
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            if imports:
+                found.add(imported_name(node))
         elif isinstance(node, ast.AnnAssign):
             if node.value is not None:
                 open_nodes += [node.target, node.value]
         elif isinstance(node, ast.Name):
             if isinstance(node.ctx, ast.Store):
-                yield node.id
+                found.add(node.id)
         elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
             open_nodes += ast.iter_child_nodes(node)
+    return found
+
+
+def imported_name(alias: ast.alias) -> str:
+    """The name that an import binds."""
+    return alias.asname or alias.name.partition(".")[0]
 
 
 def used_names(tree: ast.Module) -> set[str]:
@@ -51,21 +60,15 @@ def missing_names(tree: ast.Module) -> set[str]:
 
 def free_names(tree: ast.Module) -> set[str]:
     """The names that are read somewhere and bound nowhere, builtins among them."""
-    bound = set()
+    used, bound = set(), set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            bound.add(node.id)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            bound.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            bound |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-            bound.add(node.name)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            bound.add(node.rest)
-    return used_names(tree) - bound
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.alias):
+            bound.add(imported_name(node))
+        elif type(node) in _BINDS:
+            bound.add(getattr(node, _BINDS[type(node)]))
+    return used - bound
 
 
 def returns_outside(tree: ast.Module) -> bool:
@@ -75,12 +78,8 @@ def returns_outside(tree: ast.Module) -> bool:
         node = open_nodes.pop()
         if isinstance(node, ast.Return):
             return True
-        if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            open_nodes += [
-                n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt | ast.excepthandler | ast.match_case)
-            ]
-        elif isinstance(node, ast.excepthandler | ast.match_case):
-            open_nodes += node.body
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.expr | ast.pattern):
+            open_nodes += ast.iter_child_nodes(node)
     return False
 
 
@@ -90,20 +89,8 @@ def only_defines(tree: ast.Module) -> bool:
 
 
 def _defines(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Expr):
-        value = statement.value
-        if isinstance(value, ast.Call):  # what contest programs begin with
-            return isinstance(value.func, ast.Attribute) and value.func.attr == "setrecursionlimit"
-        return isinstance(value, ast.Constant)
-    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
-    return isinstance(statement, kinds)
-
-
-def after_future_imports(tree: ast.Module) -> int:
-    """How many lines of the source its docstring and its ``from __future__`` imports take; 0 without such imports.
-
-    Nothing but these may stand before them.
-    """
-    return max(
-        (s.end_lineno for s in tree.body if isinstance(s, ast.ImportFrom) and s.module == "__future__"), default=0
-    )
+    if not isinstance(statement, ast.Expr):
+        kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        return isinstance(statement, (*kinds, ast.Assign, ast.AnnAssign))
+    called = getattr(statement.value, "func", None)  # what contest programs begin with
+    return isinstance(statement.value, ast.Constant) or getattr(called, "attr", None) == "setrecursionlimit"

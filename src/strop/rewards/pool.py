@@ -29,14 +29,10 @@ class JudgeFault(RuntimeError):
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     if workers not in _pools:
-        # "spawn": the worker begins empty instead of as a copy of this process.
+        # "spawn": a worker begins empty instead of as a copy of this process. Ctrl-C is the parent's to answer.
         context = multiprocessing.get_context("spawn")
-        _pools[workers] = ProcessPoolExecutor(workers, context, initializer=_leave_signals_to_parent)
+        _pools[workers] = ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
     return _pools[workers]
-
-
-def _leave_signals_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def map_in_workers(
@@ -54,8 +50,8 @@ def map_in_workers(
     Raises:
         JudgeFault: a task killed two workers and there is no ``on_death``, or workers die whatever they are given.
     """
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = workers or available
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     results: dict[int, Result] = {}
     left, faults = list(range(len(tasks))), 0
     while left:
@@ -66,13 +62,11 @@ def map_in_workers(
         # Tasks are begun in order, so the dead worker's is among the first that are left, or its result was lost.
         for index in left[: 2 * workers]:
             again = _run(function, tasks, [index], workers)
+            faults = 0 if again else faults + 1
             if not again:
-                faults += 1
                 if on_death is None or faults >= _MOST_FAULTS_IN_A_ROW:
                     raise JudgeFault(f"the judge's worker process died twice on task {index + 1} of {len(tasks)}")
                 again = {index: on_death(tasks[index])}
-            else:
-                faults = 0
             results |= again
         left = [index for index in left if index not in results]
     return [results[index] for index in range(len(tasks))]
@@ -84,23 +78,21 @@ def _run(
     """The results of the tasks named; where a worker died, of those that were finished before."""
     pool = _pool(workers)
     futures: dict[int, Future[Result]] = {}
-    finished: dict[int, Result] = {}
     try:
         for index in indices:
             futures[index] = _submit(pool, function, tasks[index])
-        for index, future in futures.items():
-            finished[index] = future.result()
+        for future in futures.values():
+            future.result()
     except BrokenProcessPool:
         if _pools.get(workers) is pool:  # another thread may have replaced it
             del _pools[workers]
         with contextlib.suppress(OSError):  # it may be closing its own pipes at this moment
             pool.shutdown()
-        done = {index: future for index, future in futures.items() if future.done() and not future.cancelled()}
-        finished = {index: future.result() for index, future in done.items() if future.exception() is None}
     finally:
         for future in futures.values():
             future.cancel()
-    return finished
+    done = {index: future for index, future in futures.items() if future.done() and not future.cancelled()}
+    return {index: future.result() for index, future in done.items() if future.exception() is None}
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[Task], Result], task: Task) -> Future[Result]:
@@ -116,14 +108,7 @@ def _submit(pool: ProcessPoolExecutor, function: Callable[[Task], Result], task:
 def _work(function: Callable[[Task], Result], task: Task) -> Result:
     try:
         return function(task)
-    finally:
-        _bury_the_dead()
-
-
-def _bury_the_dead() -> None:
-    """Reap processes that a program has left to this worker, as one can with CLONE_PARENT."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
+    finally:  # reap processes that a program has left to this worker, as one can with CLONE_PARENT
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass

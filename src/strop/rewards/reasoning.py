@@ -7,20 +7,10 @@ import re
 from .fences import place_blocks
 from .syntax import syntax_error
 
-# Opening and closing marks, as DeepSeek and Qwen, Claude-like prompts, Mistral, Cohere, Kimi and Seed write them.
-_TAGS = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("<scratchpad>", "</scratchpad>"),
-    ("<seed:think>", "</seed:think>"),
-    ("[THINK]", "[/THINK]"),
-    ("◁think▷", "◁/think▷"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
-)
-_CLOSES = {opening.lower(): closing.lower() for opening, closing in _TAGS}
-_TAG = re.compile("|".join(re.escape(tag) for pair in _TAGS for tag in pair), re.IGNORECASE)
+# Opening and closing marks, as DeepSeek and Qwen, Claude-like prompts, Seed, Mistral, Kimi and Cohere write them.
+_CLOSES = {f"<{tag}>": f"</{tag}>" for tag in ("think", "thinking", "thought", "reasoning", "scratchpad", "seed:think")}
+_CLOSES |= {"[think]": "[/think]", "◁think▷": "◁/think▷", "<|start_thinking|>": "<|end_thinking|>"}
+_TAG = re.compile("|".join(map(re.escape, (*_CLOSES, *_CLOSES.values()))), re.IGNORECASE)
 # Harmony's channels.
 _FINAL = re.compile(r"<\|channel\|>\s*final\b[^<]*<\|message\|>")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(?:analysis|commentary)\b")
@@ -47,17 +37,19 @@ def without_reasoning(answer: str) -> str:
         return answer
     kept, since, expected = [], 0, None
     for tag in _TAG.finditer(answer):
-        at = tag.start()
-        if tag[0].lower() in _CLOSES:
-            in_program = any(start <= at < end for start, end in programs)
-            if expected is None and not in_program and not _line_before(answer, at).strip():
-                kept.append(answer[since:at])
-                expected, since = _CLOSES[tag[0].lower()], len(answer)
-        elif expected is not None:
-            if tag[0].lower() == expected and not _is_quoted(answer, tag):
+        at, name = tag.start(), tag[0].lower()
+        in_program = any(start <= at < end for start, end in programs)
+        if name in _CLOSES:
+            if expected is None and not in_program:
+                line = answer[max(answer.rfind("\n", 0, at), answer.rfind("\r", 0, at)) + 1 : at]
+                if not line.strip():
+                    kept.append(answer[since:at])
+                    expected, since = _CLOSES[name], len(answer)
+        elif not _is_quoted(answer, tag):
+            if name == expected:
                 expected, since = None, tag.end()
-        elif not _is_quoted(answer, tag) and not any(start <= at < end for start, end in programs):
-            kept, since = [], tag.end()
+            elif expected is None and not in_program:
+                kept, since = [], tag.end()
     return "".join([*kept, answer[since:]])
 
 
@@ -69,10 +61,6 @@ def _final_channel(answer: str) -> str:
     if answer.lstrip().startswith("analysis") and "assistantfinal" in answer:  # its control tokens are gone
         return answer.rpartition("assistantfinal")[2]
     return answer
-
-
-def _line_before(text: str, at: int) -> str:
-    return text[max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1 : at]
 
 
 def _is_quoted(text: str, tag: re.Match[str]) -> bool:

@@ -12,6 +12,7 @@ import re
 import threading
 import warnings
 from functools import lru_cache
+from itertools import chain, repeat
 from typing import NamedTuple
 
 from .fences import INVISIBLE, lines_of
@@ -22,13 +23,15 @@ _MOST_KEPT = 8_000
 
 # catch_warnings swaps state of the whole process, and so does CPython 3.11's ast.parse (python/cpython#106905).
 _parser_lock = threading.Lock()
+# Strings and comments, roughly: an unterminated one ends with its line, or with the text if triple-quoted.
 _STRING = re.compile(
     r"#[^\n]*+|\"\"\"(?:\\.|[^\\])*?(?:\"\"\"|\Z)|'''(?:\\.|[^\\])*?(?:'''|\Z)"
     r"|\"(?:\\.|[^\"\\\n])*+\"?|'(?:\\.|[^'\\\n])*+'?",
     re.DOTALL,
 )
-_ODD_SPACE = re.compile(r"[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
-_UNSEEN = re.compile(f"[{INVISIBLE}]")
+_STRING_SPACE_OR_UNSEEN = re.compile(
+    rf"({_STRING.pattern})|([\u00a0\u2000-\u200a\u202f\u205f\u3000])|[{INVISIBLE}]", re.DOTALL
+)
 
 
 class ParsedProgram(NamedTuple):
@@ -55,14 +58,10 @@ def parse_program(source: str) -> ast.Module | None:
 
 def parse(source: str) -> ParsedProgram:
     """Run the parser. Safe to call from many threads. The tree is shared with other callers: read it only."""
-    return _parse(source) if len(source) > _MOST_KEPT else _parse_once(source)
+    return _parse(source) if len(source) <= _MOST_KEPT else _parse.__wrapped__(source)
 
 
 @lru_cache(maxsize=16)
-def _parse_once(source: str) -> ParsedProgram:
-    return _parse(source)
-
-
 def _parse(source: str) -> ParsedProgram:
     if len(source) > MAX_PROGRAM_CHARS:
         return ParsedProgram(None, f"the program has {len(source)} characters, more than {MAX_PROGRAM_CHARS}", None)
@@ -79,11 +78,6 @@ def _parse(source: str) -> ParsedProgram:
         return ParsedProgram(None, None, None)
 
 
-def strings_and_comments(source: str) -> list[tuple[int, int]]:
-    """Where they begin and end, roughly: an unterminated one ends with its line, or with the text if triple-quoted."""
-    return [match.span() for match in _STRING.finditer(source)]
-
-
 def clean(source: str) -> str:
     """The source without what cannot be seen and was never meant, where that makes Python of it.
 
@@ -94,54 +88,35 @@ def clean(source: str) -> str:
     source = source.lstrip(INVISIBLE)
     if syntax_error(source) is None:
         return source
-    cleaned = source
-    if _ODD_SPACE.search(source) or _UNSEEN.search(source):
-        cleaned = "".join(
-            text if is_string else _UNSEEN.sub("", _ODD_SPACE.sub(" ", text)) for text, is_string in _pieces(source)
-        )
+    cleaned = _STRING_SPACE_OR_UNSEEN.sub(lambda found: found[1] or (" " if found[2] else ""), source)
     for text in (cleaned, dedent(cleaned)):
         if text != source and syntax_error(text) is None:
             return text
     return source
 
 
-def _pieces(source: str):
-    at = 0
-    for start, end in strings_and_comments(source):
-        yield source[at:start], False
-        yield source[start:end], True
-        at = end
-    yield source[at:], False
-
-
 def dedent(source: str) -> str:
     """Without the white space that all lines begin with; lines within strings neither count nor change."""
-    lines = lines_of(source)
-    free = _free_lines(source, lines)
-    leads = [line[: len(line) - len(line.lstrip(" \t"))] for line, is_free in zip(lines, free, strict=True) if is_free]
+    lines = _lines(source)
+    leads = [line[: len(line) - len(line.lstrip(" \t"))] for line, is_free in lines if is_free]
     common = min(leads, key=len, default="")
     if not common or not all(lead.startswith(common) for lead in leads):
         return source
-    return "".join(
-        line.removeprefix(common) if is_free or not line.strip() else line
-        for line, is_free in zip(lines, free, strict=True)
-    )
+    return "".join(line.removeprefix(common) if free or not line.strip() else line for line, free in lines)
 
 
 def indent(source: str, by: str = "    ") -> str:
     """With ``by`` before every line that is not blank and not within a string."""
-    lines = lines_of(source)
-    free = _free_lines(source, lines)
-    return "".join(by + line if is_free else line for line, is_free in zip(lines, free, strict=True))
+    return "".join(by + line if is_free else line for line, is_free in _lines(source))
 
 
-def _free_lines(source: str, lines: list[str]) -> list[bool]:
-    """Which lines hold something and begin outside of every string."""
-    inside, at, free = iter(strings_and_comments(source)), 0, []
-    start, end = next(inside, (len(source), len(source)))
-    for line in lines:
-        while end <= at and start < len(source):
-            start, end = next(inside, (len(source), len(source)))
-        free.append(bool(line.strip()) and not start < at < end)
+def _lines(source: str) -> list[tuple[str, bool]]:
+    """The lines, and whether each holds something and begins outside of every string."""
+    strings = chain((match.span() for match in _STRING.finditer(source)), repeat((len(source), len(source) + 1)))
+    (start, end), at, lines = next(strings), 0, []
+    for line in lines_of(source):
+        while end <= at:
+            start, end = next(strings)
+        lines.append((line, bool(line.strip()) and not start < at))
         at += len(line)
-    return free
+    return lines

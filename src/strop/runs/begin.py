@@ -18,15 +18,13 @@ Changed = Literal["stop", "continue", "fresh"]
 
 @dataclass(frozen=True)
 class Beginning:
-    """How a stage that is to be done begins."""
+    """How a stage that is to be done begins: where (its folder, or the new one beside it), whether that and ``state``
+    are there already, and the stage's folder whose checkpoints and metrics it takes over."""
 
     place: Path
-    """Where it works: its folder, or the new one beside it."""
     state: dict[str, Any]
     goes_on: bool = False
-    """Whether ``place`` and ``state`` are there already."""
     progress: Path | None = None
-    """The stage's folder whose checkpoints and metrics it takes over."""
     words: str = ""
 
 

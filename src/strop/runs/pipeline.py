@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rich.console import Console
 
 from strop import __version__
 from strop.chat.builtin import template_text
-from strop.common.console import heading
+from strop.common.console import heading, say
 from strop.common.errors import Interrupted
 from strop.common.files import folder_stamp, write_json
 from strop.config.recipe import Recipe
@@ -42,22 +43,11 @@ from strop.train.metrics import peak_memory_gb, reset_peak_memory
 def run_recipe(recipe: Recipe, console: Console, changed: Changed = "stop") -> dict[str, Any]:
     """Run every stage, write ``summary.json`` and ``report.html`` and return the summary.
 
-    ``changed`` is what to do with a training stage whose settings or inputs are not those of its result or checkpoint.
-
     Raises InputError for bad input, Interrupted when a signal stopped a stage.
     """
-    check_data(recipe.run_folder, _local_data(recipe))
+    check_data(recipe.run_folder, chain.from_iterable(one.local_data(recipe) for one in recipe.stages.values()))
     with claimed(recipe.run_folder):
         return _Run(recipe, console, changed).run()
-
-
-@dataclass(frozen=True)
-class _Planned:
-    name: str
-    stage: Stage
-    folder: StageFolder
-    beginning: Beginning | None
-    """None: done before."""
 
 
 @dataclass
@@ -73,34 +63,35 @@ class _Run:
         self.compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         model: Path = resolve(recipe.model)
         plan = self._plan(model)
-        self._say(f"{recipe.name}: {recipe.model_name} on {self.compute}, into {folder}", style="bold")
-        if any(planned.beginning for planned in plan):
-            for planned in plan:
-                planned.stage.preflight(self._context(planned, planned.folder.path, model))
-        for planned in plan:
-            name = planned.name
-            if planned.beginning is None:
-                self.done[name] = read_state(planned.folder.path)
-                self._say(f"{name}: done before with the same settings and inputs, skipped.")
-                self._mention_unfinished(planned.folder)
+        say(self.console, f"{recipe.name}: {recipe.model_name} on {self.compute}, into {folder}", style="bold")
+        if any(plan.values()):
+            for name, stage in recipe.stages.items():
+                stage.preflight(self._context(name, folder / name, model))
+        for name, stage in recipe.stages.items():
+            if (beginning := plan[name]) is not None:
+                self.done[name] = self._do(name, beginning, model)
             else:
-                self.done[name] = self._do(planned, planned.beginning, model)
-            if planned.stage.trains:
-                model = planned.folder.path / "model"
+                self.done[name] = read_state(folder / name)
+                say(self.console, f"{name}: done before with the same settings and inputs, skipped.")
+                if (new := StageFolder(folder / name).new).exists():
+                    text = f"{new} holds an unfinished run with other settings; delete it if it is not wanted."
+                    say(self.console, text)
+            if stage.trains:
+                model = folder / name / "model"
         return self._finish()
 
-    def _plan(self, model: Path) -> list[_Planned]:
-        """What is done with every stage, before any of them is touched. Raises InputError where one may not be done."""
+    def _plan(self, model: Path) -> dict[str, Beginning | None]:
+        """How every stage begins (None: done before), before any of them is touched. Raises InputError where one may
+        not be done."""
         recipe = self.recipe
         inputs = {name: _inputs(recipe, stage) for name, stage in recipe.stages.items()}
         origin: dict[str, str] = {"name": recipe.model_name, "files": folder_stamp(model)}
-        plan = []
+        plan = {}
         for name, stage in recipe.stages.items():
             folder = StageFolder(recipe.run_folder / name)
             folder.recover()
             made_from = flat({**inputs[name], "model": origin, "compute": str(self.compute)})
-            beginning = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
-            plan.append(_Planned(name, stage, folder, beginning))
+            plan[name] = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
             if stage.trains:
                 origin = {"stage": name, "key": key_of(made_from)}
         return plan
@@ -110,7 +101,8 @@ class _Run:
         started = time.perf_counter()
         summary = summarise(self.recipe, self.done, self.compute)
         summary["notes"] += [
-            f"{name} went on from {change['from']} with {listed(map(_as_change, change['changed']))}."
+            f"{name} went on from {change['from']} with "
+            f"{listed(Change(one['setting'], one['before'], one['now']) for one in change['changed'])}."
             for name, state in self.done.items()
             for change in state.get("changes", ())
         ]
@@ -119,18 +111,16 @@ class _Run:
         summary["minutes"]["report"] = (time.perf_counter() - started) / 60
         write_json(folder / "summary.json", summary)
         show(summary, self.console)
-        self._say(f"report: {summary['report']}\nnumbers: {folder / 'summary.json'}")
+        say(self.console, f"report: {summary['report']}\nnumbers: {folder / 'summary.json'}")
         if any(stage.trains for stage in self.recipe.stages.values()):
-            self._say(f"next: strop chat {shlex.quote(str(folder))}")
+            say(self.console, f"next: strop chat {shlex.quote(str(folder))}")
         return summary
 
-    # ------------------------------------------------------------ one stage
-
-    def _do(self, planned: _Planned, beginning: Beginning, model: Path) -> dict[str, Any]:
-        name, stage, folder, place = planned.name, planned.stage, planned.folder, beginning.place
+    def _do(self, name: str, beginning: Beginning, model: Path) -> dict[str, Any]:
+        stage, folder, place = self.recipe.stages[name], StageFolder(self.recipe.run_folder / name), beginning.place
         heading(self.console, name)
         if beginning.words:
-            self._say(beginning.words)
+            say(self.console, beginning.words)
         config = yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         if beginning.goes_on:
             write_config(place, config)  # what has no effect may have changed
@@ -139,7 +129,7 @@ class _Run:
         reset_peak_memory()
         started = time.perf_counter()
         with self._stoppable(name, stage):
-            result = stage.run(self._context(planned, place, model))
+            result = stage.run(self._context(name, place, model))
         minutes = (time.perf_counter() - started) / 60
         state = {**beginning.state, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
         state |= result.to_dict()
@@ -149,17 +139,11 @@ class _Run:
             for outdated in ("summary.json", "report.html"):
                 (self.recipe.run_folder / outdated).unlink(missing_ok=True)
             folder.take_place()
-        self._say(f"{name}: done in {minutes:.1f} min.")
+        say(self.console, f"{name}: done in {minutes:.1f} min.")
         return state
 
-    def _context(self, planned: _Planned, place: Path, model: Path) -> Context:
-        return Context(self.recipe, planned.name, model, place, self.compute, self.console)
-
-    def _mention_unfinished(self, folder: StageFolder) -> None:
-        if folder.new.exists():
-            self._say(f"{folder.new} holds an unfinished run with other settings; delete it if it is not wanted.")
-
-    # ------------------------------------------------------------ signals and words
+    def _context(self, name: str, place: Path, model: Path) -> Context:
+        return Context(self.recipe, name, model, place, self.compute, self.console)
 
     @contextmanager
     def _stoppable(self, name: str, stage: Stage) -> Iterator[None]:
@@ -179,19 +163,6 @@ class _Run:
         finally:
             if main:
                 signal.signal(signal.SIGTERM, before)
-
-    def _say(self, text: str, style: str | None = None) -> None:
-        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
-
-
-def _as_change(said: dict[str, Any]) -> Change:
-    return Change(said["setting"], said["before"], said["now"])
-
-
-def _local_data(recipe: Recipe) -> Iterator[Path]:
-    """Every file and folder that the recipe reads conversations or problems from."""
-    for stage in recipe.stages.values():
-        yield from stage.local_data(recipe)
 
 
 def _inputs(recipe: Recipe, stage: Stage) -> dict[str, Any]:

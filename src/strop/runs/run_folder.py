@@ -14,6 +14,7 @@ from strop.common.files import atomic_writer
 from strop.runs.stage_folder import NEW, OLD, STATE, read_state
 
 LOCK = ".lock"
+_WEIGHTS = ("*.safetensors*", "*.bin", "*.bin.index.json", "*.gguf")
 
 
 @contextmanager
@@ -21,7 +22,14 @@ def claimed(folder: Path) -> Iterator[None]:
     """The folder for this process alone. Raises InputError when it cannot be written to, belongs to something else, or
     another process works in it; the lock of a process that died does not count."""
     _check_place(folder)
-    _check_writable(folder)
+    try:  # find out before the first minute of work, not after the last
+        with atomic_writer(folder / ".writable"):
+            pass
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written to ({error.strerror}); give another one with folder=PATH."
+        ) from error
     with (folder / LOCK).open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,7 +65,8 @@ def check_recipe(folder: Path, stages: list[str], name: str) -> None:
 def _check_place(folder: Path) -> None:
     """A run inside of a model or a data set would become part of it."""
     for place in (folder.resolve(), *folder.resolve().parents):
-        if _is_model(place):
+        weights = (place / "config.json").is_file() and any(any(place.glob(pattern)) for pattern in _WEIGHTS)
+        if weights or (place / "adapter_config.json").is_file():
             raise InputError(f"{folder} lies in the model {place}; give the run a folder elsewhere (folder=…).")
         if any((place / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
             raise InputError(f"{folder} lies in the data set {place}; give the run a folder elsewhere (folder=…).")
@@ -65,30 +74,8 @@ def _check_place(folder: Path) -> None:
             raise InputError(f"{folder} lies in the stage of another run, {place}; give a folder elsewhere (folder=…).")
 
 
-_WEIGHTS = ("*.safetensors*", "*.bin", "*.bin.index.json", "*.gguf")
-
-
-def _is_model(folder: Path) -> bool:
-    if (folder / "adapter_config.json").is_file():
-        return True
-    return (folder / "config.json").is_file() and any(any(folder.glob(pattern)) for pattern in _WEIGHTS)
-
-
 def check_data(folder: Path, paths: Iterable[Path]) -> None:
     """Raises InputError where the run's folder lies in a folder of its data: what it writes would be read as data."""
     for path in paths:
         if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
             raise InputError(f"{folder} lies in the data folder {path}; give the run a folder elsewhere (folder=…).")
-
-
-def _check_writable(folder: Path) -> None:
-    """Find out before the first minute of work, not after the last."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_writer(folder / ".writable"):
-            pass
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written to ({error.strerror}); give another one with folder=PATH."
-        ) from error

@@ -36,16 +36,12 @@ class StageFolder:
     def recover(self) -> None:
         """Finish what a crash cut off between the renames of `take_place`, and clear away what `begin` left."""
         for place in (self.path, self.new):
-            for leftover in (_begun(place), _gone(place)):
+            for leftover in (_beside(place, "begun"), _beside(place, "gone")):
                 shutil.rmtree(leftover, ignore_errors=True)
-        if self.path.exists():
-            if self.old.exists():  # the new one is in its place
-                shutil.rmtree(self.old)
-            elif read_state(self.new).get("done"):
-                self.take_place()
+        if self.path.exists() and self.old.exists():  # the new one is in its place
+            shutil.rmtree(self.old)
         elif read_state(self.new).get("done"):
-            self.new.rename(self.path)
-            shutil.rmtree(self.old, ignore_errors=True)
+            self.take_place()
         elif self.old.exists():
             self.old.rename(self.path)
 
@@ -57,13 +53,16 @@ class StageFolder:
         """
         if place.exists() and any(place.iterdir()) and not (place / STATE).is_file():
             raise InputError(f"{place} holds files that strop did not write; choose another run folder (folder=…).")
-        made, gone = _begun(place), _gone(place)
+        made, gone = _beside(place, "begun"), _beside(place, "gone")
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(parents=True)
         write_config(made, config)
         write_json(made / STATE, state)
         if progress is not None:
-            _copy_progress(progress, made)
+            if (progress / "checkpoints").is_dir():
+                shutil.copytree(progress / "checkpoints", made / "checkpoints", copy_function=_link)
+            if (progress / "metrics.jsonl").is_file():
+                shutil.copyfile(progress / "metrics.jsonl", made / "metrics.jsonl")
         if place.exists():
             place.rename(gone)
         made.rename(place)
@@ -83,24 +82,12 @@ def write_config(folder: Path, config: str) -> None:
         file.write(config)
 
 
-def _begun(place: Path) -> Path:
-    return place.with_name(f".{place.name}.begun")
-
-
-def _gone(place: Path) -> Path:
-    return place.with_name(f".{place.name}.gone")
-
-
-def _copy_progress(source: Path, target: Path) -> None:
-    """Without a second copy of the checkpoints where possible."""
-    if (source / "checkpoints").is_dir():
-        shutil.copytree(source / "checkpoints", target / "checkpoints", copy_function=_link)
-    if (source / "metrics.jsonl").is_file():
-        shutil.copyfile(source / "metrics.jsonl", target / "metrics.jsonl")
+def _beside(place: Path, mark: str) -> Path:
+    return place.with_name(f".{place.name}.{mark}")
 
 
 def _link(source: str, target: str) -> None:
-    """Checkpoints are never written to again, so both names may mean one file."""
+    """Without a second copy where possible: checkpoints are never written to again, so both names may mean one file."""
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without links

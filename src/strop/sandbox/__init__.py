@@ -1,6 +1,5 @@
 """Run untrusted Python programs: no network, no files, no environment, bounded time, memory, processes and output."""
 
-from .run import Execution, run_python
-from .settings import Limits
+from .run import Execution, Limits, framed, run_python
 
-__all__ = ["Execution", "Limits", "run_python"]
+__all__ = ["Execution", "Limits", "framed", "run_python"]

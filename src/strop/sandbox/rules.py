@@ -43,12 +43,8 @@ for line in open("/proc/self/maps"):
 _UNUSED_MODULES = ("_test", "_tkinter", "_curses", "xx", "readline")  # they would only add libraries of the desktop
 
 _NEEDS = "code is only judged inside a sandbox, which needs Linux 6.12 or later with Landlock"
-
-
-@functools.cache
-def python_executable() -> str:
-    """The real interpreter binary, outside any virtual environment."""
-    return os.path.realpath(sys.executable)
+PYTHON = os.path.realpath(sys.executable)
+"""The interpreter's binary, outside any virtual environment."""
 
 
 @functools.cache
@@ -59,7 +55,7 @@ def _paths() -> tuple[tuple[str, ...], tuple[str, ...]]:
     extensions = [path for top in libraries for path in Path(top, "lib-dynload").glob("*.so")]
     modules = sorted({path.name.split(".")[0] for path in extensions})
     listing = subprocess.run(
-        [python_executable(), "-I", "-S", "-c", _LIST_LIBRARIES]
+        [PYTHON, "-I", "-S", "-c", _LIST_LIBRARIES]
         + [name for name in modules if not name.startswith(_UNUSED_MODULES)],
         capture_output=True, text=True, check=True, env={}, cwd="/",
     )  # fmt: skip
@@ -69,7 +65,7 @@ def _paths() -> tuple[tuple[str, ...], tuple[str, ...]]:
     packages = {os.path.realpath(path) for path in site.getsitepackages([sys.base_prefix, sys.base_exec_prefix])}
     packages |= {os.path.join(top, name) for top in libraries for name in ("site-packages", "dist-packages")}
     denied = [p for p in packages if os.path.isdir(p) and any(p.startswith(f"{top}/") for top in libraries)]
-    return (python_executable(), *sorted(libraries), *sorted(outside), *system), tuple(sorted(denied))
+    return (PYTHON, *sorted(libraries), *sorted(outside), *system), tuple(sorted(denied))
 
 
 @functools.cache

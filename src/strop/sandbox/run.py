@@ -24,15 +24,16 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from strop.common.errors import InputError
 
-from .rules import python_executable, sandbox_factory
-from .settings import Limits
+from .rules import PYTHON, sandbox_factory
 from .syscalls import seccomp_filter, syscall_number
 from .threads import count_threads
 
@@ -51,6 +52,18 @@ _MORE_PAUSES = (4.0, 8.0, 16.0, 16.0, 16.0)
 """Seconds between tries to start a process: other programs may fill the system's table for as long as they run. The
 longer ones only where a start has succeeded before."""
 _has_started = threading.Event()
+
+
+class Limits(BaseModel):
+    """How much one run may use; the defaults suit small contest programs."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+    cpu_seconds: int = Field(3, ge=1, description="CPU time of each process, in seconds.")
+    wall_seconds: float = Field(10.0, gt=0, description="Time from start to end as a clock sees it, in seconds.")
+    memory_mb: int = Field(512, ge=64, description="Address space of each process, in MiB (about 20 go to Python).")
+    processes: int = Field(1, ge=1, le=64, description="Processes alive at once, the program's own included.")
+    output_bytes: int = Field(1_000_000, ge=1, description="Bytes that each of stdout and stderr may hold.")
 
 
 @dataclass(frozen=True)
@@ -79,10 +92,8 @@ def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = Non
     if len(program) > MAX_SOURCE_BYTES:
         raise InputError(f"the program has {len(program)} bytes; at most {MAX_SOURCE_BYTES} can be run")
     given = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogatepass")
-    parts = (seccomp_filter(), syscall_number("seccomp").to_bytes(4, "big"), program, given)
-    data = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-    command = [*python_command(), _launcher()]
-    process = _start(limits, command)
+    data = framed((seccomp_filter(), syscall_number("seccomp").to_bytes(4, "big"), program, given))
+    process = _start(limits, [*python_command(), _launcher()])
     started = time.monotonic()
     with process:
         pidfd = os.pidfd_open(process.pid)
@@ -103,9 +114,14 @@ def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = Non
     return _describe(conversation, ended, stopped_by, time.monotonic() - started, cpu_seconds, limits)
 
 
+def framed(parts: Iterable[bytes]) -> bytes:
+    """The parts one after the other, each with its length (4 bytes, big-endian) before it."""
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
 def python_command() -> list[str]:
     """How the interpreter is called, but for the source: without site, user's folder, bytecode files; in UTF-8."""
-    return [python_executable(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c"]
+    return [PYTHON, "-s", "-S", "-P", "-B", "-X", "utf8", "-c"]
 
 
 @functools.cache
@@ -114,12 +130,11 @@ def _launcher() -> str:
 
 
 def _start(limits: Limits, command: list[str]):
-    pauses = iter(_SPAWN_PAUSES + (_MORE_PAUSES if _has_started.is_set() else ()))
-    while True:
+    for pause in (*_SPAWN_PAUSES, *(_MORE_PAUSES if _has_started.is_set() else ()), None):
         try:
             process = sandbox_factory()(limits.processes).popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
         except RuntimeError as error:
-            if (pause := next(pauses, None)) is None:
+            if pause is None:
                 raise InputError(
                     f"the sandbox did not start a process ({error}): in a container, allow the seccomp and landlock "
                     "system calls; elsewhere, raise the limits on processes and open files"
@@ -145,28 +160,20 @@ class _Conversation:
 
     def __init__(self, process, pidfd: int, data: bytes, limits: Limits):
         self.stdout, self.stderr = bytearray(), bytearray()
-        self._stderr_bytes = 0
         self._process, self._pidfd, self._limit = process, pidfd, limits.output_bytes
         self._unsent = memoryview(data)
+        self._pipes = [stream.fileno() for stream in (process.stdin, process.stdout, process.stderr)]
+        self._received = dict.fromkeys(self._pipes, 0)  # bytes
         self._poll = select.poll()
         self._poll.register(pidfd, select.POLLIN)
-        self._handlers: dict[int, Callable[[], bool]] = {}  # what to do when a pipe is ready; false ends its use
-        for stream, handler, event in (
-            (process.stdin, self._send, select.POLLOUT),
-            (process.stdout, self._receive, select.POLLIN),
-            (process.stderr, self._receive_error, select.POLLIN),
-        ):
-            os.set_blocking(stream.fileno(), False)
-            self._handlers[stream.fileno()] = handler
-            self._poll.register(stream.fileno(), event)
+        for pipe, event in zip(self._pipes, (select.POLLOUT, select.POLLIN, select.POLLIN), strict=True):
+            os.set_blocking(pipe, False)
+            self._poll.register(pipe, event)
 
     def run_until(self, deadline: float) -> Status | None:
         """Until the main process ends (None), or the name of the limit that it hit."""
         look = time.monotonic() + _LOOK_EVERY
-        while True:
-            now = time.monotonic()
-            if now >= deadline:
-                return "timeout"
+        while (now := time.monotonic()) < deadline:
             if now >= look:
                 look = now + _LOOK_EVERY
                 if count_threads(self._process.pid) > MOST_THREADS:
@@ -174,55 +181,56 @@ class _Conversation:
             for fd, _ in self._poll.poll((min(deadline, look) - now) * 1000 + 1):
                 if fd == self._pidfd:
                     return None
-                if not self._handlers[fd]():
+                if fd == self._pipes[0]:
+                    self._send()
+                elif not self._receive(fd):
                     self._poll.unregister(fd)
             if self._over_limit():
                 return "output_limit"
+        return "timeout"
 
     def drain(self) -> Status | None:
         """Read what is left in the pipes once every writer is dead."""
-        for receive in (self._receive, self._receive_error):
+        for pipe in self._pipes[1:]:
             with contextlib.suppress(BlockingIOError):  # empty, though another thread's fork still holds its far end
-                while not self._over_limit() and receive():
+                while not self._over_limit() and self._receive(pipe):
                     pass
         return "output_limit" if self._over_limit() else None
 
     def _over_limit(self) -> bool:
-        return max(len(self.stdout), self._stderr_bytes) > self._limit
+        return max(self._received.values()) > self._limit
 
-    def _send(self) -> bool:
+    def _send(self) -> None:
         try:
-            self._unsent = self._unsent[os.write(self._process.stdin.fileno(), self._unsent[:_CHUNK]) :]
+            self._unsent = self._unsent[os.write(self._pipes[0], self._unsent[:_CHUNK]) :]
         except BrokenPipeError:
             self._unsent = self._unsent[:0]
-        if self._unsent:
-            return True
-        self._poll.unregister(self._process.stdin.fileno())
-        self._process.stdin.close()
-        return True
+        if not self._unsent:
+            self._poll.unregister(self._pipes[0])
+            self._process.stdin.close()
 
-    def _receive(self) -> bool:
-        chunk = os.read(self._process.stdout.fileno(), _CHUNK)
-        self.stdout += chunk
-        return bool(chunk)
-
-    def _receive_error(self) -> bool:
-        chunk = os.read(self._process.stderr.fileno(), _CHUNK)
-        self._stderr_bytes += len(chunk)
-        self.stderr = (self.stderr + chunk)[-_STDERR_TAIL:]
+    def _receive(self, pipe: int) -> bool:
+        """False at its end."""
+        chunk = os.read(pipe, _CHUNK)
+        self._received[pipe] += len(chunk)
+        if pipe == self._pipes[1]:
+            self.stdout += chunk
+        else:
+            self.stderr = (self.stderr + chunk)[-_STDERR_TAIL:]
         return bool(chunk)
 
 
 def _describe(conversation, ended, stopped_by, wall_seconds, cpu_seconds, limits: Limits) -> Execution:
     exited = ended.si_code == os.CLD_EXITED
     stderr = conversation.stderr.decode("utf-8", "backslashreplace")
+    stopped: dict[Status, str] = {
+        "timeout": f"ran longer than {limits.wall_seconds:g} s",
+        "thread_limit": f"started more than {MOST_THREADS} threads",
+        "output_limit": f"printed more than {limits.output_bytes} bytes",
+    }
     status: Status
-    if stopped_by == "timeout":
-        status, detail = "timeout", f"ran longer than {limits.wall_seconds:g} s"
-    elif stopped_by == "thread_limit":
-        status, detail = "thread_limit", f"started more than {MOST_THREADS} threads"
-    elif stopped_by == "output_limit":
-        status, detail = "output_limit", f"printed more than {limits.output_bytes} bytes"
+    if stopped_by:
+        status, detail = stopped_by, stopped[stopped_by]
     elif exited and ended.si_status == 0:
         status, detail = "ok", ""
     elif exited:
@@ -233,7 +241,8 @@ def _describe(conversation, ended, stopped_by, wall_seconds, cpu_seconds, limits
     elif ended.si_status in (signal.SIGXCPU, signal.SIGKILL) and cpu_seconds > _NEARLY * limits.cpu_seconds:
         status, detail = "timeout", f"used more than {limits.cpu_seconds} s of CPU time"
     else:
-        status, detail = "signal", f"ended by signal {_signal_name(ended.si_status)}"
+        known = {one.value: one.name for one in signal.Signals}
+        status, detail = "signal", f"ended by signal {known.get(ended.si_status, ended.si_status)}"
     stdout = bytes(conversation.stdout[: limits.output_bytes])
     return Execution(
         status=status,
@@ -246,10 +255,3 @@ def _describe(conversation, ended, stopped_by, wall_seconds, cpu_seconds, limits
         cpu_seconds=cpu_seconds,
         detail=detail,
     )
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)

@@ -48,24 +48,24 @@ ALLOWED = (
 
 
 class Is(NamedTuple):
-    """Holds where an argument (counted from 0), its lower 32 bits after ``mask``, is one of ``values``."""
+    """Holds where 32 bits of an argument (counted from 0), after ``mask``, are one of ``values``: its lower ones, or
+    the upper."""
 
     argument: int
     values: tuple[int, ...]
     mask: int = 0xFFFFFFFF
+    upper: bool = False
 
 
-class Null(NamedTuple):
-    """Holds where an argument is a null pointer."""
-
-    argument: int
+def _null(argument: int) -> tuple[Is, Is]:
+    return Is(argument, (0,), upper=True), Is(argument, (0,))
 
 
 _CLONE_PARENT, _NEW_NAMESPACES = 0x8000, 0x7E020000 | 0x80
 _GET_DUMPABLE, _SET_NAME, _GET_NAME, _GET_NO_NEW_PRIVS = 3, 15, 16, 39
 _UNIX, _INET, _INET6, _STREAM, _TYPE, _OF_SOCKETS, _STACK = 1, 2, 10, 1, 0xF, 1, 3
 
-CHECKED: tuple[tuple[str, tuple[Is | Null, ...]], ...] = (
+CHECKED: tuple[tuple[str, tuple[Is, ...]], ...] = (
     # Not shared and anonymous at once: such pages stay while one of them is mapped, and count for nobody.
     ("mmap", (Is(3, (0x00, 0x01, 0x20), mask=0x21),)),
     # Is this a terminal, what size; close on exec; blocking or not; how much is there to read.
@@ -82,13 +82,13 @@ CHECKED: tuple[tuple[str, tuple[Is | Null, ...]], ...] = (
     ("socket", (Is(0, (_UNIX,)),)),
     ("socket", (Is(0, (_INET, _INET6)), Is(1, (_STREAM,), mask=_TYPE), Is(2, (0, 6)))),
     ("setsockopt", (Is(1, (_OF_SOCKETS,)), Is(2, (2, 7, 8, 9, 13, 15, 20, 21)))),
-    ("sendto", (Null(4),)),
+    ("sendto", _null(4)),
     # A child of one's own, in the same namespaces. With CLONE_PARENT it would be the judge's to bury.
     ("clone", (Is(0, (0,), mask=_CLONE_PARENT | _NEW_NAMESPACES),)),
     ("prctl", (Is(0, (_GET_DUMPABLE, _SET_NAME, _GET_NAME, _GET_NO_NEW_PRIVS)),)),
     ("arch_prctl", (Is(0, (0x1002, 0x1003, 0x3001)),)),  # a thread's own storage
     # Asking for one's own limits. The stack's may be set, as programs that recurse do: it counts as address space.
-    ("prlimit64", (Is(0, (0,)), Null(2))),
+    ("prlimit64", (Is(0, (0,)), *_null(2))),
     ("prlimit64", (Is(0, (0,)), Is(1, (_STACK,)))),
 )
 """(name, what must hold of its arguments); a call that stands twice may be made where either holds."""
@@ -142,18 +142,11 @@ Instruction = tuple[int, int, int, int]
 """Code, how many instructions to skip where a comparison holds and where it does not, constant."""
 
 
-def _allowed_where(conditions: tuple[Is | Null, ...]) -> list[Instruction]:
+def _allowed_where(conditions: tuple[Is, ...]) -> list[Instruction]:
     """Allows the call where all hold; otherwise goes on behind itself."""
     body: list[Instruction] = [(_RETURN, 0, 0, _RETURN_ALLOW)]
-    for condition in reversed(conditions):
-        place = _ARGUMENTS + 8 * condition.argument  # the lower half comes first: both architectures are little-endian
-        fails = (_JUMP, 0, 0, len(body))
-        if isinstance(condition, Null):
-            lower, upper = (_LOAD, 0, 0, place), (_LOAD, 0, 0, place + 4)
-            fails_from_upper = (_JUMP, 0, 0, len(body) + 3)
-            body = [upper, (_JUMP_EQUAL, 1, 0, 0), fails_from_upper, lower, (_JUMP_EQUAL, 1, 0, 0), fails, *body]
-        else:
-            count = len(condition.values)
-            tests = [(_JUMP_EQUAL, count - i, 0, value) for i, value in enumerate(condition.values)]
-            body = [(_LOAD, 0, 0, place), (_AND, 0, 0, condition.mask), *tests, fails, *body]
+    for argument, values, mask, upper in reversed(conditions):
+        place = _ARGUMENTS + 8 * argument + 4 * upper  # both architectures are little-endian
+        tests = [(_JUMP_EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
+        body = [(_LOAD, 0, 0, place), (_AND, 0, 0, mask), *tests, (_JUMP, 0, 0, len(body)), *body]
     return body

@@ -20,9 +20,9 @@ from strop.rollout.loaded import load
 from strop.stages.base import Context, StageResult
 from strop.tasks.base import named_sets
 from strop.train.loop import train
-from strop.train.measure import evaluation
 from strop.train.neftune import Neftune
 from strop.train.out_of_memory import explained_out_of_memory
+from strop.train.step import evaluation
 from strop.train.weights import Weights
 
 if TYPE_CHECKING:

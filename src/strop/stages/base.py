@@ -1,23 +1,7 @@
 """What every kind of stage says of itself; the pipeline, the summary, the doctor, the inspector and the report ask it.
 
-A kind is a settings class with a name in the registry:
-
-    @register("shrink")
-    class Shrink(Stage):
-        kind: Literal["shrink"]
-        factor: float = Field(0.9, gt=0, description="What every weight is multiplied by.")
-        trains: ClassVar[bool] = True
-
-        def run(self, context):
-            from strop.rollout.loaded import load
-
-            loaded = load(context.model, context.recipe.chat, context.compute)
-            for weight in loaded.policy.parameters():
-                weight.data *= self.factor
-            loaded.save(context.folder)
-            return StageResult(facts={"factor": self.factor})
-
-Its settings are read without torch; what computes is imported by `Stage.run`.
+A kind is a settings class with a name in the registry (`docs/extending.md` has one). Its settings are read without
+torch; what computes is imported by `Stage.run`.
 """
 
 from __future__ import annotations
@@ -32,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from strop.common.console import say
 from strop.common.registry import Registry
 from strop.data.settings import HeldOutSettings, MixtureSettings
 
@@ -64,7 +49,7 @@ class Context:
 
     def say(self, text: str, style: str | None = None) -> None:
         """A line for people, as it stands."""
-        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+        say(self.console, text, style)
 
 
 @dataclass(frozen=True)
@@ -148,11 +133,8 @@ class Stage(BaseModel):
 
 
 STAGES: Registry[type[Stage]] = Registry("kind of stage", "strop.stages")
-
-
-def register(kind: str) -> Any:
-    """A decorator: the class is the stage of ``kind``, which is what a recipe writes."""
-    return STAGES.register(kind)
+register = STAGES.register
+"""``register(kind)``, a decorator: the class is the stage of that ``kind``, which is what a recipe writes."""
 
 
 def any_stage() -> Any:

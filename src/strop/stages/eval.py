@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from strop.data.files import data_files
 from strop.data.keys import files_digest
-from strop.data.paths import data_files
 from strop.stages.base import Context, Stage, StageResult, register
 
 if TYPE_CHECKING:

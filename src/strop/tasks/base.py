@@ -3,19 +3,7 @@
 A task is a class with a name in the registry: a file in this package, or one that a recipe names under ``plugins``.
 Evaluation, the doctor's search for contamination, the report and training data all read it from there, so what is
 trained on and what is measured have one grader. What a task must have is `AnswerTask`, or `LossTask` where the loss on
-conversations is measured.
-
-    @register("shout")
-    class Shout(AnswerTask):
-        metrics = (Metric("accuracy", "answers in capitals", "rate", 1, value=lambda r: r.verdict == "accepted"),)
-
-        def items(self):
-            return [Item("hello", "hello", [{"role": "user", "content": "Shout hello."}], "HELLO")]
-
-        @classmethod
-        def grade(cls, item, answer):
-            right = answer.strip() == item.data
-            return Judgement("accepted" if right else "wrong_answer", int(right), 1)
+conversations is measured; ``docs/extending.md`` has an example.
 """
 
 from __future__ import annotations
@@ -23,7 +11,7 @@ from __future__ import annotations
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -77,13 +65,12 @@ class Task(ABC):
 
     @property
     def prefix(self) -> str:
-        """What its metrics' names begin with."""
         return prefix_of(self.name)
 
     def measures(self) -> dict[str, Metric]:
         """Its metrics by the names that they are reported under."""
         own = TASKS.get(self.name) is type(self)
-        named = [m.named(self.prefix + m.name) if own else m.of_user(self.prefix) for m in self.metrics]
+        named = [replace(m, name=self.prefix + m.name) if own else m.of_user(self.prefix) for m in self.metrics]
         return {metric.name: metric for metric in named}
 
     @classmethod
@@ -118,7 +105,6 @@ class AnswerTask(Task):
 
     @cached_property
     def all_items(self) -> list[Item]:
-        """The items, made once."""
         return self.items()
 
     def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
@@ -169,8 +155,8 @@ def prefix_of(name: str) -> str:
 
 def known_metrics() -> dict[str, Metric]:
     """The metrics of all tasks that have a name of their own, by the names that they are reported under."""
-    found = [metric.named(prefix_of(name) + metric.name) for name, task in TASKS.items() for metric in task.metrics]
-    return {metric.name: metric for metric in found}
+    found = ((prefix_of(name) + metric.name, metric) for name, task in TASKS.items() for metric in task.metrics)
+    return {name: replace(metric, name=name) for name, metric in found}
 
 
 def named_sets() -> dict[str, NamedSet]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from strop.common.errors import InputError
 from strop.data.files import open_rows
-from strop.data.rows import opened, reading
+from strop.data.rows import Row, opened, reading
 from strop.tasks.fields import check_text, check_texts
 from strop.tasks.layouts import ARC, CHOICE_LAYOUTS, MMLU, name_tasks
 
@@ -53,8 +53,7 @@ def load(path: Path) -> list[ChoiceItem]:
     """The questions of a file in any of the layouts above. Raises InputError naming the row that is of none of them."""
     if is_mmlu_csv(path):
         subject = re.sub(r"_(?:dev|val|test|train)$", "", path.name.partition(".")[0])
-        rows = ((place, dict(zip(_MMLU_COLUMNS, cells, strict=True))) for place, cells in _mmlu_cells(path))
-        return [_mmlu(row | {"subject": subject}, place) for place, row in rows]
+        return [_mmlu({**row, "subject": subject}, place) for place, row in _mmlu_rows(path)]
     return [_item(row, place) for place, row in open_rows(path)]
 
 
@@ -74,24 +73,20 @@ def _csv(path: Path) -> Iterator[list[str]]:
             raise InputError(f"{path}: not CSV ({error}); a quote within a quoted cell is doubled.") from None
 
 
-def _mmlu_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
-    for number, cells in enumerate((cells for cells in _csv(path) if cells), 1):
+def _mmlu_rows(path: Path) -> Iterator[Row]:
+    for number, cells in enumerate(filter(None, _csv(path)), start=1):
         place = f"{path}, row {number}"
         if len(cells) != len(_MMLU_COLUMNS):
-            raise InputError(f"{place}: {len(cells)} cells; expected question, A, B, C, D, answer.")
-        yield place, cells
+            raise InputError(f"{place}: {len(cells)} cells; expected {', '.join(_MMLU_COLUMNS)}.")
+        yield place, dict(zip(_MMLU_COLUMNS, cells, strict=True))
 
 
 def _item(row: Mapping[str, Any], place: str) -> ChoiceItem:
     layout = name_tasks(row)
     if layout not in CHOICE_LAYOUTS:
-        names = ", ".join(map(str, row))[:200]
-        raise InputError(
-            f"{place}: is no multiple-choice question (it has {names}); see strop.tasks.choice for layouts."
-        )
-    if layout == MMLU:
-        return _mmlu(row, place)
-    return _arc(row, place) if layout == ARC else _listed(row, place)
+        has = ", ".join(map(str, row))[:200]
+        raise InputError(f"{place}: is no multiple-choice question (it has {has}); see strop.tasks.choice for layouts.")
+    return {MMLU: _mmlu, ARC: _arc}.get(layout, _listed)(row, place)
 
 
 def _mmlu(row: Mapping[str, Any], place: str) -> ChoiceItem:
@@ -125,9 +120,8 @@ def _made(question, options, labels, key, field: str, place: str, subject: Any =
     question = check_text(question, "question", place, empty=False)
     options = check_texts(options, "choices", place)
     if len(options) < 2 or len(labels) != len(options):
-        raise InputError(
-            f"{place}: {len(options)} choices and {len(labels)} labels; a question needs two or more of both."
-        )
+        counts = f"{len(options)} choices and {len(labels)} labels"
+        raise InputError(f"{place}: {counts}; a question needs two or more of both.")
     return ChoiceItem(question, tuple(options), _index(key, labels, field, place), place, str(subject))
 
 
@@ -137,9 +131,9 @@ def _index(key: Any, labels, field: str, place: str) -> int:
     if isinstance(key, int) and not isinstance(key, bool):
         found = key
     elif isinstance(key, str):
-        key = key.strip()
-        if key in list(labels):
-            found = list(labels).index(key)
+        key, known = key.strip(), list(labels)
+        if key in known:
+            found = known.index(key)
         elif len(key) == 1 and key in _LETTERS:
             found = _LETTERS.index(key)
         elif key.isdecimal():  # labels are letters: ARC counts from 1

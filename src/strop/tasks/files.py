@@ -10,31 +10,19 @@ from typing import Any
 from strop.chat.formats import FORMATS, name_format
 from strop.common.errors import InputError
 from strop.data.files import open_rows
-from strop.tasks import choice, humaneval, mbpp
+from strop.tasks import choice, humaneval, layouts, mbpp
 from strop.tasks.base import TASKS, Task, TaskSettings
-from strop.tasks.functions import FunctionTask, HumanEval
-from strop.tasks.layouts import (
-    CHOICE_LAYOUTS,
-    CODE_CONTESTS,
-    HUMANEVAL,
-    MBPP,
-    MMLU,
-    PROBLEMS,
-    TEXT,
-    TaskLayout,
-    name_tasks,
-)
-from strop.tasks.problems import ProblemTask
+from strop.tasks.functions import FunctionTask, HumanEval, ProblemTask
+from strop.tasks.layouts import TaskLayout, name_tasks
 from strop.tasks.records import load_records
 
 _LOADERS = {
-    PROBLEMS: load_records,
-    CODE_CONTESTS: load_records,
-    HUMANEVAL: humaneval.load,
-    MBPP: mbpp.load,
-    **dict.fromkeys(CHOICE_LAYOUTS, choice.load),
+    layouts.PROBLEMS: load_records,
+    layouts.CODE_CONTESTS: load_records,
+    layouts.HUMANEVAL: humaneval.load,
+    layouts.MBPP: mbpp.load,
+    **dict.fromkeys(layouts.CHOICE_LAYOUTS, choice.load),
 }
-_KNOWN = "give problems with tests, HumanEval, MBPP or CodeContests, or multiple-choice questions"
 _FORMATS = {"preference": "preference pairs", "alpaca": "instructions and outputs"}
 
 
@@ -52,7 +40,7 @@ def what_tasks(path: Path) -> TaskLayout | None:
     Raises InputError when the file cannot be read.
     """
     if choice.is_mmlu_csv(path):
-        return MMLU
+        return layouts.MMLU
     return name_tasks(_first_row(path))
 
 
@@ -75,24 +63,16 @@ def _other(row: Mapping[str, Any], path: Path) -> TaskLayout:
     kind = name_format(row)
     marked = str(row.get("text", "")).lstrip().startswith("### Prompt")
     if marked or kind == "prompt_response" or (kind not in FORMATS and "tests" in row):
-        return PROBLEMS  # whose tests, or whose text, are missing: their reader says so
+        return layouts.PROBLEMS  # whose tests, or whose text, are missing: their reader says so
     if kind == "text":
-        return TEXT
+        return layouts.TEXT
     if kind not in FORMATS:
         columns = ", ".join(sorted(map(str, row))[:20])
-        raise InputError(f"{path}: holds no tasks that are known, but rows of {columns}; {_KNOWN}.")
-    return TaskLayout("conversations", _FORMATS.get(kind, "conversations"), trained=True)
-
-
-def load_measured(path: Path, count: int | None = None) -> TaskFile:
-    """The same, of what an evaluation can measure. Raises InputError for what it cannot, saying what the file holds."""
-    found = load_tasks(path, count)
-    if not found.layout.measured:
         raise InputError(
-            f"{path}: holds {found.layout.name}, which no evaluation measures yet; drop it from evals, or name a file "
-            "of problems with tests, HumanEval or MBPP."
+            f"{path}: holds no tasks that are known, but rows of {columns}; give problems with tests, HumanEval, MBPP "
+            "or CodeContests, or multiple-choice questions."
         )
-    return found
+    return TaskLayout(_FORMATS.get(kind, "conversations"), use=layouts.LOSS)
 
 
 def open_task(name: str, settings: TaskSettings) -> Task:
@@ -106,8 +86,13 @@ def open_task(name: str, settings: TaskSettings) -> Task:
         return kind(name, settings)
     if settings.path is None:
         raise InputError(f"evals.{name}: not a built-in task ({', '.join(TASKS)}); give it a `path`.")
-    found = load_measured(settings.path, settings.count)
-    made = {HUMANEVAL: HumanEval, MBPP: FunctionTask}.get(found.layout, ProblemTask)
+    found = load_tasks(settings.path, settings.count)
+    if not found.layout.measured:
+        raise InputError(
+            f"{settings.path}: holds {found.layout.name}, which no evaluation measures yet; drop it from evals, or "
+            "name a file of problems with tests, HumanEval or MBPP."
+        )
+    made = {layouts.HUMANEVAL: HumanEval, layouts.MBPP: FunctionTask}.get(found.layout, ProblemTask)
     return made(name, settings, found.items)
 
 

@@ -17,18 +17,7 @@ _held_out = built_in("general_chat", "heldout")
 class GeneralChat(LossTask):
     """Held-out conversations that come with strop, or those of ``path``."""
 
-    metrics = (
-        Metric(
-            "loss",
-            "loss on ordinary conversations, nats per token",
-            "nats",
-            -1,
-            KEPT,
-            bound=0.05,
-            relative=True,
-            lead=5,
-        ),
-    )
+    metrics = (Metric("loss", "loss on ordinary conversations, nats per token", "nats", -1, KEPT, 0.05, True, lead=5),)
     reads_path = True
 
     def rows(self) -> list[Row]:

@@ -6,97 +6,88 @@ Some are for training or for other tools; they are known so that an evaluation c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+_MEASURE = "measure it with evals: {NAME: {path: FILE}}"
+_TRAIN = "train on it as data: [{path: FILE}] of a stage"
+LOSS = f"{_TRAIN}, or measure the loss on its answers with evals: {{general_chat: {{path: FILE}}}}"
 
 
 @dataclass(frozen=True)
 class TaskLayout:
-    """A known layout of task files."""
+    """A known layout of task files: a row of it has all ``columns`` (names between spaces), and ``also`` holds."""
 
-    key: str
     name: str  # for people: what a file of it holds
-    measured: bool = False  # an evaluation can name such a file: evals: {NAME: {path: FILE}}
-    trained: bool = False  # training reads such rows as conversations
-    format: str = "auto"  # which training must be told
-
-    @property
-    def use(self) -> str:
-        """What to do with such a file, for the end of a sentence."""
-        measure = "measure it with evals: {NAME: {path: FILE}}"
-        how = "" if self.format == "auto" else f", format: {self.format}"
-        train = f"train on it as data: [{{path: FILE{how}}}] of a stage"
-        if self.measured:
-            return f"{measure}, or {train}" if self.trained else measure
-        if self.format == "text":
-            return train
-        if self.trained:
-            return f"{train}, or measure the loss on its answers with evals: {{general_chat: {{path: FILE}}}}"
-        return "nothing in strop measures or trains on it, so leave it out"
+    columns: str = ""
+    also: Callable[[Mapping[str, Any]], bool] = lambda row: True
+    measured: bool = False  # an evaluation can name such a file
+    use: str = "nothing in strop measures or trains on it, so leave it out"  # what to do with it: ends a sentence
 
 
-PROBLEMS = TaskLayout("problems", "problems with tests", measured=True, trained=True)
-CODE_CONTESTS = TaskLayout("code_contests", "CodeContests problems with tests", measured=True)
-HUMANEVAL = TaskLayout("humaneval", "HumanEval problems", measured=True)
-MBPP = TaskLayout("mbpp", "MBPP problems", measured=True)
-ARC = TaskLayout("arc", "multiple-choice questions (ARC's layout)")
-MMLU = TaskLayout("mmlu", "multiple-choice questions (MMLU's layout)")
-CHOICES = TaskLayout("choices", "multiple-choice questions (question, choices and the answer's index)")
-GOLD = TaskLayout("gold", "multiple-choice questions (query, choices, gold)")
-IFEVAL = TaskLayout("ifeval", "IFEval prompts (for its own checkers)")
-MT_BENCH = TaskLayout("mt_bench", "MT-Bench questions (for a judge model)")
-MT_BENCH_ANSWERS = TaskLayout("mt_bench_answers", "MT-Bench reference answers (for a judge model)")
-GSM8K = TaskLayout("gsm8k", "GSM8K questions and answers", trained=True)
-QUESTIONS = TaskLayout("questions", "questions and answers", trained=True)
-VERL = TaskLayout("verl", "prompts with ground truths (verl's layout, for reinforcement learning)", trained=True)
-TRUTHS = TaskLayout("truths", "prompts with ground truths (for reinforcement learning)")
-PROMPTS = TaskLayout("prompts", "prompts with neither answers nor anything to judge them by")
+def _has(row: Mapping[str, Any], columns: str) -> bool:
+    return all(row.get(column) is not None for column in columns.split())
 
-_ANSWERS = ("completion", "response", "answer", "output", "chosen", "rejected", "message_tree_id", "messages")
-TEXT = TaskLayout("text", "plain text", trained=True, format="text")
 
-CHOICE_LAYOUTS = (ARC, MMLU, CHOICES, GOLD)
+def _has_one(row: Mapping[str, Any], columns: str) -> bool:
+    return any(row.get(column) is not None for column in columns.split())
+
+
+def _has_tests(row: Mapping[str, Any]) -> bool:
+    return _has_one(row, "tests public_tests private_tests generated_tests")
+
+
+def _has_contest_tests(row: Mapping[str, Any]) -> bool:
+    return _has(row, "testcase output") or _has_tests(row)
+
+
+def _is_verl(row: Mapping[str, Any]) -> bool:
+    return isinstance(row["prompt"], list) and _has_one(row, "data_source reward_model")
+
+
+def _is_answered(row: Mapping[str, Any]) -> bool:
+    return isinstance(row["answer"], str)
+
+
+def _is_bare(row: Mapping[str, Any]) -> bool:
+    return not _has_one(row, "completion response answer output chosen rejected message_tree_id messages")
+
+
+HUMANEVAL = TaskLayout("HumanEval problems", "prompt entry_point test", measured=True, use=_MEASURE)
+MBPP = TaskLayout("MBPP problems", "test_list", lambda row: _has_one(row, "text prompt"), True, _MEASURE)
+CODE_CONTESTS = TaskLayout("CodeContests problems with tests", "description", _has_contest_tests, True, _MEASURE)
+PROBLEMS = TaskLayout("problems with tests", "text", _has_tests, True, f"{_MEASURE}, or {_TRAIN}")
+GOLD = TaskLayout("multiple-choice questions (query, choices, gold)", "query choices gold")
+ARC = TaskLayout("multiple-choice questions (ARC's layout)", "question answerKey")
+MMLU = TaskLayout("multiple-choice questions (MMLU's layout)", "question A B C D answer")
+CHOICES = TaskLayout("multiple-choice questions (question, choices and the answer's index)", "question choices answer")
+TEXT = TaskLayout("plain text", use=_TRAIN.replace("FILE", "FILE, format: text"))
+
+CHOICE_LAYOUTS = (GOLD, ARC, MMLU, CHOICES)
+_LAYOUTS = (
+    HUMANEVAL,
+    MBPP,
+    CODE_CONTESTS,
+    PROBLEMS,
+    *CHOICE_LAYOUTS,
+    TaskLayout("IFEval prompts (for its own checkers)", "prompt instruction_id_list"),
+    TaskLayout("MT-Bench reference answers (for a judge model)", "question_id answer_id choices"),
+    TaskLayout("MT-Bench questions (for a judge model)", "question_id turns"),
+    TaskLayout("prompts with ground truths (verl's layout, for reinforcement learning)", "prompt", _is_verl, use=LOSS),
+    TaskLayout("prompts with ground truths (for reinforcement learning)", "prompt ground_truth"),
+    TaskLayout(
+        "GSM8K questions and answers",
+        "question answer",
+        lambda row: _is_answered(row) and "\n#### " in row["answer"],
+        use=LOSS,
+    ),
+    TaskLayout("questions and answers", "question answer", _is_answered, use=LOSS),
+    TaskLayout("prompts with neither answers nor anything to judge them by", "prompt", _is_bare),
+)
+"""In the order in which they are tried."""
 
 
 def name_tasks(row: Mapping[str, Any]) -> TaskLayout | None:
     """The layout that a row is of, going by its columns; None when it is none of tasks."""
-
-    def has(*columns: str) -> bool:
-        return all(row.get(column) is not None for column in columns)
-
-    if has("prompt", "entry_point", "test"):
-        return HUMANEVAL
-    if has("test_list") and (has("text") or has("prompt")):
-        return MBPP
-    if has("description") and (has("testcase", "output") or _has_tests(row)):
-        return CODE_CONTESTS
-    if has("text") and _has_tests(row):
-        return PROBLEMS
-    if has("query", "choices", "gold"):
-        return GOLD
-    if has("question", "answerKey"):
-        return ARC
-    if has("question", "A", "B", "C", "D", "answer"):
-        return MMLU
-    if has("question", "choices", "answer"):
-        return CHOICES
-    if has("prompt", "instruction_id_list"):
-        return IFEVAL
-    if has("question_id", "answer_id", "choices"):
-        return MT_BENCH_ANSWERS
-    if has("question_id", "turns"):
-        return MT_BENCH
-    if has("prompt") and isinstance(row["prompt"], list) and (has("data_source") or has("reward_model")):
-        return VERL
-    if has("prompt", "ground_truth"):
-        return TRUTHS
-    if has("question", "answer") and isinstance(row["answer"], str):
-        return GSM8K if "\n#### " in row["answer"] else QUESTIONS
-    if has("prompt") and not any(has(column) for column in _ANSWERS):
-        return PROMPTS
-    return None
-
-
-def _has_tests(row: Mapping[str, Any]) -> bool:
-    return any(row.get(f"{kind}tests") is not None for kind in ("", "public_", "private_", "generated_"))
+    return next((one for one in _LAYOUTS if _has(row, one.columns) and one.also(row)), None)

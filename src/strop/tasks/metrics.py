@@ -38,14 +38,6 @@ class Metric:
     by_source: bool = False
     value: Callable[[Any], float] | None = field(default=None, compare=False, repr=False)
 
-    def named(self, name: str) -> Metric:
-        """The same under a full name."""
-        return replace(self, name=name)
-
-    def described(self, about: str, **how: Any) -> Metric:
-        """The same in other words, or with another group, bound or place."""
-        return replace(self, about=about, **how)
-
     def of_user(self, prefix: str) -> Metric:
         """The same of a file of the user's own (``mine_accepted@1``): nobody said that it is to be kept."""
         return replace(self, name=prefix + self.name, group=OTHER, bound=None) if prefix else self
@@ -65,59 +57,30 @@ class Metric:
         return {name: value for name, value in asdict(replace(self, value=None)).items() if name != "value"}
 
 
-PASS_AT_1 = Metric(
-    "pass@1", "problems solved by the one answer", "rate", 1, lead=2, value=lambda r: r.verdict == "accepted"
-)
+def _rate(name: str, about: str, value: Callable[[Any], float], group: str = TASK, better: int = 1, **how) -> Metric:
+    return Metric(name, about, "rate", better, group, value=value, **how)
+
+
+def _is_accepted(result: Any) -> bool:
+    return result.verdict == "accepted"
+
+
+def _ran(result: Any) -> bool:
+    """A program was found, compiles, and no test ended in a runtime error or a timeout."""
+    return result.verdict in ("accepted", "wrong_answer")
+
+
+_BETTER = {"accepted": 1, "wrong_answer": 0}
+PASS_AT_1 = _rate("pass@1", "problems solved by the one answer", _is_accepted, OTHER, lead=2)
 
 PROGRAM_METRICS = (
-    Metric(
-        "accepted@1",
-        "items whose one answer passed every test",
-        "rate",
-        1,
-        TASK,
-        lead=0,
-        by_source=True,
-        value=lambda r: r.verdict == "accepted",
-    ),
-    Metric(
-        "pass_ratio",
-        "share of an item's tests that passed, mean over items",
-        "rate",
-        1,
-        TASK,
-        lead=4,
-        value=lambda r: r.passed / r.total,
-    ),
-    Metric(
-        "exec_success_rate",
-        # A program was found, compiles, and no test ended in a runtime error or a timeout.
-        "answers whose program ran without an error",
-        "rate",
-        1,
-        TASK,
-        lead=3,
-        by_source=True,
-        value=lambda r: r.verdict in ("accepted", "wrong_answer"),
-    ),
-    Metric(
-        "format_rate",
-        "answers that end by themselves and hold one Python block",
-        "rate",
-        1,
-        TASK,
-        value=lambda r: r.well_formed,
-    ),
+    _rate("accepted@1", "items whose one answer passed every test", _is_accepted, lead=0, by_source=True),
+    _rate("pass_ratio", "share of an item's tests that passed, mean over items", lambda r: r.passed / r.total, lead=4),
+    _rate("exec_success_rate", "answers whose program ran without an error", _ran, lead=3, by_source=True),
+    _rate("format_rate", "answers that end by themselves and hold one Python block", lambda r: r.well_formed),
     *(
         # A wrong answer is neither good nor bad in itself: a program that used to crash and now runs is progress.
-        Metric(
-            f"verdict/{name}",
-            about,
-            "rate",
-            {"accepted": 1, "wrong_answer": 0}.get(name, -1),
-            FAILED,
-            value=lambda r, name=name: r.verdict == name,
-        )
+        _rate(f"verdict/{name}", about, lambda r, name=name: r.verdict == name, FAILED, _BETTER.get(name, -1))
         for name, about in VERDICTS.items()
     ),
 )

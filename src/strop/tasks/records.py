@@ -18,6 +18,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ _REQUEST = (
     "standard output. Answer with the whole program in one Python code block."
 )
 _LONGEST = 3600
-_CODECONTESTS_GROUPS = (("public_tests", True), ("private_tests", False), ("generated_tests", False))
+_LABELS = ("name", "source", "family", "difficulty", "language")
+_GROUPS = {"public_tests": True, "private_tests": False, "generated_tests": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +81,16 @@ class Record:
 
     def messages(self) -> list[dict[str, str]]:
         """The conversation: the user's prompt and, unless it is empty, the assistant's response."""
-        turns = [{"role": "user", "content": self.prompt}]
-        if self.response:
-            turns.append({"role": "assistant", "content": self.response})
-        return turns
+        answer = [{"role": "assistant", "content": self.response}] if self.response else []
+        return [{"role": "user", "content": self.prompt}, *answer]
 
     def to_row(self) -> dict[str, Any]:
         """The JSON object of this record; `load_records` gives back an equal record."""
-        row: dict[str, Any] = {
-            "name": self.name,
-            "source": self.source,
-            "family": self.family,
-            "difficulty": self.difficulty,
-            "language": self.language,
-            "text": f"### Prompt\n\n{self.prompt}\n\n### Response\n\n{self.response}",
-        }
+        row: dict[str, Any] = {label: getattr(self, label) for label in _LABELS}
+        row["text"] = f"### Prompt\n\n{self.prompt}\n\n### Response\n\n{self.response}"
         if self.tests:
-            row["tests"] = {
-                "input": [test.stdin for test in self.tests],
-                "output": [test.stdout for test in self.tests],
-                "sample": [test.sample for test in self.tests],
-            }
+            columns = {"input": "stdin", "output": "stdout", "sample": "sample"}
+            row["tests"] = {name: [getattr(test, own) for test in self.tests] for name, own in columns.items()}
         if self.time_limit is not None:
             seconds, rest = divmod(round(self.time_limit * 1e9), 10**9)
             row["time_limit"] = {"seconds": seconds, "nanos": rest}
@@ -107,7 +98,7 @@ class Record:
 
 
 def write_records(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
-    """Write one JSON object a line (UTF-8). The file appears whole or not at all."""
+    """One JSON object a line (UTF-8). The file appears whole or not at all."""
     write_jsonl(Path(path), (record.to_row() for record in records))
 
 
@@ -127,17 +118,9 @@ def parse_record(row: Mapping[str, Any], place: str) -> Record:
         prompt, response = f"{_REQUEST}\n\n{description.strip()}", ""
     else:
         prompt, response = _split_text(row, place)
-    return Record(
-        name=_label(row, "name", place) or place,
-        source=_label(row, "source", place),
-        family=_label(row, "family", place),
-        difficulty=_label(row, "difficulty", place),
-        language=_label(row, "language", place),
-        prompt=prompt,
-        response=response,
-        tests=_tests(row, place),
-        time_limit=_time_limit(row.get("time_limit"), place),
-    )
+    name, *labels = (_label(row, label, place) for label in _LABELS)
+    tests, time_limit = _tests(row, place), _time_limit(row.get("time_limit"), place)
+    return Record(name or place, *labels, prompt, response, tests, time_limit)
 
 
 def _label(row: Mapping[str, Any], field: str, place: str) -> str:
@@ -180,32 +163,30 @@ def _split_text(row: Mapping[str, Any], place: str) -> tuple[str, str]:
 
 def _tests(row: Mapping[str, Any], place: str) -> tuple[TestCase, ...]:
     if row.get("tests") is not None:
-        return _test_group(row["tests"], "tests.", place, sample=False)
+        return _test_group(row["tests"], "tests", place, sample=False)
     if row.get("testcase") is not None:
-        columns = {"input": row["testcase"], "output": row.get("output")}
-        return _test_group(columns, "", place, sample=True, names=("testcase", "output"))
-    found: list[TestCase] = []
-    for field, sample in _CODECONTESTS_GROUPS:
-        if row.get(field) is not None:
-            found.extend(_test_group(row[field], f"{field}.", place, sample))
-    return tuple(found)
+        inputs, outputs = (_texts(row.get(field), field, place) for field in ("testcase", "output"))
+        return _cases(inputs, outputs, [True] * len(inputs), "testcase", place)
+    groups = (_test_group(row[field], field, place, s) for field, s in _GROUPS.items() if row.get(field) is not None)
+    return tuple(chain.from_iterable(groups))
 
 
-def _test_group(group: Any, field: str, place: str, sample: bool, names=("input", "output")) -> tuple[TestCase, ...]:
+def _test_group(group: Any, field: str, place: str, sample: bool) -> tuple[TestCase, ...]:
     if not isinstance(group, Mapping):
-        raise InputError(
-            f"{place}: '{field[:-1]}' is a {type(group).__name__}; expected an object with 'input' and 'output'."
-        )
-    inputs, outputs = (
-        _texts(group.get(key), field + name, place) for key, name in zip(("input", "output"), names, strict=True)
-    )
+        found = type(group).__name__
+        raise InputError(f"{place}: '{field}' is a {found}; expected an object with 'input' and 'output'.")
+    inputs, outputs = (_texts(group.get(key), f"{field}.{key}", place) for key in ("input", "output"))
     samples = group.get("sample", [sample] * len(inputs))
     if not isinstance(samples, list) or not all(isinstance(flag, bool) for flag in samples):
-        raise InputError(f"{place}: '{field}sample' is not a list of true and false; correct it or leave it out.")
+        raise InputError(f"{place}: '{field}.sample' is not a list of true and false; correct it or leave it out.")
+    return _cases(inputs, outputs, samples, field, place)
+
+
+def _cases(inputs: list, outputs: list, samples: list, field: str, place: str) -> tuple[TestCase, ...]:
     if not len(inputs) == len(outputs) == len(samples):
         counts = f"{len(inputs)} inputs, {len(outputs)} outputs and {len(samples)} sample marks"
-        raise InputError(f"{place}: '{field[:-1] or 'testcase'}' has {counts}; expected equally many.")
-    return tuple(TestCase(*test) for test in zip(inputs, outputs, samples, strict=True))
+        raise InputError(f"{place}: '{field}' has {counts}; expected equally many.")
+    return tuple(map(TestCase, inputs, outputs, samples))
 
 
 def _texts(values: Any, field: str, place: str) -> list[str]:

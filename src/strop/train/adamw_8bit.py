@@ -42,17 +42,13 @@ def dynamic_map(signed: bool) -> Tensor:
     for exponent in range(7):
         edges = torch.linspace(0.1, 1, 2 ** ((6 if signed else 7) - exponent) + 1, dtype=torch.float64)
         values += ((edges[1:] + edges[:-1]) / 2 * 10.0**-exponent).tolist()
-    if signed:
-        values += [-v for v in values if v != 1.0] + [0.0]
-    else:
-        values.append(1e-7)
+    values += [*(-v for v in values if v != 1.0), 0.0] if signed else [1e-7]
     return torch.tensor(sorted(values), dtype=torch.float64).float()
 
 
 @lru_cache
 def tables(signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
-    """``(map [256] float32, codes [65536] uint8)``; ``codes`` is indexed by the bits of a float16 as a signed 16-bit
-    number, plus 32,768."""
+    """``(map [256] float32, codes [65536] uint8)``: codes by a float16's bits as a signed number, plus 32,768."""
     values = dynamic_map(signed)
     bits = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16)
     numbers = bits.view(torch.float16).float().nan_to_num(0.0, 1.0, -1.0)
@@ -91,14 +87,7 @@ def start_moments(p: Tensor) -> dict[str, Tensor]:
 class EachTensor(torch.optim.Optimizer, ABC):
     """An AdamW that steps tensor after tensor by `_update`; its state stays in the format that it was saved in."""
 
-    def __init__(
-        self,
-        params: Iterable,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ):
+    def __init__(self, params: Iterable, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
     @abstractmethod

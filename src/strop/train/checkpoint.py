@@ -9,6 +9,7 @@ adapters and chat settings it is). All of it is loaded with ``weights_only=True`
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -118,15 +119,14 @@ def _read_once(path: Path, parts: int = 8) -> Any:
         return tree_flatten(torch.load(path, weights_only=True, mmap=True))
 
     leaves, tree = mapped()  # of this mapping nothing is touched
-    room, done = tensor_bytes(leaves) / parts, 0
-    while done < len(leaves):
-        taken, source = 0, mapped()[0]
-        while done < len(leaves) and taken <= room:
-            if isinstance(source[done], Tensor):
-                leaves[done] = source[done].clone()
-                taken += leaves[done].nbytes
-            done += 1
-        del source
+    room, taken, source = tensor_bytes(leaves) / parts, math.inf, []
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, Tensor):
+            if taken > room:
+                del source[:]  # the mapping before goes first
+                taken, source = 0, mapped()[0]
+            leaves[i] = source[i].clone()
+            taken += leaves[i].nbytes
     return tree_unflatten(leaves, tree)
 
 

@@ -1,13 +1,8 @@
-"""How a training run went: its evaluation losses, what somebody should be warned of at its end, and what ended it."""
+"""How a training run went: its evaluation losses, and what somebody should be warned of at its end."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-from strop.common.errors import Diverged
-from strop.train.checkpoint import checkpoints, step_of
-from strop.train.settings import OptimizerSettings
 
 MOVED = 0.005
 """Share of the loss on the first step's own examples below which nothing was learnt to speak of."""
@@ -17,25 +12,19 @@ RISEN = 0.02
 """Share by which the evaluation loss may be above its lowest before it counts as rising; 0.01 nats never do."""
 
 
-class Course:
-    """Collects evaluation losses into ``totals["eval_loss"]``, which checkpoints keep.
+def measured(totals: dict[str, Any], step: int, loss: float) -> str:
+    """Keep an evaluation loss in ``totals["eval_loss"]``; returns the sentence that says it.
 
-    ``eval_loss`` holds ``start``, ``end``, ``best`` (nats), ``best_step`` and ``points``, pairs of step and loss.
+    There are ``start``, ``end``, ``best`` (nats), ``best_step`` and ``points``, pairs of step and loss.
     """
-
-    def __init__(self, totals: dict[str, Any]):
-        self._totals = totals
-
-    def measured(self, step: int, loss: float) -> str:
-        """Keep an evaluation loss; returns the sentence that says it."""
-        kept = self._totals.setdefault("eval_loss", {"start": loss, "best": loss, "best_step": step, "points": []})
-        kept["points"].append([step, loss])
-        kept["end"] = loss
-        if loss < kept["best"]:
-            kept["best"], kept["best_step"] = loss, step
-        first = kept["points"][0][0]
-        since = "" if step == first else f", {kept['start']:.3f} at {'the start' if first == 0 else f'step {first}'}"
-        return f"step {step} · eval loss {loss:.3f}{since}"
+    kept = totals.setdefault("eval_loss", {"start": loss, "best": loss, "best_step": step, "points": []})
+    kept["points"].append([step, loss])
+    kept["end"] = loss
+    if loss < kept["best"]:
+        kept["best"], kept["best_step"] = loss, step
+    first = kept["points"][0][0]
+    since = "" if step == first else f", {kept['start']:.3f} at {'the start' if first == 0 else f'step {first}'}"
+    return f"step {step} · eval loss {loss:.3f}{since}"
 
 
 def warnings(totals: dict[str, Any], first_step: tuple[float, float] | None, *, exact: bool = True) -> list[str]:
@@ -74,18 +63,3 @@ def warnings(totals: dict[str, Any], first_step: tuple[float, float] | None, *, 
 
 def _above(loss: float, before: float) -> bool:
     return loss > before + max(0.01, RISEN * before)
-
-
-def diverged(what: str, at: int, settings: OptimizerSettings, folder: Path) -> Diverged:
-    """``at``: the step of the weights with which it went wrong; a checkpoint of that step holds them."""
-    known = {step_of(path): path for path in checkpoints(folder / "checkpoints")}
-    bad = known.pop(at, None) if at else None
-    lower = f"Lower learning_rate (now {settings.learning_rate:g}), or look at the data of this step"
-    if known:
-        first = f"move {bad} away, which holds the weights that diverged; then " if bad else ""
-        way = f"{first}the same command with --continue goes on from {known[max(known)]}, which is whole."
-    elif bad:
-        way = f"{bad} holds the weights that diverged, and no earlier checkpoint is there: start again with --fresh."
-    else:
-        way = "no checkpoint was written, so the stage starts again."
-    return Diverged(f"{what} {lower}; {way}")

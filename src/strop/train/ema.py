@@ -31,17 +31,20 @@ class EMA:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Inside, the model is the average; after it, what it was, bit for bit. No step and no `update` inside."""
-        self._swap()
+        self.swap()
         try:
             yield
         finally:
-            self._swap()
+            self.swap()
 
     @torch.no_grad()
-    def settle(self) -> None:
-        """Make the average the model's weights for good."""
-        for name, weight in self._weights.items():
-            weight.copy_(self._average[name])
+    def swap(self) -> None:
+        """Exchange the weights and their average."""
+        for name, weight in self._weights.items():  # by content: others hold these tensors, or views of them
+            average = self._average[name]
+            held = weight.clone()
+            weight.copy_(average)
+            average.copy_(held)
         self._publish()
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -50,12 +53,3 @@ class EMA:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for name, average in self._average.items():
             average.copy_(state[name])
-
-    @torch.no_grad()
-    def _swap(self) -> None:
-        for name, weight in self._weights.items():  # by content: others hold these tensors, or views of them
-            average = self._average[name]
-            held = weight.clone()
-            weight.copy_(average)
-            average.copy_(held)
-        self._publish()

@@ -34,7 +34,8 @@ class Group:
 def tensor_kinds(model: nn.Module) -> dict[str, Kind]:
     """The kind of every name in ``model.named_parameters()``. A head tied to the embedding is an embedding."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    heads = {id(m.get_output_embeddings().weight) for m in model.modules() if _has_head(m)}
+    found_heads = [m.get_output_embeddings() for m in model.modules() if hasattr(m, "get_output_embeddings")]
+    heads = {id(head.weight) for head in found_heads if head is not None}
     for module in model.modules():  # single rows that are trained beside adapters
         if hasattr(module, "trainable_tokens_delta"):
             found = embeddings if isinstance(module.base_layer, nn.Embedding) else heads
@@ -44,10 +45,6 @@ def tensor_kinds(model: nn.Module) -> dict[str, Kind]:
         by_shape: Kind = "matrices" if parameter.ndim >= 2 else "vectors"
         kinds[name] = "embedding" if id(parameter) in embeddings else "head" if id(parameter) in heads else by_shape
     return kinds
-
-
-def _has_head(module: nn.Module) -> bool:
-    return hasattr(module, "get_output_embeddings") and module.get_output_embeddings() is not None
 
 
 def make_groups(

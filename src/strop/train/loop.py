@@ -6,10 +6,11 @@ It owns steps, accumulation, clipping, the schedule, logging, checkpoints, signa
 from __future__ import annotations
 
 import math
+import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,14 @@ from strop.data.batch import Batch
 from strop.data.step import Source, Step
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
 from strop.objectives.objective import Objective
-from strop.train.checkpoint import checkpoints, load_checkpoint, random_state, save_checkpoint
-from strop.train.course import Course, diverged, warnings
+from strop.train import course
+from strop.train.checkpoint import checkpoints, load_checkpoint, random_state, save_checkpoint, step_of
 from strop.train.ema import EMA
-from strop.train.measure import evaluation as loss_of
 from strop.train.metrics import MetricsLog, Progress, peak_memory_gb
 from strop.train.profile import STEP, traced
 from strop.train.schedule import check_schedule, lr_share
 from strop.train.settings import TrainSettings
-from strop.train.signals import Signals
+from strop.train.step import evaluation as loss_of
 from strop.train.step import optimizer_step
 from strop.train.weights import Weights
 from strop.train.world import World
@@ -64,12 +64,12 @@ def train(
     With several ranks (``world``; by default torch.distributed's) each calls this with its own source; the first one
     writes and speaks.
 
-    The totals hold ``eval_loss`` (see `Course`) and ``warnings``, sentences about a run that went wrong. Raises
+    The totals hold ``eval_loss`` (`course.measured`) and ``warnings``, sentences about a run that went wrong. Raises
     Diverged when the loss, its gradient or a weight is no finite number; nothing of that step is kept.
     """
     world = world or World.current()
     console = (console or make_console()) if world.rank == 0 else Console(quiet=True)
-    run = _Run(weights, source, objective, settings, folder, world, evaluate, stateful or {}, title, console)
+    run = _Run(weights, source, objective, settings, folder, world, evaluate, stateful, title, console)
     run.resume()
     run.log = MetricsLog(folder / "metrics.jsonl", after_step=run.step) if world.rank == 0 else None
     policy = weights.policy.train()
@@ -80,13 +80,12 @@ def train(
     with (
         compiled_blocks(policy.model) if compiled else nullcontext(),
         Progress(title, run.steps, done=run.step, console=console) as progress,
-        Signals("finishing this step, then writing a checkpoint; again to stop now") as stopped,
+        first_signal("finishing this step, then writing a checkpoint; again to stop now") as stopped,
     ):
         if evaluate and run.step == 0:
             run.evaluation()
-            if world.agree(stopped.signum):
-                said = "stopped before the first step; the same command begins again."
-                raise Interrupted(stopped.signum or signal.SIGTERM, said)
+            if world.agree(stopped):
+                raise Interrupted(_number(stopped), "stopped before the first step; the same command begins again.")
         while run.step < run.steps:
             with traced(run.step + 1 == profiled, folder, policy.compute.device):
                 step, row = run.take_step()
@@ -96,17 +95,47 @@ def train(
             every = settings.eval_every
             if evaluate and (run.step == run.steps or (every and run.step % every == 0)):
                 run.evaluation()
-            stop = world.agree(stopped.signum)
+            stop = world.agree(stopped)
             if world.agree(run.checkpoint_is_due(step)) or stop:
                 run.checkpoint(about or {})
             if stop:
                 where = folder / "checkpoints" / f"step-{run.step:06d}"
                 raise Interrupted(
-                    stopped.signum or signal.SIGTERM,
+                    _number(stopped),
                     f"stopped at step {run.step} of {run.steps}; {where} is written. "
                     "Run the same command again to go on from there.",
                 )
     return run.finish()
+
+
+@contextmanager
+def first_signal(words: str) -> Iterator[list[int]]:
+    """Gives the list that the first SIGINT or SIGTERM comes into, so that the step in hand can be finished; a second
+    one acts at once.
+
+    ``words`` are said on standard error as soon as the first one comes.
+    """
+    came: list[int] = []
+    previous = {}
+
+    def remember(signum, frame):
+        came.append(signum)
+        for each, handler in previous.items():  # the second may be the other one
+            signal.signal(each, handler)
+        os.write(2, f"\n{words}\n".encode())  # print may be in the middle of a line of its own
+
+    with suppress(ValueError):  # not the main thread: signals stay with whoever owns them
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            previous[signum] = signal.signal(signum, remember)
+    try:
+        yield came
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+def _number(stopped: list[int]) -> int:
+    return stopped[0] if stopped else signal.SIGTERM  # of another rank
 
 
 class _Run:
@@ -114,7 +143,7 @@ class _Run:
 
     def __init__(self, weights, source, objective, settings, folder, world, evaluate, stateful, title, console):
         self.weights, self.source, self.objective, self.settings = weights, source, objective, settings
-        self.folder, self.world, self.evaluate, self.stateful = folder, world, evaluate, stateful
+        self.folder, self.world, self.evaluate, self.stateful = folder, world, evaluate, dict(stateful or {})
         self.title, self.console = title, console
         self.log: MetricsLog | None = None
         self.first: Sequence[Batch] = ()  # the batches of the first step, where their loss is to be compared
@@ -124,7 +153,6 @@ class _Run:
         check_schedule(self.steps, settings)
         self.ema = EMA(weights.named, settings.ema_decay, weights.push) if settings.ema_decay else None
         self.totals: dict[str, Any] = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
-        self.course = Course(self.totals)
         self.written = time.monotonic()  # when the last checkpoint was
 
     @property
@@ -185,7 +213,7 @@ class _Run:
         if self.log:
             self.log.write({"step": self.step, **row})
         if "eval_loss" in row:
-            self.say(self.course.measured(self.step, row["eval_loss"]))
+            self.say(course.measured(self.totals, self.step, row["eval_loss"]))
 
     def measured(self, measure: Callable[[], dict[str, float]], what: str, failed: str) -> dict[str, float]:
         """What ``measure`` gives; raises Diverged where its ``eval_loss`` (called ``what``) is no finite number."""
@@ -221,7 +249,7 @@ class _Run:
         """Leave the weights as the run made them; returns the totals."""
         self.check_weights()
         if self.ema:
-            self.ema.settle()
+            self.ema.swap()
         self.weights.finish()
         self.weights.policy.eval()
         moved = None
@@ -233,7 +261,7 @@ class _Run:
             )
             moved = self.totals["first_loss"], row["eval_loss"]
         # Noise of NEFTune and weights that are an average are in the difference too: small ones say nothing then.
-        said = warnings(self.totals, moved, exact=not (self.stateful or self.ema))
+        said = course.warnings(self.totals, moved, exact=not (self.stateful or self.ema))
         return {**self.totals, "peak_memory_gb": peak_memory_gb(), "warnings": said}
 
     def check_weights(self) -> None:
@@ -241,8 +269,21 @@ class _Run:
             raise self.diverged(f"{bad[0]} is no longer finite.", self.step)
 
     def diverged(self, what: str, step: int) -> Diverged:
-        return diverged(
-            f"{self.title}: training diverged at step {step}: {what}", self.step, self.settings, self.folder
+        """A checkpoint of ``self.step``, the step of the weights with which it went wrong, holds them."""
+        known = {step_of(path): path for path in checkpoints(self.folder / "checkpoints")}
+        bad = known.pop(self.step, None) if self.step else None
+        if known:
+            first = f"move {bad} away, which holds the weights that diverged; then " if bad else ""
+            way = f"{first}the same command with --continue goes on from {known[max(known)]}, which is whole."
+        elif bad:
+            way = (
+                f"{bad} holds the weights that diverged, and no earlier checkpoint is there: start again with --fresh."
+            )
+        else:
+            way = "no checkpoint was written, so the stage starts again."
+        return Diverged(
+            f"{self.title}: training diverged at step {step}: {what} Lower learning_rate (now "
+            f"{self.settings.learning_rate:g}), or look at the data of this step; {way}"
         )
 
     def say(self, text: str) -> None:

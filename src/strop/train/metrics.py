@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from strop.common.console import EVERY, duration, make_console
+from strop.common.console import EVERY, duration
 from strop.common.files import atomic_writer
 
 
@@ -44,13 +44,9 @@ class MetricsLog:
     """Appends one JSON object per line; lines of steps that a resumed run will do again are dropped first."""
 
     def __init__(self, path: Path, after_step: int = 0):
-        kept = []
-        if path.exists() and after_step:
-            for line in path.read_text().splitlines():
-                if line.endswith("}") and json.loads(line)["step"] <= after_step:
-                    kept.append(line + "\n")
+        lines = path.read_text().splitlines() if path.exists() and after_step else []
         with atomic_writer(path) as file:  # a kill at this moment must not cost the rows that were there
-            file.writelines(kept)
+            file.writelines(f"{x}\n" for x in lines if x.endswith("}") and json.loads(x)["step"] <= after_step)
         self._file = path.open("a", buffering=1, encoding="utf-8")
 
     def write(self, row: dict[str, Any]) -> None:
@@ -63,8 +59,8 @@ class Progress:
     On a terminal it is redrawn in place; in a log it is a line every tenth of the way, and at least every 30 seconds.
     """
 
-    def __init__(self, title: str, steps: int, done: int = 0, console: Console | None = None):
-        self._console = console or make_console()
+    def __init__(self, title: str, steps: int, done: int, console: Console):
+        self._console = console
         self._steps = steps
         self._bar = RichProgress(
             TextColumn("{task.description}", style="bold", markup=False),

@@ -25,15 +25,9 @@ class Neftune:
         self._alpha = alpha
         self._generator = torch.Generator(policy.compute.device).manual_seed(seed)
         self._lengths: tuple[Tensor, Tensor] | None = None
-        self._hooks = [
-            policy.register_forward_pre_hook(self._before),
-            policy.register_forward_hook(self._after, always_call=True),
-            policy.model.get_input_embeddings().register_forward_hook(self._add_noise),
-        ]
-
-    def remove(self) -> None:
-        for hook in self._hooks:
-            hook.remove()
+        policy.register_forward_pre_hook(self._before)
+        policy.register_forward_hook(self._after, always_call=True)
+        policy.model.get_input_embeddings().register_forward_hook(self._add_noise)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"generator": self._generator.get_state()}

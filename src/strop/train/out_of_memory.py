@@ -28,15 +28,9 @@ def explained_out_of_memory(settings: LoopSettings, longest: int, lora: bool) ->
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError) and _CPU not in str(error):
             raise
-        raise InputError(f"{_needed(error)}; {_mend(settings, longest, lora)}.") from error
-
-
-def _needed(error: BaseException) -> str:
-    found = _ASKED.search(str(error))
-    if found is None:
-        return "out of memory"
-    gigabytes = float(found[1]) * _UNITS[found[2].lower()] / 1e9
-    return f"out of memory: {gigabytes:.3g} GB more were asked for"
+        asked = _ASKED.search(str(error))
+        more = f": {float(asked[1]) * _UNITS[asked[2].lower()] / 1e9:.3g} GB more were asked for" if asked else ""
+        raise InputError(f"out of memory{more}; {_mend(settings, longest, lora)}.") from error
 
 
 def _mend(settings: LoopSettings, longest: int, lora: bool) -> str:

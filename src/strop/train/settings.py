@@ -17,10 +17,12 @@ Optimizer = Literal["adamw", "muon", "adafactor", "adamw_8bit"]
 KINDS = ("embedding", "head", "matrices", "vectors")
 
 
-class GroupSettings(BaseModel):
-    """Tensors that are trained otherwise than the rest; the first group that matches a tensor takes it."""
-
+class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class GroupSettings(_Settings):
+    """Tensors that are trained otherwise than the rest; the first group that matches a tensor takes it."""
 
     match: str = Field(
         description="`embedding`, `head`, `matrices`, `vectors` (norms and biases), or a regular expression that is "
@@ -49,10 +51,8 @@ class GroupSettings(BaseModel):
         return self
 
 
-class LoopSettings(BaseModel):
+class LoopSettings(_Settings):
     """How a source is walked through, looked at and kept."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     epochs: float = Field(1.0, gt=0, description="Passes over the data; fractions are allowed.")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many optimiser steps.")
@@ -88,10 +88,8 @@ class LoopSettings(BaseModel):
         raise ValueError("give auto, true or false.")
 
 
-class OptimizerSettings(BaseModel):
+class OptimizerSettings(_Settings):
     """How a step changes the weights."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate.")
     init_lr_frac: float = Field(
@@ -137,23 +135,22 @@ class OptimizerSettings(BaseModel):
     def _optimizer_works_together(self) -> OptimizerSettings:
         """A setting that nothing would read is a mistake, and so are two that contradict each other."""
         adam = self.optimizers & {"adamw", "adamw_8bit"}
-        self._read_only_if("muon" in self.optimizers, "set optimizer: muon", "muon_momentum", "muon_scale")
-        self._read_only_if(bool(adam), "set optimizer: adamw", "beta1", "beta2", "epsilon")
-        self._read_only_if(self.schedule == "wsd", "set schedule: wsd", "decay_ratio", "decay_shape")
-        self._read_only_if(self.schedule != "constant", "choose another schedule than constant", "min_lr_ratio")
-        self._read_only_if(self.warmup_steps is None, "give warmup_steps or warmup_ratio, not both", "warmup_ratio")
+        for read, mend, *names in (
+            ("muon" in self.optimizers, "set optimizer: muon", "muon_momentum", "muon_scale"),
+            (adam, "set optimizer: adamw", "beta1", "beta2", "epsilon"),
+            (self.schedule == "wsd", "set schedule: wsd", "decay_ratio", "decay_shape"),
+            (self.schedule != "constant", "choose another schedule than constant", "min_lr_ratio"),
+            (self.warmup_steps is None, "give warmup_steps or warmup_ratio, not both", "warmup_ratio"),
+        ):
+            for name in names:  # a complete config holds the defaults as well
+                if not read and getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} would not be read: {mend}, or leave {name} out.")
         if self.schedule == "wsd" and self.warmup_steps is None and self.warmup_ratio + self.decay_ratio > 1 + 1e-9:
             raise ValueError(
                 f"warmup_ratio {self.warmup_ratio:g} and decay_ratio {self.decay_ratio:g} are more than all steps; "
                 "lower one of them."
             )
         return self
-
-    def _read_only_if(self, read: bool, mend: str, *names: str) -> None:
-        """A value that is not the default's needs its reader; a complete config holds the defaults as well."""
-        for name in names:
-            if not read and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} would not be read: {mend}, or leave {name} out.")
 
 
 class TrainSettings(OptimizerSettings, LoopSettings):

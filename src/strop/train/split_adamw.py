@@ -60,10 +60,8 @@ class SplitAdamW(EachTensor):
         return accelerate.adamw().join(p, state["low"]) if "low" in state else p.detach().float()
 
     def _start(self, p: Tensor) -> dict[str, Any]:
-        low = torch.zeros_like(p, dtype=torch.int16)
-        if self._eight_bit:
-            return {"step": 0, "low": low, **start_moments(p)}
-        return {"step": 0, "low": low, **{n: torch.zeros_like(low, dtype=torch.float32) for n in _MOMENTS}}
+        whole = {} if self._eight_bit else {n: torch.zeros_like(p, dtype=torch.float32) for n in _MOMENTS}
+        return {"step": 0, "low": torch.zeros_like(p, dtype=torch.int16), **(whole or start_moments(p))}
 
     def _update(self, p: Tensor, group: dict[str, Any], scale: float) -> None:
         _require(p)  # its data may have been exchanged

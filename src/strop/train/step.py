@@ -1,15 +1,21 @@
-"""One optimiser step."""
+"""One optimiser step, and what is told of its rows or of evaluation data: the loss, its components and metrics."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from strop.data.batch import Batch
+import torch
+from torch import Tensor
+
 from strop.objectives.objective import Objective
-from strop.train.measure import forward, normalisers, summary
 from strop.train.weights import Weights
-from strop.train.world import World
+from strop.train.world import World, added
+
+if TYPE_CHECKING:
+    from strop.data.batch import Batch
+    from strop.model.policy import Policy
 
 
 def gradients(
@@ -21,17 +27,17 @@ def gradients(
     one large batch. Returns ``{"loss": total, component: value …}`` (nats) with the objective's metrics, and the
     gradient's 2-norm, the same on every rank.
     """
-    world = world or World.single()
+    world = world or World()
     batches = [b.to(weights.policy.compute.device) for b in batches]
-    totals = world.sum(normalisers(objective, batches))
+    totals = world.sum(added(objective.normalisers(batch) for batch in batches))
     weights.begin(len(batches) * world.size)
     rows = []
     for batch in batches:
-        row = forward(weights.policy, objective, batch, objective.linear(batch, totals))
-        row.scaled(totals).backward()
-        rows.append(row.detached())
+        parts, told = _forward(weights.policy, objective, batch, objective.linear(batch, totals))
+        sum(part / (totals[name] or 1.0) for name, part in parts.items()).backward()
+        rows.append(told)
     world.sum_gradients(weights.named.values())
-    return summary(rows, totals, world), weights.gradient_norm()
+    return _summary(rows, totals, world), weights.gradient_norm()
 
 
 def optimizer_step(
@@ -53,3 +59,50 @@ def optimizer_step(
     weights.optimizer.step(min(1.0, max_grad_norm / (norm + 1e-6)))
     weights.push()
     return told, norm
+
+
+@torch.no_grad()
+def evaluation(
+    policy: Policy, objective: Objective, batches: Iterable[Batch], world: World | None = None
+) -> dict[str, float]:
+    """``eval_loss`` (nats), normalised over all of these fixed batches, and the objective's metrics as ``eval_…``.
+
+    With several ranks, over what each of them brings.
+    """
+    world = world or World()
+    training = policy.training
+    policy.eval()
+    batches = [b.to(policy.compute.device) for b in batches]
+    rows = [_forward(policy, objective, batch)[1] for batch in batches]
+    policy.train(training)
+    totals = world.sum(added(objective.normalisers(batch) for batch in batches))
+    found = _summary(rows, totals, world)
+    return {f"eval_{name}": value for name, value in found.items() if name not in totals}
+
+
+def _forward(
+    policy: Policy, objective: Objective, batch: Batch, gradient: Tensor | None = None
+) -> tuple[dict[str, Tensor], dict[tuple[str, str], Tensor]]:
+    """A row's loss components, and what is told of it: these, sums and counts of metrics, by ``(kind, name)``."""
+    outputs = policy(batch, objective.want, gradient)
+    parts = objective.loss(outputs, batch)
+    told = {("part", name): part.detach() for name, part in parts.items()}
+    with torch.no_grad():
+        for name, (total, count) in objective.metrics(outputs, batch).items():
+            told |= {("sum", name): total, ("count", name): count}
+    return parts, told
+
+
+def _summary(
+    rows: Iterable[Mapping[tuple[str, str], Tensor]], totals: Mapping[str, float], world: World
+) -> dict[str, float]:
+    """``{"loss": …, component: …}`` (nats; components where there are several) and metrics, summed in the order of rows
+    and ranks.
+
+    A metric is sum over count; one that nothing counted for is left out.
+    """
+    whole = world.sum({key: float(value) for key, value in added(rows).items()})
+    values = {name: whole.get(("part", name), 0.0) / (totals[name] or 1.0) for name in totals}
+    counted = [name for (kind, name), value in whole.items() if kind == "count" and value]
+    metrics = {name: whole["sum", name] / whole["count", name] for name in counted}
+    return {"loss": sum(values.values()), **(values if len(values) > 1 else {}), **metrics}

@@ -13,6 +13,15 @@ T = TypeVar("T")
 Name = TypeVar("Name", bound=Hashable)
 
 
+def added(each: Iterable[Mapping[Name, T]]) -> dict[Name, T]:
+    """The sums by name, in order; what one does not name counts 0 there."""
+    totals: dict[Name, T] = {}
+    for named in each:
+        for name, value in named.items():
+            totals[name] = totals[name] + value if name in totals else value
+    return totals
+
+
 class World:
     """``size`` ranks, of which this process is number ``rank``. Where there is one, every method is the identity.
 
@@ -24,14 +33,10 @@ class World:
         self.rank, self.size = rank, size
 
     @classmethod
-    def single(cls) -> World:
-        return cls()
-
-    @classmethod
     def current(cls) -> World:
-        """torch.distributed's where it is initialised (by torchrun and ``init_process_group``), else `single`."""
+        """torch.distributed's where it is initialised (by torchrun and ``init_process_group``), else one rank."""
         up = dist.is_available() and dist.is_initialized()
-        return cls(dist.get_rank(), dist.get_world_size()) if up else cls.single()
+        return cls(dist.get_rank(), dist.get_world_size()) if up else cls()
 
     def gather(self, value: T) -> list[T]:
         """Every rank's ``value``, in the ranks' order, on every rank."""
@@ -43,11 +48,7 @@ class World:
 
     def sum(self, numbers: Mapping[Name, float]) -> dict[Name, float]:
         """By name; what a rank does not name counts 0 there."""
-        totals: dict[Name, float] = {}
-        for each in self.gather(dict(numbers)):
-            for name, value in each.items():
-                totals[name] = totals[name] + value if name in totals else value
-        return totals
+        return added(self.gather(dict(numbers)))
 
     def mean(self, numbers: Mapping[Name, float]) -> dict[Name, float]:
         """By name, over the ranks that name it."""

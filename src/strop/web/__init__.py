@@ -13,8 +13,6 @@ from markupsafe import Markup
 
 from strop.common.visible import visible
 
-HERE = Path(__file__).parent
-
 
 def environment(folder: Path) -> jinja2.Environment:
     """A Jinja environment for the templates in ``folder`` that escapes what it prints.
@@ -29,7 +27,7 @@ def environment(folder: Path) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["visible"] = lambda text: visible(text.replace("\r\n", "\n"), strict=False)
-    made.globals["base_style"] = Markup((HERE / "base.css").read_text(encoding="utf-8"))
+    made.globals["base_style"] = Markup(Path(__file__).with_name("base.css").read_text(encoding="utf-8"))
     return made
 
 

@@ -6,7 +6,6 @@ families (`families`) pair a skill with a use and draw new problems without end;
 themselves and are read from frozen records. `single` and `crossing` say how to add one.
 """
 
-from strop.tasks.code_basics.generate import family_names, generate, topics
-from strop.tasks.code_basics.task import CodeBasics
+from strop.tasks.code_basics.generate import CodeBasics, family_names, generate, topics
 
 __all__ = ["CodeBasics", "family_names", "generate", "topics"]

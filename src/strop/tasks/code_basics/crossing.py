@@ -6,9 +6,8 @@ asks for a combination that training never showed, made of parts that it did.
 
 Every solution has the same three steps: read `a`, make `b` from it, print an answer from `b`.
 
-To add families, add a row to one of the tables: `uses`, or `PROPERTIES` and `CHANGES` in `families/crossed_*.py`. They
-join the training split unless `held_out` names them, and the project's tests check them. Which problems a seed gives
-changes then.
+To add families, add a row to one of the tables in `uses` and `families`. They join the training split unless `held_out`
+names them, and the project's tests check them. Which problems a seed gives changes then.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +15,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from strop.tasks.code_basics.layouts import show
-from strop.tasks.code_basics.problem import Problem
+from strop.tasks.code_basics.problem import Problem, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +24,20 @@ class Skill:
 
     words: the property after a plural noun ("are even"), or the change as a command ("Double every number").
     code: Python source over x, a condition or the new value. value: the same as a function, written otherwise.
+    draw: where there is a parameter, `{k}` in words and code and the second argument of value, what it is drawn by.
     """
 
     words: str
     code: str
-    value: Callable[[Any], Any]
+    value: Callable[..., Any]
+    draw: Callable[[Random], Any] | None = None
+
+    def drawn(self, rng: Random) -> "Skill":
+        """The skill with its parameter drawn."""
+        if self.draw is None:
+            return self
+        k = self.draw(rng)
+        return Skill(self.words.format(k=k), self.code.format(k=k), lambda x: self.value(x, k))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +70,15 @@ class ItemSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Items:
+    """A kind of items: what they may be called (the first, where they are changed), and what draws a source and one."""
+
+    nouns: tuple[str, ...]
+    source: Callable[[Random], ItemSource]
+    one: Callable[[Random], Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """A skill and a use; `make` draws a problem."""
 
@@ -72,22 +88,24 @@ class Family:
 
 def cross(
     topic: str,
-    skills: Mapping[str, Callable[[Random], Skill]],
+    skills: Mapping[str, Skill],
     uses: Mapping[str, Use],
     make: Callable[[Random, Skill, Use], Problem],
 ) -> dict[str, Family]:
     """A family for every skill and use, by its name skill_topic_use ("odd_numbers_sum")."""
 
-    def family(draw: Callable[[Random], Skill], use: Use) -> Family:
-        return Family(f"crossed_{topic}", lambda rng: make(rng, draw(rng), use))
+    def family(skill: Skill, use: Use) -> Family:
+        return Family(f"crossed_{topic}", lambda rng: make(rng, skill.drawn(rng), use))
 
     return {
-        f"{skill}_{topic}_{name}": family(draw, use) for skill, draw in skills.items() for name, use in uses.items()
+        f"{name}_{topic}_{done}": family(skill, use) for name, skill in skills.items() for done, use in uses.items()
     }
 
 
-def kept(rng: Random, skill: Skill, use: Use, noun: str, source: ItemSource, item: Callable[[], Any]) -> Problem:
+def kept(items: Items, rng: Random, skill: Skill, use: Use) -> Problem:
     """The problem of those items that have a property."""
+    noun = rng.choice(items.nouns) if len(items.nouns) > 1 else items.nouns[0]  # a choice of one would draw, too
+    source = items.source(rng)
 
     def answer(a: Sequence[Any]) -> Any:
         return use.value([x for x in a if skill.value(x)], list(a))
@@ -96,7 +114,7 @@ def kept(rng: Random, skill: Skill, use: Use, noun: str, source: ItemSource, ite
         # Now and then all items have the property, or none: both happen too rarely by themselves.
         wanted = rng.choice((None, None, None, True, False))
         while True:
-            drawn = [_such(item, skill, wanted) for _ in range(size)]
+            drawn = [_such(rng, items.one, skill, wanted) for _ in range(size)]
             enough = not use.needs_one or any(map(skill.value, drawn))
             if enough and show(answer(drawn)).strip():
                 return (drawn,)
@@ -113,23 +131,24 @@ def kept(rng: Random, skill: Skill, use: Use, noun: str, source: ItemSource, ite
     )
 
 
-def changed(rng: Random, skill: Skill, use: Use, noun: str, source: ItemSource, item: Callable[[], Any]) -> Problem:
+def changed(items: Items, rng: Random, skill: Skill, use: Use) -> Problem:
     """The problem of a list whose every item is changed."""
+    source = items.source(rng)
     return Problem(
-        say=tuple(f"{skill.words}. {say}" for say in use.statements(f"the new {noun}", noun)),
+        say=tuple(f"{skill.words}. {say}" for say in use.statements(f"the new {items.nouns[0]}", items.nouns[0])),
         input=source.words,
         output=use.output,
-        case=lambda size: ([item() for _ in range(size)],),
+        case=lambda size: ([items.one(rng) for _ in range(size)],),
         layout=source.layout,
         answer=lambda a: use.value([skill.value(x) for x in a], list(a)),
         solution=f"{source.code}\nb = [{skill.code} for x in a]\n{use.code}",
     )
 
 
-def _such(item: Callable[[], Any], skill: Skill, wanted: bool | None) -> Any:
+def _such(rng: Random, item: Callable[[Random], Any], skill: Skill, wanted: bool | None) -> Any:
     """An item that has the property (or has it not); any, after a hundred tries."""
     for _ in range(100):
-        x = item()
+        x = item(rng)
         if wanted in (None, skill.value(x)):
             break
     return x

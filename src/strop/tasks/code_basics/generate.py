@@ -1,16 +1,20 @@
-"""From a seed to records: the split by family, and the turns that the families take."""
+"""The task: from a seed to records, by the split into families and the turns that these take."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import cache
 from itertools import islice
 from random import Random
 from typing import Literal
 
 from strop.common.errors import InputError
+from strop.data.readers import NamedSet
+from strop.data.rows import Row
+from strop.tasks.base import TaskSettings, register
 from strop.tasks.code_basics import single
 from strop.tasks.code_basics.families import CROSSED
 from strop.tasks.code_basics.held_out import HELD_OUT
 from strop.tasks.code_basics.problem import record
+from strop.tasks.functions import ProblemTask
 from strop.tasks.records import Record
 
 _ATTEMPTS = 200
@@ -58,17 +62,13 @@ def generate(split: Literal["train", "test"], count: int, seed: int) -> list[Rec
     left = {name: single.in_order(name, seed) for name in singles}
     records: list[Record] = []
     seen: set[str] = set()
-    for index, name in enumerate(islice(_turns(names, seed), count)):
+    order = Random(f"order {seed}")
+    turns = (name for _ in range(rounds) for name in order.sample(names, len(names)))
+    for index, name in enumerate(islice(turns, count)):
         new = next(left[name]) if name in left else _crossed(name, seed, index, seen)
         records.append(new)
         seen.add(new.prompt)
     return records
-
-
-def _turns(names: tuple[str, ...], seed: int) -> Iterator[str]:
-    rng = Random(f"order {seed}")
-    while True:
-        yield from rng.sample(names, len(names))
 
 
 def _crossed(family: str, seed: int, index: int, seen: set[str]) -> Record:
@@ -79,3 +79,26 @@ def _crossed(family: str, seed: int, index: int, seen: set[str]) -> Record:
         if new.prompt not in seen:
             return new
     raise InputError(f"code_basics: {family} has no further problem after {index} records; ask for fewer.")
+
+
+@register("code_basics")
+class CodeBasics(ProblemTask):
+    """Problems of the held-out families to measure on, 96 by default; those of the others to train on."""
+
+    own_prefix = ""
+    source = "drawn by strop from a seed"
+    licence = "Apache-2.0"
+
+    def __init__(self, name: str, settings: TaskSettings):
+        super().__init__(name, settings, generate("test", settings.count or 96, settings.seed))
+
+    @classmethod
+    def sets(cls) -> Mapping[str, NamedSet]:
+        return {
+            "code_basics": lambda count, seed: _conversations("train", count or 512, seed),
+            "code_basics_test": lambda count, seed: _conversations("test", count or 64, seed),
+        }
+
+
+def _conversations(split: str, count: int, seed: int) -> list[Row]:
+    return [(f"code_basics[{r.name}]", {"messages": r.messages()}) for r in generate(split, count, seed)]

@@ -5,12 +5,11 @@ plain Python over the values themselves. The expected outputs come from `answer`
 against them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from strop.tasks.code_basics.layouts import show
 from strop.tasks.records import Record, TestCase
 
 SAMPLES = 2
@@ -33,7 +32,7 @@ class Problem:
     say: at least three wordings of the statement, of which one is used.
     input, output: the formats, in sentences.
     case: draws the values of one test case; its argument is how many items it holds, or about so many.
-    layout: the values as the program reads them. answer: the values to what it must print (see `layouts.show`).
+    layout: the values as the program reads them. answer: the values to what it must print (see `show`).
     solution: the reference program.
     """
 
@@ -46,17 +45,40 @@ class Problem:
     solution: str
 
 
+def show(value: Any) -> str:
+    """A value on one line: sequences are joined by spaces, everything else is `str`."""
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def one_line(*values: Any) -> str:
+    """All values on one line."""
+    return show(values)
+
+
+def listed(items: Sequence[Any]) -> str:
+    """n, then the n items on one line."""
+    return f"{len(items)}\n{show(items)}"
+
+
+def counted(items: Sequence[Any]) -> str:
+    """n, then n lines, one for each item."""
+    return "\n".join(map(str, (len(items), *items)))
+
+
 def record(problem: Problem, rng: Random, name: str, family: str) -> Record:
     """The record of a problem. Raises ValueError when its cases give too few tests that tell answers apart."""
     tests = _draw_tests(problem, rng)
+    prompt, solution = _prompt(problem, tests[:SAMPLES], rng), problem.solution
+    if rng.random() < 0.15:  # the other common way to read a list
+        solution = solution.replace("list(map(int, input().split()))", "[int(x) for x in input().split()]")
     return Record(
         name=name,
         source="code_basics.crossed",
         family=family,
         difficulty="easy",
         language="python",
-        prompt=_prompt(problem, tests[:SAMPLES], rng),
-        response=f"```python\n{_solution(problem, rng)}\n```",
+        prompt=prompt,
+        response=f"```python\n{solution}\n```",
         tests=tests,
     )
 
@@ -100,9 +122,3 @@ def _prompt(problem: Problem, samples: tuple[TestCase, ...], rng: Random) -> str
     if rng.random() < 0.15:  # some users state the problem first and ask last
         return f"{body}\n\n{shown}\n\n{instruction}"
     return f"{instruction}\n\n{body}\n\n{shown}"
-
-
-def _solution(problem: Problem, rng: Random) -> str:
-    if rng.random() < 0.15:  # the other common way to read a list
-        return problem.solution.replace("list(map(int, input().split()))", "[int(x) for x in input().split()]")
-    return problem.solution

@@ -1,14 +1,28 @@
-"""Whether what an evaluation asks stands in the training data (contamination), by shared runs of words."""
+"""What is said twice: in the training data, or there and in what an evaluation asks (contamination)."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+import unicodedata
+import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from strop.doctor.findings import Finding, Level, Tally
-from strop.doctor.words import grams, words
+from strop.chat import Text
+from strop.doctor.findings import Finding, Kinds, Tally
+from strop.doctor.rows import ReadRow
 
+# Scripts written without spaces count character by character; elsewhere a word is what \w says.
+_UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+SHINGLE = 5
+THRESHOLD = 0.8
+PERMUTATIONS = 128
+MOST_NEAR = 200_000
+"""Above this many rows near duplicates are not looked for unless asked: about 1 ms and 1 KB a row."""
 DIRTY = 13
 """One shared run of so many words marks an item in the GPT-3 paper (Brown et al. 2020, arXiv:2005.14165, app. C)."""
 RUN = 8
@@ -17,6 +31,136 @@ _FEWEST_RUNS = 5
 """Fewer counted runs say too little about an item."""
 _PHRASE_ITEMS, _PHRASE_ITEM_SHARE = 2, 0.02
 _PHRASE_ROWS, _PHRASE_ROW_SHARE = 10, 0.001
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words; punctuation and white space are left out."""
+    return _WORD.findall(text.casefold())
+
+
+def grams(sequence: Sequence[str], n: int) -> Iterator[str]:
+    """Every run of ``n`` words, joined by spaces; none where there are fewer."""
+    return (" ".join(sequence[i : i + n]) for i in range(len(sequence) - n + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """``row`` says what ``original``, an earlier row, says; ``likeness`` is 1 for exact duplicates."""
+
+    row: ReadRow
+    original: ReadRow
+    likeness: float = 1.0
+
+
+def exact(rows: Iterable[ReadRow]) -> list[Twin]:
+    """Rows equal to an earlier one in roles and text, letter case and white space aside."""
+    return list(_repeated((row, _digest(row)) for row in rows))
+
+
+def _same_prompt(rows: Iterable[ReadRow]) -> Iterator[Twin]:
+    """Rows, none a duplicate, whose messages up to the last answer are those of an earlier row."""
+    last = ((row, max((i for i, m in enumerate(row.messages) if m.role == "assistant"), default=0)) for row in rows)
+    return _repeated((row, _digest(row, index)) for row, index in last if index)
+
+
+def _repeated(digests: Iterable[tuple[ReadRow, bytes]]) -> Iterator[Twin]:
+    first: dict[bytes, ReadRow] = {}
+    for row, digest in digests:
+        original = first.setdefault(digest, row)
+        if original is not row:
+            yield Twin(row, original)
+
+
+def near(rows: Sequence[ReadRow]) -> Iterator[Twin]:
+    """Rows whose sets of word 5-shingles overlap with an earlier, kept row's by at least 0.8 (Jaccard).
+
+    Candidates come from MinHash and locality-sensitive hashing (Broder 1997; Leskovec et al., Mining of Massive
+    Datasets, ch. 3), and the true overlap of each is computed, so none is a false alarm. Some are missed: at 0.8
+    about 1 in 70, at 0.9 practically none. A row that is a twin is no original for later rows, so of every group
+    one row is left that all others resemble.
+    """
+    from datasketch import MinHash, MinHashLSH  # a second to import
+
+    # Candidates are checked, so a false one only costs time: 18 bands of 7 rows miss (1 - 0.8**7)**18 = 1.4 % at 0.8.
+    index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS, params=(18, 7))
+    sketches: dict[int, MinHash] = {}
+    blank = MinHash(num_perm=PERMUTATIONS, hashfunc=zlib.crc32)  # datasketch mixes the 32 bits further
+    for number, row in enumerate(rows):
+        shingles = _shingles(row)
+        sketch = blank.copy()
+        sketch.update_batch(shingle.encode() for shingle in shingles)
+        # The sketches' own estimate has a standard deviation of at most 0.044: below 0.6 none reaches the threshold.
+        likely = [i for i in index.query(sketch) if sketch.jaccard(sketches[i]) > 0.6]
+        best = max(((_jaccard(shingles, _shingles(rows[i])), -i) for i in likely), default=(0, 0))
+        if best[0] >= THRESHOLD:
+            yield Twin(row, rows[-best[1]], best[0])
+        else:
+            sketches[number] = sketch
+            index.insert(number, sketch, check_duplication=False)
+
+
+def check_duplicates(rows: Sequence[ReadRow], look_for_near: bool) -> list[Finding]:
+    """The findings; sets ``gone`` of all twins, exact and near ones (of rows that are no exact twins)."""
+    tally, total = Tally(), max(1, len(rows))
+    for twin in exact(rows):
+        twin.row.gone = f"duplicate of {twin.original.place}"
+        tally.add("duplicate", twin.row.place, f"same as {twin.original.place}")
+    for twin in near([row for row in rows if not row.gone]) if look_for_near else ():
+        twin.row.gone = f"near duplicate ({twin.likeness:.2f}) of {twin.original.place}"
+        tally.add("near_duplicate", twin.row.place, f"{twin.likeness:.2f} like {twin.original.place}")
+    for twin in _same_prompt(row for row in rows if not row.gone):
+        tally.add("same_prompt", twin.row.place, f"as in {twin.original.place}: {twin.row.user_text()}")
+    equal, alike = tally.counts["duplicate"] / total, tally.counts["near_duplicate"] / total
+    found = tally.findings(
+        {
+            "duplicate": (
+                "warning",
+                f"{{n}} ⟨conversation|conversations⟩ ({equal:.1%}) said before, word for word (case and spaces aside)",
+                "--fix OUT keeps the first of each; a weight in the mixture says it openly",
+            ),
+            "near_duplicate": (
+                "warning",
+                f"{{n}} near ⟨duplicate|duplicates⟩ ({alike:.1%}): at least {THRESHOLD} of their {SHINGLE}-word "
+                f"shingles shared (found by MinHash, {PERMUTATIONS} permutations; each one checked)",
+                "look at some; --fix OUT keeps one of each",
+            ),
+            "same_prompt": (
+                "note",
+                "{n} ⟨conversation|conversations⟩ with the question of an earlier one and another answer",
+                "fine if you want several answers; otherwise keep the right one",
+            ),
+        }
+    )
+    if not look_for_near:
+        message = f"near duplicates were not looked for: there are more than {MOST_NEAR:,} conversations"
+        found.append(Finding("near_duplicates_skipped", "note", len(rows), message, "check a part of the data"))
+    return found
+
+
+def _digest(row: ReadRow, messages: int | None = None) -> bytes:
+    """Of the first so many messages, or of all of the row."""
+    if isinstance(row.conversation, Text):
+        return hashlib.sha1(_folded(row.conversation.text).encode()).digest()
+    parts = [
+        (m.role, _folded(m.content), _folded(m.reasoning_content), [call["function"] for call in m.tool_calls])
+        for m in row.messages[:messages]
+    ]
+    return hashlib.sha1(json.dumps([parts, row.conversation.tools], sort_keys=True, default=str).encode()).digest()
+
+
+def _folded(text: str | None) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text or "").casefold().split())
+
+
+def _shingles(row: ReadRow) -> frozenset[str]:
+    """Runs of five words of everything said; a shorter text is one shingle."""
+    calls = [str(m.tool_calls) for m in row.messages if m.tool_calls]
+    said = words("\n".join([*row.texts(), *calls]))
+    return frozenset(grams(said, SHINGLE)) or frozenset([" ".join(said)])
+
+
+def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
+    return len(a & b) / len(a | b)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +220,13 @@ class Overlap:
             if texts:
                 self._wholes[max(texts, key=len)].append(index)
         self._exact: dict[int, list[str]] = defaultdict(list)
-        self._every = self._holders(said, RUN)
-        self._runs = {n: self._index(said, n) for n in (RUN, DIRTY)}
+        self._every = _holders(said, RUN)
+        self._runs, self._dirty = self._telling(self._every), self._telling(_holders(said, DIRTY))
         self._held: dict[frozenset[str], list[str]] = defaultdict(list)
         self._conversations = 0
 
-    @staticmethod
-    def _holders(said: Sequence[Sequence[Sequence[str]]], n: int) -> dict[str, list[int]]:
-        """Run of ``n`` words -> the items that hold it."""
-        where: dict[str, list[int]] = defaultdict(list)
-        for index, texts in enumerate(said):
-            for run in {run for text in texts for run in grams(text, n)}:
-                where[run].append(index)
-        return where
-
-    def _index(self, said: Sequence[Sequence[Sequence[str]]], n: int) -> dict[str, list[int]]:
-        """The same without runs that say how a set asks."""
-        where = self._holders(said, n)
+    def _telling(self, where: Mapping[str, list[int]]) -> dict[str, list[int]]:
+        """Runs and their holders without those that say how a set asks."""
         size = Counter(item.set for item in self.items)
         kept: dict[str, list[int]] = {}
         for run, holders in where.items():
@@ -114,7 +248,7 @@ class Overlap:
             said = words(text)
             if len(said) < RUN and (whole := " ".join(said)) in self._short:
                 held.add(whole)
-            for n, index in ((RUN, self._every), (DIRTY, self._runs[DIRTY])):
+            for n, index in ((RUN, self._every), (DIRTY, self._dirty)):
                 held.update(run for run in grams(said, n) if run in index)
         self._conversations += 1
         if held:
@@ -125,7 +259,7 @@ class Overlap:
         rows = Counter(run for held in self._held for run in held)
         most = max(_PHRASE_ROWS, _PHRASE_ROW_SHARE * self._conversations)
         runs, dirty = (
-            {run: holders for run, holders in self._runs[n].items() if rows[run] <= most} for n in (RUN, DIRTY)
+            {run: holders for run, holders in index.items() if rows[run] <= most} for index in (self._runs, self._dirty)
         )
         sizes = Counter(index for holders in runs.values() for index in holders)
         all_runs = Counter(index for holders in self._every.values() for index in holders)
@@ -154,6 +288,15 @@ class Overlap:
         return matches
 
 
+def _holders(said: Sequence[Sequence[Sequence[str]]], n: int) -> dict[str, list[int]]:
+    """Run of ``n`` words -> the items that hold it."""
+    where: dict[str, list[int]] = defaultdict(list)
+    for index, texts in enumerate(said):
+        for run in {run for text in texts for run in grams(text, n)}:
+            where[run].append(index)
+    return where
+
+
 def check_overlap(matches: Sequence[Match]) -> Iterator[Finding]:
     """Per evaluation set: items that are in the data for the most part, in part, and with no more than a phrase."""
     sets: dict[str, list[Match]] = defaultdict(list)
@@ -168,11 +311,12 @@ def check_overlap(matches: Sequence[Match]) -> Iterator[Finding]:
                     shown = match.dirty_run and f"… {match.dirty_run} …"
                     place = match.dirty_place if kind == "shared_phrase" else match.place
                     tally.add(kind, place, f"{match.item.name}, {match.share:.0%}: {shown or match.item.texts[0]}")
-                message = f"{{n}} of {len(of_set):,} items of {name} {what} ({_names(found)})"
+                names = ", ".join(m.item.name for m in found[:3]) + (" …" if len(found) > 3 else "")
+                message = f"{{n}} of {len(of_set):,} items of {name} {what} ({names})"
                 yield tally.finding(kind, level, message, mend, name="contamination" if kind == "exact_copy" else None)
 
 
-_KINDS: dict[str, tuple[Level, str, str]] = {
+_KINDS: Kinds = {
     "exact_copy": (
         "error",
         "⟨is an exact copy|are exact copies⟩ of training data",
@@ -209,8 +353,3 @@ def contaminated(matches: Iterable[Match]) -> dict[str, str]:
 def _plain(text: str) -> str:
     """Letter case, punctuation and white space aside; of what has no word in it, all but the space around it."""
     return " ".join(words(text)) or text.strip()
-
-
-def _names(matches: Sequence[Match]) -> str:
-    shown = ", ".join(m.item.name for m in matches[:3])
-    return f"{shown} …" if len(matches) > 3 else shown
