@@ -152,8 +152,10 @@ class Policy(nn.Module):
         return self.compute.autocast() if held != self.compute.dtype else contextlib.nullcontext()
 
     def raw_logits(self, hidden: Tensor) -> Tensor:
-        """``hidden [S,D]``, an output of `forward` -> what the head gives, ``[S,V]`` in its format: without `transform`,
-        with which these are the logits; for few positions, without gradients."""
+        """``hidden [S,D]``, an output of `forward` -> what the head gives, ``[S,V]`` in its format.
+
+        `transform` makes logits of it. For few positions, without gradients.
+        """
         with self.autocast():
             return raw_logits(hidden, self.model.get_output_embeddings())
 
