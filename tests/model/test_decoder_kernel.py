@@ -1,4 +1,4 @@
-"""The kernel that computes all layers for rows of a cache: against the modules, who gets it, and the same in every batch."""
+"""The kernel that computes all layers for rows of a cache: against the modules, who gets it, alike in every batch."""
 
 import copy
 
@@ -45,7 +45,7 @@ def build(name, changes, dtype=torch.bfloat16):
     config = AutoConfig.for_model(name.split(",")[0], **{**SIZES, **changes})
     model = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
+        for parameter in model.parameters():
             if parameter.dim() == 1:  # norms and biases, away from their neutral start
                 parameter.add_(0.1 * torch.randn_like(parameter))
     return Policy(model.to(dtype), BF16).eval()

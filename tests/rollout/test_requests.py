@@ -208,7 +208,7 @@ def test_bad_input_is_one_sentence(engine, make, message):
 
 
 def test_stop_strings_need_text(policy):
-    with pytest.raises(InputError, match="decode=tokenizer.decode"):
+    with pytest.raises(InputError, match=r"decode=tokenizer\.decode"):
         TorchEngine(policy, STOP).generate([Request([5], SamplingParams(stop=("x",)))])
 
 

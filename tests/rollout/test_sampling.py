@@ -122,7 +122,8 @@ def test_random_numbers_depend_on_seed_name_sample_and_place():
     assert len(set(keys)) == len(keys)
     assert stream(0, "a", 0) == keys[0]
     values = torch.tensor([uniform(keys[0], i) for i in range(10_000)], dtype=torch.float64)
-    assert values.min() >= 0 and values.max() < 1
+    assert values.min() >= 0
+    assert values.max() < 1
     torch.testing.assert_close(
         torch.histc(values, bins=10, min=0, max=1) / 1000, torch.ones(10).double(), atol=0.15, rtol=0
     )

@@ -1,4 +1,4 @@
-"""Which decoder computes the rows of a key/value cache: the model's modules, or one kernel that is proven to do the same."""
+"""What computes the rows of a key/value cache: the model's modules, or one kernel that is proven to do the same."""
 
 from __future__ import annotations
 

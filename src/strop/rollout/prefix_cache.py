@@ -1,7 +1,7 @@
 """Pages of a key/value cache: which are free, who uses them, and which hold the beginning of a known sequence.
 
-Known beginnings are a radix tree over token ids, a page of tokens to a node. A page is used by sequences and by the tree;
-what only the tree uses can be given away, the least recently used first.
+Known beginnings are a radix tree over token ids, a page of tokens to a node. A page is used by sequences and by the
+tree; what only the tree uses can be given away, the least recently used first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Node:
 
 
 class PrefixCache:
-    """At most ``limit`` pages; ``grow(pages)`` is called when more of them are to exist, ``copy(source, target)`` to copy one.
+    """At most ``limit`` pages; ``grow(pages)`` makes more of them, ``copy(source, target)`` copies one.
 
     A sequence holds each of its pages once (`take`, `match`) and gives it back once (`release`).
     """

@@ -1,7 +1,7 @@
 """Which tokens are computed in the next step: rows that decode, pieces of prompts, and who has to wait for memory.
 
-Rows enter and leave at every step. A long prompt is computed in pieces beside the rows that decode. Where memory ends, the
-row that came last is put back and goes on later, with the tokens that it has.
+Rows enter and leave at every step. A long prompt is computed in pieces beside the rows that decode. Where memory ends,
+the row that came last is put back and goes on later, with the tokens that it has.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Scheduler:
         return True
 
     def _room(self, branch: Branch, count: int) -> bool:
-        """Have pages for ``count`` tokens more, if need be those of the branches that came last; False if it is put back."""
+        """Have pages for ``count`` tokens more, if need be of branches that came last; False if it is put back."""
         missing = -(-(branch.computed + count) // PAGE) - len(branch.pages)
         if missing <= 0:
             return True

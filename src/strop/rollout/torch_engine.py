@@ -26,7 +26,7 @@ HEAD_ROWS = 256
 
 
 class TorchEngine:
-    """Batched generation and scoring for any model that ``Policy`` accepts, on its own weights as they are at each call.
+    """Batched generation and scoring for any model that ``Policy`` accepts, on its weights as they are at each call.
 
     At most ``max_rows`` sequences are computed at a time; keys and values take at most ``cache_gb`` (None: no bound).
     What is computed of prompts and answers is known to later calls too, until the weights change: that is noticed where
@@ -220,7 +220,7 @@ class TorchEngine:
         return tuple((p.data_ptr(), p._version) for p in parameters), tuple(adapters)
 
     def _step(self) -> tuple[Tensor, list[Part]] | None:
-        """Compute what the scheduler plans: hidden states of what was asked for ``[S,D]``, and the parts of the step."""
+        """Compute what the scheduler plans: hidden states ``[S,D]`` of what is asked for, and the parts of the step."""
         planned = self._scheduler.step()
         if planned is None:
             return None

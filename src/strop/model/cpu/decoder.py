@@ -2,7 +2,7 @@
 
 For decoders whose layers are of the plain Llama shape (Llama, Mistral, Qwen 2 and 3, SmolLM 2 …), whatever their name:
 they are looked at here, and compared on random numbers by `strop.model.decoding`. In a step of 64 rows the modules and
-torch's operations between the products took as long as these; here it is one pass over the weights, read where they are.
+torch's operations between the products took as long as these; here it is one pass over the weights where they lie.
 
 Shapes: T tokens of a flat row, W width of the model, H query heads, K key/value heads, D width of a head.
 """
