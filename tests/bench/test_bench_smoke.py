@@ -81,7 +81,9 @@ def test_sharing_computes_a_prompt_once(found):
 
 def test_generation_and_preparation_are_compared(found):
     assert set(found["generate"]["results"]) == {"strop", "transformers"}
-    assert {row["tokens_per_step"] for row in found["generate"]["results"].values()} == {32}  # 4 prompts, 8 tokens
+    assert {row["tokens_per_step"] for row in found["generate"]["results"].values()} == {
+        256
+    }  # 4 prompts, 8 samples, 8 tokens
     assert all(row["milliseconds"] > 0 for row in found["prepare"]["results"].values())
 
 

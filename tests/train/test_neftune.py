@@ -56,13 +56,13 @@ def test_a_sequence_that_continues_another_one_counts_both(policy):
 def test_evaluation_and_generation_get_none(policy):
     batch = make_batch(make_examples(3))
     plain = policy(batch)["logprobs"]
-    engine, params = TorchEngine(policy, frozenset({2})), SamplingParams(max_tokens=5)
-    generated = engine.generate([[5, 6, 7]], params)
+    params = SamplingParams(max_tokens=5)
+    generated = TorchEngine(policy, frozenset({2})).generate([[5, 6, 7]], params)
     Neftune(policy, alpha=50.0)
     assert not torch.equal(policy(batch)["logprobs"], plain)
     with pytest.raises(IndexError):  # a pass that failed leaves nothing behind
         policy(replace(batch, trained_index=batch.trained_index + 10**6))
-    assert engine.generate([[5, 6, 7]], params) == generated
+    assert TorchEngine(policy, frozenset({2})).generate([[5, 6, 7]], params) == generated
     assert torch.equal(policy.eval()(batch)["logprobs"], plain)
 
 

@@ -162,6 +162,8 @@ def agrees(engine, policy):
         with torch.no_grad():
             expected = policy(make_batch([Example(whole, weights, "test", (), ())]))["logprobs"]
         torch.testing.assert_close(torch.tensor(answer.logprobs), expected, atol=0.05, rtol=0.02)
+    fresh = TorchEngine(policy, engine.stop_ids)  # that knows no beginnings: the same weights give the same to the bit
+    answers = fresh.generate(PROMPTS, SamplingParams(max_tokens=6, temperature=1.0, seed=3))
     return [(answer.tokens, answer.logprobs) for answer in answers]
 
 

@@ -30,7 +30,7 @@ class TorchEngine:
 
     At most ``max_rows`` sequences are computed at a time; keys and values take at most ``cache_gb`` (None: no bound).
     What is computed of prompts and answers is known to later calls too, until the weights change: that is noticed where
-    torch's operations or an optimiser change them, and `sync` says so where something else does (``weight.data``).
+    torch's operations or strop's optimisers change them; `sync` tells of others (``weight.data``, fused optimisers).
     ``decode`` (ids -> text) is needed for stop strings alone.
     """
 

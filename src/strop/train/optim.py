@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 from torch.utils._pytree import tree_leaves
 
 from strop.common.errors import InputError
@@ -97,6 +98,8 @@ class Optimizers:
                 gradients = [p.grad for group in part.param_groups for p in group["params"] if p.grad is not None]
                 torch._foreach_mul_(gradients, scale)
             part.step()
+        # Neither kernels nor torch's fused steps say that tensors have changed; autograd and engines ask.
+        increment_version([p for group in self.param_groups for p in group["params"]])
 
     def part_of(self, tensor: Tensor) -> torch.optim.Optimizer:
         """The optimiser that steps ``tensor``."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import increment_version
 
 from strop.model.cpu.kernels import call, computable
 
@@ -57,4 +56,3 @@ def step(
     kernel = "strop_adamw" if len(moments) == 2 else "strop_adamw_8bit"
     rule = group["lr"], *group["betas"], group["eps"], group["weight_decay"], count, scale
     call(kernel, hi, low, grad, grad.dtype == torch.bfloat16, *moments, hi.numel(), *rule)
-    increment_version(hi)  # who keeps what was computed with it asks

@@ -45,7 +45,7 @@ class _Layer(ctypes.Structure):
 class Decoder:
     """``decoder(tokens, positions, layout)`` is what the model's own decoder computes for a row of a cache.
 
-    Weights are those of the model at each call. Made by `decoder`.
+    Weights are read where they were when `fits` was asked last. Made by `decoder`.
     """
 
     def __init__(self, decoder: nn.Module):
@@ -56,6 +56,7 @@ class Decoder:
         self.heads, self.kv_heads = (p.out_features // self.d for p in (attention.q_proj, attention.k_proj))
         self.inner = first.mlp.gate_proj.out_features
         self.layers = (_Layer * len(decoder.layers))()
+        self._pointed: tuple[KVCache, int] | None = None  # whose place is in `layers`, beside that of the weights
         for layer, module in zip(self.layers, decoder.layers, strict=True):
             norm, options = module.input_layernorm, module.self_attn.fused
             layer.eps, layer.offset = norm.fused
@@ -71,7 +72,9 @@ class Decoder:
 
     def run(self, x: Tensor, cos: Tensor, sin: Tensor, layout: PagedLayout, only: int | None = None) -> Tensor:
         """Overwrite ``x [T,W]`` with what all the layers, or one, make of it; ``cos``, ``sin`` ``[T,D]``."""
-        self._point(layout.cache)
+        if self._pointed != (layout.cache, layout.cache.pages):  # it moves when it grows
+            self._point(layout.cache)
+            self._pointed = layout.cache, layout.cache.pages
         count, device = len(x), x.device
         row, table, segments, tables = 0, 0, [], []
         parts = zip(layout.counts, layout.lengths, layout.tables, layout.prompts or layout.lengths, strict=True)
@@ -90,11 +93,12 @@ class Decoder:
         return x
 
     def fits(self) -> bool:
-        """Whether the model is still as it was when this was made."""
+        """Whether the model is still as it was when this was made; where its weights are is looked up again."""
+        self._pointed = None
         return fits(self.decoder)
 
     def _point(self, cache: KVCache) -> None:
-        """Write down where weights and cache are now."""
+        """Write down where the weights and the cache are."""
         for i, (layer, module) in enumerate(zip(self.layers, self.decoder.layers, strict=True)):
             for name, tensor in zip(_WEIGHTS, _weights(module), strict=True):
                 setattr(layer, name, None if tensor is None else tensor.data_ptr())
@@ -102,20 +106,14 @@ class Decoder:
 
 
 def _weights(layer: nn.Module) -> Iterator[Tensor | None]:
-    """In the order of `_WEIGHTS`; from the modules' own dictionaries, for this is done at every step."""
-    parts = layer._modules
-    attention, mlp = parts["self_attn"]._modules, parts["mlp"]._modules
-    yield parts["input_layernorm"]._parameters["weight"]
-    for name in ("q_proj", "k_proj", "v_proj"):
-        yield attention[name]._parameters["weight"]
-        yield attention[name]._parameters["bias"]
-    for name in ("q_norm", "k_norm"):
-        yield attention[name]._parameters["weight"] if name in attention else None
-    yield attention["o_proj"]._parameters["weight"]
-    yield attention["o_proj"]._parameters["bias"]
-    yield parts["post_attention_layernorm"]._parameters["weight"]
-    for name in ("gate_proj", "up_proj", "down_proj"):
-        yield mlp[name]._parameters["weight"]
+    """In the order of `_WEIGHTS`."""
+    attention, mlp = layer.self_attn, layer.mlp
+    yield layer.input_layernorm.weight
+    for part in (attention.q_proj, attention.k_proj, attention.v_proj):
+        yield from (part.weight, part.bias)
+    yield from (norm and norm.weight for norm in (getattr(attention, name, None) for name in ("q_norm", "k_norm")))
+    yield from (attention.o_proj.weight, attention.o_proj.bias, layer.post_attention_layernorm.weight)
+    yield from (mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
 
 
 def decoder(model: nn.Module) -> Decoder | None:
