@@ -1,6 +1,6 @@
 """Generation and scoring: strop's engine against transformers' and vLLM's, `make bench-generate`.
 
-    python bench/generate.py [--shape groups|rows|one|many|choice] [--data FILE.jsonl] [--vllm PYTHON] [--json] [--smoke]
+    python bench/generate.py [--shape NAME] [--data FILE.jsonl] [--vllm PYTHON] [--json] [--smoke]
 
 Shapes: ``groups``, 8 prompts × 8 samples at temperature 1; ``rows``, 64 prompts, greedy; ``one``, one row, greedy;
 ``many``, 256 prompts, greedy; all of 128 new tokens, whatever ends an answer else. ``choice``: 200 questions with four

@@ -98,7 +98,7 @@ class Optimizers:
                 gradients = [p.grad for group in part.param_groups for p in group["params"] if p.grad is not None]
                 torch._foreach_mul_(gradients, scale)
             part.step()
-        # Neither kernels nor torch's fused steps say that tensors have changed; autograd and engines ask.
+        # torch's fused steps do not say that tensors have changed; engines ask.
         increment_version([p for group in self.param_groups for p in group["params"]])
 
     def part_of(self, tensor: Tensor) -> torch.optim.Optimizer:

@@ -75,6 +75,7 @@ class SplitAdamW(EachTensor):
         if names == _EIGHT_BIT:
             moments += [*tables(True, p.device), *tables(False, p.device)]
         accelerate.adamw().step(p, state["low"], grad, moments, group, state["step"], scale)
+        torch.autograd.graph.increment_version(p)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Raises ValueError for states of another form."""
