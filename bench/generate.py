@@ -149,13 +149,14 @@ def main() -> None:
     given.prompts = given.prompts or count
     if given.smoke:
         given.prompts, given.max_tokens = 4, 8
+    shape = {"shape": given.shape, "prompts": given.prompts, "max_tokens": given.max_tokens}
     variants = {
         PEAK: Variant("machine"),
-        "strop": Variant("strop"),
-        "transformers": Variant("transformers", {}, ALLOCATOR),
+        "strop": Variant("strop", shape),
+        "transformers": Variant("transformers", shape, ALLOCATOR),
     }
     if given.vllm:
-        variants["vLLM"] = Variant("vllm")
+        variants["vLLM"] = Variant("vllm", shape)
     results = compare(given, variants, measure)
     machine = results.pop(PEAK)
     # 2 FLOP per parameter and token (Kaplan et al. 2020), the head included; attention is left out.

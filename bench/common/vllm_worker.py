@@ -1,8 +1,11 @@
 """vLLM's share of `generate.py`, run by the Python of an environment that has it: JSON in on stdin, JSON out."""
 
 import json
+import os
 import sys
 import time
+
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # GB, as strop's cache_gb; else half of the machine's memory
 
 
 def main() -> None:
