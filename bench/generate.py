@@ -135,7 +135,8 @@ def _vllm(given: argparse.Namespace) -> dict:
     ended = subprocess.run([given.vllm, script], input=json.dumps(asked), capture_output=True, text=True, check=False)
     if ended.returncode:
         raise SystemExit(ended.stderr[-2000:])
-    return json.loads(ended.stdout.splitlines()[-1])
+    found = next(line for line in reversed(ended.stdout.splitlines()) if line.startswith("{"))  # vLLM says more
+    return json.loads(found)
 
 
 def main() -> None:
