@@ -5,8 +5,6 @@ import os
 import sys
 import time
 
-cores = sorted(os.sched_getaffinity(0))
-os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))  # else it may leave one to itself
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # GB, as strop's cache_gb; else half of the machine's memory
 
 
