@@ -197,6 +197,8 @@ def test_allowed_tokens_alone_are_drawn(engine):
         (lambda: SamplingParams(stop="text"), "list of strings"),
         (lambda: SamplingParams(allowed_token_ids=()), "no token could be drawn"),
         (lambda: [Request([5], SamplingParams(allowed_token_ids=(99,)))], "token 99"),
+        (lambda: [Request([5], SamplingParams(allowed_token_ids=(-1,)))], "token -1, and ids count from 0"),
+        (lambda: [Request([5], SamplingParams(seed=1), name="a"), *[Request([6], name="b")] * 2], "called 'b'"),
         (lambda: SamplingParams(top_k=-1), "top_k >= 0"),
         (lambda: SamplingParams(temperature=float("nan")), "temperature >= 0"),
     ],

@@ -80,6 +80,7 @@ def test_the_kernel_draws_what_torch_draws():
         ({"top_k": 3}, [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0]),
         ({"min_p": 0.4}, [0.625, 0.375, 0, 0]),
         ({"allowed_token_ids": (3, 1)}, [0, 0.3 / 0.35, 0, 0.05 / 0.35]),
+        ({"allowed_token_ids": (3, 1, 3, 3)}, [0, 0.3 / 0.35, 0, 0.05 / 0.35]),
         ({"allowed_token_ids": (1, 2, 3), "top_k": 2}, [0, 2 / 3, 1 / 3, 0]),
         ({"top_k": 3, "top_p": 0.8}, [0.625, 0.375, 0, 0]),  # 0.3 / 0.95 + 0.5 / 0.95 is above 0.8
     ],
@@ -110,10 +111,11 @@ def test_the_likeliest_tokens_are_told():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_what_is_not_finite_is_told(bad, temperature, dtype):
+@pytest.mark.parametrize("more", [{}, {"top_p": 0.5, "logprobs": 2}, {"min_p": 0.1}, {"allowed_token_ids": (3, 4)}])
+def test_what_is_not_finite_is_told(more, bad, temperature, dtype):
     raw = torch.zeros(3, 40)
     raw[1, 17] = bad
-    out = draw(raw.to(dtype), LogitsTransform(), [SamplingParams(temperature=temperature)] * 3, numbers(3))
+    out = draw(raw.to(dtype), LogitsTransform(), [SamplingParams(temperature=temperature, **more)] * 3, numbers(3))
     assert [p != p for p in out.plain] == [False, True, False]
 
 

@@ -74,6 +74,28 @@ def test_memory_that_ends_changes_no_score(make_model, engine):
         assert [x for s in a for x in s.logprobs] == pytest.approx([x for s in b for x in s.logprobs], abs=1e-5)
 
 
+def test_a_continuation_that_is_put_back_is_not_measured_twice(engine, monkeypatch):
+    """The step after its first piece was computed."""
+    monkeypatch.setattr("strop.rollout.scheduler.PREFILL_TOKENS", 96)
+    asked = [prompt(20)], [[prompt(180, 1)]]
+    expected = engine.score(*asked)
+    engine.sync()
+    engine.score([[5]], [[[6]]])
+    scheduler, back = engine._scheduler, []
+    step, put_back = scheduler.step, scheduler._put_back
+
+    def put_back_once():
+        if scheduler.running and scheduler.running[0].computed > 30 and not back:
+            back.append(scheduler.running[0].computed)
+            put_back(scheduler.running[0])
+        return step()
+
+    monkeypatch.setattr(scheduler, "step", put_back_once)
+    [[got]] = engine.score(*asked)
+    assert back
+    assert got.logprobs == pytest.approx(expected[0][0].logprobs, abs=1e-4)
+
+
 def test_documents_longer_than_the_window(make_model, reference):
     engine = TorchEngine(Policy(make_model(max_position_embeddings=32), FLOAT32), frozenset({2}))
     short, long, none = prompt(20), prompt(75, 1), [5]

@@ -27,6 +27,7 @@ from strop.model.cpu import attention as _attention
 from strop.model.cpu import attention_layer, gated_unit, gradient_norm, rms_norm
 from strop.model.cpu import decoder as _decoder
 from strop.model.cpu import head as _head
+from strop.model.cpu.decoder import Decoder
 from strop.model.cpu.kernels import kernels
 from strop.model.precision import Compute
 from strop.model.segments import AttentionOptions
@@ -107,7 +108,7 @@ def head_product(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor 
     return _head.product(hidden, weight, bias)
 
 
-def decoder(model: nn.Module) -> _decoder.Decoder | None:
+def decoder(model: nn.Module) -> Decoder | None:
     """One kernel for all layers of ``model`` on rows of a cache, where they are built like those that it computes."""
     return _decoder.decoder(model) if available() else None
 

@@ -5,8 +5,9 @@ Ids in, ids out: nothing that was sampled is ever decoded and tokenised again. L
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from strop.common.errors import InputError
@@ -113,7 +114,7 @@ class Score:
 
 
 class Engine(Protocol):
-    """Turns prompts into answers and tells how likely given ones are.
+    """Turns prompts into answers. `TorchEngine` also tells how likely given ones are.
 
     ``stop_ids`` end an answer; prompt and answer together have at most ``window`` tokens.
     """
@@ -137,14 +138,11 @@ class Engine(Protocol):
 
 
 def as_requests(given: Sequence[Request | Sequence[int]], params: SamplingParams | None) -> list[Request]:
-    """Every request with a name of its own, its place where it has none. Raises InputError for names that are alike."""
+    """Every request with a name: its place where it has none. Raises InputError where two would draw the same."""
     requests = [r if isinstance(r, Request) else Request(r, params or SamplingParams()) for r in given]
-    named = [Request(r.prompt, r.params, r.group_size, str(i) if r.name is None else r.name) for i, r in
-             enumerate(requests)]  # fmt: skip
-    if len({(r.name, r.params.seed) for r in named}) < len(named):
-        names = [r.name for r in named]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(
-            f"two requests are called {twice!r}, so they would draw the same; give each a name of its own."
-        )
+    named = [r if r.name is not None else replace(r, name=str(i)) for i, r in enumerate(requests)]
+    draws = Counter((r.name, r.params.seed) for r in named)
+    for (name, _), count in draws.items():
+        if count > 1:
+            raise InputError(f"{count} requests are called {name!r} and would draw the same; name each otherwise.")
     return named

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
+from strop.common.errors import InputError
 from strop.model.load import check_writes
 from strop.rollout.engine import Rollout, SamplingParams
 
@@ -31,7 +32,12 @@ class PlainEngine:
         params: SamplingParams,
         on_token: Callable[[int, int], bool | None] | None = None,
     ) -> list[Rollout]:
-        """See ``Engine``."""
+        """See ``Engine``. Raises InputError for parameters beside temperature, top_p, seed and max_tokens."""
+        if params != SamplingParams(params.max_tokens, params.temperature, params.top_p, params.seed):
+            raise InputError(
+                "this model generates by transformers' own code, which is asked for temperature and top_p alone; leave "
+                "the other sampling parameters out, or choose a model that strop can train."
+            )
         torch.manual_seed(params.seed)
         return [self._one(index, prompt, params, on_token) for index, prompt in enumerate(prompts)]
 

@@ -6,6 +6,7 @@ Shapes: B rows, V vocabulary, C candidates of a row.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,14 +58,15 @@ def draw(raw: Tensor, transform: LogitsTransform, params: Sequence[SamplingParam
     numbers = [u if p.temperature else _GREEDY for p, u in zip(params, numbers, strict=True)]
     tokens, plain = _draw_plain(raw, rows, numbers)
     out = Drawn(tokens, list(plain), plain, [()] * len(params))
-    special = [i for i, p in enumerate(params) if p.filters or p.logprobs]
-    for i in special:
+    for i, p in enumerate(params):
+        if not (p.filters or p.logprobs) or math.isnan(plain[i]):
+            continue
         z = rows[i](raw[i : i + 1])[0]
         lse = torch.logsumexp(z, -1)
-        if params[i].filters:
-            out.tokens[i], out.logprobs[i], out.plain[i] = _draw_filtered(z, lse, params[i], numbers[i])
-        if count := params[i].logprobs:
-            values, ids = (z - lse).topk(min(count, len(z)))
+        if p.filters:
+            out.tokens[i], out.logprobs[i], out.plain[i] = _draw_filtered(z, lse, p, numbers[i])
+        if p.logprobs:
+            values, ids = (z - lse).topk(min(p.logprobs, len(z)))
             out.top[i] = tuple(zip(ids.tolist(), values.tolist(), strict=True))
     return out
 
@@ -90,7 +92,7 @@ def _draw_plain(raw: Tensor, rows: list[LogitsTransform], numbers: list[float]) 
 def _draw_filtered(z: Tensor, lse: Tensor, params: SamplingParams, number: float) -> tuple[int, float, float]:
     """Token, log-probability among the kept ones and among all; ``z [V]`` float32 at temperature."""
     allowed = params.allowed_token_ids
-    ids = None if allowed is None else torch.tensor(allowed, device=z.device)
+    ids = None if allowed is None else torch.tensor(sorted(set(allowed)), device=z.device)
     left = z if ids is None else z[ids]
     values, order = left.sort(descending=True)  # [C]
     if params.top_k:

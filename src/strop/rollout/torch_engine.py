@@ -46,9 +46,8 @@ class TorchEngine:
         if not stop_ids:
             raise ValueError("an engine needs at least one stop token.")
         check_writes(policy.model)
-        self.policy, self.stop_ids, self.max_rows, self.cache_gb, self.decode = (
-            policy, stop_ids, max_rows, cache_gb, decode,
-        )  # fmt: skip
+        self.policy, self.stop_ids, self.decode = policy, stop_ids, decode
+        self.max_rows, self.cache_gb = max_rows, cache_gb
         self.window = window(policy.model.config) or 1 << 20
         self._scheduler: Scheduler | None = None
         self._weights: tuple = ()
@@ -170,11 +169,10 @@ class TorchEngine:
         if len(prompt) + max(1, len(continuation)) > self.window:
             more = f" and a continuation {len(continuation)}" if continuation else ""
             raise InputError(f"a prompt has {len(prompt)} tokens{more}; the model's window holds {self.window}.")
-        if min(prompt) < 0 or min(continuation, default=0) < 0:
-            raise InputError(f"a prompt holds the token {min(*prompt, *continuation, 0)}, and ids count from 0.")
-        self.policy.check_tokens(prompt)
-        self.policy.check_tokens(continuation)
-        self.policy.check_tokens(request.params.allowed_token_ids or ())
+        for ids in (prompt, continuation, request.params.allowed_token_ids or ()):
+            if min(ids, default=0) < 0:
+                raise InputError(f"a request names the token {min(ids)}, and ids count from 0; correct it.")
+            self.policy.check_tokens(ids)
         if request.params.stop and self.decode is None:
             raise InputError("stop strings need text; make the engine with decode=tokenizer.decode.")
 
@@ -252,7 +250,10 @@ class TorchEngine:
         """(token, logprob, plain logprob, likeliest) for each answer, from the last place of its branch."""
         for begin in range(0, len(asked), HEAD_ROWS):
             several = asked[begin : begin + HEAD_ROWS]
-            raw = self.policy.raw_logits(hidden[[part.answers[-1] for part, _ in several]])
+            rows = torch.tensor([part.answers[-1] for part, _ in several], device=hidden.device)
+            different, where = rows.unique(return_inverse=True)  # a group draws its first tokens from one row
+            raw = self.policy.raw_logits(hidden[different])
+            raw = raw[where] if len(different) < len(rows) else raw
             params = [answer.request.params for _, answer in several]
             numbers = [uniform(answer.key, len(answer.tokens)) for _, answer in several]
             drawn = draw(raw, self.policy.transform, params, numbers)
@@ -273,8 +274,9 @@ class TorchEngine:
             for place, row in zip(part.places, part.answers, strict=True):
                 for one in owner if isinstance(owner, list) else [owner]:
                     rows.append(row)
-                    labels.append(one.ids[place + 1 - branch.first] if one is owner else one.ids[0])
+                    labels.append(one.ids[place + len(one.ids) - len(branch.tokens)] if one is owner else one.ids[0])
                     owners.append(one)
+            branch.first = max(branch.first, part.places.stop)  # measured once, though the branch may be put back
         for begin in range(0, len(rows), HEAD_ROWS):
             part = slice(begin, begin + HEAD_ROWS)
             different = sorted(set(rows[part]))  # options of one token share a row
