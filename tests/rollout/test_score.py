@@ -88,6 +88,7 @@ def test_a_continuation_that_is_put_back_is_not_measured_twice(engine, monkeypat
         if scheduler.running and scheduler.running[0].computed > 30 and not back:
             back.append(scheduler.running[0].computed)
             put_back(scheduler.running[0])
+            scheduler.prefixes.forget()  # as when others need the room: then its beginning is computed again
         return step()
 
     monkeypatch.setattr(scheduler, "step", put_back_once)
