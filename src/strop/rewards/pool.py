@@ -86,6 +86,9 @@ def _run(
     except BrokenProcessPool:
         if _pools.get(workers) is pool:  # another thread may have replaced it
             del _pools[workers]
+        # A worker that was started while the pool broke gets no end from it, and the pool would wait for it forever.
+        for process in list((pool._processes or {}).values()):
+            process.kill()
         with contextlib.suppress(OSError):  # it may be closing its own pipes at this moment
             pool.shutdown()
     finally:
