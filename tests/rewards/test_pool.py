@@ -106,6 +106,7 @@ def test_a_worker_that_is_started_while_the_pool_breaks_is_not_waited_for(monkey
             pool._processes[pid] = late[0]
 
     monkeypatch.setattr(ProcessPoolExecutor, "_spawn_process", spawn_late)
+    monkeypatch.setattr("strop.rewards.pool._pools", {})  # workers of other tests would do
     results = []
     run = threading.Thread(target=lambda: results.extend(map_in_workers(square, [1, 2, 3], 3)), daemon=True)
     run.start()
