@@ -31,7 +31,11 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     if workers not in _pools:
         # "spawn": a worker begins empty instead of as a copy of this process. Ctrl-C is the parent's to answer.
         context = multiprocessing.get_context("spawn")
-        _pools[workers] = ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+        pool = ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+        # All workers at once, before a task can kill one: a worker that is started while its pool breaks is not told to
+        # end, and the pool waits for it forever.
+        pool._safe_to_dynamically_spawn_children = False
+        _pools[workers] = pool
     return _pools[workers]
 
 
@@ -86,9 +90,6 @@ def _run(
     except BrokenProcessPool:
         if _pools.get(workers) is pool:  # another thread may have replaced it
             del _pools[workers]
-        # A worker that was started while the pool broke gets no end from it, and the pool would wait for it forever.
-        for process in list((pool._processes or {}).values()):
-            process.kill()
         with contextlib.suppress(OSError):  # it may be closing its own pipes at this moment
             pool.shutdown()
     finally:
