@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from strop.common.errors import InputError
+from strop.model.accelerate import Int8Weights
 from strop.model.head import logprobs_of
 from strop.model.kv_cache import KVCache, cache_shapes
 from strop.model.load import check_writes
@@ -31,7 +32,8 @@ class TorchEngine:
     At most ``max_rows`` sequences are computed at a time; keys and values take at most ``cache_gb`` (None: no bound).
     What is computed of prompts and answers is known to later calls too, until the weights change: that is noticed where
     torch's operations or strop's optimisers change them; `sync` tells of others (``weight.data``, fused optimisers).
-    ``decode`` (ids -> text) is needed for stop strings alone.
+    ``decode`` (ids -> text) is needed for stop strings alone. ``int8``: on a copy of the weights in 8 bits, which makes
+    a single answer faster and every log-probability another than the trainer's.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class TorchEngine:
         max_rows: int = 128,
         cache_gb: float | None = 4.0,
         decode: Decode | None = None,
+        int8: bool = False,
     ):
         if not stop_ids:
             raise ValueError("an engine needs at least one stop token.")
@@ -49,6 +52,7 @@ class TorchEngine:
         self.policy, self.stop_ids, self.decode = policy, stop_ids, decode
         self.max_rows, self.cache_gb = max_rows, cache_gb
         self.window = window(policy.model.config) or 1 << 20
+        self._int8 = Int8Weights() if int8 else None
         self._scheduler: Scheduler | None = None
         self._weights: tuple = ()
 
@@ -197,7 +201,7 @@ class TorchEngine:
         if (weights := self._weights_now()) != self._weights:
             self.sync()
         self._weights = weights
-        self.policy.choose_decoder()
+        self.policy.choose_decoder(self._int8)
         if self._scheduler is None:
             shapes, dtype = cache_shapes(self.policy)
             cache = KVCache(shapes, dtype, self.policy.compute.device)

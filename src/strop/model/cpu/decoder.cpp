@@ -27,6 +27,8 @@ struct Sizes {
 
 struct Linear {  // w [n, k], bias [n], the adapter's a [rank, k] and b [n, rank], its scale in b; null where it has none
     const bf16 *w, *bias, *a, *b;
+    const int8_t* q;  // [n, k], in place of w where it is there: scale[n] q
+    const float* scale;
 };
 
 struct Layer {  // addresses; null where a layer has none of it
@@ -173,7 +175,9 @@ void strop_decode(const Layer* layers, const Sizes* sizes, bf16* x, const bf16* 
         std::stable_sort(work.begin(), work.end(), [](const Work& a, const Work& b) { return a.cost > b.cost; });
     // The i-th of the matrices that have the same input, with what its adapter made of that.
     const auto adapted = [=](const Linear& one, int i) {
-        return one.a ? Weight{one.w, low + i * tokens * rank, one.b, rank} : Weight{one.w};
+        Weight w{one.w, one.q, one.scale};
+        if (one.a) w.low = low + i * tokens * rank, w.b = one.b, w.rank = rank;
+        return w;
     };
 #pragma omp parallel
     {
@@ -241,9 +245,11 @@ void strop_decode(const Layer* layers, const Sizes* sizes, bf16* x, const bf16* 
     }
 }
 
-// out [m, n] = x w^T (+ bias), w [n, k]: n a multiple of 16, k of 32. For few rows, as the head's of a decoding step.
-void strop_linear(const bf16* x, const bf16* w, const bf16* bias, bf16* out, long m, long n, long k) {
+// out [m, n] = x w^T (+ bias), w [n, k] or `scale[n] q[n, k]`: n a multiple of 16, k of 32. For few rows, as the head's of a
+// decoding step.
+void strop_linear(const bf16* x, const bf16* w, const int8_t* q, const float* scale, const bf16* bias, bf16* out, long m,
+                  long n, long k) {
 #pragma omp parallel
-    linear(x, k, m, k, {w}, bias, n, out, n);
+    linear(x, k, m, k, {w, q, scale}, bias, n, out, n);
 }
 }

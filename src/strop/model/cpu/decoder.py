@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from strop.model import fused_lora
 from strop.model.cpu import attention_layer, gated_unit, rms_norm
+from strop.model.cpu.int8 import Int8Weights
 from strop.model.cpu.kernels import call, computable
 from strop.model.segments import PAGE
 
@@ -37,7 +38,7 @@ MOST_SHARED = 16
 class _Linear(ctypes.Structure):
     """As `decoder.cpp` has it."""
 
-    _fields_ = (("weight", _P), ("bias", _P), ("a", _P), ("b", _P))
+    _fields_ = (("weight", _P), ("bias", _P), ("a", _P), ("b", _P), ("q", _P), ("scale", _P))
 
 
 class _Layer(ctypes.Structure):
@@ -64,6 +65,7 @@ class Decoder:
         self.heads, self.kv_heads = (p.out_features // self.d for p in (attention.q_proj, attention.k_proj))
         self.inner = first.mlp.gate_proj.out_features
         self.layers = (_Layer * len(decoder.layers))()
+        self.int8: Int8Weights | None = None  # where weights are taken from, if not the model's own
         self._rank, self._adapters = 0, []  # of all adapters, and copies of them as the kernel takes them
         self._pointed: tuple[KVCache, int] | None = None  # whose place is in `layers`, beside that of the weights
         for layer, module in zip(self.layers, decoder.layers, strict=True):
@@ -115,7 +117,9 @@ class Decoder:
         for i, (layer, module) in enumerate(zip(self.layers, self.decoder.layers, strict=True)):
             for name, one in linear[i].items():
                 adapter = (None, None) if one.a is None else self._filled_up(one)
-                pointers = (t if t is None else t.data_ptr() for t in (one.weight, one.bias, *adapter))
+                eight = (None, None) if self.int8 is None else self.int8.of(one.weight)
+                tensors = (one.weight, one.bias, *adapter, *eight)
+                pointers = (t if t is None else t.data_ptr() for t in tensors)
                 setattr(layer, name, _Linear(*pointers))
             for name, norm in _norms(module).items():
                 setattr(layer, name, norm.weight.data_ptr())
