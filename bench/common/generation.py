@@ -60,10 +60,12 @@ def measured(asked: dict, run: Run, now: Callable[[], Moment] | None = None, pea
 
 def alike(mine: list[list[int]], others: list[list[int]]) -> float:
     """The share of tokens of ``others`` that agree with ``mine`` up to the first that differs, as rounding may make."""
-    same = 0
-    for a, b in zip(mine, others, strict=True):
-        same += next((i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y), len(a))
-    return same / sum(map(len, mine))
+    return sum(in_common(*pair) for pair in zip(mine, others, strict=True)) / sum(map(len, mine))
+
+
+def in_common(some: Sequence[int], others: Sequence[int]) -> int:
+    """With how many equal tokens both begin."""
+    return next((i for i, (a, b) in enumerate(zip(some, others, strict=False)) if a != b), min(len(some), len(others)))
 
 
 def of_all_processes() -> Moment:
