@@ -110,9 +110,9 @@ def main() -> None:
     machine = results.pop(PEAK)
     mine = results.get("strop", {}).get("answers")
     for row in results.values():
-        row["of_arithmetic"] = machine["arithmetic"] / row["seconds_per_step"]
+        row["of_arithmetic"] = row["fraction_of_peak"] = machine["arithmetic"] / row["seconds_per_step"]
         row["of_memory"] = machine["memory"] / row["seconds_per_step"]
-    for row in results.values():
+        row["matrix_peak_gflops"] = machine["matrix_peak"]
         if (answers := row.pop("answers", None)) and mine:
             row["same"] = alike(mine, answers)
     found = ratios(results, "strop")

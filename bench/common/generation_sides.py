@@ -139,8 +139,9 @@ def continuous(given: argparse.Namespace) -> dict:
                 generation_config=generation,
                 continuous_batching_config=ContinuousBatchingConfig(**settings),
             )
-        if failed := [r.error for r in results.values() if r.error] or len(results) < given.group * len(several):
-            raise Skipped(f"continuous batching failed on this device or model: {failed}")
+        errors = {r.error for r in results.values()} - {None}
+        if errors or len(results) < given.group * len(several):
+            raise Skipped(f"continuous batching failed here: {'; '.join(errors) or 'answers are missing'}.")
         return [list(r.generated_tokens) for r in results.values()]
 
     return measured(what, run, now, peak_memory_gb)
