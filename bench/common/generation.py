@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-LETTERS = (10, 11, 12, 13)
-"""The tokens that answer a multiple choice question here."""
+LETTERS = (49, 50, 51, 52)
+"""The tokens that answer a multiple choice question: A, B, C and D of SmolLM2; its first 17 are ties, never trained."""
 KEPT = 8
 """Answers that are kept to compare what programs said."""
 
