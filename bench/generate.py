@@ -42,7 +42,7 @@ def measure(given: argparse.Namespace, variant: Variant) -> dict:
 
     if variant.side == "machine":
         return bounds(given)
-    own = {key: variant.settings[key] for key in ("batch", "workers") if key in variant.settings}
+    own = {"batch": variant.settings["batch"]} if "batch" in variant.settings else {}
     return getattr(sides, variant.side)(given, **own)
 
 
@@ -102,8 +102,7 @@ def main() -> None:
         variants[name] = Variant("transformers", {**shape, "batch": batch}, ALLOCATOR)
     variants["transformers, continuous"] = Variant("continuous", shape, ALLOCATOR)
     if given.vllm:
-        variants["vLLM"] = Variant("vllm", {**shape, "workers": "one process"}, ALLOCATOR)
-        variants["vLLM, processes"] = Variant("vllm", {**shape, "workers": "processes"}, ALLOCATOR)
+        variants["vLLM"] = Variant("vllm", shape, ALLOCATOR)
     if given.llama:
         variants["llama.cpp"] = Variant("llama", shape, ALLOCATOR)
     results = compare(given, variants, measure)

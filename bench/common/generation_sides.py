@@ -147,19 +147,17 @@ def continuous(given: argparse.Namespace) -> dict:
     return measured(what, run, now, peak_memory_gb)
 
 
-def vllm(given: argparse.Namespace, workers: str) -> dict:
-    """``workers``: "one process", or "processes", which is what vLLM does by itself."""
+def vllm(given: argparse.Namespace) -> dict:
+    """In one process: by itself it keeps a core for a second one that schedules, which is half of a machine of two."""
     from strop.model.names import resolve
 
     cores = sorted(os.sched_getaffinity(0))
-    environment = {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores))}
-    if workers == "one process":
-        environment |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": str(len(cores))}
+    environment = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": str(len(cores))}
+    environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
     openmp = Path(given.vllm).parents[1] / "lib/libiomp5.so"  # which its documentation wants loaded first
     if openmp.exists():
         environment["LD_PRELOAD"] = str(openmp)
-    extra = {"model": str(resolve(given.model)), "executor": "uni" if workers == "one process" else None}
-    return _outside(given, given.vllm, "vllm", extra, environment)
+    return _outside(given, given.vllm, "vllm", {"model": str(resolve(given.model))}, environment)
 
 
 def llama(given: argparse.Namespace) -> dict:

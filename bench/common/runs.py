@@ -145,5 +145,5 @@ def _medians(rows: list[dict]) -> dict[str, Any]:
         numeric = isinstance(value, int | float)
         merged[key] = statistics.median(row[key] for row in rows) if numeric else value
     if "tokens_per_second" in merged:
-        merged["rounds"] = [round(row["tokens_per_second"], 1) for row in rows]
+        merged["rounds"] = [round(row["tokens_per_second"], 3) for row in rows]
     return merged

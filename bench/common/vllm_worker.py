@@ -13,10 +13,8 @@ def main() -> None:
     from vllm import LLM, SamplingParams
 
     asked = json.load(sys.stdin)
-    settings = {"distributed_executor_backend": asked["executor"]} if asked["executor"] else {}
-    engine = LLM(
-        asked["model"], dtype="bfloat16", max_num_seqs=256, max_model_len=2048, skip_tokenizer_init=True, **settings
-    )
+    settings = {"max_num_seqs": 256, "max_model_len": 2048, "distributed_executor_backend": "uni"}
+    engine = LLM(asked["model"], dtype="bfloat16", skip_tokenizer_init=True, **settings)
 
     def run(several, count):
         engine.reset_prefix_cache()

@@ -104,6 +104,13 @@ def test_strop_and_transformers_say_the_same(shape):
     assert mine["tokens_per_step"] == (18 if shape == "rows" else sum(map(len, asked)))
 
 
+def test_ratios_are_those_of_rounds():
+    """A minute in which the machine is somebody else's slows both, and a ratio of medians mixes minutes."""
+    rows = {"a": {"tokens_per_second": 30.0, "rounds": [20.0, 40.0, 30.0]}}
+    rows["b"] = {"tokens_per_second": 20.0, "rounds": [10.0, 20.0, 10.0]}
+    assert results.ratios(rows, "a") == {"a / b": 2.0}
+
+
 def test_agreement_ends_at_the_first_token_that_differs():
     assert generation.alike([[1, 2, 3, 4], [5, 6]], [[1, 2, 9, 4], [5, 6]]) == pytest.approx(4 / 6)
 
