@@ -39,7 +39,7 @@ def log_ratio(logprobs: Tensor, old_logprobs: Tensor, batch: Batch, level: Liter
 
 
 def surrogate(log_ratios: Tensor, logprobs: Tensor, advantages: Tensor, settings: PolicyGradientSettings) -> Tensor:
-    """What is maximised, per token ``[S]``; ``r = exp(log_ratios)``, its bounds are ``1 - clip_low``, ``1 + clip_high``.
+    """What is maximised, per token ``[S]``; ``r = exp(log_ratios)`` between ``1 - clip_low`` and ``1 + clip_high``.
 
     - ``none``: ``r·A``, the importance-weighted policy gradient.
     - ``ppo``: ``min(r·A, clip(r)·A)``: no gain from moving a ratio beyond its bound (Schulman et al. 2017), with
