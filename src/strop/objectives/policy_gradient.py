@@ -123,8 +123,8 @@ class PolicyGradient(Objective):
     ):
         self._settings, self._one_update = settings, one_update
         self.temperature = temperature
-        self._constant = settings.loss_constant or longest or 1.0
-        if settings.reduction == "constant" and not (settings.loss_constant or longest):
+        self._constant = (settings.loss_constant or longest) if settings.reduction == "constant" else 1.0
+        if not self._constant:
             raise ValueError(
                 "reduction: constant divides by loss_constant, or by the longest answer: give one of them."
             )
