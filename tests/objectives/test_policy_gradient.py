@@ -393,6 +393,18 @@ def test_metrics_are_what_their_names_say():
     assert torch.equal(outputs["logprobs"].grad == 0, low | high)
 
 
+@pytest.mark.parametrize("given", EVERY, ids=str)
+def test_the_log_has_one_name_for_each_number(given):
+    """Components and metrics of a step are in one row; what is wanted of the policy is all that is read."""
+    settings, objective = objective_of(**given)
+    order, batch = batch_of(ALL, streams_of(make_answers(), settings))
+    outputs = outputs_of(make_answers(), order)
+    outputs = {name: outputs[name] for name in objective.want}
+    shown = objective.metrics(outputs, batch)
+    assert not set(shown) & {"loss", *objective.normalisers(batch)}
+    assert objective.loss(outputs, batch).keys() == objective.normalisers(batch).keys()
+
+
 def test_one_broken_token_gives_a_large_number_and_no_infinite_one():
     a = make_answers()
     for preset in PRESETS:

@@ -5,7 +5,7 @@ import torch
 from small_runs import FLOAT32, make_examples
 
 from strop.data.batch import make_batch
-from strop.model.policy import Policy
+from strop.model.policy import Policy, scalar_head
 from strop.objectives.policy_gradient import PolicyGradient
 from strop.objectives.policy_settings import PolicyGradientSettings
 from strop.train.settings import TrainSettings
@@ -14,6 +14,7 @@ from strop.train.weights import Weights
 
 EXAMPLES = make_examples(6, seed=3)
 SCORES = (1.0, -0.5, 0.25, -1.0, 2.0, -2.0)
+VALUES = ("advantages", "old_values", "returns")
 
 
 def batch_of(policy, which, temperature, *, old=True):
@@ -79,6 +80,27 @@ def test_with_one_update_the_gradient_made_in_the_forward_pass_is_the_one_of_the
     assert told == pytest.approx(slow_told)
     torch.testing.assert_close(fast, slow, atol=1e-6 * norm, rtol=1e-5)
     torch.testing.assert_close(fast, read, atol=1e-6 * norm, rtol=1e-5)
+
+
+def test_a_head_for_values_is_trained_beside_the_policy(make_model):
+    def gradients(cuts):
+        model = make_model()
+        policy = Policy(model, FLOAT32, probe=False, heads={"values": scalar_head(model)}).train()
+        batches = []
+        for cut in cuts:
+            streams = {name: [[SCORES[i] + k] * len(EXAMPLES[i].tokens) for i in cut] for k, name in enumerate(VALUES)}
+            batches.append(make_batch([EXAMPLES[i] for i in cut], streams))
+        objective = PolicyGradient(PolicyGradientSettings(preset="ppo", value_clip=5), one_update=True)
+        told, _ = gradients_of(Weights(policy, TrainSettings()), objective, batches)
+        return told, {name: p.grad.clone() for name, p in policy.named_parameters()}
+
+    told, expected = gradients([range(6)])
+    assert told["loss"] == pytest.approx(told["policy_loss"] + told["value_loss"])
+    assert told["value_loss"] == pytest.approx(0.05 * told["value_error"], rel=1e-4)
+    assert expected["value_head.weight"].abs().max() > 1e-3
+    other, got = gradients([[3], [0, 5, 1], [4, 2]])
+    assert other == pytest.approx(told, rel=1e-5)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-3)
 
 
 def test_a_step_makes_rewarded_tokens_likelier_and_the_next_ratio_says_so(make_model):
