@@ -408,10 +408,11 @@ def test_the_log_has_one_name_for_each_number(given):
 def test_one_broken_token_gives_a_large_number_and_no_infinite_one():
     a = make_answers()
     for preset in PRESETS:
-        settings, objective = objective_of(preset, **({} if preset == "ppo" else {"correction": "truncate"}))
+        settings, objective = objective_of(preset, correction="mask" if preset == "dapo" else "truncate")
         for far in (-300.0, 0.0):
             broken = replace(a, new=[torch.full_like(x, far) for x in a.new], ref=[x + far for x in a.ref])
-            order, batch = batch_of(ALL, streams_of(a, settings))
+            never = replace(a, sampler=[x - 300 for x in a.sampler])  # the sampler would not have drawn this
+            order, batch = batch_of(ALL, streams_of(never, settings))
             outputs = outputs_of(broken, order)
             total_of(objective, batch, outputs).backward()
             assert outputs["logprobs"].grad.isfinite().all()
