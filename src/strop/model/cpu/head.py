@@ -30,7 +30,8 @@ def statistics(logits: Tensor, labels: Tensor, scale: float, cap: float) -> Tens
 def product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8Weights | None = None) -> Tensor | None:
     """``hidden [s,D] weightᵀ + bias`` -> ``[s,V]`` bfloat16 by a kernel for few rows, each the same in every batch.
 
-    ``int8``: has the weight in 8 bits. None where the kernel does not compute this: it takes V in multiples of 16 and D of 32.
+    ``int8``: has the weight in 8 bits. None where the kernel does not compute this: it takes V in multiples of 16 and D
+    of 32.
     """
     parts = (hidden, weight) if bias is None else (hidden, weight, bias)
     if weight.shape[0] % 16 or weight.shape[1] % 32 or not weight.is_contiguous() or not computable(*parts):
