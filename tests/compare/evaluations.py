@@ -7,7 +7,8 @@ def answers(solved, **fields):
     """Rows of a task ``mine``: one item for each of ``solved``, by name q0, q1 …"""
     return [
         {
-            "name": f"q{i}", "family": f"q{i}", "prompt": f"question {i}", "answer": f"answer {i}\n{'yes' if one else 'no'}",
+            "name": f"q{i}", "family": f"q{i}", "prompt": f"question {i}",
+            "answer": f"answer {i}\n{['no', 'yes'][one]}",
             "verdict": "accepted" if one else "wrong_answer", "total": 3, "values": {PASS: float(one)}, **fields,
         }
         for i, one in enumerate(solved)

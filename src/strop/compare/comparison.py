@@ -158,9 +158,8 @@ def _compare(
     shared = [task for task in first.tasks if task in second.tasks]
     if not shared:
         ours, theirs = (", ".join(side.tasks) for side in (first, second))
-        raise InputError(
-            f"{first.title} measured {ours}, and {second.title} measured {theirs}; measure a task with both."
-        )
+        said = f"{first.title} measured {ours}, and {second.title} measured {theirs}"
+        raise InputError(f"{said}; measure a task with both.")
     notes = [
         f"{task}: only {side.title} measured it"
         for side, other in ((first, second), (second, first))

@@ -257,5 +257,8 @@ for (const task of new Set(meta.flatMap((one) => Object.keys(one.tasks)))) byId(
 for (const [value, text] of Object.entries(KINDS)) byId("kind").append(option(value, text));
 const start = readAddress();
 if (start >= 0) current = start;
-else if (!location.hash && all.some((one) => one.change !== 0)) byId("kind").value = state.kind = "flipped";
+else if (!location.hash && all.some((one) => one.change !== 0)) {
+  byId("kind").value = state.kind = "flipped";
+  current = all.findIndex((one) => one.change !== 0 && one.sides[0].answer !== undefined);
+}
 filter();

@@ -81,6 +81,7 @@ class Summary(BaseModel):
     facts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     bounds: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     gates: dict[str, Gate] = Field(default_factory=dict)
+    failed_gates: list[str] = Field(default_factory=list)
     stages: Stages = Field(default_factory=Stages)
     minutes: dict[str, Number] = Field(default_factory=dict)
     memory_gb: dict[str, Number] = Field(default_factory=dict)
