@@ -32,6 +32,7 @@ ALLOWED = {
     "evals.gates": {"tasks"},
     "report": {"chat", "evals.gates", "tasks", "web"},
     "compare": {"evals.gates", "evals.intervals", "evals.rates", "report", "tasks", "web"},
+    "compare.judge": {"chat", "model", "rollout"},
     "stages": {"chat", "data", "doctor", "evals", "model", "objectives", "rollout", "tasks", "train"},
     "config.recipe": {"chat", "evals.gates", "model.settings", "stages.base", "tasks"},
     "runs": {"chat", "config", "data", "evals", "model", "report", "stages.base", "tasks", "train"},

@@ -13,6 +13,9 @@ from strop.common.console import heading, say
 from strop.common.visible import one_line, visible
 from strop.compare.comparison import Comparison, Row, p_text
 from strop.compare.flips import Flips, answer_diff, flips, outcome
+from strop.compare.judge import Judged
+from strop.compare.power import LEVEL
+from strop.compare.votes import Agreement, WinRate
 from strop.report.files import Interval
 from strop.report.metrics import UNKNOWN, change_interval_text, change_text, value_text
 
@@ -121,6 +124,44 @@ def _markdown(comparison: Comparison) -> Iterator[str]:
 def _escaped(text: str) -> str:
     text = visible(text, strict=False).replace("\n", " ").replace("&", "&amp;").replace("<", "&lt;")
     return "".join("\\" + c if c in "\\|`*_[]" else c for c in text)
+
+
+def win_text(one: WinRate, comparison: Comparison) -> str:
+    """Who wins how often, by whom, and whether it may be chance."""
+    first, second = titles(comparison)
+    interval = "interval unknown"
+    if one.share.low == one.share.low:
+        interval = f"{100 * one.share.low:.1f} to {100 * one.share.high:.1f} %"
+    wins = f"{second} wins {one.second:,}, {first} wins {one.first:,}, {one.ties:,} ties"
+    share = f"{second} is preferred in {100 * one.share.value:.1f} % ({interval}; a tie is half)"
+    found = "" if one.p <= LEVEL else "; which is better cannot be told"
+    return f"{one_line(one.rater)}: {wins}: {share}; {p_text(one.p)} (sign test){found}."
+
+
+def agreement_text(one: Agreement) -> str:
+    """How far two raters agree."""
+    a, b = map(one_line, one.raters)
+    kappa = "kappa is not defined: chance alone makes all votes equal"
+    if one.kappa is not None:
+        ends = "interval unknown" if one.low is None else f"{one.low:.2f} to {one.high:.2f}"
+        kappa = f"Cohen's kappa {one.kappa:.2f} ({ends})"
+    return f"{a} and {b} agree on {100 * one.same:.1f} % of {one.items:,} items; {kappa}."
+
+
+def judge_text(one: Judged) -> str:
+    """How far the judge's votes hold when the answers change places."""
+    spoke = one.pairs - one.silent
+    if not spoke:
+        return (
+            f"judge {one_line(one.rater.name)}: no pair of {one.pairs:,} got a verdict ([[A]], [[B]] or [[C]]) in both "
+            "orders, so it cannot judge; take a larger model."
+        )
+    silent = f"; {one.silent:,} pairs without a verdict are no votes" if one.silent else ""
+    return (
+        f"judge {one_line(one.rater.name)}: the same vote in both orders on {one.consistent:,} of {spoke:,} pairs "
+        f"({100 * one.consistent / spoke:.0f} %); the others count as ties (of them the first place won {one.by_place[0]:,} "
+        f"times in both orders, the second {one.by_place[1]:,}){silent}."
+    )
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
