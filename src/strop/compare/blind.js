@@ -24,7 +24,7 @@ function shown(text) {
 function show() {
   const one = data.items[at], given = Object.keys(votes).length;
   byId("name").textContent = `${at + 1} of ${data.items.length} \u00b7 ${shown(one.name)}`;
-  byId("prompt").textContent = shown(one.prompt);
+  byId("prompt").textContent = shown(one.prompt).trim();
   byId("left").textContent = shown(one.answers[0]) || "(empty answer)";
   byId("right").textContent = shown(one.answers[1]) || "(empty answer)";
   byId("done").value = given / data.items.length;

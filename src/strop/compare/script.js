@@ -208,7 +208,7 @@ function item(one) {
   const pieces = diff(one.sides[0].answer ?? "", one.sides[1].answer ?? "");
   const what = element("p", "what", `${one.task} \u00b7 ${taskOf(one).metric} \u00b7 `, change(one), ` \u00b7 ${outcomes(one)}`);
   const made = [element("h3", "", one.name), what];
-  if (one.prompt) made.push(element("p", "bar", element("b", "", "prompt")), appendHits(element("pre", ""), shown(one.prompt)));
+  if (one.prompt) made.push(element("p", "bar", element("b", "", "prompt")), appendHits(element("pre", ""), shown(one.prompt).trim()));
   made.push(element("div", "sides", answer(one, 0, pieces[0]), answer(one, 1, pieces[1])));
   return made;
 }

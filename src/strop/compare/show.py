@@ -159,8 +159,8 @@ def judge_text(one: Judged) -> str:
     silent = f"; {one.silent:,} pairs without a verdict are no votes" if one.silent else ""
     return (
         f"judge {one_line(one.rater.name)}: the same vote in both orders on {one.consistent:,} of {spoke:,} pairs "
-        f"({100 * one.consistent / spoke:.0f} %); the others count as ties (of them the first place won {one.by_place[0]:,} "
-        f"times in both orders, the second {one.by_place[1]:,}){silent}."
+        f"({100 * one.consistent / spoke:.0f} %); the others count as ties (the first place won {one.by_place[0]:,} of "
+        f"them in both orders, the second {one.by_place[1]:,}){silent}."
     )
 
 
