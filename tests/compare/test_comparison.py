@@ -125,6 +125,15 @@ def test_samples_of_one_item_are_one_item(evaluation):
     assert (row.change.n, row.change.value, row.gained) == (20, 0.75, None)
 
 
+def test_what_is_of_an_item_as_a_whole_stands_with_its_first_sample(evaluation):
+    def rows(solved):
+        first, *more = (answers([one] * 10) for one in (solved, 0, 0))
+        return [{**row, "values": row["values"] | {"mine_pass@3": 1.0 * solved}} for row in first] + more[0] + more[1]
+
+    one = compared(evaluation("a", mine=rows(0)), evaluation("b", mine=rows(1)))[0].metrics
+    assert (one["mine_pass@3"].second.value, one[PASS].second.value) == (1.0, pytest.approx(1 / 3))
+
+
 def test_losses_weigh_tokens_and_fall_for_the_better(evaluation):
     before = [2.0 + 0.01 * i for i in range(30)]
     a, b = losses(before), losses([one - 0.2 - 0.001 * i for i, one in enumerate(before)])

@@ -174,7 +174,10 @@ def _compare(
         for name in common[task]:
             metric = first.metrics[task][name]
             described = metric.group in (FAILED, PART)
-            if pairs := [pair for pair in tasks[task].pairs if all(name in one.values for one in pair)]:
+            pairs = [pair for pair in tasks[task].pairs if all(name in one.values for one in pair)]
+            if reason := _not_compared(metric, pairs):
+                notes.append(f"{task}: {name} is not compared: {reason}")
+            elif pairs:
                 tested = name in wanted if wanted else not described
                 rows.append(_row(task, metric, pairs, least, tested))
     rows.sort(key=lambda row: row.p is None)  # those that are tested first, else as they were
@@ -192,8 +195,8 @@ def _compare(
 def _row(task: str, metric: Metric, pairs: Sequence[Pair], least: float | None, tested: bool) -> Row:
     """The numbers of one metric; how many items would do comes later, when the number of tests is known."""
     before, after = ([pair[side].values[metric.name] for pair in pairs] for side in (0, 1))
-    families, weights = [a.family for a, _ in pairs], [a.weight for a, _ in pairs]
-    of_rate = metric.unit == "rate"
+    families, weights = [a.family for a, _ in pairs], [a.weights.get(metric.name, 1.0) for a, _ in pairs]
+    of_rate = metric.unit == "rate" and len(set(weights)) == 1
     one = rate if of_rate else partial(estimate, weights=weights)
     both = rate_change if of_rate else partial(paired_change, weights=weights)
     first, second, change = one(before, families), one(after, families), both(before, after, families)
@@ -205,8 +208,17 @@ def _row(task: str, metric: Metric, pairs: Sequence[Pair], least: float | None, 
         p = swap_test([b - a for a, b in zip(before, after, strict=True)], families, None if of_rate else weights)
     if least is None:
         allowed = metric.allowed(first.value)
-        least = allowed or (LEAST_RATE if of_rate else LEAST_SHARE * abs(first.value)) or None
+        least = allowed or (LEAST_RATE if metric.unit == "rate" else LEAST_SHARE * abs(first.value)) or None
     return Row(task, metric, first, second, change, *(flips or (None, None)), p, None, least, None)
+
+
+def _not_compared(metric: Metric, pairs: Sequence[Pair]) -> str | None:
+    """Why a metric of these pairs cannot be compared or need not be, where that is so."""
+    if getattr(metric, "exp", False):
+        return "it is the exponential of a loss, whose own change says the same"
+    if any("loss" in a.row and a.weights[metric.name] != b.weights[metric.name] for a, b in pairs):
+        return "the sides measured another number of tokens (another tokenizer or template)"
+    return None
 
 
 def _flips(before: Sequence[float], after: Sequence[float]) -> tuple[int, int] | None:

@@ -243,7 +243,7 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("hashchange", () => { const at = readAddress(); if (at >= 0) current = at; filter(); });
 addEventListener("beforeprint", () => {
-  const flipped = visible.filter((at) => all[at].change !== 0);
+  const flipped = visible.filter((at) => all[at].change !== 0 && all[at].sides[0].answer !== undefined);
   const rest = flipped.length > PRINTED ? [element("p", "small", `${number(flipped.length - PRINTED)} more changed and are not printed.`)] : [];
   byId("printed").replaceChildren(element("h2", "", "Items that changed"), ...flipped.slice(0, PRINTED).map((at) => element("article", "", ...item(all[at]))), ...rest);
 });

@@ -19,7 +19,7 @@ _PARTIAL = ".partial.jsonl"
 
 @dataclass(frozen=True)
 class Result:
-    """One item: its ``values`` by metric; for a loss these are nats per token, and ``weight`` the number of tokens.
+    """One item: its ``values`` by metric, and by what it counts in each where that is not 1 (of a loss, its tokens).
 
     ``row`` is what was kept of it (of several samples, the first).
     """
@@ -27,7 +27,7 @@ class Result:
     name: str
     family: str
     values: dict[str, float]
-    weight: float
+    weights: dict[str, float]
     row: dict[str, Any] = field(repr=False)
 
     @property
@@ -67,10 +67,11 @@ def read_side(place: Path) -> Side:
     tasks, metrics = {}, {}
     for file in files:
         name = file.stem
-        of_task = state.get("tasks", {}).get(name, [])
-        tasks[name] = _results(file, of_task[0] if of_task else f"{prefix_of(name)}loss")
-        found = dict.fromkeys(of_task) | dict.fromkeys(m for one in tasks[name].values() for m in one.values)
-        metrics[name] = {metric: describe(metric, measures) for metric in found}
+        of_task = state.get("tasks", {}).get(name, [f"{prefix_of(name)}loss"])
+        tasks[name] = _results(file, [describe(metric, measures) for metric in of_task])
+        found = dict.fromkeys(m for one in tasks[name].values() for m in one.values)
+        order = sorted(found, key=lambda metric: of_task.index(metric) if metric in of_task else len(of_task))
+        metrics[name] = {metric: describe(metric, measures) for metric in order}
     return Side(str(place), folder, tasks, metrics, state.get("made_from", {}))
 
 
@@ -114,11 +115,11 @@ def _object(path: Path) -> dict[str, Any]:
     return found
 
 
-def _results(file: Path, loss: str) -> dict[str, Result]:
+def _results(file: Path, metrics: list[Metric]) -> dict[str, Result]:
     """Items by name; several rows of one name are samples of one item, whose values are averaged."""
     rows = defaultdict(list)
     for place, row in _rows(file):
-        rows[row["name"]].append(_result(place, row, loss))
+        rows[row["name"]].append(_result(place, row, metrics))
     return {name: _mean(several) for name, several in rows.items()}
 
 
@@ -138,25 +139,31 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield place, row
 
 
-def _result(place: str, row: dict[str, Any], loss: str) -> Result:
+def _result(place: str, row: dict[str, Any], metrics: list[Metric]) -> Result:
     family = str(row.get("family") or row["name"])
     try:
         if "loss" in row:
-            tokens = int(row["tokens"])
-            return Result(row["name"], family, {loss: float(row["loss"]) / tokens}, tokens, row)
+            # How much text a loss is of (`per`), in which unit, and whether its exponential is given: a metric says so.
+            weights = {m.name: float(row[getattr(m, "per", "tokens")]) for m in metrics}
+            nats = {m.name: float(row["loss"]) / getattr(m, "nats", 1.0) for m in metrics}
+            return Result(row["name"], family, {m: nats[m] / weights[m] for m in nats}, weights, row)
         values = {str(name): float(value) for name, value in row["values"].items()}
+        fields = {m.name: field for m in metrics if m.name in values and (field := getattr(m, "weight", None))}
+        return Result(row["name"], family, values, {m: float(row[field]) for m, field in fields.items()}, row)
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise InputError(
             f"{place}: has no `values` of metrics, nor a loss and its tokens ({error}); an older strop wrote it, or "
             "another program: evaluate again."
         ) from None
-    return Result(row["name"], family, values, 1.0, row)
 
 
 def _mean(samples: list[Result]) -> Result:
     first = samples[0]
     if len(samples) == 1:
         return first
-    weight = sum(one.weight for one in samples)
-    values = {m: sum(one.values.get(m, 0.0) * one.weight for one in samples) / weight for m in first.values}
-    return Result(first.name, first.family, values, weight, first.row)
+    values, weights = {}, {}
+    for metric in first.values:  # what is of the item as a whole stands with its first sample alone
+        having = [(one.values[metric], one.weights.get(metric, 1.0)) for one in samples if metric in one.values]
+        weights[metric] = sum(weight for _, weight in having) or 1.0
+        values[metric] = sum(value * weight for value, weight in having) / weights[metric]
+    return Result(first.name, first.family, values, {m: weights[m] for m in first.weights}, first.row)
