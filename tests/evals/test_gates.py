@@ -88,6 +88,7 @@ def test_what_is_no_gate_is_refused(settings):
         ("humaneval_pass@1", "humaneval_pass@1"),
         ("code_basics.accepted@1", "accepted@1"),
         ("general_chat.loss", "general_chat_loss"),
+        ("chat_loss", "general_chat_loss"),
         ("verdict/timeout", "verdict/timeout"),
     ],
 )
@@ -96,8 +97,8 @@ def test_a_metric_is_named_in_full_or_by_its_task(given, name):
 
 
 def test_what_is_not_measured_is_refused_with_the_nearest():
-    with pytest.raises(InputError, match=r"gates.chat_loss: .* did you mean 'general_chat_loss'"):
-        named_gates({"chat_loss": GateSettings(max_rise=1)}, TASKS, {})
+    with pytest.raises(InputError, match=r"gates.chat_los: .* did you mean 'general_chat_loss'"):
+        named_gates({"chat_los": GateSettings(max_rise=1)}, TASKS, {})
     with pytest.raises(InputError, match=r"has a gate already"):
         named_gates(dict.fromkeys(("humaneval.pass@1", "humaneval_pass@1"), GateSettings(max_drop=1)), TASKS, {})
     with pytest.raises(InputError, match=r"gets worse the other way; write max_rise"):

@@ -130,7 +130,8 @@ def named_gates(
 
 
 def metric_named(given: str, tasks: Mapping[str, Sequence[str]], place: str = "") -> str:
-    """The metric that a user means: by its full name (humaneval_pass@1), or as task.metric (humaneval.pass@1).
+    """The metric that a user means: by its full name (humaneval_pass@1), as task.metric (humaneval.pass@1), or by the
+    end of its name where only one ends so (chat_loss).
 
     Raises InputError where there is none, or more than one.
     """
@@ -144,6 +145,7 @@ def metric_named(given: str, tasks: Mapping[str, Sequence[str]], place: str = ""
         for metric in several
         if metric.removeprefix(f"{task}_") == given.removeprefix(f"{task}.")
     ]
+    meant = meant or [metric for metric in known if metric.endswith(f"_{given}")]
     if len(meant) == 1:
         return meant[0]
     near = difflib.get_close_matches(given.replace(".", "_"), known, n=1, cutoff=0.5)
