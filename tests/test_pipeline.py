@@ -113,8 +113,8 @@ def test_a_bad_row_is_named_and_costs_nothing_that_was_done(run, line, message):
         ("stages.sft.train.micro_batch_tokens=8", "micro_batch_tokens"),
         ("chat.template={{ raise_exception('no') }}", "no"),
         (
-            "gates={chat_loss: {max_rise: 0.1}}",
-            "gates.chat_loss: no metric that is measured has this name",
+            "gates={chat_los: {max_rise: 0.1}}",
+            "gates.chat_los: no metric that is measured has this name",
         ),
         ("gates={general_chat_loss: {max_drop: 0.1}}", "gets worse the other way; write max_rise"),
         ("gates={general_chat_loss: {}}", "gates.general_chat_loss: a gate has max_drop or max_rise"),
