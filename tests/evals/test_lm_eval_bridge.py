@@ -1,5 +1,10 @@
 """strop's engine in lm-evaluation-harness, against the harness's own model on the same texts."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("lm_eval", reason="the extra lm-eval is not installed")
@@ -82,3 +87,20 @@ def test_what_strop_does_not_have_is_refused(models):
             models[0].generate_until(asked("generate_until", ("x", {"until": [], **settings})))
     with pytest.raises(InputError, match="loglikelihood_rolling"):
         models[0].loglikelihood(asked("loglikelihood", ("x", "y" * 400)), disable_tqdm=True)
+
+
+QUESTIONS = [{"query": f"The sum of {i} and one", "choices": [" two", " a number"], "gold": i % 2} for i in range(3)]
+
+
+@pytest.mark.slow
+def test_the_cross_check_of_both(models, tmp_path):
+    """Through lm-eval's own evaluator, in a process of its own."""
+    data = tmp_path / "questions.jsonl"
+    data.write_text("".join(json.dumps(one) + "\n" for one in QUESTIONS))
+    script = Path(__file__).parents[2] / "bench/lm_eval_check.py"
+    command = [sys.executable, str(script), models[0].pretrained, str(data)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert found["differing"] == []
+    assert [one["scores"] for one in found["tasks"].values()] == [6, 3, 0]
