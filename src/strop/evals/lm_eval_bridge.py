@@ -12,8 +12,12 @@ as many tokens as the model's window: one less of context than ``hf`` takes at t
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 try:
     from lm_eval.api.model import TemplateLM
@@ -39,6 +43,8 @@ from strop.rollout.torch_engine import TorchEngine
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
+HARNESS_DEVICE = "cuda:0"
+"""What the harness's command line says where the user said nothing."""
 _DRAWN = ("temperature", "top_p", "top_k", "min_p")
 _READ = {*_DRAWN, "until", "max_gen_toks", "do_sample"}
 Pair = tuple[tuple[str, str], list[int], list[int]]
@@ -64,6 +70,9 @@ class StropLM(TemplateLM):
         max_batch_size: Any = None,
     ):
         super().__init__()
+        if device == HARNESS_DEVICE and not torch.cuda.is_available():
+            logging.getLogger(__name__).warning("there is no %s here; strop chooses the device", device)
+            device = None
         compute = best_compute(device or "auto", dtype)
         self.loaded = load(resolve(pretrained), ChatSettings(), compute, name=pretrained, dtype=dtype)
         self.tokenizer = self.loaded.tokenizer
@@ -189,7 +198,11 @@ def main() -> None:
     """``lm_eval`` with the model ``strop``."""
     from lm_eval.__main__ import cli_evaluate
 
-    cli_evaluate()
+    try:
+        cli_evaluate()
+    except InputError as error:
+        print(f"strop: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":
