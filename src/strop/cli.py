@@ -147,6 +147,11 @@ def _parser() -> VerbParser:
     _recipe_options(inspect, "one JSON object with every conversation on standard output", "chat.train_on=last")
     inspect.set_defaults(run=_inspect)
 
+    report = verbs.add_parser("report", help="build a run's report.html again", example="strop report runs/code_basics")
+    report.add_argument("folder", type=Path, help="run folder")
+    report.add_argument("--json", action="store_true", help="print where it is as JSON on standard output")
+    report.set_defaults(run=_report)
+
     compare = verbs.add_parser(
         "compare",
         help="two or more evaluations on the same items: better, worse, or not to be told",
@@ -188,11 +193,6 @@ def _parser() -> VerbParser:
     compare.add_argument("--judge-out", type=Path, metavar="FILE", help="keep the judge's votes, for --votes")
     compare.add_argument("--json", action="store_true", help="print everything as JSON on standard output")
     compare.set_defaults(run=_compare)
-
-    report = verbs.add_parser("report", help="build a run's report.html again", example="strop report runs/code_basics")
-    report.add_argument("folder", type=Path, help="run folder")
-    report.add_argument("--json", action="store_true", help="print where it is as JSON on standard output")
-    report.set_defaults(run=_report)
     return parser
 
 
@@ -259,15 +259,15 @@ def _inspect(options: argparse.Namespace) -> Outcome:
     return inspect(Request(**given | {"stop": tuple(options.stop), "overrides": tuple(options.overrides)})), None
 
 
-def _compare(options: argparse.Namespace) -> Outcome:
-    from strop.compare import Request, compare
-
-    return compare(Request(**{name: value for name, value in vars(options).items() if name not in ("run", "out")}))
-
-
 def _report(options: argparse.Namespace) -> Outcome:
     from strop.report import write_report
 
     written = write_report(options.folder)
     print(written)
     return 0, {"report": str(written)}
+
+
+def _compare(options: argparse.Namespace) -> Outcome:
+    from strop.compare import Request, compare
+
+    return compare(Request(**{name: value for name, value in vars(options).items() if name not in ("run", "out")}))

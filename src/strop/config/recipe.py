@@ -62,8 +62,8 @@ class Recipe(BaseModel):
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="Device, precision, memory.")
     evals: dict[str, TaskSettings] = Field(default_factory=dict, description="What every eval stage measures.")
-    gates: dict[str, GateSettings] = Field(default_factory=dict, description="How far metrics may fall (exit code 3).")
     stages: dict[str, any_stage()] = Field(min_length=1, description="Stages by name, in order.")
+    gates: dict[str, GateSettings] = Field(default_factory=dict, description="How far metrics may fall (exit code 3).")
 
     @model_validator(mode="after")
     def _known_tasks(self) -> Recipe:

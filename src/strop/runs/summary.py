@@ -82,23 +82,6 @@ def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute)
     return summary
 
 
-def _gates(
-    recipe: Recipe, done: Mapping[str, Mapping[str, Any]], evaluations: list[str], summary: Mapping[str, Any]
-) -> dict[str, Gate]:
-    """What became of the recipe's gates, by metric."""
-    tasks = {task: names for e in evaluations for task, names in done[e]["tasks"].items()}
-    before, changes = summary.get("before", {}), summary.get("change", {})
-    found = {}
-    for given, gate in recipe.gates.items():
-        try:
-            name = metric_named(given, tasks)
-        except InputError:  # a part by source of which there was no item; not measured, it fails
-            name = given
-        change = Interval.model_validate(changes[name]) if name in changes else None
-        found[name] = judge_gate(gate, before.get(name, {}).get("value"), change)
-    return found
-
-
 def _when(stages: list[str], evaluation: str, trainings: list[str]) -> str | None:
     """Where a single evaluation stands; None where nothing is trained."""
     at = stages.index(evaluation)
@@ -118,6 +101,23 @@ def _changes(
         files = [folder / "evals" / f"{task}.jsonl" for folder in folders]
         changes |= {name: change.to_dict() for name, change in changes_between(*files, metrics).items()}
     return changes
+
+
+def _gates(
+    recipe: Recipe, done: Mapping[str, Mapping[str, Any]], evaluations: list[str], summary: Mapping[str, Any]
+) -> dict[str, Gate]:
+    """What became of the recipe's gates, by metric."""
+    tasks = {task: names for e in evaluations for task, names in done[e]["tasks"].items()}
+    before, changes = summary.get("before", {}), summary.get("change", {})
+    found = {}
+    for given, gate in recipe.gates.items():
+        try:
+            name = metric_named(given, tasks)
+        except InputError:  # a part by source of which there was no item; not measured, it fails
+            name = given
+        change = Interval.model_validate(changes[name]) if name in changes else None
+        found[name] = judge_gate(gate, before.get(name, {}).get("value"), change)
+    return found
 
 
 def _notes(summary: dict[str, Any], between: list[str]) -> list[str]:
