@@ -1,7 +1,8 @@
 """The command line: parse, call, print. No logic.
 
-Exit codes: 0 done; 1 a failure inside strop; 2 bad usage or bad input, readable lines with the mend; 3 the doctor found
-an error, or the inspector a row that it had to reject; 130 or 143 stopped by a signal with a checkpoint written.
+Exit codes: 0 done; 1 a failure inside strop; 2 bad usage or bad input, readable lines with the mend; 3 a gate failed,
+the doctor found an error, or the inspector a row that it had to reject; 130 or 143 stopped by a signal with a
+checkpoint written.
 
 With ``--json`` standard output holds one JSON object and nothing else, whatever happens (``{"error": …}`` where it is
 only that); what is said for people goes to standard error.
@@ -150,6 +151,48 @@ def _parser() -> VerbParser:
     report.add_argument("folder", type=Path, help="run folder")
     report.add_argument("--json", action="store_true", help="print where it is as JSON on standard output")
     report.set_defaults(run=_report)
+
+    compare = verbs.add_parser(
+        "compare",
+        help="two or more evaluations on the same items: better, worse, or not to be told",
+        example="strop compare runs/a runs/b --gate humaneval.pass@1:max_drop=0.05",
+    )
+    compare.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="run, stage or evaluation folders; each is compared with the first",
+    )
+    compare.add_argument("--metric", action="append", default=[], metavar="NAME", help="test only this; repeatable")
+    compare.add_argument(
+        "--gate",
+        action="append",
+        default=[],
+        metavar="METRIC:max_drop=X",
+        help="exit with 3 where it fell further; also max_rise=X, X%%, undecided=fail; repeatable",
+    )
+    compare.add_argument(
+        "--least", type=float, metavar="X", help="smallest change that matters, in the metric's unit (0.05 is 5 points)"
+    )
+    compare.add_argument("--flips", type=int, default=0, metavar="N", help="show N flipped items each way, with a diff")
+    compare.add_argument("--md", action="store_true", help="print Markdown, for a pull request")
+    compare.add_argument("--html", type=Path, metavar="FILE", help="write one page with every item, search and filters")
+    compare.add_argument("--blind", type=Path, metavar="FILE", help="write a page for judging pairs blindly")
+    compare.add_argument("--task", help="whose answers are judged (the first of both)")
+    compare.add_argument("--count", type=int, default=50, help="how many pairs are judged (50)")
+    compare.add_argument("--seed", type=int, default=0, help="draws the pairs and who is left (0)")
+    compare.add_argument(
+        "--votes", type=Path, action="append", default=[], metavar="FILE", help="what was voted; repeatable"
+    )
+    compare.add_argument("--key", type=Path, metavar="FILE", help="the key of the blind page (beside the votes)")
+    compare.add_argument("--judge", metavar="MODEL", help="a model judges too: a folder, or with --judge-url a name")
+    compare.add_argument(
+        "--judge-url", metavar="URL", help="an OpenAI-compatible server, e.g. http://localhost:8000/v1"
+    )
+    compare.add_argument("--judge-out", type=Path, metavar="FILE", help="keep the judge's votes, for --votes")
+    compare.add_argument("--json", action="store_true", help="print everything as JSON on standard output")
+    compare.set_defaults(run=_compare)
     return parser
 
 
@@ -184,7 +227,8 @@ def _run(options: argparse.Namespace) -> Outcome:
     from strop.runs.pipeline import run_recipe  # with torch, which takes seconds: a wrong recipe is refused before
 
     keep_freed_memory()
-    return 0, run_recipe(recipe, make_console(stderr=options.json), changed=options.changed)
+    summary = run_recipe(recipe, make_console(stderr=options.json), changed=options.changed)
+    return (3 if summary["failed_gates"] else 0), summary
 
 
 def _doctor(options: argparse.Namespace) -> Outcome:
@@ -221,3 +265,9 @@ def _report(options: argparse.Namespace) -> Outcome:
     written = write_report(options.folder)
     print(written)
     return 0, {"report": str(written)}
+
+
+def _compare(options: argparse.Namespace) -> Outcome:
+    from strop.compare import Request, compare
+
+    return compare(Request(**{name: value for name, value in vars(options).items() if name not in ("run", "out")}))

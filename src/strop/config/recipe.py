@@ -13,6 +13,7 @@ from strop.chat import ChatSettings
 from strop.common.registry import load_plugins
 from strop.config.load import load_config
 from strop.config.yaml_file import read_yaml
+from strop.evals.gates import GateSettings
 from strop.model.settings import NewModel
 from strop.stages.base import STAGES, any_stage
 from strop.tasks.base import TASKS, TaskSettings
@@ -62,6 +63,7 @@ class Recipe(BaseModel):
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="Device, precision, memory.")
     evals: dict[str, TaskSettings] = Field(default_factory=dict, description="What every eval stage measures.")
     stages: dict[str, any_stage()] = Field(min_length=1, description="Stages by name, in order.")
+    gates: dict[str, GateSettings] = Field(default_factory=dict, description="How far metrics may fall (exit code 3).")
 
     @model_validator(mode="after")
     def _known_tasks(self) -> Recipe:
