@@ -52,6 +52,8 @@ WITHOUT_TORCH = [
     "model.window",
     "stages.base",
     "stages.eval",
+    "stages.preference",
+    "stages.reward_model",
     "stages.sft",
     "tasks",
     "tasks.code_basics",
@@ -61,6 +63,7 @@ WITHOUT_TORCH = [
     "chat.settings",
     "data.settings",
     "data.step",
+    "objectives.preference_settings",
     "objectives.settings",
     "train.settings",
 ]
