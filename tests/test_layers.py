@@ -57,6 +57,8 @@ WITHOUT_TORCH = [
     "model.window",
     "stages.base",
     "stages.eval",
+    "stages.preference",
+    "stages.reward_model",
     "stages.sft",
     "tasks",
     "tasks.code_basics",
@@ -67,6 +69,7 @@ WITHOUT_TORCH = [
     "data.settings",
     "data.step",
     "objectives.policy_settings",
+    "objectives.preference_settings",
     "objectives.settings",
     "train.settings",
 ]
