@@ -61,6 +61,7 @@ WITHOUT_TORCH = [
     "chat.settings",
     "data.settings",
     "data.step",
+    "objectives.policy_settings",
     "objectives.settings",
     "train.settings",
 ]
