@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.command_line import VerbParser, new_parser
-from strop.common.errors import Diverged, InputError, Interrupted
+from strop.common.errors import Diverged, Halted, InputError, Interrupted
 from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _outcome(options: argparse.Namespace) -> Outcome:
     try:
         return options.run(options)
-    except (InputError, Diverged, Interrupted) as error:
+    except (InputError, Diverged, Halted, Interrupted) as error:
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _say("stopped.", 130)

@@ -30,6 +30,8 @@ class Grader:
     def __init__(self, rewards: Mapping[str, Reward], settings: GradingSettings):
         self.rewards, self.settings = dict(rewards), settings
         self.workers = TimedWorkers(settings.workers)
+        # The parts that say whether an answer is right, and not how it looks.
+        self.grading = [name for name, r in rewards.items() if isinstance(r, TaskReward) or r.needs_truth]
 
     def grade(self, prompts: Sequence[Prompt], groups: Sequence[Sequence[Trajectory]]) -> list[list[Trajectory]]:
         """The groups, each the answers to the prompt at its place, with rewards, parts, reasons and failures."""
