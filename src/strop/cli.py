@@ -26,6 +26,11 @@ from strop.common.errors import Diverged, Halted, InputError, Interrupted
 from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
+TRAINING_VERBS = {
+    "dpo": ("preference", "learn from chosen and rejected answers (DPO and its relatives) or labelled ones (KTO)"),
+    "rm": ("reward_model", "train a model that scores answers, on pairs or on scores"),
+}
+"""Verbs that are a recipe of one stage: its kind, and what it does."""
 EXAMPLES = """\
 examples:
   strop demo                                        measure a model, fine-tune it, measure it again
@@ -101,6 +106,16 @@ def _parser() -> VerbParser:
     _run_options(run)
     run.set_defaults(run=_run)
 
+    for verb, (kind, what) in TRAINING_VERBS.items():
+        train = verbs.add_parser(verb, help=what, example=f"strop {verb} smollm2-135m --data pairs.jsonl")
+        train.add_argument("model", help="folder, run folder, hub id, .gguf file or smollm2-135m")
+        train.add_argument(
+            "--data", action="append", required=True, help="a file, folder, hub id or task:NAME; repeatable"
+        )
+        _recipe_options(train, example="train.learning_rate=1e-6 eval_data.fraction=0.1 chat.max_length=1024")
+        _run_options(train)
+        train.set_defaults(run=_train, kind=kind, verb=verb)
+
     doctor = verbs.add_parser(
         "doctor",
         help="what is wrong with a recipe's data and settings, before training",
@@ -174,17 +189,28 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Outcome:
-    from strop.common.console import make_console
     from strop.config.recipe import load_recipe
 
     path = options.recipe or Path(str(files("strop") / "recipes" / DEMO_RECIPE))
-    recipe = load_recipe(path, options.overrides)
+    return _run_recipe(load_recipe(path, options.overrides), options)
+
+
+def _run_recipe(recipe: Any, options: argparse.Namespace) -> Outcome:
     if options.profile:
         recipe = recipe.profiled()
+    from strop.common.console import make_console
     from strop.runs.pipeline import run_recipe  # with torch, which takes seconds: a wrong recipe is refused before
 
     keep_freed_memory()
     return 0, run_recipe(recipe, make_console(stderr=options.json), changed=options.changed)
+
+
+def _train(options: argparse.Namespace) -> Outcome:
+    from strop.config.recipe import stage_recipe
+
+    return _run_recipe(
+        stage_recipe(options.kind, options.verb, options.model, options.data, options.overrides), options
+    )
 
 
 def _doctor(options: argparse.Namespace) -> Outcome:

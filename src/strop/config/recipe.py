@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, create_model, model_validator
 
 from strop.chat import ChatSettings
 from strop.common.registry import load_plugins
-from strop.config.load import load_config
+from strop.config.load import load_config, load_overrides
 from strop.config.yaml_file import read_yaml
 from strop.model.settings import NewModel
 from strop.stages.base import STAGES, any_stage
@@ -94,6 +97,20 @@ class Recipe(BaseModel):
     def profiled(self) -> Recipe:
         """The same, with a step of every stage traced that has steps."""
         return self.model_copy(update={"stages": {name: stage.profiled() for name, stage in self.stages.items()}})
+
+
+def stage_recipe(kind: str, verb: str, model: str, data: Sequence[str], overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe of one stage of this ``kind``, called as the ``verb`` is; ``data``: its parts by path, hub id or task.
+
+    An override whose first name is a recipe's (``chat.max_length``, ``name``) is the recipe's, any other the stage's.
+    Raises InputError as `load_recipe`.
+    """
+    stage = yaml.safe_dump({verb: {"kind": kind, "data": list(data)}}, default_flow_style=True, width=math.inf)
+    given = [f"name={verb}", f"model={json.dumps(model)}", f"stages={stage}"]
+    for override in overrides:
+        first = override.partition("=")[0].partition(".")[0]
+        given.append(override if first in Recipe.model_fields else f"stages.{verb}.{override}")
+    return load_overrides(Recipe, given)
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -76,7 +76,7 @@ class _Run:
                 if (new := StageFolder(folder / name).new).exists():
                     text = f"{new} holds an unfinished run with other settings; delete it if it is not wanted."
                     say(self.console, text)
-            if stage.trains:
+            if stage.trains and stage.hands_on:
                 model = folder / name / "model"
         return self._finish()
 
@@ -92,7 +92,7 @@ class _Run:
             folder.recover()
             made_from = flat({**inputs[name], "model": origin, "compute": str(self.compute)})
             plan[name] = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
-            if stage.trains:
+            if stage.trains and stage.hands_on:
                 origin = {"stage": name, "key": key_of(made_from)}
         return plan
 
@@ -112,7 +112,7 @@ class _Run:
         write_json(folder / "summary.json", summary)
         show(summary, self.console)
         say(self.console, f"report: {summary['report']}\nnumbers: {folder / 'summary.json'}")
-        if any(stage.trains for stage in self.recipe.stages.values()):
+        if any(stage.trains and stage.hands_on for stage in self.recipe.stages.values()):
             say(self.console, f"next: strop chat {shlex.quote(str(folder))}")
         return summary
 
