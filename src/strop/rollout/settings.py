@@ -73,9 +73,8 @@ class PromptMixtureSettings(_Settings):
 
 
 def _as_mixture(value: Any) -> Any:
-    if isinstance(value, str):
-        value = [value]
-    elif isinstance(value, dict) and "parts" not in value and value.keys() & {"path", "hub", "task"}:
+    one = isinstance(value, dict) and "parts" not in value and value.keys() & {"path", "hub", "task"}
+    if one or isinstance(value, str):
         value = [value]
     if isinstance(value, list):
         return {"parts": [part_of(part) if isinstance(part, str) else part for part in value]}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -345,4 +344,4 @@ class RolloutSource:
 def shared_out(groups: Sequence[list[Trajectory]], parts: int) -> list[list[list[Trajectory]]]:
     """Groups in ``parts`` parts of about as many each, in order; fewer parts where there are not enough groups."""
     bounds = [len(groups) * i // parts for i in range(parts + 1)]
-    return [list(groups[a:b]) for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
+    return [list(groups[a:b]) for a, b in pairwise(bounds) if a < b]

@@ -37,7 +37,11 @@ class Watch:
     def _found(self, m: Mapping[str, float]) -> Iterator[tuple[str, str]]:
         yield from self._absolute(m)
         s, first = self.settings, self._first
-        if s.entropy_collapse and m["entropy"] < s.entropy_collapse * first["entropy"] and m["reward"] <= first["reward"]:
+        if (
+            s.entropy_collapse
+            and m["entropy"] < s.entropy_collapse * first["entropy"]
+            and m["reward"] <= first["reward"]
+        ):
             yield (
                 "entropy_collapse",
                 f"the entropy fell from {first['entropy']:.3f} to {m['entropy']:.3f} nats per token and the reward did "
@@ -60,8 +64,8 @@ class Watch:
         if s.length and not 1 / s.length <= ratio <= s.length:
             yield (
                 "length",
-                f"the mean length went from {first['length']:.0f} to {m['length']:.0f} tokens: see in rollouts/ whether "
-                "that is wanted; a constant reduction or a reward of kind length acts on it.",
+                f"the mean length went from {first['length']:.0f} to {m['length']:.0f} tokens: look in rollouts/ "
+                "if that is wanted; a constant reduction or a reward of kind length acts on it.",
             )
 
     def _absolute(self, m: Mapping[str, float]) -> Iterator[tuple[str, str]]:

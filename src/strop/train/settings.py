@@ -51,12 +51,17 @@ class GroupSettings(_Settings):
         return self
 
 
-class LoopSettings(_Settings):
-    """How a source is walked through, looked at and kept."""
+class DataLoopSettings(_Settings):
+    """How data is walked through; what makes its own (rollouts) has other settings for that."""
 
     epochs: float = Field(1.0, gt=0, description="Passes over the data; fractions are allowed.")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many optimiser steps.")
     global_batch_size: int = Field(16, ge=1, description="Sequences per optimiser step, over all ranks.")
+
+
+class LoopSettings(_Settings):
+    """How a source is gone through, looked at and kept."""
+
     micro_batch_tokens: int = Field(2048, ge=1, description="Tokens per flat row, that is, per forward pass.")
 
     eval_every: int | None = Field(None, ge=1, description="Steps between evaluation losses; also at both ends.")
@@ -153,8 +158,23 @@ class OptimizerSettings(_Settings):
         return self
 
 
-class TrainSettings(OptimizerSettings, LoopSettings):
-    """What every training stage has, whatever it minimises."""
+class TrainSettings(OptimizerSettings, LoopSettings, DataLoopSettings):
+    """What every stage has that trains on data, whatever it minimises."""
+
+
+class RlTrainSettings(OptimizerSettings, LoopSettings):
+    """Reinforcement learning: the source has no end, and rates are lower."""
+
+    max_steps: int = Field(200, ge=1, description="Optimiser steps.")
+    eval_every: None = Field(None, description="Evaluate with stages of kind eval before and after.")
+    learning_rate: float = Field(
+        1e-6,
+        gt=0,
+        description="Peak learning rate; 1e-6 is usual of all weights, 1e-5 to 1e-4 of adapters.",
+    )
+    schedule: Literal["constant", "linear", "cosine", "wsd"] = Field(
+        "constant", description="Course of the learning rate after warm-up; wsd: stable, then a decay at the end."
+    )
 
 
 class SftTrainSettings(SftLossSettings, TrainSettings):
