@@ -39,7 +39,7 @@ def log_ratio(logprobs: Tensor, old_logprobs: Tensor, batch: Batch, level: Liter
 
 
 def surrogate(log_ratios: Tensor, logprobs: Tensor, advantages: Tensor, settings: PolicyGradientSettings) -> Tensor:
-    """What is maximised, per token ``[S]``; ``r = exp(log_ratios)``, its bounds are ``1 - clip_low``, ``1 + clip_high``.
+    """What is maximised, per token ``[S]``; ``r = exp(log_ratios)`` between ``1 - clip_low`` and ``1 + clip_high``.
 
     - ``none``: ``r·A``, the importance-weighted policy gradient.
     - ``ppo``: ``min(r·A, clip(r)·A)``: no gain from moving a ratio beyond its bound (Schulman et al. 2017), with
@@ -123,8 +123,8 @@ class PolicyGradient(Objective):
     ):
         self._settings, self._one_update = settings, one_update
         self.temperature = temperature
-        self._constant = settings.loss_constant or longest or 1.0
-        if settings.reduction == "constant" and not (settings.loss_constant or longest):
+        self._constant = (settings.loss_constant or longest) if settings.reduction == "constant" else 1.0
+        if not self._constant:
             raise ValueError(
                 "reduction: constant divides by loss_constant, or by the longest answer: give one of them."
             )

@@ -39,7 +39,7 @@ PRESETS: dict[PresetName, Preset] = {
             "advantage": "leave_one_out",
             "advantage_scale": "none",
             "clip": "none",
-            "kl_coef": 0.05,
+            "kl_coef": 0.03,
             "kl_place": "reward",
             "kl_estimator": "k1",
             "reduction": "seq_sum",
