@@ -5,7 +5,6 @@ Shapes: N examples of a part, G groups of them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ import numpy as np
 from strop.chat.answers import Content
 from strop.common.errors import InputError
 from strop.data.batch import Batch
+from strop.data.counter import permutation
 from strop.data.prefixes import common_prefix, make_group_batch
 from strop.data.prepared import Prepared, PreparedExample
 
@@ -118,35 +118,34 @@ def group_batch(groups: Sequence[Group], content: Content, share: bool = True) -
 
 
 def mismatched(groups: Sequence[Group], longest: int) -> list[Group]:
-    """For each group of one answer its prompt with the answer of the next group (around the end) of another prompt,
-    cut to ``longest`` tokens: what KTO measures its KL term on. Depends on the order of ``groups`` and nothing else.
+    """For each group of one answer its prompt with the answer of another group to another prompt, cut to ``longest``
+    tokens: what KTO measures its KL term on. Depends on ``groups`` and nothing else.
+
+    The other one is the next of another prompt (around the end) in one fixed shuffled order: in the data's own, answers
+    to one prompt stand together, and the next one might always be a wanted one.
 
     Raises InputError where all have the same prompt.
     """
+    order, count = permutation("strop mismatched answers", len(groups)), len(groups)
     begins = [int(np.flatnonzero(group.examples[0].loss_weights)[0]) for group in groups]
-    prompts = [
-        hashlib.sha256(group.examples[0].tokens[:begin].tobytes()).digest()
-        for group, begin in zip(groups, begins, strict=True)
-    ]
+    prompts = [group.examples[0].tokens[:begin].tobytes() for group, begin in zip(groups, begins, strict=True)]
     if len(set(prompts)) < 2:
         raise InputError(
-            f"{groups[0].place}: all {len(groups):,} answers are to one prompt, and kto compares with answers to other "
-            "prompts; give data with several, or choose another objective.type."
+            f"{groups[0].place}: all {count:,} answers are to one prompt, and kto compares with answers to other prompts; "
+            "give data with several, or choose another objective.type."
         )
-    found: list[Group] = []
-    partner = len(groups)
-    for index in range(2 * len(groups) - 1, -1, -1):  # from the end, so that each next one is known
-        at = index % len(groups)
-        following = (at + 1) % len(groups)
-        if prompts[following] != prompts[at]:
+    found: list[Group | None] = [None] * count
+    partner = -1
+    for at in range(2 * count - 1, -1, -1):  # from the end, and twice around it, so that the next one is known
+        own, following = order[at % count], order[(at + 1) % count]
+        if prompts[following] != prompts[own]:
             partner = following
-        if index < len(groups):
-            group, begin, other = groups[at], begins[at], groups[partner].examples[0]
-            mixed = (
+        if at < count:
+            group, begin, other = groups[own], begins[own], groups[partner].examples[0]
+            tokens, weights = (
                 np.concatenate([getattr(group.examples[0], name)[:begin], getattr(other, name)[begins[partner] :]])
                 for name in ("tokens", "loss_weights")
             )
-            tokens, weights = (values[:longest] for values in mixed)
-            example = PreparedExample(tokens, weights, group.place)
-            found.append(Group((example,), group.place, (f"mismatched {group.key[0]}", group.key[1])))
-    return found[::-1]
+            example = PreparedExample(tokens[:longest], weights[:longest], group.place)
+            found[own] = Group((example,), group.place, (f"mismatched {group.key[0]}", group.key[1]))
+    return found

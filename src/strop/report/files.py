@@ -45,12 +45,13 @@ class Stages(BaseModel):
 
 
 class EvalLoss(BaseModel):
-    """The evaluation loss of one training stage, nats per token: at its start and end, and the lowest."""
+    """The evaluation loss of one training stage: at its start and end, and the lowest."""
 
     start: Number = None
     end: Number = None
     best: Number = None
     best_step: int | None = None
+    unit: str = "nats per token"
 
 
 class Summary(BaseModel):

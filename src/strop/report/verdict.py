@@ -108,7 +108,7 @@ def _eval_loss(stage: str, one: EvalLoss) -> Verdict:
     lowest = ""
     if one.best is not None and one.best < one.end and best != end:
         lowest = f"; the lowest was {best}" + (f" at step {one.best_step:,}" if one.best_step is not None else "")
-    return Verdict(f"The evaluation loss of {stage} {moved}", f"(nats per token of eval_data{lowest}).", "unclear")
+    return Verdict(f"The evaluation loss of {stage} {moved}", f"({one.unit} of eval_data{lowest}).", "unclear")
 
 
 def _one_sided(summary: Summary) -> Verdict:

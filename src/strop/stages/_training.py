@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 class Training:
     """One training stage at work; `run` is all of it, in order, and calls what a kind may have its own of.
 
-    There are ``loaded`` (model, tokenizer, encoder), ``source`` and ``measured`` (the examples or groups of
+    ``loss_unit`` is what the evaluation loss is counted in. There are ``loaded`` (model, tokenizer, encoder), ``source`` and ``measured`` (the examples or groups of
     ``eval_data``, ``rows`` of them where there are any) when each of the methods is called that could want them.
     """
+
+    loss_unit = "nats per token"
 
     def __init__(self, stage: TrainingStage, context: Context):
         self.stage, self.context, self.settings = stage, context, stage.train
@@ -142,6 +144,10 @@ class Training:
                 },
             )
             facts = self.before_saving()
+        if "eval_loss" in totals:
+            totals["eval_loss"]["unit"] = self.loss_unit
+        for name, value in facts.items():
+            context.say(f"{name}: {value}")
         with weights.whole():
             loaded.save(folder, always_said(stage.mixture))
         warnings = totals.pop("warnings")
