@@ -185,8 +185,8 @@ class RolloutSource:
         text = f"rewards.{name}: {len(bad)} of {len(every)} answers have no reward; the first: {bad[0].place}: {why}"
         if len(bad) > self.grader.settings.max_failed * len(every):
             raise Halted(
-                f"{text}. grading.max_failed allows {self.grader.settings.max_failed:.0%}; mend the reward, then the "
-                "same command goes on from the checkpoint."
+                f"{text}. grading.max_failed allows {self.grader.settings.max_failed:.0%}; mend the reward; then the "
+                "same command with --continue goes on from the checkpoint."
             )
         self.say(f"{text}. They are left out.")
 
@@ -285,8 +285,8 @@ class RolloutSource:
         if lines and self._watch.settings.alarm == "stop":
             self._watch.load_state_dict(before)
             raise Halted(
-                f"{lines[0]} The run stops here since watch.alarm is stop; with --continue and other settings it goes "
-                "on from the checkpoint."
+                f"{lines[0]} The run stops here since watch.alarm is stop; with watch.alarm=warn the same command "
+                "goes on from the checkpoint, and with --continue it does so with other rates."
             )
         return lines
 

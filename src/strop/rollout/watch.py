@@ -88,7 +88,7 @@ class Watch:
                 f"in {m['no_spread']:.0%} of the groups all rewards are equal (mean {m['reward']:.3f}), so nothing is "
                 "learnt from them: all is solved or out of reach. Stop here, or give other prompts or a finer reward.",
             )
-        if s.mismatch and m["mismatch"] > s.mismatch:
+        if s.mismatch and m.get("mismatch", 0.0) > s.mismatch:
             yield (
                 "mismatch",
                 f"sampler and trainer differ by {m['mismatch']:.3f} nats per token about the same tokens, so what is "
