@@ -7,7 +7,7 @@ import yaml
 
 from strop.cli import main
 from strop.common.console import make_console
-from strop.common.errors import InputError
+from strop.common.errors import Halted, InputError
 from strop.config.recipe import load_recipe, stage_recipe
 from strop.runs.pipeline import run_recipe
 
@@ -80,7 +80,8 @@ def test_a_file_and_a_task_are_trained_on_with_their_own_grades_and_a_function_o
     )  # fmt: skip
     summary = run(one)
     folder = here / "runs/small/rl"
-    assert summary["facts"]["rl"]["batches of rollouts"] == 2 and (folder / "model/config.json").is_file()
+    assert summary["facts"]["rl"]["batches of rollouts"] == 2
+    assert (folder / "model/config.json").is_file()
     rows = [json.loads(line) for line in (folder / "rollouts/step-000001.jsonl").read_text().splitlines()]
     assert len(rows) == 7  # one epoch of both
     for row in rows:
@@ -97,10 +98,10 @@ def test_a_file_and_a_task_are_trained_on_with_their_own_grades_and_a_function_o
 
 
 def test_a_grader_that_raises_stops_the_run_and_is_named(here, model_folder, plugin):
-    one = recipe(here, model_folder, plugin=plugin, data=[{"task": "vowels", "count": 100}], rewards={"v": {"kind": "task"}},
-                 rollout={**ROLLOUT, "prompts_per_step": 100, "group_size": 2}, grading={"max_failed": 0.0})  # fmt: skip
-    from strop.common.errors import Halted
-
+    one = recipe(
+        here, model_folder, plugin=plugin, data=[{"task": "vowels", "count": 100}], rewards={"v": {"kind": "task"}},
+        rollout={**ROLLOUT, "prompts_per_step": 100, "group_size": 2}, grading={"max_failed": 0.0},
+    )  # fmt: skip
     with pytest.raises(Halted, match=r"rewards\.v: 2 of 200 answers.*v99: raised KeyError"):
         run(one)
 
@@ -147,7 +148,7 @@ def test_what_would_stop_the_run_is_refused_before_it_begins(here, model_folder,
 
 def test_what_is_not_there_any_more_is_told(here, model_folder):
     one = recipe(here, model_folder, data=["gone.jsonl"])
-    with pytest.raises(InputError, match="gone.jsonl: there is no such file"):
+    with pytest.raises(InputError, match=r"gone\.jsonl: there is no such file"):
         run(one)
 
 
@@ -160,7 +161,9 @@ def test_a_mended_reward_goes_on_from_the_checkpoint(here, model_folder, capsys)
     recipe(here, model_folder, **given)
     assert main(["run", "recipe.yaml"]) == 1  # the third call fails: the second batch
     said = capsys.readouterr().err
-    assert "rewards.mine: 4 of 4" not in said and "raised AssertionError" in said and "--continue" in said
+    assert "rewards.mine: 4 of 4" not in said
+    assert "raised AssertionError" in said
+    assert "--continue" in said
     assert (here / "runs/small/rl/checkpoints/step-000001").is_dir()
     (here / "mine.py").write_text(REWARD)
     assert main(["run", "recipe.yaml"]) == 2
@@ -173,7 +176,8 @@ def test_a_mended_reward_goes_on_from_the_checkpoint(here, model_folder, capsys)
 def test_the_verbs_are_recipes_of_one_stage(here, model_folder):
     data = {"kind": "rl", "data": ["sums.jsonl"]}
     grpo = stage_recipe("grpo", "x", data, ["rollout.group_size=4", "chat.max_length=99"])
-    assert grpo.stages["grpo"].objective.preset == "grpo" and grpo.stages["grpo"].rollout.group_size == 4
+    assert grpo.stages["grpo"].objective.preset == "grpo"
+    assert grpo.stages["grpo"].rollout.group_size == 4
     assert set(grpo.stages["grpo"].rewards) == {"task", "exact"}
     small = [f"rollout.{name}={value}" for name, value in ROLLOUT.items()]
     command = ["ppo", str(model_folder), "--data", "sums.jsonl", "train.max_steps=2", "compute.dtype=float32", *small]

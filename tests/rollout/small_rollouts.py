@@ -80,9 +80,10 @@ class Run:
         mixture = Mixture([Prompts(prompts)], PromptMixtureSettings(parts=[{"task": "letters"}]), seed=1)
         self.weights = Weights(self.policy, self.train)
         self.said = []
+        grader = Grader(rewards or {"share": Share()}, given.pop("grading", GradingSettings()))
         self.engine = TorchEngine(self.policy, frozenset({STOP}))
         self.source = RolloutSource(
-            self.policy, self.engine, mixture, Grader(rewards or {"share": Share()}, given.pop("grading", GradingSettings())),
+            self.policy, self.engine, mixture, grader,
             Letters(), self.rollout, self.settings, micro_batch_tokens=self.train.micro_batch_tokens, seed=3,
             reference=reference, watch=given.pop("watch", WatchSettings()), folder=folder, say=self.said.append,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The source of rollouts: what it hands to the trainer, and that it comes back as it was. fNN: rows of public faults."""
+"""The source of rollouts: what it hands to the trainer, and how it comes back. fNN: rows of public faults."""
 
 import json
 from dataclasses import replace
@@ -68,7 +68,8 @@ def test_f05_f09_a_sampled_stop_is_trained_with_its_own_log_probability_and_none
     run = Run(small(), rollout={"group_size": 16, "updates_per_rollout": 2})
     batches = run.source.next_step().batches
     stops = torch.cat([b.streams["rollout_logprobs"][b.labels == STOP] for b in batches])
-    assert len(stops) and (stops < -0.01).all()  # pad is eos here, and it was drawn, not put there
+    assert len(stops)
+    assert (stops < -0.01).all()
     for batch in batches:
         for i in sequences(batch):
             answer = batch.labels[batch.seq_index == i].tolist()
@@ -190,14 +191,16 @@ def test_f19_f31_an_answer_whose_reward_failed_is_left_out_named_and_changes_no_
     assert groups.rollouts == 1
     left = advantages(failing)
     gone = {ids for ids in drawn if chr(97 + ids[4]) == letter}
-    assert set(left) == set(drawn) - gone and gone
+    assert set(left) == set(drawn) - gone
+    assert gone
     prompt = next(iter(gone))[:4]
     rewards = {ids: Share().one(_sample(ids)).value for ids in left}
     mine = [rewards[ids] for ids in left for _ in left[ids] if ids[:4] == prompt]
     mean, std = torch.tensor(mine).mean().item(), torch.tensor(mine).std().item()
     for ids in (ids for ids in left if ids[:4] == prompt):
         assert left[ids][0] == pytest.approx((rewards[ids] - mean) / (std + 1e-6), abs=1e-4)
-    assert "rewards.share" in failing.said[0] and "raised ValueError: no" in failing.said[0]
+    assert "rewards.share" in failing.said[0]
+    assert "raised ValueError: no" in failing.said[0]
 
 
 def _sample(ids):
@@ -239,14 +242,18 @@ def test_groups_without_spread_are_kept_or_dropped_and_filled_up_within_a_bound(
     kept = Run(small(), truths=many, rewards={"never": Never()}, rollout=given).source
     metrics = kept.next_step().metrics
     flat = metrics["rollout/no_spread"]
-    assert 0 < flat < 1 and metrics["rollout/dropped"] == 0 and kept.taken == 4
+    assert 0 < flat < 1
+    assert metrics["rollout/dropped"] == 0
+    assert kept.taken == 4
     dropped = Run(small(), truths=many, rewards={"never": Never()}, rollout={**given, "no_spread": "drop"}).source
     step = dropped.next_step()
-    assert step.metrics["rollout/dropped"] == flat and dropped.taken == 4
+    assert step.metrics["rollout/dropped"] == flat
+    assert dropped.taken == 4
     assert all((b.streams["advantages"] != 0).any() for b in step.batches)
     filled = Run(small(), truths=many, rewards={"never": Never()}, rollout={**given, "no_spread": "drop", "refill": 3})
     metrics = filled.source.next_step().metrics
-    assert metrics["rollout/refills"] >= 1 and filled.source.taken > 4
+    assert metrics["rollout/refills"] >= 1
+    assert filled.source.taken > 4
     assert metrics["rollout/groups"] == filled.source.taken
 
 
@@ -265,8 +272,10 @@ def test_cut_off_answers_that_are_masked_are_in_no_row_and_in_no_baseline(small)
     run = Run(small(), objective={"truncated": "mask"}, rollout={"group_size": 16, "prompts_per_step": 2})
     step = run.source.next_step()
     ended = [ids for batch in step.batches for ids in sequences(batch).values()]
-    assert ended and all(ids[-1] == STOP for ids in ended)
-    assert len(ended) < 32 and step.metrics["rollout/truncated"] == pytest.approx(1 - len(ended) / 32)
+    assert ended
+    assert all(ids[-1] == STOP for ids in ended)
+    assert len(ended) < 32
+    assert step.metrics["rollout/truncated"] == pytest.approx(1 - len(ended) / 32)
 
 
 # -- resume
@@ -319,7 +328,8 @@ def test_f22_killed_and_resumed_is_uninterrupted_bit_for_bit(small, tmp_path, ob
         for folder in ("whole", "cut")
         for file in [(tmp_path / folder / "metrics.jsonl").read_text().splitlines()]
     ]
-    assert told[0] == told[1] and len(told[0]) == 7
+    assert told[0] == told[1]
+    assert len(told[0]) == 7
 
 
 def test_f22_a_state_of_other_prompts_or_another_seed_is_refused(small):
@@ -347,7 +357,8 @@ def test_metrics_and_kept_rollouts_are_those_of_the_answers(small, tmp_path):
     assert sorted(path.name for path in (tmp_path / "rollouts").iterdir()) == ["step-000001.jsonl", "step-000003.jsonl"]
     rows = [json.loads(line) for line in (tmp_path / "rollouts" / "step-000001.jsonl").read_text().splitlines()]
     answers = [answer for row in rows for answer in row["answers"]]
-    assert len(rows) == 2 and len(answers) == 8
+    assert len(rows) == 2
+    assert len(answers) == 8
     for row in rows:
         for answer in row["answers"]:
             assert answer["reward"] == pytest.approx(2 * answer["parts"]["share"] + 0.5 * answer["parts"]["holds"])
@@ -360,7 +371,8 @@ def test_metrics_and_kept_rollouts_are_those_of_the_answers(small, tmp_path):
     assert told["reward"] == pytest.approx(of.mean().item())
     assert told["reward_std"] == pytest.approx(of.std(correction=0).item(), abs=1e-6)
     assert told["reward/share"] == pytest.approx(sum(a["parts"]["share"] for a in answers) / 8)
-    assert told["rollout/length"] == sum(lengths) / 8 and told["rollout/length_max"] == max(lengths)
+    assert told["rollout/length"] == sum(lengths) / 8
+    assert told["rollout/length_max"] == max(lengths)
     assert told["rollout/stop_rate"] == sum(a["finish_reason"] == "stop" for a in answers) / 8
     assert told["failed"] == 0
     spent = sum(told[f"seconds/{name}"] for name in ("rollout", "reward", "measure", "train"))
@@ -419,5 +431,6 @@ def test_rows_of_keeps_every_trained_token_once_and_measures_in_order(small):
     run = Run(small())
     run.source.next_step()
     rows = rows_of([], {}, 10)
-    assert rows.batches == [] and len(rows.owner) == 0
+    assert rows.batches == []
+    assert len(rows.owner) == 0
     assert measure(run.policy, run.source._mini[0], ("logprobs",), 1.0)["logprobs"].isfinite().all()

@@ -51,16 +51,8 @@ class GroupSettings(_Settings):
         return self
 
 
-class DataLoopSettings(_Settings):
-    """How data is walked through; what makes its own (rollouts) has other settings for that."""
-
-    epochs: float = Field(1.0, gt=0, description="Passes over the data; fractions are allowed.")
-    max_steps: int | None = Field(None, ge=1, description="Stop after this many optimiser steps.")
-    global_batch_size: int = Field(16, ge=1, description="Sequences per optimiser step, over all ranks.")
-
-
-class LoopSettings(_Settings):
-    """How a source is gone through, looked at and kept."""
+class StepSettings(_Settings):
+    """How steps are computed, looked at and kept, whatever gives them."""
 
     micro_batch_tokens: int = Field(2048, ge=1, description="Tokens per flat row, that is, per forward pass.")
 
@@ -91,6 +83,14 @@ class LoopSettings(_Settings):
         if value == "auto" or isinstance(value, bool):
             return value
         raise ValueError("give auto, true or false.")
+
+
+class LoopSettings(StepSettings):
+    """The same, and how data is walked through."""
+
+    epochs: float = Field(1.0, gt=0, description="Passes over the data; fractions are allowed.")
+    max_steps: int | None = Field(None, ge=1, description="Stop after this many optimiser steps.")
+    global_batch_size: int = Field(16, ge=1, description="Sequences per optimiser step, over all ranks.")
 
 
 class OptimizerSettings(_Settings):
@@ -158,11 +158,11 @@ class OptimizerSettings(_Settings):
         return self
 
 
-class TrainSettings(OptimizerSettings, LoopSettings, DataLoopSettings):
+class TrainSettings(OptimizerSettings, LoopSettings):
     """What every stage has that trains on data, whatever it minimises."""
 
 
-class RlTrainSettings(OptimizerSettings, LoopSettings):
+class RlTrainSettings(OptimizerSettings, StepSettings):
     """Reinforcement learning: the source has no end, and rates are lower."""
 
     max_steps: int = Field(200, ge=1, description="Optimiser steps.")
