@@ -85,12 +85,16 @@ class StepSettings(_Settings):
         raise ValueError("give auto, true or false.")
 
 
-class LoopSettings(StepSettings):
-    """The same, and how data is walked through."""
+class WalkSettings(_Settings):
+    """How data is walked through."""
 
     epochs: float = Field(1.0, gt=0, description="Passes over the data; fractions are allowed.")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many optimiser steps.")
     global_batch_size: int = Field(16, ge=1, description="Sequences per optimiser step, over all ranks.")
+
+
+class LoopSettings(StepSettings, WalkSettings):
+    """What the loop and a source of data read."""
 
 
 class OptimizerSettings(_Settings):
