@@ -1,16 +1,20 @@
 """The kernel that computes all layers for rows of a cache: against the modules, who gets it, alike in every batch."""
 
+import contextlib
 import copy
 
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from strop.model import accelerate
 from strop.model.cpu.kernels import call
 from strop.model.kv_cache import KVCache, PagedLayout, cache_shapes
+from strop.model.lora import add_lora
 from strop.model.policy import Policy
 from strop.model.precision import Compute
+from strop.model.settings import LoraSettings
 from strop.rollout.engine import Request, SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 
@@ -79,6 +83,37 @@ def test_it_computes_what_the_modules_do(name):
     # Both round to bfloat16 at every layer; the kernel is as near to float32 as the modules are.
     assert (ours - exact).abs().mean() < 1.2 * (theirs - exact).abs().mean()
     assert (ours - theirs).abs().mean() < 0.03 * exact.abs().mean()
+
+
+@pytest.mark.parametrize("targets", [["all-linear"], ["q_proj", "v_proj", "down_proj"]])
+def test_adapters_are_computed_with_what_they_adapt(targets):
+    policy = build("llama", {"attention_bias": True})
+    adapted = add_lora(policy.plain_model(), LoraSettings(r=5, alpha=7, dropout=0.5, targets=targets))
+    parts = [m for m in adapted.network.modules() if isinstance(m, LoraLayer)]
+    for layer in parts:
+        torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.1)
+    adapted.network.to(torch.bfloat16)
+    policy = Policy(adapted.network, BF16).eval()
+    policy.choose_decoder()
+    assert policy._kernel_decoder is not None
+    on = states(policy)
+    with policy.reference():
+        policy.choose_decoder()
+        assert policy._kernel_decoder is not None
+        off = states(policy)
+    with torch.no_grad():  # what an optimiser does
+        parts[0].lora_B["default"].weight.zero_()
+    policy.choose_decoder()
+    changed = states(policy)
+    for found, doing in ((changed, contextlib.nullcontext()), (off, policy.reference())):
+        with doing:
+            policy._kernel_decoder = None
+            assert (found - states(policy)).abs().mean() < 0.03 * found.abs().mean()
+    assert (on - off).abs().mean() > 0.1 * off.abs().mean()
+    assert (on - changed).abs().mean() > 0.02 * on.abs().mean()
+    policy.train()  # dropout: peft's own layers
+    policy.choose_decoder()
+    assert policy._kernel_decoder is None
 
 
 def states_in_float32(policy):

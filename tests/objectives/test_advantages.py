@@ -225,7 +225,7 @@ def test_f14_an_answer_that_does_not_count_has_no_advantages_and_no_part_in_thos
 
     def found(reward):
         rewards = torch.tensor([*REWARDS[:5], reward])
-        values = torch.where(owner == 5, reward, flat(a.old_values))
+        values = torch.where(owner == 5, -3 * reward, flat(a.old_values))
         got = credit(
             settings, rewards, torch.tensor(GROUPS), owner,
             counted=counted, old_logprobs=flat(a.old), ref_logprobs=flat(a.ref), values=values,

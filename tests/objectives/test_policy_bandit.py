@@ -5,6 +5,7 @@ be sampled goes through credit and objective, weighed by its probability.
 """
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -66,16 +67,10 @@ def expected(policy, size, ref=None, **given):
     """Gradient of the loss in expectation over all groups of ``size`` answers."""
     settings, objective = objective_of(**given, one_update=True)
     likely = [logprobs_of(*policy, answer).sum().exp().item() for answer in ANSWERS]
-    whole = [torch.zeros_like(p) for p in policy]
+    whole = 0.0
     for sampled in itertools.product(range(len(ANSWERS)), repeat=size):
-        chance = 1.0
-        for k in sampled:
-            chance *= likely[k]
-        for total, g in zip(
-            whole, torch.autograd.grad(loss_of(policy, sampled, objective, settings, ref), policy), strict=True
-        ):
-            total += chance * g
-    return whole
+        whole = whole + math.prod(likely[k] for k in sampled) * loss_of(policy, sampled, objective, settings, ref)
+    return torch.autograd.grad(whole, policy)
 
 
 def assert_same(got, wanted, factor=1.0):
@@ -116,7 +111,9 @@ def test_f13_a_mean_over_tokens_or_over_an_answers_own_turns_the_gradient(reduct
     policy = parameters()
     got = torch.cat([g.flatten() for g in expected(policy, 2, preset="rloo", kl_coef=0, reduction=reduction)])
     wanted = torch.cat([w.flatten() for w in exact(policy)])
-    assert 0.5 < torch.cosine_similarity(got, wanted, dim=0) < 0.999
+    factors = (got / wanted)[wanted != 0]
+    assert factors.max() / factors.min() > 1.01
+    assert torch.cosine_similarity(got, wanted, dim=0) > 0.9  # a bias, no other direction altogether
 
 
 @pytest.mark.parametrize("preset", ["grpo", "dapo", "gspo", "cispo", "dr_grpo"])
@@ -138,7 +135,7 @@ def test_the_expected_gradient_of_every_group_preset_goes_up_the_reward(preset):
 )
 def test_training_finds_the_known_optimum(given):
     """``π ∝ π_ref exp(R/β)`` maximises ``E[R] - β KL(π‖π_ref)``: one token, all of them in one batch by probability."""
-    rewards, ref, beta = torch.tensor([0.0, 1.0, 0.5, -1.0]).double(), torch.randn(4).double(), 0.5
+    rewards, beta = torch.tensor([0.0, 1.0, 0.5, -1.0]).double(), 0.5
     ref = torch.log_softmax(torch.tensor([0.3, -1.0, 0.2, 1.0]).double(), -1)
     optimum = torch.softmax(ref + rewards / beta, -1)
     settings, objective = objective_of(

@@ -393,13 +393,26 @@ def test_metrics_are_what_their_names_say():
     assert torch.equal(outputs["logprobs"].grad == 0, low | high)
 
 
+@pytest.mark.parametrize("given", EVERY, ids=str)
+def test_the_log_has_one_name_for_each_number(given):
+    """Components and metrics of a step are in one row; what is wanted of the policy is all that is read."""
+    settings, objective = objective_of(**given)
+    order, batch = batch_of(ALL, streams_of(make_answers(), settings))
+    outputs = outputs_of(make_answers(), order)
+    outputs = {name: outputs[name] for name in objective.want}
+    shown = objective.metrics(outputs, batch)
+    assert not set(shown) & {"loss", *objective.normalisers(batch)}
+    assert objective.loss(outputs, batch).keys() == objective.normalisers(batch).keys()
+
+
 def test_one_broken_token_gives_a_large_number_and_no_infinite_one():
     a = make_answers()
     for preset in PRESETS:
-        settings, objective = objective_of(preset, **({} if preset == "ppo" else {"correction": "truncate"}))
+        settings, objective = objective_of(preset, correction="mask" if preset == "dapo" else "truncate")
         for far in (-300.0, 0.0):
             broken = replace(a, new=[torch.full_like(x, far) for x in a.new], ref=[x + far for x in a.ref])
-            order, batch = batch_of(ALL, streams_of(a, settings))
+            never = replace(a, sampler=[x - 300 for x in a.sampler])  # the sampler would not have drawn this
+            order, batch = batch_of(ALL, streams_of(never, settings))
             outputs = outputs_of(broken, order)
             total_of(objective, batch, outputs).backward()
             assert outputs["logprobs"].grad.isfinite().all()

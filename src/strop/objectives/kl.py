@@ -14,6 +14,9 @@ reference, and the second is bounded where the policy has left it. Times the rat
 π_old (``kl_weighted``; DeepSeek-AI 2025, DeepSeek-V3.2), ``r·k1`` and ``r·k3`` have the gradient of KL(π‖π_ref),
 ``∇ Σ_v π(v) k(v)``; ``r·k2`` has that of its own expectation, which is another one. In the reward no gradient goes
 through the estimate; the policy gradient of ``-k1`` is that of -KL(π‖π_ref), those of ``-k2`` and ``-k3`` are not.
+
+All of this is for one token in a given context. That a token also decides in which contexts the policy will be, and how
+far from the reference it is there, counts only in the reward, where an answer's KL divergence is summed up.
 """
 
 from __future__ import annotations

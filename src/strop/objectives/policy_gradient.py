@@ -100,9 +100,9 @@ class PolicyGradient(Objective):
 
     ``longest``: tokens that an answer may have, what ``reduction: constant`` divides by where no constant is set.
 
-    Loss components: ``policy``, ``kl``, ``entropy``, ``value``, each with its coefficient in it and its own normaliser
-    (values: a mean over tokens). An answer whose advantages are 0, as in a group without spread, still gets the
-    gradient of the KL divergence and of the entropy.
+    Loss components: ``policy_loss``, ``kl_loss``, ``entropy_loss``, ``value_loss``, each with its coefficient in it and
+    its own normaliser (values: a mean over tokens). An answer whose advantages are 0, as in a group without spread,
+    still gets the gradient of the KL divergence and of the entropy.
 
     Metrics, means over trained tokens: ``ratio`` and its largest, ``ratio_max``; ``clip_fraction_low`` and ``_high``,
     shares of tokens that have lost their gradient by a bound (cispo: whose weight is bounded); ``kl_old``, k3's
@@ -132,10 +132,10 @@ class PolicyGradient(Objective):
 
     def normalisers(self, batch: Batch) -> dict[str, float]:
         s, whole = self._settings, normaliser(batch, self._settings.reduction, self._constant)
-        names = ("policy", *(("kl",) if self._kl_in_loss else ()), *(("entropy",) if s.entropy_coef else ()))
+        used = {"policy_loss": True, "kl_loss": self._kl_in_loss, "entropy_loss": s.entropy_coef}
         return {
-            **dict.fromkeys(names, whole),
-            **({"value": normaliser(batch, "token_mean")} if s.uses_values else {}),
+            **{name: whole for name, there in used.items() if there},
+            **({"value_loss": normaliser(batch, "token_mean")} if s.uses_values else {}),
         }
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
@@ -144,19 +144,19 @@ class PolicyGradient(Objective):
         gain = surrogate(log_ratio(logprobs, old, batch, s.ratio), logprobs, _stream(batch, "advantages"), s)
         if s.correction != "none":
             gain = gain * correction_weights(old, _stream(batch, "rollout_logprobs"), batch, s)
-        parts = {"policy": -(gain * share).sum()}
+        parts = {"policy_loss": -(gain * share).sum()}
         if self._kl_in_loss:
             estimate = kl_estimate(logprobs, _stream(batch, "ref_logprobs"), s.kl_estimator)
             if s.kl_weighted:
                 estimate = estimate * (logprobs - old).clamp(-LARGEST, LARGEST).exp()
-            parts["kl"] = s.kl_coef * (estimate * share).sum()
+            parts["kl_loss"] = s.kl_coef * (estimate * share).sum()
         if s.entropy_coef:
-            parts["entropy"] = -s.entropy_coef * (outputs["entropy"] * share).sum()
+            parts["entropy_loss"] = -s.entropy_coef * (outputs["entropy"] * share).sum()
         if s.uses_values:
             losses = value_loss(
                 outputs["values"], *(_stream(batch, n) for n in ("old_values", "returns")), s.value_clip
             )
-            parts["value"] = s.value_coef * (losses * batch.weights).sum()
+            parts["value_loss"] = s.value_coef * (losses * batch.weights).sum()
         return parts
 
     def linear(self, batch: Batch, totals: Mapping[str, float]) -> Tensor | None:
@@ -164,7 +164,7 @@ class PolicyGradient(Objective):
         s = self._settings
         if not self._one_update or self._kl_in_loss or s.entropy_coef or s.correction != "none":
             return None
-        return -_stream(batch, "advantages") * factors(batch, s.reduction) / (totals["policy"] or 1.0)
+        return -_stream(batch, "advantages") * factors(batch, s.reduction) / (totals["policy_loss"] or 1.0)
 
     def metrics(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, tuple[Tensor, Tensor | None]]:
         if not len(batch.labels):

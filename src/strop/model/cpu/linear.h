@@ -39,12 +39,14 @@ inline __m128 four_sums(__m512 a, __m512 b, __m512 c, __m512 d) {
 
 constexpr int COLUMNS = 4;
 
-// sums[r]: the products of row r of x with four rows of w, k (a multiple of 32) numbers long.
+// A weight w [n, k] and, of rank > 0, its adapter: x w^T + low b^T with low [m, rank], b [n, rank].
+struct Weight {
+    const bf16 *w, *low = nullptr, *b = nullptr;
+    long rank = 0;
+};
+
 template <int R>
-inline void tile(const bf16* x, long ldx, const bf16* w, long k, __m128* sums) {
-    __m512 sum[R][COLUMNS];
-    for (auto& row : sum)
-        for (auto& s : row) s = _mm512_setzero_ps();
+inline void add_products(const bf16* x, long ldx, const bf16* w, long k, __m512 (&sum)[R][COLUMNS]) {
     for (long i = 0; i < k; i += 2 * LANES) {
         __m512bh right[COLUMNS];
         for (int j = 0; j < COLUMNS; j++) right[j] = pairs_at(w + j * k + i);
@@ -53,6 +55,17 @@ inline void tile(const bf16* x, long ldx, const bf16* w, long k, __m128* sums) {
             for (int j = 0; j < COLUMNS; j++) sum[r][j] = _mm512_dpbf16_ps(sum[r][j], left, right[j]);
         }
     }
+}
+
+// sums[r]: the products of row `row + r` of x with four rows of the weight from `column` on; k and the rank are multiples
+// of 32.
+template <int R>
+inline void tile(const bf16* x, long ldx, long row, const Weight& w, long column, long k, __m128* sums) {
+    __m512 sum[R][COLUMNS];
+    for (auto& line : sum)
+        for (auto& s : line) s = _mm512_setzero_ps();
+    add_products<R>(x + row * ldx, ldx, w.w + column * k, k, sum);
+    if (w.rank) add_products<R>(w.low + row * w.rank, w.rank, w.b + column * w.rank, w.rank, sum);
     for (int r = 0; r < R; r++) sums[r] = four_sums(sum[r][0], sum[r][1], sum[r][2], sum[r][3]);
 }
 
@@ -91,11 +104,11 @@ constexpr long PANEL = 16;  // columns at once: their weights stay in the first 
 
 // One tile for each of the weights, handed to `done` as vectors of R rows x 4 columns: 4 rows and, of six, 2 more.
 template <int R, class Done, class... Weights>
-inline void tiles(const bf16* x, long ldx, long row, long column, long k, Done& done, Weights... w) {
+inline void tiles(const bf16* x, long ldx, long row, long column, long k, Done& done, const Weights&... w) {
     constexpr int FIRST = R < 4 ? R : 4;
     __m128 sums[sizeof...(w)][R];
     int i = 0;
-    (tile<R>(x + row * ldx, ldx, w + column * k, k, sums[i++]), ...);
+    (tile<R>(x, ldx, row, w, column, k, sums[i++]), ...);
     [&]<size_t... I>(std::index_sequence<I...>) {
         done.template operator()<FIRST>(row, column, rows_of<FIRST>(sums[I])...);
         if constexpr (R > 4) done.template operator()<R - 4>(row + 4, column, rows_of<R - 4>(sums[I] + 4)...);
