@@ -131,10 +131,10 @@ def mismatched(groups: Sequence[Group], longest: int) -> list[Group]:
     prompts = [group.examples[0].tokens[:begin].tobytes() for group, begin in zip(groups, begins, strict=True)]
     if len(set(prompts)) < 2:
         raise InputError(
-            f"{groups[0].place}: all {count:,} answers are to one prompt, and kto compares with answers to other prompts; "
-            "give data with several, or choose another objective.type."
+            f"{groups[0].place}: all {count:,} answers are to one prompt, and kto compares with answers to other "
+            "prompts; give data with several, or choose another objective.type."
         )
-    found: list[Group | None] = [None] * count
+    found: dict[int, Group] = {}
     partner = -1
     for at in range(2 * count - 1, -1, -1):  # from the end, and twice around it, so that the next one is known
         own, following = order[at % count], order[(at + 1) % count]
@@ -148,4 +148,4 @@ def mismatched(groups: Sequence[Group], longest: int) -> list[Group]:
             )
             example = PreparedExample(tokens[:longest], weights[:longest], group.place)
             found[own] = Group((example,), group.place, (f"mismatched {group.key[0]}", group.key[1]))
-    return found
+    return [found[index] for index in range(count)]

@@ -95,3 +95,14 @@ class PreferenceLossSettings(BaseModel):
     def sft_share(self) -> float:
         """``sft_weight``, or the method's own."""
         return self.method.sft_weight if self.sft_weight is None else self.sft_weight
+
+
+class RewardLossSettings(BaseModel):
+    """What a reward model minimises; see `strop.objectives.reward_model`."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    type: Literal["bradley_terry", "regression"] = Field(
+        "bradley_terry",
+        description="bradley_terry: pairs, with the row's margin where it has one; regression: the row's score.",
+    )

@@ -26,7 +26,7 @@ class PreferenceTraining(Training):
     """Train on judged answers, each row with the reference's log-probabilities of them where the method has one."""
 
     stage: PreferenceStage
-    loss_unit = "the objective, per pair or answer"
+    loss_unit = "loss per pair or answer"
     reference: Reference | None = None
 
     def objective(self) -> Objective:

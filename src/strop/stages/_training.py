@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 class Training:
     """One training stage at work; `run` is all of it, in order, and calls what a kind may have its own of.
 
-    ``loss_unit`` is what the evaluation loss is counted in. There are ``loaded`` (model, tokenizer, encoder), ``source`` and ``measured`` (the examples or groups of
-    ``eval_data``, ``rows`` of them where there are any) when each of the methods is called that could want them.
+    ``loss_unit`` is what the evaluation loss is counted in. There are ``loaded`` (model, tokenizer, encoder),
+    ``source`` and ``measured`` (the examples or groups of ``eval_data``, ``rows`` of them where there are any) when
+    each of the methods is called that could want them.
     """
 
     loss_unit = "nats per token"
