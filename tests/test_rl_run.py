@@ -118,7 +118,7 @@ def test_a_grader_that_raises_stops_the_run_and_is_named(here, model_folder, plu
         ({"rollout": {**ROLLOUT, "mini_batches": 3}}, "mini_batches 3 is more"),
     ],
 )
-def test_settings_that_would_go_wrong_are_refused(here, model_folder, stage, words):
+def test_f02_settings_that_would_go_wrong_are_refused(here, model_folder, stage, words):
     with pytest.raises(InputError, match=words):
         recipe(here, model_folder, **stage)
 
