@@ -434,3 +434,26 @@ def test_rows_of_keeps_every_trained_token_once_and_measures_in_order(small):
     assert rows.batches == []
     assert len(rows.owner) == 0
     assert measure(run.policy, run.source._mini[0], ("logprobs",), 1.0)["logprobs"].isfinite().all()
+
+
+def test_one_answer_a_prompt_is_trained_without_groups(small, tmp_path):
+    run = Run(
+        small(), tmp_path, objective={"preset": "reinforce"}, truths="cdef",
+        rollout={"group_size": 1, "prompts_per_step": 4}, train={"max_steps": 4},
+    )  # fmt: skip
+    run.go()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["rollout/no_spread"] for row in rows] == [0, 0, 0, 0]
+    assert not run.source.alarms
+    assert any(row["grad_norm"] > 0 for row in rows)
+
+
+def test_all_rewards_may_fail_where_that_is_allowed(small, tmp_path):
+    run = Run(
+        small(), tmp_path, rewards={"share": Fails(letter="")}, grading=GradingSettings(max_failed=1.0),
+        train={"max_steps": 2},
+    )  # fmt: skip
+    run.go()
+    told = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+    assert told["failed"] == told["failed/share"] == 1
+    assert "reward" not in told

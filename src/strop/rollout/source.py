@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -162,7 +163,7 @@ class RolloutSource:
         for prompt, group in zip(prompts, groups, strict=True):
             group = [one for one in group if one.reward is not None]
             rewards, counted = self._shaped(group)
-            spread = len(set(rewards[counted].tolist())) > 1
+            spread = size == 1 or len(set(rewards[counted].tolist())) > 1  # one answer has nothing to differ from
             dropped = not counted.any() or (settings.no_spread == "drop" and not spread)
             drawn.no_spread += not spread
             drawn.dropped += dropped
@@ -302,7 +303,8 @@ class RolloutSource:
                 own = advantages[owner == number[id(one)]].tolist() or [0.0] * one.length
                 sampled = one.tokens[len(one.tokens) - one.length :]
                 answers.append(shown(one, [self._decode([token]) for token in sampled], own))
-            return {"name": prompt.name, "messages": prompt.messages, "truth": prompt.truth, "answers": answers}
+            truth = json.loads(json.dumps(prompt.truth, default=str))  # a table may hold dates
+            return {"name": prompt.name, "messages": prompt.messages, "truth": truth, "answers": answers}
 
         path = self.folder / "rollouts" / f"step-{self.given + 1:06d}.jsonl"
         write_jsonl(path, (row(p, group) for p, group in zip(batch.prompts, batch.groups, strict=True)))

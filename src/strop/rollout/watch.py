@@ -21,6 +21,8 @@ class Watch:
 
     def look(self, metrics: Mapping[str, float]) -> dict[str, str]:
         """The alarms that begin with this batch: name -> a sentence."""
+        if "reward" not in metrics:  # every reward failed, which is told elsewhere
+            return {}
         now = dict(self._found(metrics)) if self.seen >= self.settings.first else dict(self._absolute(metrics))
         if self.seen < self.settings.first:
             for name in _KEPT:
