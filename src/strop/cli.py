@@ -23,15 +23,17 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.command_line import VerbParser, new_parser
-from strop.common.errors import Diverged, InputError, Interrupted
+from strop.common.errors import Diverged, Halted, InputError, Interrupted
 from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
 TRAINING_VERBS = {
-    "dpo": ("preference", "learn from chosen and rejected answers (DPO and its relatives) or labelled ones (KTO)"),
-    "rm": ("reward_model", "train a model that scores answers, on pairs or on scores"),
+    "dpo": ("preference", "learn from chosen and rejected answers (DPO and its relatives) or labelled ones (KTO)", {}),
+    "rm": ("reward_model", "train a model that scores answers, on pairs or on scores", {}),
+    "grpo": ("rl", "learn from rewards of the model's own answers, compared within groups", {}),
+    "ppo": ("rl", "the same with learnt values (PPO)", {"objective": {"preset": "ppo"}}),
 }
-"""Verbs that are a recipe of one stage: its kind, and what it does."""
+"""Verbs that are a recipe of one stage: its kind, what it does, and the settings that make it this verb."""
 EXAMPLES = """\
 examples:
   strop demo                                        measure a model, fine-tune it, measure it again
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _outcome(options: argparse.Namespace) -> Outcome:
     try:
         return options.run(options)
-    except (InputError, Diverged, Interrupted) as error:
+    except (InputError, Diverged, Halted, Interrupted) as error:
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _say("stopped.", 130)
@@ -107,15 +109,17 @@ def _parser() -> VerbParser:
     _run_options(run)
     run.set_defaults(run=_run)
 
-    for verb, (kind, what) in TRAINING_VERBS.items():
-        train = verbs.add_parser(verb, help=what, example=f"strop {verb} smollm2-135m --data pairs.jsonl")
+    for verb, (kind, what, settings) in TRAINING_VERBS.items():
+        data = "task:code_basics" if kind == "rl" else "pairs.jsonl"
+        train = verbs.add_parser(verb, help=what, example=f"strop {verb} smollm2-135m --data {data}")
         train.add_argument("model", help="folder, run folder, hub id, .gguf file or smollm2-135m")
         train.add_argument(
             "--data", action="append", required=True, help="a file, folder, hub id or task:NAME; repeatable"
         )
-        _recipe_options(train, example="train.learning_rate=1e-6 eval_data.fraction=0.1 chat.max_length=1024")
+        more = "rollout.group_size=16" if kind == "rl" else "eval_data.fraction=0.1"
+        _recipe_options(train, example=f"train.learning_rate=1e-6 {more} chat.max_length=1024")
         _run_options(train)
-        train.set_defaults(run=_train, kind=kind, verb=verb)
+        train.set_defaults(run=_train, kind=kind, verb=verb, settings=settings)
 
     doctor = verbs.add_parser(
         "doctor",
@@ -252,9 +256,8 @@ def _run_recipe(recipe: Any, options: argparse.Namespace) -> Outcome:
 def _train(options: argparse.Namespace) -> Outcome:
     from strop.config.recipe import stage_recipe
 
-    return _run_recipe(
-        stage_recipe(options.kind, options.verb, options.model, options.data, options.overrides), options
-    )
+    stage = {"kind": options.kind, "data": options.data, **options.settings}
+    return _run_recipe(stage_recipe(options.verb, options.model, stage, options.overrides), options)
 
 
 def _doctor(options: argparse.Namespace) -> Outcome:

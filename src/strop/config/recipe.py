@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -101,13 +101,13 @@ class Recipe(BaseModel):
         return self.model_copy(update={"stages": {name: stage.profiled() for name, stage in self.stages.items()}})
 
 
-def stage_recipe(kind: str, verb: str, model: str, data: Sequence[str], overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe of one stage of this ``kind``, called as the ``verb`` is; ``data``: its parts by path, hub id or task.
+def stage_recipe(verb: str, model: str, settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe of one stage with these ``settings``, ``kind`` among them, called as the ``verb`` is.
 
     An override whose first name is a recipe's (``chat.max_length``, ``name``) is the recipe's, any other the stage's.
     Raises InputError as `load_recipe`.
     """
-    stage = yaml.safe_dump({verb: {"kind": kind, "data": list(data)}}, default_flow_style=True, width=math.inf)
+    stage = yaml.safe_dump({verb: dict(settings)}, default_flow_style=True, width=math.inf)
     given = [f"name={verb}", f"model={json.dumps(model)}", f"stages={stage}"]
     for override in overrides:
         first = override.partition("=")[0].partition(".")[0]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
-
-import numpy as np
 
 from strop.common.errors import InputError
 from strop.data.batch import Batch, Trainable, make_batch
@@ -16,6 +13,7 @@ from strop.data.mixture import InMemory, Mixture
 from strop.data.packing import pack
 from strop.data.prefixes import SHARED_VALUES
 from strop.data.step import Step
+from strop.data.walk import Walk
 
 _STATE = 2
 """Version of the state: 1 named the data by its number of examples alone."""
@@ -56,28 +54,14 @@ class PackedSource:
         self.rank, self.world_size = rank, world_size
         self._make, self._complete = make, complete
         self.taken = 0  # examples given out so far, over all epochs
-        self._starts = [0]  # position at which each epoch begins, as far as known
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self._walk = Walk(self.mixture)
         whole = int(epochs)
-        examples = self._start_of(whole) + self.mixture.length(whole) * (epochs - whole)
+        examples = self._walk.start_of(whole) + self.mixture.length(whole) * (epochs - whole)
         self.steps = max(1, round(examples / global_batch_size))
-
-    def _start_of(self, epoch: int) -> int:
-        while len(self._starts) <= epoch:
-            self._starts.append(self._starts[-1] + self.mixture.length(len(self._starts) - 1))
-        return self._starts[epoch]
-
-    def _epoch_of(self, position: int) -> int:
-        while self._starts[-1] <= position:
-            self._start_of(len(self._starts))
-        return bisect_right(self._starts, position) - 1
 
     def example(self, position: int) -> Trainable:
         """What comes at a place, counted from 0 over all epochs."""
-        epoch = self._epoch_of(position)
-        if self._order[0] != epoch:
-            self._order = (epoch, self.mixture.order(epoch))
-        return self.mixture[self._order[1][position - self._starts[epoch]]]
+        return self._walk[position]
 
     def next_step(self) -> Step:
         epoch = self.epoch
@@ -92,7 +76,7 @@ class PackedSource:
     @property
     def epoch(self) -> int:
         """How many whole epochs have been given out."""
-        return self._epoch_of(self.taken)
+        return self._walk.epoch_of(self.taken)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -11,6 +11,7 @@ from strop.evals.partial import Partial
 from strop.evals.results import TOO_LONG, ItemResult
 from strop.rewards import Judgement
 from strop.rewards.extract import code_blocks
+from strop.rollout.answers import answer_text
 from strop.rollout.engine import Engine, Rollout, SamplingParams
 from strop.tasks.base import AnswerTask
 
@@ -103,12 +104,6 @@ def judge_answers(
             )
         )
     return results
-
-
-def answer_text(rollout: Rollout, decode: Callable[[Sequence[int]], str], stop_ids: frozenset[int]) -> str:
-    """The answer as a person reads it: without the stop token that ended it, and with every other token."""
-    tokens = rollout.tokens
-    return decode(tokens[:-1] if tokens and tokens[-1] in stop_ids else tokens)
 
 
 def well_formed(answer: str, rollout: Rollout) -> bool:

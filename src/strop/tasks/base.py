@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from strop.common.errors import InputError
 from strop.common.registry import Registry, load_plugins, plugin_file
 from strop.data.readers import NamedSet, built_in
 from strop.data.rows import Row
@@ -92,6 +93,16 @@ class AnswerTask(Task):
     @abstractmethod
     def items(self) -> list[Item]:
         """All items, in order."""
+
+    def train_items(self, count: int | None, seed: int) -> list[Item]:
+        """``count`` items (None: as many as it likes) to be trained on by their grades, none of which `items` has.
+
+        Raises InputError where there are none.
+        """
+        raise InputError(
+            f"the task {self.name} has no items to train on, only such that are measured; train on another task, or "
+            "give a file: {path: FILE}."
+        )
 
     @classmethod
     @abstractmethod
