@@ -31,7 +31,7 @@ ALLOWED = {
     "evals": {"chat", "data", "model", "rewards", "rollout", "tasks"},
     "report": {"chat", "tasks", "web"},
     "stages": {"chat", "data", "doctor", "evals", "model", "objectives", "rollout", "tasks", "train"},
-    "config.recipe": {"chat", "model.settings", "stages.base", "tasks"},
+    "config.recipe": {"chat", "model.settings", "rollout.settings", "stages.base", "tasks"},
     "runs": {"chat", "config", "data", "evals", "model", "report", "stages.base", "tasks", "train"},
     "doctor": {"chat", "data", "model", "tasks"},
     "doctor.command": READS | {"model"},
@@ -62,6 +62,7 @@ WITHOUT_TORCH = [
     "data.settings",
     "data.step",
     "objectives.settings",
+    "rollout.settings",
     "train.settings",
 ]
 

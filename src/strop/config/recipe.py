@@ -14,6 +14,7 @@ from strop.common.registry import load_plugins
 from strop.config.load import load_config
 from strop.config.yaml_file import read_yaml
 from strop.model.settings import NewModel
+from strop.rollout.settings import RolloutSettings
 from strop.stages.base import STAGES, any_stage
 from strop.tasks.base import TASKS, TaskSettings
 
@@ -60,6 +61,7 @@ class Recipe(BaseModel):
     plugins: list[Path] = Field([], description="Python files that add tasks or kinds of stages.")
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="Device, precision, memory.")
+    rollout: RolloutSettings = Field(default_factory=RolloutSettings, description="Which engine generates.")
     evals: dict[str, TaskSettings] = Field(default_factory=dict, description="What every eval stage measures.")
     stages: dict[str, any_stage()] = Field(min_length=1, description="Stages by name, in order.")
 
