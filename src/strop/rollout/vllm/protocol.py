@@ -29,7 +29,6 @@ COLDEST, HOTTEST = 0.01, 2.0
 class Likely(BaseModel):
     token_id: int
     logprob: float
-    rank: int | None = None
 
 
 class Place(Likely):
@@ -53,7 +52,6 @@ class Choice(BaseModel):
 
 class PromptPlace(BaseModel):
     logprob: float
-    rank: int | None = None
 
 
 class Generated(BaseModel):
@@ -141,13 +139,15 @@ def drawn(choice: Choice, answer: Answer, server: str) -> Iterator[tuple[int, fl
                 f"{len(answer.tokens) + 1} of its answer), so no token can be drawn; {NOT_FINITE}"
             )
         count = answer.request.params.logprobs
-        top = sorted((x for x in place.top_logprobs if x.rank and x.rank <= count), key=lambda x: (x.rank, x.token_id))
+        top = sorted(
+            place.top_logprobs, key=lambda x: (-x.logprob, x.token_id)
+        )  # with the drawn one, if not among them
         yield place.token_id, place.logprob, place.logprob, tuple((x.token_id, x.logprob) for x in top[:count])
 
 
 def score_body(prompt: Sequence[int], continuation: Sequence[int]) -> dict[str, Any]:
     """The request for the log-probabilities of ``continuation``; the one token that has to be drawn is not used."""
-    sampling = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0, "detokenize": False}
+    sampling = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 1, "detokenize": False}
     return {"token_ids": [*prompt, *continuation], "sampling_params": sampling, "stream": False}
 
 
@@ -173,9 +173,11 @@ def option_scores(reply: Generated, tokens: Sequence[int], server: str) -> dict[
 def scored(reply: Generated, continuation: Sequence[int], server: str) -> Score:
     """The score in a reply to `score_body`. Raises as `drawn`."""
     places = (reply.prompt_logprobs or [])[-len(continuation) :]
-    found = [place.get(token) for place, token in zip(places, continuation, strict=False) if place]
-    if len(found) != len(continuation) or not all(found):
+    told = [(place or {}).get(token) for place, token in zip(places, continuation, strict=False)]
+    if len(told) != len(continuation) or None in told:
         raise ServerLost(f"{server} did not tell how likely the tokens are that it was asked about")
-    if any(place.logprob <= NO_NUMBER for place in found):
+    if any(one.logprob <= NO_NUMBER for one in told):
         raise NotFinite(f"{server}: {NO_SCORE}")
-    return Score(tuple(place.logprob for place in found), all(place.rank == 1 for place in found))
+    # vLLM's rank counts equals in, so that of two tokens that are likeliest alike none has rank 1.
+    greedy = all(one.logprob >= max(x.logprob for x in place.values()) for one, place in zip(told, places, strict=True))
+    return Score(tuple(one.logprob for one in told), greedy)
