@@ -276,6 +276,41 @@ def test_the_server_ends_when_its_starter_closes_the_pipe(tmp_path):
         os.kill(pid, 0)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("STROP_VLLM_PYTHON" not in os.environ, reason="STROP_VLLM_PYTHON names no Python that has vLLM")
+def test_the_real_thing_tells_the_model_s_own_log_probabilities_and_takes_new_weights(make_model_folder, tmp_path):
+    import torch
+
+    from strop.model.names import load_model, load_tokenizer, save_model
+    from strop.model.policy import Policy
+    from strop.model.precision import Compute
+    from strop.rollout.torch_engine import TorchEngine
+
+    folder = make_model_folder(["one two three"], hidden_size=128, intermediate_size=64)  # heads of 32, which vLLM has
+    settings = VllmSettings(python=os.environ["STROP_VLLM_PYTHON"], args=["--enforce-eager"])
+    process = ServerProcess(folder, settings, tmp_path / "log", "float32", 8, 0.1)
+    try:
+        process.wait(600)
+        engine = VllmEngine([process.url], frozenset({1}), model=folder)
+        for scale in (1.0, 0.9):
+            changed = load_model(folder)
+            with torch.no_grad():
+                for parameter in changed.parameters():
+                    parameter.mul_(scale)
+            save_model(changed, load_tokenizer(folder), tmp_path / f"{scale}")
+            engine.load_weights(tmp_path / f"{scale}")
+            mine = TorchEngine(Policy(changed, Compute(torch.device("cpu"), torch.float32)), frozenset({1}))
+            request = Request([5, 6, 7], SamplingParams(max_tokens=12, temperature=1.0, seed=4), 2, "a")
+            for rollout in engine.generate([request]):
+                [[score]] = mine.score([[5, 6, 7]], [[rollout.tokens]])
+                assert rollout.logprobs == pytest.approx(score.logprobs, abs=1e-3)
+                [[told, one]] = engine.score([[5, 6, 7]], [[rollout.tokens, rollout.tokens[:1]]])
+                assert told.logprobs == pytest.approx(score.logprobs, abs=1e-3)
+                assert one.logprobs == pytest.approx(score.logprobs[:1], abs=1e-3)
+    finally:
+        process.close()
+
+
 def test_a_recipe_says_where_vllm_is():
     with pytest.raises(ValueError, match=r"vllm\.python"):
         RolloutSettings(engine="vllm")

@@ -40,7 +40,10 @@ def open_engine(
     with ExitStack() as stack:
         if loaded.base.new_ids:  # the template's tokens are in the model that was loaded, and not in its folder
             model = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="strop-model-"))) / "model"
+            network = loaded.policy.model
+            attention = network.config._attn_implementation
             save_model(loaded.policy.plain_model(), loaded.tokenizer, model)
+            network.set_attn_implementation(attention)  # the policy goes on, with its own
         vllm, urls = settings.vllm, settings.vllm.url
         if vllm.python is not None:
             dtype = str(loaded.policy.compute.dtype).removeprefix("torch.")
