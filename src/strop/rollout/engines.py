@@ -38,7 +38,7 @@ def open_engine(
         yield TorchEngine(loaded.policy, loaded.stop_ids, max_rows=max_rows, cache_gb=cache_gb, decode=decode)
         return
     with ExitStack() as stack:
-        if loaded.base.new_ids:  # the template's tokens are in the model that was loaded, and not in its folder
+        if loaded.base.new:  # the template's tokens are in the model that was loaded, and not in its folder
             model = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="strop-model-"))) / "model"
             network = loaded.policy.model
             attention = network.config._attn_implementation
