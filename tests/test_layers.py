@@ -34,7 +34,7 @@ ALLOWED = {
     "compare": {"evals.gates", "evals.intervals", "evals.rates", "report", "tasks", "web"},
     "compare.judge": {"chat", "model", "rollout"},
     "stages": {"chat", "data", "doctor", "evals", "model", "objectives", "rewards", "rollout", "tasks", "train"},
-    "config.recipe": {"chat", "evals.gates", "model.settings", "stages.base", "tasks"},
+    "config.recipe": {"chat", "evals.gates", "model.settings", "rollout.engine_settings", "stages.base", "tasks"},
     "runs": {"chat", "config", "data", "evals", "model", "report", "stages.base", "tasks", "train"},
     "doctor": {"chat", "data", "model", "tasks"},
     "doctor.command": READS | {"model"},
@@ -72,6 +72,8 @@ WITHOUT_TORCH = [
     "objectives.policy_settings",
     "objectives.preference_settings",
     "objectives.settings",
+    "rollout.engine_settings",
+    "rollout.settings",
     "train.settings",
 ]
 

@@ -18,6 +18,7 @@ from strop.config.load import load_config, load_overrides
 from strop.config.yaml_file import read_yaml
 from strop.evals.gates import GateSettings
 from strop.model.settings import NewModel
+from strop.rollout.engine_settings import EngineSettings
 from strop.stages.base import STAGES, any_stage
 from strop.tasks.base import TASKS, TaskSettings
 
@@ -64,6 +65,7 @@ class Recipe(BaseModel):
     plugins: list[Path] = Field([], description="Python files that add tasks or kinds of stages.")
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="Device, precision, memory.")
+    rollout: EngineSettings = Field(default_factory=EngineSettings, description="Which engine generates.")
     evals: dict[str, TaskSettings] = Field(default_factory=dict, description="What every eval stage measures.")
     stages: dict[str, any_stage()] = Field(min_length=1, description="Stages by name, in order.")
     gates: dict[str, GateSettings] = Field(default_factory=dict, description="How far metrics may fall (exit code 3).")

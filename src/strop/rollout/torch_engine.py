@@ -18,7 +18,17 @@ from strop.model.policy import Policy
 from strop.model.segments import PAGE
 from strop.model.window import window
 from strop.rollout.answers import Answer, Decode
-from strop.rollout.engine import OnFinished, OnToken, Request, Rollout, SamplingParams, Score, as_requests
+from strop.rollout.engine import (
+    NOT_FINITE,
+    OnFinished,
+    OnToken,
+    Request,
+    Rollout,
+    SamplingParams,
+    Score,
+    as_requests,
+    check_request,
+)
 from strop.rollout.sampling import draw, uniform
 from strop.rollout.scheduler import Branch, Part, Scheduler
 
@@ -167,18 +177,9 @@ class TorchEngine:
         return [tuple(x) for x in found]
 
     def _check(self, request: Request, continuation: Sequence[int] = ()) -> None:
-        prompt = request.prompt
-        if not len(prompt):
-            raise InputError("a prompt has no tokens; give it at least one, such as the token that begins a text.")
-        if len(prompt) + max(1, len(continuation)) > self.window:
-            more = f" and a continuation {len(continuation)}" if continuation else ""
-            raise InputError(f"a prompt has {len(prompt)} tokens{more}; the model's window holds {self.window}.")
-        for ids in (prompt, continuation, request.params.allowed_token_ids or ()):
-            if min(ids, default=0) < 0:
-                raise InputError(f"a request names the token {min(ids)}, and ids count from 0; correct it.")
+        check_request(request, self.window, self.decode, continuation)
+        for ids in (request.prompt, continuation, request.params.allowed_token_ids or ()):
             self.policy.check_tokens(ids)
-        if request.params.stop and self.decode is None:
-            raise InputError("stop strings need text; make the engine with decode=tokenizer.decode.")
 
     @contextlib.contextmanager
     def _running(self, tokens: int) -> Iterator[Scheduler]:
@@ -265,8 +266,7 @@ class TorchEngine:
                 if one[2] != one[2]:
                     raise InputError(
                         f"the model's log-probabilities are not finite (request {answer.request.name}, token "
-                        f"{len(answer.tokens) + 1} of its answer), so no token can be drawn; its weights or its number "
-                        "format are at fault: try compute.dtype=float32, or an earlier checkpoint."
+                        f"{len(answer.tokens) + 1} of its answer), so no token can be drawn; {NOT_FINITE}"
                     )
                 yield tuple(one)
 
@@ -292,8 +292,7 @@ class TorchEngine:
             for one, logprob, is_largest in zip(owners[part], logprobs.tolist(), largest.tolist(), strict=True):
                 if logprob != logprob:
                     raise InputError(
-                        "the model's log-probabilities are not finite, so nothing can be scored; its weights or its "
-                        "number format are at fault: try compute.dtype=float32, or an earlier checkpoint."
+                        f"the model's log-probabilities are not finite, so nothing can be scored; {NOT_FINITE}"
                     )
                 one.logprobs.append(logprob)
                 one.largest.append(is_largest)
