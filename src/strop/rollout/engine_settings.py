@@ -39,6 +39,11 @@ class EngineSettings(BaseModel):
     )
     vllm: VllmSettings = Field(default_factory=VllmSettings, description="Where vLLM is, with engine: vllm.")
 
+    @property
+    def arithmetic(self) -> str:
+        """Whose rounding the results have: a part of what they depend on."""
+        return "int8" if self.int8 else self.engine
+
     @model_validator(mode="after")
     def _vllm_is_somewhere(self) -> EngineSettings:
         named = self.vllm.python is not None or self.vllm.url

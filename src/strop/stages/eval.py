@@ -37,7 +37,7 @@ class EvalStage(Stage):
             "evals": {name: task.model_dump(mode="json") for name, task in recipe.evals.items()},
             "files": {name: files_digest(data_files(path)) for name, path in files.items()},
             "results": RESULTS,
-            **({} if recipe.rollout.engine == "torch" else {"engine": recipe.rollout.engine}),  # it rounds otherwise
+            **({} if recipe.rollout.arithmetic == "torch" else {"engine": recipe.rollout.arithmetic}),
         }
 
     def local_data(self, recipe: Recipe) -> Iterator[Path]:
