@@ -93,7 +93,7 @@ def test_a_reward_model_learns_and_transformers_loads_it(run):
 
 def test_a_reward_model_learns_given_scores(run):
     rows = [{**{k: row[k] for k in ("prompt", "completion")}, "score": 2.0 * row["label"]} for row in LABELLED]
-    done = run("rm", rows, "objective.type=regression", "eval_data.fraction=0.25", "train.epochs=5")
+    done = run("rm", rows, "objective.type=regression", "eval_data.fraction=0.25", "train.epochs=12")
     assert done.code == 0, done.err
     assert float(done.facts["correlation with the scores given"]) > 0.9
 
@@ -130,7 +130,7 @@ def test_killed_and_gone_on_is_uninterrupted_with_the_same_reference(run, monkey
             ("chat.max_length=60", "chat.too_long=truncate"),
             "are the same after it was cut to chat.max_length",
         ),
-        ({"prompt": "q", "chosen": "", "rejected": "a"}, (), "field chosen: an empty assistant turn"),
+        ({"prompt": "q", "chosen": "", "rejected": "a"}, (), "field chosen.content: an empty assistant turn"),
         ({"prompt": "q", "completion": "a"}, (), "the row holds no pair: expected chosen and rejected"),
         ({"prompt": "q", "chosen": "a", "rejected": "b", "margin": -1}, (), "field margin: expected a finite number"),
     ],
