@@ -15,7 +15,7 @@ from strop.config.load import load_config
 from strop.config.yaml_file import read_yaml
 from strop.model.settings import NewModel
 from strop.stages.base import STAGES, any_stage
-from strop.tasks.base import TASKS, any_task_settings, named_tasks
+from strop.tasks.base import TASKS, UnknownTask, any_task_settings, named_tasks, unknown_task
 
 
 class ComputeSettings(BaseModel):
@@ -65,13 +65,16 @@ class Recipe(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _known_tasks(cls, given: Any) -> Any:
+    def _named_tasks(cls, given: Any) -> Any:
         return (
             {**given, "evals": named_tasks(given["evals"])} if isinstance(given, dict) and "evals" in given else given
         )
 
     @model_validator(mode="after")
-    def _known_stages(self) -> Recipe:
+    def _known_names(self) -> Recipe:
+        for name, task in self.evals.items():
+            if isinstance(task, UnknownTask):
+                raise ValueError(f"evals.{name}: {unknown_task(task.task or name)}")
         if not _NAME.fullmatch(self.name):
             raise ValueError(
                 f"name: {self.name!r} cannot be a folder's name under runs/; use letters, digits, - and _ (folder=… "

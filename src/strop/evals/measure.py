@@ -105,8 +105,8 @@ class Measurement:
         if cut := sum(len(ids) > self.engine.window for ids in encoded):
             self._note(
                 name,
-                f"{cut:,} of {len(encoded):,} texts are longer than the model's window of {self.engine.window:,} tokens "
-                "and are read in windows; each token is predicted from half a window or more where there is as much",
+                f"{cut:,} of {len(encoded):,} texts are longer than the model's window of {self.engine.window:,} "
+                "tokens and are read in windows; each token is predicted from half a window or more where there is one",
             )
         write_results(self.folder / f"{name}.jsonl", results)
         return {metric: loss_estimate(results, one) for metric, one in metrics.items()}, metrics
@@ -149,8 +149,8 @@ class Measurement:
         if too_long:
             self._note(
                 name,
-                f"{len(too_long):,} of {len(prompts):,} prompts fill the model's window of {self.engine.window:,} tokens; "
-                "they got no answer and count as not solved",
+                f"{len(too_long):,} of {len(prompts):,} prompts fill the model's window of {self.engine.window:,} "
+                "tokens; they got no answer and count as not solved",
             )
         self._note(name, *answer_notes(results))
         return self._kept(task, results)

@@ -25,10 +25,11 @@ TOO_LONG = "prompt_too_long"
 class ItemResult:
     """One item of a task of answers: what was asked, what the model said and what became of it.
 
-    ``finish_reason``: why the answer ended, see `strop.rollout.engine.Rollout`; or `TOO_LONG`; or `SCORED`, where options
-    were scored instead: ``option_logprobs`` has their log-probabilities and ``answer`` the likeliest. ``sample``: which
-    of several answers to the item it is. ``parts``: what the grader says beside its verdict. ``values``: each metric of
-    the answer by its full name; those of the item as a whole stand with its first answer.
+    ``finish_reason``: why the answer ended, see `strop.rollout.engine.Rollout`; or `TOO_LONG`; or `SCORED`, where
+    options were scored instead: ``option_logprobs`` has their log-probabilities and ``answer`` the likeliest.
+    ``opened``: what the prompt opened reasoning with. ``sample``: which of several answers to the item it is.
+    ``parts``: what the grader says beside its verdict. ``values``: each metric of the answer by its full name; those of
+    the item as a whole stand with its first answer.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ItemResult:
     source: str = ""
     values: dict[str, float] = field(default_factory=dict)
     sample: int = 0
+    opened: str = ""
     parts: dict[str, float] = field(default_factory=dict)
     option_logprobs: list[float] = field(default_factory=list)
 

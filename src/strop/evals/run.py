@@ -64,26 +64,20 @@ def judge_answers(
 ) -> list[ItemResult]:
     """Every answer to every item of the task with what became of it; ``partial`` as above.
 
-    ``unanswered`` has the items whose prompts fill the model's window, and says so in words: they are judged as an empty
-    answer is, never accepted, with `TOO_LONG` for a ``finish_reason``. ``opened``: for each item the mark that its
-    prompt opens reasoning with, which the answer then goes on from, or nothing.
+    ``unanswered`` has the items whose prompts fill the model's window, and says so in words: they are judged as an
+    empty answer is, never accepted, with `TOO_LONG` for a ``finish_reason``. ``opened``: for each item the mark that
+    its prompt opens reasoning with, which the answer then goes on from, or nothing.
     """
     samples, items = task.settings.samples, task.all_items
     answers = {place: answer_text(rollout, decode, stop_ids) for place, rollout in rollouts.items()}
+    reasons = {place: rollout.finish_reason for place, rollout in rollouts.items()}
+    opened = opened or [""] * len(items)
     places = range(len(items) * samples)
     left = [place for place in places if partial.get("judgement", place) is None]
     for first in range(0, len(left), JUDGED_AT_ONCE):
         chosen = left[first : first + JUDGED_AT_ONCE]
         # An empty answer gets its judgement too: how many tests there are is the task's to say.
-        said = [
-            graded(
-                task,
-                answers.get(p, ""),
-                p in rollouts and rollouts[p].finish_reason,
-                opened[p // samples] if opened else "",
-            )
-            for p in chosen
-        ]
+        said = [graded(task, answers.get(p, ""), reasons.get(p, TOO_LONG), opened[p // samples]) for p in chosen]
         judgements = task.judge([items[p // samples] for p in chosen], said)
         for place, judgement in zip(chosen, judgements, strict=True):
             partial.add("judgement", place, asdict(judgement))
@@ -91,22 +85,22 @@ def judge_answers(
     results = []
     for place in places:
         item, judgement = items[place // samples], Judgement(**partial.get("judgement", place))
-        answer, rollout = answers.get(place, ""), rollouts.get(place)
-        if rollout is None:
-            rollout = Rollout((), (), (), TOO_LONG)
-            judgement = _not_asked(judgement, unanswered[place // samples])
-        results.append(judged(item, answer, judgement, rollout.finish_reason, len(rollout.tokens), place % samples))
+        if place not in rollouts:
+            judgement = not_asked(judgement, unanswered[place // samples])
+        tokens = len(rollouts[place].tokens) if place in rollouts else 0
+        kept = kept_as(item, answers.get(place, ""), judgement, reasons.get(place, TOO_LONG), tokens)
+        results.append(replace(kept, sample=place % samples, opened=opened[place // samples]))
     return results
 
 
-def graded(task: AnswerTask, answer: str, finish_reason: str | bool, opened: str) -> str:
-    """What a grader is given of an answer: after the mark that its prompt opened reasoning with, so that reasoning which
+def graded(task: AnswerTask, answer: str, finish_reason: str, opened: str) -> str:
+    """What a grader is given of an answer: after the mark that its prompt opened reasoning with, so that reasoning that
     was cut off is seen as such; and where it was cut off, what the task takes for finished."""
     whole = f"{opened}\n{answer}" if opened else answer
     return task.finished_part(whole) if finish_reason == "length" else whole
 
 
-def judged(item: Item, answer: str, judgement: Judgement, finish_reason: str, tokens: int, sample: int) -> ItemResult:
+def kept_as(item: Item, answer: str, judgement: Judgement, finish_reason: str, tokens: int) -> ItemResult:
     """One answer as it is kept."""
     return ItemResult(
         name=item.name,
@@ -122,12 +116,11 @@ def judged(item: Item, answer: str, judgement: Judgement, finish_reason: str, to
         tokens=tokens,
         well_formed=well_formed(answer, finish_reason),
         source=item.source,
-        sample=sample,
         parts=judgement.parts,
     )
 
 
-def _not_asked(judgement: Judgement, why: str) -> Judgement:
+def not_asked(judgement: Judgement, why: str) -> Judgement:
     """The judgement of an item that could not be asked: that of an empty answer, but never for the good."""
     verdict = "no_answer" if judgement.accepted else judgement.verdict
     parts = dict.fromkeys(judgement.parts, 0.0)

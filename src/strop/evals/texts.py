@@ -15,8 +15,8 @@ from strop.tasks.base import Document
 
 
 def encode_documents(documents: Sequence[Document], encoder: ChatEncoder) -> list[list[int]]:
-    """The ids of each text after one token that is not measured, so that every token of the text is: the one that begins
-    a document where the tokenizer has it, else its end token. Raises InputError where it has neither."""
+    """The ids of each text after one token that is not measured, so that every token of the text is: the one that
+    begins a document where the tokenizer has it, else its end token. Raises InputError where it has neither."""
     first = encoder.document_start[0] or ([encoder.document_end[0]] if encoder.document_end else [])
     if not first:
         raise InputError(

@@ -25,7 +25,8 @@ from .extract import extract_program
 from .pool import JudgeFault, map_in_workers
 from .syntax import syntax_error
 
-# judge_fault: the judge itself failed, so nothing is known about the answer. no_answer: what was asked for is not in it.
+# judge_fault: the judge itself failed, so nothing is known about the answer. no_answer: it holds none of what was
+# asked for.
 Verdict = Literal[
     "no_code", "syntax_error", "runtime_error", "timeout", "wrong_answer", "accepted", "judge_fault", "no_answer"
 ]

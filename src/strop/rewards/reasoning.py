@@ -69,7 +69,7 @@ def _is_quoted(text: str, tag: re.Match[str]) -> bool:
 
 
 def opened_by(prompt: str) -> str:
-    """The mark that opens reasoning at the very end of a prompt (``<think>``), or nothing: what is generated after it is
-    reasoning until it is closed."""
+    """The mark that opens reasoning at the very end of a prompt (``<think>``), or nothing: what is generated after it
+    is reasoning until it is closed."""
     tags = list(_TAG.finditer(prompt))
     return tags[-1][0] if tags and tags[-1][0].lower() in _CLOSES and not prompt[tags[-1].end() :].strip() else ""

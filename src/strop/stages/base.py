@@ -58,8 +58,8 @@ class StageResult:
 
     An evaluation gives ``metrics`` (estimates by name), ``measures`` (what each is, see `strop.tasks.metrics`),
     ``tasks`` (the metrics of each task), ``answered`` (tasks whose answers are in ``evals/<task>.jsonl``) and ``notes``
-    (what a reader of a task's numbers should know). A training gives ``totals`` (seconds, tokens, trained tokens, evaluation loss) and ``mask``. ``facts`` are whatever
-    else is worth a line in the report.
+    (what a reader of a task's numbers should know). A training gives ``totals`` (seconds, tokens, trained tokens,
+    evaluation loss) and ``mask``. ``facts`` are whatever else is worth a line in the report.
     """
 
     metrics: dict[str, Any] = field(default_factory=dict)

@@ -2,8 +2,9 @@
 
     evals: {mine: {task: answers, path: mine.jsonl, grader: number}}
 
-``exact``: the answer is the reference, but for white space, case and a final full stop; ``number``: the last number has
-its value; ``math``: equal by math-verify; ``choice``: the letter, or the text, of the right one of the row's ``choices``.
+``exact``: the answer is the reference, but for white space, case and a final full stop; ``number``: the last number
+has its value; ``math``: equal by math-verify; ``choice``: the letter, or the text, of the right one of the row's
+``choices``.
 """
 
 from __future__ import annotations

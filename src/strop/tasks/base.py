@@ -83,8 +83,8 @@ class AnswerSettings(TaskSettings):
 @dataclass(frozen=True)
 class Item:
     """``messages`` is the prompt, or ``text`` where that is set: a text to go on from as it stands, without a template.
-    ``family`` groups items that are alike; ``data`` is what the grader needs; ``source`` is where it comes from, of which
-    an evaluation may hold several."""
+    ``family`` groups items that are alike; ``data`` is what the grader needs; ``source`` is where it comes from, of
+    which an evaluation may hold several."""
 
     name: str
     family: str
@@ -299,33 +299,35 @@ def fitted(name: str, settings: TaskSettings, kind: type[TaskSettings]) -> TaskS
         raise InputError(f"evals.{name}: {key}: {said}.") from None
 
 
+class UnknownTask(TaskSettings):
+    """Of a task that there is not; whoever reads the recipe says so."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 def any_task_settings() -> Any:
     """The type of what stands under ``evals.<name>``: the settings of any task that is registered by now, told by its
     ``task`` (`named_tasks` puts it there), or those of a file that is known by its columns."""
-    kinds = {"": AnswerSettings, **{name: task.Settings for name, task in TASKS.items()}}
+    kinds = {"": AnswerSettings, "?": UnknownTask, **{name: task.Settings for name, task in TASKS.items()}}
 
-    def tag(value: Any) -> str | None:
-        if isinstance(value, TaskSettings):
+    def tag(value: Any) -> str:
+        if not isinstance(value, dict):
             return next((name for name, kind in kinds.items() if type(value) is kind), "")
-        return (value.get("task") or "") if isinstance(value, dict) else ""
+        wanted = value.get("task")
+        return wanted if wanted in kinds else "" if wanted is None and value.get("path") is not None else "?"
 
     return Annotated[reduce(or_, (Annotated[kind, Tag(name)] for name, kind in kinds.items())), Discriminator(tag)]
 
 
 def named_tasks(evals: Any) -> Any:
-    """``evals`` as a recipe has them, each with its ``task``. Raises ValueError for a task that there is not."""
+    """``evals`` as a recipe has them, each with its ``task`` where it is not known by the columns of its file."""
     if not isinstance(evals, dict):
         return evals
-    found = {}
-    for name, given in evals.items():
-        given = {} if given is None else given
-        if isinstance(given, dict):
-            wanted = given.get("task") or name
-            if isinstance(wanted, str) and wanted not in TASKS and (given.get("task") or given.get("path") is None):
-                raise ValueError(f"evals.{name}: {unknown_task(wanted)}")
-            by_columns = given.get("path") is not None and not getattr(TASKS.get(wanted), "reads_path", False)
-            given = given if wanted not in TASKS or by_columns else {**given, "task": wanted}
-        found[name] = given
+    found = {name: {} if given is None else given for name, given in evals.items()}
+    for name, given in found.items():
+        known = isinstance(given, dict) and "task" not in given and name in TASKS
+        if known and (given.get("path") is None or TASKS[name].reads_path):
+            found[name] = {**given, "task": name}
     return found
 
 

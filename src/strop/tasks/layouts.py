@@ -12,9 +12,7 @@ from typing import Any
 
 _MEASURE = "measure it with evals: {NAME: {path: FILE}}"
 _TRAIN = "train on it as data: [{path: FILE}] of a stage"
-_GRADER = (
-    "say how answers are judged: evals: {NAME: {task: answers, path: FILE, grader: exact, number, math or choice}}"
-)
+_GRADER = "measure it with evals: {NAME: {task: answers, path: FILE, grader: exact, number, math or choice}}"
 LOSS = f"{_TRAIN}, or measure the loss on its answers with evals: {{general_chat: {{path: FILE}}}}"
 
 
@@ -69,7 +67,10 @@ MMLU = TaskLayout("multiple-choice questions (MMLU's layout)", "question A B C D
 CHOICES = TaskLayout(
     "multiple-choice questions (question, choices and the answer's index)", "question choices answer", **_CHOICE
 )
-TEXT = TaskLayout("plain text", use=_TRAIN.replace("FILE", "FILE, format: text"))
+TEXT = TaskLayout(
+    "plain text",
+    use=f"{_TRAIN.replace('FILE', 'FILE, format: text')}, or measure it with evals: {{NAME: {{task: text, path: FILE}}}}",
+)
 
 CHOICE_LAYOUTS = (GOLD, ARC, MMLU, CHOICES)
 _LAYOUTS = (

@@ -73,8 +73,11 @@ def _rate(name: str, about: str, value: Callable[[Any], float], group: str = TAS
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:
-    """The chance that at least one of ``k`` answers is right, of ``n`` drawn of which ``right`` are: 1 - C(n-c, k) / C(n, k),
-    unbiased (Chen et al. 2021, arXiv:2107.03374, equation 1). Raises ValueError for k > n."""
+    """The chance that at least one of ``k`` answers is right, of ``n`` drawn of which ``right`` are:
+    1 - C(n-right, k) / C(n, k), unbiased (Chen et al. 2021, arXiv:2107.03374, equation 1).
+
+    Raises ValueError for k > n.
+    """
     if not 0 <= right <= n or not 1 <= k <= n:
         raise ValueError(f"pass@{k} of {n} answers, {right} of them right, is not defined")
     return 1 - math.comb(n - right, k) / math.comb(n, k)

@@ -73,8 +73,8 @@ class Mmlu(MultipleChoice):
     def pool(self, subject: str) -> list[Shot]:
         if not (found := self._examples.get(subject)):
             raise InputError(
-                f"evals.{self.name}: there are no examples of {subject or 'no subject'!r} (a SUBJECT_dev.csv beside the "
-                "questions); give them in shots_path, or ask without any (shots: 0)."
+                f"evals.{self.name}: there are no examples of {subject or 'no subject'!r} (a SUBJECT_dev.csv beside "
+                "the questions); give them in shots_path, or ask without any (shots: 0)."
             )
         return [self._shot(item) for item in found]
 

@@ -38,8 +38,9 @@ class Shots:
 
     def __init__(self, pool: Sequence[Shot], n: int, where: str):
         if n > len(pool):
-            raise InputError(f"{where}: {n} examples are asked for and there are {len(pool)}; lower shots, or give more "
-                             "with shots_path.")  # fmt: skip
+            raise InputError(
+                f"{where}: {n} examples are asked for and {len(pool)} there; lower shots, or give more in shots_path."
+            )
         self._pool, self._n = pool, n
         self.tested = 0
 
