@@ -89,7 +89,7 @@ def test_what_is_loaded(tmp_path, row, name):
         (
             {"text": "Once upon a time."},
             "plain text",
-            f"{TRAIN.replace('}]', ', format: text}]')}, or measure it with evals: {{NAME: {{task: text, path: PATH}}}}",
+            TRAIN.replace("}]", ", format: text}]") + ", or measure it with evals: {NAME: {task: text, path: PATH}}",
         ),
         (
             {"data_source": "d", "prompt": [{"role": "user", "content": "hi"}], "reward_model": {"ground_truth": "1"}},

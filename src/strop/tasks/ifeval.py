@@ -154,4 +154,9 @@ def _instructions(row: Mapping[str, Any], place: str) -> Instructions:
     if unknown := [name for name in names if name not in checkers()]:
         raise InputError(f"{place}: there is no checker for the instruction {unknown[0]!r}; correct it.")
     given = [{key: value for key, value in (one or {}).items() if value is not None} for one in arguments]
+    for name, one in zip(names, given, strict=True):
+        try:
+            checkers()[name](name).build_description(**one)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{place}: 'kwargs' of {name} are not what it takes: {error}; correct them.") from None
     return Instructions(prompt, tuple(names), tuple(given))

@@ -69,7 +69,7 @@ CHOICES = TaskLayout(
 )
 TEXT = TaskLayout(
     "plain text",
-    use=f"{_TRAIN.replace('FILE', 'FILE, format: text')}, or measure it with evals: {{NAME: {{task: text, path: FILE}}}}",
+    use=_TRAIN.replace("FILE", "FILE, format: text") + ", or measure it with evals: {NAME: {task: text, path: FILE}}",
 )
 
 CHOICE_LAYOUTS = (GOLD, ARC, MMLU, CHOICES)
