@@ -41,6 +41,7 @@ examples:
   strop inspect my.jsonl --model smollm2-135m       what would be trained, token by token
   strop doctor my.yaml                              what is wrong with data and settings
   strop chat runs/code_basics                       talk to the result
+  strop eval smollm2-135m --tasks gsm8k:limit=100   measure models on benchmarks
 """
 # What the place that was written to has to say about it; any other OSError is a failure inside.
 _STORAGE = {
@@ -166,6 +167,30 @@ def _parser() -> VerbParser:
     _recipe_options(inspect, "one JSON object with every conversation on standard output", "chat.train_on=last")
     inspect.set_defaults(run=_inspect)
 
+    evaluation = verbs.add_parser(
+        "eval",
+        help="measure models on tasks; the same command goes on where it was",
+        example="strop eval smollm2-135m --tasks gsm8k:limit=200,arc_easy",
+    )
+    evaluation.add_argument(
+        "models", nargs="*", metavar="MODEL", help="folder, run folder, hub id, .gguf file or smollm2-135m"
+    )
+    evaluation.add_argument("--tasks", help="TASK:key=value:key=value,TASK … ('strop eval --tasks help' lists them)")
+    evaluation.add_argument("--samples", type=int, help="answers to each item; pass@k is then given")
+    evaluation.add_argument("--temperature", type=float, help="0 is greedy (default); 0.8 with several samples")
+    evaluation.add_argument("--max-tokens", type=int, help="longest answer, in tokens")
+    evaluation.add_argument("--limit", type=int, dest="count", help="so many items of each task")
+    evaluation.add_argument("--shots", type=int, help="worked examples before each item")
+    evaluation.add_argument("--style", choices=("chat", "completion"), help="how items are put")
+    evaluation.add_argument(
+        "--out", type=Path, dest="folder", metavar="FOLDER", help="run folder (default: runs/eval-MODEL-…)"
+    )
+    evaluation.add_argument(
+        "--regrade", type=Path, metavar="RUN", help="grade a run's kept answers again, without a model"
+    )
+    _recipe_options(evaluation, "one JSON object with every task's metrics on standard output", "compute.dtype=float32")
+    evaluation.set_defaults(run=_eval)
+
     report = verbs.add_parser("report", help="build a run's report.html again", example="strop report runs/code_basics")
     report.add_argument("folder", type=Path, help="run folder")
     report.add_argument("--json", action="store_true", help="print where it is as JSON on standard output")
@@ -286,6 +311,29 @@ def _inspect(options: argparse.Namespace) -> Outcome:
 
     given = {name: value for name, value in vars(options).items() if name != "run"}
     return inspect(Request(**given | {"stop": tuple(options.stop), "overrides": tuple(options.overrides)})), None
+
+
+def _eval(options: argparse.Namespace) -> Outcome:
+    from strop.common.console import make_console
+
+    models = [text for text in options.models if "=" not in text]
+    overrides = [*(text for text in options.models if "=" in text), *options.overrides]
+    shared = {
+        name: getattr(options, name) for name in ("samples", "temperature", "max_tokens", "count", "shots", "style")
+    }
+    console = make_console(stderr=options.json)
+    from strop.runs.evaluate import evaluation  # with torch
+
+    keep_freed_memory()
+    return 0, evaluation(
+        models,
+        options.tasks,
+        {name: value for name, value in shared.items() if value is not None},
+        overrides,
+        options.folder,
+        options.regrade,
+        console,
+    )
 
 
 def _report(options: argparse.Namespace) -> Outcome:

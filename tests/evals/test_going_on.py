@@ -35,8 +35,8 @@ class Scripted:
     def __init__(self, left=100):
         self.left, self.asked = left, []
 
-    def generate(self, prompts, params, on_token=None, on_finished=None):
-        for i, prompt in enumerate(prompts):
+    def generate(self, requests, params=None, on_token=None, on_finished=None):
+        for i, prompt in enumerate(request.prompt for request in requests):
             if not self.left:
                 raise KeyboardInterrupt
             self.left -= 1
@@ -136,7 +136,7 @@ def measurement(model_folder, tmp_path):
         if stop_after is not None:
             generate_all = engine.generate
 
-            def generate_some(prompts, params, on_finished):
+            def generate_some(requests, on_finished):
                 def count(i, rollout):
                     on_finished(i, rollout)
                     count.left -= 1
@@ -144,7 +144,7 @@ def measurement(model_folder, tmp_path):
                         raise KeyboardInterrupt
 
                 count.left = stop_after
-                return generate_all(prompts, params, on_finished=count)
+                return generate_all(requests, on_finished=count)
 
             engine.generate = generate_some
         out = io.StringIO()

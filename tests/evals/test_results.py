@@ -110,7 +110,7 @@ FENCED = "```python\nprint(1)\n```"
     ],
 )
 def test_form(answer, reason, expected):
-    assert well_formed(answer, Rollout((), (1,), (0.0,), reason)) is expected
+    assert well_formed(answer, reason) is expected
 
 
 @pytest.mark.parametrize(

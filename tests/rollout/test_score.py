@@ -74,6 +74,16 @@ def test_memory_that_ends_changes_no_score(make_model, engine):
         assert [x for s in a for x in s.logprobs] == pytest.approx([x for s in b for x in s.logprobs], abs=1e-5)
 
 
+def test_options_that_begin_alike_are_scored_whole_though_they_wait(make_model, reference):
+    """An option that has to wait finds its beginning known, of another option that is done; it is measured too."""
+    crowded = TorchEngine(Policy(make_model(), FLOAT32), frozenset({2}), max_rows=2)
+    prompts = [prompt(n, n) for n in (20, 61, 64, 90)]
+    options = [[[7, 8, 9, last] for last in range(10, 16)] for _ in prompts]
+    for ids, several, found in zip(prompts, options, crowded.score(prompts, options), strict=True):
+        for option, score in zip(several, found, strict=True):
+            assert score.logprobs == pytest.approx(reference([*ids, *option])[0][len(ids) - 1 :].tolist(), abs=1e-4)
+
+
 def test_a_continuation_that_is_put_back_is_not_measured_twice(engine, monkeypatch):
     """The step after its first piece was computed."""
     monkeypatch.setattr("strop.rollout.scheduler.PREFILL_TOKENS", 96)

@@ -28,6 +28,7 @@ ARC = {
 GSM8K = {"question": "1 + 1?", "answer": "It is <<1+1=2>>2.\n#### 2"}
 TRAIN = "train on it as data: [{path: PATH}] of a stage"
 LOSS = f"{TRAIN}, or measure the loss on its answers with evals: {{general_chat: {{path: PATH}}}}"
+GRADER = "measure it with evals: {NAME: {task: answers, path: PATH, grader: exact, number, math or choice}}"
 LEAVE = "nothing in strop measures or trains on it, so leave it out"
 
 
@@ -41,50 +42,42 @@ def write(path, *rows):
 
 
 @pytest.mark.parametrize(
-    ("row", "name", "measured"),
+    ("row", "name"),
     [
-        (STDIO, "problems with tests", True),
-        (CONTEST, "CodeContests problems with tests", True),
-        (CONTEST | {"public_tests": {"input": ["1\n"], "output": ["1\n"]}}, "CodeContests problems with tests", True),
-        (HUMANEVAL, "HumanEval problems", True),
-        (MBPP, "MBPP problems", True),
-        ({"prompt": "Write f.", "test_list": ["assert f(1) == 1"], "test_imports": []}, "MBPP problems", True),
-        (ARC, "multiple-choice questions (ARC's layout)", False),
+        (STDIO, "problems with tests"),
+        (CONTEST, "CodeContests problems with tests"),
+        (CONTEST | {"public_tests": {"input": ["1\n"], "output": ["1\n"]}}, "CodeContests problems with tests"),
+        (HUMANEVAL, "HumanEval problems"),
+        (MBPP, "MBPP problems"),
+        ({"prompt": "Write f.", "test_list": ["assert f(1) == 1"], "test_imports": []}, "MBPP problems"),
+        (ARC, "multiple-choice questions (ARC's layout)"),
         (
             {"query": "Which?", "choices": ["x", "y"], "gold": 1},
             "multiple-choice questions (query, choices, gold)",
-            False,
         ),
         (
             {"question": "Which?", "type": "t", "choices": ["x", "y"], "answer": 1},
             "multiple-choice questions (question, choices and the answer's index)",
-            False,
         ),
     ],
 )
-def test_what_is_loaded(tmp_path, row, name, measured):
+def test_what_is_loaded(tmp_path, row, name):
     path = write(tmp_path / "tasks.jsonl", row, row, row)
     assert what_tasks(path).name == name
     found = load_tasks(path, 2)
     assert (found.layout.name, len(found.items)) == (name, 2)
     assert all(item.name and item.prompt for item in found.items)
-    if measured:
-        task = opened(path)
+    task = opened(path)
+    if task.how == "choices":
+        assert [(q.options, q.answer) for q in task.all_questions] == [((" x", " y"), 1)] * 3
+    else:
         assert (task.found if isinstance(task, FunctionTask) else task.records) == load_tasks(path).items
-        return
-    with pytest.raises(InputError) as error:
-        opened(path)
-    assert str(error.value) == (
-        f"{path}: holds {name}, which no evaluation measures yet; drop it from evals, or name a file of problems with "
-        "tests, HumanEval or MBPP."
-    )
 
 
 @pytest.mark.parametrize(
     ("row", "what", "mend"),
     [
-        (GSM8K, "GSM8K questions and answers", LOSS),
-        ({"question": "1 + 1?", "answer": "2", "grade": 1}, "questions and answers", LOSS),
+        ({"question": "1 + 1?", "answer": "2", "grade": 1}, "questions and answers", f"{GRADER}, or {LOSS}"),
         (
             {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hi"}]},
             "conversations",
@@ -93,19 +86,18 @@ def test_what_is_loaded(tmp_path, row, name, measured):
         ({"conversations": [{"from": "human", "value": "hi"}]}, "conversations", LOSS),
         ({"instruction": "Add.", "output": "3"}, "instructions and outputs", LOSS),
         ({"prompt": "hi", "chosen": "a", "rejected": "b"}, "preference pairs", LOSS),
-        ({"text": "Once upon a time."}, "plain text", TRAIN.replace("}]", ", format: text}]")),
+        (
+            {"text": "Once upon a time."},
+            "plain text",
+            TRAIN.replace("}]", ", format: text}]") + ", or measure it with evals: {NAME: {task: text, path: PATH}}",
+        ),
         (
             {"data_source": "d", "prompt": [{"role": "user", "content": "hi"}], "reward_model": {"ground_truth": "1"}},
-            "prompts with ground truths (verl's layout, for reinforcement learning)",
-            LOSS,
+            "prompts with ground truths (verl's layout)",
+            GRADER,
         ),
-        ({"prompt": "hi", "ground_truth": "1"}, "prompts with ground truths (for reinforcement learning)", LEAVE),
+        ({"prompt": "hi", "ground_truth": "1"}, "prompts with ground truths", GRADER),
         ({"prompt": "hi"}, "prompts with neither answers nor anything to judge them by", LEAVE),
-        (
-            {"key": 1, "prompt": "hi", "instruction_id_list": [], "kwargs": []},
-            "IFEval prompts (for its own checkers)",
-            LEAVE,
-        ),
         ({"question_id": 81, "category": "c", "turns": ["hi"]}, "MT-Bench questions (for a judge model)", LEAVE),
         (
             {"question_id": 81, "answer_id": "a", "choices": [{"index": 0, "turns": ["hi"]}]},
@@ -117,8 +109,13 @@ def test_what_is_loaded(tmp_path, row, name, measured):
 def test_what_holds_no_problems_is_named_with_what_to_write_instead(tmp_path, row, what, mend):
     path = write(tmp_path / "tasks.jsonl", row)
     with pytest.raises(InputError) as error:
-        opened(path, "gsm8k")
+        opened(path)
     assert str(error.value) == f"{path}: holds {what}, and no problems with tests; {mend.replace('PATH', str(path))}."
+
+
+def test_a_file_of_gsm8k_is_measured_as_such(tmp_path):
+    task = opened(write(tmp_path / "tasks.jsonl", GSM8K))
+    assert (type(task).__name__, list(task.measures())[:2]) == ("Gsm8k", ["mine_flexible_extract", "mine_strict_match"])
 
 
 def test_unknown_columns_are_listed(tmp_path):

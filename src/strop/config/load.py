@@ -31,6 +31,12 @@ def load_overrides(kind: type[Model], overrides: Sequence[str]) -> Model:
     return _validated(kind, YamlFile(None, None, {}), overrides)
 
 
+def load_values(kind: type[Model], values: dict[str, Any], overrides: Sequence[str], source: str) -> Model:
+    """Settings from ``values``, which came from ``source``, with overrides on top. Raises InputError as `load_config`
+    does."""
+    return _validated(kind, YamlFile(None, None, values, source), overrides)
+
+
 def _validated(kind: type[Model], file: YamlFile, overrides: Sequence[str]) -> Model:
     for override in overrides:
         _apply(file.values, override)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from strop.config.aliases import ALIASES, NOT_NEEDED
-from strop.config.shape import fields_at, kinds_at, paths
+from strop.config.shape import fields_at, kinds_at, paths, tags_at
 from strop.config.yaml_file import YamlFile
 
 _NAMED = re.compile(r"([A-Za-z_]\w*(?:\.[\w-]+)*): ")
@@ -156,7 +156,7 @@ def _keys(location: tuple[int | str, ...], given: Given) -> list[str]:
     values: Any = given.file.values
     for part in location:
         inside = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
-        if not inside and part in kinds_at(given.kind, keys):
+        if not inside and (part in kinds_at(given.kind, keys) or part in tags_at(given.kind, keys)):
             continue
         keys.append(str(part))
         values = values[part] if inside and not (isinstance(values, list) and part >= len(values)) else None

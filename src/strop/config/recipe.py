@@ -20,7 +20,7 @@ from strop.evals.gates import GateSettings
 from strop.model.settings import NewModel
 from strop.rollout.engine_settings import EngineSettings
 from strop.stages.base import STAGES, any_stage
-from strop.tasks.base import TASKS, TaskSettings
+from strop.tasks.base import TASKS, UnknownTask, any_task_settings, named_tasks, unknown_task
 
 
 class ComputeSettings(BaseModel):
@@ -35,7 +35,7 @@ class ComputeSettings(BaseModel):
 
 
 _NAME = re.compile(r"[^./\\\s][^/\\\x00-\x1f]*")
-_BUILT_IN = set(STAGES.values())
+_BUILT_IN = {*STAGES.values(), *TASKS.values()}
 RECIPES = (".yaml", ".yml")
 """How a recipe's file name ends."""
 
@@ -66,15 +66,22 @@ class Recipe(BaseModel):
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="Device, precision, memory.")
     rollout: EngineSettings = Field(default_factory=EngineSettings, description="Which engine generates.")
-    evals: dict[str, TaskSettings] = Field(default_factory=dict, description="What every eval stage measures.")
+    evals: dict[str, any_task_settings()] = Field(default_factory=dict, description="What every eval stage measures.")
     stages: dict[str, any_stage()] = Field(min_length=1, description="Stages by name, in order.")
     gates: dict[str, GateSettings] = Field(default_factory=dict, description="How far metrics may fall (exit code 3).")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_tasks(cls, given: Any) -> Any:
+        return (
+            {**given, "evals": named_tasks(given["evals"])} if isinstance(given, dict) and "evals" in given else given
+        )
+
     @model_validator(mode="after")
-    def _known_tasks(self) -> Recipe:
+    def _known_names(self) -> Recipe:
         for name, task in self.evals.items():
-            if task.path is None and name not in TASKS:
-                raise ValueError(f"evals.{name}: not a built-in task ({', '.join(TASKS)}); give it a `path`.")
+            if isinstance(task, UnknownTask):
+                raise ValueError(f"evals.{name}: {unknown_task(task.task or name)}")
         if not _NAME.fullmatch(self.name):
             raise ValueError(
                 f"name: {self.name!r} cannot be a folder's name under runs/; use letters, digits, - and _ (folder=… "
@@ -126,6 +133,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     if isinstance(plugins, list) and all(isinstance(file, str) for file in plugins):  # anything else is refused below
         load_plugins(map(Path, plugins))
     kind = Recipe
-    if set(STAGES.values()) != _BUILT_IN:
-        kind = create_model("Recipe", __base__=Recipe, stages=(dict[str, any_stage()], Recipe.model_fields["stages"]))
+    if {*STAGES.values(), *TASKS.values()} != _BUILT_IN:
+        stages = (dict[str, any_stage()], Recipe.model_fields["stages"])
+        evals = (dict[str, any_task_settings()], Recipe.model_fields["evals"])
+        kind = create_model("Recipe", __base__=Recipe, stages=stages, evals=evals)
     return load_config(kind, path, overrides)

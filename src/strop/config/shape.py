@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Tag
 
 
 def fields_at(kind: type[BaseModel], keys: Sequence[str]) -> dict[str, str]:
@@ -30,6 +30,16 @@ def kinds_at(kind: type[BaseModel], keys: Sequence[str]) -> list[str]:
     return [str(one) for field in fields for one in typing.get_args(field.annotation)]
 
 
+def tags_at(kind: type[BaseModel], keys: Sequence[str]) -> list[str]:
+    """The tags of the union that stands at a path, where it is told by something else than ``kind``."""
+    level, annotation = [kind], None
+    for key in keys:
+        if fields := [model.model_fields[key] for model in level if key in model.model_fields]:
+            annotation = fields[0].annotation
+            level = [model for field in fields for model in _models(field.annotation)]
+    return _tags(annotation)
+
+
 def paths(kind: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Every key of the settings with the sections that it stands in; a section of named ones is written ``<name>``."""
     for name, field in kind.model_fields.items():
@@ -38,6 +48,12 @@ def paths(kind: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[
         named = typing.get_origin(field.annotation) is dict
         for model in dict.fromkeys(_models(field.annotation)):
             yield from paths(model, (*here, "<name>") if named else here)
+
+
+def _tags(annotation: Any) -> list[str]:
+    if isinstance(annotation, Tag):
+        return [annotation.tag]
+    return [tag for argument in typing.get_args(annotation) for tag in _tags(argument)]
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -19,11 +19,13 @@ class YamlFile:
     path: Path | None
     tree: yaml.Node | None
     values: dict[str, Any]
+    source: str = "overrides"
+    """Where it is said, without a file."""
 
     def place(self, keys: Sequence[str]) -> str:
         """``file:line`` of the deepest key of the path that stands in the file."""
         if self.path is None:
-            return "overrides"
+            return self.source
         line, node = 1, self.tree
         for key in keys:
             if isinstance(node, yaml.MappingNode):

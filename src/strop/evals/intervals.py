@@ -7,7 +7,7 @@ losses; rates and their changes are in `strop.evals.rates`, since of a rate at 0
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -37,25 +37,18 @@ class Estimate:
 
 
 def estimate(
-    values: Sequence[float], groups: Sequence[Hashable], weights: Sequence[float] | None = None, seed: int = 0
+    values: Sequence[float],
+    groups: Sequence[Hashable],
+    weights: Sequence[float] | None = None,
+    seed: int = 0,
+    of_mean: Callable[[ndarray], ndarray] | None = None,
 ) -> Estimate:
     """Weighted mean of ``values`` (``weights`` default to 1) with a bootstrap over ``groups``.
 
-    With one group only there is nothing to resample and the interval is unknown: NaN at both ends.
+    ``of_mean``: what is given is this function of the mean, e.g. the exponential, and its interval. With one group only
+    there is nothing to resample and the interval is unknown: NaN at both ends.
     """
-    owner, count = numbered(groups, len(values))
-    weight = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
-    total = np.bincount(owner, np.asarray(values, dtype=np.float64) * weight)
-    mass = np.bincount(owner, weight)
-    value = float(total.sum() / mass.sum())
-    if count == 1:
-        return Estimate(value, float("nan"), float("nan"), len(values), 1)
-    random = np.random.default_rng(seed)
-    if count > MOST_UNITS:
-        bundle = random.permutation(count) % MOST_UNITS
-        total, mass = np.bincount(bundle, total), np.bincount(bundle, mass)
-    low, high = np.percentile(_resampled_means(total, mass, random), [2.5, 97.5])
-    return Estimate(value, float(low), float(high), len(values), count)
+    return _change([], values, groups, weights, seed, of_mean)
 
 
 def paired_change(
@@ -64,9 +57,44 @@ def paired_change(
     groups: Sequence[Hashable],
     weights: Sequence[float] | None = None,
     seed: int = 0,
+    of_mean: Callable[[ndarray], ndarray] | None = None,
 ) -> Estimate:
-    """Mean of ``after - before`` on the same items; the interval is of the change, so item difficulty cancels."""
-    return estimate([b - a for a, b in zip(before, after, strict=True)], groups, weights, seed)
+    """Mean of ``after - before`` on the same items; the interval is of the change, so item difficulty cancels.
+
+    With ``of_mean``, the change of that function of the mean: the same groups are drawn for both sides.
+    """
+    if of_mean is None:
+        return estimate([b - a for a, b in zip(before, after, strict=True)], groups, weights, seed)
+    return _change([before], after, groups, weights, seed, of_mean)
+
+
+def _change(
+    before: Sequence[Sequence[float]],
+    after: Sequence[float],
+    groups: Sequence[Hashable],
+    weights: Sequence[float] | None,
+    seed: int,
+    of_mean: Callable[[ndarray], ndarray] | None,
+) -> Estimate:
+    """A function of the mean of ``after``, less that of ``before`` where there is one."""
+    owner, count = numbered(groups, len(after))
+    weight = np.ones(len(after)) if weights is None else np.asarray(weights, dtype=np.float64)
+    mass = np.bincount(owner, weight)
+    sides = [np.bincount(owner, np.asarray(values, dtype=np.float64) * weight) for values in (after, *before)]
+    value = float(_difference([total.sum(keepdims=True) / mass.sum() for total in sides], of_mean)[0])
+    if count == 1:
+        return Estimate(value, float("nan"), float("nan"), len(after), 1)
+    random = np.random.default_rng(seed)
+    if count > MOST_UNITS:
+        bundle = random.permutation(count) % MOST_UNITS
+        sides, mass = [np.bincount(bundle, total) for total in sides], np.bincount(bundle, mass)
+    low, high = np.percentile(_difference(_resampled_means(sides, mass, random), of_mean), [2.5, 97.5])
+    return Estimate(value, float(low), float(high), len(after), count)
+
+
+def _difference(means: Sequence[ndarray], of_mean: Callable[[ndarray], ndarray] | None) -> ndarray:
+    first, *second = means if of_mean is None else map(of_mean, means)
+    return first - second[0] if second else first
 
 
 def numbered(groups: Sequence[Hashable], items: int) -> tuple[ndarray, int]:
@@ -80,12 +108,14 @@ def numbered(groups: Sequence[Hashable], items: int) -> tuple[ndarray, int]:
     return np.array([index[group] for group in groups]), len(index)
 
 
-def _resampled_means(total: ndarray, mass: ndarray, random: np.random.Generator) -> ndarray:
-    """``DRAWS`` means, each of as many units drawn with replacement; a block at a time, so that memory stays small."""
-    units = len(total)
+def _resampled_means(sides: Sequence[ndarray], mass: ndarray, random: np.random.Generator) -> list[ndarray]:
+    """For each side ``DRAWS`` means, each of as many units drawn with replacement, the same for all sides; a block at a
+    time, so that memory stays small."""
+    units = len(mass)
     rows = max(1, _BLOCK // units)
-    means = np.empty(DRAWS)
+    means = [np.empty(DRAWS) for _ in sides]
     for first in range(0, DRAWS, rows):
         drawn = random.integers(0, units, (min(rows, DRAWS - first), units), dtype=np.int32)
-        means[first : first + rows] = total[drawn].sum(1) / mass[drawn].sum(1)
+        for found, total in zip(means, sides, strict=True):
+            found[first : first + rows] = total[drawn].sum(1) / mass[drawn].sum(1)
     return means

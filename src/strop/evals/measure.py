@@ -14,19 +14,25 @@ from rich.console import Console
 
 from strop.chat import ChatEncoder
 from strop.common.console import Steady, say
+from strop.evals.choices import encode_questions, notes_of, score_questions
 from strop.evals.intervals import Estimate
 from strop.evals.losses import held_out, run_loss_task, yardstick
 from strop.evals.partial import Partial, key_of
-from strop.evals.results import FAULT, answer_estimates, loss_estimate, valued, write_results
-from strop.evals.run import generate_answers, judge_answers, prompts_of
+from strop.evals.prompts import prompts_of
+from strop.evals.results import FAULT, ItemResult, answer_estimates, loss_estimate, valued, write_results
+from strop.evals.run import generate_answers, judge_answers
+from strop.evals.texts import encode_documents, measure_documents
 from strop.model.policy import Policy
 from strop.model.window import window
+from strop.rewards.reasoning import opened_by
 from strop.rollout.engine import Engine, SamplingParams
 from strop.tasks import open_task
-from strop.tasks.base import AnswerTask, LossTask, TaskSettings
+from strop.tasks.base import AnswerTask, ChoiceTask, LossTask, Task, TaskSettings, TextTask
 from strop.tasks.metrics import FAILED, Metric
 
 MICRO_BATCH_TOKENS = 2048
+FEWEST, MOSTLY = 10, 0.9
+"""Of so many answers, from this share on, that nothing was found is said."""
 Measured = tuple[dict[str, Estimate], dict[str, Metric]]
 """Estimates by name, and what each is."""
 
@@ -37,7 +43,8 @@ class Measurement:
 
     ``model``: the folder that it was loaded from; ``folder``: where the results go, one ``<task>.jsonl`` each, and what
     is done of a task as long as not all are. ``metrics``: estimates by name, as JSON holds them; ``tasks``: the names
-    of each task's metrics; ``answered``: the tasks of which answers are kept; ``measures``: what each metric is.
+    of each task's metrics; ``answered``: the tasks of which answers are kept; ``measures``: what each metric is;
+    ``notes``: for each task what a reader of its numbers should know.
     """
 
     model: Path
@@ -51,9 +58,10 @@ class Measurement:
     tasks: dict[str, list[str]] = field(default_factory=dict)
     answered: list[str] = field(default_factory=list)
     measures: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self, evals: Mapping[str, TaskSettings]) -> dict[str, Any]:
-        """Measure all; returns ``metrics``, ``tasks``, ``answered`` and ``measures`` by these names.
+        """Measure all; returns ``metrics``, ``tasks``, ``answered``, ``measures`` and ``notes`` by these names.
 
         Whatever stops it in between (KeyboardInterrupt, a kill), the same call goes on where it was.
         """
@@ -61,12 +69,13 @@ class Measurement:
             self._measure(name, settings)
         for name in evals:
             self._partial_file(name).unlink(missing_ok=True)
-        return {name: getattr(self, name) for name in ("metrics", "tasks", "answered", "measures")}
+        return {name: getattr(self, name) for name in ("metrics", "tasks", "answered", "measures", "notes")}
 
     def _measure(self, name: str, settings: TaskSettings) -> None:
         started = time.perf_counter()
         task = open_task(name, settings)
-        measured, metrics = self._answers(task) if isinstance(task, AnswerTask) else self._loss(task)
+        ways = {"answers": self._answers, "choices": self._choices, "loss": self._loss, "text": self._text}
+        measured, metrics = ways[task.how](task)
         self.metrics.update({metric: e.to_dict() for metric, e in measured.items()})
         self.measures.update({metric: one.to_dict() for metric, one in metrics.items()})
         self.tasks[name] = list(metrics)
@@ -78,50 +87,84 @@ class Measurement:
         name, metrics = task.name, task.measures()
         chat = yardstick(self.encoder.settings, window(self.policy.model.config))
         found = held_out(task.rows(), ChatEncoder(self.tokenizer, chat, self.encoder.stop_ids), name)
-        for note in found.notes():
-            say(self.console, f"{name}: {note}")
+        self._note(name, *found.notes())
         with self._partial(name, [(e.tokens, e.loss_weights) for e in found.examples]) as partial:
             done = self._going_on(name, partial, "loss", len(found.examples), "conversations")
             with Steady(self.console, f"{name}: conversations", len(found.examples), done=done) as work:
                 results = run_loss_task(found.examples, self.policy, MICRO_BATCH_TOKENS, partial, work.advance)
         write_results(self.folder / f"{name}.jsonl", results)
-        return dict.fromkeys(metrics, loss_estimate(results)), metrics
+        return {metric: loss_estimate(results, one) for metric, one in metrics.items()}, metrics
+
+    def _text(self, task: TextTask) -> Measured:
+        name, metrics, documents = task.name, task.measures(), task.all_documents
+        encoded = encode_documents(documents, self.encoder)
+        with self._partial(name, encoded, self.engine.window) as partial:
+            done = self._going_on(name, partial, "text", len(documents), "texts")
+            with Steady(self.console, f"{name}: texts", len(documents), done=done) as work:
+                results = measure_documents(documents, encoded, self.engine, partial, work.advance)
+        if cut := sum(len(ids) > self.engine.window for ids in encoded):
+            self._note(
+                name,
+                f"{cut:,} of {len(encoded):,} texts are longer than the model's window of {self.engine.window:,} "
+                "tokens and are read in windows; each token is predicted from half a window or more where there is one",
+            )
+        write_results(self.folder / f"{name}.jsonl", results)
+        return {metric: loss_estimate(results, one) for metric, one in metrics.items()}, metrics
+
+    def _choices(self, task: ChoiceTask) -> Measured:
+        name, encoded = task.name, encode_questions(task, self.encoder)
+        data = [(q.name, q.family, q.source, q.answer, q.lengths) for q in task.all_questions]
+        with self._partial(name, [(one.prompt, one.options) for one in encoded], data) as partial:
+            done = self._going_on(name, partial, "scores", len(encoded), "questions")
+            with Steady(self.console, f"{name}: questions", len(encoded), done=done) as work:
+                results = score_questions(task, encoded, self.engine, partial, work.advance)
+        self._note(name, *notes_of(task, encoded, self.engine.window))
+        return self._kept(task, results)
 
     def _answers(self, task: AnswerTask) -> Measured:
-        name, settings = task.name, task.settings
+        name, settings, samples = task.name, task.settings, task.settings.samples
         prompts = prompts_of(task, self.encoder)
         data = [(item.name, item.family, item.source, repr(item.data)) for item in task.all_items]
         # transformers would otherwise tidy the spaces of what some older tokenizers decode.
         decode = bound(self.tokenizer.decode, clean_up_tokenization_spaces=False)
-        with self._partial(name, prompts, data, settings.max_tokens) as partial:
-            params = SamplingParams(max_tokens=settings.max_tokens)
-            done = self._going_on(name, partial, "answer", len(prompts), "answers")
-            with Steady(self.console, f"{name}: answers", len(prompts), done=done) as work:
-                rollouts = generate_answers(prompts, self.engine, params, partial, work.advance)
+        params = SamplingParams(
+            settings.max_tokens, settings.drawn_at, settings.top_p, settings.seed, stop=tuple(task.stop)
+        )
+        opened = [opened_by(decode(prompt[-16:])) for prompt in prompts]
+        with self._partial(name, prompts, data, repr(params), samples) as partial:
+            total = len(prompts) * samples
+            done = self._going_on(name, partial, "answer", total, "answers")
+            with Steady(self.console, f"{name}: answers", total, done=done) as work:
+                rollouts = generate_answers(prompts, self.engine, params, partial, work.advance, samples)
             holds = f"the model's window holds {self.engine.window:,}"
             too_long = {
                 i: f"the prompt has {len(prompt):,} tokens and {holds}"
                 for i, prompt in enumerate(prompts)
-                if i not in rollouts
+                if i * samples not in rollouts
             }
-            with Steady(self.console, f"{name}: judged", len(prompts), done=partial.count("judgement")) as work:
-                results = judge_answers(task, rollouts, decode, self.engine.stop_ids, too_long, partial, work.advance)
+            with Steady(self.console, f"{name}: judged", total, done=partial.count("judgement")) as work:
+                stop_ids = self.engine.stop_ids
+                results = judge_answers(task, rollouts, decode, stop_ids, too_long, partial, work.advance, opened)
+        self._note(name, *task.notes)
         if too_long:
-            say(
-                self.console,
-                f"{name}: {len(too_long):,} of {len(results):,} prompts fill the model's window of "
-                f"{self.engine.window:,} tokens; they got no answer and count as not solved",
+            self._note(
+                name,
+                f"{len(too_long):,} of {len(prompts):,} prompts fill the model's window of {self.engine.window:,} "
+                "tokens; they got no answer and count as not solved",
             )
-        if faults := [result for result in results if result.verdict == FAULT]:
-            say(
-                self.console,
-                f"{name}: {len(faults):,} of {len(results):,} answers could not be judged ({faults[0].detail}); "
-                "they count as not solved",
-            )
+        self._note(name, *answer_notes(results))
+        return self._kept(task, results)
+
+    def _kept(self, task: Task, results: list[ItemResult]) -> Measured:
         results, metrics = valued(results, task.measures())
-        write_results(self.folder / f"{name}.jsonl", results)
-        self.answered.append(name)
+        write_results(self.folder / f"{task.name}.jsonl", results)
+        self.answered.append(task.name)
         return answer_estimates(results, metrics), metrics
+
+    def _note(self, name: str, *texts: str) -> None:
+        for text in texts:
+            self.notes.setdefault(name, []).append(text)
+            say(self.console, f"{name}: {text}")
 
     def _partial(self, name: str, *depends_on: Any) -> closing[Partial]:
         return closing(Partial(self._partial_file(name), key_of(self.model, str(self.policy.compute), *depends_on)))
@@ -137,3 +180,20 @@ class Measurement:
                 "been but for rounding, which depends on what is computed together)",
             )
         return done
+
+
+def answer_notes(results: list[ItemResult]) -> list[str]:
+    """What of the answers is not what a task measures, in words: those that could not be judged, and nearly all of them
+    without what was looked for."""
+    notes, total = [], len(results)
+    if faults := [result for result in results if result.verdict == FAULT]:
+        notes.append(
+            f"{len(faults):,} of {total:,} answers could not be judged ({faults[0].detail}); they count as not solved"
+        )
+    empty = sum(result.verdict == "no_answer" for result in results)
+    if total >= FEWEST and empty >= MOSTLY * total:
+        notes.append(
+            f"in {empty:,} of {total:,} answers none was found, so this tells of their form and not of what the model "
+            "knows: look at some, and choose another prompt, style or max_tokens"
+        )
+    return notes

@@ -8,13 +8,15 @@ from pathlib import Path
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
 from strop.common.errors import InputError
+from strop.evals.choices import encode_questions
 from strop.evals.losses import held_out, yardstick
-from strop.evals.run import prompts_of
+from strop.evals.prompts import prompts_of
+from strop.evals.texts import encode_documents
 from strop.model.names import load_generation_config, load_tokenizer, stop_token_ids
 from strop.model.window import window_of
 from strop.rewards import judge_program
 from strop.tasks import open_task
-from strop.tasks.base import AnswerTask, LossTask, TaskSettings
+from strop.tasks.base import Task, TaskSettings
 from strop.tasks.records import TestCase
 
 
@@ -32,21 +34,29 @@ def check_evals(evals: Mapping[str, TaskSettings], chat: ChatSettings, model: Pa
     programs = False
     for name, settings in evals.items():
         task = open_task(name, settings)
-        if isinstance(task, LossTask):
+        if task.how == "loss":
             held_out(task.rows(), ChatEncoder(tokenizer, yardstick(chat, limit), stop_ids), name)
-        elif isinstance(task, AnswerTask):
-            lengths = [len(prompt) for prompt in prompts_of(task, ChatEncoder(tokenizer, chat, stop_ids))]
-            if not lengths:
-                raise InputError(f"evals.{name}: there is no problem to measure; give it some, or leave it out.")
-            if limit is not None and min(lengths) >= limit:
-                raise InputError(
-                    f"evals.{name}: each of its {len(lengths):,} prompts fills the model's window of {limit:,} tokens "
-                    f"(the shortest has {min(lengths):,}), so none can be answered; use shorter problems or leave it "
-                    "out."
-                )
-            programs |= task.runs_programs
+            continue
+        lengths = _lengths(task, ChatEncoder(tokenizer, chat, stop_ids))
+        if not lengths:
+            raise InputError(f"evals.{name}: there is no problem to measure; give it some, or leave it out.")
+        if task.how != "text" and limit is not None and min(lengths) >= limit:
+            raise InputError(
+                f"evals.{name}: each of its {len(lengths):,} prompts fills the model's window of {limit:,} tokens "
+                f"(the shortest has {min(lengths):,}), so none can be answered; use shorter problems or leave it out."
+            )
+        programs |= getattr(task, "runs_programs", False)
     if programs:
         check_sandbox()
+
+
+def _lengths(task: Task, encoder: ChatEncoder) -> list[int]:
+    """Tokens of every prompt or text of a task."""
+    if task.how == "text":
+        return list(map(len, encode_documents(task.all_documents, encoder)))
+    if task.how == "choices":
+        return [one.longest - 1 for one in encode_questions(task, encoder)]
+    return list(map(len, prompts_of(task, encoder)))
 
 
 def check_sandbox() -> None:

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from strop.common.files import write_jsonl
 from strop.evals.intervals import Estimate, estimate, paired_change
 from strop.evals.rates import rate, rate_change
 from strop.tasks.metrics import Metric
 
+SCORED = "scored"
 FAULT = "judge_fault"
 """The verdict on an answer of which nothing is known, since the judge itself failed."""
 TOO_LONG = "prompt_too_long"
@@ -22,8 +25,11 @@ TOO_LONG = "prompt_too_long"
 class ItemResult:
     """One item of a task of answers: what was asked, what the model said and what became of it.
 
-    ``finish_reason``: why the answer ended, see `strop.rollout.engine.Rollout`; or `TOO_LONG`. ``values``: each metric
-    of the item by its full name, in [0, 1].
+    ``finish_reason``: why the answer ended, see `strop.rollout.engine.Rollout`; or `TOO_LONG`; or `SCORED`, where
+    options were scored instead: ``option_logprobs`` has their log-probabilities and ``answer`` the likeliest.
+    ``opened``: what the prompt opened reasoning with. ``sample``: which of several answers to the item it is.
+    ``parts``: what the grader says beside its verdict. ``values``: each metric of the answer by its full name; those of
+    the item as a whole stand with its first answer.
     """
 
     name: str
@@ -40,16 +46,22 @@ class ItemResult:
     well_formed: bool
     source: str = ""
     values: dict[str, float] = field(default_factory=dict)
+    sample: int = 0
+    opened: str = ""
+    parts: dict[str, float] = field(default_factory=dict)
+    option_logprobs: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class LossResult:
-    """One conversation of a loss task: summed loss (nats) over its measured tokens, of which there is at least one."""
+    """One conversation or text: summed loss (nats) over its measured tokens, of which there is at least one, and the
+    bytes of UTF-8 of a text."""
 
     name: str
     family: str
     loss: float
     tokens: int
+    bytes: int = 0
 
     def __post_init__(self):
         if self.tokens < 1:
@@ -67,8 +79,17 @@ def valued(results: Sequence[ItemResult], metrics: Mapping[str, Metric]) -> tupl
         split = [metric for metric in metrics.values() if metric.by_source]
         parts = {part.name: part for metric in split for part in map(metric.of_source, sources)}
     found = []
+    several: dict[str, list[ItemResult]] = {}
     for result in results:
-        values = {name: float(metric.value(result)) for name, metric in metrics.items()}
+        several.setdefault(result.name, []).append(result)
+    for result in results:
+        values = {name: float(metric.value(result)) for name, metric in metrics.items() if metric.value is not None}
+        if result is several[result.name][0]:
+            values |= {
+                name: float(metric.of_item(several[result.name]))
+                for name, metric in metrics.items()
+                if metric.of_item is not None
+            }
         own = {f"{name}/{result.source}": value for name, value in values.items()}
         found.append(replace(result, values=values | {name: own[name] for name in parts if name in own}))
     return found, {**metrics, **parts}
@@ -79,9 +100,16 @@ def answer_estimates(results: Sequence[ItemResult], metrics: Mapping[str, Metric
     found = {}
     for name, metric in metrics.items():
         having = [result for result in results if name in result.values]
-        interval = rate if metric.unit == "rate" else estimate
-        found[name] = interval([r.values[name] for r in having], [r.family for r in having])
+        values, families = [r.values[name] for r in having], [r.family for r in having]
+        if metric.unit == "rate" and metric.weight is None:
+            found[name] = rate(values, families)
+        else:
+            found[name] = estimate(values, families, _weights(having, metric))
     return found
+
+
+def _weights(results: Sequence[ItemResult], metric: Metric) -> list[float] | None:
+    return None if metric.weight is None else [getattr(result, metric.weight) for result in results]
 
 
 def answer_changes(
@@ -92,27 +120,44 @@ def answer_changes(
     changes = {}
     for name, metric in metrics.items():
         pairs = [(a, b) for a, b in zip(before, after, strict=True) if name in a.values]
-        interval = rate_change if metric.unit == "rate" else paired_change
-        values = [[pair[side].values[name] for pair in pairs] for side in (0, 1)]
-        changes[name] = interval(*values, [a.family for a, _ in pairs])
+        values, families = (
+            [[pair[side].values[name] for pair in pairs] for side in (0, 1)],
+            [a.family for a, _ in pairs],
+        )
+        if metric.unit == "rate" and metric.weight is None:
+            changes[name] = rate_change(*values, families)
+        else:
+            changes[name] = paired_change(*values, families, _weights([a for a, _ in pairs], metric))
     return changes
 
 
-def loss_estimate(results: Sequence[LossResult]) -> Estimate:
-    """Mean loss per token (nats); every token counts the same, conversations are resampled."""
-    tokens = [r.tokens for r in results]
-    return estimate([r.loss / r.tokens for r in results], [r.family for r in results], weights=tokens)
+LOSS_PER_TOKEN = Metric("loss", unit="nats", better=-1)
 
 
-def loss_change(before: Sequence[LossResult], after: Sequence[LossResult]) -> Estimate:
-    """Paired change of the mean loss per token. Raises ValueError when the items are not the same."""
+def loss_estimate(results: Sequence[LossResult], metric: Metric = LOSS_PER_TOKEN) -> Estimate:
+    """Mean loss per token or byte in the metric's unit, or its exponential; each counts the same, and conversations or
+    texts are resampled."""
+    each, amounts = _losses(results, metric)
+    return estimate(each, [r.family for r in results], weights=amounts, of_mean=np.exp if metric.exp else None)
+
+
+def loss_change(before: Sequence[LossResult], after: Sequence[LossResult], metric: Metric = LOSS_PER_TOKEN) -> Estimate:
+    """Paired change of `loss_estimate`. Raises ValueError when the items are not the same."""
     _check_same(before, after)
-    per_token = [[r.loss / r.tokens for r in results] for results in (before, after)]
-    return paired_change(*per_token, [r.family for r in before], weights=[r.tokens for r in before])
+    (first, amounts), (second, _) = _losses(before, metric), _losses(after, metric)
+    of_mean = np.exp if metric.exp else None
+    return paired_change(first, second, [r.family for r in before], weights=amounts, of_mean=of_mean)
+
+
+def _losses(results: Sequence[LossResult], metric: Metric) -> tuple[list[float], list[int]]:
+    """The loss per token or byte of each result, and how many of these it has."""
+    amounts = [getattr(result, metric.per) for result in results]
+    return [r.loss / metric.nats / n for r, n in zip(results, amounts, strict=True)], amounts
 
 
 def _check_same(before: Sequence, after: Sequence) -> None:
-    if [r.name for r in before] != [r.name for r in after]:
+    first, second = ([(r.name, getattr(r, "sample", 0)) for r in results] for results in (before, after))
+    if first != second:
         raise ValueError("before and after were not measured on the same items in the same order.")
 
 
@@ -130,5 +175,6 @@ def changes_between(before: Path, after: Path, metrics: Mapping[str, Metric]) ->
     with before.open(encoding="utf-8") as file:
         losses = "loss" in json.loads(file.readline())
     if losses:
-        return dict.fromkeys(metrics, loss_change(*(read_results(file, LossResult) for file in (before, after))))
+        sides = [read_results(file, LossResult) for file in (before, after)]
+        return {name: loss_change(*sides, metric) for name, metric in metrics.items()}
     return answer_changes(*(read_results(file, ItemResult) for file in (before, after)), metrics)

@@ -1,33 +1,20 @@
-"""Run a task on a model: generate, judge, keep every item."""
+"""Run a task on a model: generate, judge, keep every answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
-from strop.chat import ChatEncoder
-from strop.common.errors import InputError
 from strop.evals.partial import Partial
 from strop.evals.results import TOO_LONG, ItemResult
 from strop.rewards import Judgement
 from strop.rewards.extract import code_blocks
 from strop.rollout.answers import answer_text
-from strop.rollout.engine import Engine, Rollout, SamplingParams
-from strop.tasks.base import AnswerTask
+from strop.rollout.engine import Engine, Request, Rollout, SamplingParams
+from strop.tasks.base import AnswerTask, Item
 
 JUDGED_AT_ONCE = 32
 """Answers that are judged before their verdicts are written down."""
-
-
-def prompts_of(task: AnswerTask, encoder: ChatEncoder) -> list[list[int]]:
-    """The ids of every item's prompt. Raises InputError, naming the problem, where one cannot be made."""
-    prompts = []
-    for item in task.all_items:
-        try:
-            prompts.append(encoder.prompt(item.messages))
-        except InputError as error:
-            raise InputError(f"evals.{task.name}, problem {item.name!r}: {error}") from error
-    return prompts
 
 
 def generate_answers(
@@ -36,24 +23,34 @@ def generate_answers(
     params: SamplingParams,
     partial: Partial,
     on_answer: Callable[[], None] = lambda: None,
+    samples: int = 1,
 ) -> dict[int, Rollout]:
-    """An answer to each of ``prompts`` (ids) that leaves room for one in the model's window, by its index.
+    """``samples`` answers to each of ``prompts`` (ids) that leaves room for one in the model's window: sample s of
+    prompt i under ``i * samples + s``.
 
-    What is in ``partial`` is not done again, and what is done goes there at once. Greedy answers that are generated
-    after an interruption are those of an uninterrupted evaluation but for the rounding of the products, which depends
-    on how many answers are generated together.
+    What is in ``partial`` is not done again, and what is done goes there at once. Answers that are generated after an
+    interruption are those of an uninterrupted evaluation but for the rounding of the products, which depends on how
+    many are generated together: what one draws depends on the seed, its prompt's place and its own alone.
     """
     fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < engine.window]
-    left = [i for i in fitting if partial.get("answer", i) is None]
+    several = {i: range(i * samples, (i + 1) * samples) for i in fitting}
+    left = [i for i in fitting if any(partial.get("answer", place) is None for place in several[i])]
 
     def keep(number: int, rollout: Rollout) -> None:
-        partial.add("answer", left[number], [list(rollout.tokens), rollout.finish_reason])
-        on_answer()
+        group, sample = divmod(number, samples)
+        place = left[group] * samples + sample
+        if partial.get("answer", place) is None:
+            partial.add("answer", place, [list(rollout.tokens), rollout.finish_reason, rollout.text_end])
+            on_answer()
 
     if left:
-        engine.generate([prompts[i] for i in left], params, on_finished=keep)
-    kept = {i: partial.get("answer", i) for i in fitting}
-    return {i: Rollout(tuple(prompts[i]), tuple(tokens), (), reason) for i, (tokens, reason) in kept.items()}
+        engine.generate([Request(prompts[i], params, samples, str(i)) for i in left], on_finished=keep)
+    found = {}
+    for i in fitting:
+        for place in several[i]:
+            tokens, reason, *end = partial.get("answer", place)
+            found[place] = Rollout(tuple(prompts[i]), tuple(tokens), (), reason, text_end=end[0] if end else None)
+    return found
 
 
 def judge_answers(
@@ -64,49 +61,74 @@ def judge_answers(
     unanswered: Mapping[int, str],
     partial: Partial,
     on_judged: Callable[[int], None] = lambda count: None,
+    opened: Sequence[str] = (),
 ) -> list[ItemResult]:
-    """Every item of the task with what became of it; ``partial`` as above.
+    """Every answer to every item of the task with what became of it; ``partial`` as above.
 
-    ``unanswered`` has the other items, whose prompts fill the model's window, and says so in words: their verdict is
-    ``no_code`` and their ``finish_reason`` `TOO_LONG`.
+    ``unanswered`` has the items whose prompts fill the model's window, and says so in words: they are judged as an
+    empty answer is, never accepted, with `TOO_LONG` for a ``finish_reason``. ``opened``: for each item the mark that
+    its prompt opens reasoning with, which the answer then goes on from, or nothing.
     """
-    answers = {i: answer_text(rollout, decode, stop_ids) for i, rollout in rollouts.items()}
-    items = task.all_items
-    left = [i for i in range(len(items)) if partial.get("judgement", i) is None]
+    samples, items = task.settings.samples, task.all_items
+    answers = {place: answer_text(rollout, decode, stop_ids) for place, rollout in rollouts.items()}
+    reasons = {place: rollout.finish_reason for place, rollout in rollouts.items()}
+    opened = opened or [""] * len(items)
+    places = range(len(items) * samples)
+    left = [place for place in places if partial.get("judgement", place) is None]
     for first in range(0, len(left), JUDGED_AT_ONCE):
         chosen = left[first : first + JUDGED_AT_ONCE]
         # An empty answer gets its judgement too: how many tests there are is the task's to say.
-        judgements = task.judge([items[i] for i in chosen], [answers.get(i, "") for i in chosen])
-        for i, judgement in zip(chosen, judgements, strict=True):
-            partial.add("judgement", i, asdict(judgement))
+        said = [graded(task, answers.get(p, ""), reasons.get(p, TOO_LONG), opened[p // samples]) for p in chosen]
+        judgements = task.judge([items[p // samples] for p in chosen], said)
+        for place, judgement in zip(chosen, judgements, strict=True):
+            partial.add("judgement", place, asdict(judgement))
         on_judged(len(chosen))
     results = []
-    for i, item in enumerate(items):
-        judgement, answer = Judgement(**partial.get("judgement", i)), answers.get(i, "")
-        if (rollout := rollouts.get(i)) is None:
-            rollout = Rollout((), (), (), TOO_LONG)
-            judgement = replace(judgement, verdict="no_code", passed=0, detail=unanswered[i], stderr_tail="")
-        results.append(
-            ItemResult(
-                name=item.name,
-                family=item.family,
-                prompt=item.messages[-1]["content"],
-                answer=answer,
-                verdict=judgement.verdict,
-                passed=judgement.passed,
-                total=judgement.total,
-                detail=judgement.detail,
-                stderr_tail=judgement.stderr_tail,
-                finish_reason=rollout.finish_reason,
-                tokens=len(rollout.tokens),
-                well_formed=well_formed(answer, rollout),
-                source=item.source,
-            )
-        )
+    for place in places:
+        item, judgement = items[place // samples], Judgement(**partial.get("judgement", place))
+        if place not in rollouts:
+            judgement = not_asked(judgement, unanswered[place // samples])
+        tokens = len(rollouts[place].tokens) if place in rollouts else 0
+        kept = kept_as(item, answers.get(place, ""), judgement, reasons.get(place, TOO_LONG), tokens)
+        results.append(replace(kept, sample=place % samples, opened=opened[place // samples]))
     return results
 
 
-def well_formed(answer: str, rollout: Rollout) -> bool:
+def graded(task: AnswerTask, answer: str, finish_reason: str, opened: str) -> str:
+    """What a grader is given of an answer: after the mark that its prompt opened reasoning with, so that reasoning that
+    was cut off is seen as such; and where it was cut off, what the task takes for finished."""
+    whole = f"{opened}\n{answer}" if opened else answer
+    return task.finished_part(whole) if finish_reason == "length" else whole
+
+
+def kept_as(item: Item, answer: str, judgement: Judgement, finish_reason: str, tokens: int) -> ItemResult:
+    """One answer as it is kept."""
+    return ItemResult(
+        name=item.name,
+        family=item.family,
+        prompt=item.shown,
+        answer=answer,
+        verdict=judgement.verdict,
+        passed=judgement.passed,
+        total=judgement.total,
+        detail=judgement.detail,
+        stderr_tail=judgement.stderr_tail,
+        finish_reason=finish_reason,
+        tokens=tokens,
+        well_formed=well_formed(answer, finish_reason),
+        source=item.source,
+        parts=judgement.parts,
+    )
+
+
+def not_asked(judgement: Judgement, why: str) -> Judgement:
+    """The judgement of an item that could not be asked: that of an empty answer, but never for the good."""
+    verdict = "no_answer" if judgement.accepted else judgement.verdict
+    parts = dict.fromkeys(judgement.parts, 0.0)
+    return replace(judgement, verdict=verdict, passed=0, detail=why, stderr_tail="", parts=parts)
+
+
+def well_formed(answer: str, finish_reason: str) -> bool:
     """The answer ends by itself and holds one complete ```python block."""
     blocks = code_blocks(answer)
-    return rollout.finish_reason == "stop" and len(blocks) == 1 and blocks[0].closed and blocks[0].language == "python"
+    return finish_reason == "stop" and len(blocks) == 1 and blocks[0].closed and blocks[0].language == "python"

@@ -25,8 +25,11 @@ from .extract import extract_program
 from .pool import JudgeFault, map_in_workers
 from .syntax import syntax_error
 
-# judge_fault: the judge itself failed, so nothing is known about the answer.
-Verdict = Literal["no_code", "syntax_error", "runtime_error", "timeout", "wrong_answer", "accepted", "judge_fault"]
+# judge_fault: the judge itself failed, so nothing is known about the answer. no_answer: it holds none of what was
+# asked for.
+Verdict = Literal[
+    "no_code", "syntax_error", "runtime_error", "timeout", "wrong_answer", "accepted", "judge_fault", "no_answer"
+]
 SYNTAX_ERRORS = ("SyntaxError", "IndentationError", "TabError")
 # Lines of a traceback: of the program as it ran, and where the compiler stopped.
 _RAN = re.compile(r'^ +File "main\.py", line \d+, in ', re.MULTILINE)
@@ -46,6 +49,7 @@ class Judgement:
     detail: str = ""  # one line for people about the test that gave the verdict
     stderr_tail: str = ""  # of the same test
     program: str | None = None
+    parts: dict[str, float] = field(default_factory=dict)  # what else the grader says, each in [0, 1]
 
     @property
     def accepted(self) -> bool:

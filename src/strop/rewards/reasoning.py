@@ -66,3 +66,10 @@ def _final_channel(answer: str) -> str:
 def _is_quoted(text: str, tag: re.Match[str]) -> bool:
     before, after = text[tag.start() - 1 : tag.start()], text[tag.end() : tag.end() + 1]
     return before == after and before in ("`", '"', "'")
+
+
+def opened_by(prompt: str) -> str:
+    """The mark that opens reasoning at the very end of a prompt (``<think>``), or nothing: what is generated after it
+    is reasoning until it is closed."""
+    tags = list(_TAG.finditer(prompt))
+    return tags[-1][0] if tags and tags[-1][0].lower() in _CLOSES and not prompt[tags[-1].end() :].strip() else ""

@@ -119,9 +119,9 @@ class Scheduler:
     def _enter(self, branch: Branch, others: bool) -> bool:
         """Give a waiting branch what is known of its beginning and room for the rest; False: it waits on.
 
-        The last token is always computed, for what comes after it.
+        From the first place that is asked for on, all is computed, though it be known: what is shared has no answers.
         """
-        pages, computed = self.prefixes.match(branch.tokens[:-1])
+        pages, computed = self.prefixes.match(branch.tokens[: min(branch.first, len(branch.tokens) - 1)])
         missing = -(-(len(branch.tokens) + 1) // PAGE) - len(pages)
         taken = self.prefixes.take(missing)
         if taken is None:

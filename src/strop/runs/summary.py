@@ -78,8 +78,19 @@ def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute)
         summary["tokens_per_second"] = sum(t["tokens"] for t in totals.values()) / seconds
         summary["trained_tokens_per_second"] = sum(t["trained_tokens"] for t in totals.values()) / seconds
         summary["mask"] = done[list(totals)[-1]].get("mask", {})
-    summary["notes"] = _notes(summary, evaluations[1:-1])
+    summary["notes"] = [*_task_notes(done, evaluations), *_notes(summary, evaluations[1:-1])]
     return summary
+
+
+def _task_notes(done: dict[str, dict[str, Any]], evaluations: list[str]) -> list[str]:
+    """What there is to know about the numbers of each task, once for all evaluations that say the same."""
+    said = [
+        f"{task}: {text}"
+        for name in evaluations
+        for task, texts in done[name].get("notes", {}).items()
+        for text in texts
+    ]
+    return [f"{text}." for text in dict.fromkeys(said)]
 
 
 def _when(stages: list[str], evaluation: str, trainings: list[str]) -> str | None:

@@ -58,15 +58,16 @@ class StageResult:
     """What a stage leaves beside its files; each part is shown where there is one.
 
     An evaluation gives ``metrics`` (estimates by name), ``measures`` (what each is, see `strop.tasks.metrics`),
-    ``tasks`` (the metrics of each task) and ``answered`` (tasks whose answers are in ``evals/<task>.jsonl``). A
-    training gives ``totals`` (seconds, tokens, trained tokens, evaluation loss) and ``mask``. ``facts`` are whatever
-    else is worth a line in the report.
+    ``tasks`` (the metrics of each task), ``answered`` (tasks whose answers are in ``evals/<task>.jsonl``) and ``notes``
+    (what a reader of a task's numbers should know). A training gives ``totals`` (seconds, tokens, trained tokens,
+    evaluation loss) and ``mask``. ``facts`` are whatever else is worth a line in the report.
     """
 
     metrics: dict[str, Any] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)
     tasks: dict[str, list[str]] = field(default_factory=dict)
     answered: list[str] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
     totals: dict[str, Any] = field(default_factory=dict)
     mask: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from strop.stages.base import Context, Stage, StageResult, register
 if TYPE_CHECKING:
     from strop.config.recipe import Recipe
 
-RESULTS = 2
+RESULTS = 3
 """Raised when what is kept of an item changes, so that older results are not compared with new ones."""
 
 
@@ -32,16 +32,16 @@ class EvalStage(Stage):
             )
 
     def inputs(self, recipe: Recipe) -> dict[str, Any]:
-        files = {name: task.path for name, task in recipe.evals.items() if task.path is not None}
+        files = dict(_paths(recipe))
         return {
             "evals": {name: task.model_dump(mode="json") for name, task in recipe.evals.items()},
-            "files": {name: files_digest(data_files(path)) for name, path in files.items()},
+            "files": {name: files_digest(_files(path)) for name, path in files.items()},
             "results": RESULTS,
             **({} if recipe.rollout.arithmetic == "torch" else {"engine": recipe.rollout.arithmetic}),
         }
 
     def local_data(self, recipe: Recipe) -> Iterator[Path]:
-        yield from (task.path for task in recipe.evals.values() if task.path is not None)
+        yield from (path for _, path in _paths(recipe))
 
     def preflight(self, context: Context) -> None:
         from strop.evals.preflight import check_evals
@@ -66,3 +66,16 @@ class EvalStage(Stage):
                 context.console,
             )  # fmt: skip
             return StageResult(**measurement.run(recipe.evals))
+
+
+def _paths(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+    """Every file and folder that a task of the recipe names, with where it does."""
+    for name, task in recipe.evals.items():
+        for field, value in task:
+            if isinstance(value, Path):
+                yield (name if field == "path" else f"{name}.{field}"), value
+
+
+def _files(path: Path) -> list[Path]:
+    """All files of a folder, since which of them a task reads is its own business."""
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else data_files(path)

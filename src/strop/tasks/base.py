@@ -8,22 +8,27 @@ conversations is measured; ``docs/extending.md`` has an example.
 
 from __future__ import annotations
 
+import difflib
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from strop.common.errors import InputError
 from strop.common.registry import Registry, load_plugins, plugin_file
 from strop.data.readers import NamedSet, built_in
 from strop.data.rows import Row
 from strop.rewards import Judgement, judge_fault, map_in_workers
-from strop.tasks.metrics import Metric
+from strop.tasks.metrics import Metric, pass_at
+
+SAMPLING_TEMPERATURE = 0.8
+"""Of several answers to each item, where none is named: that of Chen et al. 2021 for pass@100."""
 
 
 class TaskSettings(BaseModel):
@@ -31,27 +36,104 @@ class TaskSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    path: Path | None = Field(None, description="A .jsonl of problems with tests, instead of a built-in task.")
+    task: str | None = Field(None, description="The task it is, where it goes by another name.")
+    path: Path | None = Field(None, description="A file or folder with the items, instead of where they come from.")
     count: int | None = Field(None, ge=1, description="How many items; by default all, or 96 generated ones.")
     seed: int = Field(0, ge=0, description="Seed of generated items.")
     max_tokens: int = Field(256, ge=1, description="Longest answer, in tokens.")
 
 
+class AnswerSettings(TaskSettings):
+    """How a task of generated answers is measured."""
+
+    samples: int = Field(1, ge=1, description="Answers to each item.")
+    k: list[int] | None = Field(None, description="Of pass@k, with several samples; by default 1 and all of them.")
+    temperature: float | None = Field(None, ge=0, description="0 is greedy; by default 0, or 0.8 for several samples.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Draw from the smallest set of this probability.")
+
+    @model_validator(mode="after")
+    def _drawn(self) -> AnswerSettings:
+        if too_many := [k for k in self.k or () if not 1 <= k <= self.samples]:
+            raise ValueError(
+                f"k: pass@{too_many[0]} needs as many answers to each item, and samples is {self.samples}; raise "
+                "samples, or lower k."
+            )
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"temperature: {self.samples} answers drawn at temperature 0 are one and the same; raise it, or drop "
+                "samples."
+            )
+        return self
+
+    @property
+    def drawn_at(self) -> float:
+        """The temperature."""
+        if self.temperature is not None:
+            return self.temperature
+        return SAMPLING_TEMPERATURE if self.samples > 1 else 0.0
+
+    @property
+    def ks(self) -> list[int]:
+        """The k of every pass@k; none where each item has one answer."""
+        if self.samples == 1:
+            return self.k or []
+        return sorted(set(self.k)) if self.k else [1, self.samples]
+
+
 @dataclass(frozen=True)
 class Item:
-    """``messages`` is the prompt; ``family`` groups items that are alike; ``data`` is what the grader needs; ``source``
-    is where it comes from, of which an evaluation may hold several."""
+    """``messages`` is the prompt, or ``text`` where that is set: a text to go on from as it stands, without a template.
+    ``family`` groups items that are alike; ``data`` is what the grader needs; ``source`` is where it comes from, of
+    which an evaluation may hold several."""
 
     name: str
     family: str
     messages: list[dict[str, str]]
     data: Any = field(repr=False)
     source: str = ""
+    text: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The prompt for people."""
+        return self.messages[-1]["content"] if self.text is None else self.text
+
+
+@dataclass(frozen=True)
+class Question:
+    """A multiple-choice question whose ``options`` are scored: ``answer`` is the index of the right one.
+
+    Prompt (``messages`` or ``text``), ``family`` and ``source`` as of `Item`. Each of ``options`` is the text that goes
+    on from the prompt, its white space included; ``lengths`` are those of the options as they are normalised by, in
+    bytes.
+    """
+
+    name: str
+    family: str
+    messages: list[dict[str, str]]
+    options: tuple[str, ...]
+    answer: int
+    lengths: tuple[int, ...]
+    source: str = ""
+    text: str | None = None
+
+    shown = Item.shown
+
+
+class Document(NamedTuple):
+    """A text whose loss is measured."""
+
+    name: str
+    text: str
 
 
 class Task(ABC):
     """Raises InputError, when made or asked for its items, where its data are not there or are none of it."""
 
+    how: ClassVar[Literal["answers", "choices", "loss", "text"]]
+    """What is done with a model: it answers, scores options, or is measured by its loss on conversations or texts."""
+    Settings: ClassVar[type[TaskSettings]] = TaskSettings
+    """What a recipe may say under ``evals.<name>``, with the defaults of the task."""
     metrics: ClassVar[Sequence[Metric]]
     source: ClassVar[str] = ""
     """Where the items come from: a paper, a package, an address."""
@@ -61,8 +143,11 @@ class Task(ABC):
     reads_path: ClassVar[bool] = False
     """Whether ``path`` is its own business. That of all others is a file of problems, known by its columns."""
 
+    notes: Sequence[str] = ()
+    """What there is to know about the items that were made, in words."""
+
     def __init__(self, name: str, settings: TaskSettings):
-        self.name, self.settings = name, settings
+        self.name, self.settings = name, fitted(name, settings, self.Settings)
 
     @property
     def prefix(self) -> str:
@@ -71,8 +156,13 @@ class Task(ABC):
     def measures(self) -> dict[str, Metric]:
         """Its metrics by the names that they are reported under."""
         own = TASKS.get(self.name) is type(self)
-        named = [replace(m, name=self.prefix + m.name) if own else m.of_user(self.prefix) for m in self.metrics]
+        all_metrics = [*self.metrics, *self.sampled_metrics()]
+        named = [replace(m, name=self.prefix + m.name) if own else m.of_user(self.prefix) for m in all_metrics]
         return {metric.name: metric for metric in named}
+
+    def sampled_metrics(self) -> list[Metric]:
+        """Those that depend on how often each item is answered."""
+        return []
 
     @classmethod
     def sets(cls) -> Mapping[str, NamedSet]:
@@ -87,8 +177,13 @@ class Task(ABC):
 class AnswerTask(Task):
     """Prompts that are answered by generation and graded."""
 
+    how = "answers"
+    Settings = AnswerSettings
+    settings: AnswerSettings
     runs_programs: ClassVar[bool] = False
     """Whether grading runs what the model wrote: then it is done in worker processes, and the sandbox must work."""
+    stop: Sequence[str] = ()
+    """Texts that end an answer, and are no part of it."""
 
     @abstractmethod
     def items(self) -> list[Item]:
@@ -108,6 +203,15 @@ class AnswerTask(Task):
     @abstractmethod
     def grade(cls, item: Item, answer: str) -> Judgement:
         """What becomes of an answer."""
+
+    @classmethod
+    def finished_part(cls, answer: str) -> str:
+        """What is graded of an answer that was cut off: all of it, unless the task knows better."""
+        return answer
+
+    def sampled_metrics(self) -> list[Metric]:
+        own = {metric.name for metric in self.metrics}
+        return [metric for k in self.settings.ks if (metric := pass_at(k)).name not in own]
 
     @classmethod
     def tests(cls, item: Item) -> int:
@@ -132,8 +236,41 @@ class AnswerTask(Task):
             yield item.name, tuple(turn["content"] for turn in item.messages if turn["role"] == "user")
 
 
+class ChoiceTask(Task):
+    """Multiple-choice questions, answered by the likeliest option: nothing is generated."""
+
+    how = "choices"
+
+    @abstractmethod
+    def questions(self) -> list[Question]:
+        """All questions, in order."""
+
+    @cached_property
+    def all_questions(self) -> list[Question]:
+        return self.questions()
+
+
+class TextTask(Task):
+    """Texts whose loss is measured, token by token, as they stand."""
+
+    how = "text"
+
+    @abstractmethod
+    def documents(self) -> list[Document]:
+        """All texts, in order."""
+
+    @cached_property
+    def all_documents(self) -> list[Document]:
+        return self.documents()
+
+    def texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        yield from ((document.name, (document.text,)) for document in self.all_documents)
+
+
 class LossTask(Task):
     """Conversations whose loss is measured, in nats per token, whatever a recipe trains. It has one metric."""
+
+    how = "loss"
 
     @abstractmethod
     def rows(self) -> list[Row]:
@@ -156,6 +293,60 @@ def _grade(job: _Job) -> Judgement:
 
 TASKS: Registry[type[Task]] = Registry("task", "strop.tasks")
 register = TASKS.register
+
+
+def fitted(name: str, settings: TaskSettings, kind: type[TaskSettings]) -> TaskSettings:
+    """The settings as ``kind`` reads them. Raises InputError where they name what the task does not have."""
+    if isinstance(settings, kind):
+        return settings
+    try:
+        return kind(**settings.model_dump(exclude_unset=True))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        known = ", ".join(kind.model_fields)
+        said = f"is none of this task's settings ({known})" if first["type"] == "extra_forbidden" else first["msg"]
+        raise InputError(f"evals.{name}: {key}: {said}.") from None
+
+
+class UnknownTask(TaskSettings):
+    """Of a task that there is not; whoever reads the recipe says so."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def any_task_settings() -> Any:
+    """The type of what stands under ``evals.<name>``: the settings of any task that is registered by now, told by its
+    ``task`` (`named_tasks` puts it there), or those of a file that is known by its columns."""
+    kinds = {"": AnswerSettings, "?": UnknownTask, **{name: task.Settings for name, task in TASKS.items()}}
+
+    def tag(value: Any) -> str:
+        if not isinstance(value, dict):
+            return next((name for name, kind in kinds.items() if type(value) is kind), "")
+        wanted = value.get("task")
+        return wanted if wanted in kinds else "" if wanted is None and value.get("path") is not None else "?"
+
+    return Annotated[reduce(or_, (Annotated[kind, Tag(name)] for name, kind in kinds.items())), Discriminator(tag)]
+
+
+def named_tasks(evals: Any) -> Any:
+    """``evals`` as a recipe has them, each with its ``task`` where it is not known by the columns of its file."""
+    if not isinstance(evals, dict):
+        return evals
+    found = {name: {} if given is None else given for name, given in evals.items()}
+    for name, given in found.items():
+        known = isinstance(given, dict) and "task" not in given and name in TASKS
+        if known and (given.get("path") is None or TASKS[name].reads_path):
+            found[name] = {**given, "task": name}
+    return found
+
+
+def unknown_task(wanted: str) -> str:
+    """What to say of a task that there is not."""
+    near = difflib.get_close_matches(wanted, TASKS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "give it a `path`."
+    own = f"{wanted!r} is " if near else ""
+    return f"{own}not a built-in task ({', '.join(TASKS)}); {hint}"
 
 
 def prefix_of(name: str) -> str:

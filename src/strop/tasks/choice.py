@@ -52,9 +52,13 @@ class ChoiceItem:
 def load(path: Path) -> list[ChoiceItem]:
     """The questions of a file in any of the layouts above. Raises InputError naming the row that is of none of them."""
     if is_mmlu_csv(path):
-        subject = re.sub(r"_(?:dev|val|test|train)$", "", path.name.partition(".")[0])
-        return [_mmlu({**row, "subject": subject}, place) for place, row in _mmlu_rows(path)]
-    return [_item(row, place) for place, row in open_rows(path)]
+        return [_mmlu({**row, "subject": subject_of(path)}, place) for place, row in _mmlu_rows(path)]
+    return [item_of(row, place) for place, row in open_rows(path)]
+
+
+def subject_of(path: Path) -> str:
+    """What a file of MMLU's is about, by its name."""
+    return re.sub(r"_(?:dev|val|test|train)$", "", path.name.partition(".")[0])
 
 
 def is_mmlu_csv(path: Path) -> bool:
@@ -81,7 +85,8 @@ def _mmlu_rows(path: Path) -> Iterator[Row]:
         yield place, dict(zip(_MMLU_COLUMNS, cells, strict=True))
 
 
-def _item(row: Mapping[str, Any], place: str) -> ChoiceItem:
+def item_of(row: Mapping[str, Any], place: str) -> ChoiceItem:
+    """The question of a row in any of the layouts above. Raises InputError where it is of none of them."""
     layout = name_tasks(row)
     if layout not in CHOICE_LAYOUTS:
         has = ", ".join(map(str, row))[:200]

@@ -11,7 +11,7 @@ from strop.chat.formats import FORMATS, name_format
 from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.tasks import choice, humaneval, layouts, mbpp
-from strop.tasks.base import TASKS, Task, TaskSettings
+from strop.tasks.base import TASKS, Task, TaskSettings, unknown_task
 from strop.tasks.functions import FunctionTask, HumanEval, ProblemTask
 from strop.tasks.layouts import TaskLayout, name_tasks
 from strop.tasks.records import load_records
@@ -81,19 +81,26 @@ def open_task(name: str, settings: TaskSettings) -> Task:
     Raises InputError when its data are not there, or for a file that holds something else, saying what that is and what
     to write instead.
     """
-    kind = TASKS.get(name)
-    if kind is not None and (settings.path is None or kind.reads_path):
+    kind = task_of(name, settings)
+    if kind is not None:
         return kind(name, settings)
-    if settings.path is None:
-        raise InputError(f"evals.{name}: not a built-in task ({', '.join(TASKS)}); give it a `path`.")
+    layout = what_tasks(Path(settings.path))
+    if layout is not None and layout.task:
+        return TASKS[layout.task](name, settings)
     found = load_tasks(settings.path, settings.count)
-    if not found.layout.measured:
-        raise InputError(
-            f"{settings.path}: holds {found.layout.name}, which no evaluation measures yet; drop it from evals, or "
-            "name a file of problems with tests, HumanEval or MBPP."
-        )
     made = {layouts.HUMANEVAL: HumanEval, layouts.MBPP: FunctionTask}.get(found.layout, ProblemTask)
     return made(name, settings, found.items)
+
+
+def task_of(name: str, settings: TaskSettings) -> type[Task] | None:
+    """The class of the task that ``evals.<name>`` names; None for a file that is known by its columns.
+
+    Raises InputError where there is no such task.
+    """
+    kind = TASKS.get(settings.task or name)
+    if kind is None and (settings.task or settings.path is None):
+        raise InputError(f"evals.{name}: {unknown_task(settings.task or name)}")
+    return kind if kind is not None and (settings.path is None or kind.reads_path) else None
 
 
 def _first_row(path: Path) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 _MEASURE = "measure it with evals: {NAME: {path: FILE}}"
 _TRAIN = "train on it as data: [{path: FILE}] of a stage"
+_GRADER = "measure it with evals: {NAME: {task: answers, path: FILE, grader: exact, number, math or choice}}"
 LOSS = f"{_TRAIN}, or measure the loss on its answers with evals: {{general_chat: {{path: FILE}}}}"
 
 
@@ -24,6 +25,7 @@ class TaskLayout:
     also: Callable[[Mapping[str, Any]], bool] = lambda row: True
     measured: bool = False  # an evaluation can name such a file
     use: str = "nothing in strop measures or trains on it, so leave it out"  # what to do with it: ends a sentence
+    task: str = ""  # the task that measures it, where that is one of the registry's
 
 
 def _has(row: Mapping[str, Any], columns: str) -> bool:
@@ -58,11 +60,17 @@ HUMANEVAL = TaskLayout("HumanEval problems", "prompt entry_point test", measured
 MBPP = TaskLayout("MBPP problems", "test_list", lambda row: _has_one(row, "text prompt"), True, _MEASURE)
 CODE_CONTESTS = TaskLayout("CodeContests problems with tests", "description", _has_contest_tests, True, _MEASURE)
 PROBLEMS = TaskLayout("problems with tests", "text", _has_tests, True, f"{_MEASURE}, or {_TRAIN}")
-GOLD = TaskLayout("multiple-choice questions (query, choices, gold)", "query choices gold")
-ARC = TaskLayout("multiple-choice questions (ARC's layout)", "question answerKey")
-MMLU = TaskLayout("multiple-choice questions (MMLU's layout)", "question A B C D answer")
-CHOICES = TaskLayout("multiple-choice questions (question, choices and the answer's index)", "question choices answer")
-TEXT = TaskLayout("plain text", use=_TRAIN.replace("FILE", "FILE, format: text"))
+_CHOICE = {"measured": True, "use": _MEASURE, "task": "choice"}
+GOLD = TaskLayout("multiple-choice questions (query, choices, gold)", "query choices gold", **_CHOICE)
+ARC = TaskLayout("multiple-choice questions (ARC's layout)", "question answerKey", **_CHOICE)
+MMLU = TaskLayout("multiple-choice questions (MMLU's layout)", "question A B C D answer", **_CHOICE)
+CHOICES = TaskLayout(
+    "multiple-choice questions (question, choices and the answer's index)", "question choices answer", **_CHOICE
+)
+TEXT = TaskLayout(
+    "plain text",
+    use=_TRAIN.replace("FILE", "FILE, format: text") + ", or measure it with evals: {NAME: {task: text, path: FILE}}",
+)
 
 CHOICE_LAYOUTS = (GOLD, ARC, MMLU, CHOICES)
 _LAYOUTS = (
@@ -71,18 +79,21 @@ _LAYOUTS = (
     CODE_CONTESTS,
     PROBLEMS,
     *CHOICE_LAYOUTS,
-    TaskLayout("IFEval prompts (for its own checkers)", "prompt instruction_id_list"),
+    TaskLayout("IFEval prompts", "prompt instruction_id_list", measured=True, use=_MEASURE, task="ifeval"),
     TaskLayout("MT-Bench reference answers (for a judge model)", "question_id answer_id choices"),
     TaskLayout("MT-Bench questions (for a judge model)", "question_id turns"),
-    TaskLayout("prompts with ground truths (verl's layout, for reinforcement learning)", "prompt", _is_verl, use=LOSS),
-    TaskLayout("prompts with ground truths (for reinforcement learning)", "prompt ground_truth"),
+    TaskLayout("prompts with ground truths (verl's layout)", "prompt", _is_verl, use=_GRADER),
+    TaskLayout("prompts with ground truths", "prompt ground_truth", use=_GRADER),
     TaskLayout(
         "GSM8K questions and answers",
         "question answer",
         lambda row: _is_answered(row) and "\n#### " in row["answer"],
-        use=LOSS,
+        measured=True,
+        use=_MEASURE,
+        task="gsm8k",
     ),
-    TaskLayout("questions and answers", "question answer", _is_answered, use=LOSS),
+    TaskLayout("MATH problems", "problem solution", measured=True, use=_MEASURE, task="math"),
+    TaskLayout("questions and answers", "question answer", _is_answered, use=f"{_GRADER}, or {LOSS}"),
     TaskLayout("prompts with neither answers nor anything to judge them by", "prompt", _is_bare),
 )
 """In the order in which they are tried."""

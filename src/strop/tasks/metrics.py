@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -25,7 +26,10 @@ VERDICTS = {
 class Metric:
     """``better``: +1 higher is better, -1 lower is better, 0 neither. ``bound``: the worsening that is allowed, in the
     metric's own unit, or with ``relative`` as a share of the value before. ``lead``: the lowest leads the report.
-    ``by_source``: also given for each source of the items. ``value``: of one item's result, in [0, 1] for a rate."""
+    ``by_source``: also given for each source of the items. ``value``: of one answer's result, in [0, 1] for a rate;
+    ``of_item`` instead: of all answers to one item. ``weight``: the field of a result by which it
+    counts, e.g. ``total``; all alike by default. ``per``: of documents, what the loss is divided by (``tokens``,
+    ``bytes``), in units of ``nats`` nats; ``exp``: its exponential is given."""
 
     name: str
     about: str = ""
@@ -37,6 +41,11 @@ class Metric:
     lead: int | None = None
     by_source: bool = False
     value: Callable[[Any], float] | None = field(default=None, compare=False, repr=False)
+    of_item: Callable[[Sequence[Any]], float] | None = field(default=None, compare=False, repr=False)
+    weight: str | None = None
+    per: Literal["tokens", "bytes"] = "tokens"
+    nats: float = 1.0
+    exp: bool = False
 
     def of_user(self, prefix: str) -> Metric:
         """The same of a file of the user's own (``mine_accepted@1``): nobody said that it is to be kept."""
@@ -54,11 +63,33 @@ class Metric:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: all but how it is computed."""
-        return {name: value for name, value in asdict(replace(self, value=None)).items() if name != "value"}
+        computed = ("value", "of_item")
+        kept = asdict(replace(self, **dict.fromkeys(computed)))
+        return {name: value for name, value in kept.items() if name not in computed}
 
 
 def _rate(name: str, about: str, value: Callable[[Any], float], group: str = TASK, better: int = 1, **how) -> Metric:
     return Metric(name, about, "rate", better, group, value=value, **how)
+
+
+def pass_at_k(n: int, right: int, k: int) -> float:
+    """The chance that at least one of ``k`` answers is right, of ``n`` drawn of which ``right`` are:
+    1 - C(n-right, k) / C(n, k), unbiased (Chen et al. 2021, arXiv:2107.03374, equation 1).
+
+    Raises ValueError for k > n.
+    """
+    if not 0 <= right <= n or not 1 <= k <= n:
+        raise ValueError(f"pass@{k} of {n} answers, {right} of them right, is not defined")
+    return 1 - math.comb(n - right, k) / math.comb(n, k)
+
+
+def pass_at(k: int) -> Metric:
+    """The metric pass@k of a task whose items get several answers each."""
+
+    def value(results: Sequence[Any]) -> float:
+        return pass_at_k(len(results), sum(map(_is_accepted, results)), k)
+
+    return Metric(f"pass@{k}", f"items solved by at least one of {k} answers", "rate", 1, of_item=value)
 
 
 def _is_accepted(result: Any) -> bool:
@@ -85,3 +116,21 @@ PROGRAM_METRICS = (
     ),
 )
 """Of answers that are programs; all are shares in [0, 1]."""
+
+NO_ANSWER = _rate("no_answer_rate", "answers in which none was found", lambda r: r.verdict == "no_answer", FAILED, -1)
+ENDINGS = (
+    _rate("stop_rate", "answers that the model ended by itself", lambda r: r.finish_reason == "stop", OTHER),
+    _rate("truncation_rate", "answers that max_tokens or the window cut off", lambda r: r.finish_reason == "length",
+          FAILED, -1),
+)  # fmt: skip
+"""Of answers to be generated, whatever they are."""
+
+
+def part(name: str, about: str, group: str = OTHER, better: int = 1, **how) -> Metric:
+    """The metric of a number that the grader gives beside its verdict (`Judgement.parts`), 0 where it gives none."""
+    return _rate(name, about, lambda r: r.parts.get(name, 0.0), group, better, **how)
+
+
+def accuracy(about: str, **how) -> Metric:
+    """The share of accepted answers."""
+    return _rate("accuracy", about, _is_accepted, **how)

@@ -1,0 +1,63 @@
+"""Prompts as ids: conversations by the chat template, texts as they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strop.chat import ChatEncoder
+from strop.chat.origin import code
+from strop.chat.traced import Traced
+from strop.common.errors import InputError
+from strop.tasks.base import AnswerTask, Item, Question
+
+
+def prompts_of(task: AnswerTask, encoder: ChatEncoder) -> list[list[int]]:
+    """The ids of every item's prompt. Raises InputError, naming the problem, where one cannot be made."""
+    return [prompt_of(item, encoder, task.name) for item in task.all_items]
+
+
+def prompt_of(item: Item | Question, encoder: ChatEncoder, task: str) -> list[int]:
+    """The ids of one prompt. Raises InputError, naming the problem, where it cannot be made."""
+    try:
+        if item.text is not None:
+            return document_ids(item.text, encoder)
+        return encoder.prompt(item.messages)
+    except InputError as error:
+        raise InputError(f"evals.{task}, problem {item.name!r}: {error}") from error
+
+
+def document_ids(text: str, encoder: ChatEncoder) -> list[int]:
+    """A text as a model that is to go on from it reads it: after the token that begins a document, once, where the
+    tokenizer writes one. Control strings in it are ordinary text."""
+    start, string = encoder.document_start
+    return [*start, *text_ids(text.removeprefix(string) if string else text, encoder)]
+
+
+def text_ids(text: str, encoder: ChatEncoder) -> list[int]:
+    """The ids of a text alone."""
+    return encoder.tokens(Traced(text, code(0, "content") * len(text)), (), "text").ids
+
+
+def option_ids(question: Question, encoder: ChatEncoder, task: str) -> tuple[list[int], list[list[int]], bool]:
+    """``(prompt, options, joined)``: the ids that are read, those of each option that are scored after them, and
+    whether a token of some option also holds text of the prompt.
+
+    After a text, prompt and option are encoded together, spaces at the prompt's end going to the option (as
+    lm-evaluation-harness does). Where the two share a token, what is scored begins before it, for all options alike: so
+    each is still the probability of the same text. After a chat the option begins the answer.
+    """
+    if question.text is None:
+        return prompt_of(question, encoder, task), [text_ids(option, encoder) for option in question.options], False
+    context = question.text.rstrip(" ")
+    space = question.text[len(context) :]
+    prompt = prompt_of(question, encoder, task) if not space else document_ids(context, encoder)
+    wholes = [document_ids(context + space + option, encoder) for option in question.options]
+    shared = min(_common(prompt, whole) for whole in wholes)
+    shared = min(shared, *(len(whole) - 1 for whole in wholes))
+    return prompt[:shared], [whole[shared:] for whole in wholes], shared < len(prompt)
+
+
+def _common(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many ids both begin with."""
+    n = min(len(first), len(second))
+    return next((i for i in range(n) if first[i] != second[i]), n)

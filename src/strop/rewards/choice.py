@@ -1,0 +1,44 @@
+"""Which option of a multiple-choice question an answer in words names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .reasoning import without_reasoning
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_MARK = r"[*_$({\[\"'`]*(?:\\text\{|\\boxed\{)?[*_(\[]*"
+_SAID = r"(?:answer|option|choice)(?:\s+is)?\s*(?:[:=]|is)?\s*(?:option\s+|choice\s+)?"
+
+
+def chosen_letter(answer: str, options: Sequence[str]) -> int | None:
+    """The index of the option that ``answer`` names: by letter, or by its whole text; None where it names none.
+
+    Looked for in this order, each time the last one in the text: a letter in ``\\boxed{}``; one after "answer",
+    "option" or "choice"; an answer or a last line that is a letter alone, or begins with one and a mark (``B.``,
+    ``(B)``); an answer or a last line that is an option's text. Upper case only, since "a" is a word.
+    """
+    text = without_reasoning(answer).strip()
+    letters = LETTERS[: len(options)]
+    one = rf"([{letters}])"
+    for pattern in (
+        rf"\\boxed\{{\s*(?:\\text\{{)?\(?{one}\)?\s*\}}",
+        rf"(?i:{_SAID}){_MARK}{one}(?![\w'])",
+    ):
+        if found := re.findall(pattern, text):
+            return letters.index(found[-1])
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in dict.fromkeys((text, *lines[-1:])):
+        if found := re.match(rf"{_MARK}{one}(?:[.):\]*_\s]|$)", line):
+            rest = line[found.end() :].strip(" .*_)]")
+            if not rest or line[found.end() - 1] in ".):]*_" or _same(rest, options[letters.index(found[1])]):
+                return letters.index(found[1])
+    for line in dict.fromkeys((text, *lines[-1:])):
+        if same := [i for i, option in enumerate(options) if _same(line, option)]:
+            return same[0]
+    return None
+
+
+def _same(text: str, option: str) -> bool:
+    return text.strip(" .*_\"'`").casefold() == option.strip(" .*_\"'`").casefold()

@@ -1,0 +1,47 @@
+"""The number that an answer ends in, found in two ways, as GSM8K's graders do (Cobbe et al. 2021, arXiv:2110.14168).
+
+``strict``: what follows ``####``. ``flexible``: the last number of the text. Of several the last counts, so a worked
+example that the model recites before its own answer is never graded. Dollar signs, thousands' commas and a final full
+stop are no part of a number, and numbers are compared by value: 18.00 is 18.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+
+from .reasoning import without_reasoning
+
+_STRICT = re.compile(r"#### *(-?\$?-?[0-9.,]*[0-9][0-9.,]*)")
+_NUMBER = re.compile(r"(?<![\w.])[-−]?\$?[-−]?(?:[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?|\.[0-9]+)")
+
+
+def strict_number(answer: str) -> Decimal | None:
+    """The number after the last ``####`` of an answer, reasoning left out; None where there is none."""
+    found = _STRICT.findall(without_reasoning(answer))
+    return number(found[-1]) if found else None
+
+
+def flexible_number(answer: str) -> Decimal | None:
+    """The last number of an answer, reasoning left out; None where there is none."""
+    found = _NUMBER.findall(without_reasoning(answer))
+    return number(found[-1]) if found else None
+
+
+def number(text: str) -> Decimal | None:
+    """The value of a number as people write it (``$1,234.50``, ``-3``, ``18.``), or None where it is none."""
+    text = text.strip().replace("−", "-").replace("$", "").replace(",", "").rstrip(".")
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() else None
+
+
+def finished_number(answer: str) -> str:
+    """Of an answer that was cut off, the part up to its last ``####`` number that something follows; else nothing.
+
+    A number at the very end may lack digits, and one in the middle of unfinished reasoning is no answer.
+    """
+    found = [match for match in _STRICT.finditer(answer) if match.end() < len(answer)]
+    return answer[: found[-1].end()] if found else ""

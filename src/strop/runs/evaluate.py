@@ -1,0 +1,226 @@
+"""``strop eval``: models on tasks by one command, and kept answers graded again.
+
+Each model is a run of one ``eval`` stage in a folder of its own, named after the model and what is measured: the same
+command goes on where it was, and another one writes elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from strop.common.console import heading, say
+from strop.common.errors import InputError
+from strop.common.files import write_json
+from strop.config import load_values
+from strop.config.recipe import Recipe, load_recipe
+from strop.evals.regrade import changed_words, regrade_task
+from strop.model.names import resolve
+from strop.model.precision import best_compute
+from strop.report import write_report
+from strop.runs.pipeline import run_recipe
+from strop.runs.run_folder import claimed
+from strop.runs.stage_folder import STATE, read_state
+from strop.runs.summary import summarise
+from strop.stages.base import Context
+from strop.tasks.base import TASKS
+from strop.tasks.files import task_of
+
+STAGE = "eval"
+_ALIASES = {"limit": "count"}
+
+
+def parse_tasks(text: str) -> dict[str, dict[str, Any]]:
+    """``gsm8k:limit=200,mmlu:path=FOLDER:shots=0`` as the ``evals`` of a recipe; values are YAML.
+
+    ``limit`` is ``count``, and ``name`` is what the task is to be called, where one is measured twice. Raises
+    InputError for what is written otherwise, and for two tasks of one name.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for one in _split(text, ","):
+        task, *settings = _split(one, ":")
+        given: dict[str, Any] = {}
+        for part in settings:
+            key, equals, value = part.partition("=")
+            if not equals and given:  # a colon within a value
+                last = list(given)[-1]
+                given[last] = f"{given[last]}:{part}"
+                continue
+            if not equals or not key:
+                raise InputError(f"--tasks {one}: {part!r} is no setting; write TASK:key=value:key=value.")
+            key = _ALIASES.get(key, key)
+            if key in given:
+                raise InputError(f"--tasks {one}: {key} stands there twice; keep one.")
+            given[key] = _value(value, one)
+        name = str(given.pop("name", task))
+        if not task:
+            raise InputError(f"--tasks {text}: a task's name is missing; write TASK,TASK:key=value.")
+        if name in found:
+            raise InputError(
+                f"--tasks: two tasks are called {name!r}; give one of them another name, e.g. {task}:name={task}_2."
+            )
+        found[name] = given if name == task else {"task": task, **given}
+    return found
+
+
+def _split(text: str, by: str) -> list[str]:
+    """At ``by``, but not within brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(character, 0)
+        if character == by and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def _value(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--tasks {where}: {text!r} is not a valid YAML value.") from None
+
+
+def evaluation(
+    models: Sequence[str],
+    tasks: str | None,
+    shared: dict[str, Any],
+    overrides: Sequence[str],
+    folder: Path | None,
+    regraded: Path | None,
+    console: Console,
+) -> dict[str, Any]:
+    """The verb: grade again, list the tasks, or measure. Raises InputError for what does not go together."""
+    if regraded is not None:
+        if models or tasks:
+            raise InputError("--regrade grades the answers of a run that is there; leave models and --tasks out.")
+        return regrade(regraded, console)
+    if tasks == "help" or not tasks:
+        lines = [f"  {name:16} {kind.source or 'a file'}" for name, kind in TASKS.items()]
+        if tasks:
+            say(console, "\n".join(["tasks:", *lines]))
+            return {"tasks": {name: {"source": k.source, "licence": k.licence} for name, k in TASKS.items()}}
+        raise InputError(f"name what to measure: --tasks {', '.join(TASKS)} (strop eval --tasks help says more).")
+    if not models:
+        raise InputError("name a model: strop eval MODEL --tasks TASK.")
+    return evaluate(models, tasks, shared, overrides, folder, console)
+
+
+def evaluate(
+    models: Sequence[str],
+    tasks: str,
+    shared: dict[str, Any],
+    overrides: Sequence[str],
+    folder: Path | None,
+    console: Console,
+) -> dict[str, Any]:
+    """Measure each model on the tasks; ``shared``: settings for every task that has them.
+
+    Gives ``{"results": [{model, folder, report, tasks: {name: {metrics, measures, notes, source, licence}}}]}``. What
+    is wrong with any model or task is found before the first is measured. Raises InputError for it.
+    """
+    wanted = parse_tasks(tasks)
+    if repeated := [model for model in models if list(models).count(model) > 1]:
+        raise InputError(f"{repeated[0]} is named twice; name every model once.")
+    recipes = [_recipe(model, wanted, shared, overrides, folder, alone=len(models) == 1) for model in models]
+    for recipe in recipes if len(recipes) > 1 else ():  # one alone is looked at by its run
+        place = resolve(recipe.model)
+        compute = best_compute(recipe.compute.device, recipe.compute.dtype)
+        context = Context(recipe, STAGE, place, recipe.run_folder / STAGE, compute, console)
+        recipe.stages[STAGE].preflight(context)
+    results = []
+    for recipe in recipes:
+        if len(recipes) > 1:
+            heading(console, recipe.model_name)
+        summary = run_recipe(recipe, console)
+        results.append(_result(recipe, summary["report"]))
+    return {"results": results}
+
+
+def _recipe(
+    model: str,
+    tasks: dict[str, Any],
+    shared: dict[str, Any],
+    overrides: Sequence[str],
+    folder: Path | None,
+    alone: bool,
+) -> Recipe:
+    evals, unread = {}, set(shared)
+    for name, given in tasks.items():
+        probe = load_values(Recipe, _values("probe", model, {name: dict(given)}), (), "--tasks")
+        known = type(probe.evals[name]).model_fields
+        evals[name] = {**{key: value for key, value in shared.items() if key in known}, **given}
+        unread -= set(known)
+    if unread:
+        option = sorted(unread)[0]
+        raise InputError(f"--{option.replace('_', '-')}: none of the tasks ({', '.join(tasks)}) has it; leave it out.")
+    described = json.dumps([model, evals, sorted(overrides)], sort_keys=True, default=str)
+    digest = hashlib.sha256(described.encode()).hexdigest()[:8]
+    slug = re.sub(r"[^\w.-]+", "-", model).strip("-.") or "model"
+    values = _values(f"eval-{slug}-{digest}"[-200:], model, evals)
+    if folder is not None:
+        values["folder"] = str(folder if alone else folder / slug)
+    return load_values(Recipe, values, overrides, "--tasks")
+
+
+def _values(name: str, model: str, evals: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "model": model, "evals": evals, "stages": {STAGE: {"kind": "eval"}}}
+
+
+def _result(recipe: Recipe, report: str) -> dict[str, Any]:
+    state = read_state(recipe.run_folder / STAGE)
+    tasks = {}
+    for name, names in state["tasks"].items():
+        kind = task_of(name, recipe.evals[name])
+        tasks[name] = {
+            "metrics": {metric: state["metrics"][metric] for metric in names},
+            "measures": {metric: state["measures"][metric] for metric in names},
+            "settings": recipe.evals[name].model_dump(mode="json"),
+            "notes": state.get("notes", {}).get(name, []),
+            "source": kind.source if kind else str(recipe.evals[name].path),
+            "licence": kind.licence if kind else "",
+        }
+    return {"model": recipe.model_name, "folder": str(recipe.run_folder), "report": report, "tasks": tasks}
+
+
+def regrade(run: Path, console: Console) -> dict[str, Any]:
+    """Grade the kept answers of every evaluation of a run again, and write its numbers and its report anew.
+
+    Raises InputError where the folder holds no finished evaluation, or other items were answered.
+    """
+    states = {path.parent.name: read_state(path.parent) for path in sorted(run.glob(f"[!.]*/{STATE}"))}
+    found = [name for name, state in states.items() if state.get("done") and state.get("tasks")]
+    if not found:
+        raise InputError(f"{run}: holds no finished evaluation; give the folder of a run (runs/NAME).")
+    recipe = load_recipe(run / found[0] / "config.yaml", [f"folder={run}"])
+    changes: dict[str, Any] = {}
+    with claimed(run):
+        for name in found:
+            state = states[name]
+            for task in state["answered"]:
+                settings = recipe.evals.get(task)
+                if settings is None:
+                    raise InputError(f"{run / name}: has answers to {task!r}, which its recipe does not name.")
+                estimates, metrics, changed = regrade_task(task, settings, run / name / "evals" / f"{task}.jsonl")
+                words = changed_words(state["metrics"], estimates)
+                state["metrics"] |= estimates
+                state["measures"] |= {metric: one.to_dict() for metric, one in metrics.items()}
+                state["tasks"][task] = list(metrics)
+                write_json(run / name / STATE, state)
+                verdicts = f"{changed:,} verdicts changed"
+                say(console, f"{name}: {task}: {'; '.join([verdicts, *words]) if changed or words else 'as it was'}")
+                changes.setdefault(name, {})[task] = {"changed": changed, "metrics": estimates}
+        done = {name: states[name] for name in recipe.stages if name in states}
+        if set(done) == set(recipe.stages):
+            compute = best_compute(recipe.compute.device, recipe.compute.dtype)
+            write_json(run / "summary.json", summarise(recipe, done, compute))
+            say(console, f"report: {write_report(run)}")
+    return {"regraded": str(run), "stages": changes}

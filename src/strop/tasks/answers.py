@@ -1,0 +1,157 @@
+"""A file of the user's own with a prompt and a reference answer in each row, graded by a known rule.
+
+    evals: {mine: {task: answers, path: mine.jsonl, grader: number}}
+
+``exact``: the answer is the reference, but for white space, case and a final full stop; ``number``: the last number
+has its value; ``math``: equal by math-verify; ``choice``: the letter, or the text, of the right one of the row's
+``choices``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from strop.common.errors import InputError
+from strop.data.files import open_rows
+from strop.rewards import Judgement
+from strop.rewards.choice import LETTERS, chosen_letter
+from strop.rewards.math import math_verdicts, require_math_verify
+from strop.rewards.numbers import flexible_number, number
+from strop.rewards.reasoning import without_reasoning
+from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
+from strop.tasks.choice import item_of
+from strop.tasks.fields import check_text
+from strop.tasks.math import judgement
+from strop.tasks.metrics import ENDINGS, NO_ANSWER, accuracy
+from strop.tasks.prompts import field_of
+
+PROMPTS = ("prompt", "question", "problem", "query", "input", "instruction")
+REFERENCES = ("answer", "ground_truth", "reference", "target", "completion", "output")
+
+
+class AnswersSettings(AnswerSettings):
+    grader: Literal["exact", "number", "math", "choice"] = Field("exact", description="How answers are judged.")
+    columns: dict[Literal["prompt", "answer"], str] = Field({}, description="What the file calls prompt and answer.")
+    suffix: str = Field("", description="What is put after every prompt, e.g. how to end the answer.")
+
+    @model_validator(mode="after")
+    def _own_file(self) -> AnswersSettings:
+        if self.path is None:
+            raise ValueError("path: name the file with the prompts and their answers.")
+        return self
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What an answer is judged by: the rule, the reference and, for ``choice``, the options."""
+
+    grader: str
+    answer: str
+    options: tuple[str, ...] = ()
+
+
+@register("answers")
+class Answers(AnswerTask):
+    """Prompts with reference answers."""
+
+    Settings = AnswersSettings
+    settings: AnswersSettings
+    reads_path = True
+    source = "path: a file of the user's own"
+    metrics = (accuracy("answers that the grader takes for right", lead=2, by_source=True), NO_ANSWER, *ENDINGS)
+
+    def __init__(self, name: str, settings: TaskSettings):
+        super().__init__(name, settings)
+        if self.settings.grader == "math":
+            require_math_verify()
+
+    def items(self) -> list[Item]:
+        made, settings = [], self.settings
+        for index, (place, row) in enumerate(islice(open_rows(settings.path), settings.count)):
+            messages, reference = self._read(row, place)
+            if settings.suffix:
+                last = messages[-1]
+                messages = [*messages[:-1], {**last, "content": f"{last['content']}\n\n{settings.suffix}"}]
+            name = str(row.get("id") or row.get("name") or f"{self.name}/{index}")
+            family = str(row.get("family") or name)
+            made.append(Item(name, family, messages, reference, str(row.get("source") or row.get("subject") or "")))
+        return made
+
+    def _read(self, row: Mapping[str, Any], place: str) -> tuple[list[dict[str, str]], Reference]:
+        grader = self.settings.grader
+        if grader == "choice" and not self.settings.columns:
+            item = item_of(row, place)
+            reference = Reference(grader, LETTERS[item.answer], item.options)
+            return [{"role": "user", "content": item.prompt}], reference
+        asked = field_of(row, place, self._names("prompt", PROMPTS), "the prompt")
+        if isinstance(row.get("reward_model"), Mapping) and "answer" not in self.settings.columns:  # verl's layout
+            row = {**row, "ground_truth": row["reward_model"].get("ground_truth")}
+        answer = field_of(row, place, self._names("answer", REFERENCES), "the reference answer")
+        if isinstance(answer, int | float) and not isinstance(answer, bool):
+            answer = str(answer)
+        answer = check_text(answer, "answer", place, empty=False)
+        if grader == "number":
+            answer = answer.rpartition("####")[2].strip()
+            if number(answer) is None:
+                raise InputError(f"{place}: the reference {answer!r:.60} is no number; choose another grader.")
+        options = tuple(map(str, row.get("choices") or ()))
+        if grader == "choice" and not options:
+            raise InputError(f"{place}: has no 'choices', which the grader needs; give a list of texts.")
+        return _messages(asked, place), Reference(grader, answer, options)
+
+    def _names(self, which: str, known: Sequence[str]) -> Sequence[str]:
+        own = self.settings.columns.get(which)
+        return (own,) if own else known
+
+    def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
+        if self.settings.grader != "math":
+            return super().judge(items, answers)
+        verdicts = math_verdicts([(item.data.answer, answer) for item, answer in zip(items, answers, strict=True)])
+        return list(map(judgement, verdicts, answers))
+
+    @classmethod
+    def grade(cls, item: Item, answer: str) -> Judgement:
+        """The reasoning left out; what the grader finds nothing in is ``no_answer``."""
+        reference: Reference = item.data
+        if reference.grader == "math":
+            return judgement(math_verdicts([(reference.answer, answer)])[0], answer)
+        found, right = _found(reference, answer)
+        if found is None:
+            return Judgement("no_answer", 0, 1, f"the answer holds no {_LOOKED_FOR[reference.grader]}")
+        if found == right:
+            return Judgement("accepted", 1, 1)
+        return Judgement("wrong_answer", 0, 1, f"found {found!s:.80}, expected {right!s:.80}")
+
+    @classmethod
+    def finished_part(cls, answer: str) -> str:
+        return ""  # what was cut off has not come to its answer
+
+
+_LOOKED_FOR = {"exact": "text", "number": "number", "choice": "option"}
+
+
+def _found(reference: Reference, answer: str) -> tuple[Any, Any]:
+    """What the answer says (None: nothing) and what it should."""
+    if reference.grader == "number":
+        return flexible_number(answer), number(reference.answer)
+    if reference.grader == "choice":
+        return chosen_letter(answer, reference.options), chosen_letter(reference.answer, reference.options)
+    return _plain(without_reasoning(answer)) or None, _plain(reference.answer)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).removesuffix(".").casefold()
+
+
+def _messages(asked: Any, place: str) -> list[dict[str, str]]:
+    if isinstance(asked, list):
+        turns = [{"role": t.get("role"), "content": t.get("content")} for t in asked if isinstance(t, Mapping)]
+        if turns and len(turns) == len(asked) and all(isinstance(t["content"], str) for t in turns):
+            return turns
+        raise InputError(f"{place}: 'prompt' is no list of turns with role and content; correct it.")
+    return [{"role": "user", "content": check_text(asked, "prompt", place, empty=False)}]

@@ -1,0 +1,162 @@
+"""IFEval: instructions whose following a program can check (Zhou et al. 2023, arXiv:2311.07911).
+
+The checkers are Google's, as the package ``if-verifiable`` keeps them. ``prompt_strict``: every instruction of a prompt
+is followed; ``instruction_strict``: the share of all instructions; ``…_loose``: the same where one of eight variants of
+the answer follows it (without its first line, its last, its asterisks).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from functools import cache
+from itertools import islice
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from strop.common.errors import InputError
+from strop.rewards import Judgement
+from strop.rewards.reasoning import without_reasoning
+from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
+from strop.tasks.fields import check_text, check_texts
+from strop.tasks.metrics import ENDINGS, TASK, Metric, part
+from strop.tasks.prompts import task_rows
+
+HUB = "google/IFEval"
+NEED_SENTENCES = ("length_constraints:number_sentences", "change_case:capital_word_frequency")
+"""Instructions whose checkers cut text into sentences, with data of NLTK's."""
+
+
+class IfevalSettings(AnswerSettings):
+    max_tokens: int = Field(1280, ge=1, description="Longest answer, in tokens.")
+
+
+class Instructions(NamedTuple):
+    """What a prompt asks for: names and arguments of its instructions."""
+
+    prompt: str
+    names: tuple[str, ...]
+    arguments: tuple[Mapping[str, Any], ...]
+
+
+def _share(name: str, about: str) -> Metric:
+    """Of all instructions: each prompt counts as often as it has some."""
+    return Metric(name, about, "rate", 1, value=lambda r: r.parts[name], weight="total")
+
+
+@register("ifeval")
+class IFEval(AnswerTask):
+    """541 prompts with one to three instructions each."""
+
+    Settings = IfevalSettings
+    settings: IfevalSettings
+    reads_path = True
+    source = f"{HUB} (hub), or path: Google's input_data.jsonl (Zhou et al. 2023, arXiv:2311.07911)"
+    licence = "Apache-2.0"
+    metrics = (
+        part("prompt_strict", "prompts all of whose instructions are followed", TASK, lead=1, bound=0.05),
+        _share("instruction_strict", "instructions that are followed"),
+        part("prompt_loose", "the same of prompts, of the best of eight variants of the answer"),
+        _share("instruction_loose", "the same of instructions, of the best of eight variants of the answer"),
+        *ENDINGS,
+    )
+
+    def __init__(self, name: str, settings: TaskSettings):
+        super().__init__(name, settings)
+        if any(importlib.util.find_spec(package) is None for package in ("if_verifiable", "nltk", "langdetect")):
+            raise InputError("ifeval's checkers are in if-verifiable, which is not installed; run: pip install "
+                             "'strop[ifeval]'")  # fmt: skip
+
+    def items(self) -> list[Item]:
+        rows = islice(task_rows(self.settings.path, HUB, split="train"), self.settings.count)
+        read = [(place, row, _instructions(row, place)) for place, row in rows]
+        if any(name in NEED_SENTENCES for _, _, found in read for name in found.names):
+            _check_sentences(self.name)
+        made = []
+        for index, (_, row, found) in enumerate(read):
+            name = f"ifeval/{row.get('key', index)}"
+            made.append(Item(name, name, [{"role": "user", "content": found.prompt}], found))
+        return made
+
+    @classmethod
+    def tests(cls, item: Item) -> int:
+        return len(item.data.names)
+
+    @classmethod
+    def grade(cls, item: Item, answer: str) -> Judgement:
+        """Accepted where every instruction is followed, strictly. An empty answer follows none."""
+        found: Instructions = item.data
+        answer = without_reasoning(answer).strip()
+        checks = [
+            _follows(name, arguments, found.prompt, answer)
+            for name, arguments in zip(found.names, found.arguments, strict=True)
+        ]
+        n, strict, loose = len(checks), sum(s for s, _ in checks), sum(either for _, either in checks)
+        parts = {
+            "prompt_strict": float(strict == n),
+            "instruction_strict": strict / n,
+            "prompt_loose": float(loose == n),
+            "instruction_loose": loose / n,
+        }
+        missed = ", ".join(name for name, (ok, _) in zip(found.names, checks, strict=True) if not ok)
+        verdict = "accepted" if strict == n else "wrong_answer" if answer else "no_answer"
+        return Judgement(verdict, strict, n, f"not followed: {missed}" if missed else "", parts=parts)
+
+
+def _follows(name: str, arguments: Mapping[str, Any], prompt: str, answer: str) -> tuple[bool, bool]:
+    """Whether an instruction is followed, strictly and loosely (Zhou et al. 2023, section 2.2)."""
+    import langdetect
+
+    langdetect.DetectorFactory.seed = 0  # or a language is guessed anew each time
+    checker = checkers()[name](name)
+    checker.build_description(**arguments)
+    wanted = checker.get_instruction_args()
+    if wanted and "prompt" in wanted:
+        checker.build_description(prompt=prompt)
+    follows = [bool(text.strip()) and bool(checker.check_following(text)) for text in _variants(answer)]
+    return follows[0], any(follows)
+
+
+def _variants(answer: str) -> list[str]:
+    """The answer; without its first line, its last, both; and each of these without asterisks."""
+    lines = answer.split("\n")
+    cut = ["\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])]
+    return [text for whole in (answer, *cut) for text in (whole, whole.replace("*", ""))]
+
+
+@cache
+def checkers() -> dict[str, type]:
+    """The checkers by the names of their instructions."""
+    from if_verifiable.ifeval.instructions_registry import INSTRUCTION_DICT
+
+    return INSTRUCTION_DICT
+
+
+def _check_sentences(task: str) -> None:
+    from nltk.tokenize import sent_tokenize
+
+    try:
+        sent_tokenize("One. Two.")
+    except LookupError:
+        raise InputError(
+            f"evals.{task}: some instructions count sentences, for which NLTK's data are not there; run: python -m "
+            "nltk.downloader punkt_tab"
+        ) from None
+
+
+def _instructions(row: Mapping[str, Any], place: str) -> Instructions:
+    prompt = check_text(row.get("prompt"), "prompt", place, empty=False)
+    names = check_texts(row.get("instruction_id_list"), "instruction_id_list", place)
+    arguments = row.get("kwargs")
+    if not names or not isinstance(arguments, list) or len(arguments) != len(names):
+        raise InputError(f"{place}: 'kwargs' are not as many as 'instruction_id_list', or there are none; correct it.")
+    if unknown := [name for name in names if name not in checkers()]:
+        raise InputError(f"{place}: there is no checker for the instruction {unknown[0]!r}; correct it.")
+    given = [{key: value for key, value in (one or {}).items() if value is not None} for one in arguments]
+    for name, one in zip(names, given, strict=True):
+        try:
+            checkers()[name](name).build_description(**one)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{place}: 'kwargs' of {name} are not what it takes: {error}; correct them.") from None
+    return Instructions(prompt, tuple(names), tuple(given))

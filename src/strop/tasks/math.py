@@ -1,0 +1,126 @@
+"""Competition mathematics with answers in LaTeX (MATH, Hendrycks et al. 2021, arXiv:2103.03874), by math-verify."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from pydantic import Field
+
+from strop.common.errors import InputError
+from strop.rewards import Judgement
+from strop.rewards.math import MathVerdict, math_verdicts, require_math_verify
+from strop.tasks.base import AnswerTask, Item, TaskSettings, register
+from strop.tasks.fields import check_text
+from strop.tasks.metrics import ENDINGS, NO_ANSWER, accuracy, part
+from strop.tasks.prompts import PromptedAnswers, Shots, field_of, prompt, task_rows
+
+HUB = "HuggingFaceH4/MATH-500"
+INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
+
+
+class MathSettings(PromptedAnswers):
+    max_tokens: int = Field(1024, ge=1, description="Longest answer, in tokens.")
+    split: str = Field("test", description="Of the hub's data, or of a folder.")
+
+
+@register("math")
+class Math(AnswerTask):
+    """Problems whose answer is an expression."""
+
+    Settings = MathSettings
+    settings: MathSettings
+    reads_path = True
+    source = f"{HUB} (hub), or path: a file of problem and answer, or of problem and solution with its \\boxed{{}}"
+    licence = "MIT"
+    metrics = (
+        accuracy("problems whose answer equals the reference, by math-verify", lead=0, bound=0.05, by_source=True),
+        part("format_rate", "answers with a \\boxed{}"),
+        NO_ANSWER,
+        *ENDINGS,
+    )
+
+    def __init__(self, name: str, settings: TaskSettings):
+        super().__init__(name, settings)
+        require_math_verify()
+
+    @property
+    def stop(self):
+        return ("Problem:",) if self.settings.style == "completion" else ()
+
+    def items(self) -> list[Item]:
+        settings, own = self.settings, self._rows(self.settings.path, self.settings.split, self.settings.count)
+        pool = self._rows(settings.shots_path, "train", 2 * settings.shots) if settings.shots_path else []
+        shots = Shots([(self._ask(p), f"\\boxed{{{a}}}") for p, a, _ in pool], settings.shots, f"evals.{self.name}")
+        made = []
+        for index, (problem, answer, about) in enumerate(own):
+            asked, name = self._ask(problem), f"{self.name}/{index}"
+            put = prompt(settings.style, shots.before(asked), asked)
+            made.append(Item(name, name, data=answer, source=about, **put))
+        self.notes = shots.notes()
+        return made
+
+    def _ask(self, problem: str) -> str:
+        return f"Problem: {problem}\nAnswer:" if self.settings.style == "completion" else f"{problem}\n\n{INSTRUCTION}"
+
+    def _rows(self, path, split: str, count: int | None) -> list[tuple[str, str, str]]:
+        return [problem_of(row, place) for place, row in islice(task_rows(path, HUB, None, split), count)]
+
+    def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
+        verdicts = math_verdicts([(item.data, answer) for item, answer in zip(items, answers, strict=True)])
+        return list(map(judgement, verdicts, answers))
+
+    @classmethod
+    def grade(cls, item: Item, answer: str) -> Judgement:
+        return judgement(math_verdicts([(item.data, answer)])[0], answer)
+
+    @classmethod
+    def finished_part(cls, answer: str) -> str:
+        """Up to the last ``\\boxed{}`` that is closed; nothing without one."""
+        end = boxed_end(answer)
+        return answer[:end] if end else ""
+
+
+def judgement(verdict: MathVerdict, answer: str) -> Judgement:
+    """What strop calls a verdict of math-verify's."""
+    name = {"equal": "accepted", "different": "wrong_answer", "fault": "judge_fault"}.get(verdict.kind, "no_answer")
+    parts = {"format_rate": float(boxed_end(answer) > 0)}
+    return Judgement(name, int(name == "accepted"), 1, verdict.detail, parts=parts)
+
+
+def problem_of(row: Mapping[str, Any], place: str) -> tuple[str, str, str]:
+    """Problem, reference and subject of a row. Raises InputError where there is no reference."""
+    problem = check_text(field_of(row, place, ("problem", "question"), "the problem"), "problem", place, empty=False)
+    answer = row.get("answer")
+    if answer is None:
+        solution = check_text(field_of(row, place, ("solution",), "the reference"), "solution", place)
+        end = boxed_end(solution)
+        answer = solution[boxed_start(solution, end) : end - 1] if end else None
+    if isinstance(answer, int | float) and not isinstance(answer, bool):
+        answer = str(answer)
+    if not isinstance(answer, str) or not answer.strip():
+        raise InputError(f"{place}: there is no reference answer, neither 'answer' nor a \\boxed{{}} in 'solution'.")
+    return problem, answer, str(row.get("subject") or row.get("type") or "")
+
+
+def boxed_end(text: str) -> int:
+    """Where the last whole ``\\boxed{…}`` of a text ends; 0 where there is none."""
+    for start in sorted((i for i in range(len(text)) if text.startswith("\\boxed{", i)), reverse=True):
+        depth = 0
+        for at in range(start + 6, len(text)):
+            depth += {"{": 1, "}": -1}.get(text[at], 0)
+            if depth == 0:
+                return at + 1
+    return 0
+
+
+def boxed_start(text: str, end: int) -> int:
+    """Where the content of the ``\\boxed{…}`` begins that ends at ``end``."""
+    depth, at = 0, end
+    while at > 0:
+        at -= 1
+        depth += {"}": 1, "{": -1}.get(text[at], 0)
+        if depth == 0:
+            break
+    return at + 1

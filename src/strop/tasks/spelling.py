@@ -1,0 +1,155 @@
+"""Letters in words, which tokenizers hide from a model: spell a word, count a letter in it.
+
+The idea is nanochat's (Karpathy 2025); the words are those of strop's everyday conversations. A fifth of them is only
+ever tested, so a word that is tested is never trained on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from random import Random
+from typing import NamedTuple
+
+from strop.common.errors import InputError
+from strop.data.readers import NamedSet, built_in
+from strop.data.rows import Row
+from strop.rewards import Judgement
+from strop.rewards.numbers import finished_number, flexible_number, strict_number
+from strop.rewards.reasoning import without_reasoning
+from strop.tasks.base import AnswerTask, Item, register
+from strop.tasks.general_chat import conversation_texts
+from strop.tasks.metrics import ENDINGS, NO_ANSWER, accuracy, part
+
+_WORD = re.compile(r"(?<![\w'-])[a-z]{3,14}(?![\w'-])")
+_SPELT = re.compile(r"(?<![a-zA-Z])[a-zA-Z](?:(?:\s*[-,.]\s*|\s+)[a-zA-Z](?![a-zA-Z]))+")
+_ASK_COUNT = (
+    "How many times does the letter {letter} occur in the word {word}?",
+    "How many {letter}s are in {word}?",
+    "Count the letter {letter} in the word {word}.",
+)
+_ASK_SPELL = ("Spell the word {word}.", "What are the letters of {word}, in order?", "Spell out: {word}")
+
+
+class Asked(NamedTuple):
+    """A question about a word."""
+
+    word: str
+    letter: str
+    text: str
+
+
+@cache
+def words(split: str) -> tuple[str, ...]:
+    """The words to train on, or those that are only tested, in alphabetical order."""
+    found: set[str] = set()
+    for _, texts in conversation_texts(list(built_in("general_chat", "train")(None, 0))):
+        found.update(word for text in texts for word in _WORD.findall(text))
+    held_out = {word for word in found if sha256(word.encode()).digest()[0] % 5 == 0}
+    return tuple(sorted(held_out if split == "test" else found - held_out))
+
+
+def drawn(task: str, split: str, count: int, seed: int) -> list[Asked]:
+    """``count`` questions; question i depends on (split, seed, i) alone, and words take turns.
+
+    Raises InputError for more than there are words.
+    """
+    known, random = words(split), Random(f"{task} {split} {seed}")
+    if count > len(known):
+        raise InputError(f"{task} has {len(known):,} words to {split} with, and not {count:,}; ask for fewer.")
+    order, found = random.sample(known, len(known)), []
+    for word in order[:count]:
+        absent = random.random() < 0.1
+        letter = random.choice("abcdefghijklmnopqrstuvwxyz" if absent else word)
+        texts = _ASK_COUNT if task == "spelling_bee" else _ASK_SPELL
+        found.append(Asked(word, letter, random.choice(texts).format(word=word, letter=letter)))
+    return found
+
+
+class _Spelling(AnswerTask):
+    source = "drawn by strop from a seed, from the words of its everyday conversations"
+    licence = "Apache-2.0"
+    end: str
+
+    def items(self) -> list[Item]:
+        settings, made = self.settings, []
+        for index, asked in enumerate(drawn(self.kind(), "test", settings.count or 96, settings.seed)):
+            name = f"{self.kind()}/{settings.seed}-{index}"
+            made.append(Item(name, name, [{"role": "user", "content": f"{asked.text} {self.end}"}], asked))
+        return made
+
+    @classmethod
+    def kind(cls) -> str:
+        return "spelling_bee" if cls is SpellingBee else "simple_spelling"
+
+    @classmethod
+    def sets(cls) -> Mapping[str, NamedSet]:
+        def rows(count: int | None, seed: int) -> list[Row]:
+            asked = drawn(cls.kind(), "train", count or 512, seed)
+            return [
+                (f"{cls.kind()}[{seed}-{i}]", {"prompt": f"{one.text} {cls.end}", "completion": cls.solution(one)})
+                for i, one in enumerate(asked)
+            ]
+
+        return {cls.kind(): rows}
+
+    @classmethod
+    def solution(cls, asked: Asked) -> str:
+        """What a right answer looks like."""
+        raise NotImplementedError
+
+
+@register("spelling_bee")
+class SpellingBee(_Spelling):
+    """How often a letter occurs in a word; 96 words by default."""
+
+    end = 'Spell it first, and end with the count after "####".'
+    metrics = (
+        accuracy("questions whose last number is the count", lead=2),
+        part("format_rate", "answers with a number after ####"),
+        NO_ANSWER,
+        *ENDINGS,
+    )
+    finished_part = staticmethod(finished_number)
+
+    @classmethod
+    def solution(cls, asked: Asked) -> str:
+        n, counted = 0, []
+        for letter in asked.word:
+            n += letter == asked.letter
+            counted.append(f"{letter} ({n})" if letter == asked.letter else letter)
+        return f"{asked.word}: {', '.join(counted)}\n#### {n}"
+
+    @classmethod
+    def grade(cls, item: Item, answer: str) -> Judgement:
+        right, strict = item.data.word.count(item.data.letter), strict_number(answer)
+        found = strict if strict is not None else flexible_number(answer)
+        parts = {"format_rate": float(strict is not None)}
+        if found is None:
+            return Judgement("no_answer", 0, 1, "the answer holds no number", parts=parts)
+        verdict = "accepted" if found == right else "wrong_answer"
+        return Judgement(verdict, int(found == right), 1, f"{found}, expected {right}", parts=parts)
+
+
+@register("simple_spelling")
+class SimpleSpelling(_Spelling):
+    """The letters of a word, one by one; 96 words by default."""
+
+    end = "Write its letters with commas between them."
+    metrics = (accuracy("words spelt right", lead=2), NO_ANSWER, *ENDINGS)
+
+    @classmethod
+    def solution(cls, asked: Asked) -> str:
+        return ", ".join(asked.word)
+
+    @classmethod
+    def grade(cls, item: Item, answer: str) -> Judgement:
+        """The last run of single letters with commas, hyphens, full stops or spaces between them."""
+        found = _SPELT.findall(without_reasoning(answer))
+        if not found:
+            return Judgement("no_answer", 0, 1, "the answer spells nothing")
+        spelt = "".join(letter for letter in found[-1] if letter.isalpha()).lower()
+        right = spelt == item.data.word
+        return Judgement("accepted" if right else "wrong_answer", int(right), 1, f"spelt {spelt!r:.40}")

@@ -1,0 +1,106 @@
+"""strop eval: tasks by one line, models one after the other, kept answers graded again."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from strop.cli import main
+from strop.common.errors import InputError
+from strop.runs.evaluate import parse_tasks
+
+
+@pytest.mark.parametrize(
+    ("text", "evals"),
+    [
+        ("gsm8k", {"gsm8k": {}}),
+        ("gsm8k:limit=200,mmlu:path=a:b:shots=0", {"gsm8k": {"count": 200}, "mmlu": {"path": "a:b", "shots": 0}}),
+        ("mmlu:subjects=[law,art]", {"mmlu": {"subjects": ["law", "art"]}}),
+        ("gsm8k, gsm8k:name=g5:style=completion", {"gsm8k": {}, "g5": {"task": "gsm8k", "style": "completion"}}),
+    ],
+)
+def test_tasks_by_one_line(text, evals):
+    assert parse_tasks(text) == evals
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gsm8k,gsm8k", "two tasks are called 'gsm8k'"),
+        ("gsm8k:limit", "'limit' is no setting"),
+        ("gsm8k:limit=1:count=2", "count stands there twice"),
+        ("gsm8k,", "a task's name is missing"),
+    ],
+)
+def test_what_is_written_otherwise_is_refused(text, said):
+    with pytest.raises(InputError, match=said):
+        parse_tasks(text)
+
+
+@pytest.fixture
+def strop(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"prompt": f"Say {n}.", "answer": str(n)} for n in range(4)]
+    Path("mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def call(*arguments):
+        code = main(["eval", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    return call
+
+
+TASK = "my:task=answers:path=mine.jsonl:grader=exact:max_tokens=6"
+
+
+def test_several_samples_then_the_same_command_then_graded_again(strop, model_folder):
+    command = (model_folder, "--tasks", TASK, "--samples", 3, "--out", "run", "--json", "compute.dtype=float32")
+    done = strop(*command)
+    assert done.code == 0, done.err
+    [result] = json.loads(done.out)["results"]
+    task = result["tasks"]["my"]
+    assert {"my_accuracy", "my_pass@1", "my_pass@3", "my_stop_rate", "my_truncation_rate"} <= set(task["metrics"])
+    assert (task["metrics"]["my_accuracy"]["n"], task["metrics"]["my_accuracy"]["groups"]) == (12, 4)
+    assert task["metrics"]["my_pass@3"]["n"] == 4
+    assert task["settings"]["samples"] == 3
+    assert "skipped" in strop(*command).err
+
+    file = Path("run/eval/evals/my.jsonl")
+    kept = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(one["name"], one["sample"]) for one in kept[:4]] == [("my/0", 0), ("my/0", 1), ("my/0", 2), ("my/1", 0)]
+    for one in kept[:3]:  # as if a mended grader found these right
+        one |= {"answer": "0", "finish_reason": "stop"}
+    file.write_text("".join(json.dumps(one) + "\n" for one in kept))
+    again = strop("--regrade", "run", "--json")
+    assert again.code == 0, again.err
+    metrics = json.loads(Path("run/summary.json").read_text())["measured"]
+    assert (metrics["my_accuracy"]["value"], metrics["my_pass@3"]["value"]) == (0.25, 0.25)
+    assert "verdicts changed" in again.err
+    Path("mine.jsonl").write_text('{"id": "other", "prompt": "Say 9.", "answer": "9"}\n')
+    refused = strop("--regrade", "run")
+    assert refused.code == 2
+    assert "holds answers to other items" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("MODEL", "--tasks", "gsmk8"), "'gsmk8' is not a built-in task"),
+        (("MODEL", "--tasks", "my:task=answers:path=gone.jsonl"), "gone.jsonl: there is no such file"),
+        (("MODEL", "--tasks", f"{TASK}:samples=2:k=[4]"), "pass@4 needs as many answers"),
+        (("MODEL", "--tasks", "arc_easy:path=mine.jsonl"), "mine.jsonl:1: is no multiple-choice question"),
+        (("MODEL", "--tasks", "text:path=mine.jsonl", "--samples", 2), "--samples: none of the tasks (text) has it"),
+        (("MODEL", "MODEL", "--tasks", TASK), "is named twice"),
+        (("MODEL", "nowhere", "--tasks", TASK), "There is no model 'nowhere'"),
+        (("--tasks", TASK), "name a model"),
+        (("MODEL",), "name what to measure"),
+        (("--regrade", "nothing"), "holds no finished evaluation"),
+    ],
+)
+def test_one_clear_line(strop, model_folder, arguments, said):
+    done = strop(*(model_folder if one == "MODEL" else one for one in arguments))
+    assert done.code == 2
+    assert said in done.err
+    assert len(done.err.strip().splitlines()) == 1
