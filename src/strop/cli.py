@@ -143,6 +143,7 @@ def _parser() -> VerbParser:
     chat.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     chat.add_argument("--top-p", type=float, default=1.0, help="keep the smallest set of this probability (1)")
     chat.add_argument("--keep", action="store_true", help="lines through a pipe are turns of one conversation")
+    chat.add_argument("--int8", action="store_true", help="weights in 8 bits on a CPU: faster, and not quite the model")
     chat.add_argument("--json", action="store_true", help="print prompts and answers as JSON on standard output")
     chat.set_defaults(run=_chat)
 
@@ -303,6 +304,7 @@ def _chat(options: argparse.Namespace) -> Outcome:
         prompts=options.prompt,
         as_json=options.json,
         keep=options.keep,
+        int8=options.int8,
     )
 
 

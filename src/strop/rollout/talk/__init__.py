@@ -27,6 +27,7 @@ def talk(
     prompts: Sequence[str] | None = None,
     as_json: bool = False,
     keep: bool = False,
+    int8: bool = False,
     stdin: TextIO | None = None,
     stdout: TextIO | None = None,
 ) -> tuple[int, dict[str, Any]]:
@@ -47,6 +48,7 @@ def talk(
         prompts: answer these, each alone, and read no input.
         as_json: write no answers; they are returned.
         keep: lines through a pipe are turns of one conversation too.
+        int8: compute with weights in 8 bits, which is faster and not quite the model that is measured.
 
     Raises:
         InputError: there is no such model, or it has no chat template; a setting is out of its range.
@@ -58,7 +60,7 @@ def talk(
     def note(text: str) -> None:
         notes.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
-    voice = load_chat(model_name)
+    voice = load_chat(model_name, int8)
     for line in voice.notes:
         note(line)
     conversation = Session(system if system is not None else voice.system)
