@@ -412,7 +412,7 @@ def test_a_signal_outside_of_training_is_one_line(run, monkeypatch):
     def interrupted(*_, **__):
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("strop.stages._sft.prepare_with_evaluation", interrupted)
+    monkeypatch.setattr("strop.stages._training.prepare_with_evaluation", interrupted)
     stopped = run()
     assert stopped.code == 143
     assert stopped.err == (

@@ -67,6 +67,12 @@ def test_from_recipe_to_report(run):
 
     again = run()
     assert again.out.count("skipped") == 3
+    gated = run("gates={humaneval.pass@1: {max_drop: 0.05}}")
+    assert gated.code == 0
+    assert "Gate humaneval_pass@1 cannot be told, and it passes:" in gated.out
+    strict = run("gates={humaneval.pass@1: {max_drop: 0.05, undecided: fail}}")
+    assert (strict.code, strict.out.count("skipped")) == (3, 3)
+    assert "Gate humaneval_pass@1 cannot be told, and it fails" in (done.folder / "report.html").read_text()
     other = run("--fresh", "stages.sft.train.learning_rate=2e-2")
     assert "baseline: done before" in other.out
     assert other.out.count("skipped") == 1  # the evaluation after it depends on what was trained
@@ -106,6 +112,12 @@ def test_a_bad_row_is_named_and_costs_nothing_that_was_done(run, line, message):
         ("stages.sft.data.1.task=code_basic", "no data set named 'code_basic'"),
         ("stages.sft.train.micro_batch_tokens=8", "micro_batch_tokens"),
         ("chat.template={{ raise_exception('no') }}", "no"),
+        (
+            "gates={chat_los: {max_rise: 0.1}}",
+            "gates.chat_los: no metric that is measured has this name",
+        ),
+        ("gates={general_chat_loss: {max_drop: 0.1}}", "gets worse the other way; write max_rise"),
+        ("gates={general_chat_loss: {}}", "gates.general_chat_loss: a gate has max_drop or max_rise"),
         ("stages.sft.train.learning_rte=1", "did you mean 'learning_rate'"),
         ("folder=/proc/nothing", "/proc/nothing: cannot be written to"),
     ],

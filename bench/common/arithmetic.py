@@ -60,6 +60,22 @@ def matrix_peak(model: PreTrainedModel, rows: int, seconds: float = 0.4) -> dict
 
 
 @torch.no_grad()
+def read_speed(size: int, seconds: float = 0.4) -> float:
+    """GB/s at which the cores read ``size`` bytes again and again; a model's weights are read so at each new token.
+
+    As fast as the fastest of eight or more sums over them, for what is slower was somebody else's.
+    """
+    memory = torch.ones(max(1, size // 4), device=best_compute().device)
+    times: list[float] = []
+    ends = time.perf_counter() + seconds
+    while len(times) < 8 or time.perf_counter() < ends:
+        started = now().wall
+        memory.sum()
+        times.append(now().wall - started)
+    return memory.numel() * 4 / min(times) / 1e9
+
+
+@torch.no_grad()
 def _speed(m: int, k: int, n: int, compute, seconds: float) -> float:
     a = torch.randn(m, k, device=compute.device, dtype=compute.dtype)
     b = torch.randn(n, k, device=compute.device, dtype=compute.dtype).T  # weights lie [out, in]

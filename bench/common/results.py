@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,18 @@ def add_arithmetic(results: Results, machine: Mapping[str, float], variants: Map
 
 
 def ratios(results: Results, base: str, key: str = "tokens_per_second") -> dict[str, float]:
-    """``key`` of ``base`` over that of every other variant."""
+    """``key`` of ``base`` over that of every other variant; of tokens/s the median over the rounds that both took."""
     if base not in results:
         return {}
-    mine = results[base][key]
-    return {f"{base} / {name}": round(mine / row[key], 3) for name, row in results.items() if name != base and row[key]}
+
+    def rounds(row: dict[str, Any]) -> list[float]:
+        return row.get("rounds", [row[key]]) if key == "tokens_per_second" else [row[key]]
+
+    def ratio(row: dict[str, Any]) -> float:
+        return statistics.median(a / b for a, b in zip(rounds(results[base]), rounds(row), strict=False))
+
+    others = {name: row for name, row in results.items() if name != base and row[key]}
+    return {f"{base} / {name}": round(ratio(row), 3) for name, row in others.items()}
 
 
 def show(

@@ -26,6 +26,10 @@ ALLOCATOR = ENVIRONMENT  # what strop sets by itself, for the peers
 PEAK = "matrix peak"  # the variant that measures the machine and not a program
 
 
+class Skipped(Exception):
+    """A variant cannot be measured here, and why: a program is not installed, or has no such function."""
+
+
 @dataclass(frozen=True)
 class Variant:
     """``side``: whose program ("strop", "trl", …); ``settings``: what is particular to it; ``environment``: extra."""
@@ -73,18 +77,21 @@ Measure = Callable[[argparse.Namespace, Variant], dict]
 def compare(given: argparse.Namespace, variants: Mapping[str, Variant], measure: Measure) -> dict[str, dict[str, Any]]:
     """Median of every number that ``measure`` returns, over rounds in which the variants take turns.
 
-    A variant that fails is left out, with the end of what it said on stderr. In a worker process this measures the one
-    variant, prints what was found as the last line, and ends. A smoke run measures all in this process.
+    A variant that fails is left out, with the end of what it said on stderr, and so is one that raises `Skipped`, with
+    its reason, which ``given.skipped`` holds by the variant's name. In a worker process this measures the one variant,
+    prints what was found as the last line, and ends. A smoke run measures all in this process.
     """
+    given.skipped = {}
     if given.worker:
-        print("\n" + json.dumps(measure(given, variants[given.worker])))
+        print("\n" + json.dumps(_or_reason(measure, given, variants[given.worker])))
         sys.exit()
     chosen = {n: v for n, v in variants.items() if not given.only or n in given.only or v.side == "machine"}
     if given.only and (unknown := set(given.only) - set(variants)):
         sys.exit(f"no such variant: {', '.join(sorted(unknown))}; there are: {', '.join(variants)}")
     if given.smoke:
         with contextlib.redirect_stdout(sys.stderr):
-            return {name: _medians([measure(given, variant)]) for name, variant in chosen.items()}
+            tried = {name: _or_reason(measure, given, variant) for name, variant in chosen.items()}
+        return {name: _medians([row]) for name, row in tried.items() if not _skipped(given, name, row)}
     found: dict[str, list[dict]] = {name: [] for name in chosen}
     failed: set[str] = set()
     for turn in range(given.rounds):
@@ -93,7 +100,7 @@ def compare(given: argparse.Namespace, variants: Mapping[str, Variant], measure:
                 continue
             print(f"round {turn + 1}/{given.rounds}: {name} …", file=sys.stderr, flush=True)
             row = _fresh_process(name, variant)
-            if row is None:
+            if row is None or _skipped(given, name, row):
                 failed.add(name)
             else:
                 found[name].append(row)
@@ -101,6 +108,21 @@ def compare(given: argparse.Namespace, variants: Mapping[str, Variant], measure:
     if not any(rows for name, rows in found.items() if chosen[name].side != "machine"):
         sys.exit("no variant could be measured.")
     return {name: _medians(rows) for name, rows in found.items() if rows}
+
+
+def _or_reason(measure: Measure, given: argparse.Namespace, variant: Variant) -> dict:
+    try:
+        return measure(given, variant)
+    except Skipped as reason:
+        return {"skipped": str(reason)}
+
+
+def _skipped(given: argparse.Namespace, name: str, row: dict) -> bool:
+    if "skipped" not in row:
+        return False
+    given.skipped[name] = row["skipped"]
+    print(f"{name} skipped: {row['skipped']}", file=sys.stderr)
+    return True
 
 
 def _fresh_process(name: str, variant: Variant) -> dict | None:
@@ -123,5 +145,5 @@ def _medians(rows: list[dict]) -> dict[str, Any]:
         numeric = isinstance(value, int | float)
         merged[key] = statistics.median(row[key] for row in rows) if numeric else value
     if "tokens_per_second" in merged:
-        merged["rounds"] = [round(row["tokens_per_second"], 1) for row in rows]
+        merged["rounds"] = [round(row["tokens_per_second"], 3) for row in rows]
     return merged

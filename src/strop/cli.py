@@ -1,7 +1,8 @@
 """The command line: parse, call, print. No logic.
 
-Exit codes: 0 done; 1 a failure inside strop; 2 bad usage or bad input, readable lines with the mend; 3 the doctor found
-an error, or the inspector a row that it had to reject; 130 or 143 stopped by a signal with a checkpoint written.
+Exit codes: 0 done; 1 a failure inside strop; 2 bad usage or bad input, readable lines with the mend; 3 a gate failed,
+the doctor found an error, or the inspector a row that it had to reject; 130 or 143 stopped by a signal with a
+checkpoint written.
 
 With ``--json`` standard output holds one JSON object and nothing else, whatever happens (``{"error": …}`` where it is
 only that); what is said for people goes to standard error.
@@ -22,10 +23,17 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.command_line import VerbParser, new_parser
-from strop.common.errors import Diverged, InputError, Interrupted
+from strop.common.errors import Diverged, Halted, InputError, Interrupted
 from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
+TRAINING_VERBS = {
+    "dpo": ("preference", "learn from chosen and rejected answers (DPO and its relatives) or labelled ones (KTO)", {}),
+    "rm": ("reward_model", "train a model that scores answers, on pairs or on scores", {}),
+    "grpo": ("rl", "learn from rewards of the model's own answers, compared within groups", {}),
+    "ppo": ("rl", "the same with learnt values (PPO)", {"objective": {"preset": "ppo"}}),
+}
+"""Verbs that are a recipe of one stage: its kind, what it does, and the settings that make it this verb."""
 EXAMPLES = """\
 examples:
   strop demo                                        measure a model, fine-tune it, measure it again
@@ -64,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _outcome(options: argparse.Namespace) -> Outcome:
     try:
         return options.run(options)
-    except (InputError, Diverged, Interrupted) as error:
+    except (InputError, Diverged, Halted, Interrupted) as error:
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _say("stopped.", 130)
@@ -101,6 +109,18 @@ def _parser() -> VerbParser:
     _recipe_options(run)
     _run_options(run)
     run.set_defaults(run=_run)
+
+    for verb, (kind, what, settings) in TRAINING_VERBS.items():
+        data = "task:code_basics" if kind == "rl" else "pairs.jsonl"
+        train = verbs.add_parser(verb, help=what, example=f"strop {verb} smollm2-135m --data {data}")
+        train.add_argument("model", help="folder, run folder, hub id, .gguf file or smollm2-135m")
+        train.add_argument(
+            "--data", action="append", required=True, help="a file, folder, hub id or task:NAME; repeatable"
+        )
+        more = "rollout.group_size=16" if kind == "rl" else "eval_data.fraction=0.1"
+        _recipe_options(train, example=f"train.learning_rate=1e-6 {more} chat.max_length=1024")
+        _run_options(train)
+        train.set_defaults(run=_train, kind=kind, verb=verb, settings=settings)
 
     doctor = verbs.add_parser(
         "doctor",
@@ -175,6 +195,48 @@ def _parser() -> VerbParser:
     report.add_argument("folder", type=Path, help="run folder")
     report.add_argument("--json", action="store_true", help="print where it is as JSON on standard output")
     report.set_defaults(run=_report)
+
+    compare = verbs.add_parser(
+        "compare",
+        help="two or more evaluations on the same items: better, worse, or not to be told",
+        example="strop compare runs/a runs/b --gate humaneval.pass@1:max_drop=0.05",
+    )
+    compare.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="run, stage or evaluation folders; each is compared with the first",
+    )
+    compare.add_argument("--metric", action="append", default=[], metavar="NAME", help="test only this; repeatable")
+    compare.add_argument(
+        "--gate",
+        action="append",
+        default=[],
+        metavar="METRIC:max_drop=X",
+        help="exit with 3 where it fell further; also max_rise=X, X%%, undecided=fail; repeatable",
+    )
+    compare.add_argument(
+        "--least", type=float, metavar="X", help="smallest change that matters, in the metric's unit (0.05 is 5 points)"
+    )
+    compare.add_argument("--flips", type=int, default=0, metavar="N", help="show N flipped items each way, with a diff")
+    compare.add_argument("--md", action="store_true", help="print Markdown, for a pull request")
+    compare.add_argument("--html", type=Path, metavar="FILE", help="write one page with every item, search and filters")
+    compare.add_argument("--blind", type=Path, metavar="FILE", help="write a page for judging pairs blindly")
+    compare.add_argument("--task", help="whose answers are judged (the first of both)")
+    compare.add_argument("--count", type=int, default=50, help="how many pairs are judged (50)")
+    compare.add_argument("--seed", type=int, default=0, help="draws the pairs and who is left (0)")
+    compare.add_argument(
+        "--votes", type=Path, action="append", default=[], metavar="FILE", help="what was voted; repeatable"
+    )
+    compare.add_argument("--key", type=Path, metavar="FILE", help="the key of the blind page (beside the votes)")
+    compare.add_argument("--judge", metavar="MODEL", help="a model judges too: a folder, or with --judge-url a name")
+    compare.add_argument(
+        "--judge-url", metavar="URL", help="an OpenAI-compatible server, e.g. http://localhost:8000/v1"
+    )
+    compare.add_argument("--judge-out", type=Path, metavar="FILE", help="keep the judge's votes, for --votes")
+    compare.add_argument("--json", action="store_true", help="print everything as JSON on standard output")
+    compare.set_defaults(run=_compare)
     return parser
 
 
@@ -199,17 +261,28 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Outcome:
-    from strop.common.console import make_console
     from strop.config.recipe import load_recipe
 
     path = options.recipe or Path(str(files("strop") / "recipes" / DEMO_RECIPE))
-    recipe = load_recipe(path, options.overrides)
+    return _run_recipe(load_recipe(path, options.overrides), options)
+
+
+def _run_recipe(recipe: Any, options: argparse.Namespace) -> Outcome:
     if options.profile:
         recipe = recipe.profiled()
+    from strop.common.console import make_console
     from strop.runs.pipeline import run_recipe  # with torch, which takes seconds: a wrong recipe is refused before
 
     keep_freed_memory()
-    return 0, run_recipe(recipe, make_console(stderr=options.json), changed=options.changed)
+    summary = run_recipe(recipe, make_console(stderr=options.json), changed=options.changed)
+    return (3 if summary["failed_gates"] else 0), summary
+
+
+def _train(options: argparse.Namespace) -> Outcome:
+    from strop.config.recipe import stage_recipe
+
+    stage = {"kind": options.kind, "data": options.data, **options.settings}
+    return _run_recipe(stage_recipe(options.verb, options.model, stage, options.overrides), options)
 
 
 def _doctor(options: argparse.Namespace) -> Outcome:
@@ -269,3 +342,9 @@ def _report(options: argparse.Namespace) -> Outcome:
     written = write_report(options.folder)
     print(written)
     return 0, {"report": str(written)}
+
+
+def _compare(options: argparse.Namespace) -> Outcome:
+    from strop.compare import Request, compare
+
+    return compare(Request(**{name: value for name, value in vars(options).items() if name not in ("run", "out")}))

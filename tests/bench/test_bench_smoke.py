@@ -14,7 +14,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 BENCH = Path(__file__).parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
-from common import arithmetic, data, results, runs  # noqa: E402
+import generate  # noqa: E402
+from common import arithmetic, data, generation, generation_sides, results, runs  # noqa: E402
 
 ALL = """
 import contextlib, io, json, runpy, sys
@@ -80,11 +81,65 @@ def test_sharing_computes_a_prompt_once(found):
 
 
 def test_generation_and_preparation_are_compared(found):
-    assert set(found["generate"]["results"]) == {"strop", "transformers"}
+    assert set(found["generate"]["results"]) == {"strop", "transformers", "transformers, continuous"}
+    ratios = found["generate"]["ratios"]
+    assert found["generate"]["ratio_vs_transformers"] == min(ratios.values())
+    assert found["generate"]["ratio_vs_vllm"] is None
+    for row in found["generate"]["results"].values():
+        assert 0 < row["of_arithmetic"] < 1
+        assert row["prefill_tokens_per_second"] > 0
     assert {row["tokens_per_step"] for row in found["generate"]["results"].values()} == {
         256
     }  # 4 prompts, 8 samples, 8 tokens
     assert all(row["milliseconds"] > 0 for row in found["prepare"]["results"].values())
+
+
+@pytest.mark.parametrize("shape", ["rows", "choice"])
+def test_strop_and_transformers_say_the_same(shape):
+    """Random weights in the machine's number format: no tie is near, so all tokens agree; all are counted."""
+    given = Namespace(shape=shape, model="tiny", prompts=3, group=1, max_tokens=6, smoke=True)
+    mine, theirs = generation_sides.strop(given), generation_sides.transformers(given, batch=2)
+    assert generation.alike(mine["answers"], theirs["answers"]) == 1
+    asked = generation_sides.prompts(given)
+    assert mine["tokens_per_step"] == (18 if shape == "rows" else sum(map(len, asked)))
+
+
+def test_ratios_are_those_of_rounds():
+    """A minute in which the machine is somebody else's slows both, and a ratio of medians mixes minutes."""
+    rows = {"a": {"tokens_per_second": 30.0, "rounds": [20.0, 40.0, 30.0]}}
+    rows["b"] = {"tokens_per_second": 20.0, "rounds": [10.0, 20.0, 10.0]}
+    assert results.ratios(rows, "a") == {"a / b": 2.0}
+
+
+def test_agreement_ends_at_the_first_token_that_differs():
+    assert generation.alike([[1, 2, 3, 4], [5, 6]], [[1, 2, 9, 4], [5, 6]]) == pytest.approx(4 / 6)
+
+
+def test_answers_that_are_too_short_are_not_counted():
+    asked = {"prompts": [[1, 2]], "group": 1, "max_tokens": 4, "choice": False}
+    with pytest.raises(ValueError, match="shorter"):
+        generation.measured(asked, lambda prompts, count: [[7] * min(count, 3)])
+
+
+def test_memory_of_started_processes_counts():
+    code = "held = bytearray(b'1' * 100_000_000); print('ready', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        before = generation.peak_memory_gb()
+        child.stdout.readline()
+        assert generation.peak_memory_gb() > before + 0.08
+        child.communicate(b"\n")
+
+
+def test_the_least_time_of_a_shape_is_that_of_its_steps(monkeypatch):
+    monkeypatch.setattr(arithmetic, "read_speed", lambda size: 2.0)
+    given = Namespace(shape="groups", model="tiny", prompts=2, group=3, max_tokens=4, smoke=True, micro_batch_tokens=64)
+    found = generate.bounds(given)
+    parameters = 512 * 32 + 2 * (32 * 32 * 2 + 32 * 16 * 2 + 3 * 32 * 64 + 64) + 32
+    assert found["arithmetic"] * found["matrix_peak"] * 1e9 == pytest.approx(2 * parameters * 2 * 3 * 4)
+    size = arithmetic.best_compute().dtype.itemsize
+    cached = 2 * 2 * 2 * 8 * size  # layers, keys and values, heads, width of a head
+    tokens = sum(map(len, generation_sides.prompts(given))) + 2 * 3 * 4 / 2
+    assert found["memory"] * 2e9 == pytest.approx(4 * (parameters * size + tokens * cached))
 
 
 def test_the_arithmetic_of_smollm2_is_the_documented_one():
@@ -117,18 +172,23 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, {bench!r})
-from common.runs import Variant, compare, parse, parser
+from common.runs import Skipped, Variant, compare, parse, parser
 
 def measure(given, variant):
     if variant.settings.get("breaks"):
         raise RuntimeError("no such thing")
+    if variant.settings.get("missing"):
+        raise Skipped("it is not installed.")
     with Path({log!r}).open("a") as file:
         file.write(f"{{variant.side}} {{os.getpid()}}\\n")
     turn = len(Path({log!r}).read_text().splitlines())
     return {{"tokens_per_second": float(turn), "seen": os.environ.get("SEEN", "no")}}
 
 variants = {{"a": Variant("a", {{}}, {{"SEEN": "yes"}}), "b": Variant("b"), "c": Variant("c", {{"breaks": True}})}}
-print("RESULTS", compare(parse(parser("a test")), variants, measure))
+variants["d"] = Variant("d", {{"missing": True}})
+given = parse(parser("a test"))
+print("RESULTS", compare(given, variants, measure))
+print("SKIPPED", given.skipped)
 """
 
 
@@ -147,6 +207,8 @@ def test_variants_take_turns_in_fresh_processes(tmp_path):
     assert rows["b"]["seen"] == "no"
     assert "c" not in rows
     assert "no such thing" in ended.stderr
+    assert "d" not in rows
+    assert "SKIPPED {'d': 'it is not installed.'}" in ended.stdout
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from strop.evals.results import (
     valued,
     write_results,
 )
-from strop.evals.run import answer_text, well_formed
+from strop.evals.run import well_formed
+from strop.rollout.answers import answer_text
 from strop.rollout.engine import Rollout
 from strop.tasks.base import TaskSettings
 from strop.tasks.code_basics import generate

@@ -1,16 +1,22 @@
 """The kernel that computes all layers for rows of a cache: against the modules, who gets it, alike in every batch."""
 
+import contextlib
 import copy
 
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from strop.common.errors import InputError
 from strop.model import accelerate
+from strop.model.cpu.int8 import quantised
 from strop.model.cpu.kernels import call
 from strop.model.kv_cache import KVCache, PagedLayout, cache_shapes
+from strop.model.lora import add_lora
 from strop.model.policy import Policy
 from strop.model.precision import Compute
+from strop.model.settings import LoraSettings
 from strop.rollout.engine import Request, SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 
@@ -81,6 +87,37 @@ def test_it_computes_what_the_modules_do(name):
     assert (ours - theirs).abs().mean() < 0.03 * exact.abs().mean()
 
 
+@pytest.mark.parametrize("targets", [["all-linear"], ["q_proj", "v_proj", "down_proj"]])
+def test_adapters_are_computed_with_what_they_adapt(targets):
+    policy = build("llama", {"attention_bias": True})
+    adapted = add_lora(policy.plain_model(), LoraSettings(r=5, alpha=7, dropout=0.5, targets=targets))
+    parts = [m for m in adapted.network.modules() if isinstance(m, LoraLayer)]
+    for layer in parts:
+        torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.1)
+    adapted.network.to(torch.bfloat16)
+    policy = Policy(adapted.network, BF16).eval()
+    policy.choose_decoder()
+    assert policy._kernel_decoder is not None
+    on = states(policy)
+    with policy.reference():
+        policy.choose_decoder()
+        assert policy._kernel_decoder is not None
+        off = states(policy)
+    with torch.no_grad():  # what an optimiser does
+        parts[0].lora_B["default"].weight.zero_()
+    policy.choose_decoder()
+    changed = states(policy)
+    for found, doing in ((changed, contextlib.nullcontext()), (off, policy.reference())):
+        with doing:
+            policy._kernel_decoder = None
+            assert (found - states(policy)).abs().mean() < 0.03 * found.abs().mean()
+    assert (on - off).abs().mean() > 0.1 * off.abs().mean()
+    assert (on - changed).abs().mean() > 0.02 * on.abs().mean()
+    policy.train()  # dropout: peft's own layers
+    policy.choose_decoder()
+    assert policy._kernel_decoder is None
+
+
 def states_in_float32(policy):
     plain = Policy(copy.deepcopy(policy.plain_model()).float(), Compute(torch.device("cpu"), torch.float32)).eval()
     return states(plain)
@@ -132,6 +169,38 @@ def test_an_answer_is_the_same_to_the_bit_whatever_else_is_generated():
     assert tight == together
 
 
+def test_weights_in_8_bits():
+    """As good as the modules with the rounded weights, the same alone and together, and made again when they change."""
+    policy = build("llama", {})
+    policy.choose_decoder()
+    exact, rounded = (build("llama", {}).plain_model().float() for _ in range(2))
+    exact, rounded = (Policy(model, Compute(torch.device("cpu"), torch.float32)).eval() for model in (exact, rounded))
+    usual = (states(policy) - states(exact)).abs().mean()
+    with torch.no_grad():
+        for module in rounded.model.modules():
+            if isinstance(module, torch.nn.Linear):
+                q, scale = quantised(module.weight)
+                assert (module.weight.float() - q * scale[:, None]).abs().max() <= scale.max() / 2
+                module.weight.copy_(q * scale[:, None])
+    policy.choose_decoder(int8 := accelerate.Int8Weights())
+    ours = states(policy)
+    assert (ours - states(rounded)).abs().mean() < 1.2 * usual
+    hidden = torch.randn(7, 96).bfloat16()
+    logits, expected = policy.raw_logits(hidden).float(), hidden.float() @ rounded.model.lm_head.weight.t()
+    assert (logits - expected).abs().mean() < 0.01 * expected.abs().mean()
+    with torch.no_grad():
+        policy.model.model.layers[1].mlp.down_proj.weight.zero_()
+    policy.choose_decoder(int8)
+    assert not torch.equal(states(policy), ours)
+
+    requests = [Request([5 + i, 9, 11], SamplingParams(max_tokens=20, ignore_eos=True), name=str(i)) for i in range(9)]
+    together = TorchEngine(policy, frozenset({2}), int8=True).generate(requests)
+    assert together[4:5] == TorchEngine(policy, frozenset({2}), int8=True).generate(requests[4:5])
+    assert together != TorchEngine(policy, frozenset({2})).generate(requests)
+    with pytest.raises(InputError, match="leave int8 out"):
+        TorchEngine(build("gemma", {}), frozenset({2}), int8=True).generate([[1, 5]])
+
+
 @pytest.mark.parametrize("rows", [1, 2, 5, 6, 11, 300])
 @pytest.mark.parametrize("bias", [False, True])
 def test_products_of_few_rows(rows, bias):
@@ -139,9 +208,9 @@ def test_products_of_few_rows(rows, bias):
     x, w = torch.randn(rows, 96).bfloat16(), torch.randn(48, 96).bfloat16()
     b = torch.randn(48).bfloat16() if bias else None
     out = torch.empty(rows, 48, dtype=torch.bfloat16)
-    call("strop_linear", x, w, b, out, rows, 48, 96)
+    call("strop_linear", x, w, None, None, b, out, rows, 48, 96)
     expected = x.double() @ w.double().t() + (b.double() if bias else 0)
     torch.testing.assert_close(out.double(), expected, rtol=2**-8, atol=1e-4)
     single = torch.empty(1, 48, dtype=torch.bfloat16)
-    call("strop_linear", x[-1:].contiguous(), w, b, single, 1, 48, 96)
+    call("strop_linear", x[-1:].contiguous(), w, None, None, b, single, 1, 48, 96)
     assert torch.equal(single[0], out[-1])

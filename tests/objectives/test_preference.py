@@ -1,14 +1,17 @@
 """Preference losses against a plain float64 reference, and what they must not depend on."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from strop.chat import Example
 from strop.data.batch import make_batch
 from strop.data.prefixes import make_group_batch
-from strop.objectives.preference import DPO
+from strop.objectives.preference import preference_objective
+from strop.objectives.preference_settings import PreferenceLossSettings
 
 # Trained tokens of the chosen and of the rejected answer, per pair; four tokens of prompt before each.
 LENGTHS = [(3, 5), (1, 1), (7, 2)]
@@ -49,71 +52,107 @@ def flat(values, numbers):
     return torch.cat([v for i in numbers for v in values[i]]).requires_grad_()
 
 
-def reference_loss(loss_type, chosen, rejected, beta, smoothing):
-    h = chosen - rejected
-    if loss_type == "sigmoid":
-        return -(1 - smoothing) * math.log(1 / (1 + math.exp(-beta * h))) - smoothing * math.log(
-            1 / (1 + math.exp(beta * h))
-        )
-    if loss_type == "ipo":
-        return (h - 1 / (2 * beta)) ** 2
-    return max(0.0, 1 - beta * h)
+def log_sigmoid(x):
+    return -math.log(1 + math.exp(-x))
 
 
-def expected_loss(now, reference, loss_type, beta, smoothing, mean):
-    ratios = [
-        [(a - b).mean().item() if mean else (a - b).sum().item() for a, b in zip(*pair, strict=True)]
+def reference_loss(s, c, r):
+    """The table of METHODS, one pair, in plain floats."""
+    beta, eps = s.scale, s.label_smoothing
+    h = beta * (c - r)
+    flipped = -(1 - eps) * log_sigmoid(h), eps * log_sigmoid(-h)
+    return {
+        "dpo": lambda: -log_sigmoid(h),
+        "cdpo": lambda: flipped[0] - flipped[1],
+        "robust": lambda: sum(flipped) / (1 - 2 * eps),
+        "hinge": lambda: max(0.0, 1 - h),
+        "ipo": lambda: (c - r - 1 / (2 * beta)) ** 2,
+        "simpo": lambda: -log_sigmoid(h - s.gamma),
+        "orpo": lambda: -beta * log_sigmoid(c - math.log(1 - math.exp(c)) - r + math.log(1 - math.exp(r))),
+    }[s.type]()
+
+
+def values_of(s, now, reference):
+    """What the loss is of, per pair and answer: sums or means, less the reference's where there is one."""
+    mean = s.length_normalised or not s.method.reference
+    return [
+        [
+            (math.fsum(a - (b if s.method.reference else 0) for a, b in zip(x.tolist(), y.tolist(), strict=True)))
+            / (len(x) if mean else 1)
+            for x, y in zip(*pair, strict=True)
+        ]
         for pair in zip(now, reference, strict=True)
     ]
-    losses = [reference_loss(loss_type, c, r, beta, smoothing) for c, r in ratios]
-    return sum(losses) / len(losses), ratios
+
+
+def expected_loss(s, now, reference):
+    losses = [reference_loss(s, c, r) for c, r in values_of(s, now, reference)]
+    sft = [-chosen.mean().item() for chosen, _ in now]
+    return sum(losses) / len(losses) + s.sft_share * sum(sft) / len(sft)
+
+
+def total_of(objective, logprobs, batch):
+    parts, counts = objective.loss({"logprobs": logprobs}, batch), objective.normalisers(batch)
+    assert parts.keys() == counts.keys()
+    return sum(part / counts[name] for name, part in parts.items())
+
+
+def differences(expected, now):
+    """The gradient of ``expected(values)`` by central differences, flat."""
+    step, got = 1e-5, []
+    for i, answers in enumerate(now):
+        for k, values in enumerate(answers):
+            for at in range(len(values)):
+                moved = []
+                for sign in (1, -1):
+                    shifted = [[v.clone() for v in each] for each in now]
+                    shifted[i][k][at] += sign * step
+                    moved.append(expected(shifted))
+                got.append((moved[0] - moved[1]) / (2 * step))
+    return torch.tensor(got, dtype=torch.float64)
 
 
 CASES = [
-    ("sigmoid", 0.1, 0.0, False),
-    ("sigmoid", 0.7, 0.2, False),
-    ("sigmoid", 0.7, 0.0, True),
-    ("ipo", 0.3, 0.0, False),
-    ("ipo", 0.3, 0.0, True),
-    ("hinge", 0.5, 0.0, False),
+    {"type": "dpo"},
+    {"type": "dpo", "beta": 0.7, "length_normalised": True, "sft_weight": 0.3},
+    {"type": "cdpo", "beta": 0.7, "label_smoothing": 0.2},
+    {"type": "robust", "beta": 0.7, "label_smoothing": 0.2},
+    {"type": "hinge", "beta": 0.5},
+    {"type": "ipo", "beta": 0.3},
+    {"type": "ipo", "beta": 0.3, "length_normalised": True},
+    {"type": "simpo", "gamma": 0.5},
+    {"type": "orpo"},
+    {"type": "orpo", "beta": 0.4, "sft_weight": 0},
 ]
+SETTINGS = [PreferenceLossSettings(**case) for case in CASES]
+NAMES = [" ".join(map(str, case.values())) for case in CASES]
 
 
-@pytest.mark.parametrize(("loss_type", "beta", "smoothing", "mean"), CASES)
-def test_value_and_gradient_equal_a_plain_reference(loss_type, beta, smoothing, mean):
+@pytest.mark.parametrize("settings", SETTINGS, ids=NAMES)
+def test_value_and_gradient_equal_a_plain_reference(settings):
     now, reference = make_values(1), make_values(2)
-    objective = DPO(beta, loss_type, label_smoothing=smoothing, length_normalised=mean)
-    batch = batch_of(range(3), reference)
-    logprobs = flat(now, range(3))
-    loss = objective.loss({"logprobs": logprobs}, batch)["preference"] / objective.normalisers(batch)["preference"]
-    expected, _ = expected_loss(now, reference, loss_type, beta, smoothing, mean)
-    assert loss.item() == pytest.approx(expected, rel=1e-6)  # ref_logprobs are float32
+    batch, logprobs = batch_of(range(3), reference), flat(now, range(3))
+    loss = total_of(preference_objective(settings), logprobs, batch)
+    assert loss.item() == pytest.approx(expected_loss(settings, now, reference), rel=1e-6)  # ref_logprobs are float32
     loss.backward()
-    step, got = 1e-5, []
-    for i, pair in enumerate(now):  # central differences of the reference
-        for k in range(2):
-            for s in range(len(pair[k])):
-                moved = []
-                for sign in (1, -1):
-                    shifted = [[v.clone() for v in p] for p in now]
-                    shifted[i][k][s] += sign * step
-                    moved.append(expected_loss(shifted, reference, loss_type, beta, smoothing, mean)[0])
-                got.append((moved[0] - moved[1]) / (2 * step))
-    torch.testing.assert_close(logprobs.grad, torch.tensor(got, dtype=torch.float64), rtol=1e-5, atol=1e-8)
+    got = differences(lambda moved: expected_loss(settings, moved, reference), now)
+    torch.testing.assert_close(logprobs.grad, got, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize(("loss_type", "beta", "smoothing", "mean"), CASES)
-def test_neither_micro_batches_nor_order_nor_shared_prompts_matter(loss_type, beta, smoothing, mean):
+@pytest.mark.parametrize("settings", SETTINGS, ids=NAMES)
+def test_neither_micro_batches_nor_order_nor_shared_prompts_matter(settings):
     now, reference = make_values(1), make_values(2)
-    objective = DPO(beta, loss_type, label_smoothing=smoothing, length_normalised=mean)
+    objective = preference_objective(settings)
 
     def step(cuts, share):
-        losses, pairs = 0.0, 0.0
+        parts, counts = {}, {}
         for numbers in cuts:
             batch = batch_of(numbers, reference, share)
-            losses += objective.loss({"logprobs": flat(now, numbers)}, batch)["preference"].item()
-            pairs += objective.normalisers(batch)["preference"]
-        return losses / pairs
+            for name, part in objective.loss({"logprobs": flat(now, numbers)}, batch).items():
+                parts[name] = parts.get(name, 0.0) + part.item()
+            for name, count in objective.normalisers(batch).items():
+                counts[name] = counts.get(name, 0.0) + count
+        return sum(parts[name] / counts[name] for name in parts)
 
     expected = step([[0, 1, 2]], share=False)
     for cuts in ([[0], [1], [2]], [[2, 0], [1]], [[0, 1, 2]]):
@@ -121,12 +160,38 @@ def test_neither_micro_batches_nor_order_nor_shared_prompts_matter(loss_type, be
             assert step(cuts, share) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("kl", [0.7, -0.4])
+def test_kto_equals_a_plain_reference_and_no_gradient_goes_through_its_kl(kl):
+    s = PreferenceLossSettings(type="kto", beta=0.3, desirable_weight=1.5, undesirable_weight=0.5, sft_weight=0.2)
+    now, reference = make_values(1), make_values(2)
+    batch = batch_of(range(3), reference)
+    batch = replace(batch, sequence_streams={**batch.sequence_streams, "kl": torch.full((6,), kl)})
+
+    def expected(moved):
+        total, sft = 0.0, 0.0
+        for pair, ref in zip(moved, reference, strict=True):
+            for wanted, answer, own in zip((True, False), pair, ref, strict=True):
+                h = s.beta * (math.fsum((answer - own).tolist()) - max(kl, 0.0))
+                total += (1.5 if wanted else 0.5) * (1 - 1 / (1 + math.exp(-h if wanted else h)))
+            sft -= pair[0].mean().item()
+        return total / 6 + 0.2 * sft / 3
+
+    logprobs, objective = flat(now, range(3)), preference_objective(s)
+    loss = total_of(objective, logprobs, batch)
+    assert loss.item() == pytest.approx(expected(now), rel=1e-6)
+    loss.backward()
+    torch.testing.assert_close(logprobs.grad, differences(expected, now), rtol=1e-5, atol=1e-8)
+    shown = objective.metrics({"logprobs": logprobs.detach()}, batch)
+    assert (shown["kl"][0] / shown["kl"][1]).item() == pytest.approx(max(kl, 0.0))
+
+
 def test_metrics_are_means_over_pairs():
     now, reference = make_values(1), make_values(2)
     batch = batch_of(range(3), reference, share=True)
-    objective = DPO(0.3)
+    settings = PreferenceLossSettings(beta=0.3)
+    objective = preference_objective(settings)
     shown = objective.metrics({"logprobs": flat(now, range(3)).detach()}, batch)
-    _, ratios = expected_loss(now, reference, "sigmoid", 0.3, 0.0, False)
+    ratios = values_of(settings, now, reference)
     means = {name: (total / count).item() for name, (total, count) in shown.items()}
     assert means == pytest.approx(
         {
@@ -143,7 +208,7 @@ def test_at_the_reference_the_loss_is_log_two_and_both_answers_are_pulled_with_h
     reference = make_values(2)
     batch = batch_of(range(3), reference)
     logprobs = batch.streams["ref_logprobs"].clone().requires_grad_()
-    loss = DPO(0.4).loss({"logprobs": logprobs}, batch)["preference"]
+    loss = preference_objective(PreferenceLossSettings(beta=0.4)).loss({"logprobs": logprobs}, batch)["preference"]
     loss.backward()
     assert loss.item() / 3 == pytest.approx(math.log(2))
     sign = batch.sequence_streams["preferred"][batch.seq_index]
@@ -158,10 +223,18 @@ def test_a_pair_that_is_not_one_chosen_and_one_rejected_is_a_mistake(pair, prefe
     streams = {"ref_logprobs": [[0.0] * len(r.tokens) for r in rows]}
     batch = make_batch(rows, streams, {"pair": pair, "preferred": preferred})
     with pytest.raises(ValueError, match="keep both in one batch"):
-        DPO().normalisers(batch)
+        preference_objective(PreferenceLossSettings()).normalisers(batch)
 
 
-def test_arguments_that_make_no_sense_are_refused():
-    for arguments in ({"beta": 0.0}, {"label_smoothing": 0.5}, {"loss_type": "ipo", "label_smoothing": 0.1}):
-        with pytest.raises(ValueError, match=r"above 0|for sigmoid"):
-            DPO(**arguments)
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"type": "ipo", "label_smoothing": 0.1}, "label_smoothing would not be read by type: ipo; it is for cdpo"),
+        ({"type": "robust"}, "needs label_smoothing above 0"),
+        ({"type": "dpo", "gamma": 0.5}, "gamma would not be read by type: dpo; it is for simpo"),
+        ({"beta": 0.0}, "greater than 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, why):
+    with pytest.raises(ValidationError, match=why):
+        PreferenceLossSettings(**settings)

@@ -14,7 +14,7 @@ from strop.report.metrics import (
     tone,
     value_text,
 )
-from strop.report.verdict import ABOUT, forgetting, headline, interval_notes, kept, sentences
+from strop.report.verdict import ABOUT, forgetting, headline, interval_notes, sentences
 
 
 def plain(text: str) -> str:
@@ -188,23 +188,6 @@ def test_one_item_of_twelve_is_neither_a_change_nor_forgetting():
     verdict = forgetting(run)
     assert verdict.claim.startswith("Whether forgetting is in bounds is not decided")
     assert verdict.tone == "unclear"
-
-
-@pytest.mark.parametrize(
-    ("name", "low", "high", "expected"),
-    [
-        ("humaneval_pass@1", -0.05, 0.02, "within"),
-        ("humaneval_pass@1", -0.051, 0.02, "open"),
-        ("humaneval_pass@1", -0.2, -0.051, "out"),
-        ("humaneval_pass@1", -0.2, -0.05, "open"),
-        ("general_chat_loss", -0.3, 0.05, "within"),
-        ("general_chat_loss", 0.01, 0.06, "open"),
-        ("general_chat_loss", 0.051, 0.06, "out"),
-        ("general_chat_loss", None, None, "open"),
-    ],
-)
-def test_the_interval_alone_says_whether_a_bound_is_kept(name, low, high, expected):
-    assert kept(Interval(value=0.0, low=low, high=high), describe(name), 0.05) == expected
 
 
 def test_out_of_bounds_in_one_and_undecided_in_another_are_both_said():

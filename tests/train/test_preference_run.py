@@ -10,7 +10,8 @@ from strop.chat import Example
 from strop.data.prefixes import make_group_batch
 from strop.data.step import Step
 from strop.model.policy import Policy
-from strop.objectives.preference import DPO
+from strop.objectives.preference import preference_objective
+from strop.objectives.preference_settings import PreferenceLossSettings
 from strop.train.loop import train
 from strop.train.settings import TrainSettings
 from strop.train.step import evaluation
@@ -66,7 +67,9 @@ def test_one_step_is_the_same_with_shared_prompts_and_in_any_micro_batches(make_
         policy = Policy(make_model(), FLOAT32, probe=False).eval()
         pairs = make_pairs(4)
         batches = [batch_of(policy, [pairs[i] for i in cut], share) for cut in cuts]
-        loss, _ = gradients_of(Weights(policy, TrainSettings()), DPO(0.5), batches)
+        loss, _ = gradients_of(
+            Weights(policy, TrainSettings()), preference_objective(PreferenceLossSettings(beta=0.5)), batches
+        )
         return loss["loss"], [p.grad.clone() for p in policy.parameters()]
 
     loss, expected = gradients([[0, 1, 2, 3]], share=False)
@@ -81,7 +84,7 @@ def test_training_prefers_the_chosen_answers_and_logs_margin_and_accuracy(make_m
     policy = Policy(make_model(), FLOAT32, probe=False).eval()
     pairs = make_pairs(6)
     batches = [batch_of(policy, pairs[:3]), batch_of(policy, pairs[3:])]
-    objective = DPO(0.5)
+    objective = preference_objective(PreferenceLossSettings(beta=0.5))
     settings = TrainSettings(learning_rate=3e-3, warmup_steps=1, eval_every=10)
     train(
         Weights(policy, settings), PairSource(batches, 20), objective, settings, tmp_path,

@@ -56,6 +56,7 @@ def rank_of_two(rank, folder, make_model):
     assert (world.rank, world.size) == (rank, 2)
     assert world.sum({"a": rank + 1.0, f"only {rank}": 5.0}) == {"a": 3.0, "only 0": 5.0, "only 1": 5.0}
     assert world.mean({"a": rank, **({"late": 7.0} if rank else {})}) == {"a": 0.5, "late": 7.0}
+    assert world.max({"a": -rank, **({"late": 7.0} if rank else {})}) == {"a": 0, "late": 7.0}
     assert [world.agree(rank == 1), world.agree(False)] == [True, False]
     _sums_gradients(world)
     trained = {name: run(make_model, folder / name, world, compute) for name, compute in COMPUTES.items()}

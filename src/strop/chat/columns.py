@@ -11,7 +11,7 @@ from strop.common.errors import InputError
 _NEEDED = "messages conversations conversation prompt question query completion response answer instruction output"
 NEEDED = (*_NEEDED.split(), "chosen", "text")
 """What ``columns`` may name and every row must have then."""
-_OTHERS = "input context history reasoning_content rejected system tools documents label train weight"
+_OTHERS = "input context history reasoning_content rejected system tools documents label margin score train weight"
 KNOWN = (*NEEDED, *_OTHERS.split(), "chat_template_kwargs")
 """All that ``columns`` may name; what is not needed may be missing in some of the rows."""
 _QUESTIONS = ("question", "prompt", "instruction", "problem", "query", "input", "title", "source", "user", "text")

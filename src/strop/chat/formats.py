@@ -140,7 +140,12 @@ def _parse(row: Mapping[str, Any], place: str, format: str, texts: bool = False)
     if name == "text":
         mend = "set format: text to train on all of it" if format == "auto" else "so it is no conversation"
         raise at.item("text").fail(f"plain text without '### Prompt' and '### Response' has no turns; {mend}")
-    messages = with_system(_messages(name, seen, at, exact=format != "auto"), seen, at)
+    return finished(name, _messages(name, seen, at, exact=format != "auto"), seen, at)
+
+
+def finished(name: str, messages: list[Message], seen: Seen, at: Field) -> Conversation | LeftOut:
+    """The conversation of these messages of a row, which was taken for ``name``, with all that stands beside them."""
+    messages, place = with_system(messages, seen, at), at.place
     if not any(message.role == "assistant" for message in messages):
         mend = "drop the row or add the answer"
         raise Field(place).fail(f"there is no assistant turn, so nothing could be learnt; {mend}")

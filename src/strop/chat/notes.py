@@ -52,7 +52,10 @@ KINDS = {
     ),
     "preference": _warning(
         "preference pairs, of which the chosen answer is trained and the rejected one left out: {n}",
-        "an objective for preferences learns from both",
+        "an objective for preferences (strop dpo) learns from both",
+    ),
+    "half_pair": _warning(
+        "pairs left out, because nothing is left of one of their answers within max_length: {n}", "raise max_length"
     ),
     "branches": _note(
         "messages of message trees left out (of each tree the best-ranked path is trained): {n}",

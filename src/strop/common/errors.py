@@ -1,4 +1,4 @@
-"""The two ways in which strop gives up, each with the exit code that the command line turns it into."""
+"""The ways in which strop gives up, each with the exit code that the command line turns it into."""
 
 
 class InputError(ValueError):
@@ -25,5 +25,11 @@ class Interrupted(Exception):
 
 class Diverged(Exception):
     """Training produced numbers that are none (exit code 1); the message says where, what to lower and what is kept."""
+
+    exit_code = 1
+
+
+class Halted(Exception):
+    """A source asks the training loop to write a checkpoint and to stop (exit code 1); the message says why."""
 
     exit_code = 1

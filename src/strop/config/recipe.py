@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, create_model, model_validator
 
 from strop.chat import ChatSettings
 from strop.common.registry import load_plugins
-from strop.config.load import load_config
+from strop.config.load import load_config, load_overrides
 from strop.config.yaml_file import read_yaml
+from strop.evals.gates import GateSettings
 from strop.model.settings import NewModel
+from strop.rollout.engine_settings import EngineSettings
 from strop.stages.base import STAGES, any_stage
 from strop.tasks.base import TASKS, UnknownTask, any_task_settings, named_tasks, unknown_task
 
@@ -60,8 +65,10 @@ class Recipe(BaseModel):
     plugins: list[Path] = Field([], description="Python files that add tasks or kinds of stages.")
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="Device, precision, memory.")
+    rollout: EngineSettings = Field(default_factory=EngineSettings, description="Which engine generates.")
     evals: dict[str, any_task_settings()] = Field(default_factory=dict, description="What every eval stage measures.")
     stages: dict[str, any_stage()] = Field(min_length=1, description="Stages by name, in order.")
+    gates: dict[str, GateSettings] = Field(default_factory=dict, description="How far metrics may fall (exit code 3).")
 
     @model_validator(mode="before")
     @classmethod
@@ -101,6 +108,20 @@ class Recipe(BaseModel):
     def profiled(self) -> Recipe:
         """The same, with a step of every stage traced that has steps."""
         return self.model_copy(update={"stages": {name: stage.profiled() for name, stage in self.stages.items()}})
+
+
+def stage_recipe(verb: str, model: str, settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe of one stage with these ``settings``, ``kind`` among them, called as the ``verb`` is.
+
+    An override whose first name is a recipe's (``chat.max_length``, ``name``) is the recipe's, any other the stage's.
+    Raises InputError as `load_recipe`.
+    """
+    stage = yaml.safe_dump({verb: dict(settings)}, default_flow_style=True, width=math.inf)
+    given = [f"name={verb}", f"model={json.dumps(model)}", f"stages={stage}"]
+    for override in overrides:
+        first = override.partition("=")[0].partition(".")[0]
+        given.append(override if first in Recipe.model_fields else f"stages.{verb}.{override}")
+    return load_overrides(Recipe, given)
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

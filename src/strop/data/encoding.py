@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from strop.chat import ChatEncoder, ChatSettings, Conversation, MaskReport, Message, Text, parse_row
+from strop.chat import ChatEncoder, ChatSettings, Conversation, Example, LeftOut, MaskReport, Message, Text, parse_row
+from strop.chat.answers import Content, parse_answers
 from strop.common.errors import InputError
 from strop.data.counter import uniform, words
 from strop.data.rows import Row
@@ -79,11 +80,13 @@ class PromptDraws:
 
 @dataclass(frozen=True)
 class Job:
-    """How the rows of one part are read: their format, the system prompts, and whether bad ones are left out."""
+    """How the rows of one part are read: their format, the system prompts, whether bad ones are left out, and what they
+    hold."""
 
     format: str = "auto"
     draws: PromptDraws | None = None
     skip: bool = False
+    content: Content = "conversations"
 
 
 @dataclass
@@ -91,7 +94,8 @@ class EncodedRows:
     """The examples of consecutive rows. N examples, T tokens in all of them, R rows.
 
     ``tokens [T]`` int32, ``weights [T]`` float32, ``lengths [N]``; ``rows [N]``, counted from the first row of the
-    part; ``prompts [N]``, the system prompt given (0: none). ``places`` and ``own_system`` are of the R rows.
+    part; ``prompts [N]``, the system prompt given (0: none); ``values [N]``, what is said of a judged answer
+    (`strop.chat.answers.Answered`), 0 for others. ``places`` and ``own_system`` are of the R rows.
     ``shown`` is the first example token by token, for people to look at; ``skipped`` says what was wrong with the
     rows left out.
     """
@@ -101,6 +105,7 @@ class EncodedRows:
     lengths: list[int]
     rows: list[int]
     prompts: list[int]
+    values: list[float]
     places: list[str]
     own_system: list[bool]
     report: MaskReport
@@ -116,14 +121,19 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row], end
     drawn = job.draws.all(first, len(rows)) if job.draws else [[0]] * len(rows)
     report, examples, skipped, own_system, shown = MaskReport(), [], [], [], None
     parsed = [_parse(job, place, row, prompts) for (place, row), prompts in zip(rows, drawn, strict=True)]
-    encoder.look_ahead(conversation for one in parsed if not isinstance(one, InputError) for _, conversation in one[1])
+    said = (group for one in parsed if not isinstance(one, InputError) for _, group in one[1])
+    encoder.look_ahead(conversation for group in said for conversation, _ in group)
     for number, one in enumerate(parsed, start=first):
         encoder.report = MaskReport(conversations=number)  # every n-th row is audited, whoever encodes it
         try:
             if isinstance(one, InputError):
                 raise one
-            own, conversations = one
-            found = [(number, prompt, example) for prompt, said in conversations for example in encoder.encode(said)]
+            own, groups = one
+            found = [
+                (number, prompt, example, value)
+                for prompt, group in groups
+                for example, value in _encoded(encoder, job, group)
+            ]
         except InputError as error:
             if not job.skip:
                 raise
@@ -136,17 +146,18 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row], end
         examples += found
         if shown is None and found:
             # The first example, as the report shows it.
-            inspected = next(example for _, said in conversations for example in encoder.inspect(said))
+            inspected = next(example for _, group in groups for said, _ in group for example in encoder.inspect(said))
             pieces, stops = inspected.pieces()
             shown = {"place": inspected.place, "pieces": pieces, "stops": stops}
     if ended is not None:
         raise ended
     return EncodedRows(
-        tokens=np.fromiter(chain.from_iterable(e.tokens for _, _, e in examples), np.int32),
-        weights=np.fromiter(chain.from_iterable(e.loss_weights for _, _, e in examples), np.float32),
-        lengths=[len(e.tokens) for _, _, e in examples],
-        rows=[number for number, _, _ in examples],
-        prompts=[prompt for _, prompt, _ in examples],
+        tokens=np.fromiter(chain.from_iterable(e.tokens for _, _, e, _ in examples), np.int32),
+        weights=np.fromiter(chain.from_iterable(e.loss_weights for _, _, e, _ in examples), np.float32),
+        lengths=[len(e.tokens) for _, _, e, _ in examples],
+        rows=[number for number, _, _, _ in examples],
+        prompts=[prompt for _, prompt, _, _ in examples],
+        values=[value for _, _, _, value in examples],
         places=[place for place, _ in rows],
         own_system=own_system,
         report=report,
@@ -155,18 +166,48 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row], end
     )
 
 
-Parsed = tuple[bool, list[tuple[int, Conversation | Text]]]
+Group = list[tuple[Conversation | Text | LeftOut, float]]
+"""A conversation, or the judged answers that belong together, each with what is said of it."""
+Parsed = tuple[bool, list[tuple[int, Group]]]
 
 
 def _parse(job: Job, place: str, row: Any, prompts: list[int]) -> Parsed | InputError:
-    """Whether the row takes no system prompt from us, and its conversation with each of the prompts, by number."""
+    """Whether the row takes no system prompt from us, and what it holds with each of the prompts, by number."""
     try:
-        parsed = parse_row(row, place, job.format)
+        if job.content == "conversations":
+            group: Group = [(parse_row(row, place, job.format), 0.0)]
+        else:
+            answers = parse_answers(row, place, job.format, job.content)
+            group = [(answers, 0.0)] if isinstance(answers, LeftOut) else list(answers)
     except InputError as error:
         return error
-    if not isinstance(parsed, Conversation) or any(m.role in ("system", "developer") for m in parsed.messages):
-        return True, [(0, parsed)]
-    return False, [(n, job.draws.given(parsed, n) if n else parsed) for n in prompts]
+    first = group[0][0]
+    if not isinstance(first, Conversation) or any(m.role in ("system", "developer") for m in first.messages):
+        return True, [(0, group)]
+    return False, [(n, [(job.draws.given(c, n), value) for c, value in group] if n else group) for n in prompts]
+
+
+def _encoded(encoder: ChatEncoder, job: Job, group: Group) -> list[tuple[Example, float]]:
+    """The examples of a group. Of judged answers it is all of them, one example each, or none.
+
+    Raises InputError for answers that are cut into several examples, and for a pair that no token tells apart.
+    """
+    found = [(encoder.encode(conversation), value) for conversation, value in group]
+    if job.content == "conversations" or isinstance(group[0][0], LeftOut):
+        return [(example, value) for examples, value in found for example in examples]
+    place = group[0][0].place
+    if any(len(examples) > 1 for examples, _ in found):
+        raise InputError(
+            f"{place}: the answer is cut into several examples, and can be judged as a whole only; set chat.drift: "
+            "allow and chat.too_long: drop or truncate."
+        )
+    if not all(examples for examples, _ in found):
+        encoder.report.notes["half_pair"] += len(found) > 1
+        return []
+    if len(found) == 2 and found[0][0][0].tokens == found[1][0][0].tokens:
+        cut = " after it was cut to chat.max_length" if group[0][0].messages != group[1][0].messages else ""
+        raise InputError(f"{place}: the chosen and the rejected answer are the same{cut}; drop the row.")
+    return [(examples[0], value) for examples, value in found]
 
 
 def encode_all(rows: Iterable[Row], encoding: Encoding, job: Job, workers: int) -> Iterator[EncodedRows]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from strop.chat import LeftOut, parse_row
+from strop.chat.answers import Content, parse_answers, prompt_of
 from strop.common.errors import InputError
 from strop.data.readers import NamedSet, rows_of_part
 from strop.data.rows import Row
@@ -56,17 +57,23 @@ class Division:
         )
 
 
-def divide(mixture: MixtureSettings, settings: HeldOutSettings, named: Mapping[str, NamedSet]) -> Division:
+def divide(
+    mixture: MixtureSettings,
+    settings: HeldOutSettings,
+    named: Mapping[str, NamedSet],
+    content: Content = "conversations",
+) -> Division:
     """Hold out ``fraction`` of the different rows of every part, at least one.
 
     Which ones depends on their content and the seed alone: not on their order, on epochs or weights, nor on the seed of
     training. What is said twice is held out once, and its other copies, in any part, are not trained on. Equal are rows
-    that read as the same conversation; columns that are no part of it do not count.
+    that read as the same conversation; columns that are no part of it do not count. Of judged answers all rows of a
+    prompt are on one side, so ``fraction`` is of different prompts.
 
     Raises InputError where a part has fewer than two different rows, and what reading raises.
     """
     digests = [
-        [_digest(place, row, part.format) for place, row in rows_of_part(part, named, lambda error: None)]
+        [_digest(place, row, part.format, content) for place, row in rows_of_part(part, named, lambda error: None)]
         for part in mixture.parts
     ]
     picked: set[bytes] = set()
@@ -79,7 +86,7 @@ def divide(mixture: MixtureSettings, settings: HeldOutSettings, named: Mapping[s
         for number, digest in enumerate(found):
             if digest not in picked:
                 kept.append(number)
-            elif digest not in seen:
+            elif digest not in seen or content != "conversations":
                 seen.add(digest)
                 held.append(number)
         equal += len(found) - len(kept) - len(held)
@@ -99,13 +106,20 @@ def _pick(different: set[bytes], settings: HeldOutSettings, part: DataSettings) 
     return set(sorted(different, key=lambda digest: hashlib.sha256(drawn_by + digest).digest())[:count])
 
 
-def _digest(place: str, row: Mapping[str, Any], format: str) -> bytes | None:
-    """Of what a row says, its place and columns that are not read aside; None of a row that gives no example."""
+def _digest(place: str, row: Mapping[str, Any], format: str, content: Content) -> bytes | None:
+    """Of what a row says (its prompt, where answers are judged), its place and columns that are not read aside; None of
+    a row that gives no example."""
     try:
+        if content != "conversations":
+            answers = parse_answers(row, place, format, content)
+            return None if isinstance(answers, LeftOut) else _hash(prompt_of(answers[0].conversation))
         parsed = parse_row(row, place, format)
     except InputError:
         return None
     if isinstance(parsed, LeftOut):
         return None
-    content = {name: value for name, value in asdict(parsed).items() if name not in ("place", "notes", "format")}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).digest()[:16]
+    return _hash({name: value for name, value in asdict(parsed).items() if name not in ("place", "notes", "format")})
+
+
+def _hash(said: Any) -> bytes:
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).digest()[:16]

@@ -42,6 +42,7 @@ def ingredients(part: DataSettings, encoding: Encoding, job: Job, portion: Porti
         "portion": portion and portion.to_dict(),
         "format": job.format,
         "skip": job.skip,
+        "content": job.content,
         "system_prompts": job.draws and asdict(job.draws),
         "tokenizer": {
             "class": type(tokenizer).__name__,

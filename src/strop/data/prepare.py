@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from strop.chat import MaskReport
+from strop.chat.answers import Content
 from strop.common.errors import InputError
 from strop.common.folders import whole_folder
 from strop.data.encoding import Encoding, Job, PromptDraws, encode_all
 from strop.data.files import data_files
+from strop.data.groups import Group, stores_of
 from strop.data.held_out import Division, divide
 from strop.data.keys import ingredients, key_of
 from strop.data.mixture import Mixture
@@ -33,6 +35,7 @@ class PreparedData:
     reused: int
     division: Division | None = None
     """Which rows are held out, where a share of the training data is."""
+    content: Content = "conversations"
 
     @property
     def report(self) -> MaskReport:
@@ -48,10 +51,10 @@ class PreparedData:
         return next((part.meta["shown"] for part in self.parts if part.meta["shown"]), None)
 
     def mixture(self, seed: int) -> Mixture:
-        return Mixture(self.parts, self.settings, seed)
+        return Mixture(stores_of(self.parts, self.content), self.settings, seed)
 
-    def first_epoch(self, seed: int) -> list[PreparedExample]:
-        """The examples of the mixture's first epoch, for an evaluation; none where there is no example."""
+    def first_epoch(self, seed: int) -> list[PreparedExample] | list[Group]:
+        """The examples (or groups) of the mixture's first epoch, for an evaluation; none where there is no example."""
         if not any(map(len, self.parts)):
             return []
         mixture = self.mixture(seed)
@@ -83,11 +86,12 @@ def prepare(
     seed: int = 0,
     division: Division | None = None,
     measured: bool = False,
+    content: Content = "conversations",
 ) -> PreparedData:
     """Prepare every part for ``epochs`` epochs of the mixture, or find it in the folder ``cache``.
 
     ``named`` says what ``task`` may be. ``seed`` counts where system prompts are drawn. ``division``: only the rows
-    that it leaves to train on, or those that it holds out where they are ``measured``.
+    that it leaves to train on, or those that it holds out where they are ``measured``. ``content``: what rows hold.
 
     Raises:
         InputError: for an unknown name, and what reading, parsing and the mask proof raise.
@@ -104,7 +108,7 @@ def prepare(
         draws = None
         if prompts is not None and prompts.ratio > 0:
             draws = PromptDraws(prompts.ratio, tuple(prompts.prompts), seed, number, passes[number])
-        job = Job(part.format, draws, settings.on_bad_row == "skip")
+        job = Job(part.format, draws, settings.on_bad_row == "skip", content)
         made_from = ingredients(part, encoding, job, portion)
         folder = cache / key_of(made_from)
         if is_whole(folder):
@@ -119,7 +123,7 @@ def prepare(
                 rows = rows if portion is None else portion.of(rows)
                 write(scratch, encode_all(rows, encoding, job, settings.workers), bad, made_from, notes)
         parts.append(Prepared(folder, draws))
-    return PreparedData(settings, tuple(parts), reused, division)
+    return PreparedData(settings, tuple(parts), reused, division, content)
 
 
 def prepare_with_evaluation(
@@ -131,6 +135,7 @@ def prepare_with_evaluation(
     *,
     epochs: float = 1.0,
     seed: int = 0,
+    content: Content = "conversations",
 ) -> tuple[PreparedData, PreparedData]:
     """What a stage trains on and what it is measured on: data of its own, or rows of the former that are held out.
 
@@ -140,9 +145,10 @@ def prepare_with_evaluation(
     if isinstance(eval_data, HeldOutSettings):
         for part in settings.parts:
             check_named(part, named)
-        division, once = divide(settings, eval_data, named), measured_mixture(settings)
-    measured = prepare(once, named, encoding, cache, seed=seed, division=division, measured=True)
-    return prepare(settings, named, encoding, cache, epochs=epochs, seed=seed, division=division), measured
+        division, once = divide(settings, eval_data, named, content), measured_mixture(settings)
+    how: dict[str, Any] = {"seed": seed, "division": division, "content": content}
+    measured = prepare(once, named, encoding, cache, measured=True, **how)
+    return prepare(settings, named, encoding, cache, epochs=epochs, **how), measured
 
 
 def measured_mixture(settings: MixtureSettings) -> MixtureSettings:

@@ -26,9 +26,9 @@ from strop.common.errors import InputError
 from strop.common.files import write_json
 from strop.data.encoding import EncodedRows, PromptDraws
 
-LAYOUT = 2
+LAYOUT = 3
 TOKENS, WEIGHTS = np.dtype("<i4"), np.dtype("<f4")
-EXAMPLES = np.dtype([("end", "<i8"), ("row", "<i8"), ("prompt", "<i4")])
+EXAMPLES = np.dtype([("end", "<i8"), ("row", "<i8"), ("prompt", "<i4"), ("value", "<f4")])
 ROWS = np.dtype([("place_end", "<i8"), ("own_system", "?")])
 _FILES = {"tokens.bin": TOKENS, "weights.bin": WEIGHTS, "examples.bin": EXAMPLES, "rows.bin": ROWS, "places.bin": "u1"}
 _KEPT_DAYS = 30
@@ -37,11 +37,15 @@ _SHOWN_SKIPPED = 20
 
 @dataclass(frozen=True, slots=True)
 class PreparedExample:
-    """``tokens [T]`` int32 and ``loss_weights [T]`` float32, both in the file, and where the row was read."""
+    """``tokens [T]`` int32 and ``loss_weights [T]`` float32, both in the file, and where the row was read.
+
+    ``value``: what is said of a judged answer (`strop.chat.answers.Answered`).
+    """
 
     tokens: np.ndarray
     loss_weights: np.ndarray
     place: str
+    value: float = 0.0
 
 
 class Prepared(Sequence[PreparedExample]):
@@ -99,8 +103,8 @@ class Prepared(Sequence[PreparedExample]):
             raise IndexError(index)
         index %= len(self)
         start = int(self._examples["end"][index - 1]) if index else 0
-        end = int(self._examples["end"][index])
-        return PreparedExample(self._tokens[start:end], self._weights[start:end], self.place(index))
+        end, value = int(self._examples["end"][index]), float(self._examples["value"][index])
+        return PreparedExample(self._tokens[start:end], self._weights[start:end], self.place(index), value)
 
 
 def write(
@@ -122,7 +126,7 @@ def write(
             examples, rows = np.zeros(len(chunk.lengths), EXAMPLES), np.zeros(len(places), ROWS)
             tokens_before = files["tokens.bin"].tell() // TOKENS.itemsize
             examples["end"] = tokens_before + np.cumsum(chunk.lengths, dtype=np.int64)
-            examples["row"], examples["prompt"] = chunk.rows, chunk.prompts
+            examples["row"], examples["prompt"], examples["value"] = chunk.rows, chunk.prompts, chunk.values
             rows["place_end"] = files["places.bin"].tell() + np.cumsum([*map(len, places)], dtype=np.int64)
             rows["own_system"] = chunk.own_system
             trained = (chunk.tokens.astype(TOKENS), chunk.weights.astype(WEIGHTS), examples)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
-
-import numpy as np
 
 from strop.common.errors import InputError
 from strop.data.batch import Batch, Trainable, make_batch
 from strop.data.mixture import InMemory, Mixture
 from strop.data.packing import pack
+from strop.data.prefixes import SHARED_VALUES
 from strop.data.step import Step
+from strop.data.walk import Walk
 
 _STATE = 2
 """Version of the state: 1 named the data by its number of examples alone."""
@@ -26,6 +26,9 @@ class PackedSource:
     stopped. The last examples of an epoch that do not fill a step are joined by the first of the next. With several
     ranks, each takes every ``world_size``-th row of the same step; one that has a row less than the others gets one of
     a single token that nothing is trained on. ``seed`` is for a list: a mixture has its own.
+
+    ``make`` makes a row of examples; ``complete`` adds to the rows of a step, of which it is given all examples, what
+    can be known at that step only.
 
     Raises:
         InputError: when there is no example, or one is longer than a row.
@@ -41,50 +44,39 @@ class PackedSource:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        make: Callable[[Sequence[Any]], Batch] = make_batch,
+        complete: Callable[[list[Batch], Sequence[Any]], list[Batch]] = lambda rows, examples: rows,
     ):
         self.mixture = data if isinstance(data, Mixture) else Mixture([InMemory(data)], seed=seed)
         _check_fits(self.mixture[self.mixture.longest()], micro_batch_tokens)  # now, not at the step that draws it
         self.global_batch_size = global_batch_size
         self.micro_batch_tokens = micro_batch_tokens
         self.rank, self.world_size = rank, world_size
+        self._make, self._complete = make, complete
         self.taken = 0  # examples given out so far, over all epochs
-        self._starts = [0]  # position at which each epoch begins, as far as known
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self._walk = Walk(self.mixture)
         whole = int(epochs)
-        examples = self._start_of(whole) + self.mixture.length(whole) * (epochs - whole)
+        examples = self._walk.start_of(whole) + self.mixture.length(whole) * (epochs - whole)
         self.steps = max(1, round(examples / global_batch_size))
 
-    def _start_of(self, epoch: int) -> int:
-        while len(self._starts) <= epoch:
-            self._starts.append(self._starts[-1] + self.mixture.length(len(self._starts) - 1))
-        return self._starts[epoch]
-
-    def _epoch_of(self, position: int) -> int:
-        while self._starts[-1] <= position:
-            self._start_of(len(self._starts))
-        return bisect_right(self._starts, position) - 1
-
-    def _example(self, position: int) -> Trainable:
-        epoch = self._epoch_of(position)
-        if self._order[0] != epoch:
-            self._order = (epoch, self.mixture.order(epoch))
-        return self.mixture[self._order[1][position - self._starts[epoch]]]
+    def example(self, position: int) -> Trainable:
+        """What comes at a place, counted from 0 over all epochs."""
+        return self._walk[position]
 
     def next_step(self) -> Step:
         epoch = self.epoch
-        chosen = [self._example(self.taken + i) for i in range(self.global_batch_size)]
+        chosen = [self.example(self.taken + i) for i in range(self.global_batch_size)]
         self.taken += self.global_batch_size
         rows = pack([len(e.tokens) for e in chosen], self.micro_batch_tokens)
-        mine = [make_batch([chosen[i] for i in row]) for row in rows[self.rank :: self.world_size]]
+        mine = [self._make([chosen[i] for i in row]) for row in rows[self.rank :: self.world_size]]
         if len(mine) * self.world_size < len(rows):
-            fill = SimpleNamespace(tokens=chosen[0].tokens[:1], loss_weights=[0.0])
-            mine.append(make_batch([fill]))  # the ranks go through the model together
-        return Step(mine, ends_epoch=self.epoch > epoch)
+            mine.append(_fill(self._make(chosen[:1])))  # the ranks go through the model together
+        return Step(self._complete(mine, chosen), ends_epoch=self.epoch > epoch)
 
     @property
     def epoch(self) -> int:
         """How many whole epochs have been given out."""
-        return self._epoch_of(self.taken)
+        return self._walk.epoch_of(self.taken)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -112,12 +104,21 @@ class PackedSource:
         self.taken = state["taken"]
 
 
-def rows_of(examples: Sequence[Trainable], micro_batch_tokens: int) -> list[Batch]:
+def _fill(like: Batch) -> Batch:
+    """A row of a single token that nothing is trained on, with the streams of another row."""
+    fill = SimpleNamespace(tokens=like.tokens[:1].tolist(), loss_weights=[0.0])
+    row = make_batch([fill], sequence_streams={name: [SHARED_VALUES.get(name, 0.0)] for name in like.sequence_streams})
+    return replace(row, streams={name: values[:0] for name, values in like.streams.items()})
+
+
+def rows_of(
+    examples: Sequence[Any], micro_batch_tokens: int, make: Callable[[Sequence[Any]], Batch] = make_batch
+) -> list[Batch]:
     """All examples once, in flat rows: for evaluation loss. Raises InputError when one is longer than a row."""
     for example in examples:
         _check_fits(example, micro_batch_tokens)
     rows = pack([len(e.tokens) for e in examples], micro_batch_tokens)
-    return [make_batch([examples[i] for i in row]) for row in rows]
+    return [make([examples[i] for i in row]) for row in rows]
 
 
 def _check_fits(example: Trainable, row_tokens: int) -> None:

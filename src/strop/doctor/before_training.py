@@ -57,7 +57,8 @@ def before_training(
         loaded.tokenizer,
         loaded.stop_ids,
         evaluation_items(context.recipe, stage),
-        None if stage.lora else sum(p.numel() for p in loaded.policy.parameters()),  # what is usual without adapters
+        # Of adapters and of preferences the usual rates are others.
+        None if stage.lora or stage.content != "conversations" else sum(p.numel() for p in loaded.policy.parameters()),
         source.steps,
         measured,
     )

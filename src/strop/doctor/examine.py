@@ -90,7 +90,9 @@ def examine(recipe: Recipe, stage: Examined, console: Console, settings_given: b
     grown = tokenizer.convert_tokens_to_ids(fit_tokenizer(tokenizer, settings.template))
     stop_ids, eos = stop_token_ids(tokenizer, generation), generation.eos_token_id
     shape, train = model_shape(folder), stage.train
-    division = None if whole or stage.held_out is None else divide(stage.mixture, stage.held_out, named_sets())
+    division = (
+        None if whole or stage.held_out is None else divide(stage.mixture, stage.held_out, named_sets(), stage.content)
+    )
     window = window_of(folder)
     sets, items = _sets(stage.mixture, division), evaluation_items(recipe, stage, division)
     rows = [row for data in sets for row in data.rows]

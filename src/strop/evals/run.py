@@ -9,6 +9,7 @@ from strop.evals.partial import Partial
 from strop.evals.results import TOO_LONG, ItemResult
 from strop.rewards import Judgement
 from strop.rewards.extract import code_blocks
+from strop.rollout.answers import answer_text
 from strop.rollout.engine import Engine, Request, Rollout, SamplingParams
 from strop.tasks.base import AnswerTask, Item
 
@@ -125,14 +126,6 @@ def not_asked(judgement: Judgement, why: str) -> Judgement:
     verdict = "no_answer" if judgement.accepted else judgement.verdict
     parts = dict.fromkeys(judgement.parts, 0.0)
     return replace(judgement, verdict=verdict, passed=0, detail=why, stderr_tail="", parts=parts)
-
-
-def answer_text(rollout: Rollout, decode: Callable[[Sequence[int]], str], stop_ids: frozenset[int]) -> str:
-    """The answer as a person reads it: without the stop token or the stop string that ended it, and with every other
-    token."""
-    tokens = rollout.tokens
-    text = decode(tokens[:-1] if tokens and tokens[-1] in stop_ids else tokens)
-    return text if rollout.text_end is None else text[: rollout.text_end]
 
 
 def well_formed(answer: str, finish_reason: str) -> bool:

@@ -28,6 +28,7 @@ from strop.model.cpu import attention_layer, gated_unit, gradient_norm, rms_norm
 from strop.model.cpu import decoder as _decoder
 from strop.model.cpu import head as _head
 from strop.model.cpu.decoder import Decoder
+from strop.model.cpu.int8 import Int8Weights
 from strop.model.cpu.kernels import kernels
 from strop.model.precision import Compute
 from strop.model.segments import AttentionOptions
@@ -103,9 +104,9 @@ def head(logits: Tensor) -> ModuleType | None:
     return _head if _head.supported(logits) else None
 
 
-def head_product(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+def head_product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8Weights | None = None) -> Tensor | None:
     """``hidden [s,D] weightᵀ + bias`` for few rows, each the same to the bit in every batch; None: use torch's."""
-    return _head.product(hidden, weight, bias)
+    return _head.product(hidden, weight, bias, int8)
 
 
 def decoder(model: nn.Module) -> Decoder | None:

@@ -65,11 +65,14 @@ def head_logits(hidden: Tensor, head: nn.Module, transform: LogitsTransform) -> 
     return transform(head(hidden.to(head.weight.dtype)))
 
 
-def raw_logits(hidden: Tensor, head: nn.Module) -> Tensor:
-    """``hidden [R,D]`` -> what the head gives ``[R,V]``, in the format of its weight, without gradients."""
+def raw_logits(hidden: Tensor, head: nn.Module, int8: accelerate.Int8Weights | None = None) -> Tensor:
+    """``hidden [R,D]`` -> what the head gives ``[R,V]``, in the format of its weight, without gradients.
+
+    ``int8``: the weight in 8 bits, where the processor's kernel computes the product.
+    """
     weight, bias = head_weight(head), getattr(head, "bias", None)
     hidden = hidden.to(weight.dtype)
-    made = accelerate.head_product(hidden, weight, bias)
+    made = accelerate.head_product(hidden, weight, bias, int8)
     return F.linear(hidden, weight, bias) if made is None else made
 
 

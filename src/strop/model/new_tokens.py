@@ -44,8 +44,11 @@ def fit_embeddings(model: PreTrainedModel, known: Collection[int], new: Collecti
 def stop_at(model: PreTrainedModel, ids: Collection[int]) -> None:
     """Have the model's generation settings stop at ``ids``, besides where they stop already.
 
-    They are saved with the model, and whoever serves it takes the end of an answer from them.
+    They are saved with the model, and whoever serves it takes the end of an answer from them. A model that only scores
+    texts has none.
     """
+    if not hasattr(model, "generation_config"):
+        return
     config = model.generation_config
     listed = config.eos_token_id
     present = [listed] if isinstance(listed, int) else list(listed or ())

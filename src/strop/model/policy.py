@@ -156,16 +156,25 @@ class Policy(nn.Module):
 
         `transform` makes logits of it. For few positions, without gradients.
         """
+        int8 = self._kernel_decoder.int8 if self._kernel_decoder else None
         with self.autocast():
-            return raw_logits(hidden, self.model.get_output_embeddings())
+            return raw_logits(hidden, self.model.get_output_embeddings(), int8)
 
-    def choose_decoder(self) -> None:
+    def choose_decoder(self, int8: accelerate.Int8Weights | None = None) -> None:
         """Decide what computes the rows of a cache, from how modules and weights are now; before a series of such rows.
 
-        A kernel that computes all layers in one call, where there is one for them, and else the modules.
+        A kernel that computes all layers in one call, where there is one for them, and else the modules. ``int8``: with
+        the weights in 8 bits; raises InputError where no kernel computes this model.
         """
         kernel = self._kernel_decoder if self._kernel_decoder and self._kernel_decoder.fits() else None
         self._kernel_decoder = kernel or kernel_decoder(self.model)
+        if self._kernel_decoder is not None:
+            self._kernel_decoder.int8 = int8
+        elif int8 is not None:
+            raise InputError(
+                "weights in int8 are for what the decoding kernel computes (a model of the plain Llama shape in "
+                "bfloat16, a processor with AVX-512 BF16), which is not so here; leave int8 out."
+            )
 
     def _backbone(self, tokens: Tensor, positions: Tensor, layout: attention.Layout, **arguments):
         if isinstance(layout, PagedLayout) and not arguments and self._kernel_decoder is not None:

@@ -28,11 +28,18 @@ SMALLEST = 8
 
 
 def check_training(
-    folder: Path, lora: LoraSettings | None, max_length: int | None, device: torch.device, stage: str
+    folder: Path,
+    lora: LoraSettings | None,
+    max_length: int | None,
+    device: torch.device,
+    stage: str,
+    writes: bool = True,
 ) -> None:
-    """Raise InputError for what would fail later, or silently go wrong: ``stage`` is where the settings stand."""
+    """Raise InputError for what would fail later, or silently go wrong: ``stage`` is where the settings stand;
+    ``writes``: the model is to write texts, not to score them."""
     model = outline(folder)
-    check_writes(model)
+    if writes:
+        check_writes(model)
     check_packable(model)
     limit = window(model.config)
     if limit is not None and max_length is not None and max_length > limit:

@@ -24,13 +24,18 @@ class Objective(Protocol):
     comparable = True
     """Whether the loss on the same examples before and after training says what was learnt (a policy gradient's does
     not); then the source gives the same first step whenever it is made."""
+    temperature = 1.0
+    """What the policy divides logits by: log-probabilities of sampled tokens are those that the sampler drew from."""
 
     def normalisers(self, batch: Batch) -> dict[str, float]: ...
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]: ...
 
-    def metrics(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """What is worth a look beside the loss: name -> (sum, count), scalars; their quotient over a step is shown."""
+    def metrics(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """What is worth a look beside the loss: name -> (sum, count), scalars; their quotient over a step is shown.
+
+        (value, None): the largest over the step is shown.
+        """
         return {}
 
     def linear(self, batch: Batch, totals: Mapping[str, float]) -> Tensor | None:

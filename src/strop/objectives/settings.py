@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Reduction = Literal["token_mean", "seq_mean", "seq_sum", "constant"]
-"""How the losses of tokens become one number; see `strop.objectives.sft`."""
+"""How the losses of tokens become one number; see `strop.objectives.reduction`."""
 
 
 class SftLossSettings(BaseModel):

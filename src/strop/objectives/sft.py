@@ -1,15 +1,6 @@
 """Supervised fine-tuning: cross-entropy on the trained tokens, and what can be added to it.
 
-A reduction, by which the token losses of a step become one number, is a factor per trained position and a normaliser
-per batch. The normaliser depends on the batch alone, so it is summed over micro-batches and ranks before the first
-backward pass, and the result does not depend on how the step was cut up. With token losses ``l_s``, weights ``w_s``,
-and N sequences that have a trained token:
-
-- ``token_mean``: ``Σ w_s l_s / Σ w_s``; every token has the same say.
-- ``seq_mean``: ``Σ_n (Σ_{s in n} w_s l_s / Σ_{s in n} w_s) / N``; every sequence has the same say.
-- ``seq_sum``: ``Σ w_s l_s / N``; a sequence has a say by its length.
-- ``constant``: ``Σ w_s l_s / (N · c)`` with a fixed ``c``, so a token's say does not depend on the lengths in the batch
-  (Liu et al. 2025, Understanding R1-Zero-Like Training, "Dr. GRPO": ``c`` is the longest answer allowed).
+`strop.objectives.reduction` has the ways in which the losses of tokens become one number.
 """
 
 from __future__ import annotations
@@ -19,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from strop.objectives.objective import Objective, weight_per_sequence
+from strop.objectives.objective import Objective
+from strop.objectives.reduction import factors, normaliser
 from strop.objectives.settings import Reduction, SftLossSettings
 
 if TYPE_CHECKING:
@@ -61,10 +53,7 @@ class CrossEntropy(Objective):
         self.want = tuple(name for name, used in wanted.items() if used)
 
     def normalisers(self, batch: Batch) -> dict[str, float]:
-        if self._reduction == "token_mean":
-            whole = {"cross_entropy": batch.weights.sum().item()}
-        else:
-            whole = {"cross_entropy": (weight_per_sequence(batch) > 0).sum().item() * self._constant}
+        whole = {"cross_entropy": normaliser(batch, self._reduction, self._constant)}
         if self._z:
             whole["z_loss"] = whole["cross_entropy"]
         if self._aux:
@@ -72,16 +61,16 @@ class CrossEntropy(Objective):
         return whole
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        factors = self._factors(batch)
+        share = factors(batch, self._reduction)
         losses = -outputs["logprobs"]
         if self._dft:
             losses = losses * outputs["logprobs"].detach().exp()
         if self._smoothing:
             uniform = outputs["lse"] - outputs["mean_logits"]
             losses = (1 - self._smoothing) * losses + self._smoothing * uniform
-        parts = {"cross_entropy": (losses * factors).sum()}
+        parts = {"cross_entropy": (losses * share).sum()}
         if self._z:
-            parts["z_loss"] = self._z * (outputs["lse"].square() * factors).sum()
+            parts["z_loss"] = self._z * (outputs["lse"].square() * share).sum()
         if self._aux:
             parts["aux"] = self._aux * _counted_tokens(batch) * outputs["aux"]
         return parts
@@ -94,13 +83,7 @@ class CrossEntropy(Objective):
     def linear(self, batch: Batch, totals: Mapping[str, float]) -> Tensor | None:
         if self._smoothing or self._dft or self._z:
             return None
-        return self._factors(batch) / -(totals["cross_entropy"] or 1.0)
-
-    def _factors(self, batch: Batch) -> Tensor:
-        """Factor of each trained position's loss, float32 ``[S]``."""
-        if self._reduction == "seq_mean":
-            return batch.weights / weight_per_sequence(batch)[batch.seq_index]
-        return batch.weights
+        return factors(batch, self._reduction) / -(totals["cross_entropy"] or 1.0)
 
 
 def supervised_objective(settings: SftLossSettings) -> CrossEntropy:

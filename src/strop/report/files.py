@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from strop.common.errors import InputError
+from strop.evals.gates import Gate
 from strop.tasks.base import TASKS
 from strop.tasks.metrics import Metric
 
@@ -45,12 +46,13 @@ class Stages(BaseModel):
 
 
 class EvalLoss(BaseModel):
-    """The evaluation loss of one training stage, nats per token: at its start and end, and the lowest."""
+    """The evaluation loss of one training stage: at its start and end, and the lowest."""
 
     start: Number = None
     end: Number = None
     best: Number = None
     best_step: int | None = None
+    unit: str = "nats per token"
 
 
 class Summary(BaseModel):
@@ -60,8 +62,8 @@ class Summary(BaseModel):
     ``minutes``, ``memory_gb`` and ``facts`` are by stage; ``answered`` names the tasks whose answers are kept, and
     ``measures`` says what the metrics are.
 
-    ``bounds`` holds the worsening that the recipe allows per metric (a positive number in the metric's own unit);
-    metrics without one use the page's default, which the page states.
+    ``bounds`` holds the worsening that the task allows per metric (a positive number in the metric's own unit);
+    metrics without one use the page's default, which the page states. ``gates`` are the recipe's own.
     """
 
     name: str
@@ -79,6 +81,8 @@ class Summary(BaseModel):
     measures: dict[str, Metric] = Field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     bounds: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    gates: dict[str, Gate] = Field(default_factory=dict)
+    failed_gates: list[str] = Field(default_factory=list)
     stages: Stages = Field(default_factory=Stages)
     minutes: dict[str, Number] = Field(default_factory=dict)
     memory_gb: dict[str, Number] = Field(default_factory=dict)

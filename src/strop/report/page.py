@@ -12,7 +12,7 @@ from strop.report import metrics
 from strop.report.charts import loss_chart, metrics_chart, series, smoothing_span, verdict_chart
 from strop.report.excerpts import FAILING, FIXED, KEPT, RULE, WORSE, pair_up, pick, view
 from strop.report.files import Interval, RunFiles, Summary, read_run
-from strop.report.verdict import eval_losses, forgetting, headline, interval_notes, kept_bounds
+from strop.report.verdict import eval_losses, forgetting, gates, headline, interval_notes, kept_bounds
 from strop.tasks.metrics import GROUPS, VERDICTS
 from strop.web import environment
 
@@ -66,6 +66,7 @@ def render(run: RunFiles) -> str:
         headline=top,
         eval_losses=[one for one in eval_losses(summary) if one != top],
         forgetting=forgetting(summary),
+        gates=gates(summary),
         once=bool(summary.measured),
         table=_table(summary),
         metrics_chart=_metrics_chart(summary),

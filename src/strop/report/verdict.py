@@ -4,6 +4,7 @@ is, the same on the page and in the terminal."""
 from dataclasses import dataclass
 from typing import Literal
 
+from strop.evals.gates import Gate, Outcome, decide
 from strop.report.files import EvalLoss, Interval, Summary
 from strop.report.metrics import (
     change_interval_text,
@@ -40,7 +41,7 @@ class Verdict:
 
 def sentences(summary: Summary) -> list[str]:
     """What the run showed, for the terminal: the sentences at the top of the page and what its intervals are."""
-    top = [headline(summary), *eval_losses(summary), forgetting(summary)]
+    top = [headline(summary), *eval_losses(summary), forgetting(summary), *gates(summary)]
     said = dict.fromkeys(verdict.sentence for verdict in top if verdict is not None)  # each once, in order
     return [*said, *interval_notes(summary)]
 
@@ -67,14 +68,15 @@ def headline(summary: Summary) -> Verdict:
 def forgetting(summary: Summary) -> Verdict | None:
     """Whether the metrics that should be kept stayed within their bounds; None where none was measured twice.
 
-    The interval of the change decides, as `kept` says, never the estimate alone.
+    The interval of the change decides (`strop.evals.gates`), never the estimate alone. What has a gate is in `gates`.
     """
-    parts, found = [], {"within": [], "out": [], "open": []}
+    parts: list[str] = []
+    found: dict[Outcome, list[str]] = {"within": [], "out": [], "open": []}
     for name, bound in kept_bounds(summary).items():
         change, metric = summary.change.get(name, Interval()), describe(name, summary.measures)
         if change.value is None:
             continue
-        found[kept(change, metric, bound)].append(name)
+        found[decide(change, metric.better, bound)].append(name)
         interval = change_interval_text(change, metric.unit)
         measured = f"{change_text(change.value, metric.unit)} ({interval or 'interval not known'})"
         parts.append(f"{name} {measured}, allowed {change_text(-metric.better * bound, metric.unit)}")
@@ -90,6 +92,28 @@ def forgetting(summary: Summary) -> Verdict | None:
         claim = f"Whether forgetting is in bounds is not decided: the {reach} not rule out more in {undecided}:"
         return Verdict(claim, evidence, "unclear")
     return Verdict("Forgetting stayed in bounds:", evidence, "better")
+
+
+def gates(summary: Summary) -> list[Verdict]:
+    """A sentence for each of the recipe's gates."""
+    return [
+        gate_verdict(name, gate, describe(name, summary.measures), summary.change.get(name, Interval()))
+        for name, gate in summary.gates.items()
+    ]
+
+
+def gate_verdict(name: str, gate: Gate, metric: Metric, change: Interval) -> Verdict:
+    """What became of one gate, with the change that it rests on."""
+    feeling = "worse" if gate.failed else "better" if gate.outcome == "within" else "unclear"
+    if gate.allowed is None:
+        return Verdict(f"Gate {name} failed:", "it was not measured on both sides, so nothing is known of it.", feeling)
+    interval = change_interval_text(change, metric.unit) or "interval not known"
+    evidence = f"{change_text(change.value, metric.unit)} ({interval}), "
+    evidence += f"allowed {change_text(-gate.better * gate.allowed, metric.unit)}"
+    if gate.outcome != "open":
+        return Verdict(f"Gate {name} {'failed' if gate.failed else 'passed'}:", f"{evidence}.", feeling)
+    what = f"it fails, as the gate says (undecided: {gate.undecided})" if gate.failed else "it passes"
+    return Verdict(f"Gate {name} cannot be told, and {what}:", f"{evidence}; more items would narrow it.", feeling)
 
 
 def eval_losses(summary: Summary) -> list[Verdict]:
@@ -108,7 +132,7 @@ def _eval_loss(stage: str, one: EvalLoss) -> Verdict:
     lowest = ""
     if one.best is not None and one.best < one.end and best != end:
         lowest = f"; the lowest was {best}" + (f" at step {one.best_step:,}" if one.best_step is not None else "")
-    return Verdict(f"The evaluation loss of {stage} {moved}", f"(nats per token of eval_data{lowest}).", "unclear")
+    return Verdict(f"The evaluation loss of {stage} {moved}", f"({one.unit} of eval_data{lowest}).", "unclear")
 
 
 def _one_sided(summary: Summary) -> Verdict:
@@ -141,21 +165,11 @@ def _known(estimates: dict[str, Interval]) -> set[str]:
 
 
 def kept_bounds(summary: Summary) -> dict[str, float]:
-    """Per metric that has a direction, the worsening allowed: the recipe's bound, else the default of that metric."""
-    metrics = {name: describe(name, summary.measures) for name in {*summary.change, *summary.bounds}}
+    """Per metric that has a direction and no gate, the worsening that its task allows."""
+    names = {*summary.change, *summary.bounds} - summary.gates.keys()
+    metrics = {name: describe(name, summary.measures) for name in names}
     bounds = {name: summary.bounds.get(name, metric.bound) for name, metric in sorted(metrics.items()) if metric.better}
     return {name: bound for name, bound in bounds.items() if bound is not None}
-
-
-def kept(change: Interval, metric: Metric, bound: float) -> Literal["within", "out", "open"]:
-    """``within``: the whole interval of the change is no worse than ``bound``; ``out``: the whole interval is worse;
-    ``open``: it reaches past the bound, or is not known."""
-    if change.low is None or change.high is None:
-        return "open"
-    worse = sorted(-metric.better * end for end in (change.low, change.high))
-    if worse[1] <= bound:
-        return "within"
-    return "out" if worse[0] > bound else "open"
 
 
 def interval_notes(summary: Summary) -> list[str]:

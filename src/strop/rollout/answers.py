@@ -61,3 +61,11 @@ class Answer:
             self.text_end,
             self.sample,
         )
+
+
+def answer_text(rollout: Rollout, decode: Callable[[Sequence[int]], str], stop_ids: frozenset[int]) -> str:
+    """The answer as a person reads it: without the stop token or the stop string that ended it, and with every other
+    token."""
+    tokens = rollout.tokens
+    text = decode(tokens[:-1] if tokens and tokens[-1] in stop_ids else tokens)
+    return text if rollout.text_end is None else text[: rollout.text_end]

@@ -82,8 +82,9 @@ class Rollout:
 
     ``tokens``: ids as sampled, the stop token included. ``logprobs``: of each token in the distribution that it was
     drawn from (after temperature and filters; at temperature 1 and without filters for greedy). ``plain_logprobs``: in
-    that without filters, which are those of the trainer at this temperature; the same where nothing filters. What
-    trains on them has to say which. ``top_logprobs``: at each place (id, plain log-probability) of the likeliest.
+    that without filters, which are those of the trainer at this temperature; the same where nothing filters, and empty
+    where the engine cannot tell (vLLM with filters). What trains on them has to say which. ``top_logprobs``: at each
+    place (id, plain log-probability) of the likeliest.
 
     ``finish_reason``: ``stop`` (a stop token or a stop string ended it, and only then), ``length`` (``max_tokens`` or
     the model's window), ``cancelled`` (whoever asked for it ended it). ``text_end``: where a stop string begins in the
@@ -135,6 +136,26 @@ class Engine(Protocol):
         ``on_finished(index in the result, rollout)`` is called for each answer as soon as it is complete.
         """
         ...
+
+
+NOT_FINITE = "its weights or its number format are at fault: try compute.dtype=float32, or an earlier checkpoint."
+"""Where log-probabilities are none: what to do about it."""
+
+
+def check_request(request: Request, window: int, decode: object, continuation: Sequence[int] = ()) -> None:
+    """Raises InputError for a prompt (with its ``continuation``) that is empty or longer than ``window`` leaves room
+    for, a negative id, and stop strings without ``decode``."""
+    prompt = request.prompt
+    if not len(prompt):
+        raise InputError("a prompt has no tokens; give it at least one, such as the token that begins a text.")
+    if len(prompt) + max(1, len(continuation)) > window:
+        more = f" and a continuation {len(continuation)}" if continuation else ""
+        raise InputError(f"a prompt has {len(prompt)} tokens{more}; the model's window holds {window}.")
+    for ids in (prompt, continuation, request.params.allowed_token_ids or ()):
+        if min(ids, default=0) < 0:
+            raise InputError(f"a request names the token {min(ids)}, and ids count from 0; correct it.")
+    if request.params.stop and decode is None:
+        raise InputError("stop strings need text; make the engine with decode=tokenizer.decode.")
 
 
 def as_requests(given: Sequence[Request | Sequence[int]], params: SamplingParams | None) -> list[Request]:

@@ -84,11 +84,13 @@ def load(
     to_train: bool = False,
     lora: LoraSettings | None = None,
     seed: int = 0,
+    scores: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Loaded:
     """The model in the folder ``model``, which the user called ``name``.
 
-    ``to_train``: it is to be trained, all of it or with the adapters of ``lora`` (drawn with ``seed``).
+    ``to_train``: it is to be trained, all of it or with the adapters of ``lora`` (drawn with ``seed``). ``scores``: as
+    a model that scores sequences, with a new score layer where it has none.
     Raises InputError where model, tokenizer and template do not go together.
     """
     tokenizer = load_tokenizer(model)
@@ -99,7 +101,8 @@ def load(
     encoder = ChatEncoder(tokenizer, chat, stop_token_ids(tokenizer, load_generation_config(model)))
     # Frozen weights are only ever multiplied, so they are held in the format of products.
     packed = quantization(compute.dtype) if lora and lora.quantize else None
-    network = load_model(model, compute.dtype, compute.device, packed) if lora else load_model(model)
+    held = (compute.dtype, compute.device, packed) if lora else ()
+    network = load_model(model, *held, scores=scores)
     if new:
         grown = fit_embeddings(network, known, new_ids.values())
         notes.append(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from strop.common.errors import InputError
+from strop.model.accelerate import Int8Weights
 from strop.model.head import logprobs_of
 from strop.model.kv_cache import KVCache, cache_shapes
 from strop.model.load import check_writes
@@ -17,7 +18,17 @@ from strop.model.policy import Policy
 from strop.model.segments import PAGE
 from strop.model.window import window
 from strop.rollout.answers import Answer, Decode
-from strop.rollout.engine import OnFinished, OnToken, Request, Rollout, SamplingParams, Score, as_requests
+from strop.rollout.engine import (
+    NOT_FINITE,
+    OnFinished,
+    OnToken,
+    Request,
+    Rollout,
+    SamplingParams,
+    Score,
+    as_requests,
+    check_request,
+)
 from strop.rollout.sampling import draw, uniform
 from strop.rollout.scheduler import Branch, Part, Scheduler
 
@@ -31,7 +42,8 @@ class TorchEngine:
     At most ``max_rows`` sequences are computed at a time; keys and values take at most ``cache_gb`` (None: no bound).
     What is computed of prompts and answers is known to later calls too, until the weights change: that is noticed where
     torch's operations or strop's optimisers change them; `sync` tells of others (``weight.data``, fused optimisers).
-    ``decode`` (ids -> text) is needed for stop strings alone.
+    ``decode`` (ids -> text) is needed for stop strings alone. ``int8``: on a copy of the weights in 8 bits, which makes
+    a single answer faster and every log-probability another than the trainer's.
     """
 
     def __init__(
@@ -42,6 +54,7 @@ class TorchEngine:
         max_rows: int = 128,
         cache_gb: float | None = 4.0,
         decode: Decode | None = None,
+        int8: bool = False,
     ):
         if not stop_ids:
             raise ValueError("an engine needs at least one stop token.")
@@ -49,6 +62,7 @@ class TorchEngine:
         self.policy, self.stop_ids, self.decode = policy, stop_ids, decode
         self.max_rows, self.cache_gb = max_rows, cache_gb
         self.window = window(policy.model.config) or 1 << 20
+        self._int8 = Int8Weights() if int8 else None
         self._scheduler: Scheduler | None = None
         self._weights: tuple = ()
 
@@ -163,18 +177,9 @@ class TorchEngine:
         return [tuple(x) for x in found]
 
     def _check(self, request: Request, continuation: Sequence[int] = ()) -> None:
-        prompt = request.prompt
-        if not len(prompt):
-            raise InputError("a prompt has no tokens; give it at least one, such as the token that begins a text.")
-        if len(prompt) + max(1, len(continuation)) > self.window:
-            more = f" and a continuation {len(continuation)}" if continuation else ""
-            raise InputError(f"a prompt has {len(prompt)} tokens{more}; the model's window holds {self.window}.")
-        for ids in (prompt, continuation, request.params.allowed_token_ids or ()):
-            if min(ids, default=0) < 0:
-                raise InputError(f"a request names the token {min(ids)}, and ids count from 0; correct it.")
+        check_request(request, self.window, self.decode, continuation)
+        for ids in (request.prompt, continuation, request.params.allowed_token_ids or ()):
             self.policy.check_tokens(ids)
-        if request.params.stop and self.decode is None:
-            raise InputError("stop strings need text; make the engine with decode=tokenizer.decode.")
 
     @contextlib.contextmanager
     def _running(self, tokens: int) -> Iterator[Scheduler]:
@@ -197,7 +202,7 @@ class TorchEngine:
         if (weights := self._weights_now()) != self._weights:
             self.sync()
         self._weights = weights
-        self.policy.choose_decoder()
+        self.policy.choose_decoder(self._int8)
         if self._scheduler is None:
             shapes, dtype = cache_shapes(self.policy)
             cache = KVCache(shapes, dtype, self.policy.compute.device)
@@ -261,8 +266,7 @@ class TorchEngine:
                 if one[2] != one[2]:
                     raise InputError(
                         f"the model's log-probabilities are not finite (request {answer.request.name}, token "
-                        f"{len(answer.tokens) + 1} of its answer), so no token can be drawn; its weights or its number "
-                        "format are at fault: try compute.dtype=float32, or an earlier checkpoint."
+                        f"{len(answer.tokens) + 1} of its answer), so no token can be drawn; {NOT_FINITE}"
                     )
                 yield tuple(one)
 
@@ -288,8 +292,7 @@ class TorchEngine:
             for one, logprob, is_largest in zip(owners[part], logprobs.tolist(), largest.tolist(), strict=True):
                 if logprob != logprob:
                     raise InputError(
-                        "the model's log-probabilities are not finite, so nothing can be scored; its weights or its "
-                        "number format are at fault: try compute.dtype=float32, or an earlier checkpoint."
+                        f"the model's log-probabilities are not finite, so nothing can be scored; {NOT_FINITE}"
                     )
                 one.logprobs.append(logprob)
                 one.largest.append(is_largest)

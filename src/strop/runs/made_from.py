@@ -11,13 +11,17 @@ from typing import Any, NamedTuple
 MadeFrom = dict[str, Any]
 """Dotted name -> a value of JSON: settings, hashes of files and of the model, strop's version."""
 
-WITHOUT_EFFECT = re.compile(r"stage\.train\.(checkpoint_every|keep_checkpoints|eval_every|compile|profile)")
+WITHOUT_EFFECT = re.compile(
+    r"stage\.train\.(checkpoint_every|keep_checkpoints|eval_every|compile|profile)"
+    r"|stage\.watch\..*|stage\.grading\.(seconds|workers|max_failed)|stage\.rollout\.keep_every"
+)
 """Settings that change when and how fast, not what; they are no part of the key."""
 CONTINUABLE = re.compile(
     r"strop_version|stage\.train\.(epochs|max_steps|learning_rate|init_lr_frac|schedule|warmup_ratio|warmup_steps"
     r"|min_lr_ratio|decay_ratio|decay_shape|weight_decay|beta1|beta2|epsilon|muon_momentum|muon_scale|max_grad_norm"
     r"|micro_batch_tokens|gradient_checkpointing|offload_optimizer|label_smoothing|z_loss|dft|aux_loss"
     r"|groups\.\d+\.(learning_rate|lr_scale|weight_decay))"
+    r"|reward_files(\..*)?"  # a reward that was mended
     r"|eval_data(\..*)?|stage\.eval_data(\.(?!fraction|seed).*)?"  # a held-out share is taken from the data
 )
 """What may change while a run goes on from its checkpoint; data, seed, model, adapters and template may not."""

@@ -28,6 +28,7 @@ from strop.common.errors import Interrupted
 from strop.common.files import folder_stamp, write_json
 from strop.config.recipe import Recipe
 from strop.data.keys import files_digest
+from strop.evals.gates import metric_named, named_gates
 from strop.model.names import resolve
 from strop.model.precision import best_compute
 from strop.report import write_report
@@ -37,6 +38,7 @@ from strop.runs.run_folder import check_data, check_recipe, claimed
 from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
 from strop.runs.summary import show, summarise
 from strop.stages.base import Context, Stage
+from strop.tasks import open_task
 from strop.train.metrics import peak_memory_gb, reset_peak_memory
 
 
@@ -62,6 +64,7 @@ class _Run:
         check_recipe(folder, list(recipe.stages), recipe.name)
         self.compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         model: Path = resolve(recipe.model)
+        _check_gates(recipe)
         plan = self._plan(model)
         say(self.console, f"{recipe.name}: {recipe.model_name} on {self.compute}, into {folder}", style="bold")
         if any(plan.values()):
@@ -76,7 +79,7 @@ class _Run:
                 if (new := StageFolder(folder / name).new).exists():
                     text = f"{new} holds an unfinished run with other settings; delete it if it is not wanted."
                     say(self.console, text)
-            if stage.trains:
+            if stage.trains and stage.hands_on:
                 model = folder / name / "model"
         return self._finish()
 
@@ -92,7 +95,7 @@ class _Run:
             folder.recover()
             made_from = flat({**inputs[name], "model": origin, "compute": str(self.compute)})
             plan[name] = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
-            if stage.trains:
+            if stage.trains and stage.hands_on:
                 origin = {"stage": name, "key": key_of(made_from)}
         return plan
 
@@ -112,7 +115,7 @@ class _Run:
         write_json(folder / "summary.json", summary)
         show(summary, self.console)
         say(self.console, f"report: {summary['report']}\nnumbers: {folder / 'summary.json'}")
-        if any(stage.trains for stage in self.recipe.stages.values()):
+        if any(stage.trains and stage.hands_on for stage in self.recipe.stages.values()):
             say(self.console, f"next: strop chat {shlex.quote(str(folder))}")
         return summary
 
@@ -163,6 +166,19 @@ class _Run:
         finally:
             if main:
                 signal.signal(signal.SIGTERM, before)
+
+
+def _check_gates(recipe: Recipe) -> None:
+    """Raises InputError for a gate on what the recipe does not measure, before the first stage begins."""
+    if not recipe.gates:
+        return
+    measures = {name: open_task(name, settings).measures() for name, settings in recipe.evals.items()}
+    known = {name: metric for one in measures.values() for name, metric in one.items()}
+    tasks = {name: list(one) for name, one in measures.items()}
+    whole = {name: gate for name, gate in recipe.gates.items() if "/" not in name or name in known}
+    named_gates(whole, tasks, known)
+    for name in recipe.gates.keys() - whole.keys():  # a metric's part by source: the sources are known later
+        metric_named(name.rpartition("/")[0], tasks, "gates.")
 
 
 def _inputs(recipe: Recipe, stage: Stage) -> dict[str, Any]:

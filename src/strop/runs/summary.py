@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from strop import __version__
+from strop.common.errors import InputError
 from strop.config.recipe import Recipe
+from strop.evals.gates import Gate, judge_gate, metric_named
 from strop.evals.results import changes_between
 from strop.model.precision import Compute
-from strop.report.files import Summary
+from strop.report.files import Interval, Summary
 from strop.report.metrics import describe
 from strop.report.verdict import sentences
 from strop.tasks.metrics import Metric
@@ -64,6 +67,9 @@ def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute)
         summary["change"] = _changes(done[first]["tasks"], done[last]["tasks"], measures, folders)
         allowed = {name: measures[name].allowed(one["value"]) for name, one in summary["before"].items()}
         summary["bounds"] = {name: bound for name, bound in allowed.items() if bound is not None}
+    gates = _gates(recipe, done, evaluations, summary)
+    summary["gates"] = {name: asdict(gate) for name, gate in gates.items()}
+    summary["failed_gates"] = [name for name, gate in gates.items() if gate.failed]
     if evaluations:
         summary["answered"] = done[evaluations[-1]].get("answered", [])
         summary["measures"] = {name: one for e in evaluations for name, one in done[e]["measures"].items()}
@@ -106,6 +112,23 @@ def _changes(
         files = [folder / "evals" / f"{task}.jsonl" for folder in folders]
         changes |= {name: change.to_dict() for name, change in changes_between(*files, metrics).items()}
     return changes
+
+
+def _gates(
+    recipe: Recipe, done: Mapping[str, Mapping[str, Any]], evaluations: list[str], summary: Mapping[str, Any]
+) -> dict[str, Gate]:
+    """What became of the recipe's gates, by metric."""
+    tasks = {task: names for e in evaluations for task, names in done[e]["tasks"].items()}
+    before, changes = summary.get("before", {}), summary.get("change", {})
+    found = {}
+    for given, gate in recipe.gates.items():
+        try:
+            name = metric_named(given, tasks)
+        except InputError:  # a part by source of which there was no item; not measured, it fails
+            name = given
+        change = Interval.model_validate(changes[name]) if name in changes else None
+        found[name] = judge_gate(gate, before.get(name, {}).get("value"), change)
+    return found
 
 
 def _notes(summary: dict[str, Any], between: list[str]) -> list[str]:

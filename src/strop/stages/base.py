@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from strop.chat.answers import Content
 from strop.common.console import say
 from strop.common.registry import Registry
 from strop.data.settings import HeldOutSettings, MixtureSettings
@@ -79,13 +80,15 @@ class StageResult:
 
 @dataclass(frozen=True)
 class Examined:
-    """The conversations that a stage trains on, what measures its evaluation loss, and the settings that matter."""
+    """The conversations that a stage trains on, what measures its evaluation loss, the settings that matter, and what
+    the rows hold. Of pairs the chosen answers are looked at."""
 
     mixture: MixtureSettings
     eval_mixture: MixtureSettings
     held_out: HeldOutSettings | None
     train: TrainSettings
     lora: LoraSettings | None
+    content: Content = "conversations"
 
 
 class Stage(BaseModel):
@@ -96,6 +99,8 @@ class Stage(BaseModel):
     kind: str
     trains: ClassVar[bool] = False
     """Whether it leaves a model (``folder/model``) for the stages after it, and takes long enough to be asked about."""
+    hands_on: ClassVar[bool] = True
+    """Of a stage that trains: whether the stages after it go on with its model; else with the one that it was given."""
     if_stopped: ClassVar[str] = "it is done again by the same command"
     """What becomes of its work when a signal stops it, for the end of a sentence."""
 

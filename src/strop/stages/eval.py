@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -38,6 +37,7 @@ class EvalStage(Stage):
             "evals": {name: task.model_dump(mode="json") for name, task in recipe.evals.items()},
             "files": {name: files_digest(_files(path)) for name, path in files.items()},
             "results": RESULTS,
+            **({} if recipe.rollout.arithmetic == "torch" else {"engine": recipe.rollout.arithmetic}),
         }
 
     def local_data(self, recipe: Recipe) -> Iterator[Path]:
@@ -50,20 +50,21 @@ class EvalStage(Stage):
 
     def run(self, context: Context) -> StageResult:
         from strop.evals.measure import Measurement
+        from strop.rollout.engines import open_engine
         from strop.rollout.loaded import load
-        from strop.rollout.torch_engine import TorchEngine
 
-        recipe, settings = context.recipe, context.recipe.compute
+        recipe, compute = context.recipe, context.recipe.compute
         loaded = load(context.model, recipe.chat, context.compute, name=context.model_name, say=context.say)
-        decode = partial(loaded.tokenizer.decode, clean_up_tokenization_spaces=False)
-        engine = TorchEngine(
-            loaded.policy, loaded.stop_ids, max_rows=settings.max_rows, cache_gb=settings.cache_gb, decode=decode
-        )
-        measurement = Measurement(
-            context.model, loaded.policy, loaded.tokenizer, loaded.encoder, engine, context.folder / "evals",
-            context.console,
-        )  # fmt: skip
-        return StageResult(**measurement.run(recipe.evals))
+        folder = context.folder
+        with open_engine(
+            recipe.rollout, loaded, context.model, max_rows=compute.max_rows, cache_gb=compute.cache_gb,
+            log=folder / "vllm.log", say=context.say,
+        ) as engine:  # fmt: skip
+            measurement = Measurement(
+                context.model, loaded.policy, loaded.tokenizer, loaded.encoder, engine, folder / "evals",
+                context.console,
+            )  # fmt: skip
+            return StageResult(**measurement.run(recipe.evals))
 
 
 def _paths(recipe: Recipe) -> Iterator[tuple[str, Path]]:

@@ -2,101 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
-from strop.common.errors import InputError
-from strop.data.keys import data_identity
-from strop.data.settings import DataField, EvalDataField, HeldOutSettings, MixtureSettings, as_mixture
-from strop.model.settings import LoraSettings
-from strop.stages.base import Context, Examined, Stage, StageResult, register
+from strop.stages._settings import TrainingStage
+from strop.stages.base import Context, StageResult, register
 from strop.train.settings import SftTrainSettings
-
-if TYPE_CHECKING:
-    from strop.config.recipe import Recipe
 
 
 @register("sft")
-class SftStage(Stage):
+class SftStage(TrainingStage):
     """Cross-entropy on the assistant's tokens; the result goes to ``model`` in the stage's folder."""
 
     kind: Literal["sft"]
-    data: DataField = Field(description="Parts of the mixture; or `parts` and how they are mixed.")
-    eval_data: EvalDataField = Field(
-        default_factory=list,
-        description="Conversations for the evaluation loss; {fraction: 0.1} holds out a share of `data`.",
-    )
     train: SftTrainSettings = Field(default_factory=SftTrainSettings, description="The training loop's settings.")
-    lora: LoraSettings | None = Field(
-        None, description="Train low-rank adapters, and merge them; by default all weights."
-    )
-    trains: ClassVar[bool] = True
-    if_stopped: ClassVar[str] = "steps since its newest checkpoint (if any) are done again by the same command"
-
-    @field_validator("data")
-    @classmethod
-    def _some_part(cls, data: DataField) -> DataField:
-        if not as_mixture(data).parts:
-            raise ValueError("give at least one part.")
-        return data
-
-    @model_validator(mode="after")
-    def _evaluation_has_data(self) -> SftStage:
-        if self.train.eval_every is not None and not self.eval_data:
-            raise ValueError("train.eval_every: there is no eval_data to evaluate on; give some, or drop it.")
-        return self
-
-    @property
-    def mixture(self) -> MixtureSettings:
-        return as_mixture(self.data)
-
-    @property
-    def eval_mixture(self) -> MixtureSettings:
-        """What is given for it; without parts where a share of the training data is held out instead."""
-        return as_mixture([] if isinstance(self.eval_data, HeldOutSettings) else self.eval_data)
-
-    @property
-    def held_out(self) -> HeldOutSettings | None:
-        return self.eval_data if isinstance(self.eval_data, HeldOutSettings) else None
-
-    def examined(self) -> Examined:
-        return Examined(self.mixture, self.eval_mixture, self.held_out, self.train, self.lora)
-
-    def inputs(self, recipe: Recipe) -> dict[str, Any]:
-        return {
-            "data": [data_identity(part) for part in self.mixture.parts],
-            "eval_data": [data_identity(part) for part in self.eval_mixture.parts],
-        }
-
-    def local_data(self, recipe: Recipe) -> Iterator[Path]:
-        parts = (*self.mixture.parts, *self.eval_mixture.parts)
-        yield from (part.path for part in parts if part.path is not None)
-
-    def profiled(self) -> SftStage:
-        return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
-
-    @property
-    def seed(self) -> int:
-        return self.train.seed
-
-    def preflight(self, context: Context) -> None:
-        from strop.model.lora import add_lora
-        from strop.model.preflight import check_training, outline
-
-        at, device = f"stages.{context.name}", context.compute.device
-        if self.train.offload_optimizer and device.type == "cpu":
-            raise InputError(
-                f"{at}.train.offload_optimizer: this run computes on {device}, so the optimiser's state is in the "
-                "host's memory already; leave it out."
-            )
-        check_training(context.model, self.lora, context.recipe.chat.max_length, device, at)
-        if self.lora:
-            add_lora(outline(context.model), self.lora)  # what peft itself refuses, on a model without weights
 
     def run(self, context: Context) -> StageResult:
-        from strop.stages._sft import fine_tune
+        from strop.stages._sft import FineTuning
 
-        return fine_tune(self, context)
+        return FineTuning(self, context).run()

@@ -189,6 +189,16 @@ class AnswerTask(Task):
     def items(self) -> list[Item]:
         """All items, in order."""
 
+    def train_items(self, count: int | None, seed: int) -> list[Item]:
+        """``count`` items (None: as many as it likes) to be trained on by their grades, none of which `items` has.
+
+        Raises InputError where there are none.
+        """
+        raise InputError(
+            f"the task {self.name} has no items to train on, only such that are measured; train on another task, or "
+            "give a file: {path: FILE}."
+        )
+
     @classmethod
     @abstractmethod
     def grade(cls, item: Item, answer: str) -> Judgement:

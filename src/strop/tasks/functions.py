@@ -26,13 +26,18 @@ class ProblemTask(AnswerTask):
         self.records = records
 
     def items(self) -> list[Item]:
-        for record in self.records:
+        return self.items_of(self.records)
+
+    @staticmethod
+    def items_of(records: list[Record]) -> list[Item]:
+        """Raises InputError for a record without tests."""
+        for record in records:
             if not record.tests:
                 raise InputError(
                     f"problem {record.name!r} has no tests, so answers to it cannot be judged; add `tests`."
                 )
         # A problem that names no family is one by itself: all of them together would be one, of which nothing is known.
-        return [Item(r.name, r.family or r.name, r.messages()[:1], r, r.source) for r in self.records]
+        return [Item(r.name, r.family or r.name, r.messages()[:1], r, r.source) for r in records]
 
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:

@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from strop.common.console import make_console
-from strop.common.errors import Diverged, InputError, Interrupted, NotFinite
+from strop.common.errors import Diverged, Halted, InputError, Interrupted, NotFinite
 from strop.data.batch import Batch
 from strop.data.step import Source, Step
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
@@ -65,7 +65,8 @@ def train(
     writes and speaks.
 
     The totals hold ``eval_loss`` (`course.measured`) and ``warnings``, sentences about a run that went wrong. Raises
-    Diverged when the loss, its gradient or a weight is no finite number; nothing of that step is kept.
+    Diverged when the loss, its gradient or a weight is no finite number; nothing of that step is kept. A source that
+    raises Halted has given no step: a checkpoint of the step before is written, and it is raised on.
     """
     world = world or World.current()
     console = (console or make_console()) if world.rank == 0 else Console(quiet=True)
@@ -87,8 +88,13 @@ def train(
             if world.agree(stopped):
                 raise Interrupted(_number(stopped), "stopped before the first step; the same command begins again.")
         while run.step < run.steps:
-            with traced(run.step + 1 == profiled, folder, policy.compute.device):
-                step, row = run.take_step()
+            try:
+                with traced(run.step + 1 == profiled, folder, policy.compute.device):
+                    step, row = run.take_step()
+            except Halted:
+                if run.step:
+                    run.checkpoint(about or {})
+                raise
             if run.log:
                 run.log.write(row)
             progress.show(row)
@@ -191,12 +197,14 @@ class _Run:
         tokens = sum(len(b.tokens) for b in step.batches if len(b.labels))
         done = self.world.sum({"tokens": tokens, "trained_tokens": sum(len(b.labels) for b in step.batches)})
         seconds = time.perf_counter() - started
+        spent = [value for name, value in step.metrics.items() if name.startswith("seconds/")]
+        split = {"seconds/train": seconds - sum(spent)} if spent else {}
         for name, value in {"step": 1, **done, "seconds": seconds}.items():
             self.totals[name] += value
         row = {
             "step": self.step,
             **told,
-            **self.world.mean(step.metrics),
+            **self.world.mean({**step.metrics, **split}),
             "lr": settings.learning_rate * share,
             **({f"lr/{name}": rate for name, rate in rates.items()} if settings.groups else {}),
             "grad_norm": norm,

@@ -77,6 +77,7 @@ class Progress:
         self._task = self._bar.add_task(title, total=steps, completed=done, text="")
         self._seconds = 0.0
         self._shown = 0
+        self._reward = ""  # of the newest batch of rollouts, where there are such
         self._said = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -89,8 +90,10 @@ class Progress:
     def show(self, row: dict[str, Any]) -> None:
         self._seconds += row["seconds"]
         self._shown += 1
+        if "reward" in row:
+            self._reward = f"reward {row['reward']:.3f} · "
         text = (
-            f"loss {row['loss']:.3f} · {row['tokens_per_second']:,.0f} tok/s · "
+            f"{self._reward}loss {row['loss']:.3f} · {row['tokens_per_second']:,.0f} tok/s · "
             f"{row['trained_tokens_per_second']:,.0f} trained/s · {row['memory_gb']:.1f} GB"
         )
         self._bar.update(self._task, completed=row["step"], text=text)

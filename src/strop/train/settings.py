@@ -51,12 +51,9 @@ class GroupSettings(_Settings):
         return self
 
 
-class LoopSettings(_Settings):
-    """How a source is walked through, looked at and kept."""
+class StepSettings(_Settings):
+    """How steps are computed, looked at and kept, whatever gives them."""
 
-    epochs: float = Field(1.0, gt=0, description="Passes over the data; fractions are allowed.")
-    max_steps: int | None = Field(None, ge=1, description="Stop after this many optimiser steps.")
-    global_batch_size: int = Field(16, ge=1, description="Sequences per optimiser step, over all ranks.")
     micro_batch_tokens: int = Field(2048, ge=1, description="Tokens per flat row, that is, per forward pass.")
 
     eval_every: int | None = Field(None, ge=1, description="Steps between evaluation losses; also at both ends.")
@@ -86,6 +83,18 @@ class LoopSettings(_Settings):
         if value == "auto" or isinstance(value, bool):
             return value
         raise ValueError("give auto, true or false.")
+
+
+class WalkSettings(_Settings):
+    """How data is walked through."""
+
+    epochs: float = Field(1.0, gt=0, description="Passes over the data; fractions are allowed.")
+    max_steps: int | None = Field(None, ge=1, description="Stop after this many optimiser steps.")
+    global_batch_size: int = Field(16, ge=1, description="Sequences per optimiser step, over all ranks.")
+
+
+class LoopSettings(StepSettings, WalkSettings):
+    """What the loop and a source of data read."""
 
 
 class OptimizerSettings(_Settings):
@@ -154,7 +163,22 @@ class OptimizerSettings(_Settings):
 
 
 class TrainSettings(OptimizerSettings, LoopSettings):
-    """What every training stage has, whatever it minimises."""
+    """What every stage has that trains on data, whatever it minimises."""
+
+
+class RlTrainSettings(OptimizerSettings, StepSettings):
+    """Reinforcement learning: the source has no end, and rates are lower."""
+
+    max_steps: int = Field(200, ge=1, description="Optimiser steps.")
+    eval_every: None = Field(None, description="Evaluate with stages of kind eval before and after.")
+    learning_rate: float = Field(
+        1e-6,
+        gt=0,
+        description="Peak learning rate; 1e-6 is usual of all weights, 1e-5 to 1e-4 of adapters.",
+    )
+    schedule: Literal["constant", "linear", "cosine", "wsd"] = Field(
+        "constant", description="Course of the learning rate after warm-up; wsd: stable, then a decay at the end."
+    )
 
 
 class SftTrainSettings(SftLossSettings, TrainSettings):

@@ -83,26 +83,29 @@ def evaluation(
 def _forward(
     policy: Policy, objective: Objective, batch: Batch, gradient: Tensor | None = None
 ) -> tuple[dict[str, Tensor], dict[tuple[str, str], Tensor]]:
-    """A row's loss components, and what is told of it: these, sums and counts of metrics, by ``(kind, name)``."""
-    outputs = policy(batch, objective.want, gradient)
+    """A row's loss components, and what is told of it by ``(kind, name)``: these; sums, counts and largest values."""
+    outputs = policy(batch, objective.want, gradient, objective.temperature)
     parts = objective.loss(outputs, batch)
     told = {("part", name): part.detach() for name, part in parts.items()}
     with torch.no_grad():
-        for name, (total, count) in objective.metrics(outputs, batch).items():
-            told |= {("sum", name): total, ("count", name): count}
+        for name, (value, count) in objective.metrics(outputs, batch).items():
+            told |= {("max", name): value} if count is None else {("sum", name): value, ("count", name): count}
     return parts, told
 
 
 def _summary(
-    rows: Iterable[Mapping[tuple[str, str], Tensor]], totals: Mapping[str, float], world: World
+    rows: Sequence[Mapping[tuple[str, str], Tensor]], totals: Mapping[str, float], world: World
 ) -> dict[str, float]:
     """``{"loss": …, component: …}`` (nats; components where there are several) and metrics, summed in the order of rows
     and ranks.
 
-    A metric is sum over count; one that nothing counted for is left out.
+    A metric is sum over count, or the largest value; one that nothing counted for is left out.
     """
-    whole = world.sum({key: float(value) for key, value in added(rows).items()})
+    sums = added({key: value for key, value in row.items() if key[0] != "max"} for row in rows)
+    whole = world.sum({key: float(value) for key, value in sums.items()})
+    maxima = ({name: float(value) for (kind, name), value in row.items() if kind == "max"} for row in rows)
+    largest = world.max(added(maxima, max))
     values = {name: whole.get(("part", name), 0.0) / (totals[name] or 1.0) for name in totals}
     counted = [name for (kind, name), value in whole.items() if kind == "count" and value]
     metrics = {name: whole["sum", name] / whole["count", name] for name in counted}
-    return {"loss": sum(values.values()), **(values if len(values) > 1 else {}), **metrics}
+    return {"loss": sum(values.values()), **(values if len(values) > 1 else {}), **metrics, **largest}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+import operator
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TypeVar
 
 import torch
@@ -13,12 +14,12 @@ T = TypeVar("T")
 Name = TypeVar("Name", bound=Hashable)
 
 
-def added(each: Iterable[Mapping[Name, T]]) -> dict[Name, T]:
-    """The sums by name, in order; what one does not name counts 0 there."""
+def added(each: Iterable[Mapping[Name, T]], join: Callable[[T, T], T] = operator.add) -> dict[Name, T]:
+    """The sums by name (or what ``join`` makes of two), in order; what one does not name counts nothing there."""
     totals: dict[Name, T] = {}
     for named in each:
         for name, value in named.items():
-            totals[name] = totals[name] + value if name in totals else value
+            totals[name] = join(totals[name], value) if name in totals else value
     return totals
 
 
@@ -49,6 +50,10 @@ class World:
     def sum(self, numbers: Mapping[Name, float]) -> dict[Name, float]:
         """By name; what a rank does not name counts 0 there."""
         return added(self.gather(dict(numbers)))
+
+    def max(self, numbers: Mapping[Name, float]) -> dict[Name, float]:
+        """By name, over the ranks that name it."""
+        return added(self.gather(dict(numbers)), max)
 
     def mean(self, numbers: Mapping[Name, float]) -> dict[Name, float]:
         """By name, over the ranks that name it."""

@@ -10,6 +10,7 @@
 
 #include <omp.h>
 
+#include <initializer_list>
 #include <vector>
 
 #include "attention_block.h"
@@ -21,11 +22,22 @@ using namespace strop;
 namespace {
 
 struct Sizes {
-    long layers, width, heads, kv_heads, d, inner;
+    long layers, width, heads, kv_heads, d, inner, rank;
+};
+
+struct Linear {  // w [n, k], bias [n], the adapter's a [rank, k] and b [n, rank], its scale in b; null where it has none
+    const bf16 *w, *bias, *a, *b;
+    const int8_t* q;  // [n, k], in place of w where it is there: scale[n] q
+    const float* scale;
 };
 
 struct Layer {  // addresses; null where a layer has none of it
-    const bf16 *norm, *q, *q_bias, *k, *k_bias, *v, *v_bias, *q_norm, *k_norm, *o, *o_bias, *after, *gate, *up, *down;
+    const bf16 *norm;
+    Linear q, k, v;
+    const bf16 *q_norm, *k_norm;
+    Linear o;
+    const bf16* after;
+    Linear gate, up, down;
     bf16 *keys, *values;
     long window;
     double scale, eps, offset, head_eps;
@@ -105,14 +117,14 @@ __m512 with_bias(__m512 x, const bf16* bias, long column) {
     return bias ? _mm512_add_ps(x, get<R>(bias + column, 0)) : x;
 }
 
-void linear(const bf16* x, long ldx, long m, long k, const bf16* w, const bf16* bias, long n, bf16* out, long ldo) {
+void linear(const bf16* x, long ldx, long m, long k, Weight w, const bf16* bias, long n, bf16* out, long ldo) {
     const Share share(n);
     products(x, ldx, m, k, share.from, share.to, [=]<int R>(long row, long column, __m512 sums) {
         put<R>(with_bias<R>(sums, bias, column), out + row * ldo + column, ldo);
     }, w);
 }
 
-void linear_added(const bf16* x, long m, long k, const bf16* w, const bf16* bias, long n, bf16* out) {
+void linear_added(const bf16* x, long m, long k, Weight w, const bf16* bias, long n, bf16* out) {
     const Share share(n);
     products(x, k, m, k, share.from, share.to, [=]<int R>(long row, long column, __m512 sums) {
         bf16* at = out + row * n + column;
@@ -120,7 +132,7 @@ void linear_added(const bf16* x, long m, long k, const bf16* w, const bf16* bias
     }, w);
 }
 
-void gated(const bf16* x, long m, long k, const bf16* gate, const bf16* up, long n, bf16* out) {
+void gated(const bf16* x, long m, long k, Weight gate, Weight up, long n, bf16* out) {
     const Share share(n);
     products(x, k, m, k, share.from, share.to, [=]<int R>(long row, long column, __m512 a, __m512 b) {
         put<R>(silu_gate(rounded(a), rounded(b)), out + row * n + column, n);
@@ -132,10 +144,11 @@ void gated(const bf16* x, long m, long k, const bf16* gate, const bf16* up, long
 extern "C" {
 
 // x [tokens, width] is overwritten by what comes out of the last layer. cos, sin [tokens, d]; tables: numbers of pages.
-// h [tokens, max(width, heads d)], qkv [tokens, (heads + 2 kv_heads) d], act [tokens, inner]: room for what is between.
+// h [tokens, max(width, heads d)], qkv [tokens, (heads + 2 kv_heads) d], act [tokens, inner], low [3, tokens, rank]: room
+// for what is between.
 void strop_decode(const Layer* layers, const Sizes* sizes, bf16* x, const bf16* cos, const bf16* sin, long tokens,
-                  const Segment* segments, long count, const int32_t* tables, bf16* h, bf16* qkv, bf16* act) {
-    const auto [n_layers, width, heads, kv_heads, d, inner] = *sizes;
+                  const Segment* segments, long count, const int32_t* tables, bf16* h, bf16* qkv, bf16* act, bf16* low) {
+    const auto [n_layers, width, heads, kv_heads, d, inner, rank] = *sizes;
     const long across = (heads + 2 * kv_heads) * d, group = heads / kv_heads, page = kv_heads * TILE * d;
     struct Work {
         int segment, head, begin, end;  // queries; an end of -1: one by one, to the segment's end, all that share the head
@@ -160,17 +173,35 @@ void strop_decode(const Layer* layers, const Sizes* sizes, bf16* x, const bf16* 
     }
     if (count < tokens)  // segments of one token each are about alike, and neighbours share pages
         std::stable_sort(work.begin(), work.end(), [](const Work& a, const Work& b) { return a.cost > b.cost; });
+    // The i-th of the matrices that have the same input, with what its adapter made of that.
+    const auto adapted = [=](const Linear& one, int i) {
+        Weight w{one.w, one.q, one.scale};
+        if (one.a) w.low = low + i * tokens * rank, w.b = one.b, w.rank = rank;
+        return w;
+    };
 #pragma omp parallel
     {
         std::vector<float> scratch;
         float lse[TILE];
+        const auto through_adapters = [=](const bf16* in, long k, std::initializer_list<const Linear*> all) {
+            int i = 0;
+            bool any = false;
+            for (const Linear* one : all) {
+                if (one->a) linear(in, k, tokens, k, {one->a}, nullptr, rank, low + i * tokens * rank, rank), any = true;
+                i++;
+            }
+            if (any) {
+#pragma omp barrier
+            }
+        };
         for (long l = 0; l < n_layers; l++) {
             const Layer& w = layers[l];
 #pragma omp for schedule(static)
             for (long t = 0; t < tokens; t++) rms_norm_row(x + t * width, w.norm, h + t * width, width, w.eps, w.offset);
-            linear(h, width, tokens, width, w.q, w.q_bias, heads * d, qkv, across);
-            linear(h, width, tokens, width, w.k, w.k_bias, kv_heads * d, qkv + heads * d, across);
-            linear(h, width, tokens, width, w.v, w.v_bias, kv_heads * d, qkv + (heads + kv_heads) * d, across);
+            through_adapters(h, width, {&w.q, &w.k, &w.v});
+            linear(h, width, tokens, width, adapted(w.q, 0), w.q.bias, heads * d, qkv, across);
+            linear(h, width, tokens, width, adapted(w.k, 1), w.k.bias, kv_heads * d, qkv + heads * d, across);
+            linear(h, width, tokens, width, adapted(w.v, 2), w.v.bias, kv_heads * d, qkv + (heads + kv_heads) * d, across);
 #pragma omp barrier
 #pragma omp for schedule(static)
             for (long t = 0; t < tokens; t++) {
@@ -199,21 +230,26 @@ void strop_decode(const Layer* layers, const Sizes* sizes, bf16* x, const bf16* 
                     attend_one(qkv + (t + j) * across + kv * group * d, group, place + j, keys, values, d, w.window,
                                w.scale, h + (t + j) * heads * d + kv * group * d, scratch);
             }
-            linear_added(h, tokens, heads * d, w.o, w.o_bias, width, x);
+            through_adapters(h, heads * d, {&w.o});
+            linear_added(h, tokens, heads * d, adapted(w.o, 0), w.o.bias, width, x);
 #pragma omp barrier
 #pragma omp for schedule(static)
             for (long t = 0; t < tokens; t++) rms_norm_row(x + t * width, w.after, h + t * width, width, w.eps, w.offset);
-            gated(h, tokens, width, w.gate, w.up, inner, act);
+            through_adapters(h, width, {&w.gate, &w.up});
+            gated(h, tokens, width, adapted(w.gate, 0), adapted(w.up, 1), inner, act);
 #pragma omp barrier
-            linear_added(act, tokens, inner, w.down, nullptr, width, x);
+            through_adapters(act, inner, {&w.down});
+            linear_added(act, tokens, inner, adapted(w.down, 0), nullptr, width, x);
 #pragma omp barrier
         }
     }
 }
 
-// out [m, n] = x w^T (+ bias), w [n, k]: n a multiple of 16, k of 32. For few rows, as the head's of a decoding step.
-void strop_linear(const bf16* x, const bf16* w, const bf16* bias, bf16* out, long m, long n, long k) {
+// out [m, n] = x w^T (+ bias), w [n, k] or `scale[n] q[n, k]`: n a multiple of 16, k of 32. For few rows, as the head's of a
+// decoding step.
+void strop_linear(const bf16* x, const bf16* w, const int8_t* q, const float* scale, const bf16* bias, bf16* out, long m,
+                  long n, long k) {
 #pragma omp parallel
-    linear(x, k, m, k, w, bias, n, out, n);
+    linear(x, k, m, k, {w, q, scale}, bias, n, out, n);
 }
 }

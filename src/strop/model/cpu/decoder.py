@@ -10,13 +10,15 @@ Shapes: T tokens of a flat row, W width of the model, H query heads, K key/value
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from strop.model import fused_lora
 from strop.model.cpu import attention_layer, gated_unit, rms_norm
+from strop.model.cpu.int8 import Int8Weights
 from strop.model.cpu.kernels import call, computable
 from strop.model.segments import PAGE
 
@@ -25,20 +27,27 @@ if TYPE_CHECKING:
 
 _P, _D, _L = ctypes.c_void_p, ctypes.c_double, ctypes.c_long
 _CHILDREN = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
-_WEIGHTS = ("norm", "q", "q_bias", "k", "k_bias", "v", "v_bias", "q_norm", "k_norm", "o", "o_bias", "after", "gate")
-_WEIGHTS += ("up", "down")
-
+_LINEAR = ("q", "k", "v", "o", "gate", "up", "down")
+_RANKS = 32
+"""Adapters' ranks are filled up with zeros to a multiple of it."""
 
 MOST_SHARED = 16
 """Query heads of a key/value head, at most."""
+
+
+class _Linear(ctypes.Structure):
+    """As `decoder.cpp` has it."""
+
+    _fields_ = (("weight", _P), ("bias", _P), ("a", _P), ("b", _P), ("q", _P), ("scale", _P))
 
 
 class _Layer(ctypes.Structure):
     """As `decoder.cpp` has it."""
 
     _fields_ = (
-        *((name, _P) for name in (*_WEIGHTS, "keys", "values")),
-        *(("window", _L), ("scale", _D), ("eps", _D), ("offset", _D), ("head_eps", _D)),
+        *(("norm", _P), ("q", _Linear), ("k", _Linear), ("v", _Linear), ("q_norm", _P), ("k_norm", _P)),
+        *(("o", _Linear), ("after", _P), ("gate", _Linear), ("up", _Linear), ("down", _Linear)),
+        *(("keys", _P), ("values", _P), ("window", _L), ("scale", _D), ("eps", _D), ("offset", _D), ("head_eps", _D)),
     )
 
 
@@ -56,6 +65,8 @@ class Decoder:
         self.heads, self.kv_heads = (p.out_features // self.d for p in (attention.q_proj, attention.k_proj))
         self.inner = first.mlp.gate_proj.out_features
         self.layers = (_Layer * len(decoder.layers))()
+        self.int8: Int8Weights | None = None  # where weights are taken from, if not the model's own
+        self._rank, self._adapters = 0, []  # of all adapters, and copies of them as the kernel takes them
         self._pointed: tuple[KVCache, int] | None = None  # whose place is in `layers`, beside that of the weights
         for layer, module in zip(self.layers, decoder.layers, strict=True):
             norm, options = module.input_layernorm, module.self_attn.fused
@@ -86,10 +97,11 @@ class Decoder:
         qkv = torch.empty(count, (self.heads + 2 * self.kv_heads) * self.d, dtype=x.dtype, device=device)
         act = torch.empty(count, self.inner, dtype=x.dtype, device=device)
         layers = ctypes.addressof(self.layers[0 if only is None else only])
+        low = torch.empty(3, count, self._rank, dtype=x.dtype, device=device)
         shape = (len(self.layers) if only is None else 1, self.width, self.heads, self.kv_heads, self.d, self.inner)
-        sizes = torch.tensor(shape)
+        sizes = torch.tensor((*shape, self._rank))
         work = torch.tensor(segments, dtype=torch.int32), len(layout.counts), torch.tensor(tables, dtype=torch.int32)
-        call("strop_decode", layers, sizes, x, cos.contiguous(), sin.contiguous(), count, *work, h, qkv, act)
+        call("strop_decode", layers, sizes, x, cos.contiguous(), sin.contiguous(), count, *work, h, qkv, act, low)
         return x
 
     def fits(self) -> bool:
@@ -98,22 +110,56 @@ class Decoder:
         return fits(self.decoder)
 
     def _point(self, cache: KVCache) -> None:
-        """Write down where the weights and the cache are."""
+        """Write down where the weights and the cache are, and copy the adapters."""
+        linear = [_linears(module) for module in self.decoder.layers]
+        ranks = [len(one.a) for several in linear for one in several.values() if one.a is not None]
+        self._rank, self._adapters = -(-max(ranks, default=0) // _RANKS) * _RANKS, []
         for i, (layer, module) in enumerate(zip(self.layers, self.decoder.layers, strict=True)):
-            for name, tensor in zip(_WEIGHTS, _weights(module), strict=True):
-                setattr(layer, name, None if tensor is None else tensor.data_ptr())
+            for name, one in linear[i].items():
+                adapter = (None, None) if one.a is None else self._filled_up(one)
+                eight = (None, None) if self.int8 is None else self.int8.of(one.weight)
+                tensors = (one.weight, one.bias, *adapter, *eight)
+                pointers = (t if t is None else t.data_ptr() for t in tensors)
+                setattr(layer, name, _Linear(*pointers))
+            for name, norm in _norms(module).items():
+                setattr(layer, name, norm.weight.data_ptr())
             layer.keys, layer.values = cache.keys[i].data_ptr(), cache.values[i].data_ptr()
 
+    def _filled_up(self, one: fused_lora.Operands) -> tuple[Tensor, Tensor]:
+        """``a`` and ``b``, which has the scale in it, with as many ranks as all have."""
+        more = self._rank - len(one.a)
+        a, b = F.pad(one.a, (0, 0, 0, more)), F.pad(one.b * one.scale, (0, more))
+        self._adapters += [a, b]
+        return a, b
 
-def _weights(layer: nn.Module) -> Iterator[Tensor | None]:
-    """In the order of `_WEIGHTS`."""
-    attention, mlp = layer.self_attn, layer.mlp
-    yield layer.input_layernorm.weight
-    for part in (attention.q_proj, attention.k_proj, attention.v_proj):
-        yield from (part.weight, part.bias)
-    yield from (norm and norm.weight for norm in (getattr(attention, name, None) for name in ("q_norm", "k_norm")))
-    yield from (attention.o_proj.weight, attention.o_proj.bias, layer.post_attention_layernorm.weight)
-    yield from (mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
+
+def _linears(layer: nn.Module) -> dict[str, fused_lora.Operands | None]:
+    """The matrices by name, None for one that the kernel does not compute."""
+    return {
+        name: _linear(getattr(layer.self_attn if name in "qkvo" else layer.mlp, f"{name}_proj", None))
+        for name in _LINEAR
+    }
+
+
+def _linear(module: nn.Module | None) -> fused_lora.Operands | None:
+    if type(module) is nn.Linear and "forward" not in vars(module):
+        return fused_lora.Operands(module.weight, module.bias, None, None, 1.0)
+    if module is None or _method(module) is not fused_lora.forward:
+        return None
+    if module.disable_adapters and not module.merged:
+        return _linear(module.base_layer)
+    return fused_lora.operands(module, module.weight)
+
+
+def _method(module: nn.Module) -> object:
+    """Of ours, what computes the module."""
+    return getattr(vars(module).get("forward"), "__func__", None)
+
+
+def _norms(layer: nn.Module) -> dict[str, nn.Module]:
+    norms = {"norm": layer.input_layernorm, "after": layer.post_attention_layernorm}
+    heads = {name: getattr(layer.self_attn, name, None) for name in ("q_norm", "k_norm")}
+    return norms | {name: norm for name, norm in heads.items() if norm is not None}
 
 
 def decoder(model: nn.Module) -> Decoder | None:
@@ -128,23 +174,18 @@ def _plain(layer: nn.Module) -> bool:
     if {name for name, _ in layer.named_children()} != _CHILDREN:
         return False
     attention, mlp = layer.self_attn, layer.mlp
-    if not hasattr(attention, "fused") or not hasattr(mlp, "fused"):
+    if _method(attention) is not attention_layer.forward or _method(mlp) is not gated_unit.forward:
         return False
-    installed = ((layer.input_layernorm, rms_norm), (layer.post_attention_layernorm, rms_norm))
-    installed += ((attention, attention_layer), (mlp, gated_unit))
-    names = ("q_proj", "k_proj", "v_proj", "o_proj")
-    linears = [getattr(attention, name, None) for name in names] + [mlp.gate_proj, mlp.up_proj, mlp.down_proj]
-    heads = [norm for name in ("q_norm", "k_norm") if (norm := getattr(attention, name, None)) is not None]
-    installed += tuple((norm, rms_norm) for norm in heads)
-    if any(getattr(vars(m).get("forward"), "__func__", None) is not kind.forward for m, kind in installed):
+    norms, linears = _norms(layer), _linears(layer)
+    if any(_method(norm) is not rms_norm.forward for norm in norms.values()) or None in linears.values():
         return False
-    if any(type(part) is not nn.Linear or "forward" in vars(part) for part in linears):
+    if any(linears[name].bias is not None for name in ("gate", "up", "down")):
         return False
-    if any(part.bias is not None for part in linears[4:]) or any(m._forward_hooks for m in layer.modules()):
+    if any(m._forward_hooks or m._forward_pre_hooks for m in layer.modules()):
         return False
-    if any(m._forward_pre_hooks for m in layer.modules()) or not set(attention.fused) <= {"scaling", "sliding_window"}:
-        return False
-    return len(heads) in (0, 2) and all(norm.weight.numel() == attention.head_dim for norm in heads)
+    heads = [norm for name, norm in norms.items() if name in ("q_norm", "k_norm")]
+    whole = len(heads) in (0, 2) and all(norm.weight.numel() == attention.head_dim for norm in heads)
+    return whole and set(attention.fused) <= {"scaling", "sliding_window"}
 
 
 def fits(decoder: nn.Module) -> bool:
@@ -152,11 +193,17 @@ def fits(decoder: nn.Module) -> bool:
     if not len(decoder.layers) or not all(_plain(layer) for layer in decoder.layers):
         return False
     first = decoder.layers[0]
-    attention, shapes = first.self_attn, [p.shape for p in first.parameters()]
+    attention, shapes = first.self_attn, _shapes(first)
     q, k, v = (p.out_features for p in (attention.q_proj, attention.k_proj, attention.v_proj))
     d = attention.head_dim
     fitting = d % 32 == 0 and d <= 256 and k == v and q // k <= MOST_SHARED
     fitting &= all(n % 32 == 0 for n in (attention.q_proj.in_features, first.mlp.gate_proj.out_features, q, k))
     norms = {m.fused for layer in decoder.layers for m in (layer.input_layernorm, layer.post_attention_layernorm)}
-    alike = len(norms) == 1 and all([p.shape for p in layer.parameters()] == shapes for layer in decoder.layers)
+    alike = len(norms) == 1 and all(_shapes(layer) == shapes for layer in decoder.layers)
     return fitting and alike and all(p.is_contiguous() and computable(p) for p in decoder.layers.parameters())
+
+
+def _shapes(layer: nn.Module) -> list[torch.Size | None]:
+    """Of weights, not of adapters."""
+    of_linears = [x if x is None else x.shape for one in _linears(layer).values() for x in (one.weight, one.bias)]
+    return of_linears + [norm.weight.shape for norm in _norms(layer).values()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from strop.model.cpu.int8 import Int8Weights
 from strop.model.cpu.kernels import call, computable
 
 
@@ -26,16 +27,18 @@ def statistics(logits: Tensor, labels: Tensor, scale: float, cap: float) -> Tens
     return out
 
 
-def product(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+def product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8Weights | None = None) -> Tensor | None:
     """``hidden [s,D] weightᵀ + bias`` -> ``[s,V]`` bfloat16 by a kernel for few rows, each the same in every batch.
 
-    None where the kernel does not compute this: it takes V in multiples of 16 and D of 32.
+    ``int8``: has the weight in 8 bits. None where the kernel does not compute this: it takes V in multiples of 16 and D
+    of 32.
     """
     parts = (hidden, weight) if bias is None else (hidden, weight, bias)
     if weight.shape[0] % 16 or weight.shape[1] % 32 or not weight.is_contiguous() or not computable(*parts):
         return None
     out = torch.empty(len(hidden), weight.shape[0], dtype=torch.bfloat16)
-    call("strop_linear", hidden.contiguous(), weight, bias, out, *out.shape, weight.shape[1])
+    eight = (None, None) if int8 is None else int8.of(weight)
+    call("strop_linear", hidden.contiguous(), weight, *eight, bias, out, *out.shape, weight.shape[1])
     return out
 
 

@@ -23,8 +23,8 @@ _P, _L, _I, _F, _D = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_floa
 _SIGNATURES = {
     "strop_attention_forward": [_P] * 7 + [_I] * 4 + [_L, _I, _F],
     "strop_attention_backward": [_P] * 12 + [_I] * 4 + [_L, _L, _I, _F, _I],
-    "strop_decode": [_P] * 5 + [_L, _P, _L] + [_P] * 4,
-    "strop_linear": [_P] * 4 + [_L] * 3,
+    "strop_decode": [_P] * 5 + [_L, _P, _L] + [_P] * 5,
+    "strop_linear": [_P] * 6 + [_L] * 3,
     "strop_draw": [_P, _L, _L] + [_P] * 5,
     "strop_head_statistics": [_P, _L, _L, _P, _F, _F] + [_P] * 4,
     "strop_head_gradient": [_P, _L, _L, _P, _F, _F] + [_P] * 6,

@@ -5,7 +5,10 @@
 // within a sum does not depend on how many rows there are, so a row's result is the same to the bit in every batch.
 #pragma once
 #include <algorithm>
+#include <array>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "bf16.h"
 
@@ -39,12 +42,19 @@ inline __m128 four_sums(__m512 a, __m512 b, __m512 c, __m512 d) {
 
 constexpr int COLUMNS = 4;
 
-// sums[r]: the products of row r of x with four rows of w, k (a multiple of 32) numbers long.
+// A weight w [n, k], or in its place the integers q of `scale[n] q[n, k]`; and, of rank > 0, its adapter: x w^T + low b^T
+// with low [m, rank], b [n, rank].
+struct Weight {
+    const bf16* w;
+    const int8_t* q = nullptr;
+    const float* scale = nullptr;
+    const bf16 *low = nullptr, *b = nullptr;
+    long rank = 0;
+    long from = 0;  // the column that w begins with
+};
+
 template <int R>
-inline void tile(const bf16* x, long ldx, const bf16* w, long k, __m128* sums) {
-    __m512 sum[R][COLUMNS];
-    for (auto& row : sum)
-        for (auto& s : row) s = _mm512_setzero_ps();
+inline void add_products(const bf16* x, long ldx, const bf16* w, long k, __m512 (&sum)[R][COLUMNS]) {
     for (long i = 0; i < k; i += 2 * LANES) {
         __m512bh right[COLUMNS];
         for (int j = 0; j < COLUMNS; j++) right[j] = pairs_at(w + j * k + i);
@@ -53,6 +63,21 @@ inline void tile(const bf16* x, long ldx, const bf16* w, long k, __m128* sums) {
             for (int j = 0; j < COLUMNS; j++) sum[r][j] = _mm512_dpbf16_ps(sum[r][j], left, right[j]);
         }
     }
+}
+
+// sums[r]: the products of row `row + r` of x with four rows of the weight from `column` on; k and the rank are multiples
+// of 32.
+template <int R>
+inline void tile(const bf16* x, long ldx, long row, const Weight& w, long column, long k, __m128* sums) {
+    __m512 sum[R][COLUMNS];
+    for (auto& line : sum)
+        for (auto& s : line) s = _mm512_setzero_ps();
+    add_products<R>(x + row * ldx, ldx, w.w + (column - w.from) * k, k, sum);
+    for (int j = 0; w.scale && j < COLUMNS; j++) {
+        const __m512 scale = _mm512_set1_ps(w.scale[column + j]);
+        for (auto& line : sum) line[j] = _mm512_mul_ps(line[j], scale);
+    }
+    if (w.rank) add_products<R>(w.low + row * w.rank, w.rank, w.b + column * w.rank, w.rank, sum);
     for (int r = 0; r < R; r++) sums[r] = four_sums(sum[r][0], sum[r][1], sum[r][2], sum[r][3]);
 }
 
@@ -91,26 +116,44 @@ constexpr long PANEL = 16;  // columns at once: their weights stay in the first 
 
 // One tile for each of the weights, handed to `done` as vectors of R rows x 4 columns: 4 rows and, of six, 2 more.
 template <int R, class Done, class... Weights>
-inline void tiles(const bf16* x, long ldx, long row, long column, long k, Done& done, Weights... w) {
+inline void tiles(const bf16* x, long ldx, long row, long column, long k, Done& done, const Weights&... w) {
     constexpr int FIRST = R < 4 ? R : 4;
     __m128 sums[sizeof...(w)][R];
     int i = 0;
-    (tile<R>(x + row * ldx, ldx, w + column * k, k, sums[i++]), ...);
+    (tile<R>(x, ldx, row, w, column, k, sums[i++]), ...);
     [&]<size_t... I>(std::index_sequence<I...>) {
         done.template operator()<FIRST>(row, column, rows_of<FIRST>(sums[I])...);
         if constexpr (R > 4) done.template operator()<R - 4>(row + 4, column, rows_of<R - 4>(sums[I] + 4)...);
     }(std::make_index_sequence<sizeof...(w)>{});
 }
 
+// The panel of a weight in bfloat16, in `room` where it is integers (all of them have one that is exact).
+inline Weight panel_of(Weight w, long panel, long k, bf16* room) {
+    if (!w.q) return w;
+    for (long i = 0; i < PANEL * k; i += 2 * LANES) {
+        const int8_t* q = w.q + panel * k + i;
+        const __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)q)));
+        const __m512 high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)(q + LANES))));
+        _mm512_storeu_si512(room + i, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    }
+    w.w = room, w.from = panel;
+    return w;
+}
+
 // Calls `done.operator()<R>(row, column, the first weight's numbers, others' ...)` for all of rows [0, m) and columns
 // [from, to), multiples of 16, of the products of x with each of the weights.
 template <class Done, class... Weights>
 void products(const bf16* x, long ldx, long m, long k, long from, long to, Done done, Weights... w) {
+    thread_local std::vector<bf16> room;
+    if ((w.q || ...)) room.resize(sizeof...(w) * PANEL * k);
     for (long top = 0; top < m; top += ROWS) {
         const long bottom = std::min(m, top + ROWS);
         for (long panel = from; panel < to; panel += PANEL) {
+            long i = 0;
+            const std::array here{panel_of(w, panel, k, room.data() + i++ * PANEL * k)...};
             const auto across = [&]<int R>(long row) {
-                for (long j = panel; j < panel + PANEL; j += COLUMNS) tiles<R>(x, ldx, row, j, k, done, w...);
+                for (long j = panel; j < panel + PANEL; j += COLUMNS)
+                    std::apply([&](const auto&... one) { tiles<R>(x, ldx, row, j, k, done, one...); }, here);
             };
             long row = top;
             for (; row + 6 <= bottom; row += 6) across.template operator()<6>(row);

@@ -9,7 +9,7 @@ from typing import Literal
 from strop.common.errors import InputError
 from strop.data.readers import NamedSet
 from strop.data.rows import Row
-from strop.tasks.base import TaskSettings, register
+from strop.tasks.base import Item, TaskSettings, register
 from strop.tasks.code_basics import single
 from strop.tasks.code_basics.families import CROSSED
 from strop.tasks.code_basics.held_out import HELD_OUT
@@ -91,6 +91,9 @@ class CodeBasics(ProblemTask):
 
     def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings, generate("test", settings.count or 96, settings.seed))
+
+    def train_items(self, count: int | None, seed: int) -> list[Item]:
+        return self.items_of(generate("train", count or 512, seed))
 
     @classmethod
     def sets(cls) -> Mapping[str, NamedSet]:

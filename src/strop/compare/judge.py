@@ -1,0 +1,155 @@
+"""A model as the judge of pairs, asked in both orders (Zheng et al. 2023, arXiv:2306.05685, position swap).
+
+A vote counts only where both orders name the same answer; where they do not, the judge went by the position and the
+vote is a tie. How often that was is reported, and so are replies without a verdict, which are no vote.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strop.common.errors import InputError
+from strop.common.files import write_jsonl
+from strop.compare.blind import Chosen
+from strop.compare.pairs import Pair
+from strop.compare.votes import Rater, Vote
+
+Messages = list[dict[str, str]]
+Ask = Callable[[Sequence[Messages]], list[str]]
+"""Replies to conversations, in their order; an empty one where there is none."""
+MAX_TOKENS = 512
+AT_ONCE = 4
+TIMEOUT = 300.0
+PROMPT = """\
+Two assistants answered the same request. Judge which answer serves it better: whether it is right, complete, and no \
+longer than it needs to be. Neither the order of the answers nor their length may sway you.
+
+[Request]
+{prompt}
+
+[Answer A]
+{a}
+
+[Answer B]
+{b}
+
+[End]
+Explain in one or two sentences, then end with one line: [[A]] if answer A is better, [[B]] if answer B is better, \
+[[C]] for a tie."""
+_STRAIGHT: dict[str, Vote] = {"A": "first", "B": "second", "C": "tie"}
+_TURNED: dict[str, Vote] = {"A": "second", "B": "first", "C": "tie"}
+_VERDICT = re.compile(r"\[\[\s*([ABC])\s*\]\]")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """``rater``: the judge's votes. Of ``pairs`` asked about, ``consistent`` got the same vote in both orders,
+    ``silent`` had a reply without a verdict, and ``by_place`` went to the same place twice: to A, to B."""
+
+    rater: Rater
+    pairs: int
+    consistent: int
+    by_place: tuple[int, int]
+    silent: int
+
+
+def judge(chosen: Chosen, ask: Ask, name: str, out: Path | None = None) -> Judged:
+    """Ask about every pair twice, sides swapped; ``out`` gets a vote a line with both replies."""
+    swapped = [(b, a) for a, b in chosen.pairs]
+    replies = ask([_messages(pair) for pair in [*chosen.pairs, *swapped]])
+    votes: dict[str, Vote] = {}
+    rows: list[dict[str, Any]] = []
+    consistent, silent, by_place = 0, 0, [0, 0]
+    for i, (first, _) in enumerate(chosen.pairs):
+        said = replies[i], replies[i + len(chosen.pairs)]
+        straight, turned = map(verdict, said)
+        row = {"task": chosen.task, "name": first.name, "said": list(said)}
+        if straight is None or turned is None:
+            silent += 1
+            rows.append(row | {"vote": None})
+            continue
+        orders = _STRAIGHT[straight], _TURNED[turned]
+        same = orders[0] == orders[1]
+        consistent += same
+        if not same and straight == turned:
+            by_place["AB".index(straight)] += 1
+        votes[first.name] = orders[0] if same else "tie"
+        rows.append(row | {"vote": votes[first.name], "orders": orders})
+    if out is not None:
+        write_jsonl(out, (row for row in rows if row["vote"] is not None))
+    return Judged(Rater(name, chosen.task, votes), len(chosen.pairs), consistent, (by_place[0], by_place[1]), silent)
+
+
+def verdict(reply: str) -> str | None:
+    """The last [[A]], [[B]] or [[C]] of a reply; None where there is none."""
+    found = _VERDICT.findall(reply)
+    return found[-1] if found else None
+
+
+def _messages(pair: Pair) -> Messages:
+    a, b = pair
+    return [{"role": "user", "content": PROMPT.format(prompt=a.prompt, a=a.answer, b=b.answer)}]
+
+
+def served(url: str, model: str, key: str | None = None) -> Ask:
+    """A judge behind an OpenAI-compatible server (``URL/chat/completions``), greedy, `AT_ONCE` requests at a time.
+
+    ``key``: by default what ``OPENAI_API_KEY`` says. Raises InputError when the server refuses or does not answer.
+    """
+    key = key or os.environ.get("OPENAI_API_KEY")
+    address = url.rstrip("/") + "/chat/completions"
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+
+    def one(messages: Messages) -> str:
+        body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": MAX_TOKENS}
+        request = urllib.request.Request(address, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+                return json.load(response)["choices"][0]["message"]["content"] or ""
+        except (urllib.error.URLError, TimeoutError, ValueError) as error:
+            raise InputError(f"{address}: {error}; is the server running, and the model's name {model!r}?") from None
+        except (KeyError, IndexError, TypeError):
+            raise InputError(f"{address}: the reply is no chat completion; give the address up to /v1.") from None
+
+    def ask(conversations: Sequence[Messages]) -> list[str]:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(one, conversations))
+
+    return ask
+
+
+def local(model: str) -> Ask:
+    """A judge out of a folder (or another name of a model), greedy on strop's own engine.
+
+    A prompt that fills the model's window gets no reply. Raises InputError where the model cannot be loaded.
+    """
+    from strop.chat import ChatSettings
+    from strop.model.names import resolve
+    from strop.model.precision import best_compute
+    from strop.rollout.engine import SamplingParams
+    from strop.rollout.loaded import load
+    from strop.rollout.torch_engine import TorchEngine
+
+    loaded = load(resolve(model), ChatSettings(), best_compute("auto", "auto"), name=model)
+    loaded.encoder.require_template()
+    engine = TorchEngine(loaded.policy, loaded.stop_ids)
+
+    def ask(conversations: Sequence[Messages]) -> list[str]:
+        prompts = [loaded.encoder.prompt(messages) for messages in conversations]
+        fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < engine.window]
+        rollouts = engine.generate([prompts[i] for i in fitting], SamplingParams(max_tokens=MAX_TOKENS))
+        replies = [""] * len(prompts)
+        for i, rollout in zip(fitting, rollouts, strict=True):
+            replies[i] = loaded.tokenizer.decode(rollout.tokens, clean_up_tokenization_spaces=False)
+        return replies
+
+    return ask

@@ -1,0 +1,122 @@
+"""Worker processes that end what takes too long: for rewards, which are anybody's code.
+
+Other than the judge's pool (`strop.rewards.pool`), whose programs have time limits of their own in the sandbox, a
+worker here is killed with all that it has started when its time is up. Nothing that happens in one is raised: it comes
+back as `Failed`, in words. What runs there runs in a main thread, where a function may use signals.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import queue
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+_START_SECONDS = 120.0  # for a machine with much else to do
+
+
+class Failed(NamedTuple):
+    """Why there is no result."""
+
+    why: str
+
+
+class TimedWorkers:
+    """``count`` processes, started when they are first needed and kept; daemons, so they end with this process.
+
+    What they run may start programs (``subprocess``) but no further ``multiprocessing`` processes.
+    """
+
+    def __init__(self, count: int = 1):
+        self.count = count
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        for _ in range(count):
+            self._idle.put(_Worker())
+
+    def map(self, function: Callable[[Any], Any], arguments: Sequence[Any], seconds: float) -> list[Any]:
+        """``[function(a) for a in arguments]`` in order, each within ``seconds``, or `Failed`.
+
+        ``function`` must be importable by name; arguments and results are pickled.
+        """
+        with ThreadPoolExecutor(self.count) as threads:
+            return list(threads.map(lambda argument: self._call(function, argument, seconds), arguments))
+
+    def close(self) -> None:
+        """End the processes; they are started again when there is something to do."""
+        for _ in range(self.count):
+            worker = self._idle.get()
+            worker.end()
+            self._idle.put(worker)
+
+    def _call(self, function: Callable[[Any], Any], argument: Any, seconds: float) -> Any:
+        worker = self._idle.get()
+        try:
+            return worker.call(function, argument, seconds)
+        finally:
+            self._idle.put(worker)
+
+
+class _Worker:
+    def __init__(self):
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._pipe: Connection | None = None
+
+    def call(self, function: Callable[[Any], Any], argument: Any, seconds: float) -> Any:
+        try:
+            if self._process is None:
+                self._start()
+            self._pipe.send_bytes(pickle.dumps((function, argument)))
+            if not self._pipe.poll(seconds):
+                self.end()
+                return Failed(f"took longer than {seconds:g} s")
+            return pickle.loads(self._pipe.recv_bytes())
+        except (EOFError, OSError):
+            self._process.join(1)
+            code = self._process.exitcode
+            self.end()
+            return Failed(f"ended its process (exit code {code})")
+        except BaseException:
+            self.end()  # an answer that is still to come would be taken for the next one's
+            raise
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")  # empty, instead of a copy of a process that holds a model
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+        if not self._pipe.poll(_START_SECONDS):
+            raise OSError("did not start")
+        self._pipe.recv_bytes()
+
+    def end(self) -> None:
+        if self._process is None:
+            return
+        with contextlib.suppress(OSError):  # it is gone, or has not become a group yet
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        self._process = self._pipe = None
+
+
+def _serve(pipe: Connection) -> None:
+    os.setsid()  # a group of its own: what it starts ends with it, and Ctrl-C is the parent's to answer
+    pipe.send_bytes(b"ready")
+    while True:
+        try:
+            work = pipe.recv_bytes()
+        except EOFError:  # the parent has ended
+            return
+        try:
+            function, argument = pickle.loads(work)
+            answer = pickle.dumps(function(argument))
+        except Exception as error:  # noqa: BLE001 - anybody's code may raise anything, and it is told as it is
+            answer = pickle.dumps(Failed(f"raised {type(error).__name__}: {error}"))
+        pipe.send_bytes(answer)

@@ -1,0 +1,164 @@
+"""Rewards of trajectories: every part's score with its weight, its reason, or why there is none."""
+
+from __future__ import annotations
+
+import pickle
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from strop.common.errors import InputError
+from strop.common.registry import load_plugins, plugin_file
+from strop.rewards import JudgeFault, Score, score_judgement
+from strop.rewards.kinds import FunctionReward, Reward, Sample, TaskReward, load_function
+from strop.rewards.timed import Failed, TimedWorkers
+from strop.rollout.prompts import Prompt
+from strop.rollout.settings import GradingSettings
+from strop.rollout.trajectory import Trajectory
+
+
+class Grader:
+    """Gives trajectories their rewards: the sum of ``weight * score`` over the parts that apply to the prompt.
+
+    A part that raises, takes too long, or gives something that is no finite number, or not as many as there are
+    answers, has failed: the answer then has no reward at all, and says why.
+    """
+
+    def __init__(self, rewards: Mapping[str, Reward], settings: GradingSettings):
+        self.rewards, self.settings = dict(rewards), settings
+        self.workers = TimedWorkers(settings.workers)
+        # The parts that say whether an answer is right, and not how it looks.
+        self.grading = [name for name, r in rewards.items() if isinstance(r, TaskReward) or r.needs_truth]
+
+    def grade(self, prompts: Sequence[Prompt], groups: Sequence[Sequence[Trajectory]]) -> list[list[Trajectory]]:
+        """The groups, each the answers to the prompt at its place, with rewards, parts, reasons and failures."""
+        graded = [list(group) for group in groups]
+        for name, reward in self.rewards.items():
+            which = [g for g, prompt in enumerate(prompts) if applies(reward, prompt)]
+            found = self._scores(reward, [prompts[g] for g in which], [graded[g] for g in which])
+            for g, scores in zip(which, found, strict=True):
+                graded[g] = [_with(one, name, score) for one, score in zip(graded[g], scores, strict=True)]
+        return [[self._summed(one) for one in group] for group in graded]
+
+    def _scores(
+        self, reward: Reward, prompts: list[Prompt], groups: list[list[Trajectory]]
+    ) -> list[list[Score | Failed]]:
+        if isinstance(reward, TaskReward):
+            found = self._of_tasks(reward, prompts, groups)
+        else:
+            given = [[_sample(p, one) for one in group] for p, group in zip(prompts, groups, strict=True)]
+            if reward.timed:
+                work = [(reward, samples) for samples in given]
+                found = self.workers.map(_score, work, self.settings.seconds)
+            else:
+                found = [reward.score(samples) for samples in given]
+        # A whole call that failed has failed for every answer.
+        return [
+            [scores] * len(group) if isinstance(scores, Failed) else scores
+            for scores, group in zip(found, groups, strict=True)
+        ]
+
+    def _of_tasks(
+        self, reward: TaskReward, prompts: list[Prompt], groups: list[list[Trajectory]]
+    ) -> list[list[Score | Failed] | Failed]:
+        """Tasks that run programs have processes and time limits of their own; the others are given some."""
+        found: list[Any] = [None] * len(prompts)
+        programs = defaultdict(list)
+        others = []
+        for g, prompt in enumerate(prompts):
+            if prompt.task.runs_programs:
+                programs[id(prompt.task)].append(g)
+            else:
+                others.append(g)
+        for several in programs.values():
+            pairs = [(prompts[g].item, one.text) for g in several for one in groups[g]]
+            try:
+                judged = iter(prompts[several[0]].task.judge(*zip(*pairs, strict=True)))
+            except Exception as error:  # noqa: BLE001 - a grader's own fault is told, and does not end the run
+                judged = iter([Failed(f"raised {type(error).__name__}: {error}")] * len(pairs))
+            for g in several:
+                found[g] = [_as_score(next(judged), reward) for _ in groups[g]]
+        work = []
+        for g in others:
+            kind = type(prompts[g].task)
+            packed = pickle.dumps((kind, prompts[g].item, [one.text for one in groups[g]]))
+            work.append(_Graded(plugin_file(kind), packed))
+        for g, judged in zip(others, self.workers.map(_grade, work, self.settings.seconds), strict=True):
+            found[g] = judged if isinstance(judged, Failed) else [_as_score(one, reward) for one in judged]
+        return found
+
+    def _summed(self, one: Trajectory) -> Trajectory:
+        if one.failures:
+            return replace(one, reward=None)
+        return replace(one, reward=sum(self.rewards[name].weight * score for name, score in one.parts.items()))
+
+
+def applies(reward: Reward, prompt: Prompt) -> bool:
+    """Whether the prompt has what the reward reads."""
+    if isinstance(reward, TaskReward):
+        return prompt.task is not None
+    return not reward.needs_truth or prompt.truth is not None
+
+
+def check_rewards(rewards: Mapping[str, Reward], parts: Iterable[Iterable[Prompt]]) -> None:
+    """Raise InputError for a reward whose function is not there, and for a prompt whose answers nothing grades."""
+    for reward in rewards.values():
+        if isinstance(reward, FunctionReward):
+            load_function(reward.function)
+    truth = next((name for name, reward in rewards.items() if reward.needs_truth), None)
+    for prompt in (prompt for part in parts for prompt in part):
+        if truth and prompt.task is None and prompt.truth is None:
+            raise InputError(
+                f"{prompt.name}: there is no ground truth, which rewards.{truth} compares answers with; name its "
+                f"column with truth: COLUMN (there are {', '.join(sorted(map(str, prompt.row))[:20])})."
+            )
+        if not any(applies(reward, prompt) for reward in rewards.values()):
+            kind = "task" if prompt.task else "exact"
+            raise InputError(f"{prompt.name}: no reward applies to this prompt; give one of kind {kind}.")
+
+
+class _Graded(NamedTuple):
+    """``work``: a task's class, an item and answers, packed until a plug-in's file is read."""
+
+    plugin: Path | None
+    work: bytes
+
+
+def _grade(job: _Graded) -> list[Any]:
+    load_plugins([job.plugin] if job.plugin else [])
+    kind, item, answers = pickle.loads(job.work)
+    return [_told(partial(kind.grade, item), answer) for answer in answers]
+
+
+def _told(grade: Any, answer: str) -> Any:
+    try:
+        return grade(answer)
+    except Exception as error:  # noqa: BLE001 - of this answer nothing is known, and of the others something
+        return Failed(f"raised {type(error).__name__}: {error}")
+
+
+def _score(work: tuple[Reward, list[Sample]]) -> list[Score | Failed]:
+    reward, samples = work
+    return reward.score(samples)
+
+
+def _as_score(judged: Any, reward: TaskReward) -> Score | Failed:
+    if isinstance(judged, Failed):
+        return judged
+    try:
+        return score_judgement(judged, reward.by)
+    except JudgeFault as error:
+        return Failed(str(error))
+
+
+def _sample(prompt: Prompt, one: Trajectory) -> Sample:
+    return Sample(prompt.name, prompt.messages, one.text, prompt.truth, one.length, one.finish_reason, prompt.row)
+
+
+def _with(one: Trajectory, name: str, score: Score | Failed) -> Trajectory:
+    if isinstance(score, Failed):
+        return replace(one, failures={**one.failures, name: score.why})
+    return replace(one, parts={**one.parts, name: score.value}, reasons={**one.reasons, name: score.reason})

@@ -1,0 +1,86 @@
+"""What is told of a batch of rollouts in metrics.jsonl."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from strop.rollout.trajectory import Trajectory
+
+
+@dataclass
+class Drawn:
+    """All that was sampled for a batch, also what was dropped of it, and how long everything took."""
+
+    every: list[list[Trajectory]] = field(default_factory=list)
+    refills: int = 0
+    no_spread: int = 0  # groups whose rewards are all equal
+    dropped: int = 0  # groups that are not trained on
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] += time.perf_counter() - started
+
+
+def numbers_of(drawn: Drawn, grading: Collection[str]) -> dict[str, float]:
+    """Means over all answers that were sampled; ``grading``: the parts of the reward by which an answer passes.
+
+    ``reward`` and ``reward/<part>`` with ``_std``; ``failed`` and ``failed/<part>``, shares of answers without a
+    reward; ``rollout/…``: ``pass_rate`` (answers with 1 in every grading part) and ``group_pass_rate`` (groups with
+    such an answer); ``no_spread``, ``dropped``, ``refills``; ``length`` and ``length_max`` (tokens); ``stop_rate``,
+    ``truncated``; ``entropy``, minus the mean log-probability of what was sampled, nats; ``most_common_answer``, the
+    share of all answers that are the same text (0 where one prompt was asked); ``tokens_per_second`` of generation;
+    ``seconds/…``: of rollouts, rewards and what is measured before the first update.
+    """
+    every = [one for group in drawn.every for one in group]
+    rewarded = [one for one in every if one.reward is not None]
+    lengths = np.array([one.length for one in every])
+    found = _spread("reward", [one.reward for one in rewarded])
+    for name in dict.fromkeys(name for one in rewarded for name in one.parts):
+        found |= _spread(f"reward/{name}", [one.parts[name] for one in rewarded if name in one.parts])
+    failures = Counter(name for one in every for name in one.failures)
+    found["failed"] = 1 - len(rewarded) / len(every)
+    found |= {f"failed/{name}": count / len(every) for name, count in failures.items()}
+    if grading:
+        passed = [[_passes(one, grading) for one in group] for group in drawn.every]
+        found["rollout/pass_rate"] = float(np.mean([x for group in passed for x in group]))
+        found["rollout/group_pass_rate"] = float(np.mean([any(group) for group in passed]))
+    groups = len(drawn.every)
+    asked = len({one.tokens[: -one.length] for one in every})
+    sampled = sum(sum(one.rollout_logprobs) for one in every)
+    found |= {
+        "rollout/groups": groups,
+        "rollout/no_spread": drawn.no_spread / groups,
+        "rollout/dropped": drawn.dropped / groups,
+        "rollout/refills": drawn.refills,
+        "rollout/length": float(lengths.mean()),
+        "rollout/length_max": int(lengths.max()),
+        "rollout/stop_rate": float(np.mean([not one.truncated for one in every])),
+        "rollout/truncated": float(np.mean([one.truncated for one in every])),
+        "rollout/entropy": -sampled / max(1, int(lengths.sum())),
+        "rollout/most_common_answer": (
+            Counter(one.text for one in every).most_common(1)[0][1] / len(every) if asked > 1 else 0.0
+        ),
+        "rollout/tokens_per_second": int(lengths.sum()) / max(drawn.seconds["rollout"], 1e-9),
+        **{f"seconds/{name}": seconds for name, seconds in drawn.seconds.items()},
+    }
+    return found
+
+
+def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
+    return {name: float(np.mean(values)), f"{name}_std": float(np.std(values))} if values else {}
+
+
+def _passes(one: Trajectory, grading: Collection[str]) -> bool:
+    own: Mapping[str, float] = {name: one.parts[name] for name in grading if name in one.parts}
+    return one.reward is not None and bool(own) and all(score >= 1 for score in own.values())

@@ -1,0 +1,144 @@
+"""What is asked in reinforcement learning: prompts as ids, each with what grades its answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from strop.chat import ChatEncoder
+from strop.chat.columns import has_column, map_columns
+from strop.common.errors import InputError
+from strop.data.files import open_rows
+from strop.rollout.settings import PromptMixtureSettings, PromptSettings
+from strop.tasks import open_task, what_tasks
+from strop.tasks.base import AnswerTask, Item, TaskSettings
+
+_PROMPTS = ("prompt", "question", "problem", "messages")
+_TRUTHS = ("answer", "ground_truth", "reward_model.ground_truth", "solution", "target")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """``ids`` are what the model reads. Answers are graded by ``task`` (of whose ``item`` it is the prompt) or compared
+    with ``truth``; ``row`` is where that came from."""
+
+    name: str
+    messages: list[dict[str, Any]]
+    ids: tuple[int, ...]
+    truth: Any = None
+    task: AnswerTask | None = field(default=None, repr=False)
+    item: Item | None = None
+    row: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class Prompts:
+    """The prompts of one part, as `strop.data.mixture.Mixture` takes its parts."""
+
+    passes = 1
+
+    def __init__(self, prompts: Sequence[Prompt]):
+        self._prompts = prompts
+        self.lengths = np.array([len(prompt.ids) for prompt in prompts], np.int64)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of what is asked and what is right."""
+        digest = hashlib.sha256()
+        for one in self._prompts:
+            digest.update(repr((one.ids, one.truth, one.item and repr(one.item.data))).encode())
+        return digest.hexdigest()
+
+    def of_pass(self, number: int) -> np.ndarray:
+        return np.arange(len(self))
+
+    def __len__(self) -> int:
+        return len(self._prompts)
+
+    def __getitem__(self, index: int) -> Prompt:
+        return self._prompts[index]
+
+    def __iter__(self) -> Iterator[Prompt]:
+        return iter(self._prompts)
+
+
+def read_prompts(settings: PromptMixtureSettings, encoder: ChatEncoder) -> list[Prompts]:
+    """The prompts of every part. Raises InputError, naming the place, for a row without a prompt, a task without items
+    to train on, and a prompt that the template refuses."""
+    return [Prompts(list(_encoded(_of_part(part), encoder))) for part in settings.parts]
+
+
+def check_lengths(parts: Iterable[Prompts], window: int | None, max_tokens: int) -> None:
+    """Raise InputError for a prompt that does not leave room for an answer in the model's window."""
+    for prompt in (prompt for part in parts for prompt in part):
+        if window is not None and len(prompt.ids) + max_tokens > window:
+            raise InputError(
+                f"{prompt.name}: the prompt has {len(prompt.ids):,} tokens and an answer up to {max_tokens:,}, and the "
+                f"model's window holds {window:,}; lower rollout.max_tokens, or leave long prompts out."
+            )
+
+
+def _encoded(found: Iterable[Prompt], encoder: ChatEncoder) -> Iterator[Prompt]:
+    for one in found:
+        try:
+            ids = encoder.prompt(one.messages)
+        except InputError as error:
+            raise InputError(f"{one.name}: {error}") from error
+        yield Prompt(one.name, one.messages, tuple(ids), one.truth, one.task, one.item, one.row)
+
+
+def _of_part(part: PromptSettings) -> Iterator[Prompt]:
+    if part.task is not None:
+        task = open_task(part.task, TaskSettings(count=part.count, seed=part.seed))
+        items: Callable[[], list[Item]] = lambda: task.train_items(part.count, part.seed)  # noqa: E731
+    elif part.path is not None and part.path.is_file() and (known := what_tasks(part.path)) and known.measured:
+        task = open_task(part.title, TaskSettings(path=part.path, count=part.count))
+        items = lambda: task.all_items  # noqa: E731 - whoever names a file of problems wants these
+    else:
+        yield from _of_rows(part)
+        return
+    if not isinstance(task, AnswerTask):
+        raise InputError(f"data: the task {part.title} measures a loss, so no answer to it can be graded; drop it.")
+    for item in items():
+        yield Prompt(item.name, item.messages, (), task=task, item=item)
+
+
+def _of_rows(part: PromptSettings) -> Iterator[Prompt]:
+    how = part.model_dump(include={"split", "revision", "subset"})
+    found = 0
+    for place, row in islice(open_rows(part.path, part.hub, **how), part.count):
+        prompt = _column(row, part.prompt, _PROMPTS)
+        if prompt is None:
+            columns = ", ".join(sorted(map(str, row))[:20])
+            raise InputError(f"{place}: there is no prompt; name its column with prompt: COLUMN (there are {columns}).")
+        truth = _column(row, part.truth, _TRUTHS)
+        yield Prompt(place, _messages(prompt, place), (), truth, row=row)
+        found += 1
+    if not found:
+        raise InputError(f"{part.title}: has no row; name another file or split.")
+
+
+def _column(row: Mapping[str, Any], named: str | None, usual: Sequence[str]) -> Any:
+    """What stands in the column that is named, or in the first of the usual ones that is there; None for nothing."""
+    source = named or next((one for one in usual if has_column(row, one)), None)
+    value = map_columns(row, {"text": source})["text"] if source and has_column(row, source) else None
+    return None if value in ("", []) else value
+
+
+def _messages(prompt: Any, place: str) -> list[dict[str, Any]]:
+    """Messages up to the turn that is to be written."""
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    if not isinstance(prompt, list) or not all(isinstance(turn, Mapping) and "role" in turn for turn in prompt):
+        raise InputError(f"{place}: the prompt is neither text nor a list of messages (role, content); correct it.")
+    turns = [dict(turn) for turn in prompt]
+    while turns and turns[-1]["role"] == "assistant":
+        turns.pop()
+    if not turns:
+        raise InputError(f"{place}: nothing is asked before the assistant's turn; give the user's message.")
+    return turns

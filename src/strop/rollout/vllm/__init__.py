@@ -1,0 +1,1 @@
+"""vLLM servers behind strop's engine interface."""

@@ -1,0 +1,150 @@
+"""What an RL stage does: load, read prompts, roll out and train by turns, save."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from strop.chat import ChatEncoder, fit_tokenizer
+from strop.chat.saved import chat_of
+from strop.common.errors import InputError
+from strop.data.mixture import Mixture
+from strop.evals.preflight import check_sandbox
+from strop.model.names import load_generation_config, load_tokenizer, stop_token_ids
+from strop.model.policy import Policy, scalar_head
+from strop.model.window import window_of
+from strop.objectives.policy_gradient import PolicyGradient
+from strop.rollout.grading import Grader, check_rewards
+from strop.rollout.loaded import load
+from strop.rollout.prompts import Prompts, check_lengths, read_prompts
+from strop.rollout.source import RolloutSource
+from strop.rollout.torch_engine import TorchEngine
+from strop.stages.base import Context, StageResult
+from strop.train.loop import train
+from strop.train.out_of_memory import explained_out_of_memory
+from strop.train.weights import Weights
+
+if TYPE_CHECKING:
+    from strop.stages.rl import RlStage
+
+
+def check_prompts(stage: RlStage, context: Context) -> None:
+    """Raise InputError for prompts and rewards that would stop the stage: see `_checked`."""
+    tokenizer = load_tokenizer(context.model)
+    chat, _ = chat_of(context.recipe.chat, context.model, tokenizer)
+    fit_tokenizer(tokenizer, chat.template)
+    stop_ids = stop_token_ids(tokenizer, load_generation_config(context.model))
+    parts = _checked(stage, ChatEncoder(tokenizer, chat, stop_ids), window_of(context.model))
+    if any(prompt.task is not None and prompt.task.runs_programs for part in parts for prompt in part):
+        check_sandbox()
+
+
+def _checked(stage: RlStage, encoder: ChatEncoder, window: int | None) -> list[Prompts]:
+    """The prompts. Raises InputError where one cannot be made, is too long, or is graded by nothing."""
+    encoder.require_template()
+    parts = read_prompts(stage.data, encoder)
+    check_lengths(parts, window, stage.rollout.max_tokens)
+    check_rewards(stage.rewards, parts)
+    longest = max(len(prompt.ids) for part in parts for prompt in part) + stage.rollout.max_tokens
+    if longest > stage.train.micro_batch_tokens:
+        raise InputError(
+            f"the longest prompt and a longest answer have {longest:,} tokens and a row holds "
+            f"{stage.train.micro_batch_tokens:,}; raise train.micro_batch_tokens to at least {longest:,}, or lower "
+            "rollout.max_tokens."
+        )
+    return parts
+
+
+def reinforce(stage: RlStage, context: Context) -> StageResult:
+    """Train the model on its own answers; the result goes to ``model`` in the stage's folder."""
+    recipe, settings, folder, seed = context.recipe, stage.train, context.folder, stage.train.seed
+    loaded = load(
+        context.model,
+        recipe.chat,
+        context.compute,
+        name=context.model_name,
+        dtype=recipe.compute.dtype,
+        to_train=True,
+        lora=stage.lora,
+        seed=seed,
+        say=context.say,
+    )
+    policy = loaded.policy
+    if stage.objective.uses_values:
+        policy.value_head = scalar_head(policy.model, seed)
+    parts = _checked(stage, loaded.encoder, window_of(context.model))
+    mixture = Mixture(parts, stage.data, seed)
+    context.say(f"prompts: {len(mixture):,}, of {', '.join(part.title for part in stage.data.parts)}")
+    torch.manual_seed(seed)
+    with explained_out_of_memory(settings, settings.micro_batch_tokens, stage.lora is not None):
+        weights = Weights(policy, settings)
+        source = RolloutSource(
+            policy,
+            TorchEngine(policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb),
+            mixture,
+            Grader(stage.rewards, stage.grading),
+            loaded.tokenizer,
+            stage.rollout,
+            stage.objective,
+            micro_batch_tokens=settings.micro_batch_tokens,
+            seed=seed,
+            reference=_reference(stage, context),
+            watch=stage.watch,
+            folder=folder,
+            say=context.say,
+        )
+        objective = PolicyGradient(
+            stage.objective,
+            temperature=stage.rollout.temperature,
+            one_update=source.one_update,
+            longest=stage.rollout.max_tokens,
+        )
+        try:
+            totals = train(
+                weights,
+                source,
+                objective,
+                settings,
+                folder,
+                title=context.name,
+                console=context.console,
+                about={
+                    "base": loaded.base.name,
+                    "lora": stage.lora and stage.lora.model_dump(mode="json"),
+                    "chat": loaded.chat.model_dump(mode="json"),
+                },
+            )
+        finally:
+            source.grader.workers.close()
+    with weights.whole():
+        loaded.save(folder)
+    warnings = [*totals.pop("warnings"), *source.alarms]
+    return StageResult(totals=totals, facts=_facts(folder), warnings=warnings)
+
+
+def _reference(stage: RlStage, context: Context) -> Policy | None:
+    """A frozen copy of the model in the format of products, where there is a KL divergence and no adapters to be
+    switched off."""
+    if not stage.objective.uses_reference or stage.lora is not None:
+        return None
+    policy = load(context.model, context.recipe.chat, context.compute, name=context.model_name).policy
+    for parameter in policy.requires_grad_(False).parameters():
+        parameter.data = parameter.data.to(context.compute.dtype)
+    return policy.eval()
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """Means over the first and the last tenth of the batches of rollouts."""
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for line in lines if "rollout/groups" in (row := json.loads(line))]
+    tenth = max(1, len(rows) // 10)
+    facts: dict[str, Any] = {"batches of rollouts": len(rows)}
+    for name, title in (("reward", "reward"), ("rollout/length", "answer length"), ("rollout/entropy", "entropy")):
+        both = [[row[name] for row in part if name in row] for part in (rows[:tenth], rows[-tenth:])]
+        if all(both):
+            first, last = (sum(values) / len(values) for values in both)
+            facts[title] = f"{first:.3f} → {last:.3f}"
+    return facts

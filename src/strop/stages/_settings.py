@@ -1,0 +1,110 @@
+"""What every kind of stage has that trains on data: its settings, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, field_validator, model_validator
+
+from strop.chat.answers import Content
+from strop.common.errors import InputError
+from strop.data.keys import data_identity
+from strop.data.settings import DataField, EvalDataField, HeldOutSettings, MixtureSettings, as_mixture
+from strop.model.settings import LoraSettings
+from strop.stages.base import Context, Examined, Stage
+from strop.train.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from strop.config.recipe import Recipe
+
+
+class TrainingStage(Stage):
+    """A stage that trains the model on rows of data; what it leaves goes to ``model`` in its folder.
+
+    A kind adds its ``kind``, its loss, and ``run`` by a `strop.stages._training.Training`.
+    """
+
+    data: DataField = Field(description="Parts of the mixture; or `parts` and how they are mixed.")
+    eval_data: EvalDataField = Field(
+        default_factory=list,
+        description="Conversations for the evaluation loss; {fraction: 0.1} holds out a share of `data`.",
+    )
+    train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop's settings.")
+    lora: LoraSettings | None = Field(
+        None, description="Train low-rank adapters, and merge them; by default all weights."
+    )
+    trains: ClassVar[bool] = True
+    scores: ClassVar[bool] = False
+    """Whether it trains a model that scores sequences, and not one that writes them."""
+    if_stopped: ClassVar[str] = "steps since its newest checkpoint (if any) are done again by the same command"
+
+    @field_validator("data")
+    @classmethod
+    def _some_part(cls, data: DataField) -> DataField:
+        if not as_mixture(data).parts:
+            raise ValueError("give at least one part.")
+        return data
+
+    @model_validator(mode="after")
+    def _evaluation_has_data(self) -> TrainingStage:
+        if self.train.eval_every is not None and not self.eval_data:
+            raise ValueError("train.eval_every: there is no eval_data to evaluate on; give some, or drop it.")
+        return self
+
+    @property
+    def content(self) -> Content:
+        """What the rows of its data hold."""
+        return "conversations"
+
+    @property
+    def mixture(self) -> MixtureSettings:
+        return as_mixture(self.data)
+
+    @property
+    def eval_mixture(self) -> MixtureSettings:
+        """What is given for it; without parts where a share of the training data is held out instead."""
+        return as_mixture([] if isinstance(self.eval_data, HeldOutSettings) else self.eval_data)
+
+    @property
+    def held_out(self) -> HeldOutSettings | None:
+        return self.eval_data if isinstance(self.eval_data, HeldOutSettings) else None
+
+    def looked_at(self) -> Examined:
+        """What the short examination before training looks at."""
+        return Examined(self.mixture, self.eval_mixture, self.held_out, self.train, self.lora, self.content)
+
+    def examined(self) -> Examined | None:
+        return self.looked_at() if self.content in ("conversations", "pairs") else None
+
+    def inputs(self, recipe: Recipe) -> dict[str, Any]:
+        return {
+            "data": [data_identity(part) for part in self.mixture.parts],
+            "eval_data": [data_identity(part) for part in self.eval_mixture.parts],
+        }
+
+    def local_data(self, recipe: Recipe) -> Iterator[Path]:
+        parts = (*self.mixture.parts, *self.eval_mixture.parts)
+        yield from (part.path for part in parts if part.path is not None)
+
+    def profiled(self) -> TrainingStage:
+        return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
+
+    @property
+    def seed(self) -> int:
+        return self.train.seed
+
+    def preflight(self, context: Context) -> None:
+        from strop.model.lora import add_lora
+        from strop.model.preflight import check_training, outline
+
+        at, device = f"stages.{context.name}", context.compute.device
+        if self.train.offload_optimizer and device.type == "cpu":
+            raise InputError(
+                f"{at}.train.offload_optimizer: this run computes on {device}, so the optimiser's state is in the "
+                "host's memory already; leave it out."
+            )
+        check_training(context.model, self.lora, context.recipe.chat.max_length, device, at, writes=not self.scores)
+        if self.lora:
+            add_lora(outline(context.model), self.lora)  # what peft itself refuses, on a model without weights

@@ -1,0 +1,166 @@
+"""What every training stage does: load, encode and prove, train, save. A kind says what is its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from strop.common.files import write_json
+from strop.common.folders import cache_folder
+from strop.data.batch import Batch, make_batch
+from strop.data.encoding import Encoding
+from strop.data.prepare import eval_data_note, prepare_with_evaluation
+from strop.data.settings import always_said
+from strop.data.source import PackedSource, rows_of
+from strop.doctor.before_training import before_training
+from strop.model.preflight import check_length
+from strop.model.window import window
+from strop.objectives.objective import Objective
+from strop.rollout.loaded import load
+from strop.stages.base import Context, StageResult
+from strop.tasks.base import named_sets
+from strop.train.loop import train
+from strop.train.out_of_memory import explained_out_of_memory
+from strop.train.step import evaluation
+from strop.train.weights import Weights
+
+if TYPE_CHECKING:
+    from strop.stages._settings import TrainingStage
+
+
+class Training:
+    """One training stage at work; `run` is all of it, in order, and calls what a kind may have its own of.
+
+    ``loss_unit`` is what the evaluation loss is counted in. There are ``loaded`` (model, tokenizer, encoder),
+    ``source`` and ``measured`` (the examples or groups of ``eval_data``, ``rows`` of them where there are any) when
+    each of the methods is called that could want them.
+    """
+
+    loss_unit = "nats per token"
+
+    def __init__(self, stage: TrainingStage, context: Context):
+        self.stage, self.context, self.settings = stage, context, stage.train
+
+    # -- what a kind says
+
+    def objective(self) -> Objective:
+        raise NotImplementedError
+
+    def stateful(self) -> dict[str, Any]:
+        """What else shapes the run and has a ``state_dict``, by name."""
+        return {}
+
+    def make(self, examples: Sequence[Any]) -> Batch:
+        """A row of examples, or of groups."""
+        return make_batch(examples)
+
+    def complete(self, rows: list[Batch], examples: Sequence[Any]) -> list[Batch]:
+        """The rows with what can be known with the weights of the moment only; ``examples``: all that are in them."""
+        return rows
+
+    def begin(self) -> None:
+        """After the weights are in their place and before anything is measured or trained: of a run that goes on, the
+        weights that the stage began with."""
+
+    def before_saving(self) -> dict[str, Any]:
+        """When the model is trained: facts for the report."""
+        return {}
+
+    # -- all of it
+
+    def run(self) -> StageResult:
+        stage, context, recipe, settings = self.stage, self.context, self.context.recipe, self.settings
+        folder, seed = context.folder, settings.seed
+        self.loaded = loaded = load(
+            context.model,
+            recipe.chat,
+            context.compute,
+            name=context.model_name,
+            dtype=recipe.compute.dtype,
+            to_train=True,
+            lora=stage.lora,
+            seed=seed,
+            say=context.say,
+            scores=stage.scores,
+        )
+        reads = window(loaded.policy.model.config)
+        room = min(settings.micro_batch_tokens, reads) if reads else settings.micro_batch_tokens
+        encoding = Encoding(loaded.tokenizer, loaded.chat, loaded.stop_ids, room, reads)
+        cache = cache_folder() / "prepared"
+        data, held_out = prepare_with_evaluation(
+            stage.mixture,
+            stage.held_out or stage.eval_mixture,
+            named_sets(),
+            encoding,
+            cache,
+            epochs=settings.epochs,
+            seed=seed,
+            content=stage.content,
+        )
+        # Without an example there is nothing to prove, and what was left out says why.
+        proven = [f"mask proven on every conversation: {data.report}"] if data.report.examples else data.report.unusual
+        for line in (*proven, *data.notes(cache)):
+            context.say(line)
+        if data.shown:
+            write_json(folder / "example.json", data.shown)
+        self.source = PackedSource(
+            data.mixture(seed),
+            global_batch_size=settings.global_batch_size,
+            micro_batch_tokens=settings.micro_batch_tokens,
+            epochs=settings.epochs,
+            make=self.make,
+            complete=self.complete,
+        )
+        example = self.source.mixture[self.source.mixture.longest()]
+        longest = len(example.tokens)
+        if stage.content == "conversations":  # a group is longer than any of its sequences, which the encoder measured
+            check_length(loaded.policy.model, longest, example.place)
+        self.measured = held_out.first_epoch(seed)
+        before_training(stage.looked_at(), context, loaded, self.source, data.report, self.measured)
+        objective, stateful = self.objective(), self.stateful()
+        if line := eval_data_note(held_out, bool(self.measured), recipe.chat.max_length):
+            context.say(line)
+        torch.manual_seed(seed)  # of dropout, where there is any
+        with explained_out_of_memory(settings, longest, stage.lora is not None):
+            weights = Weights(loaded.policy, settings)
+            self.begin()
+            self.rows = rows_of(self.measured, settings.micro_batch_tokens, self.make)
+            totals = train(
+                weights,
+                self.source,
+                objective,
+                settings,
+                folder,
+                evaluate=(lambda: self.evaluate(objective)) if self.rows else None,
+                stateful=stateful,
+                title=context.name,
+                console=context.console,
+                about={
+                    "base": loaded.base.name,
+                    "lora": stage.lora and stage.lora.model_dump(mode="json"),
+                    "chat": loaded.chat.model_dump(mode="json"),
+                },
+            )
+            facts = self.before_saving()
+        if "eval_loss" in totals:
+            totals["eval_loss"]["unit"] = self.loss_unit
+        for name, value in facts.items():
+            context.say(f"{name}: {value}")
+        with weights.whole():
+            loaded.save(folder, always_said(stage.mixture))
+        warnings = totals.pop("warnings")
+        for warning in warnings:
+            context.say(f"warning: {warning}", style="yellow")
+        return StageResult(totals=totals, mask=data.report.to_dict(), warnings=warnings, facts=facts)
+
+    def evaluate(self, objective: Objective) -> dict[str, float]:
+        """The objective on ``rows`` with the weights of the moment."""
+        return evaluation(self.loaded.policy, objective, self.complete(self.rows, self.measured))
+
+    def evaluations(self) -> list[dict[str, float]]:
+        """Every evaluation of the run so far, those before it was stopped too, in order."""
+        lines = (self.context.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return [row for line in lines if "eval_loss" in (row := json.loads(line))]

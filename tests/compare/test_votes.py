@@ -1,0 +1,206 @@
+"""Blind pages, votes, judges: nothing gives the sides away, the key puts them right, and agreement by hand."""
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pytest
+from evaluations import answers
+
+from strop.cli import main
+from strop.common.errors import InputError
+from strop.compare.blind import choose, write_blind
+from strop.compare.comparison import compare_sides
+from strop.compare.judge import judge, local, served, verdict
+from strop.compare.sides import read_side
+from strop.compare.votes import Rater, agreement, cohens_kappa, read_votes, win_rate
+
+
+@pytest.fixture
+def comparison(evaluation):
+    """40 items; the second side says yes throughout, the first yes to the first ten only."""
+    sides = [read_side(evaluation(n, mine=answers(s))) for n, s in (("a", [1] * 10 + [0] * 30), ("secret", [1] * 40))]
+    return compare_sides(sides[0], sides[1:])[0]
+
+
+def page_data(path):
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', path.read_text(), re.DOTALL)
+    return json.loads(found[1])
+
+
+def save_votes(page, path, choose_side):
+    data = page_data(page)
+    rows = [
+        {"page": data["page"], "task": data["task"], "name": one["name"], "vote": choose_side(one["answers"])}
+        for one in data["items"]
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_the_page_does_not_say_whose_an_answer_is(comparison, tmp_path):
+    page = tmp_path / "page.html"
+    key = write_blind(page, choose(comparison, None, 40, 3), comparison, 3)
+    text = page.read_text()
+    assert "secret" not in text
+    assert "first" not in json.dumps(page_data(page))
+    order = [one["left"] for one in json.loads(key.read_text())["order"]]
+    assert 5 < order.count("first") < 25  # of 30, drawn
+    assert len(page_data(page)["items"]) == 30  # ten have the same answer twice
+
+
+def test_the_seed_draws_items_and_sides(comparison, tmp_path):
+    keys = []
+    for seed in (1, 1, 2):
+        key = write_blind(tmp_path / "p.html", choose(comparison, "mine", 12, seed), comparison, seed)
+        keys.append(json.loads(key.read_text())["order"])
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_the_key_puts_votes_right(comparison, tmp_path):
+    """Whoever always takes the answer that says yes votes for the second side, wherever it stood."""
+    page = tmp_path / "page.html"
+    write_blind(page, choose(comparison, None, 30, 0), comparison, 0)
+    votes = save_votes(page, tmp_path / "v.jsonl", lambda both: "left" if "yes" in both[0] else "right")
+    found = win_rate(read_votes(votes), comparison.tasks["mine"].pairs)
+    assert (found.second, found.first, found.ties) == (30, 0, 0)
+    assert found.p == pytest.approx(2 / 2**30)
+    assert found.share.low > 0.85
+    # The same with the key by name, and not with another page's.
+    (tmp_path / "else").mkdir()
+    other = write_blind(tmp_path / "else/page.html", choose(comparison, None, 20, 1), comparison, 1)
+    with pytest.raises(InputError, match="votes on another page"):
+        read_votes(votes, other)
+    assert read_votes(votes, tmp_path / "page.key.json").votes == read_votes(votes).votes
+
+
+def test_a_win_rate_by_hand(comparison):
+    names = [pair[0].name for pair in comparison.tasks["mine"].pairs]
+    given = ["second"] * 9 + ["first"] * 3 + ["tie"] * 8
+    found = win_rate(Rater("r", "mine", dict(zip(names, given, strict=False))), comparison.tasks["mine"].pairs)
+    assert found.share.value == (9 + 4) / 20
+    assert found.p == pytest.approx(2 * (1 + 12 + 66 + 220) / 2**12)  # binomial, 3 of 12
+    with pytest.raises(InputError, match="1 votes are on items"):
+        win_rate(Rater("r", "mine", {"other": "tie"}), comparison.tasks["mine"].pairs)
+
+
+def test_the_last_of_several_votes_counts_and_bad_ones_are_named(tmp_path):
+    path = tmp_path / "v.jsonl"
+    path.write_text("".join(json.dumps({"task": "t", "name": "x", "vote": v}) + "\n" for v in ("first", "tie")))
+    assert read_votes(path).votes == {"x": "tie"}
+    for line, said in (
+        ("{", "v.jsonl:1: is no vote"),
+        ('{"task": "t", "name": "x", "vote": "left"}', "is no vote of this page"),
+        ('{"task": "t", "name": "x", "vote": "left", "page": "p"}', "its key is not beside it"),
+        ("", "holds no votes"),
+    ):
+        path.write_text(line)
+        with pytest.raises(InputError, match=said):
+            read_votes(path)
+
+
+def test_kappa_by_hand():
+    """Cohen 1960: agreement 0.70 where chance gives 0.50 is 0.40 of what is left."""
+    assert cohens_kappa(np.array([[20, 5], [10, 15]])) == pytest.approx(0.4)
+    assert cohens_kappa(np.eye(3) * 5) == 1.0
+    assert cohens_kappa(np.array([[7.0, 0], [0, 0]])) is None
+    names = [str(i) for i in range(50)]
+    a = ["first"] * 25 + ["second"] * 25
+    b = ["first"] * 20 + ["second"] * 5 + ["first"] * 10 + ["second"] * 15
+    found = agreement(*(Rater(n, "t", dict(zip(names, v, strict=True))) for n, v in (("a", a), ("b", b))))
+    assert (found.items, found.same, found.kappa) == (50, 0.7, pytest.approx(0.4))
+    assert 0.1 < found.low < 0.4 < found.high < 0.7
+    assert agreement(Rater("a", "t", {"x": "tie"}), Rater("b", "t", {"y": "tie"})) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"), [("[[A]]", "A"), ("first [[A]], no: [[ B ]]", "B"), ("[[D]] A", None), ("", None)]
+)
+def test_the_last_verdict_of_a_reply_counts(reply, expected):
+    assert verdict(reply) == expected
+
+
+def test_a_judge_that_reads_wins_and_one_that_goes_by_place_ties(comparison):
+    chosen = choose(comparison, None, 30, 0)
+
+    def reads(conversations):
+        return ["[[A]]" if "yes" in c[0]["content"].split("[Answer B]")[0] else "[[B]]" for c in conversations]
+
+    found = judge(chosen, reads, "reader")
+    assert (found.consistent, found.silent) == (30, 0)
+    assert set(found.rater.votes.values()) == {"second"}
+    found = judge(chosen, lambda conversations: ["[[A]]"] * len(conversations), "first place")
+    assert (found.consistent, found.by_place) == (0, (30, 0))
+    assert set(found.rater.votes.values()) == {"tie"}
+    found = judge(chosen, lambda conversations: ["[[B]]", *["hm"] * (len(conversations) - 1)], "silent")
+    assert (found.silent, found.rater.votes) == (30, {})
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Takes the answer that says yes; refuses another model."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert self.path == "/v1/chat/completions"
+        if body["model"] != "good":
+            self.send_error(404)
+            return
+        first = "yes" in body["messages"][0]["content"].split("[Answer B]")[0]
+        reply = {"choices": [{"message": {"content": f"Because. [[{'A' if first else 'B'}]]"}}]}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(reply).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with HTTPServer(("127.0.0.1", 0), Handler) as served_by:
+        thread = threading.Thread(target=served_by.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{served_by.server_port}/v1"
+        served_by.shutdown()
+        thread.join()
+
+
+def test_from_the_page_to_agreement_on_the_command_line(comparison, tmp_path, server, capsys):
+    folders = [str(side.folder) for side in (comparison.first, comparison.second)]
+    page = tmp_path / "blind.html"
+    assert main(["compare", *folders, "--blind", str(page), "--count", "30"]) == 0
+    assert "10 items have the same answer twice" in capsys.readouterr().out
+    votes = save_votes(page, tmp_path / "blind.votes.jsonl", lambda both: "left" if "yes" in both[0] else "tie")
+    kept = str(tmp_path / "judge.jsonl")
+    arguments = ["--votes", str(votes), "--judge", "good", "--judge-url", server, "--judge-out", kept]
+    assert main(["compare", *folders, *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "the same vote in both orders on 30 of 30 pairs (100 %)" in out
+    assert re.search(r"good: .*secret.* wins 30, .* wins 0, 0 ties", out)
+    assert re.search(r"blind.votes.jsonl and good agree on \d+.\d % of 30 items; Cohen's kappa 0.00", out)
+    # What the judge said is kept, and read again as votes without a key.
+    assert main(["compare", *folders, "--votes", str(votes), "--votes", kept, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["votes"][1]["second"] == 30
+    assert found["agreement"][0]["items"] == 30
+    assert main(["compare", *folders, "--judge", "bad", "--judge-url", server]) == 2
+    assert "is the server running" in capsys.readouterr().err
+
+
+def test_a_model_in_a_folder_can_be_asked(comparison, model_folder):
+    """The tiny model has nothing to say: that is counted, and is no vote."""
+    found = judge(choose(comparison, None, 2, 0), local(str(model_folder)), "tiny")
+    assert (found.pairs, found.silent, found.rater.votes) == (2, 2, {})
+
+
+def test_no_server_is_one_readable_line(comparison):
+    with pytest.raises(InputError, match=r"http://127.0.0.1:9/v1/chat/completions: .*is the server running"):
+        judge(choose(comparison, None, 1, 0), served("http://127.0.0.1:9/v1", "m"), "m")
+
+
+def test_answers_that_are_all_the_same_are_no_question(evaluation):
+    sides = [read_side(evaluation(n, mine=answers([1] * 3))) for n in "ab"]
+    with pytest.raises(InputError, match="all 3 answers are the same"):
+        choose(compare_sides(sides[0], sides[1:])[0], None, 5, 0)

@@ -1,0 +1,139 @@
+"""What answers are rewarded for, and that a reward's own fault is told and never a 0."""
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from strop.common.errors import InputError
+from strop.rewards import Score
+from strop.rewards.kinds import AnyReward, Sample, load_function
+from strop.rewards.timed import Failed, TimedWorkers
+
+
+def reward(**given):
+    return TypeAdapter(AnyReward).validate_python(given)
+
+
+def value(answer, truth=None, finish="stop", tokens=0, **given):
+    [score] = reward(**given).score([Sample("p", [], answer, truth, tokens, finish)])
+    return score.value
+
+
+@pytest.mark.parametrize(
+    ("given", "answer", "truth", "expected"),
+    [
+        ({}, " 42\n", "42", 1),
+        ({}, "42.", "42", 0),
+        ({}, "42", 42, 1),
+        ({"ignore_case": True}, "Paris", "PARIS", 1),
+        ({"extract": r"#### (.+)"}, "so 3, no\n#### 7", "it is 7\n#### 7", 1),
+        ({"extract": r"#### (.+)"}, "it is 7", "#### 7", 0),
+        ({"extract": r"\d+"}, "1 2 3", "3", 1),  # the last match
+        ({"as_number": True}, "that makes $1,200.0", "1200", 1),
+        ({"as_number": True}, "-3", "3", 0),
+        ({"as_number": True}, "none", "3", 0),
+    ],
+)
+def test_exact(given, answer, truth, expected):
+    assert value(answer, truth, kind="exact", **given) == expected
+
+
+def test_form_length_and_repetition():
+    assert [value(a, kind="regex", pattern="b.c") for a in ("ab\ncd", "bc")] == [1, 0]
+    assert [value(a, kind="regex", pattern="b+", whole=True) for a in (" bb ", "bbc")] == [1, 0]
+    assert [value("", finish=f, kind="stop") for f in ("stop", "length")] == [1, 0]
+    thoughts = [
+        "<think>a</think>b",
+        "<think> </think>b",
+        "<think>a</think> ",
+        "a</think>b",
+        "<think>a</think>b</think>",
+    ]
+    assert [value(a, kind="think") for a in thoughts] == [1, 0, 0, 0, 0]
+    lengths = [value("", tokens=n, kind="length", most=10, slack=4) for n in (0, 6, 8, 10, 99)]
+    assert lengths == [0, 0, -0.5, -1, -1]
+    assert value("a b c d", kind="repetition", n=2) == 0
+    assert value("a b a b a", kind="repetition", n=2) == -0.5  # ab ba ab ba: two of four
+    assert value("a", kind="repetition", n=2) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"kind": "regex", "pattern": "("}, "no regular expression"),
+        ({"kind": "function", "function": "mine"}, "module:function"),
+        ({"kind": "task", "by": "luck"}, "accepted"),
+        ({"kind": "stop", "most": 3}, "Extra inputs"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(given, words):
+    with pytest.raises(ValidationError, match=words):
+        reward(**given)
+
+
+def test_functions_of_files_and_modules_are_found_or_named(tmp_path):
+    (tmp_path / "mine.py").write_text("def good(samples):\n    return [len(s.answer) for s in samples]\n")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    mine = reward(kind="function", function=f"{tmp_path}/mine.py:good")
+    assert mine.score([Sample("p", [], "abc"), Sample("p", [], "a")]) == [Score(3.0), Score(1.0)]
+    for name, words in (
+        (f"{tmp_path}/mine.py:bad", "no function bad"),
+        (f"{tmp_path}/none.py:good", "no file"),
+        (f"{tmp_path}/broken.py:good", "ZeroDivisionError"),
+        ("no_such_module:good", "ModuleNotFoundError"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_function(name)
+
+
+REWARDS = """
+import os, signal, time
+def raises(samples): raise ValueError("no such thing")
+def hangs(samples): time.sleep(60)
+def spins(samples):
+    while True: pass
+def dies(samples): os._exit(7)
+def short(samples): return [1.0]
+def text(samples): return "ab"
+def mixed(samples): return [1.0, float("nan")]
+def words(samples): return [1.0, "good"]
+def alarmed(samples):  # signals need a main thread
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    signal.pause()
+    return [0.5, 0.25]
+"""
+
+
+def _score(work):
+    one, samples = work
+    return one.score(samples)
+
+
+def test_f31_whatever_a_function_does_is_told_and_the_next_call_works(tmp_path):
+    (tmp_path / "mine.py").write_text(REWARDS)
+    workers = TimedWorkers(1)
+    samples = [Sample("p", [], "a"), Sample("p", [], "b")]
+    names = ("raises", "hangs", "spins", "dies", "short", "text", "mixed", "words", "alarmed")
+    work = [(reward(kind="function", function=f"{tmp_path}/mine.py:{name}"), samples) for name in names]
+    try:
+        found = dict(zip(names, workers.map(_score, work, 1.0), strict=True))
+    finally:
+        workers.close()
+    assert found["raises"] == Failed("raised ValueError: no such thing")
+    assert found["hangs"] == found["spins"] == Failed("took longer than 1 s")
+    assert found["dies"] == Failed("ended its process (exit code 7)")
+    assert "gave 1 scores for 2 answers" in found["short"].why
+    assert "gave a str" in found["text"].why
+    assert found["mixed"] == [Score(1.0), Failed("gave nan")]
+    assert found["words"] == [Score(1.0), Failed("gave 'good', which is no number")]
+    assert found["alarmed"] == [Score(0.5), Score(0.25)]
+
+
+def test_a_pattern_that_never_ends_is_ended():
+    workers = TimedWorkers(1)
+    endless = reward(kind="regex", pattern="(a+)+b")
+    try:
+        found = workers.map(_score, [(endless, [Sample("p", [], "a" * 40)]), (endless, [Sample("p", [], "ab")])], 0.5)
+    finally:
+        workers.close()
+    assert found == [Failed("took longer than 0.5 s"), [Score(1.0)]]

@@ -1,0 +1,100 @@
+"""A source of rollouts small enough for tests: a tiny model, letters for a tokenizer, rewards without processes."""
+
+from typing import Literal
+
+import torch
+
+from strop.data.mixture import Mixture
+from strop.model.lora import add_lora
+from strop.model.policy import Policy, scalar_head
+from strop.model.precision import Compute
+from strop.model.settings import LoraSettings
+from strop.objectives.policy_gradient import PolicyGradient
+from strop.objectives.policy_settings import PolicyGradientSettings
+from strop.rewards import Score
+from strop.rewards.kinds import Reward
+from strop.rollout.grading import Grader
+from strop.rollout.prompts import Prompt, Prompts
+from strop.rollout.settings import GradingSettings, PromptMixtureSettings, RolloutSettings, WatchSettings
+from strop.rollout.source import RolloutSource
+from strop.rollout.torch_engine import TorchEngine
+from strop.train.loop import train
+from strop.train.settings import RlTrainSettings
+from strop.train.weights import Weights
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+STOP = 2
+
+
+class Letters:
+    """Token i is the letter i."""
+
+    def decode(self, ids, **_):
+        return "".join(chr(97 + i) for i in ids)
+
+
+class Holds(Reward):
+    """1 where the answer begins with the letter that is right."""
+
+    kind: Literal["holds"] = "holds"
+
+    def one(self, sample):
+        return Score(float(sample.answer.startswith(sample.truth)), reason=f"wants {sample.truth}")
+
+
+class Share(Reward):
+    """Share of the answer's letters that come before the middle of the alphabet: a spread in almost any group."""
+
+    kind: Literal["share"] = "share"
+
+    def one(self, sample):
+        return Score(sum(ord(c) % 2 for c in sample.answer) / max(1, len(sample.answer)))
+
+
+class Run:
+    """Policy, source and objective as a stage makes them; ``steps(n)`` trains up to step n in ``folder``."""
+
+    def __init__(self, model, folder=None, *, rewards=None, truths="cd", lora=False, reference=None, **given):
+        torch.manual_seed(0)
+        self.adapters = add_lora(model, LoraSettings(r=4), 0) if lora else None
+        self.policy = Policy(model, CPU)
+        objective = {"preset": "grpo", "kl_coef": 0.0, **given.pop("objective", {})}
+        self.settings = PolicyGradientSettings(**objective)
+        if self.settings.uses_values:
+            self.policy.value_head = scalar_head(model, 0)
+        self.train = RlTrainSettings(
+            **{"max_steps": 100, "learning_rate": 1e-2, "warmup_ratio": 0.0, "checkpoint_every": None,
+               "micro_batch_tokens": 256, **given.pop("train", {})}
+        )  # fmt: skip
+        rollout = {"prompts_per_step": 2, "group_size": 4, "max_tokens": 4, "keep_every": None}
+        self.rollout = RolloutSettings(**{**rollout, **given.pop("rollout", {})})
+        prompts = [
+            Prompt(
+                f"prompt {i}",
+                [{"role": "user", "content": truth}],
+                (3 + (i + 1) % 5, 3 + i // 5, 5, 3 + (i + 1) % 5),
+                truth,
+            )
+            for i, truth in enumerate(truths)
+        ]
+        mixture = Mixture([Prompts(prompts)], PromptMixtureSettings(parts=[{"task": "letters"}]), seed=1)
+        self.weights = Weights(self.policy, self.train)
+        self.said = []
+        grader = Grader(rewards or {"share": Share()}, given.pop("grading", GradingSettings()))
+        self.engine = TorchEngine(self.policy, frozenset({STOP}))
+        self.source = RolloutSource(
+            self.policy, self.engine, mixture, grader,
+            Letters(), self.rollout, self.settings, micro_batch_tokens=self.train.micro_batch_tokens, seed=3,
+            reference=reference, watch=given.pop("watch", WatchSettings()), folder=folder, say=self.said.append,
+        )  # fmt: skip
+        assert not given
+        self.folder = folder
+        self.objective = PolicyGradient(
+            self.settings,
+            temperature=self.rollout.temperature,
+            one_update=self.source.one_update,
+            longest=self.rollout.max_tokens,
+        )
+
+    def go(self):
+        return train(self.weights, self.source, self.objective, self.train, self.folder)

@@ -1,0 +1,105 @@
+"""Prompts with their ground truth, from files and tasks."""
+
+import json
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from strop.data.mixture import Mixture
+from strop.rollout.prompts import read_prompts
+from strop.rollout.settings import PromptField
+from strop.tasks import open_task
+from strop.tasks.base import TaskSettings
+from strop.tasks.code_basics import family_names
+
+
+class Encoder:
+    """The prompt's characters for ids."""
+
+    def prompt(self, messages):
+        return [ord(c) for turn in messages for c in turn["role"][0] + turn["content"]]
+
+
+def read(data):
+    return read_prompts(TypeAdapter(PromptField).validate_python(data), Encoder())
+
+
+def write(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+USER = {"role": "user", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "messages", "truth"),
+    [
+        ({"prompt": "hi", "answer": "a"}, {}, [USER], "a"),
+        ({"question": "hi", "solution": 3}, {}, [USER], 3),
+        ({"prompt": [USER], "reward_model": {"ground_truth": "b"}}, {}, [USER], "b"),
+        ({"messages": [USER, {"role": "assistant", "content": "yes"}], "target": "c"}, {}, [USER], "c"),
+        ({"x": "hi", "y": {"z": "d"}, "answer": "not this"}, {"prompt": "x", "truth": "y.z"}, [USER], "d"),
+        ({"prompt": "hi"}, {}, [USER], None),
+    ],
+)
+def test_rows_are_read_by_usual_names_or_those_given(tmp_path, row, columns, messages, truth):
+    [[one]] = read({"path": write(tmp_path / "rows.jsonl", row), **columns})
+    assert (one.messages, one.truth, one.task) == (messages, truth, None)
+    assert one.ids == tuple(map(ord, "uhi"))
+    assert one.row == row
+    assert one.name.endswith("rows.jsonl:1")
+
+
+def test_problems_with_tests_are_graded_by_them(tmp_path):
+    text = "### Prompt\n\nAdd.\n\n### Response\n\n"
+    file = write(tmp_path / "mine.jsonl", {"text": text, "tests": {"input": ["1 2\n"], "output": ["3\n"]}})
+    [[one]] = read([file])
+    assert one.task.runs_programs
+    answer = "```python\nprint(sum(map(int, input().split())))\n```"
+    assert [j.verdict for j in one.task.judge([one.item, one.item], [answer, "no"])] == ["accepted", "no_code"]
+
+
+@pytest.mark.parametrize("name", ["reverse", "code_basics"])
+def test_what_a_task_trains_on_is_nothing_that_it_measures(name):
+    [prompts] = read({"task": name, "count": 120, "seed": 5})
+    task = open_task(name, TaskSettings(count=100))
+    assert len(prompts) == 120
+    assert not {one.item.name for one in prompts} & {item.name for item in task.all_items}
+    assert not {str(one.messages) for one in prompts} & {str(item.messages) for item in task.all_items}
+    if name == "code_basics":
+        assert {one.item.family for one in prompts} <= set(family_names("train"))
+
+
+def test_reverse_grades_by_letters_in_their_place():
+    task = open_task("reverse", TaskSettings())
+    item = next(item for item in task.all_items if len(set(item.data)) == 4)
+    wrong = item.data[:3] + "z"
+    grades = [task.grade(item, a) for a in (item.data, wrong, item.data + "a", "", item.messages[0]["content"])]
+    assert [g.accepted for g in grades] == [True, False, False, False, False]
+    assert [(g.passed, g.total) for g in grades[:4]] == [(4, 4), (3, 4), (4, 5), (0, 4)]
+
+
+def test_parts_are_mixed_by_weight_and_the_order_is_the_seeds(tmp_path):
+    files = [write(tmp_path / f"{n}.jsonl", *({"prompt": f"{n}{i}", "answer": "x"} for i in range(9))) for n in "ab"]
+    parts = [{"path": files[0], "weight": 3}, {"path": files[1]}]
+    settings = TypeAdapter(PromptField).validate_python({"mix": "weights", "parts": parts, "total": 8})
+    mixture = Mixture(read_prompts(settings, Encoder()), settings, seed=1)
+    names = [mixture[i].messages[0]["content"][0] for i in mixture.order(0)]
+    assert sorted(names) == ["a"] * 6 + ["b"] * 2
+    other = Mixture(read_prompts(settings, Encoder()), settings, seed=1)
+    assert (other.order(3) == mixture.order(3)).all()
+    assert other.fingerprint == mixture.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"task": "reverse", "truth": "answer"}, "a task has neither"),
+        ({"path": "a", "task": "b"}, "give either"),
+        ({"parts": [{"path": "a", "weight": 2}]}, "counts only under mix: weights"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(data, words):
+    with pytest.raises(ValidationError, match=words):
+        TypeAdapter(PromptField).validate_python(data)

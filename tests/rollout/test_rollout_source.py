@@ -1,0 +1,459 @@
+"""The source of rollouts: what it hands to the trainer, and how it comes back. fNN: rows of public faults."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from small_rollouts import CPU, STOP, Holds, Letters, Run, Share
+
+from strop.common.errors import Halted, InputError
+from strop.model.policy import Policy
+from strop.rewards.kinds import FunctionReward
+from strop.rollout.engine import Request, SamplingParams
+from strop.rollout.rows import measure, rows_of
+from strop.rollout.settings import GradingSettings, WatchSettings
+from strop.rollout.torch_engine import TorchEngine
+from strop.train.step import gradients, optimizer_step
+
+
+@pytest.fixture
+def small(make_model):
+    return lambda **more: make_model(vocab_size=8, bos_token_id=1, eos_token_id=STOP, pad_token_id=STOP, **more)
+
+
+def sequences(batch):
+    """Every sequence of a row written out with its ancestors, and the trained positions by sequence."""
+    starts = [sum(batch.seq_lens[:i]) for i in range(len(batch.seq_lens))]
+
+    def whole(i):
+        own = batch.tokens[starts[i] : starts[i] + batch.seq_lens[i]].tolist()
+        return (whole(batch.parent[i]) if batch.parent[i] >= 0 else []) + own
+
+    return {i: whole(i) for i in set(batch.seq_index.tolist())}
+
+
+def plain_logprobs(model, ids, temperature=1.0):
+    """Of every token but the first, by transformers' own call and a plain log_softmax."""
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0].double() / temperature
+    return torch.log_softmax(logits, -1)[torch.arange(len(ids) - 1), torch.tensor(ids[1:])]
+
+
+# -- what is in a batch
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_f01_f04_f07_f23_ids_and_log_probabilities_are_those_sampled_at_the_temperature(small, make_model, temperature):
+    twin = small()
+    run = Run(small(), rollout={"temperature": temperature, "updates_per_rollout": 2})
+    step = run.source.next_step()
+    seen = 0
+    for batch in step.batches:
+        for i, ids in sequences(batch).items():
+            mine = batch.seq_index == i
+            answer = batch.labels[mine].tolist()
+            assert ids[len(ids) - len(answer) :] == answer  # all that was sampled is trained, and nothing else
+            expected = plain_logprobs(twin, ids, temperature)[-len(answer) :].float()
+            for name in ("rollout_logprobs", "old_logprobs"):
+                torch.testing.assert_close(batch.streams[name][mine], expected, atol=2e-5, rtol=0)
+            seen += 1
+    assert seen == 8
+    outputs = run.policy(step.batches[0], run.objective.want, None, run.objective.temperature)
+    ratio, count = run.objective.metrics(outputs, step.batches[0])["ratio"]
+    assert (ratio / count).item() == pytest.approx(1, abs=1e-5)
+
+
+def test_f05_f09_a_sampled_stop_is_trained_with_its_own_log_probability_and_none_is_appended(small):
+    run = Run(small(), rollout={"group_size": 16, "updates_per_rollout": 2})
+    batches = run.source.next_step().batches
+    stops = torch.cat([b.streams["rollout_logprobs"][b.labels == STOP] for b in batches])
+    assert len(stops)
+    assert (stops < -0.01).all()
+    for batch in batches:
+        for i in sequences(batch):
+            answer = batch.labels[batch.seq_index == i].tolist()
+            assert STOP not in answer[:-1]
+            assert answer[-1] == STOP or len(answer) == 4
+
+
+def test_f06_the_difference_between_sampler_and_trainer_is_told_and_small(small):
+    for more in ({}, {"updates_per_rollout": 2}):
+        metrics = Run(small(), rollout=more).source.next_step().metrics
+        assert 0 <= metrics["rollout/mismatch"] <= metrics["rollout/mismatch_max"] < 1e-4
+
+
+def test_f12_rows_of_any_size_give_the_same_gradient(small):
+    found = []
+    for tokens in (9, 20, 512):
+        run = Run(small(), train={"micro_batch_tokens": tokens}, rollout={"updates_per_rollout": 2})
+        batches = run.source.next_step().batches
+        told, norm = gradients(run.weights, run.objective, batches)
+        found.append((len(batches), told["loss"], norm))
+    assert found[0][0] > found[1][0] > found[2][0] == 1
+    for _, loss, norm in found[1:]:
+        assert loss == pytest.approx(found[0][1], abs=1e-6)
+        assert norm == pytest.approx(found[0][2], rel=1e-4)
+
+
+def test_a_prompt_stands_once_in_a_row_and_again_where_its_group_is_cut_up(small):
+    run = Run(small(), truths="c", rollout={"prompts_per_step": 1})
+    [batch] = run.source.next_step().batches
+    assert batch.seq_lens[0] == 4
+    assert set(batch.parent) == {-1, 0}
+    cut = Run(small(), truths="c", rollout={"prompts_per_step": 1}, train={"micro_batch_tokens": 8})
+    assert len(cut.source.next_step().batches) == 4
+
+
+def test_one_trajectory_that_no_row_holds_is_refused(small):
+    with pytest.raises(InputError, match="micro_batch_tokens"):
+        Run(small(), train={"micro_batch_tokens": 5}).source.next_step()
+
+
+def test_mini_batches_and_passes_cover_the_batch(small):
+    run = Run(small(), truths="cdef", rollout={"prompts_per_step": 4, "mini_batches": 2, "updates_per_rollout": 3})
+    steps = [run.source.next_step() for _ in range(7)]
+    assert [bool(step.metrics) for step in steps] == [True, *[False] * 5, True]
+    names = [tuple(b.labels.tolist() for b in step.batches) for step in steps[:6]]
+    assert names[0] != names[1]
+    for a, b in ((2, 3), (4, 5)):
+        assert {str(names[a]), str(names[b])} == {str(names[0]), str(names[1])}
+
+
+# -- weights that change
+
+
+def test_f20_f21_after_an_update_the_same_prompt_is_answered_by_the_new_weights(small):
+    run = Run(small(), lora=True, truths="c", rollout={"prompts_per_step": 1})
+    request = [Request((4, 3, 5, 4), SamplingParams(4, 1.0, seed=7), 4, "again")]
+    before = run.engine.generate(request)
+    optimizer_step(run.weights, run.objective, run.source.next_step().batches, 1.0)
+    after, fresh = run.engine.generate(request), TorchEngine(run.policy, frozenset({STOP})).generate(request)
+    assert [one.logprobs for one in after] != [one.logprobs for one in before]
+    assert [(one.tokens, one.logprobs) for one in after] == [(one.tokens, one.logprobs) for one in fresh]
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_f25_the_reference_is_the_model_of_the_start_whatever_is_trained(small, lora):
+    twin = small()
+    reference = None if lora else Policy(small(), CPU).requires_grad_(False).eval()
+    run = Run(small(), lora=lora, reference=reference, objective={"kl_coef": 0.1})
+    for number in range(3):
+        step = run.source.next_step()
+        optimizer_step(run.weights, run.objective, step.batches, 1.0)
+        for batch in step.batches:
+            for i, ids in sequences(batch).items():
+                mine = batch.seq_index == i
+                expected = plain_logprobs(twin, ids)[-int(mine.sum()) :].float()
+                torch.testing.assert_close(batch.streams["ref_logprobs"][mine], expected, atol=2e-5, rtol=0)
+        assert (step.metrics["rollout/kl_to_reference"] > 1e-4) == (number > 0)
+
+
+def test_no_reference_is_asked_where_the_kl_coefficient_is_zero(small):
+    step = Run(small()).source.next_step()
+    assert "ref_logprobs" not in step.batches[0].streams
+    assert "rollout/kl_to_reference" not in step.metrics
+
+
+# -- what is dropped
+
+
+class Fails(Share):
+    """No score for the answer that begins with ``letter``, and a share for the others."""
+
+    letter: str = ""
+
+    def one(self, sample):
+        from strop.rewards.timed import Failed
+
+        return Failed("raised ValueError: no") if sample.answer.startswith(self.letter) else super().one(sample)
+
+
+def advantages(run):
+    """The advantage of every answer in a step, by prompt and answer."""
+    found = {}
+    for batch in run.source.next_step().batches:
+        for i, ids in sequences(batch).items():
+            [value] = set(batch.streams["advantages"][batch.seq_index == i].tolist())
+            found.setdefault(tuple(ids), []).append(value)
+    return found
+
+
+def test_f19_f31_an_answer_whose_reward_failed_is_left_out_named_and_changes_no_other(small):
+    whole = Run(small(), rollout={"group_size": 8})
+    groups = whole.source
+    drawn = advantages(whole)
+    letter = next(chr(97 + ids[4]) for ids in drawn if sum(other[4] == ids[4] for other in drawn) == 1)
+    failing = Run(
+        small(), rewards={"share": Fails(letter=letter)}, rollout={"group_size": 8},
+        grading=GradingSettings(max_failed=0.5),
+    )  # fmt: skip
+    assert groups.rollouts == 1
+    left = advantages(failing)
+    gone = {ids for ids in drawn if chr(97 + ids[4]) == letter}
+    assert set(left) == set(drawn) - gone
+    assert gone
+    prompt = next(iter(gone))[:4]
+    rewards = {ids: Share().one(_sample(ids)).value for ids in left}
+    mine = [rewards[ids] for ids in left for _ in left[ids] if ids[:4] == prompt]
+    mean, std = torch.tensor(mine).mean().item(), torch.tensor(mine).std().item()
+    for ids in (ids for ids in left if ids[:4] == prompt):
+        assert left[ids][0] == pytest.approx((rewards[ids] - mean) / (std + 1e-6), abs=1e-4)
+    assert "rewards.share" in failing.said[0]
+    assert "raised ValueError: no" in failing.said[0]
+
+
+def _sample(ids):
+    from strop.rewards.kinds import Sample
+
+    answer = [i for i in ids[4:] if i != STOP]
+    return Sample("", [], Letters().decode(answer))
+
+
+def test_more_failures_than_may_be_stop_the_run_with_a_checkpoint_and_the_batch_is_made_again(small, tmp_path):
+    class Later(Share):
+        calls: list = []  # noqa: RUF012 - pydantic copies it
+
+        def score(self, samples):
+            from strop.rewards.timed import Failed
+
+            self.calls.append(1)
+            return [Failed("gave nan")] * len(samples) if len(self.calls) > 6 else super().score(samples)
+
+    run = Run(small(), tmp_path, rewards={"late": Later()})
+    with pytest.raises(Halted, match=r"rewards\.late: 8 of 8 answers have no reward.*gave nan.*max_failed"):
+        run.go()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000003"]
+    assert (run.source.rollouts, run.source.taken) == (3, 6)
+    mended = Run(small(), tmp_path, rewards={"late": Share()}, train={"max_steps": 5})
+    assert mended.go()["step"] == 5
+    straight = Run(small(), tmp_path / "other", rewards={"late": Share()}, train={"max_steps": 5})
+    straight.go()
+    assert same_weights(mended, straight)
+
+
+def test_groups_without_spread_are_kept_or_dropped_and_filled_up_within_a_bound(small):
+    class Never(Share):
+        def one(self, sample):  # the answers to some prompts are all alike
+            return super().one(sample if sample.truth == "d" else replace(sample, answer="a"))
+
+    many = "cdcdcdcdcdcd"
+    given = {"prompts_per_step": 4, "group_size": 16}
+    kept = Run(small(), truths=many, rewards={"never": Never()}, rollout=given).source
+    metrics = kept.next_step().metrics
+    flat = metrics["rollout/no_spread"]
+    assert 0 < flat < 1
+    assert metrics["rollout/dropped"] == 0
+    assert kept.taken == 4
+    dropped = Run(small(), truths=many, rewards={"never": Never()}, rollout={**given, "no_spread": "drop"}).source
+    step = dropped.next_step()
+    assert step.metrics["rollout/dropped"] == flat
+    assert dropped.taken == 4
+    assert all((b.streams["advantages"] != 0).any() for b in step.batches)
+    filled = Run(small(), truths=many, rewards={"never": Never()}, rollout={**given, "no_spread": "drop", "refill": 3})
+    metrics = filled.source.next_step().metrics
+    assert metrics["rollout/refills"] >= 1
+    assert filled.source.taken > 4
+    assert metrics["rollout/groups"] == filled.source.taken
+
+
+def test_a_batch_of_which_all_is_dropped_trains_nothing_and_says_so(small, tmp_path):
+    run = Run(
+        small(), tmp_path, rewards={"holds": Holds()}, truths="z", train={"max_steps": 2},
+        rollout={"prompts_per_step": 1, "no_spread": "drop", "refill": 2},
+    )  # fmt: skip
+    before = {name: tensor.clone() for name, tensor in run.weights.named.items()}
+    run.go()
+    assert all(torch.equal(before[name], tensor) for name, tensor in run.weights.named.items())
+    assert "every group was dropped" in run.said[0]
+
+
+def test_cut_off_answers_that_are_masked_are_in_no_row_and_in_no_baseline(small):
+    run = Run(small(), objective={"truncated": "mask"}, rollout={"group_size": 16, "prompts_per_step": 2})
+    step = run.source.next_step()
+    ended = [ids for batch in step.batches for ids in sequences(batch).values()]
+    assert ended
+    assert all(ids[-1] == STOP for ids in ended)
+    assert len(ended) < 32
+    assert step.metrics["rollout/truncated"] == pytest.approx(1 - len(ended) / 32)
+
+
+# -- resume
+
+
+def same_weights(one, other):
+    return all(torch.equal(tensor, other.weights.named[name]) for name, tensor in one.weights.named.items())
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {"preset": "grpo"},
+        {"preset": "rloo", "kl_coef": 0.05, "kl_target": 0.01},
+        {"preset": "ppo", "kl_coef": 0.02},
+    ],
+    ids=["grpo", "rloo", "ppo"],
+)
+@pytest.mark.parametrize("killed_after", [2, 4])
+def test_f22_killed_and_resumed_is_uninterrupted_bit_for_bit(small, tmp_path, objective, killed_after):
+    """Four updates a batch: 2 is between the updates on one batch of rollouts, 4 between two batches."""
+
+    def make(folder, **more):
+        reference = Policy(small(), CPU).requires_grad_(False).eval()
+        return Run(
+            small(), folder, reference=reference, objective=objective, train={"max_steps": 7, **more},
+            truths="cdefg", rollout={"prompts_per_step": 3, "mini_batches": 2, "updates_per_rollout": 2},
+        )  # fmt: skip
+
+    whole = make(tmp_path / "whole")
+    whole.go()
+    cut = make(tmp_path / "cut", checkpoint_every=1)
+    given = cut.source.next_step
+
+    def killed():
+        if cut.source.given == killed_after:
+            raise RuntimeError("killed")
+        return given()
+
+    cut.source.next_step = killed
+    with pytest.raises(RuntimeError, match="killed"):
+        cut.go()
+    again = make(tmp_path / "cut", checkpoint_every=1)
+    again.go()
+    assert same_weights(again, whole)
+    assert not same_weights(again, cut)
+    assert (again.source.taken, again.source.rollouts) == (whole.source.taken, whole.source.rollouts) == (6, 2)
+    told = [
+        [{k: v for k, v in json.loads(line).items() if "second" not in k and k != "memory_gb"} for line in file]
+        for folder in ("whole", "cut")
+        for file in [(tmp_path / folder / "metrics.jsonl").read_text().splitlines()]
+    ]
+    assert told[0] == told[1]
+    assert len(told[0]) == 7
+
+
+def test_f22_a_state_of_other_prompts_or_another_seed_is_refused(small):
+    state = Run(small()).source.state_dict()
+    with pytest.raises(InputError, match="other prompts"):
+        Run(small(), truths="ce").source.load_state_dict(state)
+    with pytest.raises(InputError, match="other prompts"):
+        Run(small()).source.load_state_dict({**state, "seed": 4})
+
+
+def test_what_is_drawn_depends_on_seed_batch_prompt_and_answer_alone(small):
+    alone, together = Run(small(), rollout={"prompts_per_step": 1}), Run(small(), rollout={"prompts_per_step": 2})
+    first = {tuple(ids) for b in alone.source.next_step().batches for ids in sequences(b).values()}
+    both = {tuple(ids) for b in together.source.next_step().batches for ids in sequences(b).values()}
+    assert first < both
+
+
+# -- told, kept, alarmed
+
+
+def test_metrics_and_kept_rollouts_are_those_of_the_answers(small, tmp_path):
+    rewards = {"share": Share(weight=2.0), "holds": Holds(weight=0.5)}
+    run = Run(small(), tmp_path, rewards=rewards, train={"max_steps": 3}, rollout={"keep_every": 2})
+    run.go()
+    assert sorted(path.name for path in (tmp_path / "rollouts").iterdir()) == ["step-000001.jsonl", "step-000003.jsonl"]
+    rows = [json.loads(line) for line in (tmp_path / "rollouts" / "step-000001.jsonl").read_text().splitlines()]
+    answers = [answer for row in rows for answer in row["answers"]]
+    assert len(rows) == 2
+    assert len(answers) == 8
+    for row in rows:
+        for answer in row["answers"]:
+            assert answer["reward"] == pytest.approx(2 * answer["parts"]["share"] + 0.5 * answer["parts"]["holds"])
+            assert answer["reasons"] == {"holds": f"wants {row['truth']}"}
+            text = "".join(token for token, _ in answer["tokens"])
+            assert text == answer["answer"] + ("c" if answer["finish_reason"] == "stop" else "")
+    told = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+    of = torch.tensor([answer["reward"] for answer in answers])
+    lengths = [len(answer["tokens"]) for answer in answers]
+    assert told["reward"] == pytest.approx(of.mean().item())
+    assert told["reward_std"] == pytest.approx(of.std(correction=0).item(), abs=1e-6)
+    assert told["reward/share"] == pytest.approx(sum(a["parts"]["share"] for a in answers) / 8)
+    assert told["rollout/length"] == sum(lengths) / 8
+    assert told["rollout/length_max"] == max(lengths)
+    assert told["rollout/stop_rate"] == sum(a["finish_reason"] == "stop" for a in answers) / 8
+    assert told["failed"] == 0
+    spent = sum(told[f"seconds/{name}"] for name in ("rollout", "reward", "measure", "train"))
+    assert spent == pytest.approx(told["seconds"])
+    every = [value for a in answers for _, value in a["tokens"]]
+    assert told["rollout/advantage_mean"] == pytest.approx(sum(every) / len(every), abs=1e-5)
+
+
+def test_an_alarm_warns_or_stops_with_a_checkpoint(small, tmp_path):
+    given = {"truths": "zz", "rewards": {"holds": Holds()}, "train": {"max_steps": 4}}
+    warned = Run(small(), tmp_path / "a", watch=WatchSettings(patience=2), **given)
+    warned.go()
+    assert [line for line in warned.said if line.startswith("alarm no_spread, at step 2")] == warned.source.alarms
+    stopped = Run(small(), tmp_path / "b", watch=WatchSettings(patience=3, alarm="stop"), **given)
+    with pytest.raises(Halted, match=r"alarm no_spread, at step 3.*watch\.alarm=warn"):
+        stopped.go()
+    assert [path.name for path in (tmp_path / "b" / "checkpoints").iterdir()] == ["step-000002"]
+    again = Run(small(), tmp_path / "b", watch=WatchSettings(patience=3), **given)
+    assert again.go()["step"] == 4
+
+
+# -- a known optimum
+
+
+@pytest.mark.parametrize("preset", ["grpo", "rloo", "dr_grpo", "gspo", "dapo", "cispo", "reinforce", "ppo"])
+def test_two_arms_the_better_token_gets_nearly_all_the_probability(small, tmp_path, preset):
+    """One token is sampled after each of two prompts, whose better tokens differ."""
+    objective = {"preset": preset, "kl_coef": 0.0}
+    if preset == "dapo":
+        objective |= {"overlong_buffer": None}
+    run = Run(
+        small(num_hidden_layers=1), tmp_path, rewards={"holds": Holds()}, truths="de", objective=objective,
+        rollout={"max_tokens": 1, "group_size": 16, "prompts_per_step": 2}, train={"max_steps": 60},
+    )  # fmt: skip
+    wanted = [((4, 3, 5, 4), 3), ((5, 3, 5, 5), 4)]
+    start = [plain_logprobs(run.policy.plain_model(), [*ids, token])[-1].exp().item() for ids, token in wanted]
+    run = Run(
+        small(num_hidden_layers=1), tmp_path, rewards={"holds": Holds()}, truths="de", objective=objective,
+        rollout={"max_tokens": 1, "group_size": 16, "prompts_per_step": 2}, train={"max_steps": 60},
+    )  # fmt: skip
+    run.go()
+    model = run.policy.plain_model()
+    for (ids, token), before in zip(wanted, start, strict=True):
+        assert before < 0.5
+        assert plain_logprobs(model, [*ids, token])[-1].exp() > 0.95
+
+
+def test_a_function_that_is_not_there_is_refused_before_anything_is_sampled():
+    from strop.rollout.grading import check_rewards
+
+    with pytest.raises(InputError, match="no function nothing"):
+        check_rewards({"mine": FunctionReward(kind="function", function="math:nothing")}, [])
+
+
+def test_rows_of_keeps_every_trained_token_once_and_measures_in_order(small):
+    run = Run(small())
+    run.source.next_step()
+    rows = rows_of([], {}, 10)
+    assert rows.batches == []
+    assert len(rows.owner) == 0
+    assert measure(run.policy, run.source._mini[0], ("logprobs",), 1.0)["logprobs"].isfinite().all()
+
+
+def test_one_answer_a_prompt_is_trained_without_groups(small, tmp_path):
+    run = Run(
+        small(), tmp_path, objective={"preset": "reinforce"}, truths="cdef",
+        rollout={"group_size": 1, "prompts_per_step": 4}, train={"max_steps": 4},
+    )  # fmt: skip
+    run.go()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["rollout/no_spread"] for row in rows] == [0, 0, 0, 0]
+    assert not run.source.alarms
+    assert any(row["grad_norm"] > 0 for row in rows)
+
+
+def test_all_rewards_may_fail_where_that_is_allowed(small, tmp_path):
+    run = Run(
+        small(), tmp_path, rewards={"share": Fails(letter="")}, grading=GradingSettings(max_failed=1.0),
+        train={"max_steps": 2},
+    )  # fmt: skip
+    run.go()
+    told = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+    assert told["failed"] == told["failed/share"] == 1
+    assert "reward" not in told

@@ -1,0 +1,186 @@
+"""Reinforcement learning as a user has it: recipes and verbs, what is refused beforehand, a run that is stopped."""
+
+import json
+
+import pytest
+import yaml
+
+from strop.cli import main
+from strop.common.console import make_console
+from strop.common.errors import Halted, InputError
+from strop.config.recipe import load_recipe, stage_recipe
+from strop.runs.pipeline import run_recipe
+
+ROLLOUT = {"prompts_per_step": 2, "group_size": 4, "max_tokens": 6, "keep_every": 1}
+REWARD = "def letters(samples):\n    return [sum(c in 'aeiou' for c in s.answer) for s in samples]\n"
+TASK = """
+from strop.rewards import Judgement
+from strop.tasks.base import AnswerTask, Item, register
+
+
+@register("vowels")
+class Vowels(AnswerTask):
+    metrics = ()
+
+    def items(self):
+        return []
+
+    def train_items(self, count, seed):
+        return [Item(f"v{i}", "v", [{"role": "user", "content": f"Say {i}."}], i) for i in range(count or 3)]
+
+    @classmethod
+    def grade(cls, item, answer):
+        if item.data == 99:
+            raise KeyError("no such item")
+        right = sum(c in "aeiou" for c in answer)
+        return Judgement("wrong_answer", right, 6)
+"""
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory):
+    """One file for all: a task has one home."""
+    file = tmp_path_factory.mktemp("plugins") / "task.py"
+    file.write_text(TASK)
+    return file
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"question": f"What is {i} and 1?", "answer": str(i + 1)} for i in range(4)]
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "mine.py").write_text(REWARD)
+    return tmp_path
+
+
+def recipe(here, model, *overrides, plugin=None, **stage):
+    given = {"kind": "rl", "data": ["sums.jsonl"], "rollout": ROLLOUT, **stage}
+    given["train"] = {"max_steps": 2, "learning_rate": 1e-3, **given.get("train", {})}
+    content = {"name": "small", "model": str(model), "compute": {"dtype": "float32"}, "stages": {"rl": given}}
+    if plugin:
+        content["plugins"] = [str(plugin)]
+    (here / "recipe.yaml").write_text(yaml.safe_dump(content))
+    return load_recipe(here / "recipe.yaml", overrides)
+
+
+def run(one, **how):
+    return run_recipe(one, make_console(stderr=True), **how)
+
+
+def test_a_file_and_a_task_are_trained_on_with_their_own_grades_and_a_function_on_both(here, model_folder, plugin):
+    rewards = {
+        "right": {"kind": "exact", "as_number": True},
+        "vowels": {"kind": "task", "by": "pass_ratio"},
+        "more": {"kind": "function", "function": "mine.py:letters", "weight": 0.1},
+    }
+    one = recipe(
+        here, model_folder, plugin=plugin, data=[{"path": "sums.jsonl"}, {"task": "vowels"}], rewards=rewards,
+        rollout={**ROLLOUT, "prompts_per_step": 7}, objective={"kl_coef": 0.1},
+    )  # fmt: skip
+    summary = run(one)
+    folder = here / "runs/small/rl"
+    assert summary["facts"]["rl"]["batches of rollouts"] == 2
+    assert (folder / "model/config.json").is_file()
+    rows = [json.loads(line) for line in (folder / "rollouts/step-000001.jsonl").read_text().splitlines()]
+    assert len(rows) == 7  # one epoch of both
+    for row in rows:
+        graded = {"right", "more"} if row["name"].startswith("sums.jsonl") else {"vowels", "more"}
+        for answer in row["answers"]:
+            assert set(answer["parts"]) == graded
+            vowels = sum(c in "aeiou" for c in answer["answer"])
+            assert answer["parts"]["more"] == vowels
+            if "vowels" in graded:
+                assert answer["reward"] == pytest.approx(vowels / 6 + 0.1 * vowels)
+    told = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
+    assert {"reward/right", "reward/vowels", "reward/more_std", "rollout/pass_rate", "kl_loss", "ratio"} <= set(told)
+    assert run(one)["facts"] == summary["facts"]  # done before
+
+
+def test_a_grader_that_raises_stops_the_run_and_is_named(here, model_folder, plugin):
+    one = recipe(
+        here, model_folder, plugin=plugin, data=[{"task": "vowels", "count": 100}], rewards={"v": {"kind": "task"}},
+        rollout={**ROLLOUT, "prompts_per_step": 100, "group_size": 2}, grading={"max_failed": 0.0},
+    )  # fmt: skip
+    with pytest.raises(Halted, match=r"rewards\.v: 2 of 200 answers.*v99: raised KeyError"):
+        run(one)
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ({"rollout": {**ROLLOUT, "top_p": 0.9}}, "rollout.top_p would let the sampler"),  # f02
+        ({"rollout": {**ROLLOUT, "min_p": 0.1}}, "rollout.min_p would let the sampler"),
+        ({"rollout": {**ROLLOUT, "group_size": 1}}, "group_size: 1 leaves nothing to compare"),
+        ({"lora": {"dropout": 0.1}}, "lora.dropout"),
+        ({"rewards": {}}, "at least one reward"),
+        ({"train": {"epochs": 2}}, "epochs"),
+        ({"rollout": {**ROLLOUT, "mini_batches": 3}}, "mini_batches 3 is more"),
+    ],
+)
+def test_f02_settings_that_would_go_wrong_are_refused(here, model_folder, stage, words):
+    with pytest.raises(InputError, match=words):
+        recipe(here, model_folder, **stage)
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        (
+            {"data": [{"path": "sums.jsonl", "truth": "none"}]},
+            r"sums\.jsonl:1: there is no ground truth.*truth: COLUMN",
+        ),
+        ({"data": [{"path": "sums.jsonl", "prompt": "none"}]}, r"sums\.jsonl:1: there is no prompt"),
+        ({"rewards": {"t": {"kind": "task"}}}, "no reward applies to this prompt"),
+        ({"rewards": {"f": {"kind": "function", "function": "mine.py:nothing"}}}, "no function nothing"),
+        ({"rollout": {**ROLLOUT, "max_tokens": 4000}}, "the model's window holds"),
+        ({"train": {"micro_batch_tokens": 8}}, "micro_batch_tokens to at least"),
+        ({"data": [{"task": "humaneval"}]}, "humaneval has no items to train on"),
+        ({"data": [{"task": "general_chat"}]}, "measures a loss"),
+    ],
+)
+def test_what_would_stop_the_run_is_refused_before_it_begins(here, model_folder, stage, words):
+    one = recipe(here, model_folder, **stage)
+    with pytest.raises(InputError, match=words):
+        run(one)
+    assert not (here / "runs/small/rl").exists()
+
+
+def test_what_is_not_there_any_more_is_told(here, model_folder):
+    one = recipe(here, model_folder, data=["gone.jsonl"])
+    with pytest.raises(InputError, match=r"gone\.jsonl: there is no such file"):
+        run(one)
+
+
+def test_a_mended_reward_goes_on_from_the_checkpoint(here, model_folder, capsys):
+    (here / "mine.py").write_text(
+        "n = []\n" + REWARD.replace("    return", "    n.append(1)\n    assert len(n) <= 2\n    return")
+    )
+    rewards = {"mine": {"kind": "function", "function": "mine.py:letters"}}
+    given = {"rewards": rewards, "grading": {"workers": 1}, "train": {"max_steps": 3}}
+    recipe(here, model_folder, **given)
+    assert main(["run", "recipe.yaml"]) == 1  # the third call fails: the second batch
+    said = capsys.readouterr().err
+    assert "rewards.mine: 4 of 4" not in said
+    assert "raised AssertionError" in said
+    assert "--continue" in said
+    assert (here / "runs/small/rl/checkpoints/step-000001").is_dir()
+    (here / "mine.py").write_text(REWARD)
+    assert main(["run", "recipe.yaml"]) == 2
+    assert "--continue goes on" in capsys.readouterr().err
+    assert main(["run", "recipe.yaml", "--continue"]) == 0
+    steps = [json.loads(line)["step"] for line in (here / "runs/small/rl/metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3]
+
+
+def test_the_verbs_are_recipes_of_one_stage(here, model_folder):
+    data = {"kind": "rl", "data": ["sums.jsonl"]}
+    grpo = stage_recipe("grpo", "x", data, ["rollout.group_size=4", "chat.max_length=99"])
+    assert grpo.stages["grpo"].objective.preset == "grpo"
+    assert grpo.stages["grpo"].rollout.group_size == 4
+    assert set(grpo.stages["grpo"].rewards) == {"task", "exact"}
+    small = [f"rollout.{name}={value}" for name, value in ROLLOUT.items()]
+    command = ["ppo", str(model_folder), "--data", "sums.jsonl", "train.max_steps=2", "compute.dtype=float32", *small]
+    assert main([*command, "objective.kl_coef=0", "rewards.stop.kind=stop"]) == 0
+    told = json.loads((here / "runs/ppo/ppo/metrics.jsonl").read_text().splitlines()[1])
+    assert {"value_loss", "value_error", "rollout/value_explained"} <= set(told)
