@@ -96,7 +96,13 @@ def _of_part(part: PromptSettings) -> Iterator[Prompt]:
     if part.task is not None:
         task = open_task(part.task, TaskSettings(count=part.count, seed=part.seed))
         items: Callable[[], list[Item]] = lambda: task.train_items(part.count, part.seed)  # noqa: E731
-    elif part.path is not None and part.path.is_file() and (known := what_tasks(part.path)) and known.measured:
+    elif (
+        part.path is not None
+        and part.path.is_file()
+        and (known := what_tasks(part.path))
+        and known.measured
+        and not known.task
+    ):
         task = open_task(part.title, TaskSettings(path=part.path, count=part.count))
         items = lambda: task.all_items  # noqa: E731 - whoever names a file of problems wants these
     else:

@@ -55,7 +55,6 @@ class EvalStage(Stage):
 
         recipe, compute = context.recipe, context.recipe.compute
         loaded = load(context.model, recipe.chat, context.compute, name=context.model_name, say=context.say)
-        loaded.encoder.require_template()
         folder = context.folder
         with open_engine(
             recipe.rollout, loaded, context.model, max_rows=compute.max_rows, cache_gb=compute.cache_gb,
