@@ -104,6 +104,11 @@ def head(logits: Tensor) -> ModuleType | None:
     return _head if _head.supported(logits) else None
 
 
+def draw(logits: Tensor) -> Callable[..., tuple[Tensor, Tensor]] | None:
+    """`strop.model.cpu.head.draw`, where it computes this: the next tokens of float32 logits ``[R,V]``."""
+    return _head.draw if _head.drawable(logits) else None
+
+
 def head_product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8Weights | None = None) -> Tensor | None:
     """``hidden [s,D] weightᵀ + bias`` for few rows, each the same to the bit in every batch; None: use torch's."""
     return _head.product(hidden, weight, bias, int8)

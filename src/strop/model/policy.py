@@ -152,7 +152,7 @@ class Policy(nn.Module):
         return self.compute.autocast() if held != self.compute.dtype else contextlib.nullcontext()
 
     def raw_logits(self, hidden: Tensor) -> Tensor:
-        """``hidden [S,D]``, an output of `forward` -> what the head gives, ``[S,V]`` in its format.
+        """``hidden [S,D]``, an output of `forward` -> what the head gives, float32 ``[S,V]``.
 
         `transform` makes logits of it. For few positions, without gradients.
         """

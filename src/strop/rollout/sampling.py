@@ -49,7 +49,7 @@ class Drawn:
 
 
 def draw(raw: Tensor, transform: LogitsTransform, params: Sequence[SamplingParams], numbers: Sequence[float]) -> Drawn:
-    """``raw [B,V]``: what the head gives, before ``transform`` and temperature. ``numbers [B]``: uniform, in [0, 1).
+    """``raw [B,V]`` float32: what the head gives, before ``transform`` and temperature. ``numbers [B]``: uniform, in [0, 1).
 
     A draw is inverse transform sampling: one number against the cumulative sum, in the order of the ids, or of falling
     probability where there are filters. ``torch.multinomial`` draws V exponentials per row.
@@ -72,9 +72,9 @@ def draw(raw: Tensor, transform: LogitsTransform, params: Sequence[SamplingParam
 
 
 def _draw_plain(raw: Tensor, rows: list[LogitsTransform], numbers: list[float]) -> tuple[list[int], list[float]]:
-    if (kernel := accelerate.head(raw)) is not None:
+    if (kernel := accelerate.draw(raw)) is not None:
         scales, caps = (torch.tensor([getattr(t, name) for t in rows]) for name in ("scale", "cap"))
-        drawn = kernel.draw(raw, scales, caps, torch.tensor(numbers, dtype=torch.float64))
+        drawn = kernel(raw, scales, caps, torch.tensor(numbers, dtype=torch.float64))
         return tuple(x.tolist() for x in drawn)
     z = rows[0](raw) if len(set(rows)) == 1 else torch.cat([t(raw[i : i + 1]) for i, t in enumerate(rows)])
     lse = torch.logsumexp(z, -1, keepdim=True)

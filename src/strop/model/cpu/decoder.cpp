@@ -117,7 +117,8 @@ __m512 with_bias(__m512 x, const bf16* bias, long column) {
     return bias ? _mm512_add_ps(x, get<R>(bias + column, 0)) : x;
 }
 
-void linear(const bf16* x, long ldx, long m, long k, Weight w, const bf16* bias, long n, bf16* out, long ldo) {
+template <class Out>
+void linear(const bf16* x, long ldx, long m, long k, Weight w, const bf16* bias, long n, Out* out, long ldo) {
     const Share share(n);
     products(x, ldx, m, k, share.from, share.to, [=]<int R>(long row, long column, __m512 sums) {
         put<R>(with_bias<R>(sums, bias, column), out + row * ldo + column, ldo);
@@ -245,9 +246,9 @@ void strop_decode(const Layer* layers, const Sizes* sizes, bf16* x, const bf16* 
     }
 }
 
-// out [m, n] = x w^T (+ bias), w [n, k] or `scale[n] q[n, k]`: n a multiple of 16, k of 32. For few rows, as the head's of a
+// out [m, n] float32 = x w^T (+ bias), w [n, k] or `scale[n] q[n, k]`: n a multiple of 16, k of 32. For few rows, as the head's of a
 // decoding step.
-void strop_linear(const bf16* x, const bf16* w, const int8_t* q, const float* scale, const bf16* bias, bf16* out, long m,
+void strop_linear(const bf16* x, const bf16* w, const int8_t* q, const float* scale, const bf16* bias, float* out, long m,
                   long n, long k) {
 #pragma omp parallel
     linear(x, k, m, k, {w, q, scale}, bias, n, out, n);

@@ -1,4 +1,4 @@
-// The next token of every row, from logits in bfloat16 as the head gives them: no float32 copy of them is made.
+// The next token of every row, from float32 logits as the head gives them.
 //
 // z = cap(scale x) (logits.h), a scale and a cap per row, so that each has its own temperature. A draw is inverse transform
 // sampling: the first token at which the running sum of e^(z - max) exceeds u times the whole sum. Sums are taken over
@@ -15,7 +15,7 @@ namespace {
 constexpr long STRETCH = 1024;
 
 struct Row {
-    const bf16* x;
+    const float* x;
     long v;
     Transform transform;
     __m512 at(long i, __mmask16& there) const {  // z of 16 numbers from i on; -inf beyond the end
@@ -33,7 +33,7 @@ extern "C" {
 
 // u [rows]: in [0, 1), or negative for the largest. token [rows]; logprob [rows]: z of the token - log sum e^z, which is NaN
 // for a row with NaN or +inf in it, or of -inf alone (its token is then of no meaning).
-void strop_draw(const bf16* logits, long rows, long v, const float* scale, const float* cap, const double* u,
+void strop_draw(const float* logits, long rows, long v, const float* scale, const float* cap, const double* u,
                 int64_t* token, float* logprob) {
     const long stretches = (v + STRETCH - 1) / STRETCH;
 #pragma omp parallel
@@ -58,11 +58,12 @@ void strop_draw(const bf16* logits, long rows, long v, const float* scale, const
             long chosen = 0;
             alignas(64) float part[LANES];
             if (u[r] < 0) {
-                for (long i = 0; i < v; i += LANES)
-                    if (const __mmask16 equal = _mm512_cmp_ps_mask(row.at(i, there), top, _CMP_EQ_OQ)) {
-                        chosen = i + __builtin_ctz(equal);
-                        break;
-                    }
+                for (long i = 0; i < v; i += LANES) {
+                    const __mmask16 equal = _mm512_cmp_ps_mask(row.at(i, there), top, _CMP_EQ_OQ) & there;
+                    if (!equal) continue;
+                    chosen = i + __builtin_ctz(equal);
+                    break;
+                }
             } else {
                 double left = u[r] * total;
                 long s = 0;
@@ -78,7 +79,7 @@ void strop_draw(const bf16* logits, long rows, long v, const float* scale, const
             }
             token[r] = chosen;
             // NaN is passed over by the instruction for the larger of two, but not by a sum
-            logprob[r] = row.transform.one(number(row.x[chosen])) - highest - (float)std::log(total);
+            logprob[r] = row.transform.one(row.x[chosen]) - highest - (float)std::log(total);
         }
     }
 }

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from strop.model.cpu.int8 import Int8Weights
-from strop.model.cpu.kernels import call, computable
+from strop.model.cpu.kernels import call, computable, kernels
 
 
 def supported(logits: Tensor) -> bool:
@@ -28,7 +28,7 @@ def statistics(logits: Tensor, labels: Tensor, scale: float, cap: float) -> Tens
 
 
 def product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8Weights | None = None) -> Tensor | None:
-    """``hidden [s,D] weightᵀ + bias`` -> ``[s,V]`` bfloat16 by a kernel for few rows, each the same in every batch.
+    """``hidden [s,D] weightᵀ + bias`` -> ``[s,V]`` float32 by a kernel for few rows, each the same in every batch.
 
     ``int8``: has the weight in 8 bits. None where the kernel does not compute this: it takes V in multiples of 16 and D
     of 32.
@@ -36,10 +36,15 @@ def product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8Weigh
     parts = (hidden, weight) if bias is None else (hidden, weight, bias)
     if weight.shape[0] % 16 or weight.shape[1] % 32 or not weight.is_contiguous() or not computable(*parts):
         return None
-    out = torch.empty(len(hidden), weight.shape[0], dtype=torch.bfloat16)
+    out = torch.empty(len(hidden), weight.shape[0])
     eight = (None, None) if int8 is None else int8.of(weight)
     call("strop_linear", hidden.contiguous(), weight, *eight, bias, out, *out.shape, weight.shape[1])
     return out
+
+
+def drawable(logits: Tensor) -> bool:
+    """Whether `draw` computes this: float32 on a CPU that has the kernels."""
+    return logits.device.type == "cpu" and logits.dtype == torch.float32 and kernels() is not None
 
 
 def draw(logits: Tensor, scales: Tensor, caps: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +54,7 @@ def draw(logits: Tensor, scales: Tensor, caps: Tensor, numbers: Tensor) -> tuple
     the place in the cumulative distribution that is drawn; negative for the largest logit.
     """
     tokens, logprobs = torch.empty(len(logits), dtype=torch.int64), torch.empty(len(logits))
-    call("strop_draw", logits, *logits.shape, scales, caps, numbers, tokens, logprobs)
+    call("strop_draw", logits.contiguous(), *logits.shape, scales, caps, numbers, tokens, logprobs)
     return tokens, logprobs
 
 

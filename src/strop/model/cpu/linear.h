@@ -90,6 +90,13 @@ inline void put(__m512 x, bf16* out, long stride) {
 }
 
 template <int R>
+inline void put(__m512 x, float* out, long stride) {
+    alignas(64) float all[LANES];
+    _mm512_store_ps(all, x);
+    for (int r = 0; r < R; r++) std::memcpy(out + r * stride, all + r * COLUMNS, sizeof(float) * COLUMNS);
+}
+
+template <int R>
 inline __m512 get(const bf16* from, long stride) {
     alignas(32) bf16 x[LANES] = {};
     for (int r = 0; r < R; r++) std::memcpy(x + r * COLUMNS, from + r * stride, sizeof(bf16) * COLUMNS);
