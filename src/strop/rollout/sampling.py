@@ -49,7 +49,8 @@ class Drawn:
 
 
 def draw(raw: Tensor, transform: LogitsTransform, params: Sequence[SamplingParams], numbers: Sequence[float]) -> Drawn:
-    """``raw [B,V]`` float32: what the head gives, before ``transform`` and temperature. ``numbers [B]``: uniform, in [0, 1).
+    """The next tokens. ``raw [B,V]`` float32: what the head gives, before ``transform`` and temperature.
+    ``numbers [B]``: uniform, in [0, 1).
 
     A draw is inverse transform sampling: one number against the cumulative sum, in the order of the ids, or of falling
     probability where there are filters. ``torch.multinomial`` draws V exponentials per row.
