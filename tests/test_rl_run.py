@@ -146,6 +146,11 @@ def test_what_would_stop_the_run_is_refused_before_it_begins(here, model_folder,
     assert not (here / "runs/small/rl").exists()
 
 
+def test_an_engine_that_would_not_be_used_is_refused(here, model_folder):
+    with pytest.raises(InputError, match=r"stages\.rl: samples with the trainer's own weights.*int8"):
+        recipe(here, model_folder, "rollout.int8=true")
+
+
 def test_what_is_not_there_any_more_is_told(here, model_folder):
     one = recipe(here, model_folder, data=["gone.jsonl"])
     with pytest.raises(InputError, match=r"gone\.jsonl: there is no such file"):

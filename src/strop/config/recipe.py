@@ -113,14 +113,16 @@ class Recipe(BaseModel):
 def stage_recipe(verb: str, model: str, settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
     """A recipe of one stage with these ``settings``, ``kind`` among them, called as the ``verb`` is.
 
-    An override whose first name is a recipe's (``chat.max_length``, ``name``) is the recipe's, any other the stage's.
+    An override whose first name is a setting of the stage is the stage's (``rollout.group_size`` of one that has
+    rollouts), another that a recipe has (``chat.max_length``, ``name``) is the recipe's.
     Raises InputError as `load_recipe`.
     """
     stage = yaml.safe_dump({verb: dict(settings)}, default_flow_style=True, width=math.inf)
     given = [f"name={verb}", f"model={json.dumps(model)}", f"stages={stage}"]
     for override in overrides:
         first = override.partition("=")[0].partition(".")[0]
-        given.append(override if first in Recipe.model_fields else f"stages.{verb}.{override}")
+        of_recipe = first in Recipe.model_fields and first not in STAGES[settings["kind"]].model_fields
+        given.append(override if of_recipe else f"stages.{verb}.{override}")
     return load_overrides(Recipe, given)
 
 

@@ -68,6 +68,14 @@ class RlStage(Stage):
             raise ValueError("lora.dropout would make the trained policy another one than the sampler; leave it out.")
         return self
 
+    def check(self, recipe: Recipe) -> None:
+        """Another engine would sample from other weights than those that are trained, or from rounded ones."""
+        if (engine := recipe.rollout.arithmetic) != "torch":
+            raise ValueError(
+                f"samples with the trainer's own weights alone, and the recipe's rollout says {engine}; leave it out "
+                "here, and evaluate with it in a recipe of its own."
+            )
+
     def inputs(self, recipe: Recipe) -> dict[str, Any]:
         files = {name: reward.file for name, reward in self._functions().items() if reward.file}
         return {
