@@ -74,7 +74,8 @@ def _ours(given: argparse.Namespace, groups: list[list], per_step: int, share: b
     from common.strop_side import GroupSource, run
 
     from strop.data.prefixes import common_prefix, make_group_batch
-    from strop.objectives.preference import DPO
+    from strop.objectives.preference import preference_objective
+    from strop.objectives.preference_settings import PreferenceLossSettings
 
     pairs = len(groups[0]) == 2
 
@@ -94,7 +95,8 @@ def _ours(given: argparse.Namespace, groups: list[list], per_step: int, share: b
 
     longest = max(sum(len(e.tokens) for e in group) for group in groups)
     source = GroupSource(groups, per_step, max(given.micro_batch_tokens, longest), make, length)
-    found = run(given, source, {}, DPO() if pairs else None)
+    objective = preference_objective(PreferenceLossSettings()) if pairs else None
+    found = run(given, source, {}, objective)
     computed = found["tokens_per_second"]
     timed = [groups[i % len(groups)] for i in range(given.warmup * per_step, (given.warmup + given.steps) * per_step)]
     written = sum(len(e.tokens) for group in timed for e in group)

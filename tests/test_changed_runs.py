@@ -141,7 +141,7 @@ def test_changed_data_are_named(run):
 
 
 def test_a_stop_before_the_first_checkpoint_needs_no_choice(run, monkeypatch):
-    monkeypatch.setattr("strop.stages._sft.train", lambda *a, **k: (_ for _ in ()).throw(InputError("no")))
+    monkeypatch.setattr("strop.stages._training.train", lambda *a, **k: (_ for _ in ()).throw(InputError("no")))
     assert run().code == 2
     monkeypatch.undo()
     monkeypatch.chdir(run.tmp)
