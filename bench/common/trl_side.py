@@ -15,6 +15,7 @@ import torch
 from datasets import Dataset
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
@@ -37,6 +38,13 @@ def padder() -> PreTrainedTokenizerFast:
     """Token ids go in, so a tokenizer is needed for its padding alone."""
     words = Tokenizer(WordLevel({"<pad>": 0, "<s>": 1, "</s>": 2}, unk_token="<pad>"))
     return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+
+
+def words(vocabulary: int) -> PreTrainedTokenizerFast:
+    """A tokenizer whose token i is written ``i``: ids become text and the same ids again."""
+    tokens = Tokenizer(WordLevel({str(i): i for i in range(vocabulary)}, unk_token="0"))
+    tokens.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=tokens, pad_token="0", bos_token="1", eos_token="2")
 
 
 def arguments(batch: int, steps: int, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from common import arithmetic, data, generation, generation_sides, results, runs
 ALL = """
 import contextlib, io, json, runpy, sys
 found = {}
-for name in ("sft", "memory", "dpo", "generate", "prepare"):
+for name in ("sft", "memory", "dpo", "grpo", "generate", "prepare"):
     sys.argv, said = [f"{name}.py", "--smoke", "--json"], io.StringIO()
     with contextlib.redirect_stdout(said):
         runpy.run_path(f"{name}.py", run_name="__main__")
@@ -247,3 +247,13 @@ def test_the_asking_process_stays_without_torch():
     code = "import sys, sft, memory, dpo, generate; print('torch' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], cwd=BENCH, capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "False"
+
+
+def test_a_step_of_policy_optimisation_is_all_of_it(found):
+    rows = found["grpo"]["results"]
+    assert {"strop", "strop LoRA", "TRL"} <= set(rows)
+    for row in rows.values():
+        assert 0 < row["rollout_seconds"] < row["seconds_per_step"]
+        assert row["sampled_per_second"] * row["seconds_per_step"] == pytest.approx(2 * 4 * 8)
+    best = min(row["seconds_per_step"] for name, row in rows.items() if name.startswith("TRL"))
+    assert found["grpo"]["ratio_vs_trl"] == pytest.approx(best / rows["strop"]["seconds_per_step"], abs=1e-3)
