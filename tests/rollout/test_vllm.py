@@ -205,7 +205,12 @@ def test_a_server_that_lacks_something_is_refused_with_what_to_do(servers):
 
 def test_weights_are_loaded_into_every_server_and_their_version_is_checked(servers, tmp_path):
     written = []
-    engine = engine_of(servers, save=written.append, exchange=tmp_path, say=lambda line: None)
+
+    def save(folder):
+        configured(folder)
+        written.append(folder)
+
+    engine = engine_of(servers, save=save, exchange=tmp_path, say=lambda line: None)
     engine.sync()
     for one in servers:
         paths = [path for path, _ in one.asked]
@@ -226,7 +231,19 @@ def test_weights_are_loaded_into_every_server_and_their_version_is_checked(serve
     assert len(before) == 4
 
 
+def configured(folder, tied=False):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "tie_word_embeddings": tied}))
+
+
+def test_a_head_that_is_the_embedding_is_not_loaded_by_halves(servers, tmp_path):
+    configured(tmp_path, tied=True)
+    with pytest.raises(InputError, match="keeps the old head"):
+        engine_of(servers[:1], model=tmp_path)
+
+
 def test_other_weights_than_the_model_s_are_replaced(servers, tmp_path):
+    configured(tmp_path)
     engine_of(servers[:1], model=tmp_path)
     assert servers[0].weights.startswith("strop-")
     engine_of(servers[1:], model=Path("/models/smollm2"))
@@ -286,7 +303,8 @@ def test_the_real_thing_tells_the_model_s_own_log_probabilities_and_takes_new_we
     from strop.model.precision import Compute
     from strop.rollout.torch_engine import TorchEngine
 
-    folder = make_model_folder(["one two three"], hidden_size=128, intermediate_size=64)  # heads of 32, which vLLM has
+    sizes = {"hidden_size": 128, "intermediate_size": 64}  # heads of 32, which vLLM has
+    folder = make_model_folder(["one two three"], tie_word_embeddings=False, **sizes)
     settings = VllmSettings(python=os.environ["STROP_VLLM_PYTHON"], args=["--enforce-eager"])
     process = ServerProcess(folder, settings, tmp_path / "log", "float32", 8, 0.1)
     try:

@@ -12,6 +12,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoConfig
+
 from strop.common.errors import InputError
 from strop.rollout.answers import Answer, Decode
 from strop.rollout.engine import (
@@ -179,12 +181,18 @@ class VllmEngine:
     def load_weights(self, folder: Path) -> None:
         """Every server takes the weights in ``folder`` (Hugging Face's layout), of a model with the same configuration.
 
-        Answers tell which weights they are of, and this is checked. Raises InputError for a server that does not offer
-        it; one where it fails is lost.
+        Answers tell which weights they are of, and this is checked. Raises InputError for a model whose head is its
+        embedding, which vLLM does not load whole, and for a server that does not offer it; one where it fails is lost.
         """
         self._load(folder, self._fleet.servers)
 
     def _load(self, folder: Path, servers: Sequence[Server]) -> None:
+        if AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config().tie_word_embeddings:
+            raise InputError(
+                f"{servers[0].url} has other weights than {folder}, whose head is its embedding: vLLM 0.32 (its build "
+                "for CPUs, where this was seen) keeps the old head of such a model when weights are loaded; start the "
+                "server with this model instead."
+            )
         self._updates += 1
         version = f"{self._name}-{self._updates}"
 
