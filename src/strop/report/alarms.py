@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from strop.report.files import LoggedStep
+from strop.report.files import ROLLOUTS, LoggedStep
 
 _SAID = re.compile(r"alarm (?P<name>\S+), at step \d+: (?P<text>.*)", re.DOTALL)
 
@@ -21,7 +21,7 @@ def alarms(stage: str, steps: Sequence[LoggedStep], warnings: Iterable[str]) -> 
     for warning in warnings:
         if warning.startswith(f"{stage}: ") and (found := _SAID.fullmatch(warning.removeprefix(f"{stage}: "))):
             said.setdefault(found["name"], []).append(found["text"])
-    batches = sorted({one.step: one for one in steps if "rollout/groups" in one.model_extra}.values(), key=_step)
+    batches = sorted({one.step: one for one in steps if ROLLOUTS in one.model_extra}.values(), key=_step)
     names = {n.removeprefix("alarm/") for one in batches for n in one.model_extra if n.startswith("alarm/")}
     return [
         {"name": name, "when": _spans([f"alarm/{name}" in one.model_extra for one in batches], batches), "texts": texts}
@@ -33,7 +33,7 @@ def alarms(stage: str, steps: Sequence[LoggedStep], warnings: Iterable[str]) -> 
 def failures(steps: Sequence[LoggedStep]) -> list[dict[str, Any]]:
     """Each part of the reward that failed: ``name``, ``batches`` with a failure of ``of``, and the ``worst`` share of a
     batch's answers that it cost, at ``step``."""
-    batches = sorted({one.step: one for one in steps if "rollout/groups" in one.model_extra}.values(), key=_step)
+    batches = sorted({one.step: one for one in steps if ROLLOUTS in one.model_extra}.values(), key=_step)
     names = dict.fromkeys(n for one in batches for n in one.model_extra if n.startswith("failed/"))
     found = []
     for name in names:

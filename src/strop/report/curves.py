@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -177,7 +176,3 @@ def _change(points: np.ndarray, unit: str) -> str:
 def _short(value: float, unit: str) -> str:
     return f"{100 * value:.1f}\N{NO-BREAK SPACE}%" if unit == "rate" else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
-
-def legend_mark(role: str, style: str) -> Markup:
-    """The piece of line (or area) that stands for a curve in a legend."""
-    return Markup('<i class="line {} {}"></i>').format(role, style)
