@@ -1,4 +1,4 @@
-"""The three large charts of the page, as inline SVG: each for a desk and for a phone, of which the style sheet shows one.
+"""The large charts of the page, as inline SVG: each for a desk and for a phone, of which the style sheet shows one.
 
 A figure is drawn in placeholder colours, one per role; afterwards each is replaced by the style sheet's variable for
 that role, so that one drawing serves light and dark mode. Text stays text. Equal figures give equal bytes.
@@ -28,7 +28,17 @@ MOST_POINTS = 600  # of a curve; more would only make the page heavier
 ROLES = {
     role: f"#a1b0{number:02x}"
     for number, role in enumerate(
-        ("ink", "dim", "line", "panel", "before", "after", "on-verdict", "on-time", *(f"verdict-{name}" for name in VERDICTS)),
+        (
+            "ink",
+            "dim",
+            "line",
+            "panel",
+            "before",
+            "after",
+            "on-verdict",
+            "on-time",
+            *(f"verdict-{name}" for name in VERDICTS),
+        ),
         start=1,
     )
 }

@@ -174,5 +174,10 @@ def _change(points: np.ndarray, unit: str) -> str:
 
 
 def _short(value: float, unit: str) -> str:
-    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%" if unit == "rate" else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
+    return (
+        f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
+        if unit == "rate"
+        else f"{value:,.0f}"
+        if value >= 1000
+        else f"{value:.3g}"
+    )
