@@ -157,9 +157,10 @@ def _axes(figure: Any, last: float) -> Axes:
 
 
 def _limits(values: list[np.ndarray], unit: str) -> tuple[float, float]:
-    """Room for all but the wildest fiftieth of the points at either end; shares end at 0 and 1."""
-    low = min(min(np.quantile(one, 0.02), one[-1]) for one in values)
-    high = max(max(np.quantile(one, 0.98), one[-1]) for one in values)
+    """Room for the smoothed curves and all but the wildest fiftieth of the points; shares end at 0 and 1."""
+    means = [smoothed(np.column_stack([one, one]))[:, 1] for one in values]
+    low = min(min(np.quantile(one, 0.02), mean.min()) for one, mean in zip(values, means, strict=True))
+    high = max(max(np.quantile(one, 0.98), mean.max()) for one, mean in zip(values, means, strict=True))
     margin = 0.08 * (high - low) or 0.1 * abs(high) or 0.1
     low, high = low - margin, high + margin
     if unit == "rate":

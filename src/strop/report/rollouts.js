@@ -77,7 +77,7 @@ function group(one) {
   for (const [role, text] of one.messages)
     made.push(element("p", "bar", element("span", "when", shown(role))), appendHits(element("pre", ""), shown(text).trim(), state.q));
   if (one.truth !== undefined) made.push(element("p", "bar", element("span", "when", "ground truth")), appendHits(element("pre", ""), shown(one.truth).trim(), state.q));
-  made.push(element("div", "group", ...one.answers.map((answer) => card(answer, strongest[one.in]))));
+  made.push(element("div", "answers", ...one.answers.map((answer) => card(answer, strongest[one.in]))));
   return made;
 }
 
