@@ -156,6 +156,20 @@ def test_the_loss_curve_is_that_of_conversations(rl_run):
     assert list(run.sampled) == ["rl"]
 
 
+def test_no_number_and_half_a_character_do_not_break_the_data(rl_run):
+    odd = answer("ab", float("nan"), reasons={"letters": "half \ud83d"}, tokens=[["ab", float("inf")]], right=False)
+    write_jsonl(rl_run / "rl/rollouts/step-000001.jsonl", [prompt("odd", odd)])
+    html = render(read_run(rl_run))
+    html.encode()
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    [found, _] = json.loads(scripts(html)["rollouts-data"], parse_constant=refuse)
+    [shown] = found["answers"]
+    assert (shown["reward"], shown["runs"], shown["reasons"]) == (None, [["ab", None, 1]], {"letters": "half ?"})
+
+
 @pytest.mark.parametrize(
     ("tokens", "text", "expected"),
     [

@@ -175,10 +175,6 @@ def _change(points: np.ndarray, unit: str) -> str:
 
 
 def _short(value: float, unit: str) -> str:
-    return (
-        f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
-        if unit == "rate"
-        else f"{value:,.0f}"
-        if value >= 1000
-        else f"{value:.3g}"
-    )
+    if unit == "rate":
+        return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}").replace("-", "\N{MINUS SIGN}")

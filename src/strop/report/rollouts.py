@@ -28,7 +28,7 @@ class KeptAnswer(BaseModel):
     failures: dict[str, str] = Field(default_factory=dict)
     finish_reason: str = "stop"
     right: bool | None = None
-    tokens: list[tuple[str, float]] = Field(default_factory=list)
+    tokens: list[tuple[str, Number]] = Field(default_factory=list)
 
 
 class KeptPrompt(BaseModel):
@@ -79,13 +79,13 @@ def embed(folder: Path, stages: Sequence[str], most_bytes: int = MOST_BYTES) -> 
                 for part, why in answer.failures.items():
                     found.failed.setdefault((stage, part), why)
         for prompt in prompts:
-            text = script_data(_entry(len(found.batches), prompt))
-            size = len(text.encode())
+            data = script_data(_entry(len(found.batches), prompt)).encode("utf-8", "replace")  # half a character: "?"
+            size = len(data)
             if size > share:
                 found.partial.append(str(path.relative_to(folder)))
                 break
             share, room, taken = share - size, room - size, taken + 1
-            found.entries.append(text)
+            found.entries.append(Markup(data.decode()))
         found.all_prompts += len(prompts)
         found.batches.append({"stage": stage, "step": int(path.stem.removeprefix("step-")), "shown": taken})
     return found
@@ -126,7 +126,7 @@ def runs(one: KeptAnswer) -> list[list[Any]]:
     own text is shown instead, with the last token, where that is what ended it.
     """
     merged = []
-    for advantage, part in groupby(one.tokens, key=lambda token: round(token[1], 4)):
+    for advantage, part in groupby(one.tokens, key=lambda token: None if token[1] is None else round(token[1], 4)):
         texts = [text for text, _ in part]
         merged.append(["".join(texts), advantage, len(texts)])
     if len(merged) == 1 and not merged[0][0].startswith(one.answer):
