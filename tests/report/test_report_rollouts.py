@@ -158,7 +158,7 @@ def test_the_loss_curve_is_that_of_conversations(rl_run):
 
 def test_no_number_and_half_a_character_do_not_break_the_data(rl_run):
     odd = answer("ab", float("nan"), reasons={"letters": "half \ud83d"}, tokens=[["ab", float("inf")]], right=False)
-    write_jsonl(rl_run / "rl/rollouts/step-000001.jsonl", [prompt("odd", odd)])
+    (rl_run / "rl/rollouts/step-000001.jsonl").write_text(json.dumps(prompt("odd", odd)) + "\n")
     html = render(read_run(rl_run))
     html.encode()
 
