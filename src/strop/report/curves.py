@@ -67,16 +67,19 @@ SECONDS = {
 ALWAYS = {"rollout/pass_rate", "rollout/no_spread", "reward"}  # of interest also where they are 0 throughout
 
 
-def curves(stage: str, steps: list[LoggedStep]) -> list[dict[str, Any]]:
+def curves(stage: str, steps: list[LoggedStep]) -> tuple[list[dict[str, Any]], list[str]]:
     """The charts of a stage in reading order: ``title``, ``unit``, ``keys`` (legend: colour, line, label, first → last)
-    and ``chart``. A metric that was not logged is left out, as is a panel that is 0 throughout."""
-    found = []
+    and ``chart``; and the titles of those that are not drawn, since they are 0 throughout. What was not logged is in
+    neither."""
+    found, still = [], []
     for panel in (REWARD, *_parts(steps), *PANELS):
         lines = {label: points for name, label in panel.lines.items() if len(points := series(steps, name))}
         if lines and (ALWAYS & panel.lines.keys() or any(points[:, 1].any() for points in lines.values())):
             found.append(_panel(f"{stage}-{len(found)}", panel, lines))
+        elif lines:
+            still.append(panel.title)
     time = _time(f"{stage}-time", steps)
-    return [*found, time] if time else found
+    return [*found, time] if time else found, still
 
 
 def _parts(steps: list[LoggedStep]) -> Iterator[Panel]:

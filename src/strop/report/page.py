@@ -175,6 +175,7 @@ def _loss(run: RunFiles) -> dict[str, Any] | None:
 def _reinforced(run: RunFiles, stage: str, kept: Embedded) -> dict[str, Any]:
     """What a stage that trained on its own rollouts went through."""
     steps = run.sampled[stage]
+    drawn, still = curves(stage, steps)
     return {
         "name": stage,
         "alarms": alarms(stage, steps, run.summary.warnings),
@@ -183,7 +184,8 @@ def _reinforced(run: RunFiles, stage: str, kept: Embedded) -> dict[str, Any]:
             for one in failures(steps)
         ],
         "span": smoothing_span(len(series(steps, ROLLOUTS))),
-        "curves": curves(stage, steps),
+        "curves": drawn,
+        "still": still,
     }
 
 
