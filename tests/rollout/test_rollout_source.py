@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -179,13 +180,13 @@ def advantages(run):
     return found
 
 
-def test_f19_f31_an_answer_whose_reward_failed_is_left_out_named_and_changes_no_other(small):
+def test_f19_f31_an_answer_whose_reward_failed_is_left_out_named_and_changes_no_other(small, tmp_path):
     whole = Run(small(), rollout={"group_size": 8})
     groups = whole.source
     drawn = advantages(whole)
     letter = next(chr(97 + ids[4]) for ids in drawn if sum(other[4] == ids[4] for other in drawn) == 1)
     failing = Run(
-        small(), rewards={"share": Fails(letter=letter)}, rollout={"group_size": 8},
+        small(), tmp_path, rewards={"share": Fails(letter=letter)}, rollout={"group_size": 8, "keep_every": 1},
         grading=GradingSettings(max_failed=0.5),
     )  # fmt: skip
     assert groups.rollouts == 1
@@ -201,6 +202,14 @@ def test_f19_f31_an_answer_whose_reward_failed_is_left_out_named_and_changes_no_
         assert left[ids][0] == pytest.approx((rewards[ids] - mean) / (std + 1e-6), abs=1e-4)
     assert "rewards.share" in failing.said[0]
     assert "raised ValueError: no" in failing.said[0]
+    rows = [json.loads(line) for line in (tmp_path / "rollouts/step-000001.jsonl").read_text().splitlines()]
+    kept = [answer for row in rows for answer in row["answers"]]
+    assert len(kept) == 16
+    for answer in kept:
+        failed = answer["answer"].startswith(letter)
+        assert ("failures" in answer, answer["reward"] is None) == (failed, failed)
+        if failed:
+            assert {value for _, value in answer["tokens"]} == {0.0}
 
 
 def _sample(ids):
@@ -351,7 +360,10 @@ def test_what_is_drawn_depends_on_seed_batch_prompt_and_answer_alone(small):
 
 
 def test_metrics_and_kept_rollouts_are_those_of_the_answers(small, tmp_path):
-    rewards = {"share": Share(weight=2.0), "holds": Holds(weight=0.5)}
+    class Grades(Holds):
+        needs_truth: ClassVar[bool] = True
+
+    rewards = {"share": Share(weight=2.0), "holds": Grades(weight=0.5)}
     run = Run(small(), tmp_path, rewards=rewards, train={"max_steps": 3}, rollout={"keep_every": 2})
     run.go()
     assert sorted(path.name for path in (tmp_path / "rollouts").iterdir()) == ["step-000001.jsonl", "step-000003.jsonl"]
@@ -363,6 +375,7 @@ def test_metrics_and_kept_rollouts_are_those_of_the_answers(small, tmp_path):
         for answer in row["answers"]:
             assert answer["reward"] == pytest.approx(2 * answer["parts"]["share"] + 0.5 * answer["parts"]["holds"])
             assert answer["reasons"] == {"holds": f"wants {row['truth']}"}
+            assert answer["right"] == (answer["parts"]["holds"] == 1)  # the part that knows the ground truth
             text = "".join(token for token, _ in answer["tokens"])
             assert text == answer["answer"] + ("c" if answer["finish_reason"] == "stop" else "")
     told = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])

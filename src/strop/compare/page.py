@@ -12,7 +12,7 @@ from strop.common.visible import one_line
 from strop.compare.comparison import Comparison, Row
 from strop.compare.flips import leading
 from strop.compare.show import METHOD, cells
-from strop.web import environment, script_data, script_hash
+from strop.web import browser_script, environment, script_data, script_hash
 
 HERE = Path(__file__).parent
 MOST_BYTES = 64 * 2**20
@@ -31,7 +31,7 @@ def render(comparisons: Sequence[Comparison], most_bytes: int = MOST_BYTES) -> s
         else:
             entries.append((entry["at"], text))
     entries.sort(key=lambda entry: entry[0])
-    script = (HERE / "script.js").read_text(encoding="utf-8")
+    script = browser_script(HERE / "script.js")
     pages = [
         {
             "first": one_line(one.first.title),

@@ -1,4 +1,4 @@
-"""The three charts of the page, as inline SVG: each for a desk and for a phone, of which the style sheet shows one.
+"""The large charts of the page, as inline SVG: each for a desk and for a phone, of which the style sheet shows one.
 
 A figure is drawn in placeholder colours, one per role; afterwards each is replaced by the style sheet's variable for
 that role, so that one drawing serves light and dark mode. Text stays text. Equal figures give equal bytes.
@@ -28,7 +28,17 @@ MOST_POINTS = 600  # of a curve; more would only make the page heavier
 ROLES = {
     role: f"#a1b0{number:02x}"
     for number, role in enumerate(
-        ("ink", "dim", "line", "panel", "before", "after", "on-verdict", *(f"verdict-{name}" for name in VERDICTS)),
+        (
+            "ink",
+            "dim",
+            "line",
+            "panel",
+            "before",
+            "after",
+            "on-verdict",
+            "on-time",
+            *(f"verdict-{name}" for name in VERDICTS),
+        ),
         start=1,
     )
 }
@@ -44,8 +54,8 @@ def metrics_chart(parts: Mapping[str, Estimates], names: list[str]) -> Markup:
     def draw(width: int) -> Figure:
         narrow = width == NARROW
         row, left, right = (62, 8, 8) if narrow else (48, 170, 130)
-        figure = _new_figure(width, row * len(names) + 30)
-        axes = _px_axes(figure, left, right, 4, 4 + row * len(names))
+        figure = new_figure(width, row * len(names) + 30)
+        axes = px_axes(figure, left, right, 4, 4 + row * len(names))
         axes.set(xlim=(0, 100), ylim=(len(names), 0), yticks=[])
         axes.set_xticks(ticks, [f"{tick}\N{NO-BREAK SPACE}%" for tick in ticks])
         # On a phone the labels stand inside the plot, above their row; on a desk to its left and right.
@@ -78,8 +88,8 @@ def verdict_chart(parts: Mapping[str, Estimates]) -> Markup:
     def draw(width: int) -> Figure:
         narrow = width == NARROW
         row, left, right, height = (58, 8, 8, 0.55) if narrow else (46, 80, 8, 0.66)
-        figure = _new_figure(width, row * len(rows) + 2)
-        axes = _px_axes(figure, left, right, 0, row * len(rows))
+        figure = new_figure(width, row * len(rows) + 2)
+        axes = px_axes(figure, left, right, 0, row * len(rows))
         axes.set(xlim=(0, 1), ylim=(len(rows), 0), xticks=[], yticks=[])
         for index, (label, estimates) in enumerate(rows):
             y, start = index + (0.66 if narrow else 0.5), 0.0
@@ -106,8 +116,8 @@ def loss_chart(steps: list[LoggedStep]) -> Markup:
     last_step = max(step.step for step in steps)
 
     def draw(width: int) -> Figure:
-        figure = _new_figure(width, 342 if len(rates) else 278)
-        axes = _px_axes(figure, 48, 12, 8, 250)
+        figure = new_figure(width, 342 if len(rates) else 278)
+        axes = px_axes(figure, 48, 12, 8, 250)
         axes.grid(color=ROLES["line"], linewidth=1)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         if len(train):
@@ -119,7 +129,7 @@ def loss_chart(steps: list[LoggedStep]) -> Markup:
         panels = [axes]
         if len(rates):
             axes.tick_params(labelbottom=False)
-            panels.append(_px_axes(figure, 48, 12, 272, 312))
+            panels.append(px_axes(figure, 48, 12, 272, 312))
             _draw_rates(panels[-1], rates)
         for panel in panels:
             panel.set_xlim(0, max(1, last_step))
@@ -150,7 +160,7 @@ def _whisker(axes: Axes, estimate: Interval, y: float, colour: str) -> None:
 
 def series(steps: list[LoggedStep], name: str) -> np.ndarray:
     """``[points, 2]`` of (step, value), ascending. A resumed run repeats steps; what was logged last counts."""
-    values = {step.step: value for step in steps if (value := getattr(step, name)) is not None}
+    values = {step.step: value for step in steps if (value := getattr(step, name, None)) is not None}
     return np.array(sorted(values.items()), dtype=float).reshape(-1, 2)
 
 
@@ -188,12 +198,12 @@ def loss_limits(train: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
     return max(0.0, low - margin), high + margin
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """An empty figure whose data units of size are CSS pixels at full width."""
     return Figure(figsize=(width / 72, height / 72), dpi=72)
 
 
-def _px_axes(figure: Figure, left: float, right: float, top: float, bottom: float) -> Axes:
+def px_axes(figure: Figure, left: float, right: float, top: float, bottom: float) -> Axes:
     """Bare axes; ``left`` and ``right`` are pixels from that side, ``top`` and ``bottom`` pixels from the top."""
     width, height = figure.get_size_inches() * 72
     axes = figure.add_axes((left / width, 1 - bottom / height, (width - left - right) / width, (bottom - top) / height))
@@ -205,11 +215,11 @@ def _px_axes(figure: Figure, left: float, right: float, top: float, bottom: floa
 
 
 def _for_desk_and_phone(draw: Callable[[int], Figure], name: str, label: str) -> Markup:
-    desk = _inline_svg(draw(WIDE), name, label, "wide")
-    return desk + _inline_svg(draw(NARROW), f"{name}-narrow", label, "narrow")
+    desk = inline_svg(draw(WIDE), name, label, "wide")
+    return desk + inline_svg(draw(NARROW), f"{name}-narrow", label, "narrow")
 
 
-def _inline_svg(figure: Figure, name: str, label: str, css_class: str) -> Markup:
+def inline_svg(figure: Figure, name: str, label: str, css_class: str) -> Markup:
     """The figure as an ``<svg>`` element; ``name`` keeps its ids apart from other charts', ``label`` is read aloud."""
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "strop"}):

@@ -21,6 +21,7 @@ from strop.tasks.metrics import Metric
 # JSON written by Python may hold NaN and Infinity. Neither is a measurement, so both become "unknown".
 Number = Annotated[float | None, AfterValidator(lambda x: x if x is not None and math.isfinite(x) else None)]
 Line = TypeVar("Line", bound=BaseModel)
+ROLLOUTS = "rollout/groups"  # in metrics.jsonl where a stage trains on what it samples
 
 
 class Interval(BaseModel):
@@ -95,7 +96,13 @@ class Summary(BaseModel):
 
 
 class LoggedStep(BaseModel):
-    """One line of ``metrics.jsonl``: a training step, or an evaluation of the held-out loss (nats per token)."""
+    """One line of ``metrics.jsonl``: a training step, or an evaluation of the held-out loss (nats per token).
+
+    What else a stage logs is there by its name.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Number]
 
     step: int
     loss: Number = None
@@ -132,11 +139,16 @@ class ShownExample(BaseModel):
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Everything of one run folder that the page shows; ``items`` is keyed by ("before" or "after", task)."""
+    """What the page shows of one run folder; ``items`` is keyed by ("before" or "after", task).
+
+    ``steps``, ``example``: of the last training on given conversations; ``sampled``: the steps of each that trained on
+    rollouts, by stage.
+    """
 
     folder: Path
     summary: Summary
     steps: list[LoggedStep] = field(default_factory=list)
+    sampled: dict[str, list[LoggedStep]] = field(default_factory=dict)
     items: dict[tuple[str, str], list[GradedAnswer]] = field(default_factory=dict)
     example: ShownExample | None = None
     configs: dict[str, str] = field(default_factory=dict)
@@ -162,18 +174,25 @@ def read_run(folder: Path) -> RunFiles:
         for task in parsed.answered
         if stage and (path := folder / stage / "evals" / f"{task}.jsonl").is_file()
     }
-    training = parsed.stages.training[-1:]  # the page shows the last one's curve, conversation and settings
+    logged = {
+        stage: read_rows(path, LoggedStep)
+        for stage in parsed.stages.training
+        if (path := folder / stage / "metrics.jsonl").is_file()
+    }
+    sampled = {stage: steps for stage, steps in logged.items() if any(ROLLOUTS in one.model_extra for one in steps)}
+    given = [stage for stage in parsed.stages.training if stage not in sampled]
+    shown = (given or ["sft"])[-1]  # of several trainings on conversations the page shows the last one
     configs = {
         f"{stage}/config.yaml": path.read_text(encoding="utf-8", errors="replace")
-        for stage in training
-        if (path := folder / stage / "config.yaml").is_file()
+        for stage in parsed.stages.training
+        if (stage == shown or stage in sampled) and (path := folder / stage / "config.yaml").is_file()
     }
-    trained = folder / (training[0] if training else "sft")
-    metrics, example = trained / "metrics.jsonl", trained / "example.json"
+    example = folder / shown / "example.json"
     return RunFiles(
         folder=folder,
         summary=parsed,
-        steps=read_rows(metrics, LoggedStep) if metrics.is_file() else [],
+        steps=logged.get(shown, []),
+        sampled=sampled,
         items=items,
         example=_parse(example.read_bytes(), ShownExample, str(example)) if example.is_file() else None,
         configs=configs,

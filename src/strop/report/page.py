@@ -9,12 +9,15 @@ from markupsafe import Markup
 
 from strop.common.files import atomic_writer
 from strop.report import metrics
+from strop.report.alarms import alarms, failures
 from strop.report.charts import loss_chart, metrics_chart, series, smoothing_span, verdict_chart
+from strop.report.curves import curves
 from strop.report.excerpts import FAILING, FIXED, KEPT, RULE, WORSE, pair_up, pick, view
-from strop.report.files import Interval, RunFiles, Summary, read_run
+from strop.report.files import ROLLOUTS, Interval, RunFiles, Summary, read_run
+from strop.report.rollouts import MOST_BYTES, Embedded, embed
 from strop.report.verdict import eval_losses, forgetting, gates, headline, interval_notes, kept_bounds
 from strop.tasks.metrics import GROUPS, VERDICTS
-from strop.web import environment
+from strop.web import browser_script, environment, script_data, script_hash
 
 HERE = Path(__file__).parent
 
@@ -53,12 +56,16 @@ def write_report(run_folder: Path) -> Path:
     return target
 
 
-def render(run: RunFiles) -> str:
-    """The page as HTML. Everything that came from a model or a data file is escaped by the template."""
+def render(run: RunFiles, most_bytes: int = MOST_BYTES) -> str:
+    """The page as HTML, with at most ``most_bytes`` of kept rollouts.
+
+    Everything that came from a model or a data file is escaped by the template, or is data of its script.
+    """
     templates = environment(HERE)
     templates.filters["count"] = metrics.count_text
     summary = run.summary
     top = headline(summary)
+    kept = embed(run.folder, [*run.sampled], most_bytes)
     return templates.get_template("page.html").render(
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         summary=summary,
@@ -72,6 +79,8 @@ def render(run: RunFiles) -> str:
         metrics_chart=_metrics_chart(summary),
         verdict_chart=_verdict_chart(summary),
         verdicts=VERDICTS,
+        reinforced=[_reinforced(run, stage, kept) for stage in run.sampled],
+        rollouts=_rollouts(kept),
         loss=_loss(run),
         answers=_answers(run),
         tokens=_tokens(run),
@@ -160,6 +169,38 @@ def _loss(run: RunFiles) -> dict[str, Any] | None:
         "steps": max(step.step for step in run.steps),
         "train": bool(len(train)),
         "held_out": [metrics.value_text(value, "nats") for value in held_out[[0, -1], 1]] if len(held_out) else [],
+    }
+
+
+def _reinforced(run: RunFiles, stage: str, kept: Embedded) -> dict[str, Any]:
+    """What a stage that trained on its own rollouts went through."""
+    steps = run.sampled[stage]
+    drawn, still = curves(stage, steps)
+    return {
+        "name": stage,
+        "alarms": alarms(stage, steps, run.summary.warnings),
+        "failures": [
+            one | {"worst": metrics.value_text(one["worst"], "rate"), "why": kept.failed.get((stage, one["name"]))}
+            for one in failures(steps)
+        ],
+        "span": smoothing_span(len(series(steps, ROLLOUTS))),
+        "curves": drawn,
+        "still": still,
+    }
+
+
+def _rollouts(kept: Embedded) -> dict[str, Any] | None:
+    if not kept.all_prompts:
+        return None
+    script = browser_script(HERE / "rollouts.js")
+    return {
+        "left_out": kept.left_out,
+        "all_prompts": kept.all_prompts,
+        "partial": kept.partial,
+        "batches": script_data(kept.batches),
+        "data": kept.data,
+        "script": Markup(script),
+        "script_hash": script_hash(script),
     }
 
 

@@ -52,7 +52,7 @@ def numbers_of(drawn: Drawn, grading: Collection[str]) -> dict[str, float]:
     found["failed"] = 1 - len(rewarded) / len(every)
     found |= {f"failed/{name}": count / len(every) for name, count in failures.items()}
     if grading:
-        passed = [[_passes(one, grading) for one in group] for group in drawn.every]
+        passed = [[passes(one, grading) for one in group] for group in drawn.every]
         found["rollout/pass_rate"] = float(np.mean([x for group in passed for x in group]))
         found["rollout/group_pass_rate"] = float(np.mean([any(group) for group in passed]))
     groups = len(drawn.every)
@@ -81,6 +81,7 @@ def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
     return {name: float(np.mean(values)), f"{name}_std": float(np.std(values))} if values else {}
 
 
-def _passes(one: Trajectory, grading: Collection[str]) -> bool:
+def passes(one: Trajectory, grading: Collection[str]) -> bool:
+    """Whether an answer is right: it has a reward, and 1 in every part of ``grading`` that applies to it."""
     own: Mapping[str, float] = {name: one.parts[name] for name in grading if name in one.parts}
     return one.reward is not None and bool(own) and all(score >= 1 for score in own.values())

@@ -27,7 +27,7 @@ from strop.objectives.policy_settings import PolicyGradientSettings
 from strop.rollout.answers import answer_text
 from strop.rollout.engine import Engine, Request, SamplingParams
 from strop.rollout.grading import Grader
-from strop.rollout.numbers import Drawn, numbers_of
+from strop.rollout.numbers import Drawn, numbers_of, passes
 from strop.rollout.prompts import Prompt
 from strop.rollout.rows import NOTHING, Rows, measure, packed, rows_of, unpacked
 from strop.rollout.settings import RolloutSettings, WatchSettings
@@ -299,10 +299,11 @@ class RolloutSource:
 
         def row(prompt: Prompt, group: list[Trajectory]) -> dict[str, Any]:
             answers = []
-            for one in group:
-                own = advantages[owner == number[id(one)]].tolist() or [0.0] * one.length
+            for one in batch.drawn.every[group[0].group]:  # those whose reward failed too
+                own = advantages[owner == number.get(id(one), -1)].tolist() or [0.0] * one.length
                 sampled = one.tokens[len(one.tokens) - one.length :]
-                answers.append(shown(one, [self._decode([token]) for token in sampled], own))
+                right = {"right": passes(one, self.grader.grading)} if self.grader.grading else {}
+                answers.append(shown(one, [self._decode([token]) for token in sampled], own) | right)
             truth = json.loads(json.dumps(prompt.truth, default=str))  # a table may hold dates
             return {"name": prompt.name, "messages": prompt.messages, "truth": truth, "answers": answers}
 

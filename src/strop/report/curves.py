@@ -1,0 +1,183 @@
+"""The curves of a stage that trains on its own rollouts: small multiples, and the words for what it logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from strop.report.charts import ROLES, inline_svg, new_figure, px_axes, series, smoothed, smoothing_span, thinned
+from strop.report.files import LoggedStep
+
+WIDTH, HEIGHT = 360, 168
+# Told apart without colour: how the line is drawn, in the page's colours.
+LOOKS = (("after", "solid"), ("ink", "dashed"), ("before", "dotted"), ("dim", "dashdot"))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A small chart: its title, the unit of its axis (``rate``: in percent), and its lines (metric → label)."""
+
+    title: str
+    unit: str
+    lines: dict[str, str]
+
+
+REWARD = Panel("reward", "", {"reward": "mean over the answers of a batch"})
+PANELS = (
+    Panel(
+        "right answers",
+        "rate",
+        {"rollout/pass_rate": "answers that are right", "rollout/group_pass_rate": "groups with a right answer"},
+    ),
+    Panel(
+        "groups that teach little",
+        "rate",
+        {"rollout/no_spread": "groups with equal rewards", "rollout/dropped": "groups dropped"},
+    ),
+    Panel(
+        "KL divergence",
+        "nats per token",
+        {"rollout/kl_to_reference": "to the reference", "kl_old": "to the policy that sampled"},
+    ),
+    Panel("entropy", "nats per token", {"entropy": "of the policy", "rollout/entropy": "as sampled"}),
+    Panel("clipped tokens", "rate", {"clip_fraction_low": "at the lower bound", "clip_fraction_high": "at the upper"}),
+    Panel("sampler and trainer", "nats per token", {"rollout/mismatch": "mean difference of log-probabilities"}),
+    Panel("answer length", "tokens", {"rollout/length": "mean", "rollout/length_max": "longest"}),
+    Panel(
+        "how answers end", "rate", {"rollout/stop_rate": "end by themselves", "rollout/truncated": "cut at the limit"}
+    ),
+    Panel("one text for all", "rate", {"rollout/most_common_answer": "share of the most common answer"}),
+    Panel("answers without a reward", "rate", {"failed": "a part of the reward failed"}),
+    Panel("values", "rate", {"rollout/value_explained": "variance of the returns that they explain"}),
+    Panel("loss", "", {"loss": "of the objective"}),
+    Panel("gradient", "", {"grad_norm": "norm before clipping"}),
+    Panel("learning rate", "", {"lr": "learning rate"}),
+)
+SECONDS = {
+    "seconds/rollout": "sampling",
+    "seconds/reward": "rewards",
+    "seconds/measure": "log-probabilities before",
+    "seconds/train": "training",
+}
+ALWAYS = {"rollout/pass_rate", "rollout/no_spread", "reward"}  # of interest also where they are 0 throughout
+
+
+def curves(stage: str, steps: list[LoggedStep]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The charts of a stage in reading order: ``title``, ``unit``, ``keys`` (legend: colour, line, label, first → last)
+    and ``chart``; and the titles of those that are not drawn, since they are 0 throughout. What was not logged is in
+    neither."""
+    found, still = [], []
+    for panel in (REWARD, *_parts(steps), *PANELS):
+        lines = {label: points for name, label in panel.lines.items() if len(points := series(steps, name))}
+        if lines and (ALWAYS & panel.lines.keys() or any(points[:, 1].any() for points in lines.values())):
+            found.append(_panel(f"{stage}-{len(found)}", panel, lines))
+        elif lines:
+            still.append(panel.title)
+    time = _time(f"{stage}-time", steps)
+    return [*found, time] if time else found, still
+
+
+def _parts(steps: list[LoggedStep]) -> Iterator[Panel]:
+    """A panel for each part of the reward: each has a scale of its own."""
+    names = dict.fromkeys(n for one in steps for n in one.model_extra if n.startswith("reward/"))
+    for name in names:
+        if not (name.endswith("_std") and name.removesuffix("_std") in names):
+            yield Panel(f"reward: {name.removeprefix('reward/')}", "", {name: "mean score, before its weight"})
+
+
+def _panel(name: str, panel: Panel, lines: dict[str, np.ndarray]) -> dict[str, Any]:
+    figure = new_figure(WIDTH, HEIGHT)
+    axes = _axes(figure, max(points[-1, 0] for points in lines.values()))
+    keys = []
+    for (role, style), (label, points) in zip(LOOKS, lines.items(), strict=False):
+        if len(points) > smoothing_span(len(points)):
+            axes.plot(*thinned(points).T, color=ROLES[role], linewidth=0.8, alpha=0.35)
+        means = smoothed(points)
+        axes.plot(*thinned(means).T, color=ROLES[role], linewidth=2, linestyle=style)
+        if len(points) == 1:
+            axes.plot(*points.T, "o", color=ROLES[role], markersize=5)
+        keys.append((role, style, label, _change(means, panel.unit)))
+    axes.set_ylim(*_limits([points[:, 1] for points in lines.values()], panel.unit))
+    if panel.unit == "rate":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}\N{NO-BREAK SPACE}%"))
+    said = "; ".join(f"{label}: {change}" for *_, label, change in keys)
+    chart = inline_svg(figure, name, f"{panel.title} over steps. {said}", "small-multiple")
+    return {"title": panel.title, "unit": "" if panel.unit == "rate" else panel.unit, "keys": keys, "chart": chart}
+
+
+def _time(name: str, steps: list[LoggedStep]) -> dict[str, Any] | None:
+    """Where the time of a batch goes, as shares; updates after a batch's first are training."""
+    rows: dict[int, dict[str, float]] = {}
+    at = None
+    for step in sorted({one.step: one for one in steps if one.loss is not None}.values(), key=lambda one: one.step):
+        logged = step.model_extra
+        if "seconds/rollout" in logged:
+            at = rows.setdefault(step.step, {key: logged.get(key) or 0.0 for key in SECONDS})
+        elif at is not None:
+            at["seconds/train"] += logged.get("seconds") or 0.0
+    if not rows:
+        return None
+    at_steps = np.array(list(rows), dtype=float)
+    seconds = np.array([[row[key] for key in SECONDS] for row in rows.values()])
+    shares = seconds / np.maximum(seconds.sum(axis=1, keepdims=True), 1e-12)
+    shares = np.column_stack([smoothed(np.column_stack([at_steps, one]))[:, 1] for one in shares.T])
+    drawn = thinned(np.column_stack([at_steps, shares]))
+    if len(drawn) == 1:  # an area needs two ends
+        drawn = np.repeat(drawn, 2, axis=0) + np.array([[-0.4], [0.4]]) * np.eye(1, drawn.shape[1])
+    figure = new_figure(WIDTH, HEIGHT)
+    axes = _axes(figure, at_steps[-1])
+    whole = seconds.sum(axis=0) / max(seconds.sum(), 1e-12)
+    base, keys = np.zeros(len(drawn)), []
+    for (role, _), label, share, column in zip(LOOKS, SECONDS.values(), whole, drawn[:, 1:].T, strict=True):
+        alpha = 0.85 if role == "after" else 0.55
+        axes.fill_between(drawn[:, 0], base, base + column, color=ROLES[role], alpha=alpha, linewidth=0)
+        axes.plot(drawn[:, 0], base + column, color=ROLES["panel"], linewidth=1.5)
+        if share > 0.12:
+            middle = len(drawn) // 2
+            place = (drawn[middle, 0], base[middle] + column[middle] / 2, label)
+            axes.text(*place, ha="center", va="center", fontsize=11, color=ROLES["on-time"])
+        base = base + column
+        keys.append((role, "area", label, f"{100 * share:.0f}\N{NO-BREAK SPACE}%"))
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}\N{NO-BREAK SPACE}%"))
+    said = "; ".join(f"{label}: {share}" for *_, label, share in keys)
+    chart = inline_svg(figure, name, f"Where the time goes, share of each part over steps. {said}", "small-multiple")
+    return {"title": "where the time goes", "unit": "", "keys": keys, "chart": chart}
+
+
+def _axes(figure: Any, last: float) -> Axes:
+    axes = px_axes(figure, 52, 10, 8, HEIGHT - 26)
+    axes.grid(color=ROLES["line"], linewidth=1)
+    axes.set_xlim(0, max(1, last))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    return axes
+
+
+def _limits(values: list[np.ndarray], unit: str) -> tuple[float, float]:
+    """Room for the smoothed curves and all but the wildest fiftieth of the points; shares end at 0 and 1."""
+    means = [smoothed(np.column_stack([one, one]))[:, 1] for one in values]
+    low = min(min(np.quantile(one, 0.02), mean.min()) for one, mean in zip(values, means, strict=True))
+    high = max(max(np.quantile(one, 0.98), mean.max()) for one, mean in zip(values, means, strict=True))
+    margin = 0.08 * (high - low) or 0.1 * abs(high) or 0.1
+    low, high = low - margin, high + margin
+    if unit == "rate":
+        return max(-0.02, low), min(1.02, high)
+    return (max(-0.05 * high, low) if min(one.min() for one in values) >= 0 else low), high
+
+
+def _change(points: np.ndarray, unit: str) -> str:
+    """The smoothed curve's ends, so that one batch's luck is not the message."""
+    ends = [_short(value, unit) for value in points[[0, -1], 1]]
+    return " → ".join(dict.fromkeys(ends))
+
+
+def _short(value: float, unit: str) -> str:
+    if unit == "rate":
+        return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}").replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,132 @@
+// After web/browser.js.
+
+const PRINTED = 12; // prompts on paper
+const batches = JSON.parse(byId("batches").textContent);
+const all = JSON.parse(byId("rollouts-data").textContent);
+const FIELDS = ["q", "batch", "outcome", "cut"];
+const stages = new Set(batches.map((one) => one.stage));
+const batchName = (one) => `${stages.size > 1 ? `${one.stage}, ` : ""}step ${number(one.step)}`;
+const state = { q: "" };
+
+const some = (test) => (one) => one.answers.some(test);
+const known = (one) => one.answers.some((answer) => answer.right !== undefined);
+const OUTCOMES = [
+  ["right", "with a right answer", some((answer) => answer.right === true)],
+  ["wrong", "with a wrong answer", some((answer) => answer.right === false)],
+  ["never", "without a right answer", (one) => known(one) && !some((answer) => answer.right)(one)],
+  ["always", "all right", (one) => known(one) && one.answers.every((answer) => answer.right)],
+  ["spread", "rewards that differ", (one) => new Set(one.answers.map((answer) => answer.reward)).size > 1],
+  ["failed", "a reward failed", some((answer) => answer.failures)],
+].filter(([, , test]) => all.some(test));
+
+// Advantages are coloured by their size beside the batch's largest.
+const strongest = batches.map(() => 0);
+for (const one of all) {
+  for (const answer of one.answers)
+    for (const [, advantage] of answer.runs) strongest[one.in] = Math.max(strongest[one.in], Math.abs(advantage));
+  const texts = [one.name, ...one.messages.map((message) => message[1]), one.truth ?? ""];
+  for (const answer of one.answers) texts.push(answer.runs.map((run) => run[0]).join(""), ...Object.values(answer.reasons ?? {}));
+  one.text = texts.join("\n").toLowerCase();
+}
+
+const decimals = (value) => (value === null || value === undefined ? "\u2013" : String(Number(value.toFixed(3))).replace("-", "\u2212"));
+const signed = (value) => (value > 0 ? "+" : "") + decimals(value);
+
+// ---- one prompt with its group
+
+function tokens(answer, largest) {
+  const text = element("pre", "sampled");
+  text.tabIndex = 0;
+  if (!answer.runs.length) text.append("(empty answer)");
+  for (const [piece, advantage, count] of answer.runs) {
+    const run = appendHits(element("span", advantage > 0 ? "adv up" : advantage < 0 ? "adv down" : "adv"), shown(piece), state.q);
+    run.style.setProperty("--strength", `${largest ? Math.round(12 + 58 * (Math.abs(advantage) / largest)) : 0}%`);
+    run.title = `advantage ${signed(advantage)}, ${number(count)} ${count === 1 ? "token" : "tokens"}`;
+    text.append(run);
+  }
+  return text;
+}
+
+function advantages(answer) {
+  const values = answer.runs.map((run) => run[1]);
+  if (!values.length) return "";
+  const low = Math.min(...values), high = Math.max(...values);
+  return `advantage ${low === high ? signed(low) : `${signed(low)} to ${signed(high)}`}`;
+}
+
+function part(name, answer) {
+  const why = answer.reasons?.[name];
+  return element("li", "", element("b", "", shown(name)), ` ${decimals(answer.parts[name])}`, ...(why ? [element("span", "why", ` \u2013 ${shown(why)}`)] : []));
+}
+
+function card(answer, largest) {
+  const facts = [`${number(answer.tokens)} ${answer.tokens === 1 ? "token" : "tokens"}`, advantages(answer)].filter(Boolean);
+  const bar = element("p", "bar", element("b", "when", answer.reward === null ? "no reward" : `reward ${decimals(answer.reward)}`));
+  if (answer.right !== undefined) bar.append(element("span", answer.right ? "right" : "wrong", answer.right ? "\u2713 right" : "\u2717 wrong"));
+  bar.append(...facts.map((fact) => element("span", "fact", fact)));
+  if (answer.cut) bar.append(element("span", "fact cut", "cut off"));
+  const made = element("section", "card", bar, tokens(answer, largest));
+  const parts = Object.keys(answer.parts ?? {}).map((name) => part(name, answer));
+  for (const [name, why] of Object.entries(answer.failures ?? {})) parts.push(element("li", "worse", element("b", "", shown(name)), ` failed \u2013 ${shown(why)}`));
+  if (parts.length) made.append(element("ul", "parts", ...parts));
+  return made;
+}
+
+function group(one) {
+  const made = [element("h3", "", element("code", "", shown(one.name)), element("span", "kind", batchName(batches[one.in])))];
+  for (const [role, text] of one.messages)
+    made.push(element("p", "bar", element("span", "when", shown(role))), appendHits(element("pre", ""), shown(text).trim(), state.q));
+  if (one.truth !== undefined) made.push(element("p", "bar", element("span", "when", "ground truth")), appendHits(element("pre", ""), shown(one.truth).trim(), state.q));
+  made.push(element("div", "answers", ...one.answers.map((answer) => card(answer, strongest[one.in]))));
+  return made;
+}
+
+// ---- the list and its filters
+
+function facts(one) {
+  const rewards = one.answers.map((answer) => answer.reward).filter((reward) => reward !== null);
+  const right = one.answers.filter((answer) => answer.right).length;
+  const told = rewards.length ? `reward ${decimals(rewards[0])}${rewards[0] === rewards.at(-1) ? "" : ` to ${decimals(rewards.at(-1))}`}` : "no reward";
+  return `${batchName(batches[one.in])} \u00b7 ${known(one) ? `${right} of ${one.answers.length} right \u00b7 ` : ""}${told}`;
+}
+
+// What a row says first is the question: the names of prompts are often numbers.
+const question = (one) => shown(one.messages.at(-1)?.[1] || one.name).replaceAll(/\s+/g, " ").slice(0, 120);
+
+const entries = entryList(
+  (at) => [element("div", "name", question(all[at])), element("div", "facts", facts(all[at]))],
+  (at) => {
+    byId("shown").replaceChildren(...(at < 0 ? [element("p", "none", "Nothing chosen.")] : group(all[at])));
+    byId("shown").scrollTop = 0;
+  },
+  "No prompt passes these filters.",
+);
+
+function filter() {
+  for (const name of FIELDS) state[name] = name === "cut" ? byId(name).checked : byId(name).value;
+  const query = state.q.toLowerCase(), test = OUTCOMES.find(([value]) => value === state.outcome)?.[2];
+  const visible = [];
+  all.forEach((one, at) => {
+    if (state.batch !== "" && one.in !== Number(state.batch)) return;
+    if (test && !test(one)) return;
+    if (state.cut && !one.answers.some((answer) => answer.cut)) return;
+    if (query && !one.text.includes(query)) return;
+    visible.push(at);
+  });
+  byId("count").textContent = `${number(visible.length)} of ${number(all.length)} prompts`;
+  entries.show(visible);
+}
+
+addEventListener("beforeprint", () => {
+  const visible = entries.visible, first = visible.slice(0, PRINTED);
+  const rest = `${number(first.length)} of ${number(visible.length)} prompts that pass the filters are printed.`;
+  byId("printed").replaceChildren(element("p", "small", rest), ...first.map((at) => element("article", "", ...group(all[at]))));
+});
+
+byId("batch").append(option("", "all steps"), ...batches.map((one, at) => [one, at]).filter(([one]) => one.shown).map(([one, at]) => option(String(at), batchName(one))));
+byId("outcome").append(option("", "all"), ...OUTCOMES.map(([value, text]) => option(value, text)));
+onFields(FIELDS, filter);
+// The newest rollouts are what one asks about first.
+const newest = batches.findLastIndex((one) => one.shown);
+if (newest >= 0) byId("batch").value = String(newest);
+filter();
