@@ -60,6 +60,7 @@ WITHOUT_TORCH = [
     "stages.preference",
     "stages.reward_model",
     "stages.rl",
+    "stages.sample",
     "stages.sft",
     "tasks",
     "tasks.code_basics",

@@ -123,6 +123,27 @@ class RolloutSettings(_Settings):
         return self
 
 
+class SamplingSettings(_Settings):
+    """How answers are sampled that are kept as data: nothing is trained on their log-probabilities, so filters are
+    allowed."""
+
+    group_size: int = Field(8, ge=1, description="Answers to each prompt.")
+    max_tokens: int = Field(512, ge=1, description="Longest answer, in tokens.")
+    temperature: float = Field(1.0, ge=0, description="Logits are divided by it; 0 is greedy, for one answer alone.")
+    top_p: float = Field(1.0, gt=0, le=1, description="The smallest set of likeliest tokens of this probability.")
+    top_k: int = Field(0, ge=0, description="So many likeliest tokens; 0: all.")
+    min_p: float = Field(0.0, ge=0, le=1, description="Tokens at least this times as likely as the likeliest.")
+    seed: int = Field(0, ge=0, description="What is drawn depends on it, the prompt's name and the answer's number.")
+
+    @model_validator(mode="after")
+    def _draws_differ(self) -> SamplingSettings:
+        if self.temperature == 0 and self.group_size > 1:
+            raise ValueError(
+                f"temperature 0 gives the same answer {self.group_size} times; raise it, or set group_size to 1."
+            )
+        return self
+
+
 class GradingSettings(_Settings):
     """How rewards are computed, and how often they may fail."""
 

@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from strop.chat import ChatEncoder, fit_tokenizer
-from strop.chat.saved import chat_of
 from strop.common.errors import InputError
 from strop.data.mixture import Mixture
-from strop.evals.preflight import check_sandbox
-from strop.model.names import load_generation_config, load_tokenizer, stop_token_ids
 from strop.model.policy import Policy, scalar_head
 from strop.model.window import window_of
 from strop.objectives.policy_gradient import PolicyGradient
-from strop.rollout.grading import Grader, check_rewards
+from strop.rollout.grading import Grader
 from strop.rollout.loaded import load
-from strop.rollout.prompts import Prompts, check_lengths, read_prompts
+from strop.rollout.prompts import Prompts
 from strop.rollout.source import RolloutSource
 from strop.rollout.torch_engine import TorchEngine
+from strop.stages._prompts import check_prompts, checked_prompts
 from strop.stages.base import Context, StageResult
 from strop.train.loop import train
 from strop.train.out_of_memory import explained_out_of_memory
@@ -31,23 +28,14 @@ if TYPE_CHECKING:
     from strop.stages.rl import RlStage
 
 
-def check_prompts(stage: RlStage, context: Context) -> None:
-    """Raise InputError for prompts and rewards that would stop the stage: see `_checked`."""
-    tokenizer = load_tokenizer(context.model)
-    chat, _ = chat_of(context.recipe.chat, context.model, tokenizer)
-    fit_tokenizer(tokenizer, chat.template)
-    stop_ids = stop_token_ids(tokenizer, load_generation_config(context.model))
-    parts = _checked(stage, ChatEncoder(tokenizer, chat, stop_ids), window_of(context.model))
-    if any(prompt.task is not None and prompt.task.runs_programs for part in parts for prompt in part):
-        check_sandbox()
+def check_rollouts(stage: RlStage, context: Context) -> None:
+    """Raise InputError for prompts and rewards that would stop the stage."""
+    parts = check_prompts(stage, context, stage.rollout.max_tokens)
+    _check_rows(stage, parts)
 
 
-def _checked(stage: RlStage, encoder: ChatEncoder, window: int | None) -> list[Prompts]:
-    """The prompts. Raises InputError where one cannot be made, is too long, or is graded by nothing."""
-    encoder.require_template()
-    parts = read_prompts(stage.data, encoder)
-    check_lengths(parts, window, stage.rollout.max_tokens)
-    check_rewards(stage.rewards, parts)
+def _check_rows(stage: RlStage, parts: list[Prompts]) -> None:
+    """Raise InputError where a prompt and an answer are longer than a row."""
     longest = max(len(prompt.ids) for part in parts for prompt in part) + stage.rollout.max_tokens
     if longest > stage.train.micro_batch_tokens:
         raise InputError(
@@ -55,7 +43,6 @@ def _checked(stage: RlStage, encoder: ChatEncoder, window: int | None) -> list[P
             f"{stage.train.micro_batch_tokens:,}; raise train.micro_batch_tokens to at least {longest:,}, or lower "
             "rollout.max_tokens."
         )
-    return parts
 
 
 def reinforce(stage: RlStage, context: Context) -> StageResult:
@@ -75,7 +62,8 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     policy = loaded.policy
     if stage.objective.uses_values:
         policy.value_head = scalar_head(policy.model, seed)
-    parts = _checked(stage, loaded.encoder, window_of(context.model))
+    parts = checked_prompts(stage, loaded.encoder, window_of(context.model), stage.rollout.max_tokens)
+    _check_rows(stage, parts)
     mixture = Mixture(parts, stage.data, seed)
     context.say(f"prompts: {len(mixture):,}, of {', '.join(part.title for part in stage.data.parts)}")
     torch.manual_seed(seed)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from strop.common.errors import InputError
-from strop.data.keys import data_identity, files_digest
-from strop.data.settings import DataSettings
 from strop.model.settings import LoraSettings
 from strop.objectives.policy_settings import PolicyGradientSettings
-from strop.rewards.kinds import AnyReward, FunctionReward
-from strop.rollout.settings import GradingSettings, PromptField, PromptSettings, RolloutSettings, WatchSettings
-from strop.stages.base import Context, Stage, StageResult, register
+from strop.rollout.settings import RolloutSettings, WatchSettings
+from strop.stages._graded import GradedStage
+from strop.stages.base import Context, StageResult, register
 from strop.train.settings import RlTrainSettings
 
 if TYPE_CHECKING:
@@ -23,18 +19,11 @@ if TYPE_CHECKING:
 
 
 @register("rl")
-class RlStage(Stage):
+class RlStage(GradedStage):
     """The policy gradient on the model's own answers; the result goes to ``model`` in the stage's folder."""
 
     kind: Literal["rl"]
-    data: PromptField = Field(description="Where prompts come from: tasks, or files with ground truth.")
     rollout: RolloutSettings = Field(default_factory=RolloutSettings, description="How answers are sampled.")
-    rewards: dict[str, AnyReward] = Field(
-        {"task": {"kind": "task"}, "exact": {"kind": "exact"}},
-        validate_default=True,
-        description="Parts of the reward by name; by default the task's grade, or equality with the ground truth.",
-    )
-    grading: GradingSettings = Field(default_factory=GradingSettings, description="How rewards are computed.")
     objective: PolicyGradientSettings = Field(
         default_factory=PolicyGradientSettings,
         description="How rewards become a gradient.",
@@ -46,13 +35,6 @@ class RlStage(Stage):
     )
     trains: ClassVar[bool] = True
     if_stopped: ClassVar[str] = "steps since its newest checkpoint (if any) are done again by the same command"
-
-    @field_validator("rewards")
-    @classmethod
-    def _some_reward(cls, rewards: dict[str, AnyReward]) -> dict[str, AnyReward]:
-        if not rewards:
-            raise ValueError("give at least one reward.")
-        return rewards
 
     @model_validator(mode="after")
     def _works_together(self) -> RlStage:
@@ -76,16 +58,6 @@ class RlStage(Stage):
                 "here, and evaluate with it in a recipe of its own."
             )
 
-    def inputs(self, recipe: Recipe) -> dict[str, Any]:
-        files = {name: reward.file for name, reward in self._functions().items() if reward.file}
-        return {
-            "data": [_identity(part) for part in self.data.parts],
-            "reward_files": {name: files_digest([path]) for name, path in files.items() if path.is_file()},
-        }
-
-    def local_data(self, recipe: Recipe) -> Iterator[Path]:
-        yield from (part.path for part in self.data.parts if part.path is not None)
-
     def profiled(self) -> RlStage:
         return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
 
@@ -93,13 +65,10 @@ class RlStage(Stage):
     def seed(self) -> int:
         return self.train.seed
 
-    def _functions(self) -> dict[str, FunctionReward]:
-        return {name: reward for name, reward in self.rewards.items() if isinstance(reward, FunctionReward)}
-
     def preflight(self, context: Context) -> None:
         from strop.model.lora import add_lora
         from strop.model.preflight import check_training, outline
-        from strop.stages._rl import check_prompts
+        from strop.stages._rl import check_rollouts
 
         at, device = f"stages.{context.name}", context.compute.device
         if self.train.offload_optimizer and device.type == "cpu":
@@ -107,15 +76,9 @@ class RlStage(Stage):
         check_training(context.model, self.lora, context.recipe.chat.max_length, device, at)
         if self.lora:
             add_lora(outline(context.model), self.lora)  # what peft itself refuses, on a model without weights
-        check_prompts(self, context)
+        check_rollouts(self, context)
 
     def run(self, context: Context) -> StageResult:
         from strop.stages._rl import reinforce
 
         return reinforce(self, context)
-
-
-def _identity(part: PromptSettings) -> dict[str, Any]:
-    """What a part's rows are: of a file its content, of the hub its commit."""
-    given = part.model_dump(include={"task", "path", "hub", "split", "subset", "revision", "count", "seed"})
-    return data_identity(DataSettings(**given))

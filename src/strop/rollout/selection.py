@@ -1,0 +1,146 @@
+"""Which graded answers become rows to train on: rejection sampling, best of n, pairs, labelled rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from strop.rollout.prompts import Prompt
+from strop.rollout.trajectory import Trajectory
+
+Keep = Literal["best", "passing", "all"]
+Layout = Literal["conversations", "pairs", "labelled"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is kept of the answers to a prompt, and the layout of its rows.
+
+    Never kept: answers without a reward, empty ones, those that repeat the text of an earlier one, and, but for
+    ``keep`` all, those that were cut off. Of the others
+
+    - ``conversations`` holds the ``best`` (the highest reward, of equals the first), those that are ``passing``
+      (reward at least ``threshold``), or ``all``;
+    - ``pairs`` sets each of the same answers against the worst (the lowest reward, of equals the first), where it is
+      better by more than 0 and at least ``min_margin``;
+    - ``labelled`` holds the ``best`` and the worst, or ``all``, each labelled by whether it passes.
+
+    ``most``: rows of a prompt; the first ones, in the order in which answers were drawn.
+    """
+
+    keep: Keep = "best"
+    layout: Layout = "conversations"
+    threshold: float = 1.0
+    min_margin: float = 0.0
+    most: int | None = None
+
+    def passes(self, one: Trajectory) -> bool:
+        return one.reward is not None and one.reward >= self.threshold
+
+    def chosen(self, group: Sequence[Trajectory]) -> list[Trajectory]:
+        """Of answers that may be kept, all with rewards: those that ``keep`` asks for, in order."""
+        if self.keep == "best":
+            return [max(group, key=_reward)] if group else []  # max and min take the first of equals
+        return [one for one in group if self.keep == "all" or self.passes(one)]
+
+    def pairs(self, group: Sequence[Trajectory]) -> list[tuple[Trajectory, Trajectory]]:
+        """Chosen and rejected answers."""
+        if not group:
+            return []
+        worst = min(group, key=_reward)
+        apart = ((one, one.reward - worst.reward) for one in self.chosen(group))
+        return [(one, worst) for one, margin in apart if margin > 0 and margin >= self.min_margin]
+
+    def rows(self, prompt: Prompt, group: Sequence[Trajectory], told: Tally) -> list[dict[str, Any]]:
+        """The rows of a prompt; ``told`` counts them and what was left out."""
+        usable = told.usable(group, self)
+        if self.layout == "pairs":
+            rows = [_pair(prompt, *pair) for pair in self.pairs(usable)]
+            if usable and len({one.reward for one in usable}) == 1:
+                told.counts["prompts without a pair: one reward"] += 1
+            elif usable and not rows:
+                told.counts["prompts without a pair: too small a margin, or none passes"] += 1
+        elif self.layout == "labelled":
+            kept = usable
+            if self.keep == "best" and usable:
+                ends = {id(max(usable, key=_reward)), id(min(usable, key=_reward))}
+                kept = [one for one in usable if id(one) in ends]
+            rows = [{**_row(prompt, one), "label": self.passes(one)} for one in kept]
+        else:
+            rows = [_row(prompt, one) for one in self.chosen(usable)]
+        kept = rows[: self.most]
+        told.counts["rows over most_per_prompt"] += len(rows) - len(kept)
+        told.counts["prompts without a row"] += not kept
+        told.counts["rows"] += len(kept)
+        if self.layout == "labelled":
+            told.counts["wanted rows"] += sum(row["label"] for row in kept)
+        return kept
+
+
+@dataclass
+class Tally:
+    """What became of prompts and answers; an answer that was left out is counted once, under the first reason."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)  # by the part's name
+    first_failure: str = ""
+
+    def usable(self, group: Sequence[Trajectory], selection: Selection) -> list[Trajectory]:
+        """The answers that may be kept at all, in order."""
+        counts = self.counts
+        counts["prompts"] += 1
+        counts["answers"] += len(group)
+        counts["tokens"] += sum(one.length for one in group)
+        counts["passing"] += sum(map(selection.passes, group))
+        counts["prompts with a passing answer"] += any(map(selection.passes, group))
+        counts["cut off"] += sum(one.truncated for one in group)
+        return list(self._whole(group, selection.keep == "all"))
+
+    def _whole(self, group: Sequence[Trajectory], cut_off_too: bool) -> Iterator[Trajectory]:
+        seen: set[str] = set()
+        for one in group:
+            if one.reward is None:
+                self.counts["without a reward"] += 1
+                self.failures.update(one.failures.keys())
+                name, why = next(iter(one.failures.items()))
+                self.first_failure = self.first_failure or f"rewards.{name}: {one.place}: {why}"
+            elif one.truncated and not cut_off_too:
+                self.counts["left out: cut off"] += 1
+            elif not one.text.strip():
+                self.counts["left out: empty"] += 1
+            elif one.text in seen:
+                self.counts["left out: duplicate"] += 1
+            else:
+                seen.add(one.text)
+                yield one
+
+
+def _reward(one: Trajectory) -> float:
+    return one.reward
+
+
+def _said(one: Trajectory) -> list[dict[str, Any]]:
+    return [{"role": "assistant", "content": one.text}]
+
+
+def _about(one: Trajectory) -> dict[str, Any]:
+    return {"reward": one.reward, "parts": one.parts, "sample": one.sample, "finish_reason": one.finish_reason}
+
+
+def _row(prompt: Prompt, one: Trajectory) -> dict[str, Any]:
+    """A prompt and its completion, so that no earlier turn of the assistant is trained."""
+    return {"prompt": prompt.messages, "completion": _said(one), **_about(one), "origin": prompt.name}
+
+
+def _pair(prompt: Prompt, better: Trajectory, worse: Trajectory) -> dict[str, Any]:
+    return {
+        "prompt": prompt.messages,
+        "chosen": _said(better),
+        "rejected": _said(worse),
+        "margin": better.reward - worse.reward,
+        "about_chosen": _about(better),
+        "about_rejected": _about(worse),
+        "origin": prompt.name,
+    }

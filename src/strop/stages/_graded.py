@@ -1,0 +1,54 @@
+"""What kinds of stage share that ask prompts and grade the answers: where prompts come from, and rewards. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from strop.data.keys import data_identity, files_digest
+from strop.data.settings import DataSettings
+from strop.rewards.kinds import AnyReward, FunctionReward
+from strop.rollout.settings import GradingSettings, PromptField, PromptSettings
+from strop.stages.base import Stage
+
+if TYPE_CHECKING:
+    from strop.config.recipe import Recipe
+
+
+class GradedStage(Stage):
+    """A stage whose prompts are answered by the model, and whose answers are graded."""
+
+    data: PromptField = Field(description="Where prompts come from: tasks, or files with ground truth.")
+    rewards: dict[str, AnyReward] = Field(
+        {"task": {"kind": "task"}, "exact": {"kind": "exact"}},
+        validate_default=True,
+        description="Parts of the reward by name; by default the task's grade, or equality with the ground truth.",
+    )
+    grading: GradingSettings = Field(default_factory=GradingSettings, description="How rewards are computed.")
+
+    @field_validator("rewards")
+    @classmethod
+    def _some_reward(cls, rewards: dict[str, AnyReward]) -> dict[str, AnyReward]:
+        if not rewards:
+            raise ValueError("give at least one reward.")
+        return rewards
+
+    def inputs(self, recipe: Recipe) -> dict[str, Any]:
+        functions = {name: reward for name, reward in self.rewards.items() if isinstance(reward, FunctionReward)}
+        files = {name: reward.file for name, reward in functions.items() if reward.file}
+        return {
+            "data": [_identity(part) for part in self.data.parts],
+            "reward_files": {name: files_digest([path]) for name, path in files.items() if path.is_file()},
+        }
+
+    def local_data(self, recipe: Recipe) -> Iterator[Path]:
+        yield from (part.path for part in self.data.parts if part.path is not None)
+
+
+def _identity(part: PromptSettings) -> dict[str, Any]:
+    """What a part's rows are: of a file its content, of the hub its commit."""
+    given = part.model_dump(include={"task", "path", "hub", "split", "subset", "revision", "count", "seed"})
+    return data_identity(DataSettings(**given))

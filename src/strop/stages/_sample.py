@@ -1,0 +1,137 @@
+"""What a sample stage does: load, read prompts, generate and grade in batches, write rows."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from strop.common.errors import Halted, InputError
+from strop.common.files import write_json, write_jsonl
+from strop.data.mixture import Mixture
+from strop.model.window import window_of
+from strop.rollout.answers import answer_text
+from strop.rollout.engine import Engine, Request, SamplingParams
+from strop.rollout.engines import open_engine
+from strop.rollout.grading import Grader
+from strop.rollout.loaded import load
+from strop.rollout.prompts import Prompt
+from strop.rollout.selection import Selection, Tally
+from strop.rollout.trajectory import Trajectory, trajectory
+from strop.stages._prompts import checked_prompts
+from strop.stages.base import Context, StageResult
+
+if TYPE_CHECKING:
+    from strop.stages.sample import SampleStage
+
+_BATCH = 4
+"""Answers of a batch, in rows of the engine: few wait for the batch's longest, and few are graded late."""
+
+
+def sample(stage: SampleStage, context: Context) -> StageResult:
+    """Write ``rows.jsonl`` and ``sampling.json`` (counts). Raises Halted where more rewards fail than may, InputError
+    where no row is left."""
+    compute = context.recipe.compute
+    loaded = load(context.model, context.recipe.chat, context.compute, name=context.model_name, say=context.say)
+    parts = checked_prompts(stage, loaded.encoder, window_of(context.model), stage.rollout.max_tokens)
+    mixture = Mixture(parts, stage.data, stage.seed)
+    prompts = [mixture[int(i)] for i in mixture.contents(0)]
+    context.say(f"prompts: {len(prompts):,}, of {', '.join(part.title for part in stage.data.parts)}")
+    selection = Selection(stage.keep, stage.layout, stage.threshold, stage.min_margin, stage.most_per_prompt)
+    told, grader, folder = Tally(), Grader(stage.rewards, stage.grading), context.folder
+    started = time.perf_counter()
+    try:
+        with open_engine(
+            context.recipe.rollout, loaded, context.model, max_rows=compute.max_rows, cache_gb=compute.cache_gb,
+            log=folder / "vllm.log", say=context.say,
+        ) as engine:  # fmt: skip
+            size = max(1, _BATCH * compute.max_rows // stage.rollout.group_size)
+            batches = _batches(stage, prompts, engine, loaded.tokenizer, grader, size)
+
+            def rows() -> Iterator[dict[str, Any]]:
+                for asked, groups in batches:
+                    for prompt, group in zip(asked, groups, strict=True):
+                        for row in selection.rows(prompt, group, told):
+                            yield {**row, "model": context.model_name}
+                    _check_failures(stage, told)
+                    if len(prompts) > size:
+                        counts = told.counts
+                        context.say(f"{counts['prompts']:,} of {len(prompts):,} prompts, {counts['rows']:,} rows")
+
+            write_jsonl(folder / "rows.jsonl", rows())
+    finally:
+        grader.workers.close()
+    counts = dict(told.counts) | {"seconds": round(time.perf_counter() - started, 1)}
+    write_json(folder / "sampling.json", {**counts, "failures": dict(told.failures)})
+    facts = _facts(stage, told)
+    for name, value in facts.items():
+        context.say(f"{name}: {value}")
+    if not told.counts["rows"]:
+        became = ", ".join(f"{name}: {value}" for name, value in facts.items())
+        raise InputError(
+            f"no row is left ({became}); sample more answers (rollout.group_size) or longer ones (rollout.max_tokens), "
+            "or ask less of them (keep, threshold)."
+        )
+    context.say(f"rows: {folder / 'rows.jsonl'}")
+    warnings = []
+    if told.failures:
+        failed = told.counts["without a reward"]
+        warnings = [f"{failed:,} answers have no reward and are left out; the first: {told.first_failure}"]
+        context.say(f"warning: {warnings[0]}", style="yellow")
+    return StageResult(facts=facts, warnings=warnings)
+
+
+def _batches(
+    stage: SampleStage, prompts: Sequence[Prompt], engine: Engine, tokenizer: Any, grader: Grader, size: int
+) -> Iterator[tuple[Sequence[Prompt], list[list[Trajectory]]]]:
+    """``size`` prompts at a time with their graded answers. What an answer draws depends on the seed, its prompt's name
+    (and how often that came before) and its number alone, whatever the batch."""
+    settings, count = stage.rollout, stage.rollout.group_size
+    how = settings.model_dump(include={"max_tokens", "temperature", "top_p", "top_k", "min_p", "seed"})
+    params, came = SamplingParams(**how), Counter()
+
+    def decode(ids: Sequence[int]) -> str:
+        return tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+
+    for first in range(0, len(prompts), size):
+        asked, requests = prompts[first : first + size], []
+        for prompt in asked:
+            requests.append(Request(prompt.ids, params, count, f"{came[prompt.name]}/{prompt.name}"))
+            came[prompt.name] += 1
+        answers = engine.generate(requests)
+        groups = [
+            [
+                # Nobody reads log-probabilities here, and with filters vLLM cannot tell the plain ones.
+                trajectory(
+                    replace(one, plain_logprobs=one.logprobs),
+                    prompt.name,
+                    first + i,
+                    answer_text(one, decode, engine.stop_ids),
+                )
+                for one in answers[i * count : (i + 1) * count]
+            ]
+            for i, prompt in enumerate(asked)
+        ]
+        yield asked, grader.grade(asked, groups)
+
+
+def _check_failures(stage: SampleStage, told: Tally) -> None:
+    failed, answers = told.counts["without a reward"], told.counts["answers"]
+    if failed > stage.grading.max_failed * answers:
+        raise Halted(
+            f"{failed:,} of {answers:,} answers have no reward; the first: {told.first_failure}. grading.max_failed "
+            f"allows {stage.grading.max_failed:.0%}; mend the reward and run the same command again."
+        )
+
+
+def _facts(stage: SampleStage, told: Tally) -> dict[str, Any]:
+    """What became of the answers, without what did not happen."""
+    counts = told.counts
+    share = f"{counts['passing']:,} ({counts['passing'] / counts['answers']:.1%}) with a reward of at least "
+    facts: dict[str, Any] = {name: counts[name] for name in ("prompts", "answers", "rows")}
+    facts["passing"] = f"{share}{stage.threshold:g}"
+    rest = {name: n for name, n in counts.items() if n and name not in (*facts, "tokens")}
+    mean = round(counts["tokens"] / counts["answers"], 1)
+    return {**facts, **rest, "mean answer length": mean, **{f"failed: {n}": c for n, c in told.failures.items()}}
