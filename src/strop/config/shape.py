@@ -12,7 +12,8 @@ from pydantic import BaseModel, Tag
 
 def fields_at(kind: type[BaseModel], keys: Sequence[str]) -> dict[str, str]:
     """The keys that may stand under a path, with their descriptions."""
-    return {name: info.description or "" for model in at(kind, keys) for name, info in model.model_fields.items()}
+    found = [(info.alias or name, info) for model in at(kind, keys) for name, info in model.model_fields.items()]
+    return {name: info.description or "" for name, info in found}
 
 
 def at(kind: type[BaseModel], keys: Sequence[str]) -> list[type[BaseModel]]:
@@ -43,7 +44,7 @@ def tags_at(kind: type[BaseModel], keys: Sequence[str]) -> list[str]:
 def paths(kind: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Every key of the settings with the sections that it stands in; a section of named ones is written ``<name>``."""
     for name, field in kind.model_fields.items():
-        here = (*above, name)
+        here = (*above, field.alias or name)
         yield here
         named = typing.get_origin(field.annotation) is dict
         for model in dict.fromkeys(_models(field.annotation)):

@@ -13,7 +13,7 @@ from strop.common.files import write_json, write_jsonl
 from strop.data.mixture import Mixture
 from strop.model.window import window_of
 from strop.rollout.answers import answer_text
-from strop.rollout.engine import Engine, Request, SamplingParams
+from strop.rollout.engine import Request, SamplingParams
 from strop.rollout.engines import open_engine
 from strop.rollout.grading import Grader
 from strop.rollout.loaded import load
@@ -24,6 +24,8 @@ from strop.stages._prompts import checked_prompts
 from strop.stages.base import Context, StageResult
 
 if TYPE_CHECKING:
+    from strop.rollout.torch_engine import TorchEngine
+    from strop.rollout.vllm.engine import VllmEngine
     from strop.stages.sample import SampleStage
 
 _BATCH = 4
@@ -84,7 +86,12 @@ def sample(stage: SampleStage, context: Context) -> StageResult:
 
 
 def _batches(
-    stage: SampleStage, prompts: Sequence[Prompt], engine: Engine, tokenizer: Any, grader: Grader, size: int
+    stage: SampleStage,
+    prompts: Sequence[Prompt],
+    engine: TorchEngine | VllmEngine,
+    tokenizer: Any,
+    grader: Grader,
+    size: int,
 ) -> Iterator[tuple[Sequence[Prompt], list[list[Trajectory]]]]:
     """``size`` prompts at a time with their graded answers. What an answer draws depends on the seed, its prompt's name
     (and how often that came before) and its number alone, whatever the batch."""
@@ -101,6 +108,7 @@ def _batches(
             requests.append(Request(prompt.ids, params, count, f"{came[prompt.name]}/{prompt.name}"))
             came[prompt.name] += 1
         answers = engine.generate(requests)
+        engine.sync()  # these prompts do not come again, and a long memory of prefixes is slow to search
         groups = [
             [
                 # Nobody reads log-probabilities here, and with filters vLLM cannot tell the plain ones.
