@@ -6,6 +6,7 @@ tree; what only the tree uses can be given away, the least recently used first.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -20,8 +21,33 @@ class Node:
     page: int
     parent: Node | None
     children: dict[tuple[int, ...], Node] = field(default_factory=dict)
+    order: list[tuple[int, ...]] = field(default_factory=list)  # the children's tokens, sorted
     ready: bool = False
     used: int = 0
+
+    def add(self, child: Node) -> Node:
+        self.children[child.tokens] = child
+        insort(self.order, child.tokens)
+        return child
+
+    def remove(self, child: Node) -> None:
+        del self.children[child.tokens]
+        del self.order[bisect_left(self.order, child.tokens)]
+
+    def nearest(self, tokens: tuple[int, ...]) -> tuple[int, Node | None]:
+        """How many tokens the ready child that begins most like ``tokens`` has in common with them, and that child.
+
+        In sorted order it is next to where they would stand: with thousands of short prompts, others are not looked at.
+        """
+        place = bisect_left(self.order, tokens)
+        sides = (range(place, len(self.order)), range(place - 1, -1, -1))
+        near = (next((c for i in side if (c := self.children[self.order[i]]).ready), None) for side in sides)
+        return max(((_alike(c.tokens, tokens), c) for c in near if c), key=lambda one: one[0], default=(0, None))
+
+    def begins(self, tokens: tuple[int, ...]) -> bool:
+        """Whether some child begins with all of ``tokens``."""
+        place = bisect_left(self.order, tokens)
+        return place < len(self.order) and self.order[place][: len(tokens)] == tokens
 
 
 class PrefixCache:
@@ -103,8 +129,7 @@ class PrefixCache:
             node, after.used = after, self._clock
             pages.append(node.page)
         self.hold(pages)
-        alike, best = max(((_alike(c.tokens, rest), c) for c in node.children.values() if c.ready),
-                          key=lambda found: found[0], default=(0, None))  # fmt: skip
+        alike, best = node.nearest(rest)
         if alike:
             best.used = self._clock
             self.uses[best.page] += 1  # not to be given away for its own copy
@@ -127,7 +152,7 @@ class PrefixCache:
             key = tuple(tokens[i * PAGE : (i + 1) * PAGE])
             after = node.children.get(key)
             if after is None:
-                after = node.children[key] = Node(key, pages[i], node, ready=ready)
+                after = node.add(Node(key, pages[i], node, ready=ready))
                 self.uses[pages[i]] += 1
                 if not ready:
                     self._fresh.append(after)
@@ -138,10 +163,10 @@ class PrefixCache:
             after.used = self._clock
             node = after
         rest = tuple(tokens[len(tokens) // PAGE * PAGE :])
-        if ready and rest and all(_alike(c.tokens, rest) < len(rest) for c in node.children.values()):
+        if ready and rest and not node.begins(rest):
             page = pages[len(tokens) // PAGE]
             self.uses[page] += 1
-            node.children[rest] = Node(rest, page, node, ready=True, used=self._clock)
+            node.add(Node(rest, page, node, ready=True, used=self._clock))
 
     def computed(self) -> None:
         """What was inserted is computed now."""
@@ -152,7 +177,7 @@ class PrefixCache:
     def forget(self) -> None:
         """Give away all that the tree alone uses, and know no beginning."""
         self.release([node.page for node in self._nodes()])
-        self.root.children.clear()
+        self.root = Node((), -1, None, ready=True)
         self._fresh.clear()
 
     def _nodes(self) -> Iterator[Node]:
@@ -173,7 +198,7 @@ class PrefixCache:
             if not ends:
                 break
             for node in sorted(ends, key=lambda n: n.used)[: count - freed]:
-                del node.parent.children[node.tokens]
+                node.parent.remove(node)
                 self.release([node.page])
                 freed += 1
         return freed
