@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, create_model, model_validator
 
 from strop.chat import ChatSettings
 from strop.common.registry import load_plugins
-from strop.config.load import load_config, load_overrides
+from strop.config.load import load_config, load_values
 from strop.config.yaml_file import read_yaml
 from strop.evals.gates import GateSettings
 from strop.model.settings import NewModel
@@ -117,13 +114,13 @@ def stage_recipe(verb: str, model: str, settings: Mapping[str, Any], overrides: 
     rollouts), another that a recipe has (``chat.max_length``, ``name``) is the recipe's.
     Raises InputError as `load_recipe`.
     """
-    stage = yaml.safe_dump({verb: dict(settings)}, default_flow_style=True, width=math.inf)
-    given = [f"name={verb}", f"model={json.dumps(model)}", f"stages={stage}"]
+    values = {"name": verb, "model": model, "stages": {verb: dict(settings)}}
+    given = []
     for override in overrides:
         first = override.partition("=")[0].partition(".")[0]
         of_recipe = first in Recipe.model_fields and first not in STAGES[settings["kind"]].model_fields
         given.append(override if of_recipe else f"stages.{verb}.{override}")
-    return load_overrides(Recipe, given)
+    return load_values(Recipe, values, given, f"strop {verb}")
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
