@@ -48,7 +48,7 @@ def map_in_workers(
     """``[function(t) for t in tasks]`` in ``workers`` processes (default: the CPUs this process may use), in order.
 
     ``function`` must be importable by name, tasks and results picklable. What a worker raises is raised here, as it is.
-    When a worker dies, what may have been its task is tried once more, alone; when that kills a worker again, the
+    When a worker dies, what may have been its task is tried again, alone; when that kills two workers more, the
     task's result is ``on_death(task)``.
 
     Raises:
@@ -65,7 +65,8 @@ def map_in_workers(
         left = [index for index in left if index not in results]
         # Tasks are begun in order, so the dead worker's is among the first that are left, or its result was lost.
         for index in left[: 2 * workers]:
-            again = _run(function, tasks, [index], workers)
+            # Twice: where the other worker was quick, this may be the first time that it is begun at all.
+            again = _run(function, tasks, [index], workers) or _run(function, tasks, [index], workers)
             faults = 0 if again else faults + 1
             if not again:
                 if on_death is None or faults >= _MOST_FAULTS_IN_A_ROW:
