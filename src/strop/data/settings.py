@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -135,13 +136,18 @@ class MixtureSettings(_Settings):
 
     @model_validator(mode="after")
     def _meant_for_the_mix(self) -> MixtureSettings:
-        other, unused = ("weights", "weight") if self.mix == "concatenate" else ("concatenate", "epochs")
-        for number, part in enumerate(self.parts):
-            if getattr(part, unused) != 1:
-                raise ValueError(f"parts.{number}.{unused} counts only under mix: {other}; set that, or drop it.")
-        if self.mix == "concatenate" and self.total is not None:
-            raise ValueError("`total` counts only under mix: weights; set that, or drop it.")
+        check_mix(self.mix, self.parts, self.total)
         return self
+
+
+def check_mix(mix: Literal["concatenate", "weights"], parts: Sequence[Any], total: int | None) -> None:
+    """Raise ValueError for a setting of a mixture, or of one of its ``parts``, that counts only under the other mix."""
+    other, unused = ("weights", "weight") if mix == "concatenate" else ("concatenate", "epochs")
+    for number, part in enumerate(parts):
+        if getattr(part, unused) != 1:
+            raise ValueError(f"parts.{number}.{unused} counts only under mix: {other}; set that, or drop it.")
+    if mix == "concatenate" and total is not None:
+        raise ValueError("`total` counts only under mix: weights; set that, or drop it.")
 
 
 def part_of(text: str) -> dict[str, Any]:

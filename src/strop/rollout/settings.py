@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from strop.data.settings import part_of
+from strop.data.settings import check_mix, part_of
 
 
 class _Settings(BaseModel):
@@ -63,12 +63,7 @@ class PromptMixtureSettings(_Settings):
 
     @model_validator(mode="after")
     def _meant_for_the_mix(self) -> PromptMixtureSettings:
-        other, unused = ("weights", "weight") if self.mix == "concatenate" else ("concatenate", "epochs")
-        for number, part in enumerate(self.parts):
-            if getattr(part, unused) != 1:
-                raise ValueError(f"parts.{number}.{unused} counts only under mix: {other}; set that, or drop it.")
-        if self.mix == "concatenate" and self.total is not None:
-            raise ValueError("`total` counts only under mix: weights; set that, or drop it.")
+        check_mix(self.mix, self.parts, self.total)
         return self
 
 

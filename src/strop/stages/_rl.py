@@ -19,6 +19,7 @@ from strop.rollout.prompts import Prompts
 from strop.rollout.source import RolloutSource
 from strop.rollout.torch_engine import TorchEngine
 from strop.stages._prompts import check_prompts, checked_prompts
+from strop.stages._training import load_to_train
 from strop.stages.base import Context, StageResult
 from strop.train.loop import train
 from strop.train.out_of_memory import explained_out_of_memory
@@ -48,17 +49,7 @@ def _check_rows(stage: RlStage, parts: list[Prompts]) -> None:
 def reinforce(stage: RlStage, context: Context) -> StageResult:
     """Train the model on its own answers; the result goes to ``model`` in the stage's folder."""
     recipe, settings, folder, seed = context.recipe, stage.train, context.folder, stage.train.seed
-    loaded = load(
-        context.model,
-        recipe.chat,
-        context.compute,
-        name=context.model_name,
-        dtype=recipe.compute.dtype,
-        to_train=True,
-        lora=stage.lora,
-        seed=seed,
-        say=context.say,
-    )
+    loaded = load_to_train(stage, context)
     policy = loaded.policy
     if stage.objective.uses_values:
         policy.value_head = scalar_head(policy.model, seed)

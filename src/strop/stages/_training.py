@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from strop.doctor.before_training import before_training
 from strop.model.preflight import check_length
 from strop.model.window import window
 from strop.objectives.objective import Objective
-from strop.rollout.loaded import load
+from strop.rollout.loaded import Loaded, load
 from strop.stages.base import Context, StageResult
 from strop.tasks.base import named_sets
 from strop.train.loop import train
@@ -29,9 +30,27 @@ from strop.train.weights import Weights
 
 if TYPE_CHECKING:
     from strop.stages._settings import TrainingStage
+    from strop.stages.rl import RlStage
 
 
-class Training:
+def load_to_train(stage: TrainingStage | RlStage, context: Context, scores: bool = False) -> Loaded:
+    """The model that the stage trains, whole or with its ``lora``; ``scores``: as a model of sequences' scores."""
+    recipe = context.recipe
+    return load(
+        context.model,
+        recipe.chat,
+        context.compute,
+        name=context.model_name,
+        dtype=recipe.compute.dtype,
+        to_train=True,
+        lora=stage.lora,
+        seed=stage.train.seed,
+        say=context.say,
+        scores=scores,
+    )
+
+
+class Training(ABC):
     """One training stage at work; `run` is all of it, in order, and calls what a kind may have its own of.
 
     ``loss_unit`` is what the evaluation loss is counted in. There are ``loaded`` (model, tokenizer, encoder),
@@ -46,8 +65,9 @@ class Training:
 
     # -- what a kind says
 
+    @abstractmethod
     def objective(self) -> Objective:
-        raise NotImplementedError
+        """What is minimised."""
 
     def stateful(self) -> dict[str, Any]:
         """What else shapes the run and has a ``state_dict``, by name."""
@@ -61,7 +81,7 @@ class Training:
         """The rows with what can be known with the weights of the moment only; ``examples``: all that are in them."""
         return rows
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027 (a kind need not have any)
         """After the weights are in their place and before anything is measured or trained: of a run that goes on, the
         weights that the stage began with."""
 
@@ -74,18 +94,7 @@ class Training:
     def run(self) -> StageResult:
         stage, context, recipe, settings = self.stage, self.context, self.context.recipe, self.settings
         folder, seed = context.folder, settings.seed
-        self.loaded = loaded = load(
-            context.model,
-            recipe.chat,
-            context.compute,
-            name=context.model_name,
-            dtype=recipe.compute.dtype,
-            to_train=True,
-            lora=stage.lora,
-            seed=seed,
-            say=context.say,
-            scores=stage.scores,
-        )
+        self.loaded = loaded = load_to_train(stage, context, stage.scores)
         reads = window(loaded.policy.model.config)
         room = min(settings.micro_batch_tokens, reads) if reads else settings.micro_batch_tokens
         encoding = Encoding(loaded.tokenizer, loaded.chat, loaded.stop_ids, room, reads)
