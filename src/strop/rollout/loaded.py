@@ -101,7 +101,8 @@ def load(
     encoder = ChatEncoder(tokenizer, chat, stop_token_ids(tokenizer, load_generation_config(model)))
     # Frozen weights are only ever multiplied, so they are held in the format of products.
     packed = quantization(compute.dtype) if lora and lora.quantize else None
-    held = (compute.dtype, compute.device, packed) if lora else ()
+    frozen = lora or not (to_train or scores)
+    held = (compute.dtype, compute.device, packed) if frozen else ()
     network = load_model(model, *held, scores=scores)
     if new:
         grown = fit_embeddings(network, known, new_ids.values())
