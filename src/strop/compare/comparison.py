@@ -214,7 +214,7 @@ def _row(task: str, metric: Metric, pairs: Sequence[Pair], least: float | None, 
 
 def _not_compared(metric: Metric, pairs: Sequence[Pair]) -> str | None:
     """Why a metric of these pairs cannot be compared or need not be, where that is so."""
-    if getattr(metric, "exp", False):
+    if metric.exp:
         return "it is the exponential of a loss, whose own change says the same"
     if any("loss" in a.row and a.weights[metric.name] != b.weights[metric.name] for a, b in pairs):
         return "the sides measured another number of tokens (another tokenizer or template)"
