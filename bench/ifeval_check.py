@@ -5,9 +5,9 @@
 
 input_data.jsonl: Google's 541 prompts. Three answers are made to each: the prompt itself; one that is put together to
 follow its instructions; and that one spoilt (a line before and after it, asterisks, commas, capitals, cut sentences),
-so that strict and loose grades differ. ``--kept`` adds answers that a model gave. The harness's checkers draw where
-strop's do not: languages with no seed (here both get the same), and a letter where a prompt asks for another character;
-what the harness itself grades otherwise in five tries is counted apart. Exit code 1 where any other grade differs.
+so that strict and loose grades differ. ``--kept`` adds answers that a model gave. The harness guesses languages without
+a seed (here both have the same one), and draws a letter where a prompt asks for a character that is none: such an
+instruction, and the prompt that has it, are counted apart. Exit code 1 where any other grade differs.
 Needs the extras ``ifeval`` and ``lm-eval``.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import sys
 from collections.abc import Iterator
@@ -24,10 +25,9 @@ from typing import Any
 import langdetect
 
 from strop.tasks.base import Item
-from strop.tasks.ifeval import IFEval, IfevalSettings, follows
+from strop.tasks.ifeval import IFEval, IfevalSettings, follows, is_no_letter
 from strop.tasks.sentences import need_sentences
 
-TRIES = 5
 LEVELS = ("prompt_strict", "instruction_strict", "prompt_loose", "instruction_loose")
 THEIRS = ("prompt_level_strict_acc", "inst_level_strict_acc", "prompt_level_loose_acc", "inst_level_loose_acc")
 FILLER = "the small boat sails over calm water while people on the shore wave and sing old songs"
@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     need_sentences("ifeval_check")
+    logging.disable(logging.ERROR)  # the checkers' word on every text in no language
     task = IFEval("ifeval", IfevalSettings(path=options.prompts))
     items = task.all_items
     sets = {"the prompt": [item.data.prompt for item in items], "followed": [followed(item) for item in items]}
@@ -56,12 +57,13 @@ def main() -> int:
 
 
 def compared(items: list[Item], answers: list[str]) -> dict[str, Any]:
-    """Both sides' metrics, how many grades are equal, and which are not; ``drawn``: those that the harness draws."""
-    equal, drawn, differing = 0, [], []
+    """Both sides' metrics, how many grades are equal, and which are not; ``drawn``: how many the harness draws."""
+    equal, drawn, differing = 0, 0, []
     ours: dict[str, list[float]] = {level: [] for level in LEVELS}
     theirs: dict[str, list[float]] = {level: [] for level in LEVELS}
     for item, answer in zip(items, answers, strict=True):
-        tries = [_theirs(item, answer) for _ in range(TRIES)]
+        graded = _theirs(item, answer)
+        letters = list(map(is_no_letter, item.data.names, item.data.arguments))
         strict, loose = zip(*follows(item.data, answer), strict=True)
         parts = IFEval.grade(item, answer).parts
         found = {"prompt_strict": [all(strict)], "instruction_strict": list(strict)}
@@ -70,18 +72,20 @@ def compared(items: list[Item], answers: list[str]) -> dict[str, Any]:
         assert parts == shares, (item.name, parts, shares)  # what is compared is what a result holds
         for level in LEVELS:
             ours[level] += found[level]
-            theirs[level] += tries[0][level]
-            for place, mine in enumerate(found[level]):
-                said = {one[level][place] for one in tries}
-                if said == {mine}:
+            theirs[level] += graded[level]
+            no_letter = [any(letters)] if level.startswith("prompt") else letters
+            for place, pair in enumerate(zip(found[level], graded[level], strict=True)):
+                if no_letter[place]:
+                    drawn += 1
+                elif pair[0] == pair[1]:
                     equal += 1
                 else:
-                    (drawn if len(said) > 1 else differing).append(f"{item.name} {level} {place}")
+                    differing.append(f"{item.name} {level} {place}")
     means = {
         side: {level: sum(values) / len(values) for level, values in one.items()}
         for side, one in (("strop", ours), ("lm-eval", theirs))
     }
-    counts = {"prompts": len(items), "grades": equal + len(drawn) + len(differing), "equal": equal}
+    counts = {"prompts": len(items), "grades": equal + drawn + len(differing), "equal": equal}
     return counts | {"drawn": drawn, "differing": differing} | means
 
 
@@ -103,12 +107,12 @@ def followed(item: Item) -> str:
     found = item.data
     given = dict(zip(found.names, found.arguments, strict=True))
     text = "\n\n".join(_paragraphs(given))
-    if found_letter := given.get("keywords:letter_frequency"):
-        if found_letter["let_relation"] == "at least":
-            text += " " + found_letter["letter"] * found_letter["let_frequency"]
-    for name in ("detectable_content:number_placeholders",):
-        if name in given:
-            text += "".join(f" [place {n}]" for n in range(given[name]["num_placeholders"]))
+    letters = given.get("keywords:letter_frequency", {})
+    if letters.get("let_relation") == "at least":
+        text += " " + letters["letter"] * letters["let_frequency"]
+    if "detectable_content:number_placeholders" in given:
+        n = given["detectable_content:number_placeholders"]["num_placeholders"]
+        text += "".join(f" [place {i}]" for i in range(n))
     if "detectable_format:number_bullet_lists" in given:
         text += "".join(f"\n* point {n}" for n in range(given["detectable_format:number_bullet_lists"]["num_bullets"]))
     if "detectable_format:number_highlighted_sections" in given:
@@ -191,12 +195,11 @@ def table(report: dict[str, Any]) -> Iterator[str]:
     yield "|" + "---|" * (5 + len(LEVELS))
     for name, one in report.items():
         levels = (f"{one['strop'][level]:.4f} / {one['lm-eval'][level]:.4f}" for level in LEVELS)
-        counts = (one["grades"], one["equal"], len(one["drawn"]), len(one["differing"]))
+        counts = (one["grades"], one["equal"], one["drawn"], len(one["differing"]))
         yield f"| {name} | " + " | ".join((*(f"{n:,}" for n in counts), *levels)) + " |"
     for name, one in report.items():
-        for kind in ("drawn", "differing"):
-            if one[kind]:
-                yield f"{name}, {kind}: {', '.join(one[kind][:20])}"
+        if one["differing"]:
+            yield f"{name}: {', '.join(one['differing'][:20])}"
 
 
 if __name__ == "__main__":

@@ -83,9 +83,9 @@ def test_any_root_counts(tmp_path):
 def test_evalplus_23_problems_whose_added_inputs_add_nothing_are_said(tmp_path):
     """evalplus #23: HumanEval+ 0.1.3 held HumanEval's inputs twice for four problems, and scored them as its own."""
     task = opened(tmp_path, ROW, ROW | {"task_id": "HumanEval/901", "plus_input": ROW["base_input"]})
-    assert task.notes == [
-        "in 1 of 2 problems 'plus_input' adds nothing to 'base_input', so they are as easy as HumanEval's: HumanEval/901"
-    ]
+    [note] = task.notes
+    assert note.startswith("in 1 of 2 problems 'plus_input' adds nothing to 'base_input'")
+    assert note.endswith(": HumanEval/901")
 
 
 MBPP = {"task_id": 2, "text": "Add.", "code": "def add(a, b): return a + b", "test_list": ["assert add(1, 2) == 3"]}

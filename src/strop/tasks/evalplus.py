@@ -23,11 +23,10 @@ from strop.tasks.base import Item, TaskSettings
 from strop.tasks.fields import check_text
 from strop.tasks.functions import FunctionTask
 from strop.tasks.humaneval import HumanEvalItem
-from strop.tasks.metrics import PASS_AT_1
 
 LIMITS = Limits(cpu_seconds=20, wall_seconds=120.0)
 """Hundreds of calls a problem, each answered by the reference too."""
-_CHECK = '''
+_CHECK = """
 import copy, json, math
 
 INPUTS = json.loads({inputs!r})
@@ -67,7 +66,7 @@ def check(candidate):
             assert abs(sum(c * math.pow(out, i) for i, c in enumerate(given[0]))) <= ATOL
         else:
             assert _same(out, _reference(*copy.deepcopy(given)), ATOL)
-'''
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,6 @@ class HumanEvalPlusItem(HumanEvalItem):
 class HumanEvalPlus(FunctionTask):
     """A file of HumanEval+; pass@1 on HumanEval's inputs and the added ones together."""
 
-    metrics = (PASS_AT_1,)
     source = "path: HumanEvalPlus.jsonl of evalplus (Liu et al. 2023, arXiv:2305.01210)"
     licence = "Apache-2.0"
 
@@ -88,8 +86,8 @@ class HumanEvalPlus(FunctionTask):
         super().__init__(name, settings, found)
         if plain := [item.name for item in found if not item.added]:
             self.notes = [
-                f"in {len(plain):,} of {len(found):,} problems 'plus_input' adds nothing to 'base_input', so they are as "
-                f"easy as HumanEval's: {', '.join(plain[:5])}"
+                f"in {len(plain):,} of {len(found):,} problems 'plus_input' adds nothing to 'base_input', so they are "
+                f"as easy as HumanEval's: {', '.join(plain[:5])}"
             ]
 
     @classmethod

@@ -46,7 +46,7 @@ def check_imports(source: str, field: str, place: str) -> None:
     names += [node.module or "" for node in imports if isinstance(node, ast.ImportFrom)]
     if foreign := sorted({name.partition(".")[0] for name in names} - sys.stdlib_module_names):
         raise InputError(
-            f"{place}: '{field}' imports {', '.join(foreign) or 'a package of its own'}, and tests are run in a sandbox "
-            "that has the standard library alone; rewrite them without it (evalplus's own HumanEvalPlus.jsonl can be "
+            f"{place}: '{field}' imports {', '.join(foreign) or 'a package of its own'}, and tests are run where the "
+            "standard library alone is; rewrite them without it (evalplus's own HumanEvalPlus.jsonl can be "
             "measured as it is)."
         )

@@ -9,8 +9,10 @@ fixed seed, and where the checker for letters is asked for another character, wh
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple
@@ -22,7 +24,7 @@ from strop.rewards import Judgement
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
 from strop.tasks.fields import check_text, check_texts
-from strop.tasks.metrics import ENDINGS, TASK, Metric, part
+from strop.tasks.metrics import TASK, Metric, part
 from strop.tasks.prompts import task_rows
 from strop.tasks.sentences import need_sentences
 
@@ -63,7 +65,6 @@ class IFEval(AnswerTask):
         _share("instruction_strict", "instructions that are followed"),
         part("prompt_loose", "the same of prompts, of the best of eight variants of the answer"),
         _share("instruction_loose", "the same of instructions, of the best of eight variants of the answer"),
-        *ENDINGS,
     )
 
     def __init__(self, name: str, settings: TaskSettings):
@@ -82,7 +83,7 @@ class IFEval(AnswerTask):
             name = f"ifeval/{row.get('key', index)}"
             made.append(Item(name, name, [{"role": "user", "content": found.prompt}], found))
         pairs = [pair for item in made for pair in zip(item.data.names, item.data.arguments, strict=True)]
-        if counted := sum(_is_no_letter(*pair) for pair in pairs):
+        if counted := sum(is_no_letter(*pair) for pair in pairs):
             self.notes = [f"{counted:,} of {len(pairs):,} instructions count a character that is no letter; Google's "
                           "checker draws a letter in its place, here that character is counted"]  # fmt: skip
         return made
@@ -117,15 +118,27 @@ def follows(instructions: Instructions, answer: str) -> list[tuple[bool, bool]]:
     langdetect.DetectorFactory.seed = 0  # or a language is guessed anew each time
     variants = _variants(answer)
     found = []
-    for name, arguments in zip(instructions.names, instructions.arguments, strict=True):
-        check = _check_of(name, arguments, instructions.prompt)
-        each = [bool(text.strip()) and bool(check(text)) for text in variants]
-        found.append((each[0], any(each)))
+    with _without_log():
+        for name, arguments in zip(instructions.names, instructions.arguments, strict=True):
+            check = _check_of(name, arguments, instructions.prompt)
+            each = [bool(text.strip()) and bool(check(text)) for text in variants]
+            found.append((each[0], any(each)))
     return found
 
 
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """The checkers log an error for every text in no language, e.g. of digits alone, which counts as followed."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def _check_of(name: str, arguments: Mapping[str, Any], prompt: str) -> Callable[[str], bool]:
-    if _is_no_letter(name, arguments):
+    if is_no_letter(name, arguments):
         character, n = arguments["letter"].lower(), arguments["let_frequency"]
         fewer = arguments["let_relation"] == "less than"
         return lambda text: (text.lower().count(character) < n) == fewer
@@ -136,7 +149,8 @@ def _check_of(name: str, arguments: Mapping[str, Any], prompt: str) -> Callable[
     return checker.check_following
 
 
-def _is_no_letter(name: str, arguments: Mapping[str, Any]) -> bool:
+def is_no_letter(name: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether an instruction is to count a character that is no letter, in whose place Google's checker draws one."""
     letter = arguments.get("letter", "")
     return name == LETTERS and len(letter) == 1 and not ("a" <= letter.lower() <= "z")
 
@@ -184,6 +198,6 @@ def _drawn(name: str, given: Mapping[str, Any], place: str) -> str:
     made = checker.get_instruction_args() or {}
     lacking = [key for key in made if key not in given and key != "prompt"]
     other = [key for key, value in made.items() if type(value) in (int, float) and value != given.get(key, value)]
-    if "letter" in given and made["letter"] != given["letter"].lower() and not _is_no_letter(name, given):
+    if "letter" in given and made["letter"] != given["letter"].lower() and not is_no_letter(name, given):
         other.append("letter")
     return ", ".join(map(repr, (*lacking, *other)))

@@ -13,7 +13,7 @@ from strop.rewards import Judgement
 from strop.rewards.math import MathVerdict, math_verdicts, require_math_verify
 from strop.tasks.base import AnswerTask, Item, TaskSettings, register
 from strop.tasks.fields import check_text
-from strop.tasks.metrics import ENDINGS, NO_ANSWER, accuracy, part
+from strop.tasks.metrics import NO_ANSWER, accuracy, part
 from strop.tasks.prompts import PromptedAnswers, Shots, field_of, prompt, task_rows
 
 HUB = "HuggingFaceH4/MATH-500"
@@ -38,7 +38,6 @@ class Math(AnswerTask):
         accuracy("problems whose answer equals the reference, by math-verify", lead=0, bound=0.05, by_source=True),
         part("format_rate", "answers with a \\boxed{}"),
         NO_ANSWER,
-        *ENDINGS,
     )
 
     def __init__(self, name: str, settings: TaskSettings):
