@@ -43,7 +43,7 @@ def test_an_answer_is_held_against_the_reference_on_both_lists(tmp_path):
     assert verdict(task, "r = [x * a[1] for x in a[0]]; return r if a[1] != 3.0 else tuple(r)") == "wrong_answer"
     assert verdict(task, "a[0].clear(); return []") == "wrong_answer"
     assert verdict(task, "raise ValueError") == "runtime_error"
-    assert task.measures().keys() == {"plus_pass@1"}
+    assert next(iter(task.measures())) == "plus_pass@1"
     assert not task.notes
 
 
