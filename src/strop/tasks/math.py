@@ -11,6 +11,7 @@ from pydantic import Field
 from strop.common.errors import InputError
 from strop.rewards import Judgement
 from strop.rewards.math import MathVerdict, math_verdicts, require_math_verify
+from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerTask, Item, TaskSettings, register
 from strop.tasks.fields import check_text
 from strop.tasks.metrics import NO_ANSWER, accuracy, part
@@ -84,7 +85,7 @@ class Math(AnswerTask):
 def judgement(verdict: MathVerdict, answer: str) -> Judgement:
     """What strop calls a verdict of math-verify's."""
     name = {"equal": "accepted", "different": "wrong_answer", "fault": "judge_fault"}.get(verdict.kind, "no_answer")
-    parts = {"format_rate": float(boxed_end(answer) > 0)}
+    parts = {"format_rate": float(boxed_end(without_reasoning(answer)) > 0)}
     return Judgement(name, int(name == "accepted"), 1, verdict.detail, parts=parts)
 
 
