@@ -49,7 +49,9 @@ def test_no_tables_at_all_are_a_line(nowhere, monkeypatch, tmp_path):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "punkt" else found(name))
     counting = row("length_constraints:number_sentences", num_sentences=3, relation="at least")
-    with pytest.raises(InputError, match=r"evals\.ifeval: some instructions count sentences, .* pip install nltk-punkt"):
+    with pytest.raises(
+        InputError, match=r"evals\.ifeval: some instructions count sentences, .* pip install nltk-punkt"
+    ):
         opened(tmp_path, counting).items()
     assert len(opened(tmp_path, row("punctuation:no_comma")).items()) == 1
 
