@@ -49,7 +49,8 @@ class Metric:
 
     def of_user(self, prefix: str) -> Metric:
         """The same of a file of the user's own (``mine_accepted@1``): nobody said that it is to be kept."""
-        return replace(self, name=prefix + self.name, group=OTHER, bound=None) if prefix else self
+        group = self.group if self.group in (FAILED, ENDED) else OTHER
+        return replace(self, name=prefix + self.name, group=group, bound=None) if prefix else self
 
     def of_source(self, source: str) -> Metric:
         """The same, of the items from one source."""
