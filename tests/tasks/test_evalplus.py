@@ -63,6 +63,9 @@ def test_an_answer_is_held_against_the_reference_on_both_lists(tmp_path):
         ("'a'", 1e-6, "'b'", "wrong_answer"),
         ("(1, 2)", 0, "[1, 2]", "wrong_answer"),
         ("True", 0, "1", "accepted"),
+        ("[[0.5], [1]]", 1e-4, "[[0.50001], [1]]", "accepted"),
+        ("[[0.5], []]", 1e-4, "[[0.50001], []]", "wrong_answer"),  # no array
+        ("[10 ** 400, 0.5]", 1e-4, "[1, 0.5]", "wrong_answer"),
     ],
 )
 def test_what_is_equal(tmp_path, expected, atol, out, verdict_):

@@ -3,7 +3,8 @@
 A row has ``prompt``, ``entry_point``, ``canonical_solution``, ``base_input``, ``plus_input`` and ``atol``. An answer is
 accepted where it gives what the canonical solution gives for every one of both lists, compared as evalplus 0.3.1 does:
 equal; or, of floats or with an ``atol``, of the same type and within ``atol + 1e-7 |expected|`` (1e-6 where floats are
-expected and ``atol`` is 0). For ``find_zero`` any root counts. ``contract`` is not needed: the inputs fulfil it. Where
+expected and ``atol`` is 0); lists in lists only where they are of one length, as arrays are, which are never stretched to
+each other here. For ``find_zero`` any root counts. ``contract`` is not needed: the inputs fulfil it. Where
 a row's ``test`` holds HumanEval's own asserts it is not used, since ``base_input`` has what they call.
 """
 
@@ -42,13 +43,22 @@ def _is_float(value):
     return isinstance(value, float)
 
 
+def _shape(value):
+    if not isinstance(value, (list, tuple)):
+        return ()
+    shapes = {{_shape(one) for one in value}} or {{()}}
+    return (len(value), *shapes.pop()) if len(shapes) == 1 and None not in shapes else None
+
+
 def _near(out, expected, atol):
     if isinstance(expected, (list, tuple)):
-        pairs = isinstance(out, (list, tuple)) and len(out) == len(expected)
-        return pairs and all(_near(a, b, atol) for a, b in zip(out, expected))
+        return all(_near(a, b, atol) for a, b in zip(out, expected))
     if not all(isinstance(one, (int, float, complex)) for one in (out, expected)):
         return False
-    return out == expected or abs(out - expected) <= atol + 1e-07 * abs(expected) < math.inf
+    try:
+        return out == expected or abs(out - expected) <= atol + 1e-07 * abs(expected) < math.inf
+    except OverflowError:  # whole numbers that no float holds
+        return False
 
 
 def _same(out, expected, atol):
@@ -56,7 +66,8 @@ def _same(out, expected, atol):
         return True
     if atol == 0 and _is_float(expected):
         atol = 1e-6
-    return atol != 0 and type(out) == type(expected) and _near(out, expected, atol)
+    alike = type(out) == type(expected) and _shape(out) == _shape(expected) is not None
+    return atol != 0 and alike and _near(out, expected, atol)
 
 
 def check(candidate):
