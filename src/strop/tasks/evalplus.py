@@ -3,9 +3,9 @@
 A row has ``prompt``, ``entry_point``, ``canonical_solution``, ``base_input``, ``plus_input`` and ``atol``. An answer is
 accepted where it gives what the canonical solution gives for every one of both lists, compared as evalplus 0.3.1 does:
 equal; or, of floats or with an ``atol``, of the same type and within ``atol + 1e-7 |expected|`` (1e-6 where floats are
-expected and ``atol`` is 0); lists in lists only where they are of one length, as arrays are, which are never stretched to
-each other here. For ``find_zero`` any root counts. ``contract`` is not needed: the inputs fulfil it. Where
-a row's ``test`` holds HumanEval's own asserts it is not used, since ``base_input`` has what they call.
+expected and ``atol`` is 0), lists in lists only where they are of one length, as arrays are (which are not broadcast
+here). For ``find_zero`` any root counts. ``contract`` is not needed: the inputs fulfil it. Where a row's ``test`` holds
+HumanEval's own asserts it is not used, since ``base_input`` has what they call.
 """
 
 from __future__ import annotations
