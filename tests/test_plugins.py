@@ -117,7 +117,8 @@ def test_through_pipeline_summary_and_report(strop):
     assert done.code == 0, done.err
     assert "times 0.5" in done.out
     summary = json.loads(Path("runs/plugged/summary.json").read_text())
-    assert set(summary["change"]) == {"shout_length", "shout_kept"}
+    endings = {"shout_stop_rate", "shout_truncation_rate", "shout_answer_tokens"}
+    assert set(summary["change"]) == {"shout_length", "shout_kept"} | endings
     assert summary["bounds"] == {"shout_kept": 0.5}
     assert summary["facts"] == {"smaller": {"factor": 0.5}}
     assert summary["warnings"] == ["smaller: smaller now"]
@@ -177,3 +178,13 @@ def test_without_its_plugin_a_kind_is_unknown(strop):
     wrong = text.replace("factor: 0.5", "faktor: 0.5")
     Path("recipe.yaml").write_text(wrong)
     assert "unknown key 'stages.smaller.faktor'; did you mean 'factor'?" in strop("run", "recipe.yaml").err
+
+
+def test_the_verb_measures_a_task_of_a_plugin_too(strop, model_folder):
+    # By names of its own: the workers that grade live as long as this process, and know the other file's.
+    Path("own.py").write_text(PLUGIN.replace('"shout"', '"whisper"').replace('"shrink"', '"shrivel"'))
+    asked = ("eval", str(model_folder), "--tasks", "whisper:max_tokens=2")
+    done = strop(*asked, "plugins=[own.py]")
+    assert done.code == 0, done.err
+    assert "whisper_kept" in done.out
+    assert "gone.py: there is no such Python file" in strop(*asked, "plugins=[gone.py]").err

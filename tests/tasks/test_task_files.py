@@ -146,7 +146,7 @@ def test_an_evaluation_of_humaneval_in_a_file(tmp_path):
     path.write_bytes(gzip.compress((json.dumps(HUMANEVAL) + "\n").encode()))
     task = opened(path, "humaneval")
     assert isinstance(task, FunctionTask)
-    [metric], [item] = task.measures().values(), task.all_items
+    metric, *_, [item] = *task.measures().values(), task.all_items
     assert (metric.name, metric.bound, item.name) == ("humaneval_pass@1", 0.05, "HumanEval/0")
     answers = ["    return x", "```python\ndef f(x): return -x\n```"]
     assert [one.verdict for one in task.judge([item, item], answers)] == ["accepted", "wrong_answer"]
@@ -154,13 +154,13 @@ def test_an_evaluation_of_humaneval_in_a_file(tmp_path):
 
 def test_an_evaluation_of_mbpp_in_a_file(tmp_path):
     task = opened(write(tmp_path / "mbpp.jsonl", MBPP), "mbpp")
-    [metric], [item] = task.measures().values(), task.all_items
+    metric, *_, [item] = *task.measures().values(), task.all_items
     assert (metric.name, metric.bound, item.name) == ("mbpp_pass@1", None, "MBPP/1")
     assert task.judge([item], ["```python\nf = abs\n```"])[0].verdict == "accepted"
 
 
 def test_an_evaluation_of_codecontests_in_a_file(tmp_path):
-    slow = CONTEST | {"time_limit": {"seconds": 1, "nanos": 0}}
+    slow = CONTEST | {"name": "1_B", "time_limit": {"seconds": 1, "nanos": 0}}
     task = opened(write(tmp_path / "contests.jsonl", CONTEST, slow))
     assert isinstance(task, ProblemTask)
     assert task.all_items[0].messages[0]["content"].endswith("\n\nAdd.")

@@ -19,7 +19,7 @@ from strop.evals.rates import rate, rate_change
 from strop.report.files import Interval
 from strop.report.metrics import change_interval_text, change_text, value_text
 from strop.report.verdict import Verdict, gate_verdict
-from strop.tasks.metrics import FAILED, PART, Metric
+from strop.tasks.metrics import ENDED, FAILED, PART, Metric
 
 LEAST_RATE, LEAST_SHARE = 0.05, 0.05
 """The smallest change that matters where nobody says it: 5 points of a rate, 5 % of anything else."""
@@ -173,7 +173,7 @@ def _compare(
     for task in shared:
         for name in common[task]:
             metric = first.metrics[task][name]
-            described = metric.group in (FAILED, PART)
+            described = metric.group in (ENDED, FAILED, PART)
             pairs = [pair for pair in tasks[task].pairs if all(name in one.values for one in pair)]
             if reason := _not_compared(metric, pairs):
                 notes.append(f"{task}: {name} is not compared: {reason}")
@@ -214,7 +214,7 @@ def _row(task: str, metric: Metric, pairs: Sequence[Pair], least: float | None, 
 
 def _not_compared(metric: Metric, pairs: Sequence[Pair]) -> str | None:
     """Why a metric of these pairs cannot be compared or need not be, where that is so."""
-    if getattr(metric, "exp", False):
+    if metric.exp:
         return "it is the exponential of a loss, whose own change says the same"
     if any("loss" in a.row and a.weights[metric.name] != b.weights[metric.name] for a, b in pairs):
         return "the sides measured another number of tokens (another tokenizer or template)"

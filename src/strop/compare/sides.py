@@ -144,11 +144,11 @@ def _result(place: str, row: dict[str, Any], metrics: list[Metric]) -> Result:
     try:
         if "loss" in row:
             # How much text a loss is of (`per`), in which unit, and whether its exponential is given: a metric says so.
-            weights = {m.name: float(row[getattr(m, "per", "tokens")]) for m in metrics}
-            nats = {m.name: float(row["loss"]) / getattr(m, "nats", 1.0) for m in metrics}
+            weights = {m.name: float(row[m.per]) for m in metrics}
+            nats = {m.name: float(row["loss"]) / m.nats for m in metrics}
             return Result(row["name"], family, {m: nats[m] / weights[m] for m in nats}, weights, row)
         values = {str(name): float(value) for name, value in row["values"].items()}
-        fields = {m.name: field for m in metrics if m.name in values and (field := getattr(m, "weight", None))}
+        fields = {m.name: m.weight for m in metrics if m.name in values and m.weight is not None}
         return Result(row["name"], family, values, {m: float(row[field]) for m, field in fields.items()}, row)
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise InputError(

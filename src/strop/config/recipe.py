@@ -128,12 +128,16 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises InputError with one line for every problem, see `load_config`.
     """
-    plugins = read_yaml(path).values.get("plugins") or []
-    if isinstance(plugins, list) and all(isinstance(file, str) for file in plugins):  # anything else is refused below
+    return load_config(recipe_with(read_yaml(path).values.get("plugins")), path, overrides)
+
+
+def recipe_with(plugins: Any) -> type[Recipe]:
+    """A recipe in which everything can stand that the files ``plugins`` add, which are read first."""
+    plugins = plugins or []
+    if isinstance(plugins, list) and all(isinstance(file, str) for file in plugins):  # anything else is refused later
         load_plugins(map(Path, plugins))
-    kind = Recipe
-    if {*STAGES.values(), *TASKS.values()} != _BUILT_IN:
-        stages = (dict[str, any_stage()], Recipe.model_fields["stages"])
-        evals = (dict[str, any_task_settings()], Recipe.model_fields["evals"])
-        kind = create_model("Recipe", __base__=Recipe, stages=stages, evals=evals)
-    return load_config(kind, path, overrides)
+    if {*STAGES.values(), *TASKS.values()} == _BUILT_IN:
+        return Recipe
+    stages = (dict[str, any_stage()], Recipe.model_fields["stages"])
+    evals = (dict[str, any_task_settings()], Recipe.model_fields["evals"])
+    return create_model("Recipe", __base__=Recipe, stages=stages, evals=evals)

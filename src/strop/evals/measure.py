@@ -17,9 +17,10 @@ from strop.common.console import Steady, say
 from strop.evals.choices import encode_questions, notes_of, score_questions
 from strop.evals.intervals import Estimate
 from strop.evals.losses import held_out, run_loss_task, yardstick
+from strop.evals.notes import answer_notes, item_notes
 from strop.evals.partial import Partial, key_of
 from strop.evals.prompts import prompts_of
-from strop.evals.results import FAULT, ItemResult, answer_estimates, loss_estimate, valued, write_results
+from strop.evals.results import ItemResult, answer_estimates, loss_estimate, valued, write_results
 from strop.evals.run import generate_answers, judge_answers
 from strop.evals.texts import encode_documents, measure_documents
 from strop.model.policy import Policy
@@ -28,11 +29,9 @@ from strop.rewards.reasoning import opened_by
 from strop.rollout.engine import Engine, SamplingParams
 from strop.tasks import open_task
 from strop.tasks.base import AnswerTask, ChoiceTask, LossTask, Task, TaskSettings, TextTask
-from strop.tasks.metrics import FAILED, Metric
+from strop.tasks.metrics import ENDED, FAILED, Metric
 
 MICRO_BATCH_TOKENS = 2048
-FEWEST, MOSTLY = 10, 0.9
-"""Of so many answers, from this share on, that nothing was found is said."""
 Measured = tuple[dict[str, Estimate], dict[str, Metric]]
 """Estimates by name, and what each is."""
 
@@ -79,7 +78,9 @@ class Measurement:
         self.metrics.update({metric: e.to_dict() for metric, e in measured.items()})
         self.measures.update({metric: one.to_dict() for metric, one in metrics.items()})
         self.tasks[name] = list(metrics)
-        shown = [f"{metric} {e.value:.3f}" for metric, e in measured.items() if metrics[metric].group != FAILED]
+        shown = [
+            f"{metric} {e.value:.3f}" for metric, e in measured.items() if metrics[metric].group not in (ENDED, FAILED)
+        ]
         items = next(iter(measured.values())).n
         say(self.console, f"{name}: {items:,} items in {time.perf_counter() - started:.0f} s: {', '.join(shown)}")
 
@@ -102,6 +103,7 @@ class Measurement:
             done = self._going_on(name, partial, "text", len(documents), "texts")
             with Steady(self.console, f"{name}: texts", len(documents), done=done) as work:
                 results = measure_documents(documents, encoded, self.engine, partial, work.advance)
+        self._note(name, *item_notes(task.settings.count, [*map(tuple, encoded)]))
         if cut := sum(len(ids) > self.engine.window for ids in encoded):
             self._note(
                 name,
@@ -118,7 +120,8 @@ class Measurement:
             done = self._going_on(name, partial, "scores", len(encoded), "questions")
             with Steady(self.console, f"{name}: questions", len(encoded), done=done) as work:
                 results = score_questions(task, encoded, self.engine, partial, work.advance)
-        self._note(name, *notes_of(task, encoded, self.engine.window))
+        read = [(tuple(one.prompt), *map(tuple, one.options)) for one in encoded]
+        self._note(name, *item_notes(task.settings.count, read), *notes_of(task, encoded, self.engine.window))
         return self._kept(task, results)
 
     def _answers(self, task: AnswerTask) -> Measured:
@@ -145,7 +148,7 @@ class Measurement:
             with Steady(self.console, f"{name}: judged", total, done=partial.count("judgement")) as work:
                 stop_ids = self.engine.stop_ids
                 results = judge_answers(task, rollouts, decode, stop_ids, too_long, partial, work.advance, opened)
-        self._note(name, *task.notes)
+        self._note(name, *item_notes(settings.count, [*map(tuple, prompts)]), *task.notes)
         if too_long:
             self._note(
                 name,
@@ -180,20 +183,3 @@ class Measurement:
                 "been but for rounding, which depends on what is computed together)",
             )
         return done
-
-
-def answer_notes(results: list[ItemResult]) -> list[str]:
-    """What of the answers is not what a task measures, in words: those that could not be judged, and nearly all of them
-    without what was looked for."""
-    notes, total = [], len(results)
-    if faults := [result for result in results if result.verdict == FAULT]:
-        notes.append(
-            f"{len(faults):,} of {total:,} answers could not be judged ({faults[0].detail}); they count as not solved"
-        )
-    empty = sum(result.verdict == "no_answer" for result in results)
-    if total >= FEWEST and empty >= MOSTLY * total:
-        notes.append(
-            f"in {empty:,} of {total:,} answers none was found, so this tells of their form and not of what the model "
-            "knows: look at some, and choose another prompt, style or max_tokens"
-        )
-    return notes

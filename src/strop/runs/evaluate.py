@@ -20,7 +20,7 @@ from strop.common.console import heading, say
 from strop.common.errors import InputError
 from strop.common.files import write_json
 from strop.config import load_values
-from strop.config.recipe import Recipe, load_recipe
+from strop.config.recipe import Recipe, load_recipe, recipe_with
 from strop.evals.regrade import changed_words, regrade_task
 from strop.model.names import resolve
 from strop.model.precision import best_compute
@@ -154,8 +154,10 @@ def _recipe(
     alone: bool,
 ) -> Recipe:
     evals, unread = {}, set(shared)
+    plugins = [override for override in overrides if override.partition("=")[0] == "plugins"]
+    kind = recipe_with(_value(plugins[-1].partition("=")[2], plugins[-1]) if plugins else None)
     for name, given in tasks.items():
-        probe = load_values(Recipe, _values("probe", model, {name: dict(given)}), (), "--tasks")
+        probe = load_values(kind, _values("probe", model, {name: dict(given)}), plugins, "--tasks")
         known = type(probe.evals[name]).model_fields
         evals[name] = {**{key: value for key, value in shared.items() if key in known}, **given}
         unread -= set(known)
@@ -168,7 +170,7 @@ def _recipe(
     values = _values(f"eval-{slug}-{digest}"[-200:], model, evals)
     if folder is not None:
         values["folder"] = str(folder if alone else folder / slug)
-    return load_values(Recipe, values, overrides, "--tasks")
+    return load_values(kind, values, overrides, "--tasks")
 
 
 def _values(name: str, model: str, evals: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, reg
 from strop.tasks.choice import item_of
 from strop.tasks.fields import check_text
 from strop.tasks.math import judgement
-from strop.tasks.metrics import ENDINGS, NO_ANSWER, accuracy
+from strop.tasks.metrics import NO_ANSWER, accuracy
 from strop.tasks.prompts import field_of
 
 PROMPTS = ("prompt", "question", "problem", "query", "input", "instruction")
@@ -63,7 +63,7 @@ class Answers(AnswerTask):
     settings: AnswersSettings
     reads_path = True
     source = "path: a file of the user's own"
-    metrics = (accuracy("answers that the grader takes for right", lead=2, by_source=True), NO_ANSWER, *ENDINGS)
+    metrics = (accuracy("answers that the grader takes for right", lead=2, by_source=True), NO_ANSWER)
 
     def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings)

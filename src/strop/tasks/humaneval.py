@@ -21,7 +21,7 @@ from strop.rewards.extract import defines, put_before
 from strop.rewards.names import returns_outside
 from strop.rewards.reasoning import without_reasoning
 from strop.rewards.syntax import dedent, indent
-from strop.tasks.fields import check_text
+from strop.tasks.fields import check_imports, check_text
 
 _REQUEST = (
     "Complete the following Python function so that it does what its docstring says. "
@@ -69,7 +69,12 @@ def _packaged() -> Path:
 def _item(row: Mapping[str, Any], place: str) -> HumanEvalItem:
     for name in FIELDS:
         check_text(row.get(name), name, place)
-    item = HumanEvalItem(**{name: row[name] for name in FIELDS})
+    check_imports(row["test"], "test", place)
+    return checked(HumanEvalItem(**{name: row[name] for name in FIELDS}), place)
+
+
+def checked(item: HumanEvalItem, place: str) -> HumanEvalItem:
+    """The item itself. Raises InputError where its prompt does not define what is to be written."""
     if _start(item) is None:
         raise InputError(f"{place}: the prompt does not define {item.entry_point!r}, its entry_point; correct either.")
     return item

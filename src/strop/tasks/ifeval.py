@@ -2,13 +2,17 @@
 
 The checkers are Google's, as the package ``if-verifiable`` keeps them. ``prompt_strict``: every instruction of a prompt
 is followed; ``instruction_strict``: the share of all instructions; ``…_loose``: the same where one of eight variants of
-the answer follows it (without its first line, its last, its asterisks).
+the answer follows it (without its first line, its last, its asterisks). Nothing is drawn: languages are guessed with a
+fixed seed, and where the checker for letters is asked for another character, which makes it draw a letter in its place
+(two of the 541 prompts), that character is counted.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple
@@ -20,12 +24,14 @@ from strop.rewards import Judgement
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
 from strop.tasks.fields import check_text, check_texts
-from strop.tasks.metrics import ENDINGS, TASK, Metric, part
+from strop.tasks.metrics import TASK, Metric, part
 from strop.tasks.prompts import task_rows
+from strop.tasks.sentences import need_sentences
 
 HUB = "google/IFEval"
 NEED_SENTENCES = ("length_constraints:number_sentences", "change_case:capital_word_frequency")
 """Instructions whose checkers cut text into sentences, with data of NLTK's."""
+LETTERS = "keywords:letter_frequency"
 
 
 class IfevalSettings(AnswerSettings):
@@ -59,7 +65,6 @@ class IFEval(AnswerTask):
         _share("instruction_strict", "instructions that are followed"),
         part("prompt_loose", "the same of prompts, of the best of eight variants of the answer"),
         _share("instruction_loose", "the same of instructions, of the best of eight variants of the answer"),
-        *ENDINGS,
     )
 
     def __init__(self, name: str, settings: TaskSettings):
@@ -72,11 +77,15 @@ class IFEval(AnswerTask):
         rows = islice(task_rows(self.settings.path, HUB, split="train"), self.settings.count)
         read = [(place, row, _instructions(row, place)) for place, row in rows]
         if any(name in NEED_SENTENCES for _, _, found in read for name in found.names):
-            _check_sentences(self.name)
+            need_sentences(f"evals.{self.name}")
         made = []
         for index, (_, row, found) in enumerate(read):
             name = f"ifeval/{row.get('key', index)}"
             made.append(Item(name, name, [{"role": "user", "content": found.prompt}], found))
+        pairs = [pair for item in made for pair in zip(item.data.names, item.data.arguments, strict=True)]
+        if counted := sum(is_no_letter(*pair) for pair in pairs):
+            self.notes = [f"{counted:,} of {len(pairs):,} instructions count a character that is no letter; Google's "
+                          "checker draws a letter in its place, here that character is counted"]  # fmt: skip
         return made
 
     @classmethod
@@ -87,11 +96,9 @@ class IFEval(AnswerTask):
     def grade(cls, item: Item, answer: str) -> Judgement:
         """Accepted where every instruction is followed, strictly. An empty answer follows none."""
         found: Instructions = item.data
-        answer = without_reasoning(answer).strip()
-        checks = [
-            _follows(name, arguments, found.prompt, answer)
-            for name, arguments in zip(found.names, found.arguments, strict=True)
-        ]
+        said = without_reasoning(answer)
+        answer = said if said == answer else said.strip()  # the empty lines after reasoning are no part of the answer
+        checks = follows(found, answer)
         n, strict, loose = len(checks), sum(s for s, _ in checks), sum(either for _, either in checks)
         parts = {
             "prompt_strict": float(strict == n),
@@ -100,22 +107,52 @@ class IFEval(AnswerTask):
             "instruction_loose": loose / n,
         }
         missed = ", ".join(name for name, (ok, _) in zip(found.names, checks, strict=True) if not ok)
-        verdict = "accepted" if strict == n else "wrong_answer" if answer else "no_answer"
+        verdict = "accepted" if strict == n else "wrong_answer" if answer.strip() else "no_answer"
         return Judgement(verdict, strict, n, f"not followed: {missed}" if missed else "", parts=parts)
 
 
-def _follows(name: str, arguments: Mapping[str, Any], prompt: str, answer: str) -> tuple[bool, bool]:
-    """Whether an instruction is followed, strictly and loosely (Zhou et al. 2023, section 2.2)."""
+def follows(instructions: Instructions, answer: str) -> list[tuple[bool, bool]]:
+    """Whether each instruction is followed, strictly and loosely (Zhou et al. 2023, section 2.2)."""
     import langdetect
 
     langdetect.DetectorFactory.seed = 0  # or a language is guessed anew each time
+    variants = _variants(answer)
+    found = []
+    with _without_log():
+        for name, arguments in zip(instructions.names, instructions.arguments, strict=True):
+            check = _check_of(name, arguments, instructions.prompt)
+            each = [bool(text.strip()) and bool(check(text)) for text in variants]
+            found.append((each[0], any(each)))
+    return found
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """The checkers log an error for every text in no language, e.g. of digits alone, which counts as followed."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _check_of(name: str, arguments: Mapping[str, Any], prompt: str) -> Callable[[str], bool]:
+    if is_no_letter(name, arguments):
+        character, n = arguments["letter"].lower(), arguments["let_frequency"]
+        fewer = arguments["let_relation"] == "less than"
+        return lambda text: (text.lower().count(character) < n) == fewer
     checker = checkers()[name](name)
     checker.build_description(**arguments)
-    wanted = checker.get_instruction_args()
-    if wanted and "prompt" in wanted:
+    if "prompt" in (checker.get_instruction_args() or ()):
         checker.build_description(prompt=prompt)
-    follows = [bool(text.strip()) and bool(checker.check_following(text)) for text in _variants(answer)]
-    return follows[0], any(follows)
+    return checker.check_following
+
+
+def is_no_letter(name: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether an instruction is to count a character that is no letter, in whose place Google's checker draws one."""
+    letter = arguments.get("letter", "")
+    return name == LETTERS and len(letter) == 1 and not ("a" <= letter.lower() <= "z")
 
 
 def _variants(answer: str) -> list[str]:
@@ -133,18 +170,6 @@ def checkers() -> dict[str, type]:
     return INSTRUCTION_DICT
 
 
-def _check_sentences(task: str) -> None:
-    from nltk.tokenize import sent_tokenize
-
-    try:
-        sent_tokenize("One. Two.")
-    except LookupError:
-        raise InputError(
-            f"evals.{task}: some instructions count sentences, for which NLTK's data are not there; run: python -m "
-            "nltk.downloader punkt_tab"
-        ) from None
-
-
 def _instructions(row: Mapping[str, Any], place: str) -> Instructions:
     prompt = check_text(row.get("prompt"), "prompt", place, empty=False)
     names = check_texts(row.get("instruction_id_list"), "instruction_id_list", place)
@@ -155,8 +180,24 @@ def _instructions(row: Mapping[str, Any], place: str) -> Instructions:
         raise InputError(f"{place}: there is no checker for the instruction {unknown[0]!r}; correct it.")
     given = [{key: value for key, value in (one or {}).items() if value is not None} for one in arguments]
     for name, one in zip(names, given, strict=True):
-        try:
-            checkers()[name](name).build_description(**one)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{place}: 'kwargs' of {name} are not what it takes: {error}; correct them.") from None
+        if drawn := _drawn(name, one, place):
+            raise InputError(
+                f"{place}: 'kwargs' of {name} leave {drawn} to its checker, which would draw it anew for every answer; "
+                "give it as the prompt has it."
+            )
     return Instructions(prompt, tuple(names), tuple(given))
+
+
+def _drawn(name: str, given: Mapping[str, Any], place: str) -> str:
+    """The argument that a checker replaces by what it draws, where there is one."""
+    checker = checkers()[name](name)
+    try:
+        checker.build_description(**given)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise InputError(f"{place}: 'kwargs' of {name} are not what it takes: {error}; correct them.") from None
+    made = checker.get_instruction_args() or {}
+    lacking = [key for key in made if key not in given and key != "prompt"]
+    other = [key for key, value in made.items() if type(value) in (int, float) and value != given.get(key, value)]
+    if "letter" in given and made["letter"] != given["letter"].lower() and not is_no_letter(name, given):
+        other.append("letter")
+    return ", ".join(map(repr, (*lacking, *other)))

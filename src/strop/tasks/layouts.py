@@ -56,6 +56,19 @@ def _is_bare(row: Mapping[str, Any]) -> bool:
     return not _has_one(row, "completion response answer output chosen rejected message_tree_id messages")
 
 
+HUMANEVAL_PLUS = TaskLayout(
+    "HumanEval+ problems",
+    "prompt entry_point canonical_solution base_input plus_input",
+    lambda row: row.get("assertion") is None,
+    True,
+    _MEASURE,
+)
+MBPP_PLUS = TaskLayout(
+    "MBPP+ problems as evalplus stores them (their inputs are lists where the tests want tuples and sets, which "
+    "evalplus tells by the problem's number)",
+    "prompt entry_point base_input plus_input",
+    use="measure MBPP's own asserts with a file of rows with text and test_list",
+)
 HUMANEVAL = TaskLayout("HumanEval problems", "prompt entry_point test", measured=True, use=_MEASURE)
 MBPP = TaskLayout("MBPP problems", "test_list", lambda row: _has_one(row, "text prompt"), True, _MEASURE)
 CODE_CONTESTS = TaskLayout("CodeContests problems with tests", "description", _has_contest_tests, True, _MEASURE)
@@ -74,6 +87,8 @@ TEXT = TaskLayout(
 
 CHOICE_LAYOUTS = (GOLD, ARC, MMLU, CHOICES)
 _LAYOUTS = (
+    HUMANEVAL_PLUS,
+    MBPP_PLUS,
     HUMANEVAL,
     MBPP,
     CODE_CONTESTS,

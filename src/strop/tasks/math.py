@@ -11,9 +11,10 @@ from pydantic import Field
 from strop.common.errors import InputError
 from strop.rewards import Judgement
 from strop.rewards.math import MathVerdict, math_verdicts, require_math_verify
+from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerTask, Item, TaskSettings, register
 from strop.tasks.fields import check_text
-from strop.tasks.metrics import ENDINGS, NO_ANSWER, accuracy, part
+from strop.tasks.metrics import NO_ANSWER, accuracy, part
 from strop.tasks.prompts import PromptedAnswers, Shots, field_of, prompt, task_rows
 
 HUB = "HuggingFaceH4/MATH-500"
@@ -38,7 +39,6 @@ class Math(AnswerTask):
         accuracy("problems whose answer equals the reference, by math-verify", lead=0, bound=0.05, by_source=True),
         part("format_rate", "answers with a \\boxed{}"),
         NO_ANSWER,
-        *ENDINGS,
     )
 
     def __init__(self, name: str, settings: TaskSettings):
@@ -85,7 +85,7 @@ class Math(AnswerTask):
 def judgement(verdict: MathVerdict, answer: str) -> Judgement:
     """What strop calls a verdict of math-verify's."""
     name = {"equal": "accepted", "different": "wrong_answer", "fault": "judge_fault"}.get(verdict.kind, "no_answer")
-    parts = {"format_rate": float(boxed_end(answer) > 0)}
+    parts = {"format_rate": float(boxed_end(without_reasoning(answer)) > 0)}
     return Judgement(name, int(name == "accepted"), 1, verdict.detail, parts=parts)
 
 

@@ -17,7 +17,7 @@ from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.rewards import Judgement, Limits, extract_program, judge_asserts, parse_program, syntax_error
 from strop.rewards.names import called_names, defined_names, free_names, missing_names
-from strop.tasks.fields import check_text, check_texts
+from strop.tasks.fields import check_imports, check_text, check_texts
 
 LIMITS = Limits(cpu_seconds=10, wall_seconds=120.0)
 """Some references take four seconds."""
@@ -67,6 +67,12 @@ def _item(row: Mapping[str, Any], place: str) -> MbppItem:
     for field, source in (("test_list", "\n".join(tests)), ("test_setup_code", setup)):
         if (error := syntax_error(source)) is not None:
             raise InputError(f"{place}: '{field}' is not Python ({error}); correct it.")
+        check_imports(source, field, place)
+    if row.get("test"):
+        raise InputError(
+            f"{place}: has the tests of MBPP+ in 'test' beside 'test_list'; strop does not run them (they need numpy), "
+            "and measures MBPP's own asserts alone: drop the column 'test' if that is what you want."
+        )
     number = row.get("task_id")
     name = place if number is None else str(number) if isinstance(number, str) else f"MBPP/{number}"
     names = _names("\n".join((setup, *tests)), code)

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 TASK, KEPT, FAILED = "What was trained for", "What should be kept", "How answers failed"
-PART, OTHER = "Where the problems come from", "Other measurements"
-GROUPS = (TASK, PART, KEPT, FAILED, OTHER)
+PART, ENDED, OTHER = "Where the problems come from", "How answers ended", "Other measurements"
+GROUPS = (TASK, PART, KEPT, FAILED, ENDED, OTHER)
 """In the order of the page."""
 
 VERDICTS = {
@@ -49,7 +49,8 @@ class Metric:
 
     def of_user(self, prefix: str) -> Metric:
         """The same of a file of the user's own (``mine_accepted@1``): nobody said that it is to be kept."""
-        return replace(self, name=prefix + self.name, group=OTHER, bound=None) if prefix else self
+        group = self.group if self.group in (FAILED, ENDED) else OTHER
+        return replace(self, name=prefix + self.name, group=group, bound=None) if prefix else self
 
     def of_source(self, source: str) -> Metric:
         """The same, of the items from one source."""
@@ -117,13 +118,20 @@ PROGRAM_METRICS = (
 )
 """Of answers that are programs; all are shares in [0, 1]."""
 
-NO_ANSWER = _rate("no_answer_rate", "answers in which none was found", lambda r: r.verdict == "no_answer", FAILED, -1)
+NO_ANSWER = _rate(
+    "no_answer_rate",
+    "answers in which none was found: no number, no option, no program",
+    lambda r: r.verdict in ("no_answer", "no_code"),
+    FAILED,
+    -1,
+)
 ENDINGS = (
-    _rate("stop_rate", "answers that the model ended by itself", lambda r: r.finish_reason == "stop", OTHER),
+    _rate("stop_rate", "answers that the model ended by itself", lambda r: r.finish_reason == "stop", ENDED),
     _rate("truncation_rate", "answers that max_tokens or the window cut off", lambda r: r.finish_reason == "length",
-          FAILED, -1),
+          ENDED, -1),
+    Metric("answer_tokens", "length of an answer, in tokens", group=ENDED, value=lambda r: r.tokens),
 )  # fmt: skip
-"""Of answers to be generated, whatever they are."""
+"""Of answers to be generated, whatever they are: every task of answers has them."""
 
 
 def part(name: str, about: str, group: str = OTHER, better: int = 1, **how) -> Metric:

@@ -19,7 +19,7 @@ from strop.common.errors import InputError
 from strop.rewards import Judgement
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
-from strop.tasks.metrics import ENDINGS, NO_ANSWER, TASK, accuracy, part
+from strop.tasks.metrics import NO_ANSWER, TASK, accuracy, part
 
 INSTRUCTION = "Give the final answer alone between <answer> and </answer>."
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
@@ -53,7 +53,6 @@ class ReasoningGym(AnswerTask):
         accuracy("puzzles solved", lead=2, by_source=True),
         part("score", "reasoning-gym's own score, some of it for answers that are partly right", TASK, by_source=True),
         NO_ANSWER,
-        *ENDINGS,
     )
 
     def __init__(self, name: str, settings: TaskSettings):

@@ -21,7 +21,7 @@ from strop.rewards.numbers import finished_number, flexible_number, strict_numbe
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerTask, Item, register
 from strop.tasks.general_chat import conversation_texts
-from strop.tasks.metrics import ENDINGS, NO_ANSWER, accuracy, part
+from strop.tasks.metrics import NO_ANSWER, accuracy, part
 
 _WORD = re.compile(r"(?<![\w'-])[a-z]{3,14}(?![\w'-])")
 _SPELT = re.compile(r"(?<![a-zA-Z])[a-zA-Z](?:(?:\s*[-,.]\s*|\s+)[a-zA-Z](?![a-zA-Z]))+")
@@ -110,7 +110,6 @@ class SpellingBee(_Spelling):
         accuracy("questions whose last number is the count", lead=2),
         part("format_rate", "answers with a number after ####"),
         NO_ANSWER,
-        *ENDINGS,
     )
     finished_part = staticmethod(finished_number)
 
@@ -138,7 +137,7 @@ class SimpleSpelling(_Spelling):
     """The letters of a word, one by one; 96 words by default."""
 
     end = "Write its letters with commas between them."
-    metrics = (accuracy("words spelt right", lead=2), NO_ANSWER, *ENDINGS)
+    metrics = (accuracy("words spelt right", lead=2), NO_ANSWER)
 
     @classmethod
     def solution(cls, asked: Asked) -> str:
