@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from strop.common.errors import InputError
 from strop.model import accelerate, attention
+from strop.model.choices import choice_logprobs
 from strop.model.decoding import kernel_decoder
 from strop.model.finite import check_logprobs
 from strop.model.head import OUTPUTS, head_logits, head_statistics, linear_scores, raw_logits
@@ -24,7 +25,7 @@ from strop.model.router import balance_loss
 if TYPE_CHECKING:
     from strop.data.batch import Batch
 
-OF_THE_HEAD = (*OUTPUTS, "logits")
+OF_THE_HEAD = (*OUTPUTS, "logits", "choice_logprobs")
 OF_SCALAR_HEADS = ("values", "scores")
 WANTED = (*OF_THE_HEAD, *OF_SCALAR_HEADS, "hidden", "aux")
 
@@ -81,8 +82,9 @@ class Policy(nn.Module):
         """The outputs asked for, float32 (``hidden``: as the model computes).
 
         At the S trained positions: ``logprobs``, ``entropy``, ``lse``, ``mean_logits`` ``[S]`` (natural logs),
-        ``logits [S,V]`` (for few positions), ``values [S]``, ``hidden [S,D]``. ``scores [N]``: at the last token of
-        each sequence. ``aux``: a scalar, the load-balancing loss of a mixture of experts over the T tokens (`router`).
+        ``logits [S,V]`` (for few positions), ``values [S]``, ``hidden [S,D]``; ``choice_logprobs [S,K]`` of the tokens
+        in the batch's stream ``choices``, at its ``choice_temperature``. ``scores [N]``: at the last token of each
+        sequence. ``aux``: a scalar, the load-balancing loss of a mixture of experts over the T tokens (`router`).
 
         ``temperature`` divides the logits, after all that the model's family does to them; what comes of logits is at
         this temperature. ``gradient [S]``: the gradient that ``logprobs`` will get, where it is known (see
@@ -106,6 +108,9 @@ class Policy(nn.Module):
                 outputs |= head_statistics(hidden, batch.labels, head, transform, asked, gradient)
             if "logits" in want:
                 outputs["logits"] = head_logits(hidden, head, transform)
+            if "choice_logprobs" in want:
+                asked_of = batch.streams["choices"], batch.streams["choice_temperature"]
+                outputs["choice_logprobs"] = choice_logprobs(hidden, *asked_of, head, self.transform)
             if "values" in want:
                 outputs["values"] = linear_scores(hidden, self.value_head)
             if "scores" in want:
