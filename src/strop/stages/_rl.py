@@ -64,7 +64,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             policy,
             TorchEngine(policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb),
             mixture,
-            Grader(stage.rewards, stage.grading),
+            Grader(stage.rewards, stage.grading, context.compute),
             loaded.tokenizer,
             stage.rollout,
             stage.objective,
