@@ -145,6 +145,6 @@ def test_a_teacher_with_other_tokens_is_refused_before_anything_begins(run, make
     other = make_model_folder(["completely other words", json.dumps(ROWS)], 290)
     failed = run("distill", ROWS, f"teacher={other}")
     assert failed.code == 2
-    assert "has other tokens than the student" in failed.err
+    assert "has other tokens than the model that is trained" in failed.err
     assert "(300 and 290 tokens)" in failed.err
     assert not failed.stage.exists()

@@ -40,6 +40,7 @@ class Policy(nn.Module):
 
     ``heads``: linear layers D -> 1 by what they answer, ``values`` or ``scores`` (see `scalar_head`); they are trained
     with the model and are no part of it when it is saved. A sequence-classification model brings its own for scores.
+    ``critic``, where it is set: another Policy, trained beside this one, that gives the values instead.
 
     Raises InputError for a model that cannot be packed (state-space and hybrid layers, unimplemented attention
     arguments, logits that no known transform reproduces), and where what is measured (without gradients) is not finite.
@@ -58,6 +59,7 @@ class Policy(nn.Module):
         self.value_head, self.score_head = (heads.get(name) for name in OF_SCALAR_HEADS)
         for head in heads.values():
             head.to(compute.device)
+        self.critic: Policy | None = None  # a model of its own that gives the values
         self.compute = compute
         self.vocabulary = model.get_input_embeddings().weight.shape[0]
         self.transform = LogitsTransform()
@@ -94,6 +96,10 @@ class Policy(nn.Module):
         """
         want = tuple(want)
         self._check_wanted(want)
+        if "values" in want and self.critic is not None:
+            values = self.critic(batch, ("values",))
+            rest = tuple(name for name in want if name != "values")
+            return values if not rest else {**self(batch, rest, gradient, temperature), **values}
         if batch.tokens.device.type == "cpu":  # elsewhere it would wait for the device; there the data were on a CPU
             self.check_tokens(batch.tokens)
         layout = getattr(batch, "layout", None) or attention.FlatLayout(batch.seq_lens, batch.parent)
@@ -137,7 +143,7 @@ class Policy(nn.Module):
             raise ValueError(f"a policy has no output {sorted(unknown)[0]!r}; it has {', '.join(WANTED)}.")
         if set(want) & set(OF_THE_HEAD) and self.model.get_output_embeddings() is None:
             raise ValueError(f"{type(self.model).__name__} has no head for tokens, so it has no log-probabilities.")
-        if "values" in want and self.value_head is None:
+        if "values" in want and self.value_head is None and self.critic is None:
             raise ValueError('this policy has no head for values; make it with heads={"values": scalar_head(model)}.')
         if "scores" in want and self._score_head() is None:
             raise ValueError(

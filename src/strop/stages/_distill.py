@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from strop.chat import fit_tokenizer
-from strop.chat.saved import chat_of
 from strop.common.errors import InputError
 from strop.common.files import folder_stamp
 from strop.data.batch import Batch, make_batch
@@ -20,7 +18,7 @@ from strop.data.counter import uniform, words
 from strop.data.prepared import PreparedExample
 from strop.data.source import rows_of
 from strop.model.choices import top_logprobs
-from strop.model.names import load_model, load_tokenizer, resolve
+from strop.model.names import load_model, resolve
 from strop.model.policy import Policy
 from strop.model.preflight import check_length
 from strop.model.window import window
@@ -30,6 +28,7 @@ from strop.rollout.engine import Request, SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 from strop.rollout.trajectory import trajectory
 from strop.stages._reference import stored
+from strop.stages._tokens import check_same_tokens
 from strop.stages._training import Training
 from strop.stages.base import Context
 from strop.train.step import evaluation
@@ -38,28 +37,15 @@ if TYPE_CHECKING:
     from strop.stages.distill import DistillStage
 
 
-def check_teacher(teacher: str, context: Context, tokenizer: Any = None) -> int:
-    """How many ids both models' tokenizers name, the ids below which distributions are compared.
+_MEND = (
+    "their distributions cannot be compared, so choose a teacher of the same family, or train on its answers (strop "
+    "sample, strop sft)."
+)
 
-    ``tokenizer``: the student's; by default that of the model of the context. Raises InputError where an id is not the
-    same token for both.
-    """
-    if tokenizer is None:
-        tokenizer = load_tokenizer(context.model)
-        chat, _ = chat_of(context.recipe.chat, context.model, tokenizer)
-        fit_tokenizer(tokenizer, chat.template)
-    own, other = tokenizer.get_vocab(), load_tokenizer(resolve(teacher)).get_vocab()
-    if own != other:
-        mine, theirs = ({i: token for token, i in names.items()} for names in (own, other))
-        first = min(i for i in mine.keys() | theirs.keys() if mine.get(i) != theirs.get(i))
-        said = [repr(names[first]) if first in names else "no token" for names in (mine, theirs)]
-        raise InputError(
-            f"stages.{context.name}.teacher: {teacher} has other tokens than the student: {first} is {said[0]} for the "
-            f"student and {said[1]} for the teacher ({len(own):,} and {len(other):,} tokens). Their distributions "
-            "cannot be compared; choose a teacher of the same family, or train on its answers (strop sample, strop "
-            "sft)."
-        )
-    return max(own.values()) + 1
+
+def check_teacher(teacher: str, context: Context, tokenizer: Any = None) -> int:
+    """How many ids both models' tokenizers name, over which distributions are compared; see `check_same_tokens`."""
+    return check_same_tokens(teacher, context, "teacher", _MEND, tokenizer)
 
 
 class DistillTraining(Training):
