@@ -85,6 +85,17 @@ def test_a_copy_of_the_policy_learns_values_and_only_the_policy_is_saved(here, f
         assert any(name.startswith("critic.model.") for name in kept.keys())  # noqa: SIM118 - not a mapping
 
 
+def test_with_adapters_the_critic_has_its_own_and_a_rate_of_its_own(here, folder):
+    lora = ("lora={r: 2, targets: [all-linear]}", 'train.groups=[{match: "^critic", learning_rate: 1.0e-3}]')
+    assert ppo(folder, "critic.separate=true", *lora, steps=2) == 0
+    [checkpoint] = (here / "runs/ppo/ppo/checkpoints").rglob("model.safetensors")
+    with safe_open(checkpoint, "pt") as kept:
+        trained = list(kept.keys())
+    assert {name.startswith("critic.") for name in trained if "lora_" in name} == {True, False}
+    assert [name for name in trained if "lora_" not in name and name.startswith("critic.")] != []  # its values
+    assert metrics(here)[0]["lr/^critic"] == pytest.approx(1e-3)
+
+
 def test_killed_and_gone_on_is_uninterrupted_bit_for_bit_critic_included(here, folder, monkeypatch):
     assert ppo(folder, "critic.separate=true", name="whole", steps=8) == 0
     real, calls = loop.optimizer_step, []
