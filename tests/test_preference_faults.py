@@ -5,10 +5,10 @@ import math
 
 import pytest
 import torch
+from preference_runs import PAIRS, TEXTS, WORDS, metrics_of, runner
 from tokenizers import processors
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
-from preference_runs import PAIRS, TEXTS, WORDS, metrics_of, runner
 from strop.chat import ChatSettings
 from strop.data.encoding import Encoding
 from strop.data.prepare import prepare
@@ -52,14 +52,14 @@ def test_f24_after_sft_the_reference_is_the_model_that_sft_left(run, folder, sft
     assert bool(sft) or not torch.equal(before, after)
     models = [taught.stage.parent, *([taught.stage / "adapter"] if sft else [])]
     for i, model in enumerate(models):
-        done = run("dpo", PAIRS, *dpo, "train.epochs=1", "eval_data.fraction=0.25", name=f"dpo{i}", model=model)
+        done = run("dpo", PAIRS, *dpo, "train.epochs=2", "eval_data.fraction=0.25", name=f"dpo{i}", model=model)
         assert done.code == 0, done.err
         rows = metrics_of(done.stage)
         assert rows[0]["eval_loss"] == pytest.approx(math.log(2), abs=1e-5)
         assert rows[0]["eval_reward_margin"] == pytest.approx(0, abs=1e-5)
-        first = next(row for row in rows if "loss" in row)
-        assert first["loss"] == pytest.approx(math.log(2), abs=1e-5)
-        assert rows[-1]["eval_loss"] < 0.69  # and then it moves
+        losses = [row["loss"] for row in rows if "loss" in row]
+        assert losses[0] == pytest.approx(math.log(2), abs=1e-5)
+        assert max(losses[-1], rows[-1]["eval_loss"]) < 0.69  # the policy moves, and the reference does not
 
 
 def test_f26_f30_of_a_pair_that_is_cut_both_sides_keep_the_prompt_and_some_answer(tmp_path, folder):
@@ -149,11 +149,11 @@ def test_f27_the_stored_numbers_come_back_beside_the_tokens_that_they_are_of(run
 
 
 def with_bos(folder, place):
-    """The model with a tokenizer whose first token is put there by itself, and by its template too."""
+    """The model with a tokenizer whose first token is put there by itself and by its template, which ends with eos."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     bpe = tokenizer.backend_tokenizer
     bpe.post_processor = processors.TemplateProcessing(single="<|start|> $A", special_tokens=[("<|start|>", 0)])
-    template = "{{ bos_token }}" + tokenizer.chat_template
+    template = "{{ bos_token }}" + tokenizer.chat_template.replace("<|end|>\n", "<|end|>")
     made = PreTrainedTokenizerFast(
         tokenizer_object=bpe, bos_token="<|start|>", eos_token="<|end|>", pad_token="<|end|>", chat_template=template
     )
@@ -189,6 +189,7 @@ def test_f28_f29_a_score_is_that_of_its_conversation_however_it_is_served(run, t
     ids = [tokenizer.apply_chat_template(one, return_dict=False) for one in conversations]
     assert {tuple(one) for one in ids} == trained_on  # f29: ids of training are ids of serving
     assert {sum(token == tokenizer.eos_token_id for token in one) for one in ids} == {2, 4}  # inner ones too
+    assert all((one[-1] == tokenizer.eos_token_id) == bos for one in ids)
     if bos:
         assert all(one[:2] == [0, 0] for one in ids)  # the template's, and the first turn's own mark: no third one
     with torch.no_grad():

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from preference_runs import LABELLED, PAIRS, TEXTS, metrics_of, runner
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from preference_runs import LABELLED, PAIRS, TEXTS, metrics_of, runner
 from strop.chat.answers import parse_answers
 from strop.data.groups import Group, group_batch, mismatched
 from strop.data.prepared import PreparedExample
