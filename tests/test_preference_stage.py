@@ -1,59 +1,28 @@
 """Preference and reward-model stages from the command line: what they learn, going on, what is refused and saved."""
 
-import json
-from types import SimpleNamespace
-
 import pytest
 import torch
+from preference_runs import LABELLED, PAIRS, TEXTS, metrics_of, runner
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from strop.chat.answers import parse_answers
-from strop.cli import main
 from strop.data.groups import Group, group_batch, mismatched
 from strop.data.prepared import PreparedExample
 from strop.model.precision import Compute
 from strop.rollout.reward_model import load_reward_model
 from strop.train import loop
 
-WORDS = ["red", "blue", "green", "tree", "house", "river", "stone", "cloud"]
-PAIRS = [
-    {
-        "prompt": f"Tell me about {WORDS[i % 8]} {i}.",
-        "chosen": f"Gladly: {WORDS[(3 * i + 1) % 8]}",
-        "rejected": f"No. {WORDS[(5 * i + 2) % 8]}",
-    }
-    for i in range(40)
-]
-LABELLED = [
-    {"prompt": row["prompt"], "completion": row[name], "label": name == "chosen"}
-    for row in PAIRS
-    for name in ("chosen", "rejected")
-]
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture(scope="session")
 def folder(make_model_folder):
-    return make_model_folder([json.dumps(row) for row in PAIRS], 330)
+    return make_model_folder(TEXTS, 330)
 
 
 @pytest.fixture
 def run(tmp_path, folder, capsys, monkeypatch):
-    """Run a verb on rows; gives the exit code, what was said, the facts and the stage's folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STROP_CACHE", str(tmp_path / "cache"))
-
-    def call(verb, rows, *overrides, name="run"):
-        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        base = ("train.learning_rate=3e-3", "train.global_batch_size=8", "train.epochs=3", "compute.dtype=float32")
-        code = main([verb, str(folder), "--data", "rows.jsonl", f"name={name}", *base, *overrides])
-        out, err = capsys.readouterr()
-        stage = tmp_path / "runs" / name / verb
-        summary = stage.parent / "summary.json"
-        facts = json.loads(summary.read_text())["facts"].get(verb, {}) if summary.is_file() else {}
-        return SimpleNamespace(code=code, out=out, err=err, facts=facts, stage=stage)
-
-    return call
+    return runner(tmp_path, folder, capsys, monkeypatch)
 
 
 @pytest.mark.parametrize("type", ["dpo", "simpo", "kto"])
@@ -63,8 +32,7 @@ def test_what_can_be_told_apart_is_learnt(run, type):
     assert done.code == 0, done.err
     after = float(done.facts["reward accuracy"].split("→ ")[1].split()[0])
     assert after > 0.95, done.facts
-    metrics = [json.loads(line) for line in (done.stage / "metrics.jsonl").read_text().splitlines()]
-    start = next(row for row in metrics if "eval_loss" in row)
+    start = next(row for row in metrics_of(done.stage) if "eval_loss" in row)
     if type != "simpo":  # against itself as it was: log 2, and 1/2 for kto
         assert start["eval_loss"] == pytest.approx(0.6931 if type == "dpo" else 0.5, abs=1e-4)
 

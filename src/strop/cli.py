@@ -33,6 +33,7 @@ STAGE_VERBS = {
     "rm": ("reward_model", "train a model that scores answers, on pairs or on scores", {}),
     "grpo": ("rl", "learn from rewards of the model's own answers, compared within groups", {}),
     "ppo": ("rl", "the same with learnt values (PPO)", {"objective": {"preset": "ppo"}}),
+    "distill": ("distill", "learn a teacher's distributions, on the data's answers or on its own", {}),
     "sample": ("sample", "write the model's own graded answers as rows to train on (best of n)", {}),
 }
 """Verbs that are a recipe of one stage: its kind, what it does, and the settings that make it this verb."""
@@ -114,14 +115,14 @@ def _parser() -> VerbParser:
 
     for verb, (kind, what, settings) in STAGE_VERBS.items():
         asks = kind in ("rl", "sample")
-        data = "task:code_basics" if asks else "chat.jsonl" if kind == "sft" else "pairs.jsonl"
+        data = "task:code_basics" if asks else "chat.jsonl" if kind in ("sft", "distill") else "pairs.jsonl"
         train = verbs.add_parser(verb, help=what, example=f"strop {verb} smollm2-135m --data {data}")
         train.add_argument("model", help="folder, run folder, hub id, .gguf file or smollm2-135m")
         train.add_argument(
             "--data", action="append", required=True, help="a file, folder, hub id or task:NAME; repeatable"
         )
         more = "rollout.group_size=16" if asks else "eval_data.fraction=0.1"
-        own = "keep=passing" if kind == "sample" else "train.learning_rate=1e-6"
+        own = {"sample": "keep=passing", "distill": "teacher=./large"}.get(kind, "train.learning_rate=1e-6")
         _recipe_options(train, example=f"{own} {more} chat.max_length=1024")
         _run_options(train)
         train.set_defaults(run=_train, kind=kind, verb=verb, settings=settings)

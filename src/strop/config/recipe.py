@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -114,7 +115,7 @@ def stage_recipe(verb: str, model: str, settings: Mapping[str, Any], overrides: 
     rollouts), another that a recipe has (``chat.max_length``, ``name``) is the recipe's.
     Raises InputError as `load_recipe`.
     """
-    values = {"name": verb, "model": model, "stages": {verb: dict(settings)}}
+    values = {"name": verb, "model": model, "stages": {verb: deepcopy(dict(settings))}}
     given = []
     for override in overrides:
         first = override.partition("=")[0].partition(".")[0]

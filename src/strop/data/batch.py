@@ -34,7 +34,8 @@ class Batch:
     ``trained_index [S]`` int64, the position whose hidden state predicts ``labels [S]`` int64 (it may repeat: the last
     position of a parent predicts the first token of each child); ``weights [S]`` float32, ``seq_index [S]`` int64, the
     sequence that each trained position counts for; ``streams``: named per-token float32 ``[S]`` values such as
-    ``advantages`` or ``old_logprobs``; ``sequence_streams``: the same per sequence, float32 ``[N]``.
+    ``advantages`` or ``old_logprobs`` (``choices [S,K]`` int64 and ``teacher_logprobs [S,K]``: of K tokens at each
+    position); ``sequence_streams``: the same per sequence, float32 ``[N]``.
     """
 
     tokens: Tensor

@@ -43,11 +43,6 @@ class Group:
     def loss_weights(self) -> np.ndarray:
         return self._joined("loss_weights")
 
-    @property
-    def targets(self) -> int:
-        """Positions that a batch of it trains: a token is one for every example that it is of."""
-        return sum(int(np.count_nonzero(e.loss_weights[1:])) for e in self.examples)
-
     def _joined(self, name: str) -> np.ndarray:
         first, *others = (getattr(example, name) for example in self.examples)
         return np.concatenate([first, *(values[self.shared :] for values in others)])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from strop.common.errors import InputError
 from strop.model import accelerate, attention
+from strop.model.choices import choice_logprobs
 from strop.model.decoding import kernel_decoder
 from strop.model.finite import check_logprobs
 from strop.model.head import OUTPUTS, head_logits, head_statistics, linear_scores, raw_logits
@@ -24,7 +25,7 @@ from strop.model.router import balance_loss
 if TYPE_CHECKING:
     from strop.data.batch import Batch
 
-OF_THE_HEAD = (*OUTPUTS, "logits")
+OF_THE_HEAD = (*OUTPUTS, "logits", "choice_logprobs")
 OF_SCALAR_HEADS = ("values", "scores")
 WANTED = (*OF_THE_HEAD, *OF_SCALAR_HEADS, "hidden", "aux")
 
@@ -39,6 +40,7 @@ class Policy(nn.Module):
 
     ``heads``: linear layers D -> 1 by what they answer, ``values`` or ``scores`` (see `scalar_head`); they are trained
     with the model and are no part of it when it is saved. A sequence-classification model brings its own for scores.
+    ``critic``, where it is set: another Policy, trained beside this one, that gives the values instead.
 
     Raises InputError for a model that cannot be packed (state-space and hybrid layers, unimplemented attention
     arguments, logits that no known transform reproduces), and where what is measured (without gradients) is not finite.
@@ -57,6 +59,7 @@ class Policy(nn.Module):
         self.value_head, self.score_head = (heads.get(name) for name in OF_SCALAR_HEADS)
         for head in heads.values():
             head.to(compute.device)
+        self.critic: Policy | None = None  # a model of its own that gives the values
         self.compute = compute
         self.vocabulary = model.get_input_embeddings().weight.shape[0]
         self.transform = LogitsTransform()
@@ -81,8 +84,9 @@ class Policy(nn.Module):
         """The outputs asked for, float32 (``hidden``: as the model computes).
 
         At the S trained positions: ``logprobs``, ``entropy``, ``lse``, ``mean_logits`` ``[S]`` (natural logs),
-        ``logits [S,V]`` (for few positions), ``values [S]``, ``hidden [S,D]``. ``scores [N]``: at the last token of
-        each sequence. ``aux``: a scalar, the load-balancing loss of a mixture of experts over the T tokens (`router`).
+        ``logits [S,V]`` (for few positions), ``values [S]``, ``hidden [S,D]``; ``choice_logprobs [S,K]`` of the tokens
+        in the batch's stream ``choices``, at its ``choice_temperature``. ``scores [N]``: at the last token of each
+        sequence. ``aux``: a scalar, the load-balancing loss of a mixture of experts over the T tokens (`router`).
 
         ``temperature`` divides the logits, after all that the model's family does to them; what comes of logits is at
         this temperature. ``gradient [S]``: the gradient that ``logprobs`` will get, where it is known (see
@@ -92,6 +96,10 @@ class Policy(nn.Module):
         """
         want = tuple(want)
         self._check_wanted(want)
+        if "values" in want and self.critic is not None:
+            values = self.critic(batch, ("values",))
+            rest = tuple(name for name in want if name != "values")
+            return values if not rest else {**self(batch, rest, gradient, temperature), **values}
         if batch.tokens.device.type == "cpu":  # elsewhere it would wait for the device; there the data were on a CPU
             self.check_tokens(batch.tokens)
         layout = getattr(batch, "layout", None) or attention.FlatLayout(batch.seq_lens, batch.parent)
@@ -106,6 +114,9 @@ class Policy(nn.Module):
                 outputs |= head_statistics(hidden, batch.labels, head, transform, asked, gradient)
             if "logits" in want:
                 outputs["logits"] = head_logits(hidden, head, transform)
+            if "choice_logprobs" in want:
+                asked_of = batch.streams["choices"], batch.streams["choice_temperature"]
+                outputs["choice_logprobs"] = choice_logprobs(hidden, *asked_of, head, self.transform)
             if "values" in want:
                 outputs["values"] = linear_scores(hidden, self.value_head)
             if "scores" in want:
@@ -132,7 +143,7 @@ class Policy(nn.Module):
             raise ValueError(f"a policy has no output {sorted(unknown)[0]!r}; it has {', '.join(WANTED)}.")
         if set(want) & set(OF_THE_HEAD) and self.model.get_output_embeddings() is None:
             raise ValueError(f"{type(self.model).__name__} has no head for tokens, so it has no log-probabilities.")
-        if "values" in want and self.value_head is None:
+        if "values" in want and self.value_head is None and self.critic is None:
             raise ValueError('this policy has no head for values; make it with heads={"values": scalar_head(model)}.')
         if "scores" in want and self._score_head() is None:
             raise ValueError(

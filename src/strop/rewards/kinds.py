@@ -181,6 +181,14 @@ class RepetitionReward(Reward):
         return Score(-repeated, reason=f"{repeated:.0%} of {self.n}-grams are repeated" if repeated else "")
 
 
+class ModelReward(Reward):
+    """The score of a reward model: of the prompt and the answer as text, in that model's own template and tokens
+    (`strop.rollout.grading` asks it, about all answers at once)."""
+
+    kind: Literal["model"]
+    path: str = Field(description="Folder, run folder or hub id of a reward model (strop rm).")
+
+
 class FunctionReward(Reward):
     """Whatever a Python function says of the answers to one prompt: a list of `Sample` in, as many scores out."""
 
@@ -208,7 +216,7 @@ class FunctionReward(Reward):
             raise TypeError(f"gave a {type(given).__name__} instead of a list of scores")
         if len(given) != len(samples):
             raise ValueError(f"gave {len(given)} scores for {len(samples)} answers")
-        return [_as_score(one) for one in given]
+        return [as_score(one) for one in given]
 
 
 AnyReward = Annotated[
@@ -219,6 +227,7 @@ AnyReward = Annotated[
     | ThinkReward
     | LengthReward
     | RepetitionReward
+    | ModelReward
     | FunctionReward,
     Field(discriminator="kind"),
 ]
@@ -249,7 +258,8 @@ def load_function(name: str) -> Any:
     return found
 
 
-def _as_score(value: Any) -> Score | Failed:
+def as_score(value: Any) -> Score | Failed:
+    """A number or a Score as one; what is no finite number has failed."""
     number = value.value if isinstance(value, Score) else value
     try:
         number = float(number)

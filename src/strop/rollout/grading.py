@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 from strop.common.errors import InputError
 from strop.common.registry import load_plugins, plugin_file
+from strop.model.precision import Compute
 from strop.rewards import JudgeFault, Score, score_judgement
-from strop.rewards.kinds import FunctionReward, Reward, Sample, TaskReward, load_function
+from strop.rewards.kinds import FunctionReward, ModelReward, Reward, Sample, TaskReward, as_score, load_function
 from strop.rewards.timed import Failed, TimedWorkers
 from strop.rollout.prompts import Prompt
+from strop.rollout.reward_model import check_reward_model, load_reward_model
 from strop.rollout.settings import GradingSettings
 from strop.rollout.trajectory import Trajectory
 
@@ -24,11 +26,14 @@ class Grader:
     """Gives trajectories their rewards: the sum of ``weight * score`` over the parts that apply to the prompt.
 
     A part that raises, takes too long, or gives something that is no finite number, or not as many as there are
-    answers, has failed: the answer then has no reward at all, and says why.
+    answers, has failed: the answer then has no reward at all, and says why. Reward models are loaded here, to compute
+    as ``compute`` says.
     """
 
-    def __init__(self, rewards: Mapping[str, Reward], settings: GradingSettings):
+    def __init__(self, rewards: Mapping[str, Reward], settings: GradingSettings, compute: Compute | None = None):
         self.rewards, self.settings = dict(rewards), settings
+        paths = {reward.path for reward in rewards.values() if isinstance(reward, ModelReward)}
+        self.models = {path: load_reward_model(path, compute) for path in sorted(paths)}
         self.workers = TimedWorkers(settings.workers)
         # The parts that say whether an answer is right, and not how it looks.
         self.grading = [name for name, r in rewards.items() if isinstance(r, TaskReward) or r.needs_truth]
@@ -48,6 +53,8 @@ class Grader:
     ) -> list[list[Score | Failed]]:
         if isinstance(reward, TaskReward):
             found = self._of_tasks(reward, prompts, groups)
+        elif isinstance(reward, ModelReward):
+            found = self._of_model(reward, prompts, groups)
         else:
             given = [[_sample(p, one) for one in group] for p, group in zip(prompts, groups, strict=True)]
             if reward.timed:
@@ -60,6 +67,13 @@ class Grader:
             [scores] * len(group) if isinstance(scores, Failed) else scores
             for scores, group in zip(found, groups, strict=True)
         ]
+
+    def _of_model(
+        self, reward: ModelReward, prompts: list[Prompt], groups: list[list[Trajectory]]
+    ) -> list[list[Score | Failed]]:
+        asked = [(prompt.messages, one.text) for prompt, group in zip(prompts, groups, strict=True) for one in group]
+        scores = iter(self.models[reward.path].each(*zip(*asked, strict=True)) if asked else ())
+        return [[_of_score(next(scores)) for _ in group] for group in groups]
 
     def _of_tasks(
         self, reward: TaskReward, prompts: list[Prompt], groups: list[list[Trajectory]]
@@ -80,14 +94,14 @@ class Grader:
             except Exception as error:  # noqa: BLE001 - a grader's own fault is told, and does not end the run
                 judged = iter([Failed(f"raised {type(error).__name__}: {error}")] * len(pairs))
             for g in several:
-                found[g] = [_as_score(next(judged), reward) for _ in groups[g]]
+                found[g] = [_judged(next(judged), reward) for _ in groups[g]]
         work = []
         for g in others:
             kind = type(prompts[g].task)
             packed = pickle.dumps((kind, prompts[g].item, [one.text for one in groups[g]]))
             work.append(_Graded(plugin_file(kind), packed))
         for g, judged in zip(others, self.workers.map(_grade, work, self.settings.seconds), strict=True):
-            found[g] = judged if isinstance(judged, Failed) else [_as_score(one, reward) for one in judged]
+            found[g] = judged if isinstance(judged, Failed) else [_judged(one, reward) for one in judged]
         return found
 
     def _summed(self, one: Trajectory) -> Trajectory:
@@ -103,11 +117,21 @@ def applies(reward: Reward, prompt: Prompt) -> bool:
     return not reward.needs_truth or prompt.truth is not None
 
 
+def _of_score(score: float | InputError) -> Score | Failed:
+    return Failed(str(score)) if isinstance(score, InputError) else as_score(score)
+
+
 def check_rewards(rewards: Mapping[str, Reward], parts: Iterable[Iterable[Prompt]]) -> None:
-    """Raise InputError for a reward whose function is not there, and for a prompt whose answers nothing grades."""
-    for reward in rewards.values():
+    """Raise InputError for a reward whose function or model is not there, and for a prompt whose answers nothing
+    grades."""
+    for name, reward in rewards.items():
         if isinstance(reward, FunctionReward):
             load_function(reward.function)
+        if isinstance(reward, ModelReward):
+            try:
+                check_reward_model(reward.path)
+            except InputError as error:
+                raise InputError(f"rewards.{name}.path: {error}") from error
     truth = next((name for name, reward in rewards.items() if reward.needs_truth), None)
     for prompt in (prompt for part in parts for prompt in part):
         if truth and prompt.task is None and prompt.truth is None:
@@ -145,7 +169,7 @@ def _score(work: tuple[Reward, list[Sample]]) -> list[Score | Failed]:
     return reward.score(samples)
 
 
-def _as_score(judged: Any, reward: TaskReward) -> Score | Failed:
+def _judged(judged: Any, reward: TaskReward) -> Score | Failed:
     if isinstance(judged, Failed):
         return judged
     try:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
+from strop.common.errors import InputError
+from strop.common.files import folder_stamp
 from strop.data.keys import data_identity, files_digest
 from strop.data.settings import DataSettings
-from strop.rewards.kinds import AnyReward, FunctionReward
+from strop.rewards.kinds import AnyReward, FunctionReward, ModelReward
 from strop.rollout.settings import GradingSettings, PromptField, PromptSettings
 from strop.stages.base import Stage
 
@@ -42,7 +44,19 @@ class GradedStage(Stage):
         return {
             "data": [_identity(part) for part in self.data.parts],
             "reward_files": {name: files_digest([path]) for name, path in files.items() if path.is_file()},
+            **({"reward_models": models} if (models := dict(self._models())) else {}),
         }
+
+    def _models(self) -> Iterator[tuple[str, str]]:
+        """What is in the folders of reward models, by the reward's name. Raises InputError where one is not there."""
+        from strop.model.names import resolve
+
+        for name, reward in self.rewards.items():
+            if isinstance(reward, ModelReward):
+                try:
+                    yield name, folder_stamp(resolve(reward.path))
+                except InputError as error:
+                    raise InputError(f"rewards.{name}.path: {error}") from error
 
     def local_data(self, recipe: Recipe) -> Iterator[Path]:
         yield from (part.path for part in self.data.parts if part.path is not None)

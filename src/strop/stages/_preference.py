@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from strop.common.files import folder_stamp
 from strop.data.batch import Batch
@@ -15,7 +16,7 @@ from strop.data.source import rows_of
 from strop.evals.rates import wilson
 from strop.objectives.objective import Objective, sum_per_sequence
 from strop.objectives.preference import preference_objective
-from strop.stages._reference import Reference, adapters_off, measuring, stored
+from strop.stages._reference import Reference, adapters_off, measuring, stored, with_reference
 from strop.stages._training import Training
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class PreferenceTraining(Training):
     def begin(self) -> None:
         self.others: dict[tuple[str, int], Group] = {}  # of KTO, by the key of the group whose prompt they have
         if self.stage.objective.type == "kto":
-            for groups in (self._all(), self.measured):
+            for groups in (self.everything(), self.measured):
                 if groups:
                     longest = max(len(group.tokens) for group in groups)
                     others = mismatched(groups, longest)
@@ -45,17 +46,25 @@ class PreferenceTraining(Training):
         if self.stage.lora is not None:
             self.reference = adapters_off(self.loaded.policy)
             return
-        asked = [*self._drawn(), *self.measured]
+        asked = [*self.drawn(), *self.measured]
         asked += [self.others[group.key] for group in asked if group.key in self.others]
-        self.reference = stored(
-            self.loaded.policy,
+        policy, compute = self.loaded.policy, self.loaded.policy.compute
+
+        def measure(row: Batch) -> dict[str, Tensor]:
+            with measuring(policy):
+                return {"logprobs": policy(row.to(compute.device))["logprobs"].cpu()}
+
+        logprobs = stored(
             asked,
-            self._row,
-            self.settings.micro_batch_tokens,
-            self.context.folder,
-            {"model": folder_stamp(self.context.model), "dtype": self.context.recipe.compute.dtype},
-            self.context.say,
+            measure,
+            key=lambda group: group.key,
+            make=self._row,
+            row_tokens=self.settings.micro_batch_tokens,
+            folder=self.context.folder / "reference",
+            made_from={"model": folder_stamp(self.context.model), "compute": str(compute)},
+            say=self.context.say,
         )
+        self.reference = lambda batch, groups: with_reference(batch, logprobs(groups)["logprobs"])
 
     def make(self, examples: Sequence[Group]) -> Batch:
         batch = self._row(examples)
@@ -85,18 +94,6 @@ class PreferenceTraining(Training):
 
     def _row(self, groups: Sequence[Group]) -> Batch:
         return group_batch(groups, self.stage.content)
-
-    def _all(self) -> list[Group]:
-        mixture = self.source.mixture
-        return [mixture[index] for index in range(len(mixture))]
-
-    def _drawn(self) -> list[Group]:
-        """The groups that the run will train on: a short run of much data asks for few."""
-        mixture, steps = self.source.mixture, min(self.source.steps, self.settings.max_steps or self.source.steps)
-        places = steps * self.settings.global_batch_size
-        if places >= mixture.length(0):
-            return self._all()
-        return [self.source.example(position) for position in range(places)]
 
     @torch.no_grad()
     def _kl(self, groups: Sequence[Group]) -> float:

@@ -1,4 +1,4 @@
-"""Log-probabilities of the frozen reference: one pass before the first step, or by the adapters switched off.
+"""What a frozen model says of the data: one pass before the first step, or by the adapters switched off.
 
 Shapes: S trained positions of a batch.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -24,7 +25,7 @@ from strop.data.groups import Group
 from strop.data.packing import pack
 from strop.model.policy import Policy
 
-FILE = "reference.safetensors"
+Measure = Callable[[Batch], Mapping[str, Tensor]]
 Reference = Callable[[Batch, Sequence[Group]], Batch]
 """Gives a row of groups the stream ``ref_logprobs``."""
 
@@ -56,61 +57,74 @@ def adapters_off(policy: Policy) -> Reference:
 
 
 def stored(
-    policy: Policy,
-    groups: Sequence[Group],
-    make: Callable[[Sequence[Group]], Batch],
+    examples: Sequence[Any],
+    measure: Measure,
+    *,
+    key: Callable[[Any], Any],
+    make: Callable[[Sequence[Any]], Batch],
     row_tokens: int,
     folder: Path,
     made_from: dict[str, Any],
     say: Callable[[str], None],
-) -> Reference:
-    """The policy as it is now, asked once for all ``groups``; kept in ``folder`` for a run that goes on.
+) -> Callable[[Sequence[Any]], dict[str, Tensor]]:
+    """What ``measure`` gives of all ``examples``, asked once, by name ``[S,…]``; a function that gives it for a row.
 
-    What is kept is used where it was made of the same ``made_from``, groups and device; otherwise it is made again, and
-    said. Float32, 4 bytes per trained token.
+    ``key``: what an example is known by, that JSON can hold. It is kept in ``folder`` for a run that goes on, and used
+    where it was made of the same ``made_from`` and examples; otherwise it is made again, and said.
     """
-    groups = list({group.key: group for group in groups}.values())
-    counts = [group.targets for group in groups]
-    said = [made_from, str(policy.compute), [[*group.key, n] for group, n in zip(groups, counts, strict=True)]]
-    key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-    flat = _kept(folder / "reference" / FILE, key, say)
-    if flat is None:
-        flat = _measured(policy, groups, counts, make, row_tokens)
-        with whole_folder(folder / "reference", flat.nbytes, replace=True) as scratch:
-            save_file({"logprobs": flat}, str(scratch / FILE), metadata={"key": key})
-        say(f"reference: log-probabilities of {len(flat):,} tokens, computed once")
-    parts = dict(zip((group.key for group in groups), flat.split(counts), strict=True))
+    name, file = folder.name, folder / f"{folder.name}.safetensors"
+    unique = {json.dumps(key(example)): example for example in examples}
+    examples = list(unique.values())
+    counts = [targets(example) for example in examples]
+    made = hashlib.sha256(json.dumps([made_from, list(zip(unique, counts, strict=True))], sort_keys=True).encode())
+    whole = _kept(file, made.hexdigest(), name, say)
+    if whole is None:
+        whole = _measured(examples, counts, measure, make, row_tokens)
+        n_bytes = sum(tensor.nbytes for tensor in whole.values())
+        with whole_folder(folder, n_bytes, replace=True) as scratch:
+            save_file(whole, str(scratch / file.name), metadata={"key": made.hexdigest()})
+        if counts:
+            say(f"{name}: log-probabilities of {sum(counts):,} tokens, computed once")
+    parts = {
+        one: dict(zip(whole, several, strict=True))
+        for one, *several in zip(unique, *(tensor.split(counts) for tensor in whole.values()), strict=True)
+    }
 
-    def attach(batch: Batch, row: Sequence[Group]) -> Batch:
-        return with_reference(batch, torch.cat([parts[group.key] for group in row]))
+    def of_row(row: Sequence[Any]) -> dict[str, Tensor]:
+        found = [parts[json.dumps(key(example))] for example in row]
+        return {name: torch.cat([one[name] for one in found]) for name in whole}
 
-    return attach
+    return of_row
 
 
-def _kept(file: Path, key: str, say: Callable[[str], None]) -> Tensor | None:
+def targets(example: Any) -> int:
+    """Positions that a batch of an example trains; of a group, a token is one for every example that it is of."""
+    return sum(int(np.count_nonzero(one.loss_weights[1:])) for one in getattr(example, "examples", [example]))
+
+
+def _kept(file: Path, key: str, name: str, say: Callable[[str], None]) -> dict[str, Tensor] | None:
     if not file.is_file():
         return None
     with safe_open(file, "pt") as saved:
         if (saved.metadata() or {}).get("key") == key:
-            say("reference: log-probabilities kept from before are used")
-            return saved.get_tensor("logprobs")
-    say("reference: what is kept is of another model, other data or another device, so it is computed again")
+            say(f"{name}: log-probabilities kept from before are used")
+            return {one: saved.get_tensor(one) for one in saved.keys()}  # noqa: SIM118 - not a mapping
+    say(f"{name}: what is kept is of another model, other data or another device, so it is computed again")
     return None
 
 
 def _measured(
-    policy: Policy,
-    groups: Sequence[Group],
+    examples: Sequence[Any],
     counts: Sequence[int],
-    make: Callable[[Sequence[Group]], Batch],
+    measure: Measure,
+    make: Callable[[Sequence[Any]], Batch],
     row_tokens: int,
-) -> Tensor:
-    """The policy's log-probabilities at the trained positions of all groups, one after another, float32."""
-    found: list[Tensor] = [torch.empty(0)] * len(groups)
-    with measuring(policy):
-        for row in pack([len(group.tokens) for group in groups], row_tokens):
-            batch = make([groups[i] for i in row]).to(policy.compute.device)
-            values = policy(batch)["logprobs"].cpu().split([counts[i] for i in row])
-            for i, own in zip(row, values, strict=True):
-                found[i] = own
-    return torch.cat(found) if found else torch.empty(0)
+) -> dict[str, Tensor]:
+    """What is measured at the trained positions of all examples, one after another."""
+    found: list[dict[str, Tensor]] = [{}] * len(examples)
+    for row in pack([len(example.tokens) for example in examples], row_tokens):
+        told = measure(make([examples[i] for i in row]))
+        cut = {name: values.split([counts[i] for i in row]) for name, values in told.items()}
+        for place, i in enumerate(row):
+            found[i] = {name: parts[place] for name, parts in cut.items()}
+    return {name: torch.cat([one[name] for one in found]) for name in (found[0] if found else ())}

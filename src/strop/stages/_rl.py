@@ -10,7 +10,7 @@ import torch
 
 from strop.common.errors import InputError
 from strop.data.mixture import Mixture
-from strop.model.policy import Policy, scalar_head
+from strop.model.policy import Policy
 from strop.model.window import window_of
 from strop.objectives.policy_gradient import PolicyGradient
 from strop.rollout.grading import Grader
@@ -18,6 +18,7 @@ from strop.rollout.loaded import load
 from strop.rollout.prompts import Prompts
 from strop.rollout.source import RolloutSource
 from strop.rollout.torch_engine import TorchEngine
+from strop.stages._critic import add_values
 from strop.stages._prompts import check_prompts, checked_prompts
 from strop.stages._training import load_to_train
 from strop.stages.base import Context, StageResult
@@ -52,7 +53,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     loaded = load_to_train(stage, context)
     policy = loaded.policy
     if stage.objective.uses_values:
-        policy.value_head = scalar_head(policy.model, seed)
+        add_values(stage, context, loaded)
     parts = checked_prompts(stage, loaded.encoder, window_of(context.model), stage.rollout.max_tokens)
     _check_rows(stage, parts)
     mixture = Mixture(parts, stage.data, seed)
@@ -64,7 +65,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             policy,
             TorchEngine(policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb),
             mixture,
-            Grader(stage.rewards, stage.grading),
+            Grader(stage.rewards, stage.grading, context.compute),
             loaded.tokenizer,
             stage.rollout,
             stage.objective,

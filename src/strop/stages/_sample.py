@@ -42,7 +42,7 @@ def sample(stage: SampleStage, context: Context) -> StageResult:
     prompts = [mixture[int(i)] for i in mixture.contents(0)]
     context.say(f"prompts: {len(prompts):,}, of {', '.join(part.title for part in stage.data.parts)}")
     selection = Selection(stage.keep, stage.layout, stage.threshold, stage.min_margin, stage.most_per_prompt)
-    told, grader, folder = Tally(), Grader(stage.rewards, stage.grading), context.folder
+    told, grader, folder = Tally(), Grader(stage.rewards, stage.grading, context.compute), context.folder
     started = time.perf_counter()
     try:
         with open_engine(

@@ -165,6 +165,22 @@ class Training(ABC):
             context.say(f"warning: {warning}", style="yellow")
         return StageResult(totals=totals, mask=data.report.to_dict(), warnings=warnings, facts=facts)
 
+    def everything(self) -> list[Any]:
+        """All examples or groups to train on."""
+        mixture = self.source.mixture
+        return [mixture[index] for index in range(len(mixture))]
+
+    def positions(self) -> range:
+        """Places, counted over all epochs, that the run will train on."""
+        steps = min(self.source.steps, self.settings.max_steps or self.source.steps)
+        return range(steps * self.settings.global_batch_size)
+
+    def drawn(self) -> list[Any]:
+        """What stands at these, once each or all that there is: a short run of much data asks for few."""
+        if len(self.positions()) >= self.source.mixture.length(0):
+            return self.everything()
+        return [self.source.example(position) for position in self.positions()]
+
     def evaluate(self, objective: Objective) -> dict[str, float]:
         """The objective on ``rows`` with the weights of the moment."""
         return evaluation(self.loaded.policy, objective, self.complete(self.rows, self.measured))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from strop.common.errors import InputError
+from strop.common.files import folder_stamp
 from strop.model.settings import LoraSettings
 from strop.objectives.policy_settings import PolicyGradientSettings
 from strop.rollout.settings import RolloutSettings, WatchSettings
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
     from strop.config.recipe import Recipe
 
 
+class CriticSettings(BaseModel):
+    """A model of its own for the values, trained beside the policy."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    separate: bool = Field(False, description="A copy of the policy as the stage begins.")
+    model: str | None = Field(None, description="Or another model with the same tokens, say the reward model.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> CriticSettings:
+        if self.separate == (self.model is not None):
+            raise ValueError("give separate: true (a copy of the policy), or model: a folder; not both.")
+        return self
+
+
 @register("rl")
 class RlStage(GradedStage):
     """The policy gradient on the model's own answers; the result goes to ``model`` in the stage's folder."""
@@ -27,6 +43,9 @@ class RlStage(GradedStage):
     objective: PolicyGradientSettings = Field(
         default_factory=PolicyGradientSettings,
         description="How rewards become a gradient.",
+    )
+    critic: CriticSettings | None = Field(
+        None, description="gae: values of a model of its own; by default of a linear head on the policy."
     )
     watch: WatchSettings = Field(default_factory=WatchSettings, description="Alarms.")
     train: RlTrainSettings = Field(default_factory=RlTrainSettings, description="The training loop's settings.")
@@ -46,6 +65,8 @@ class RlStage(GradedStage):
                     "trained, whose log-probabilities the objective needs as they are; leave it out, and use "
                     "temperature."
                 )
+        if self.critic and not self.objective.uses_values:
+            raise ValueError("critic would not be read: set objective.preset=ppo (advantage: gae), or leave it out.")
         if self.lora and self.lora.dropout:
             raise ValueError("lora.dropout would make the trained policy another one than the sampler; leave it out.")
         return self
@@ -58,6 +79,16 @@ class RlStage(GradedStage):
                 "here, and evaluate with it in a recipe of its own."
             )
 
+    def inputs(self, recipe: Recipe) -> dict[str, Any]:
+        from strop.model.names import resolve
+
+        if self.critic is None or self.critic.model is None:
+            return super().inputs(recipe)
+        try:
+            return super().inputs(recipe) | {"critic_files": folder_stamp(resolve(self.critic.model))}
+        except InputError as error:
+            raise InputError(f"critic.model: {error}") from error
+
     def profiled(self) -> RlStage:
         return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
 
@@ -68,6 +99,7 @@ class RlStage(GradedStage):
     def preflight(self, context: Context) -> None:
         from strop.model.lora import add_lora
         from strop.model.preflight import check_training, outline
+        from strop.stages._critic import check_critic
         from strop.stages._rl import check_rollouts
 
         at, device = f"stages.{context.name}", context.compute.device
@@ -76,6 +108,7 @@ class RlStage(GradedStage):
         check_training(context.model, self.lora, context.recipe.chat.max_length, device, at)
         if self.lora:
             add_lora(outline(context.model), self.lora)  # what peft itself refuses, on a model without weights
+        check_critic(self, context)
         check_rollouts(self, context)
 
     def run(self, context: Context) -> StageResult:
