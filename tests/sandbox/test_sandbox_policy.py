@@ -250,3 +250,15 @@ def test_every_listed_call_is_allowed_and_every_other_is_not():
 )
 def test_arguments_decide(name, arguments, verdict):
     assert simulate(syscalls.syscall_number(name), arguments) == verdict
+
+
+def test_signals_that_wait_are_limited():
+    code = "import ctypes, os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [40]); libc = ctypes.CDLL(None)\n"
+    assert int(out(code + "print(sum(libc.sigqueue(os.getpid(), 40, 0) == 0 for _ in range(3000)))")) <= 1024
+
+
+def test_threads_that_allocate_do_not_use_up_the_address_space():
+    code = "import threading\nends = threading.Barrier(31)\ndef work(): bytearray(300_000); ends.wait()\n"
+    assert (
+        out(code + "for _ in range(30): threading.Thread(target=work).start()\nends.wait(); print('done')") == "done\n"
+    )

@@ -49,6 +49,7 @@ Status = Literal[
 ]
 
 MAX_SOURCE_BYTES = 256_000
+_MOST_SIGNALS = 1024
 _STDERR_TAIL = 4096
 _CHUNK = 65536
 
@@ -171,6 +172,9 @@ def _head(limits: Limits, input_bytes: int) -> bytes:
         (resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1),
         (resource.RLIMIT_FSIZE, input_bytes, input_bytes),  # for its input, which becomes a file
         (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_SIGPENDING, _MOST_SIGNALS, _MOST_SIGNALS),  # timers count too; all are the kernel's memory
+        (resource.RLIMIT_MEMLOCK, 0, 0),
+        (resource.RLIMIT_MSGQUEUE, 0, 0),
         (resource.RLIMIT_NOFILE, limits.open_files, limits.open_files),
     ]
     if user:
