@@ -35,7 +35,7 @@ ALLOWED = {
     "compare.judge": {"chat", "model", "rollout"},
     "stages": {"chat", "data", "doctor", "evals", "model", "objectives", "rewards", "rollout", "tasks", "train"},
     "config.recipe": {"chat", "evals.gates", "model.settings", "rollout.engine_settings", "stages.base", "tasks"},
-    "runs": {"chat", "config", "data", "evals", "model", "report", "stages.base", "tasks", "train"},
+    "runs": {"chat", "config", "data", "evals", "model", "report", "sandbox", "stages.base", "tasks", "train"},
     "doctor": {"chat", "data", "model", "tasks"},
     "doctor.command": READS | {"model"},
     "inspector": READS | {"model", "web"},

@@ -195,6 +195,7 @@ def _parser() -> VerbParser:
         "--regrade", type=Path, metavar="RUN", help="grade a run's kept answers again, without a model"
     )
     _recipe_options(evaluation, "one JSON object with every task's metrics on standard output", "compute.dtype=float32")
+    _unsafe_option(evaluation)
     evaluation.set_defaults(run=_eval)
 
     report = verbs.add_parser("report", help="build a run's report.html again", example="strop report runs/code_basics")
@@ -255,7 +256,19 @@ def _recipe_options(
     parser.add_argument("--json", action="store_true", help=json_help)
 
 
+def _unsafe_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--unsafe-local",
+        action="append_const",
+        dest="overrides_of_options",
+        const="unsafe_local=true",
+        default=[],
+        help="run programs in answers without a sandbox, with all that you may do (unsafe_local: true in a recipe)",
+    )
+
+
 def _run_options(parser: argparse.ArgumentParser) -> None:
+    _unsafe_option(parser)
     parser.add_argument("--profile", action="store_true", help="trace a step of every training stage (train.profile)")
     changed = parser.add_mutually_exclusive_group()
     for way, what in (
@@ -270,7 +283,7 @@ def _run(options: argparse.Namespace) -> Outcome:
     from strop.config.recipe import load_recipe
 
     path = options.recipe or Path(str(files("strop") / "recipes" / DEMO_RECIPE))
-    return _run_recipe(load_recipe(path, options.overrides), options)
+    return _run_recipe(load_recipe(path, _overrides(options)), options)
 
 
 def _run_recipe(recipe: Any, options: argparse.Namespace) -> Outcome:
@@ -284,11 +297,15 @@ def _run_recipe(recipe: Any, options: argparse.Namespace) -> Outcome:
     return (3 if summary["failed_gates"] else 0), summary
 
 
+def _overrides(options: argparse.Namespace) -> list[str]:
+    return [*options.overrides, *options.overrides_of_options]
+
+
 def _train(options: argparse.Namespace) -> Outcome:
     from strop.config.recipe import stage_recipe
 
     stage = {"kind": options.kind, "data": options.data, **options.settings}
-    return _run_recipe(stage_recipe(options.verb, options.model, stage, options.overrides), options)
+    return _run_recipe(stage_recipe(options.verb, options.model, stage, _overrides(options)), options)
 
 
 def _doctor(options: argparse.Namespace) -> Outcome:
@@ -324,7 +341,7 @@ def _eval(options: argparse.Namespace) -> Outcome:
     from strop.common.console import make_console
 
     models = [text for text in options.models if "=" not in text]
-    overrides = [*(text for text in options.models if "=" in text), *options.overrides]
+    overrides = [*(text for text in options.models if "=" in text), *_overrides(options)]
     shared = {
         name: getattr(options, name) for name in ("samples", "temperature", "max_tokens", "count", "shots", "style")
     }

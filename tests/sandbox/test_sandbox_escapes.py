@@ -137,8 +137,17 @@ def test_symlink_tricks_are_refused(secret_file):
 
 def test_environment_is_empty(monkeypatch):
     monkeypatch.setenv("API_TOKEN", secrets.token_hex())
-    execution = run_python("import os; print(dict(os.environ), os.getcwd())")
-    assert execution.stdout == "{'PYTHONHASHSEED': '0'} /\n"
+    by_libc = "ctypes.c_void_p.in_dll(ctypes.CDLL(None), 'environ').value"
+    code = f"import ctypes, os; print(dict(os.environ), {by_libc} and ctypes.c_void_p.from_address({by_libc}).value)"
+    assert run_python(code).stdout == "{} None\n"
+
+
+def test_its_folder_is_its_own_and_empty():
+    folders = {run_python("import os; print(os.getcwd(), os.listdir())").stdout for _ in range(2)}
+    assert len(folders) == 2
+    for folder, listed in (said.split() for said in folders):
+        assert listed == "[]"
+        assert not os.path.exists(folder)
 
 
 def test_writing_is_refused_everywhere(tmp_path):

@@ -2,14 +2,16 @@
 
 import os
 import platform
+import signal
 import struct
-import threading
+import subprocess
+import sys
 
 import pytest
 
 from strop.common.errors import InputError
-from strop.sandbox import Limits, run, run_python, syscalls
-from strop.sandbox.threads import count_threads
+from strop.sandbox import Limits, run, run_python, syscalls, users
+from strop.sandbox.processes import look_at_tree
 
 QUICK = Limits(cpu_seconds=2, wall_seconds=8.0)
 
@@ -103,49 +105,75 @@ def test_an_event_loop_runs():
     assert out("import asyncio\nasync def main(): await asyncio.sleep(0); print(1)\nasyncio.run(main())") == "1\n"
 
 
-def test_threads_are_counted(monkeypatch):
-    done = threading.Event()
-    before = count_threads(os.getpid())
-    extra = [threading.Thread(target=done.wait) for _ in range(5)]
-    for thread in extra:
-        thread.start()
-    try:
-        assert count_threads(os.getpid()) == before + 5
-    finally:
-        done.set()
-    assert count_threads(1 << 30) == 0
+def test_processes_and_threads_of_a_tree_are_counted():
+    code = "import os, threading, time\npid = os.fork()\nif pid == 0: time.sleep(60)\n"
+    code += "for _ in range(5): threading.Thread(target=time.sleep, args=(60,)).start()\nprint(flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", code], stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        process.stdout.readline()
+        seen = look_at_tree(process.pid, 100)
+        few = look_at_tree(process.pid, 3)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert seen[:2] == (2, 7)
+    assert few.threads > 3
+    assert look_at_tree(1 << 30, 9) == (0, 0, 0.0)
 
-    monkeypatch.setattr(run, "MOST_THREADS", 20)
-    code = "import threading, time\nthreading.stack_size(65536)\n"
-    code += "for _ in range({}): threading.Thread(target=time.sleep, args=({},)).start()"
-    assert run_python(code.format(10, 0.2), "", QUICK).status == "ok"
-    for fork in ("", "import os\nif os.fork(): os.wait(); os._exit(0)\n"):
-        execution = run_python(fork + code.format(50, 30), "", QUICK.model_copy(update={"processes": 2}))
+
+THREADS = """import threading, time
+threading.stack_size(65536)
+for _ in range({}): threading.Thread(target=time.sleep, args=({},)).start()
+"""
+
+
+@pytest.mark.skipif(users.own_user() == 0, reason="the kernel counts the threads of programs where strop is root")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_kernel_refuses_a_thread_too_many(processes):
+    limits = QUICK.model_copy(update={"threads": 20, "processes": processes})
+    assert run_python(THREADS.format(18, 0.2), "", limits).status == "ok"
+    execution = run_python(THREADS.format(50, 0.2), "", limits)
+    assert (execution.status, execution.detail) == ("nonzero_exit", "RuntimeError: can't start new thread")
+    one = THREADS + "import os\nprint(os.getresuid()[1:])"
+    assert run_python(one.format(0, 0), "", limits).stdout == "(0, 0)\n"  # who owns the interpreter's files
+
+
+def test_a_thread_too_many_ends_the_program(monkeypatch):
+    monkeypatch.setattr(run, "own_user", lambda: 0)
+    limits = QUICK.model_copy(update={"threads": 20, "processes": 2})
+    assert run_python(THREADS.format(10, 0.2), "", limits).status == "ok"
+    for before in (
+        "",
+        "import os\nif os.fork(): os.wait(); os._exit(0)\n",
+        "import threading, os\nif os.fork(): os.wait()\n",
+    ):
+        execution = run_python(before + THREADS.format(50, 30), "", limits)
         assert (execution.status, execution.detail) == ("thread_limit", "started more than 20 threads")
 
 
+@pytest.mark.parametrize("number", [16, 40])
+def test_open_files_are_limited(number):
+    code = "import os\nn = 0\ntry:\n while True: os.dup(0); n += 1\nexcept OSError: print(n + 3)"
+    assert out(code, limits=QUICK.model_copy(update={"open_files": number})) == f"{number}\n"
+
+
 def test_a_start_that_fails_is_tried_again(monkeypatch):
-    real, fails = run.sandbox_factory(), iter([True, True, False])
+    real, fails = run.start, iter([True, True, False])
 
-    class Failing:
-        def __init__(self, processes):
-            self.processes = processes
+    def start(*arguments):
+        if next(fails):
+            raise RuntimeError("no")
+        return real(*arguments)
 
-        def popen(self, *args, **options):
-            if next(fails):
-                raise RuntimeError("no")
-            return real(self.processes).popen(*args, **options)
-
-    monkeypatch.setattr(run, "sandbox_factory", lambda: Failing)
+    monkeypatch.setattr(run, "start", start)
     monkeypatch.setattr(run, "_SPAWN_PAUSES", (0.0, 0.0))
     assert out("print(1)") == "1\n"
 
 
 def test_a_start_that_always_fails_is_said(monkeypatch):
-    def popen(*args, **options):
+    def start(*arguments):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(run, "sandbox_factory", lambda: lambda processes: type("Failing", (), {"popen": popen})())
+    monkeypatch.setattr(run, "start", start)
     monkeypatch.setattr(run, "_SPAWN_PAUSES", (0.0,))
     monkeypatch.setattr(run, "_MORE_PAUSES", (0.0,))
     with pytest.raises(InputError, match="did not start a process"):
@@ -222,3 +250,15 @@ def test_every_listed_call_is_allowed_and_every_other_is_not():
 )
 def test_arguments_decide(name, arguments, verdict):
     assert simulate(syscalls.syscall_number(name), arguments) == verdict
+
+
+def test_signals_that_wait_are_limited():
+    code = "import ctypes, os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [40]); libc = ctypes.CDLL(None)\n"
+    assert int(out(code + "print(sum(libc.sigqueue(os.getpid(), 40, 0) == 0 for _ in range(3000)))")) <= 1024
+
+
+def test_threads_that_allocate_do_not_use_up_the_address_space():
+    code = "import threading\nends = threading.Barrier(31)\ndef work(): bytearray(300_000); ends.wait()\n"
+    assert (
+        out(code + "for _ in range(30): threading.Thread(target=work).start()\nends.wait(); print('done')") == "done\n"
+    )

@@ -166,6 +166,11 @@ def _compare(
         for task in side.tasks
         if task not in other.tasks
     ]
+    notes += [
+        f"unsafe_local: programs in the answers of {side.title} ran without a sandbox"
+        for side in (first, second)
+        if side.unsafe_local
+    ]
     tasks = {task: pair_up(task, first, second) for task in shared}
     common = {task: [m for m in first.metrics[task] if m in second.metrics[task]] for task in shared}
     wanted = {metric_named(one, common, "--metric ") for one in chosen}

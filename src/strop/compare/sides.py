@@ -50,6 +50,7 @@ class Side:
     tasks: dict[str, dict[str, Result]]
     metrics: dict[str, dict[str, Metric]]
     made_from: dict[str, Any]
+    unsafe_local: bool = False  # programs ran without a sandbox
 
 
 def read_side(place: Path) -> Side:
@@ -72,7 +73,7 @@ def read_side(place: Path) -> Side:
         found = dict.fromkeys(m for one in tasks[name].values() for m in one.values)
         order = sorted(found, key=lambda metric: of_task.index(metric) if metric in of_task else len(of_task))
         metrics[name] = {metric: describe(metric, measures) for metric in order}
-    return Side(str(place), folder, tasks, metrics, state.get("made_from", {}))
+    return Side(str(place), folder, tasks, metrics, state.get("made_from", {}), bool(state.get("unsafe_local")))
 
 
 def _evaluation(place: Path) -> Path:

@@ -60,6 +60,7 @@ class Recipe(BaseModel):
         description="Folder, hub id, .gguf file or smollm2-135m; or {new: {…a configuration…}, tokenizer: …}."
     )
     folder: Path | None = Field(None, description="Run folder; runs/<name> by default.")
+    unsafe_local: bool = Field(False, description="Run programs in answers without any sandbox (--unsafe-local).")
     plugins: list[Path] = Field([], description="Python files that add tasks or kinds of stages.")
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="Device, precision, memory.")

@@ -153,15 +153,28 @@ def build(value, held):
 
 # ---------------------------------------------------------------- the candidate's process
 def confine():
-    """A Landlock domain below the harness's: no ptrace of, and no /proc/PID/fd on, what is outside of it."""
+    """A Landlock domain below the harness's: no ptrace of, and no /proc/PID/fd on, what is outside of it. A kernel
+    without that will do where there is no /proc: the list of system calls has no other way into a process."""
     libc = _ctypes.dlopen(None, 2)
     syscall = _ctypes.dlsym(libc, "syscall")
     rules = bytes(16) + (1).to_bytes(8, sys.byteorder)  # handled_access_fs, _net: none; scoped: abstract unix sockets
     descriptor = _ctypes.call_function(syscall, (444, rules, len(rules), 0))  # landlock_create_ruleset
-    if descriptor < 0 or _ctypes.call_function(syscall, (446, descriptor, 0)) != 0:  # landlock_restrict_self
+    if descriptor >= 0:
+        confined = _ctypes.call_function(syscall, (446, descriptor, 0)) == 0  # landlock_restrict_self
+        os.close(descriptor)
+    else:
+        confined = not may_look_up("/proc/self")
+    if not confined and not UNSAFE:  # noqa: F821 - which the judge puts before this text
         os.write(2, b"the candidate could not be confined\n")
         os._exit(1)
-    os.close(descriptor)
+
+
+def may_look_up(path):
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def failure(error):

@@ -27,7 +27,7 @@ from functools import cache
 from importlib import resources
 
 from strop.common.errors import InputError
-from strop.sandbox import Limits, framed, run_python
+from strop.sandbox import Limits, framed, is_unsafe, run_python
 
 from .code import SYNTAX_ERRORS, Judgement, execution_verdict
 from .names import imported_name, missing_names
@@ -35,11 +35,12 @@ from .syntax import parse_program, syntax_error
 
 
 @cache
-def _harness() -> str:
-    """The harness, compiled here and once, by the interpreter that runs it: each time anew it would take 4 ms."""
+def _harness(unsafe: bool) -> str:
+    """The harness, compiled here and once, by the interpreter that runs it: each time anew it would take 4 ms. With
+    ``unsafe`` it does not mind that nothing keeps program and tests apart."""
     text = resources.files(__package__).joinpath("_assert_harness.py").read_text(encoding="utf-8")
     code = marshal.dumps(compile(text, "harness.py", "exec", dont_inherit=True))
-    return f"import marshal\nexec(marshal.loads(bytes.fromhex({code.hex()!r})))"
+    return f"UNSAFE = {unsafe}\nimport marshal\nexec(marshal.loads(bytes.fromhex({code.hex()!r})))"
 
 
 def judge_asserts(
@@ -67,7 +68,8 @@ def _judged(program: str, names: Sequence[str], tests: str, limits: Limits, setu
     setup = "\n".join((*_borrowed_imports(program, setup + "\n" + tests, names), setup))
     frames = (program, " ".join(names), " ".join(_caught(setup + "\n" + tests)), setup, tests, nonce)
     given = framed(text.encode("utf-8", "surrogatepass") for text in frames)
-    execution = run_python(_harness(), given, limits.model_copy(update={"processes": limits.processes + 1}))
+    own = limits.model_copy(update={"processes": limits.processes + 1, "threads": limits.threads + 1})
+    execution = run_python(_harness(is_unsafe()), given, own)
 
     def judged(verdict, detail="", passed=0):
         return Judgement(verdict, passed, 1, detail, execution.stderr, program)
@@ -103,7 +105,7 @@ def _check_confinement() -> None:
     if not honest.accepted:
         raise InputError(
             f"programs cannot be judged by asserts here: an honest one ended with {honest.verdict} ({honest.detail} "
-            f"{honest.stderr_tail[-200:]}); Linux 6.12 or later with Landlock is needed"
+            f"{honest.stderr_tail[-200:]}); Linux 6.12 or later with Landlock is needed, or bubblewrap"
         )
 
 

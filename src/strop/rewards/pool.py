@@ -16,27 +16,35 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from strop.sandbox import is_unsafe, set_unsafe
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _MOST_FAULTS_IN_A_ROW = 5
-_pools: dict[int, ProcessPoolExecutor] = {}
+_pools: dict[tuple[int, bool], ProcessPoolExecutor] = {}
+"""By the number of workers, and whether programs are not confined there."""
 
 
 class JudgeFault(RuntimeError):
     """The judge itself failed: nothing can be said about what was to be judged."""
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    if workers not in _pools:
+def _pool(kind: tuple[int, bool]) -> ProcessPoolExecutor:
+    if kind not in _pools:
         # "spawn": a worker begins empty instead of as a copy of this process. Ctrl-C is the parent's to answer.
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+        pool = ProcessPoolExecutor(kind[0], context, _begin, (kind[1],))
         # All workers at once, before a task can kill one: a worker that is started while its pool breaks is not told to
         # end, and the pool waits for it forever.
         pool._safe_to_dynamically_spawn_children = False
-        _pools[workers] = pool
-    return _pools[workers]
+        _pools[kind] = pool
+    return _pools[kind]
+
+
+def _begin(unsafe: bool) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_unsafe(unsafe)
 
 
 def map_in_workers(
@@ -81,7 +89,8 @@ def _run(
     function: Callable[[Task], Result], tasks: Sequence[Task], indices: list[int], workers: int
 ) -> dict[int, Result]:
     """The results of the tasks named; where a worker died, of those that were finished before."""
-    pool = _pool(workers)
+    kind = workers, is_unsafe()
+    pool = _pool(kind)
     futures: dict[int, Future[Result]] = {}
     try:
         for index in indices:
@@ -89,8 +98,8 @@ def _run(
         for future in futures.values():
             future.result()
     except BrokenProcessPool:
-        if _pools.get(workers) is pool:  # another thread may have replaced it
-            del _pools[workers]
+        if _pools.get(kind) is pool:  # another thread may have replaced it
+            del _pools[kind]
         with contextlib.suppress(OSError):  # it may be closing its own pipes at this moment
             pool.shutdown()
     finally:

@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+from strop.sandbox import is_unsafe, set_unsafe
+
 _START_SECONDS = 120.0  # for a machine with much else to do
 
 
@@ -88,7 +90,7 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # empty, instead of a copy of a process that holds a model
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, is_unsafe()), daemon=True)
         self._process.start()
         theirs.close()
         if not self._pipe.poll(_START_SECONDS):
@@ -106,7 +108,8 @@ class _Worker:
         self._process = self._pipe = None
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, unsafe: bool) -> None:
+    set_unsafe(unsafe)
     os.setsid()  # a group of its own: what it starts ends with it, and Ctrl-C is the parent's to answer
     pipe.send_bytes(b"ready")
     while True:

@@ -28,7 +28,8 @@ from strop.report import write_report
 from strop.runs.pipeline import run_recipe
 from strop.runs.run_folder import claimed
 from strop.runs.stage_folder import STATE, read_state
-from strop.runs.summary import summarise
+from strop.runs.summary import UNSAFE, summarise
+from strop.sandbox import unsafe_local
 from strop.stages.base import Context
 from strop.tasks.base import TASKS
 from strop.tasks.files import task_of
@@ -102,7 +103,7 @@ def evaluation(
     if regraded is not None:
         if models or tasks:
             raise InputError("--regrade grades the answers of a run that is there; leave models and --tasks out.")
-        return regrade(regraded, console)
+        return regrade(regraded, console, overrides)
     if tasks == "help" or not tasks:
         lines = [f"  {name:16} {kind.source or 'a file'}" for name, kind in TASKS.items()]
         if tasks:
@@ -135,7 +136,8 @@ def evaluate(
         place = resolve(recipe.model)
         compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         context = Context(recipe, STAGE, place, recipe.run_folder / STAGE, compute, console)
-        recipe.stages[STAGE].preflight(context)
+        with unsafe_local(recipe.unsafe_local):
+            recipe.stages[STAGE].preflight(context)
     results = []
     for recipe in recipes:
         if len(recipes) > 1:
@@ -193,7 +195,7 @@ def _result(recipe: Recipe, report: str) -> dict[str, Any]:
     return {"model": recipe.model_name, "folder": str(recipe.run_folder), "report": report, "tasks": tasks}
 
 
-def regrade(run: Path, console: Console) -> dict[str, Any]:
+def regrade(run: Path, console: Console, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Grade the kept answers of every evaluation of a run again, and write its numbers and its report anew.
 
     Raises InputError where the folder holds no finished evaluation, or other items were answered.
@@ -202,9 +204,11 @@ def regrade(run: Path, console: Console) -> dict[str, Any]:
     found = [name for name, state in states.items() if state.get("done") and state.get("tasks")]
     if not found:
         raise InputError(f"{run}: holds no finished evaluation; give the folder of a run (runs/NAME).")
-    recipe = load_recipe(run / found[0] / "config.yaml", [f"folder={run}"])
+    recipe = load_recipe(run / found[0] / "config.yaml", [*overrides, f"folder={run}"])
     changes: dict[str, Any] = {}
-    with claimed(run):
+    if recipe.unsafe_local:
+        say(console, f"unsafe_local: {UNSAFE}.", style="bold red")
+    with claimed(run), unsafe_local(recipe.unsafe_local):
         for name in found:
             state = states[name]
             for task in state["answered"]:
@@ -216,6 +220,7 @@ def regrade(run: Path, console: Console) -> dict[str, Any]:
                 state["metrics"] |= estimates
                 state["measures"] |= {metric: one.to_dict() for metric, one in metrics.items()}
                 state["tasks"][task] = list(metrics)
+                state["unsafe_local"] = recipe.unsafe_local
                 write_json(run / name / STATE, state)
                 verdicts = f"{changed:,} verdicts changed"
                 say(console, f"{name}: {task}: {'; '.join([verdicts, *words]) if changed or words else 'as it was'}")

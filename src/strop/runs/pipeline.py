@@ -36,7 +36,8 @@ from strop.runs.begin import Beginning, Changed, begin, listed
 from strop.runs.made_from import Change, flat, key_of
 from strop.runs.run_folder import check_data, check_recipe, claimed
 from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
-from strop.runs.summary import show, summarise
+from strop.runs.summary import UNSAFE, show, summarise
+from strop.sandbox import unsafe_local
 from strop.stages.base import Context, Stage
 from strop.tasks import open_task
 from strop.train.metrics import peak_memory_gb, reset_peak_memory
@@ -48,7 +49,7 @@ def run_recipe(recipe: Recipe, console: Console, changed: Changed = "stop") -> d
     Raises InputError for bad input, Interrupted when a signal stopped a stage.
     """
     check_data(recipe.run_folder, chain.from_iterable(one.local_data(recipe) for one in recipe.stages.values()))
-    with claimed(recipe.run_folder):
+    with claimed(recipe.run_folder), unsafe_local(recipe.unsafe_local):
         return _Run(recipe, console, changed).run()
 
 
@@ -67,6 +68,8 @@ class _Run:
         _check_gates(recipe)
         plan = self._plan(model)
         say(self.console, f"{recipe.name}: {recipe.model_name} on {self.compute}, into {folder}", style="bold")
+        if recipe.unsafe_local:
+            say(self.console, f"unsafe_local: {UNSAFE}.", style="bold red")
         if any(plan.values()):
             for name, stage in recipe.stages.items():
                 stage.preflight(self._context(name, folder / name, model))
@@ -136,6 +139,8 @@ class _Run:
         minutes = (time.perf_counter() - started) / 60
         state = {**beginning.state, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
         state |= result.to_dict()
+        if self.recipe.unsafe_local:
+            state["unsafe_local"] = True
         write_json(place / STATE, state)
         if place == folder.new:
             # What they say is of the stage that goes.

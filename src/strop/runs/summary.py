@@ -25,6 +25,7 @@ from strop.report.metrics import describe
 from strop.report.verdict import sentences
 from strop.tasks.metrics import Metric
 
+UNSAFE = "programs in answers run on this machine without a sandbox, with all that the user may do"
 _PARTS = ("value", "low", "high")
 
 
@@ -51,7 +52,10 @@ def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute)
         "stages": {"before": None, "after": None, "measured": None, "when": None, "training": trainings},
         "eval_loss": {name: part["eval_loss"] for name, part in totals.items() if part.get("eval_loss")},
         "facts": {name: state["facts"] for name, state in done.items() if state.get("facts")},
-        "warnings": [f"{name}: {text}" for name, state in done.items() for text in state.get("warnings", ())],
+        "warnings": [
+            *(f"{name}: unsafe_local: {UNSAFE}." for name, state in done.items() if state.get("unsafe_local")),
+            *(f"{name}: {text}" for name, state in done.items() for text in state.get("warnings", ())),
+        ],
         "notes": [],
     }
     if len(evaluations) == 1:

@@ -1,30 +1,35 @@
 """Run one untrusted Python program and say how it ended.
 
 Covered: the network and sockets of all kinds; every file but the standard library's; writing of any kind, but to
-/dev/null; the environment; every system call that is not listed in `strop.sandbox.syscalls`; capabilities; signals to,
-and memory of, other processes; children beyond ``Limits.processes`` (with the default of 1, none); thousands of
-threads; CPU and wall time; address space; output. Every process that it started has been killed when `run_python`
-returns, and the caller never holds more than ``Limits.output_bytes`` of its output and a little.
+/dev/null (its folder is its own, empty, and read-only); the environment, which is empty; every system call that is not
+listed in `strop.sandbox.syscalls`; capabilities; signals to, and memory of, other processes; children beyond
+``Limits.processes`` (with the default of 1, none); threads; CPU and wall time; address space; open files; output.
+Every process that it started has been killed when `run_python` returns, and the caller never holds more than
+``Limits.output_bytes`` of its output and a little.
 
-Not covered: names, sizes and dates of files anywhere can be asked for (``os.stat``), their contents cannot. Memory and
-CPU are counted per process, so a program allowed ``n`` processes can use ``n`` times as much, and those that it forks
-stay zombies until PID 1 reaps them. Threads are counted twenty times a second and only there where the first thread of
-a process forks, so a program can have more of them for a moment. The kernel's own memory behind pipes is limited for
-ordinary users, not for root. Bugs of the kernel; timing channels. The program has the standard library only, may not
-write files (``tempfile`` fails), and of its limits it may set the stack's alone.
+Not covered: names, sizes and dates of files anywhere can be asked for (``os.stat``) where sandlock confines, their
+contents cannot. Memory and CPU are counted per process, so a program allowed ``n`` processes can use ``n`` times as
+much, and those that it forks stay zombies until PID 1 reaps them. Threads are counted by the kernel where strop is
+root, and otherwise twenty times a second, so a program can have more of them for a moment. The kernel's own memory
+behind pipes is limited for ordinary users, not for root. Bugs of the kernel; timing channels. The program has the
+standard library only, may not write files (``tempfile`` fails), and of its limits it may set the stack's alone. Within
+`unsafe_local` none of this holds but the limits.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import marshal
 import os
 import resource
 import select
+import shutil
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
@@ -33,18 +38,22 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from strop.common.errors import InputError
 
-from .rules import PYTHON, sandbox_factory
+from .choice import confinement, start
+from .processes import Ended, Process, look_at_tree
+from .rules import python_command
 from .syscalls import seccomp_filter, syscall_number
-from .threads import count_threads
+from .users import own_user
 
-Status = Literal["ok", "nonzero_exit", "signal", "timeout", "memory_limit", "output_limit", "thread_limit"]
+Status = Literal[
+    "ok", "nonzero_exit", "signal", "timeout", "memory_limit", "output_limit", "thread_limit", "process_limit"
+]
 
 MAX_SOURCE_BYTES = 256_000
+_MOST_SIGNALS = 1024
 _STDERR_TAIL = 4096
 _CHUNK = 65536
 
-MOST_THREADS = 4096
-_LOOK_EVERY = 0.05  # seconds, at the threads of a program that runs longer than that
+_LOOK_EVERY = 0.05  # seconds, at the processes and threads of a program that runs longer than that
 
 _SPAWN_PAUSES = (0.02, 0.1, 0.3, 1.0, 2.0)
 _MORE_PAUSES = (4.0, 8.0, 16.0, 16.0, 16.0)
@@ -62,6 +71,8 @@ class Limits(BaseModel):
     wall_seconds: float = Field(10.0, gt=0, description="Time from start to end as a clock sees it, in seconds.")
     memory_mb: int = Field(512, ge=64, description="Address space of each process, in MiB (about 20 go to Python).")
     processes: int = Field(1, ge=1, le=64, description="Processes alive at once, the program's own included.")
+    threads: int = Field(512, ge=1, description="Threads alive at once, of all its processes together.")
+    open_files: int = Field(64, ge=16, description="Open files of each process.")
     output_bytes: int = Field(1_000_000, ge=1, description="Bytes that each of stdout and stderr may hold.")
 
 
@@ -91,28 +102,17 @@ def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = Non
     if len(program) > MAX_SOURCE_BYTES:
         raise InputError(f"the program has {len(program)} bytes; at most {MAX_SOURCE_BYTES} can be run")
     given = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogatepass")
-    data = framed((seccomp_filter(), syscall_number("seccomp").to_bytes(4, "big"), program, given))
-    process = _start(limits, [*python_command(), _launcher()])
-    started = time.monotonic()
-    with process:
-        pidfd = os.pidfd_open(process.pid)
-        try:
-            _limit(process.pid, limits, len(given))
-            conversation = _Conversation(process, pidfd, data, limits)
-            stopped_by = conversation.run_until(started + limits.wall_seconds)
-            if stopped_by:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            # Peek at the exit status before sandlock reaps the process: afterwards all kills look alike.
-            ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
-            # Two clocks of another process: CPUCLOCK_SCHED, which is exact, and CPUCLOCK_PROF, which counts ticks, runs
-            # ahead where others take the machine's time, and is what the kernel holds against the limit.
-            cpu_seconds, ticked = (time.clock_gettime(~process.pid << 3 | clock) for clock in (2, 0))
-            process.wait()  # also kills what the program left behind
-            if not stopped_by:
-                stopped_by = conversation.drain()
-        finally:
-            os.close(pidfd)
-    return _describe(conversation, ended, stopped_by, time.monotonic() - started, cpu_seconds, ticked, limits)
+    with _own_folder() as folder, _started(limits, folder) as process:
+        started = time.monotonic()
+        conversation = _Conversation(process, framed((_head(limits, len(given)), program, given)), limits)
+        stopped_by = conversation.run_until(started + limits.wall_seconds)
+        if stopped_by:
+            process.kill()
+        ended = process.end()
+        if not stopped_by:
+            stopped_by = conversation.drain()
+        seconds = time.monotonic() - started
+    return _describe(conversation, ended, stopped_by, seconds, limits)
 
 
 def framed(parts: Iterable[bytes]) -> bytes:
@@ -120,21 +120,36 @@ def framed(parts: Iterable[bytes]) -> bytes:
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
-def python_command() -> list[str]:
-    """How the interpreter is called, but for the source: without site, user's folder, bytecode files; in UTF-8."""
-    return [PYTHON, "-s", "-S", "-P", "-B", "-X", "utf8", "-c"]
-
-
 @functools.cache
 def _launcher() -> str:
     return resources.files(__package__).joinpath("_launcher.py").read_text(encoding="utf-8")
 
 
-def _start(limits: Limits, command: list[str]):
+@contextlib.contextmanager
+def _own_folder() -> Iterator[str]:
+    """An empty folder that nobody can write to, for the program alone."""
+    folder = tempfile.mkdtemp(prefix="strop-program-")
+    os.chmod(folder, 0o555)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _started(limits: Limits, folder: str) -> Iterator[Process]:
+    process = _start(limits, folder)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def _start(limits: Limits, folder: str) -> Process:
     for pause in (*_SPAWN_PAUSES, *(_MORE_PAUSES if _has_started.is_set() else ()), None):
         try:
-            process = sandbox_factory()(limits.processes).popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
-        except RuntimeError as error:
+            process = start([*python_command(), _launcher()], folder, limits.processes)
+        except (RuntimeError, BlockingIOError) as error:
             if pause is None:
                 raise InputError(
                     f"the sandbox did not start a process ({error}): in a container, allow the seccomp and landlock "
@@ -146,27 +161,42 @@ def _start(limits: Limits, command: list[str]):
             return process
 
 
-def _limit(pid: int, limits: Limits, input_bytes: int) -> None:
-    memory = limits.memory_mb << 20
-    resource.prlimit(pid, resource.RLIMIT_AS, (memory, memory))
-    # One second between SIGXCPU, which a program can ignore, and SIGKILL, which it cannot.
-    resource.prlimit(pid, resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (input_bytes, input_bytes))  # for its input, which becomes a file
-    resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, 64))
+def _head(limits: Limits, input_bytes: int) -> bytes:
+    """What the launcher does before it reads the program: (limits of resources, the program's own user or 0, the
+    number of the system call that installs a filter, the filter; none where programs are not confined)."""
+    memory, by = limits.memory_mb << 20, confinement()
+    user = own_user() if by == "sandlock" else 0  # in a namespace of its own no other user is
+    resources = [
+        (resource.RLIMIT_AS, memory, memory),
+        # One second between SIGXCPU, which a program can ignore, and SIGKILL, which it cannot.
+        (resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1),
+        (resource.RLIMIT_FSIZE, input_bytes, input_bytes),  # for its input, which becomes a file
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_SIGPENDING, _MOST_SIGNALS, _MOST_SIGNALS),  # timers count too; all are the kernel's memory
+        (resource.RLIMIT_MEMLOCK, 0, 0),
+        (resource.RLIMIT_MSGQUEUE, 0, 0),
+        (resource.RLIMIT_NOFILE, limits.open_files, limits.open_files),
+    ]
+    if user:
+        resources.append((resource.RLIMIT_NPROC, limits.threads, limits.threads))
+    number, rules = 0, b""
+    if by != "none":
+        number, rules = syscall_number("seccomp"), seccomp_filter(alone=limits.processes == 1)
+    return marshal.dumps((resources, user, number, rules))
 
 
 class _Conversation:
     """Feeds stdin and collects bounded output without ever blocking on the program."""
 
-    def __init__(self, process, pidfd: int, data: bytes, limits: Limits):
+    def __init__(self, process: Process, data: bytes, limits: Limits):
         self.stdout, self.stderr = bytearray(), bytearray()
-        self._process, self._pidfd, self._limit = process, pidfd, limits.output_bytes
+        self.cpu_seconds = 0.0  # as last seen, of the process that used most
+        self._process, self._pidfd, self._limits = process, process.pidfd, limits
         self._unsent = memoryview(data)
         self._pipes = [stream.fileno() for stream in (process.stdin, process.stdout, process.stderr)]
         self._received = dict.fromkeys(self._pipes, 0)  # bytes
         self._poll = select.poll()
-        self._poll.register(pidfd, select.POLLIN)
+        self._poll.register(self._pidfd, select.POLLIN)
         for pipe, event in zip(self._pipes, (select.POLLOUT, select.POLLIN, select.POLLIN), strict=True):
             os.set_blocking(pipe, False)
             self._poll.register(pipe, event)
@@ -177,8 +207,8 @@ class _Conversation:
         while (now := time.monotonic()) < deadline:
             if now >= look:
                 look = now + _LOOK_EVERY
-                if count_threads(self._process.pid) > MOST_THREADS:
-                    return "thread_limit"
+                if (over := self._look()) is not None:
+                    return over
             for fd, _ in self._poll.poll((min(deadline, look) - now) * 1000 + 1):
                 if fd == self._pidfd:
                     return None
@@ -190,6 +220,14 @@ class _Conversation:
                 return "output_limit"
         return "timeout"
 
+    def _look(self) -> Status | None:
+        helpers = self._process.helpers
+        seen = look_at_tree(self._process.pid, self._limits.threads + helpers)
+        self.cpu_seconds = max(self.cpu_seconds, seen.cpu_seconds)
+        if seen.threads > self._limits.threads + helpers:
+            return "thread_limit"
+        return "process_limit" if seen.processes > self._limits.processes + helpers else None
+
     def drain(self) -> Status | None:
         """Read what is left in the pipes once every writer is dead."""
         for pipe in self._pipes[1:]:
@@ -199,7 +237,7 @@ class _Conversation:
         return "output_limit" if self._over_limit() else None
 
     def _over_limit(self) -> bool:
-        return max(self._received.values()) > self._limit
+        return max(self._received.values()) > self._limits.output_bytes
 
     def _send(self) -> None:
         try:
@@ -221,37 +259,41 @@ class _Conversation:
         return bool(chunk)
 
 
-def _describe(conversation, ended, stopped_by, wall_seconds, cpu_seconds, ticked, limits: Limits) -> Execution:
-    exited = ended.si_code == os.CLD_EXITED
+def _describe(
+    conversation: _Conversation, ended: Ended, stopped_by: Status | None, wall_seconds: float, limits: Limits
+) -> Execution:
     stderr = conversation.stderr.decode("utf-8", "backslashreplace")
+    cpu_seconds = conversation.cpu_seconds if ended.cpu_seconds is None else ended.cpu_seconds
+    ticked = conversation.cpu_seconds + 4 * _LOOK_EVERY if ended.ticked is None else ended.ticked
     stopped: dict[Status, str] = {
         "timeout": f"ran longer than {limits.wall_seconds:g} s",
-        "thread_limit": f"started more than {MOST_THREADS} threads",
+        "thread_limit": f"started more than {limits.threads} threads",
+        "process_limit": f"started more than {limits.processes} processes",
         "output_limit": f"printed more than {limits.output_bytes} bytes",
     }
     status: Status
     if stopped_by:
         status, detail = stopped_by, stopped[stopped_by]
-    elif exited and ended.si_status == 0:
+    elif ended.exit_code == 0:
         status, detail = "ok", ""
-    elif exited:
+    elif ended.exit_code is not None:
         last_line = stderr.rstrip().rpartition("\n")[2]
-        status, detail = "nonzero_exit", last_line[:200] or f"exited with status {ended.si_status}"
+        status, detail = "nonzero_exit", last_line[:200] or f"exited with status {ended.exit_code}"
         if last_line.startswith("MemoryError"):
             status, detail = "memory_limit", f"needed more than {limits.memory_mb} MiB of memory"
-    elif ended.si_status in (signal.SIGXCPU, signal.SIGKILL) and ticked >= limits.cpu_seconds:
+    elif ended.signal in (signal.SIGXCPU, signal.SIGKILL) and ticked >= limits.cpu_seconds:
         status, detail = "timeout", f"used more than {limits.cpu_seconds} s of CPU time"
     else:
         known = {one.value: one.name for one in signal.Signals}
-        status, detail = "signal", f"ended by signal {known.get(ended.si_status, ended.si_status)}"
+        status, detail = "signal", f"ended by signal {known.get(ended.signal, ended.signal)}"
     stdout = bytes(conversation.stdout[: limits.output_bytes])
     return Execution(
         status=status,
         stdout=stdout.decode("utf-8", "backslashreplace"),
         stdout_bytes=stdout,
         stderr=stderr,
-        exit_code=ended.si_status if exited else None,
-        signal=None if exited else ended.si_status,
+        exit_code=ended.exit_code,
+        signal=ended.signal,
         wall_seconds=wall_seconds,
         cpu_seconds=cpu_seconds,
         detail=detail,

@@ -61,9 +61,13 @@ def _null(argument: int) -> tuple[Is, Is]:
     return Is(argument, (0,), upper=True), Is(argument, (0,))
 
 
+_CLONE_THREAD = 0x10000
 _CLONE_PARENT, _NEW_NAMESPACES = 0x8000, 0x7E020000 | 0x80
 _GET_DUMPABLE, _SET_NAME, _GET_NAME, _GET_NO_NEW_PRIVS = 3, 15, 16, 39
 _UNIX, _INET, _INET6, _STREAM, _TYPE, _OF_SOCKETS, _STACK = 1, 2, 10, 1, 0xF, 1, 3
+
+_CHILD = (Is(0, (0,), mask=_CLONE_PARENT | _NEW_NAMESPACES),)
+_THREAD = (Is(0, (_CLONE_THREAD,), mask=_CLONE_THREAD | _CLONE_PARENT | _NEW_NAMESPACES),)
 
 CHECKED: tuple[tuple[str, tuple[Is, ...]], ...] = (
     # Not shared and anonymous at once: such pages stay while one of them is mapped, and count for nobody.
@@ -84,7 +88,7 @@ CHECKED: tuple[tuple[str, tuple[Is, ...]], ...] = (
     ("setsockopt", (Is(1, (_OF_SOCKETS,)), Is(2, (2, 7, 8, 9, 13, 15, 20, 21)))),
     ("sendto", _null(4)),
     # A child of one's own, in the same namespaces. With CLONE_PARENT it would be the judge's to bury.
-    ("clone", (Is(0, (0,), mask=_CLONE_PARENT | _NEW_NAMESPACES),)),
+    ("clone", _CHILD),
     ("prctl", (Is(0, (_GET_DUMPABLE, _SET_NAME, _GET_NAME, _GET_NO_NEW_PRIVS)),)),
     ("arch_prctl", (Is(0, (0x1002, 0x1003, 0x3001)),)),  # a thread's own storage
     # Asking for one's own limits. The stack's may be set, as programs that recurse do: it counts as address space.
@@ -107,8 +111,9 @@ def syscall_number(name: str) -> int | None:
 
 
 @functools.cache
-def seccomp_filter() -> bytes:
-    """The list as a program for seccomp (``struct sock_filter``, 8 bytes an instruction).
+def seccomp_filter(alone: bool = False) -> bytes:
+    """The list as a program for seccomp (``struct sock_filter``, 8 bytes an instruction); threads, but no processes
+    can be started with ``alone``.
 
     Raises InputError on a processor whose system calls are not known here.
     """
@@ -124,14 +129,19 @@ def seccomp_filter() -> bytes:
         (_JUMP_AT_LEAST, 0, 1, 0x40000000),  # x32, which goes by the same architecture
         (_RETURN, 0, 0, _RETURN_KILL),
     ]
+    new_processes = ("fork", "vfork", "clone") if alone else ()
     for name in ALLOWED.split():
-        if (number := syscall_number(name)) is not None:
+        if name not in new_processes and (number := syscall_number(name)) is not None:
             code += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _RETURN_ALLOW)]
     for name, conditions in CHECKED:
+        conditions = _THREAD if name in new_processes else conditions
         if (number := syscall_number(name)) is not None:
             body = _allowed_where(conditions)
             code += [(_LOAD, 0, 0, _NUMBER), (_JUMP_EQUAL, 0, len(body), number), *body]
     code.append((_LOAD, 0, 0, _NUMBER))
+    for name in new_processes:
+        if (number := syscall_number(name)) is not None:
+            code += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _RETURN_ERRNO | errno.EAGAIN)]
     if (number := syscall_number("clone3")) is not None:  # its flags lie in memory; libraries go back to clone
         code += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _RETURN_ERRNO | errno.ENOSYS)]
     code.append((_RETURN, 0, 0, _RETURN_ERRNO | errno.EPERM))

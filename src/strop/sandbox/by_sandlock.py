@@ -1,0 +1,70 @@
+"""Programs confined by sandlock: Landlock for files, signals and abstract sockets, seccomp, a supervisor.
+
+Landlock enforces what is readable on real paths, whatever a program does with links or ``..``; the supervisor adds the
+exceptions beneath it, counts processes, and kills what a program leaves behind.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+
+from .processes import Ended, clocks
+from .rules import environment, visible
+
+
+class SandlockProcess:
+    """See `processes.Process`."""
+
+    helpers = 0
+
+    def __init__(self, command: list[str], folder: str, processes: int):
+        """Raises RuntimeError where it does not start."""
+        import sandlock
+
+        seen = visible()
+        sandbox = sandlock.Sandbox(
+            fs_readable=(*seen.readable, *seen.devices, folder),
+            fs_writable=seen.devices[:1],
+            fs_denied=seen.hidden,
+            cwd=folder,
+            clean_env=True,
+            env=environment(),
+            max_processes=processes,
+        )
+        self._process = sandbox.popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
+        self.pid = self._process.pid
+        self.stdin, self.stdout, self.stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def kill(self) -> None:
+        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def end(self) -> Ended:
+        # Peek at the exit status before sandlock reaps the process: afterwards all kills look alike.
+        ended = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOWAIT)
+        cpu_seconds, ticked = clocks(self.pid)
+        self._process.wait()  # also kills what the program left behind
+        exited = ended.si_code == os.CLD_EXITED
+        return Ended(ended.si_status if exited else None, None if exited else ended.si_status, cpu_seconds, ticked)
+
+    def close(self) -> None:
+        self._process.__exit__(None, None, None)
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+
+@functools.cache
+def why_not() -> str | None:
+    """Why sandlock cannot confine programs here, and what would mend that; None where the kernel has what it needs."""
+    try:
+        import sandlock
+    except ImportError as error:
+        return f"the sandlock package is missing: pip install 'sandlock>=0.9' ({error})"
+    abi, needed = sandlock.landlock_abi_version(), sandlock.min_landlock_abi()
+    if abi >= needed:
+        return None
+    have = "has Landlock switched off" if abi < 0 else f"has Landlock ABI {abi}, and {needed} is needed"
+    return f"the running kernel {have}: boot Linux 6.12 or later, or add landlock to its lsm= list"
