@@ -4,9 +4,9 @@
 
 The same prompts (random ids, 100 tokens), groups, answers of exactly so many tokens, temperature 1, no KL divergence,
 one update per batch of rollouts, a reward that costs nothing. A step is everything: rollouts, rewards, update (what
-is neither of the first two). Tokens/s are those that are trained. A trainer of TRL that is not through after ``--limit``
-seconds is stopped: the steps it has done on the clock count, and where it has done none, its row says how long the
-unfinished one had taken, and the ratio is given as at least so much.
+is neither of the first two). Tokens/s are those that are trained. A trainer of TRL that is not through after
+``--limit`` seconds is stopped: the steps it has done on the clock count, and where it has done none, its row says how
+long the unfinished one had taken, and the ratio is given as at least so much.
 """
 
 from __future__ import annotations

@@ -58,6 +58,15 @@ class RlStage(GradedStage):
                 "here, and evaluate with it in a recipe of its own."
             )
 
+    def check_verb(self, verb: str) -> None:
+        right = "ppo" if self.objective.uses_values else "grpo"
+        if verb in ("grpo", "ppo") and verb != right:
+            has = "learns values" if right == "ppo" else "learns no values"
+            raise ValueError(
+                f"objective: {self.objective.preset} with advantage {self.objective.advantage} {has}, which is "
+                f"`strop {right}`; use that, or leave the setting out."
+            )
+
     def profiled(self) -> RlStage:
         return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
 
