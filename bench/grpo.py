@@ -25,6 +25,7 @@ VARIANTS = {
     "strop": Variant("strop"),
     "strop LoRA": Variant("strop", {"lora": {"r": 16}}),
     "TRL": Variant("trl", {**BF16, "per_device_train_batch_size": 8}, ALLOCATOR),
+    "TRL two at a time": Variant("trl", {**BF16, "per_device_train_batch_size": 2}, ALLOCATOR),
     "TRL all at once": Variant("trl", {**BF16, "per_device_train_batch_size": 1_000}, ALLOCATOR),
     "TRL bfloat16 weights": Variant("trl", {"bf16": False, "model_dtype": "bfloat16"}, ALLOCATOR),
 }
