@@ -133,7 +133,7 @@ def _with_trees_joined(rows: Iterable[Row], on_bad: OnBad | None) -> Iterator[Ro
 
 
 def check_named(part: DataSettings, named: Mapping[str, NamedSet]) -> None:
-    """Raises InputError when the part's ``task`` is no name of a set, or a ``path`` stands beside one that reads none."""
+    """Raises InputError when the part's ``task`` is no name of a set, or of one that reads none of the path."""
     if part.task is not None and part.task not in named:
         raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(named))}.")
     if part.task is not None and part.path is not None and not isinstance(named[part.task], FileSet):
