@@ -47,7 +47,8 @@ CPU = Compute(torch.device("cpu"), torch.float32)
 class Toy:
     """``prompts``: letters that are asked, each with what the reward compares answers with. ``reward``: of an answer's
     letters and what it is compared with. ``taught``: steps of fine-tuning on right answers before anything is sampled,
-    where a model that knows nothing would stumble on rewards too rarely."""
+    where a model that knows nothing would stumble on rewards too rarely. ``passes`` over a batch of rollouts, for
+    presets that clip: those that do not (REINFORCE, RLOO) have nothing to hold a second one back, and fall after it."""
 
     about: str
     prompts: Mapping[str, Any]
@@ -57,6 +58,7 @@ class Toy:
     learning_rate: float
     within: Mapping[str, int]
     taught: int = 0
+    passes: int = 1
 
 
 def _arms(answer: str, arms: str) -> float:
@@ -84,26 +86,28 @@ TOYS = {
         1.0,
         {"prompts_per_step": 2, "group_size": 16, "max_tokens": 1},
         1e-2,
-        _all(100),
+        _all(120),
+        passes=2,
     ),
     "length": Toy(
         "letters and the end: the prompt says how many letters there are to be, 2 or 5 of at most 10",
         {"a": 2, "b": 5},
         _near,
         1.0,
-        {"prompts_per_step": 2, "group_size": 16, "max_tokens": 10, "updates_per_rollout": 2},
-        2e-3,
-        _all(300),
+        {"prompts_per_step": 2, "group_size": 16, "max_tokens": 10},
+        1e-3,
+        _all(600),
+        passes=2,
     ),
     "reverse": Toy(
-        "eight strings of three letters, half taught, to be reversed: the share of letters in their place",
-        {"".join(s): "".join(reversed(s)) for s in itertools.product("ab", repeat=3)},
+        "nine strings of two letters, half taught, to be reversed: the share of letters in their place",
+        {"".join(s): "".join(reversed(s)) for s in itertools.product("abc", repeat=2)},
         _in_place,
         1.0,
-        {"prompts_per_step": 8, "group_size": 8, "max_tokens": 5},
+        {"prompts_per_step": 9, "group_size": 8, "max_tokens": 4},
         2e-3,
         _all(200),
-        taught=30,
+        taught=22,
     ),
 }
 
@@ -175,11 +179,13 @@ def run(toy: Toy, preset: str, seed: int, steps: int | None = None, **more: Any)
     policy = Policy(model, CPU)
     if settings.uses_values:
         policy.value_head = scalar_head(model, seed)
-    rollout = RolloutSettings(**toy.rollout, keep_every=None)
+    passes = toy.passes if settings.clip != "none" else 1
+    rollout = RolloutSettings(**toy.rollout, updates_per_rollout=passes, keep_every=None)
     chosen = RlTrainSettings(
         max_steps=steps or toy.within[preset],
         learning_rate=toy.learning_rate,
         warmup_ratio=0.0,
+        beta2=0.999,
         micro_batch_tokens=4096,
         checkpoint_every=None,
         seed=seed,
