@@ -1,6 +1,6 @@
 """Toys with a known optimum: steps that every algorithm takes to 95 % of it, `make bench-toys`.
 
-    python bench/toys.py [--seeds 5] [--only NAME] [--json]
+    python bench/toys.py [--seeds 5] [--toy NAME] [--preset NAME] [--json]
 
 Reinforcement learning: `common/toys.py` has the problems, the optimum and how many optimiser steps each preset may
 take. Preferences: `common/toy_pairs.py`, pairs that can be told apart, and the accuracy on held-out ones. One thread,
@@ -26,22 +26,22 @@ from rich.table import Table
 def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--seeds", type=int, default=5, help="seeds, from 0")
-    made.add_argument("--only", action="append", help="a toy, a preset or a preference method; may be repeated")
+    made.add_argument("--toy", action="append", choices=[*TOYS, "pairs"], help="only this one; may be repeated")
+    made.add_argument("--preset", action="append", help="only this one, or this preference method; may be repeated")
     made.add_argument("--json", action="store_true", help="print one object instead of tables")
     given = made.parse_args()
     torch.set_num_threads(1)
     started = time.process_time()
+    toys, presets = given.toy or [*TOYS, "pairs"], given.preset
     rl = {
         f"{name}/{preset}": learnt(name, preset, given.seeds)
-        for name, toy in TOYS.items()
-        for preset in toy.within
-        if not given.only or {name, preset} & set(given.only)
+        for name in toys
+        if name in TOYS
+        for preset in TOYS[name].within
+        if not presets or preset in presets
     }
-    pairs = {
-        method: judged(method, given.seeds)
-        for method in METHODS
-        if not given.only or {method, "pairs"} & set(given.only)
-    }
+    methods = [m for m in METHODS if "pairs" in toys and (not presets or m in presets)]
+    pairs = {method: judged(method, given.seeds) for method in methods}
     found = {
         "seeds": given.seeds,
         "reinforcement": rl,

@@ -95,7 +95,7 @@ TOYS = {
         _near,
         1.0,
         {"prompts_per_step": 2, "group_size": 16, "max_tokens": 10},
-        1e-3,
+        2e-3,
         _all(600),
         passes=2,
     ),
