@@ -86,8 +86,7 @@ TOYS = {
         1.0,
         {"prompts_per_step": 2, "group_size": 16, "max_tokens": 1},
         1e-2,
-        _all(120),
-        passes=2,
+        _all(100),
     ),
     "length": Toy(
         "letters and the end: the prompt says how many letters there are to be, 2 or 5 of at most 10",
