@@ -15,7 +15,7 @@ CORES := $(shell nproc 2>/dev/null || echo 2)
 # as src/strop/model/memory.py says; pytest and scripts load torch by themselves
 export GOMP_SPINCOUNT ?= 1000
 
-BENCHES := bench-sft bench-memory bench-dpo bench-grpo bench-generate bench-prepare
+BENCHES := bench-sft bench-memory bench-dpo bench-grpo bench-generate bench-prepare bench-toys
 
 .PHONY: demo test test-all lint format templates-table profile-step hostile setup clean $(BENCHES)
 .DEFAULT_GOAL := help

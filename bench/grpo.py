@@ -1,33 +1,40 @@
 """One step of group-relative policy optimisation, strop beside TRL's GRPOTrainer, `make bench-grpo`.
 
-    python bench/grpo.py [--prompts 4] [--group 8] [--tokens 128] [--rounds N] [--only VARIANT] [--json] [--smoke]
+    python bench/grpo.py [--prompts 4] [--group 8] [--tokens 128] [--limit S] [--rounds N] [--only VARIANT] [--json]
 
 The same prompts (random ids, 100 tokens), groups, answers of exactly so many tokens, temperature 1, no KL divergence,
-one update per batch of rollouts, a reward that costs nothing. A step is everything: rollouts, rewards, update.
-Tokens/s are those that are trained.
+one update per batch of rollouts, a reward that costs nothing. A step is everything: rollouts, rewards, update (what
+is neither of the first two). Tokens/s are those that are trained. A trainer of TRL that is not through after
+``--limit`` seconds is stopped: the steps it has done on the clock count, and where it has done none, its row says how
+long the unfinished one had taken, and the ratio is given as at least so much.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 from common.results import show
-from common.runs import ALLOCATOR, Variant, compare, parse, parser
+from common.runs import ALLOCATOR, TimeUp, Variant, compare, parse, parser, within
 
 BF16 = {"bf16": True, "model_dtype": "float32"}
 VARIANTS = {
     "strop": Variant("strop"),
     "strop LoRA": Variant("strop", {"lora": {"r": 16}}),
     "TRL": Variant("trl", {**BF16, "per_device_train_batch_size": 8}, ALLOCATOR),
+    "TRL two at a time": Variant("trl", {**BF16, "per_device_train_batch_size": 2}, ALLOCATOR),
     "TRL all at once": Variant("trl", {**BF16, "per_device_train_batch_size": 1_000}, ALLOCATOR),
     "TRL bfloat16 weights": Variant("trl", {"bf16": False, "model_dtype": "bfloat16"}, ALLOCATOR),
 }
 COLUMNS = {
     "seconds_per_step": "s/step",
+    "at_least_seconds": "at least",
     "rollout_seconds": "rollouts",
+    "reward_seconds": "rewards",
+    "train_seconds": "update",
     "sampled_per_second": "sampled/s",
     "peak_memory_gb": "peak GB",
     "cores_busy": "cores",
@@ -47,6 +54,9 @@ def prompts_of(given: argparse.Namespace) -> list[list[int]]:
 
 def measure(given: argparse.Namespace, variant: Variant) -> dict:
     made = _trl(given, dict(variant.settings)) if variant.side == "trl" else _strop(given, dict(variant.settings))
+    if made["seconds_per_step"] is None:
+        return made
+    made["train_seconds"] = made["seconds_per_step"] - made["rollout_seconds"] - made["reward_seconds"]
     return {**made, "sampled_per_second": given.prompts * given.group * given.tokens / made["seconds_per_step"]}
 
 
@@ -84,16 +94,17 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
             return " ".join(map(str, ids))
 
     class Split:
-        """The source, with the seconds of its rollouts after the warm-up."""
+        """The source, with the seconds of every step's rollouts and rewards."""
 
         steps = None
 
         def __init__(self, source):
-            self.source, self.seconds = source, []
+            self.source, self.seconds = source, {"rollout": [], "reward": []}
 
         def next_step(self):
             step = self.source.next_step()
-            self.seconds.append(step.metrics["seconds/rollout"])
+            for name, seconds in self.seconds.items():
+                seconds.append(step.metrics[f"seconds/{name}"])
             return step
 
         def state_dict(self):
@@ -127,15 +138,19 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
     clocked = Clocked(split, given.warmup, given.steps)
     with tempfile.TemporaryDirectory() as folder:
         train(weights, clocked, PolicyGradient(objective, one_update=True, longest=given.tokens), chosen, Path(folder))
-    timed = split.seconds[given.warmup : given.warmup + given.steps]
-    return {**clocked.found(), "rollout_seconds": sum(timed) / len(timed)}
+    return {**clocked.found(), **_means(split.seconds, given.warmup, given.steps)}
+
+
+def _means(seconds: dict[str, list[float]], warmup: int, steps: int) -> dict[str, float]:
+    """``rollout_seconds`` and the like: means over the steps on the clock."""
+    return {f"{name}_seconds": sum(each[warmup:][:steps]) / steps for name, each in seconds.items()}
 
 
 def _trl(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
     import time
 
     import torch
-    from common.clock import now, rates
+    from common.clock import now, peak_memory_gb, rates
     from common.models import make_model
     from common.trl_side import arguments, words
     from datasets import Dataset
@@ -144,18 +159,27 @@ def _trl(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
 
     model = make_model(given.model, getattr(torch, settings.pop("model_dtype")))
     tokenizer = words(model.get_input_embeddings().weight.shape[0])
-    ends, seconds = [], []
+    ends, seconds = [], {"rollout": [], "reward": []}
 
     class Ends(TrainerCallback):
+        def on_train_begin(self, *args, **kwargs):
+            ends.append(now())
+
         def on_step_end(self, *args, **kwargs):
             ends.append(now())
 
+    def timed(name, call):
+        begun = time.perf_counter()
+        made = call()
+        seconds[name].append(time.perf_counter() - begun)
+        return made
+
     class Split(GRPOTrainer):
         def _generate(self, *args, **kwargs):
-            begun = time.perf_counter()
-            made = super()._generate(*args, **kwargs)
-            seconds.append(time.perf_counter() - begun)
-            return made
+            return timed("rollout", lambda: super(Split, self)._generate(*args, **kwargs))
+
+        def _calculate_rewards(self, *args, **kwargs):
+            return timed("reward", lambda: super(Split, self)._calculate_rewards(*args, **kwargs))
 
     config = GRPOConfig(
         **arguments(
@@ -181,10 +205,19 @@ def _trl(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
         processing_class=tokenizer,
     )
     trainer.add_callback(Ends())
-    trainer.train()
-    tokens = given.steps * given.prompts * given.group * given.tokens
-    found = rates(tokens, tokens, ends[given.warmup - 1], ends[-1], given.steps)
-    return {**found, "rollout_seconds": sum(seconds[given.warmup :]) / given.steps}
+    try:
+        with within(given.limit):
+            trainer.train()
+    except TimeUp:
+        print(f"stopped after {given.limit:g} s", file=sys.stderr)
+    steps = len(ends) - 1 - given.warmup
+    if steps < 1:
+        told = {f"{name}_seconds": each[-1] for name, each in seconds.items() if each}
+        late = {"at_least_seconds": now().wall - ends[-1].wall, "peak_memory_gb": peak_memory_gb()}
+        return {"seconds_per_step": None, "steps_done": 0, **told, **late}
+    tokens = steps * given.prompts * given.group * given.tokens
+    found = rates(tokens, tokens, ends[given.warmup], ends[-1], steps)
+    return {**found, "steps_done": steps, **_means(seconds, given.warmup, steps)}
 
 
 def main() -> None:
@@ -192,16 +225,32 @@ def main() -> None:
     options.add_argument("--prompts", type=int, default=4, help="prompts in a batch of rollouts")
     options.add_argument("--group", type=int, default=8, help="answers to each")
     options.add_argument("--tokens", type=int, default=128, help="tokens of an answer")
+    options.add_argument("--limit", type=float, default=900, help="seconds that a trainer of TRL may take")
     given = parse(options)
     if given.smoke:
         given.prompts, given.group, given.tokens = 2, 4, 8
     results = compare(given, VARIANTS, measure)
-    trl = [row["seconds_per_step"] for name, row in results.items() if name.startswith("TRL")]
-    extra: dict[str, Any] = {}
-    if trl and "strop" in results:
-        extra["ratio_vs_trl"] = round(min(trl) / results["strop"]["seconds_per_step"], 3)
-        extra["peak_memory_gb"] = results["strop"]["peak_memory_gb"]
-    show("grpo", given, results, VARIANTS, COLUMNS, extra, data="random ids")
+    show("grpo", given, results, VARIANTS, COLUMNS, told(results), data="random ids")
+
+
+def told(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Times of TRL's fastest variant over strop's: ``ratio_vs_trl``, or, where none was through with a step,
+    ``ratio_vs_trl_at_least``; and the peak of both."""
+    trl = {name: row for name, row in results.items() if name.startswith("TRL")}
+    if not trl or "strop" not in results:
+        return {}
+
+    def seconds(row: dict[str, Any]) -> float:
+        return row["seconds_per_step"] or row["at_least_seconds"]
+
+    done = {name: row for name, row in trl.items() if row["seconds_per_step"]}
+    best = min(done or trl, key=lambda name: seconds(trl[name]))
+    ratio = "ratio_vs_trl" if done else "ratio_vs_trl_at_least"
+    return {
+        "TRL best": best,
+        ratio: round(seconds(trl[best]) / results["strop"]["seconds_per_step"], 3),
+        "peak_memory_gb": {"strop": results["strop"]["peak_memory_gb"], "TRL": trl[best]["peak_memory_gb"]},
+    }
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from strop.cli import main
+from strop.config.recipe import stage_recipe
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,40 @@ def test_several_problems_are_several_lines(capsys, tmp_path):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert all(line.startswith(f"strop: {recipe}:") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            "ppo m --data d.jsonl objective.preset=grpo",
+            "strop ppo: objective: grpo with advantage group_mean learns no",
+        ),
+        ("ppo m --data d.jsonl objective.preset=reinforce", "which is `strop grpo`"),
+        ("grpo m --data d.jsonl objective.preset=ppo", "strop grpo: objective: ppo with advantage gae learns values"),
+        ("grpo m --data d.jsonl kind=sft", "override 'kind=sft': strop grpo is one stage of kind rl"),
+        ("sft m --data d.jsonl stages.more.kind=eval", "strop sft is one stage of kind sft"),
+        ("dpo m --data d.jsonl model=other", "override 'model=other': the model is the one after `strop dpo`"),
+        ("rm m --data d.jsonl data=other.jsonl", "override 'data=other.jsonl': the data are given by --data"),
+        ("eval m --tasks reverse model=other", "override 'model=other': the model is the one after `strop eval`"),
+        ("eval m --tasks reverse --out a folder=b", "override 'folder=b': the folder is given by --out"),
+        ("eval m --tasks reverse stages.eval.kind=sft", "strop eval is one stage of kind eval"),
+        ("doctor d.jsonl --model m model=other", "override 'model=other': the model is given by --model"),
+        ("inspect r.yaml --model m model=other", "override 'model=other': --model says it"),
+        ("inspect d.jsonl --model m --template t chat.template=u", "override 'chat.template=u': --template says it"),
+    ],
+)
+def test_what_contradicts_the_verb_is_refused_in_one_line(arguments, said, capsys):
+    """Both would be taken, and one of them read."""
+    assert main(arguments.split()) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize("preset", ["reinforce", "rloo", "dr_grpo", "dapo", "gspo", "cispo"])
+def test_grpo_is_the_verb_of_every_preset_without_values(preset):
+    data = {"kind": "rl", "data": ["d.jsonl"]}
+    assert stage_recipe("grpo", "m", data, [f"objective.preset={preset}"]).stages["grpo"].objective.preset == preset
 
 
 def test_a_report_of_nothing_is_one_line(capsys, tmp_path):

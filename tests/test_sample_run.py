@@ -23,8 +23,8 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def recipe(model, *overrides):
-    stage = {"kind": "sample", "data": ["sums.jsonl"], "rollout": {"group_size": 6, "max_tokens": 8}}
+def recipe(model, *overrides, data=("sums.jsonl",)):
+    stage = {"kind": "sample", "data": list(data), "rollout": {"group_size": 6, "max_tokens": 8}}
     return stage_recipe("sample", str(model), stage, ["compute.dtype=float32", *overrides])
 
 
@@ -74,7 +74,7 @@ def test_answers_depend_on_the_seed_and_not_on_what_is_asked_beside(here, model_
     run(recipe(model_folder, *many, "name=a"))
     run(recipe(model_folder, *many, "name=b", "compute.max_rows=6"))  # other batches
     run(recipe(model_folder, *many, "name=c", "rollout.seed=1"))
-    run(recipe(model_folder, *many, "name=d", "data=[{path: sums.jsonl, count: 2}]"))
+    run(recipe(model_folder, *many, "name=d", data=[{"path": "sums.jsonl", "count": 2}]))
     a, b, c, d = (sampled(here, name) for name in "abcd")
     assert a == b
     assert [row["completion"] for row in a] != [row["completion"] for row in c]
@@ -99,16 +99,16 @@ def test_settings_that_do_nothing_or_contradict_each_other_are_refused(here, mod
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("data", "settings", "words"),
     [
-        (["data=[{path: sums.jsonl, truth: none}]"], "there is no ground truth"),
-        (["rewards={t: {kind: task}}"], "no reward applies to this prompt"),
-        (["rollout.max_tokens=4000"], "the model's window holds"),
-        (["data=[gone.jsonl]"], "there is no such file"),
+        ({"path": "sums.jsonl", "truth": "none"}, [], "there is no ground truth"),
+        ("sums.jsonl", ["rewards={t: {kind: task}}"], "no reward applies to this prompt"),
+        ("sums.jsonl", ["rollout.max_tokens=4000"], "the model's window holds"),
+        ("gone.jsonl", [], "there is no such file"),
     ],
 )
-def test_what_would_stop_it_is_refused_before_it_begins(here, model_folder, settings, words):
-    one = recipe(model_folder, *settings)
+def test_what_would_stop_it_is_refused_before_it_begins(here, model_folder, data, settings, words):
+    one = recipe(model_folder, *settings, data=[data])
     with pytest.raises(InputError, match=words):
         run(one)
     assert not (here / "runs/sample/sample").exists()

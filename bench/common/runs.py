@@ -12,10 +12,11 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,29 @@ PEAK = "matrix peak"  # the variant that measures the machine and not a program
 
 class Skipped(Exception):
     """A variant cannot be measured here, and why: a program is not installed, or has no such function."""
+
+
+class TimeUp(Exception):
+    """A variant was not through in its time."""
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Raise `TimeUp` after so many seconds of the clock, at the next line of Python (a product is computed to its end).
+
+    For the main thread.
+    """
+
+    def up(*_: Any) -> None:
+        raise TimeUp
+
+    before = signal.signal(signal.SIGALRM, up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @dataclass(frozen=True)
@@ -142,8 +166,9 @@ def _line(row: dict) -> str:
 def _medians(rows: list[dict]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for key, value in rows[0].items():
-        numeric = isinstance(value, int | float)
-        merged[key] = statistics.median(row[key] for row in rows) if numeric else value
+        several = [row.get(key) for row in rows]
+        numeric = all(isinstance(one, int | float) for one in several)
+        merged[key] = statistics.median(several) if numeric else value
     if "tokens_per_second" in merged:
         merged["rounds"] = [round(row["tokens_per_second"], 3) for row in rows]
     return merged

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ BENCH = Path(__file__).parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
 import generate  # noqa: E402
+import grpo  # noqa: E402
 from common import arithmetic, data, generation, generation_sides, results, runs  # noqa: E402
 
 ALL = """
@@ -253,7 +255,31 @@ def test_a_step_of_policy_optimisation_is_all_of_it(found):
     rows = found["grpo"]["results"]
     assert {"strop", "strop LoRA", "TRL"} <= set(rows)
     for row in rows.values():
-        assert 0 < row["rollout_seconds"] < row["seconds_per_step"]
+        parts = row["rollout_seconds"] + row["reward_seconds"] + row["train_seconds"]
+        assert parts == pytest.approx(row["seconds_per_step"])
+        assert all(0 < row[f"{part}_seconds"] < row["seconds_per_step"] for part in ("rollout", "reward", "train"))
         assert row["sampled_per_second"] * row["seconds_per_step"] == pytest.approx(2 * 4 * 8)
     best = min(row["seconds_per_step"] for name, row in rows.items() if name.startswith("TRL"))
     assert found["grpo"]["ratio_vs_trl"] == pytest.approx(best / rows["strop"]["seconds_per_step"], abs=1e-3)
+    peaks = found["grpo"]["peak_memory_gb"]
+    assert peaks == {"strop": rows["strop"]["peak_memory_gb"], "TRL": rows[found["grpo"]["TRL best"]]["peak_memory_gb"]}
+
+
+def test_a_trainer_that_was_stopped_gives_a_bound_and_no_ratio():
+    """A step that ran out of time took at least so long; a variant that was through is the one to compare with."""
+    rows = {"strop": {"seconds_per_step": 50.0, "peak_memory_gb": 3.5}}
+    rows["TRL"] = {"seconds_per_step": None, "at_least_seconds": 180.0, "peak_memory_gb": 9.9}
+    found = grpo.told(rows)
+    assert found["ratio_vs_trl_at_least"] == 3.6
+    assert "ratio_vs_trl" not in found
+    rows["TRL two at a time"] = {"seconds_per_step": 200.0, "peak_memory_gb": 5.0}
+    assert grpo.told(rows)["ratio_vs_trl"] == 4.0
+    assert grpo.told(rows)["TRL best"] == "TRL two at a time"
+
+
+def test_time_that_is_up_ends_what_runs_and_nothing_later():
+    with pytest.raises(runs.TimeUp), runs.within(0.05):
+        time.sleep(5)
+    with runs.within(0.05):
+        pass
+    time.sleep(0.1)  # the clock is off

@@ -5,12 +5,16 @@ import json
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from strop.common.errors import InputError
 from strop.data.mixture import Mixture
+from strop.data.readers import rows_of_part
+from strop.data.settings import DataSettings
 from strop.rollout.prompts import read_prompts
 from strop.rollout.settings import PromptField
 from strop.tasks import open_task
-from strop.tasks.base import TaskSettings
+from strop.tasks.base import TaskSettings, named_sets
 from strop.tasks.code_basics import family_names
+from strop.tasks.gsm8k import Gsm8kSettings
 
 
 class Encoder:
@@ -60,7 +64,7 @@ def test_problems_with_tests_are_graded_by_them(tmp_path):
     assert [j.verdict for j in one.task.judge([one.item, one.item], [answer, "no"])] == ["accepted", "no_code"]
 
 
-@pytest.mark.parametrize("name", ["reverse", "code_basics"])
+@pytest.mark.parametrize("name", ["reverse", "code_basics", "spelling_bee", "simple_spelling"])
 def test_what_a_task_trains_on_is_nothing_that_it_measures(name):
     [prompts] = read({"task": name, "count": 120, "seed": 5})
     task = open_task(name, TaskSettings(count=100))
@@ -69,6 +73,30 @@ def test_what_a_task_trains_on_is_nothing_that_it_measures(name):
     assert not {str(one.messages) for one in prompts} & {str(item.messages) for item in task.all_items}
     if name == "code_basics":
         assert {one.item.family for one in prompts} <= set(family_names("train"))
+
+
+def test_a_task_that_reads_a_file_trains_on_it_with_its_own_prompt_and_grader(tmp_path):
+    """As an rl stage and an sft stage read it: the same problems, and the question that is measured."""
+    file = write(
+        tmp_path / "train.jsonl",
+        *({"question": f"{i} + 1?", "answer": f"<<x>>{i + 1}\n#### {i + 1}"} for i in range(9)),
+    )
+    part = {"task": "gsm8k", "path": file, "count": 4, "seed": 1}
+    [prompts] = read(part)
+    rows = list(rows_of_part(DataSettings(**part), named_sets()))
+    assert [one.messages[0]["content"] for one in prompts] == [row["prompt"] for _, row in rows]
+    assert len({one.name for one in prompts}) == 4
+    measured = {item.shown: item for item in open_task("gsm8k", Gsm8kSettings(path=file)).all_items}
+    for one, (_, row) in zip(prompts, rows, strict=True):
+        assert measured[row["prompt"]].data == one.item.data
+        assert row["completion"] == one.item.data.removeprefix("<<x>>")
+        assert one.task.grade(one.item, row["completion"]).accepted
+        assert not one.task.grade(one.item, "#### 99").accepted
+    assert [one.name for one in read({**part, "seed": 2})[0]] != [one.name for one in prompts]
+    with pytest.raises(InputError, match="reverse reads no file"):
+        read({"task": "reverse", "path": file})
+    with pytest.raises(InputError, match="code_basics is drawn and reads no file"):
+        list(rows_of_part(DataSettings(task="code_basics", path=file), named_sets()))
 
 
 def test_reverse_grades_by_letters_in_their_place():
@@ -96,7 +124,8 @@ def test_parts_are_mixed_by_weight_and_the_order_is_the_seeds(tmp_path):
     ("data", "words"),
     [
         ({"task": "reverse", "truth": "answer"}, "a task has neither"),
-        ({"path": "a", "task": "b"}, "give either"),
+        ({"path": "a", "hub": "b"}, "give either"),
+        ({"hub": "a", "task": "b"}, "give either"),
         ({"parts": [{"path": "a", "weight": 2}]}, "counts only under mix: weights"),
     ],
 )

@@ -407,32 +407,6 @@ def test_an_alarm_warns_or_stops_with_a_checkpoint(small, tmp_path):
     assert again.go()["step"] == 4
 
 
-# -- a known optimum
-
-
-@pytest.mark.parametrize("preset", ["grpo", "rloo", "dr_grpo", "gspo", "dapo", "cispo", "reinforce", "ppo"])
-def test_two_arms_the_better_token_gets_nearly_all_the_probability(small, tmp_path, preset):
-    """One token is sampled after each of two prompts, whose better tokens differ."""
-    objective = {"preset": preset, "kl_coef": 0.0}
-    if preset == "dapo":
-        objective |= {"overlong_buffer": None}
-    run = Run(
-        small(num_hidden_layers=1), tmp_path, rewards={"holds": Holds()}, truths="de", objective=objective,
-        rollout={"max_tokens": 1, "group_size": 16, "prompts_per_step": 2}, train={"max_steps": 60},
-    )  # fmt: skip
-    wanted = [((4, 3, 5, 4), 3), ((5, 3, 5, 5), 4)]
-    start = [plain_logprobs(run.policy.plain_model(), [*ids, token])[-1].exp().item() for ids, token in wanted]
-    run = Run(
-        small(num_hidden_layers=1), tmp_path, rewards={"holds": Holds()}, truths="de", objective=objective,
-        rollout={"max_tokens": 1, "group_size": 16, "prompts_per_step": 2}, train={"max_steps": 60},
-    )  # fmt: skip
-    run.go()
-    model = run.policy.plain_model()
-    for (ids, token), before in zip(wanted, start, strict=True):
-        assert before < 0.5
-        assert plain_logprobs(model, [*ids, token])[-1].exp() > 0.95
-
-
 def test_a_function_that_is_not_there_is_refused_before_anything_is_sampled():
     from strop.rollout.grading import check_rewards
 

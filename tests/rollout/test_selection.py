@@ -1,5 +1,7 @@
 """Which answers become rows: every layout with every way to keep, on a group that is known whole."""
 
+from dataclasses import replace
+
 import pytest
 
 from strop.chat.answers import parse_answers
@@ -91,3 +93,14 @@ def test_most_per_prompt_is_counted():
     found, counts = rows(Selection("all", most=2))
     assert texts(found) == ["half", "cut"]
     assert counts["rows over most_per_prompt"] == 4
+
+
+def test_what_choosing_brings_is_told_by_part():
+    """Of all graded answers and of the rows; the one without a reward counts for neither."""
+    group = [
+        replace(one, parts={"right": float(one.text in ("good", "fine"))}) for one in GROUP if one.reward is not None
+    ]
+    told = Tally()
+    Selection("best").rows(PROMPT, [*group, GROUP[2]], told)
+    assert told.part_means() == {"mean of right": "0.375 of all answers, 1.000 of the rows"}
+    assert Tally().part_means() == {}

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, create_model, model_validator
 
 from strop.chat import ChatSettings
+from strop.common.errors import InputError
 from strop.common.registry import load_plugins
 from strop.config.load import load_config, load_values
 from strop.config.yaml_file import read_yaml
@@ -114,15 +115,38 @@ def stage_recipe(verb: str, model: str, settings: Mapping[str, Any], overrides: 
 
     An override whose first name is a setting of the stage is the stage's (``rollout.group_size`` of one that has
     rollouts), another that a recipe has (``chat.max_length``, ``name``) is the recipe's.
-    Raises InputError as `load_recipe`.
+    Raises InputError as `load_recipe`, and for overrides that make another verb of it.
     """
+    one = f"strop {verb} is one stage of kind {settings['kind']}; leave this out, or write a recipe for strop run."
+    given_twice = {"model": named_model(verb), "data": "the data are given by --data; name them there."}
+    check_said_once(overrides, {**given_twice, "kind": one, "stages": one})
     values = {"name": verb, "model": model, "stages": {verb: deepcopy(dict(settings))}}
     given = []
     for override in overrides:
         first = override.partition("=")[0].partition(".")[0]
         of_recipe = first in Recipe.model_fields and first not in STAGES[settings["kind"]].model_fields
         given.append(override if of_recipe else f"stages.{verb}.{override}")
-    return load_values(Recipe, values, given, f"strop {verb}")
+    recipe = load_values(Recipe, values, given, f"strop {verb}")
+    try:
+        recipe.stages[verb].check_verb(verb)
+    except ValueError as error:
+        raise InputError(f"strop {verb}: {error}") from None
+    return recipe
+
+
+def named_model(verb: str) -> str:
+    """What is to be said of a model that is given twice."""
+    return f"the model is the one after `strop {verb}`; name it there."
+
+
+def check_said_once(overrides: Sequence[str], arguments: Mapping[str, str]) -> None:
+    """Raise InputError for an override of what the verb's own arguments say, by the key that it would change: one of
+    the two would be read, and nobody would know which. The values are what to do instead."""
+    for override in overrides:
+        key = override.partition("=")[0]
+        for said, instead in arguments.items():
+            if key == said or key.startswith(f"{said}."):
+                raise InputError(f"override {override!r}: {instead}")
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -69,7 +69,8 @@ def data_identity(part: DataSettings) -> dict[str, Any]:
     if part.path is not None:
         files = data_files(part.path, part.split, part.subset)
         # The name counts too, because messages about the examples give it.
-        return {"path": str(part.path), "content": files_digest(files), **how}
+        read_as = {"task": part.task, "seed": part.seed} if part.task else {}
+        return {"path": str(part.path), "content": files_digest(files), **read_as, **how}
     if part.hub is not None:
         return {"hub": part.hub, "commit": _commit(part.hub, part.revision), "subset": part.subset, **how}
     return {"task": part.task, "seed": part.seed, **how}

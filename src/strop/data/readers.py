@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,23 @@ from strop.data.slices import parse_split
 
 # A named set: (count or None for all, seed) -> rows.
 NamedSet = Callable[[int | None, int], Sequence[Row]]
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """A named set that is read: from the file that is named beside it, or (None) from where it comes from.
+
+    ``read``: (file or folder, count or None for all, seed) -> rows.
+    """
+
+    read: Callable[[Path | None, int | None, int], Sequence[Row]]
+
+    def __call__(self, count: int | None, seed: int) -> Sequence[Row]:
+        return self.read(None, count, seed)
+
+    def of(self, path: Path) -> NamedSet:
+        return lambda count, seed: self.read(path, count, seed)
+
 
 BUILT_IN = Path(__file__).parent
 
@@ -36,7 +54,8 @@ def rows_of_part(
     """
     check_named(part, named)
     if part.task is not None:
-        return _of_named_set(part, named[part.task])
+        rows = named[part.task]
+        return _of_named_set(part, rows.of(part.path) if part.path is not None else rows)
     how = part.model_dump(include={"format", "split", "revision", "subset", "documents"})
     rows = _with_trees_joined(open_rows(part.path, part.hub, **how, on_bad=on_bad, say=say), on_bad)
     rows = islice(rows, part.count)
@@ -114,9 +133,11 @@ def _with_trees_joined(rows: Iterable[Row], on_bad: OnBad | None) -> Iterator[Ro
 
 
 def check_named(part: DataSettings, named: Mapping[str, NamedSet]) -> None:
-    """Raises InputError when the part's ``task`` is no name of a set."""
+    """Raises InputError when the part's ``task`` is no name of a set, or of one that reads none of the path."""
     if part.task is not None and part.task not in named:
         raise InputError(f"there is no data set named {part.task!r}; known: {', '.join(sorted(named))}.")
+    if part.task is not None and part.path is not None and not isinstance(named[part.task], FileSet):
+        raise InputError(f"{part.path}: {part.task} is drawn and reads no file; drop the path, or the task.")
 
 
 def built_in(name: str, part: str) -> NamedSet:

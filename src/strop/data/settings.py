@@ -66,7 +66,9 @@ class DataSettings(ReadSettings):
 
     path: Path | None = Field(None, description="A file or folder: .jsonl, .json, .parquet, .csv, .arrow …")
     hub: str | None = Field(None, description="A data set on the Hugging Face hub, e.g. openai/gsm8k.")
-    task: str | None = Field(None, description="A named set, e.g. code_basics or general_chat.")
+    task: str | None = Field(
+        None, description="A named set, e.g. code_basics or general_chat; beside a path, what that file holds: gsm8k."
+    )
     count: int | None = Field(None, ge=1, description="How many rows: the first of a file, or generated.")
     seed: int = Field(0, ge=0, description="Seed of a generated set.")
     weight: float = Field(1.0, gt=0, description="Share of the examples under mix: weights, relative to the others'.")
@@ -80,8 +82,7 @@ class DataSettings(ReadSettings):
 
     @model_validator(mode="after")
     def _one_origin(self) -> DataSettings:
-        if (self.path is not None) + (self.hub is not None) + (self.task is not None) != 1:
-            raise ValueError("give either `path` (a file or folder), `hub` (a data set there) or `task` (a named set).")
+        check_one_origin(self.path, self.hub, self.task)
         # What is not the default, and not what was set: a run's own config.yaml sets everything.
         if self.hub is None and self.revision is not None:
             raise ValueError("`revision` is of a data set on the hub; drop it or give `hub`.")
@@ -94,6 +95,15 @@ class DataSettings(ReadSettings):
     @property
     def title(self) -> str:
         return self.name or str(self.path or self.hub or self.task)
+
+
+def check_one_origin(path: Path | None, hub: str | None, task: str | None) -> None:
+    """Raise ValueError unless one place is named that rows come from; a task may say what a file holds."""
+    if (path is not None or task is not None) == (hub is not None):
+        raise ValueError(
+            "give either `path` (a file or folder), `hub` (a data set there) or `task` (a named set; with a `path` "
+            "the file that it is read from)."
+        )
 
 
 class SystemPromptSettings(_Settings):

@@ -13,7 +13,7 @@ from strop.chat import ChatSettings
 from strop.common.console import heading, make_console
 from strop.common.errors import InputError
 from strop.config import load_overrides
-from strop.config.recipe import RECIPES, Recipe, load_recipe
+from strop.config.recipe import RECIPES, Recipe, check_said_once, load_recipe
 from strop.data.files import data_files
 from strop.data.settings import ReadSettings
 from strop.doctor.examine import Examination, examine
@@ -37,6 +37,8 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, out: Path 
 
     Raises InputError when the recipe, the model or a whole file cannot be read, or ``out`` would overwrite an input.
     """
+    if model is not None:
+        check_said_once(overrides, {"model": "the model is given by --model; name it there."})
     recipe = _recipe(target, overrides, model)
     stages = {name: found for name, stage in recipe.stages.items() if (found := stage.examined()) is not None}
     if not stages:

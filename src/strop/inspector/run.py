@@ -15,6 +15,7 @@ from rich.console import Console
 from strop.chat.notes import lines
 from strop.common.errors import InputError
 from strop.common.visible import one_line
+from strop.config.recipe import check_said_once
 from strop.inspector.look import Look, open_part
 from strop.inspector.page import MOST_BYTES, MOST_CONVERSATIONS, Page
 from strop.inspector.subject import subject, tools
@@ -71,6 +72,11 @@ def inspect(request: Request) -> int:
         raise InputError("--json and --html are two ways to show the same; give one of them.")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show ⟦ gets an escape, not an error
+    given = {
+        "model": ("--model" if request.model else "--tokenizer") if request.model or request.tokenizer else None,
+        "chat.template": "--template" if request.template is not None else None,
+    }
+    check_said_once(request.overrides, {key: f"{by} says it; name it there." for key, by in given.items() if by})
     about = subject(request.data, request.overrides, request.template, request.stop)
     parts = [open_part(part, named_sets()) for part in about.parts]
     means = tools(about, request.model, request.tokenizer)

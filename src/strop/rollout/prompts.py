@@ -17,7 +17,7 @@ from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.rollout.settings import PromptMixtureSettings, PromptSettings
 from strop.tasks import open_task, what_tasks
-from strop.tasks.base import AnswerTask, Item, TaskSettings
+from strop.tasks.base import TASKS, AnswerTask, Item, TaskSettings
 
 _PROMPTS = ("prompt", "question", "problem", "messages")
 _TRUTHS = ("answer", "ground_truth", "reward_model.ground_truth", "solution", "target")
@@ -94,7 +94,9 @@ def _encoded(found: Iterable[Prompt], encoder: ChatEncoder) -> Iterator[Prompt]:
 
 def _of_part(part: PromptSettings) -> Iterator[Prompt]:
     if part.task is not None:
-        task = open_task(part.task, TaskSettings(count=part.count, seed=part.seed))
+        if part.path is not None and part.task in TASKS and not TASKS[part.task].reads_path:
+            raise InputError(f"{part.path}: the task {part.task} reads no file; drop the path, or the task.")
+        task = open_task(part.task, TaskSettings(task=part.task, path=part.path, count=part.count, seed=part.seed))
         items: Callable[[], list[Item]] = lambda: task.train_items(part.count, part.seed)  # noqa: E731
     elif (
         part.path is not None

@@ -12,6 +12,8 @@ from strop.rollout.trajectory import Trajectory
 
 Keep = Literal["best", "passing", "all"]
 Layout = Literal["conversations", "pairs", "labelled"]
+PART = "part "
+"""What the counts of a reward's part begin with."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Selection:
         else:
             rows = [_row(prompt, one) for one in self.chosen(usable)]
         kept = rows[: self.most]
+        told.count_parts([one.parts for one in group if one.reward is not None], [r.get("parts", {}) for r in kept])
         told.counts["rows over most_per_prompt"] += len(rows) - len(kept)
         told.counts["prompts without a row"] += not kept
         told.counts["rows"] += len(kept)
@@ -97,6 +100,24 @@ class Tally:
         counts["prompts with a passing answer"] += any(map(selection.passes, group))
         counts["cut off"] += sum(one.truncated for one in group)
         return list(self._whole(group, selection.keep == "all"))
+
+    def count_parts(self, answers: Sequence[dict[str, float]], rows: Sequence[dict[str, float]]) -> None:
+        """Count the parts of the reward: of a prompt's answers, and of the rows that were made of them."""
+        for whose, several in (("answers", answers), ("rows", rows)):
+            for name, score in (pair for parts in several for pair in parts.items()):
+                self.counts[f"{PART}{name}: {whose}"] += 1
+                self.counts[f"{PART}{name}: sum of {whose}"] += score
+
+    def part_means(self) -> dict[str, str]:
+        """By the name of a part: its mean over all answers, and over the rows: what choosing by the reward brings."""
+        found = {}
+        for key in [key for key in self.counts if key.startswith(PART) and key.endswith(": sum of rows")]:
+            name = key.removesuffix(": sum of rows")
+            answers, rows = (
+                self.counts[f"{name}: sum of {w}"] / self.counts[f"{name}: {w}"] for w in ("answers", "rows")
+            )
+            found[f"mean of {name.removeprefix(PART)}"] = f"{answers:.3f} of all answers, {rows:.3f} of the rows"
+        return found
 
     def _whole(self, group: Sequence[Trajectory], cut_off_too: bool) -> Iterator[Trajectory]:
         seen: set[str] = set()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from strop.data.settings import check_mix, part_of
+from strop.data.settings import check_mix, check_one_origin, part_of
 
 
 class _Settings(BaseModel):
@@ -17,7 +17,9 @@ class _Settings(BaseModel):
 class PromptSettings(_Settings):
     """Prompts of one origin: a task's items to train on, or rows with a prompt and its ground truth."""
 
-    task: str | None = Field(None, description="A task; its own items to train on, none that it measures.")
+    task: str | None = Field(
+        None, description="A task; its own items to train on, none that it measures. gsm8k reads them from a path."
+    )
     path: Path | None = Field(None, description="A file of rows, or of problems with tests.")
     hub: str | None = Field(None, description="A data set on the Hugging Face hub, e.g. openai/gsm8k.")
     split: str = Field("train", description="Which split, or slice of one: train[:100].")
@@ -39,8 +41,7 @@ class PromptSettings(_Settings):
 
     @model_validator(mode="after")
     def _one_origin(self) -> PromptSettings:
-        if (self.path is not None) + (self.hub is not None) + (self.task is not None) != 1:
-            raise ValueError("give either `task`, `path` (a file or folder) or `hub` (a data set there).")
+        check_one_origin(self.path, self.hub, self.task)
         if self.hub is None and self.revision is not None:
             raise ValueError("`revision` is of a data set on the hub; drop it or give `hub`.")
         if self.task is not None and (self.prompt or self.truth or self.subset or self.split != "train"):

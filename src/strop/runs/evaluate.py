@@ -20,7 +20,7 @@ from strop.common.console import heading, say
 from strop.common.errors import InputError
 from strop.common.files import write_json
 from strop.config import load_values
-from strop.config.recipe import Recipe, load_recipe, recipe_with
+from strop.config.recipe import Recipe, check_said_once, load_recipe, named_model, recipe_with
 from strop.evals.regrade import changed_words, regrade_task
 from strop.model.names import resolve
 from strop.model.precision import best_compute
@@ -128,6 +128,10 @@ def evaluate(
     Gives ``{"results": [{model, folder, report, tasks: {name: {metrics, measures, notes, source, licence}}}]}``. What
     is wrong with any model or task is found before the first is measured. Raises InputError for it.
     """
+    said = {"model": named_model(STAGE), "stages": f"strop {STAGE} is one stage of kind eval; leave this out."}
+    if folder is not None:
+        said["folder"] = "the folder is given by --out; name it there."
+    check_said_once(overrides, said)
     wanted = parse_tasks(tasks)
     if repeated := [model for model in models if list(models).count(model) > 1]:
         raise InputError(f"{repeated[0]} is named twice; name every model once.")

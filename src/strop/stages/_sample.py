@@ -18,7 +18,7 @@ from strop.rollout.engines import open_engine
 from strop.rollout.grading import Grader
 from strop.rollout.loaded import load
 from strop.rollout.prompts import Prompt
-from strop.rollout.selection import Selection, Tally
+from strop.rollout.selection import PART, Selection, Tally
 from strop.rollout.trajectory import Trajectory, trajectory
 from strop.stages._prompts import checked_prompts
 from strop.stages.base import Context, StageResult
@@ -140,6 +140,8 @@ def _facts(stage: SampleStage, told: Tally) -> dict[str, Any]:
     share = f"{counts['passing']:,} ({counts['passing'] / counts['answers']:.1%}) with a reward of at least "
     facts: dict[str, Any] = {name: counts[name] for name in ("prompts", "answers", "rows")}
     facts["passing"] = f"{share}{stage.threshold:g}"
-    rest = {name: n for name, n in counts.items() if n and name not in (*facts, "tokens")}
+    known = (*facts, "tokens")
+    rest = {name: n for name, n in counts.items() if n and name not in known and not name.startswith(PART)}
     mean = round(counts["tokens"] / counts["answers"], 1)
-    return {**facts, **rest, "mean answer length": mean, **{f"failed: {n}": c for n, c in told.failures.items()}}
+    failed = {f"failed: {name}": count for name, count in told.failures.items()}
+    return {**facts, **rest, "mean answer length": mean, **told.part_means(), **failed}

@@ -107,6 +107,9 @@ class Stage(BaseModel):
     def check(self, recipe: Recipe) -> None:
         """Raises ValueError where the stage and the rest of the recipe do not go together."""
 
+    def check_verb(self, verb: str) -> None:
+        """Raises ValueError where its settings are none of what the ``verb`` stands for that is a recipe of it."""
+
     def inputs(self, recipe: Recipe) -> dict[str, Any]:
         """What the result depends on beside the stage's own settings, the chat settings and the model: digests of
         files, commits of hub data. Raises InputError for data that are not there."""

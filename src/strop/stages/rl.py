@@ -89,6 +89,15 @@ class RlStage(GradedStage):
         except InputError as error:
             raise InputError(f"critic.model: {error}") from error
 
+    def check_verb(self, verb: str) -> None:
+        right = "ppo" if self.objective.uses_values else "grpo"
+        if verb in ("grpo", "ppo") and verb != right:
+            has = "learns values" if right == "ppo" else "learns no values"
+            raise ValueError(
+                f"objective: {self.objective.preset} with advantage {self.objective.advantage} {has}, which is "
+                f"`strop {right}`; use that, or leave the setting out."
+            )
+
     def profiled(self) -> RlStage:
         return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
 

@@ -193,7 +193,8 @@ class AnswerTask(Task):
         """All items, in order."""
 
     def train_items(self, count: int | None, seed: int) -> list[Item]:
-        """``count`` items (None: as many as it likes) to be trained on by their grades, none of which `items` has.
+        """``count`` items (None: as many as it likes) to be trained on by their grades, none of which `items` has; of a
+        task with a ``path`` those of that file or folder, which is then to be another one than what is measured.
 
         Raises InputError where there are none.
         """

@@ -8,13 +8,18 @@ were cut off count only where the ``####`` line is whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import islice
+from pathlib import Path
+from random import Random
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from strop.common.errors import InputError
+from strop.data.readers import FileSet, NamedSet
+from strop.data.rows import Row
 from strop.rewards import Judgement
 from strop.rewards.numbers import finished_number, flexible_number, number, strict_number
 from strop.tasks.base import AnswerTask, Item, register
@@ -104,6 +109,23 @@ class Gsm8k(AnswerTask):
         self.notes = shots.notes()
         return made
 
+    def train_items(self, count: int | None, seed: int) -> list[Item]:
+        """Of the training split: of the hub, or of the file or folder in ``path``; in an order drawn by the seed."""
+        made = []
+        for place, question, answer in drawn(self.settings.path, count, seed):
+            made.append(Item(place, place, [{"role": "user", "content": f"{question} {INSTRUCTION}"}], answer))
+        return made
+
+    @classmethod
+    def sets(cls) -> Mapping[str, NamedSet]:
+        def rows(path: Path | None, count: int | None, seed: int) -> list[Row]:
+            return [
+                (place, {"prompt": f"{question} {INSTRUCTION}", "completion": _plain(answer)})
+                for place, question, answer in drawn(path, count, seed)
+            ]
+
+        return {"gsm8k": FileSet(rows)}
+
     def _ask(self, question: str) -> str:
         if self.settings.style == "completion":
             return f"Question: {question}\nAnswer:"
@@ -130,6 +152,19 @@ class Gsm8k(AnswerTask):
         return Judgement("wrong_answer", 0, 1, said, parts=parts)
 
     finished_part = staticmethod(finished_number)
+
+
+def drawn(path: Path | None, count: int | None, seed: int) -> list[tuple[str, str, str]]:
+    """Place, question and answer of ``count`` problems of the training split (None: all), in an order that the seed
+    decides; a longer list begins with the shorter one."""
+    rows = [(place, *pair(row, place)) for place, row in task_rows(path, HUB, SUBSET, "train")]
+    Random(f"gsm8k {seed}").shuffle(rows)
+    return rows[:count]
+
+
+def _plain(answer: str) -> str:
+    """Without the marks of a calculator that no chat has: ``48/2 = <<48/2=24>>24`` is ``48/2 = 24``."""
+    return re.sub(r"<<[^>]*>>", "", answer)
 
 
 def pair(row: Mapping[str, Any], place: str) -> tuple[str, str]:

@@ -74,9 +74,15 @@ class _Spelling(AnswerTask):
     end: str
 
     def items(self) -> list[Item]:
-        settings, made = self.settings, []
-        for index, asked in enumerate(drawn(self.kind(), "test", settings.count or 96, settings.seed)):
-            name = f"{self.kind()}/{settings.seed}-{index}"
+        return self._items("test", self.settings.count or 96, self.settings.seed)
+
+    def train_items(self, count: int | None, seed: int) -> list[Item]:
+        return self._items("train", count or 512, seed)
+
+    def _items(self, split: str, count: int, seed: int) -> list[Item]:
+        made = []
+        for index, asked in enumerate(drawn(self.kind(), split, count, seed)):
+            name = f"{self.kind()}/{'' if split == 'test' else 'train-'}{seed}-{index}"
             made.append(Item(name, name, [{"role": "user", "content": f"{asked.text} {self.end}"}], asked))
         return made
 

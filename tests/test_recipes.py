@@ -1,0 +1,64 @@
+"""Recipes that come with strop load; those of reinforcement learning run offline, made small, on a tiny model."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from strop.common.console import make_console
+from strop.config.recipe import load_recipe
+from strop.runs.pipeline import run_recipe
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+SMALL = (
+    "compute.dtype=float32", "stages.sft.train.max_steps=1", "stages.sft.data.0.count=8", "evals.general_chat.count=2",
+    "stages.rl.rollout.prompts_per_step=2", "stages.rl.rollout.group_size=2", "stages.rl.rollout.max_tokens=8",
+    "stages.rl.rollout.no_spread=keep", "stages.rl.train.max_steps=2", "stages.rl.train.warmup_steps=0",
+    "stages.rl.rollout.keep_every=1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_loads_and_is_called_as_its_file(path):
+    assert load_recipe(path).name == path.stem
+
+
+def run(name, model, folder, *overrides):
+    given = [f"model={model}", f"folder={folder}", *SMALL, *overrides]
+    return run_recipe(load_recipe(RECIPES / f"{name}.yaml", given), make_console(stderr=True))
+
+
+def asked_in_training(folder):
+    lines = [line for path in (folder / "rl/rollouts").iterdir() for line in path.read_text().splitlines()]
+    return {json.loads(line)["messages"][-1]["content"] for line in lines}
+
+
+def asked_in_measuring(folder, task):
+    lines = (folder / f"eval/evals/{task}.jsonl").read_text().splitlines()
+    return {json.loads(line)["prompt"] for line in lines}
+
+
+def test_gsm8k_is_trained_with_the_question_that_is_measured(tmp_path, model_folder):
+    for name, first in (("train", 0), ("test", 50)):
+        rows = [{"question": f"{i} + 1?", "answer": f"It is {i + 1}.\n#### {i + 1}"} for i in range(first, first + 9)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train, test = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
+    paths = [f"evals.gsm8k.path={test}", f"stages.sft.data.0.path={train}", f"stages.rl.data.0.path={train}"]
+    small = ["evals.gsm8k.count=3", "evals.gsm8k.max_tokens=4"]
+    summary = run("gsm8k_rl", model_folder, tmp_path / "run", *paths, *small)
+    assert set(summary["gates"]) == {"general_chat_loss"}
+    assert {"gsm8k_flexible_extract", "general_chat_loss"} <= set(summary["change"])
+    trained, measured = asked_in_training(tmp_path / "run"), asked_in_measuring(tmp_path / "run", "gsm8k")
+    assert len(measured) == 3
+    assert not trained & measured
+    assert len({text.partition("? ")[2] for text in trained | measured}) == 1  # the same sentence about the end
+
+
+def test_code_basics_is_trained_on_other_families_than_it_is_measured_on(tmp_path, model_folder):
+    small = ["evals.code_basics.count=3", "evals.code_basics.max_tokens=4", "evals.humaneval.count=2"]
+    small += ["evals.humaneval.max_tokens=4", "stages.sft.data.1.count=2", "stages.sft.data.2.count=2"]
+    small += ["stages.rl.data.0.count=8"]
+    summary = run("code_basics_rl", model_folder, tmp_path, *small)
+    assert set(summary["gates"]) == {"humaneval_pass@1", "general_chat_loss"}
+    assert {"accepted@1", "pass_ratio", "humaneval_pass@1"} <= set(summary["change"])
+    assert not asked_in_training(tmp_path) & asked_in_measuring(tmp_path, "code_basics")
