@@ -9,7 +9,7 @@ from strop.common.files import to_json, write_json, write_jsonl
 HALF = "half \ud83d of a pair, \udc00 too"
 
 
-@pytest.mark.parametrize("text", [HALF, "\\\ud800", "\ud800" * 3, "\0 \x85 \u2028 \u2029", "\u202eabc", "é 😀 </script>"])
+@pytest.mark.parametrize("text", [HALF, "\\\ud800", "\ud800" * 3, "\0 \x85 \u2028 \u2029", "\u202eabc", "é 😀"])
 def test_any_text_is_written_and_read_back(tmp_path, text):
     rows = [{"answer": text, text: [text]}, {"answer": "the next"}]
     write_jsonl(tmp_path / "rows.jsonl", rows)

@@ -12,7 +12,7 @@ from evaluations import answers, losses
 
 from strop.compare.comparison import compare_sides
 from strop.compare.page import render
-from strop.compare.sides import read_side
+from strop.report.sides import read_side
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=alert(1)>\u2028"

@@ -22,7 +22,8 @@ def make_item(name, verdict, **fields):
         "detail": "",
         "stderr_tail": "",
     }
-    return item | {"finish_reason": "stop", "tokens": 12} | fields
+    item |= {"finish_reason": "stop", "tokens": 12, "values": {"accepted@1": float(verdict == "accepted")}}
+    return item | fields
 
 
 def write_lines(path: Path, rows: list[dict]) -> None:
@@ -81,13 +82,15 @@ def summary() -> dict:
         "trained_tokens_per_second": 211.3,
         "notes": ["A note for the reader."],
         "mask": {
-            "conversations": 1200,
-            "tokens": 200000,
-            "trained_tokens": 90000,
-            "control_strings": 2,
-            "new_counter": 3,
-            "kinds": {"<|im_end|>": 2},
-            "none": {},
+            "sft": {
+                "conversations": 1200,
+                "tokens": 200000,
+                "trained_tokens": 90000,
+                "control_strings": 2,
+                "new_counter": 3,
+                "kinds": {"<|im_end|>": 2},
+                "none": {},
+            }
         },
     }
 
@@ -118,6 +121,7 @@ def run_folder(tmp_path: Path, summary: dict) -> Path:
         folder / "sft" / "metrics.jsonl", [*steps, {"step": 1, "eval_loss": 1.9}, {"step": 20, "eval_loss": 1.1}]
     )
     pieces = [["<|im_start|>", 0], ["user", 0], ["\n", 0], ["<b>", 0], ["<|im_end|>", 0], [" hi", 1], ["<|im_end|>", 1]]
-    (folder / "sft" / "example.json").write_text(json.dumps({"place": "data.jsonl:7", "pieces": pieces}))
+    examples = [{"place": "data.jsonl:7", "pieces": pieces}, {"place": "data.jsonl:8", "pieces": [["x", 0.5]]}]
+    (folder / "sft" / "examples.json").write_text(json.dumps(examples))
     (folder / "sft" / "config.yaml").write_text("seed: 17\n")
     return folder

@@ -11,7 +11,7 @@ import pytest
 from strop.common.errors import InputError
 from strop.report import write_report
 
-SECTIONS = ["results", "answers", "loss", "mask", "how", "notes"]
+SECTIONS = ["results", "answers", "training-1", "how", "notes"]
 VOID = {"meta", "wbr", "br"}
 
 
@@ -64,16 +64,23 @@ def test_the_whole_page(run_folder):
     assert "accepted@1 rose from 0.0 % to 21.0 %" in read.text
     assert "(95 % interval of the change +14.0 to +28.0 points, 100 items in 25 families)." in read.text
     assert "Forgetting stayed in bounds:" in read.text
-    assert "1 fixed by training, 1 got worse, 0 right before and after, 1 still failing." in read.text
+    assert (
+        "Of the 3 items of code_basics that were measured both times, 1 got better by accepted@1, 1 got worse"
+        in read.text
+    )
+    assert "code_basics before · 3 answers accepted 1 syntax error 1 no code 1" in read.text
+    assert "strop run " in read.text
+    assert "sft/config.yaml folder=" in read.text
     assert "90,000 tokens trained, 45.0 % of all" in read.text
     assert "3 new counter <|im_end|> 2 kinds" in read.text
     assert "164 items" in read.text
     assert "164 families" not in read.text
     assert "together 16.3" in read.text
     assert "tokens per second 1,469" in read.text
-    assert "2 of its 7 tokens (28.6 %) are trained, 1 of them a stop token." in read.text
+    assert "data.jsonl:7 2 of its 7 tokens (28.6 %) are trained, 1 of them a stop token." in read.text
+    assert "data.jsonl:8 1 of its 1 tokens (100.0 %) are trained" in read.text
+    assert "weights 0.5" in read.text
     assert "held-out loss (1.900 → 1.100)" in read.text
-    assert "cut at the length limit" in read.text
     assert "seed: 17" in read.text
 
 
@@ -94,7 +101,7 @@ def test_text_from_models_and_data_is_escaped(run_folder, summary):
     summary["machine"]["cpu"] = "<u>cpu"
     summary["before"]["<s>metric"] = {"value": 1.0}
     summary["minutes"]["<s>stage"] = 1
-    summary["mask"]["<s>counter"] = "<s>many"
+    summary["mask"]["sft"]["<s>counter"] = "<s>many"
     (run_folder / "summary.json").write_text(json.dumps(summary))
     (run_folder / "sft" / "config.yaml").write_text("a: </pre><script>alert('settings')</script>")
     html = write_report(run_folder).read_text(encoding="utf-8")
@@ -139,7 +146,7 @@ def test_a_failed_rewrite_keeps_the_old_page(run_folder):
 
 
 def test_without_training_its_sections_are_left_out(run_folder):
-    for name in ("metrics.jsonl", "example.json", "config.yaml"):
+    for name in ("metrics.jsonl", "examples.json", "config.yaml"):
         (run_folder / "sft" / name).unlink()
     summary = json.loads((run_folder / "summary.json").read_text())
     summary["mask"], summary["notes"] = {}, []

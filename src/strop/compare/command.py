@@ -18,9 +18,9 @@ from strop.compare.blind import Chosen, choose, write_blind
 from strop.compare.comparison import Comparison, compare_sides
 from strop.compare.judge import Judged, judge, local, served
 from strop.compare.show import METHOD, agreement_text, as_json, judge_text, markdown, show, win_text
-from strop.compare.sides import read_side
 from strop.compare.votes import Rater, agreement, read_votes, win_rate
 from strop.evals.gates import read_gate
+from strop.report.sides import read_side
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def compare(request: Request) -> tuple[int, dict[str, Any]]:
         from strop.compare.page import render
 
         with atomic_writer(request.html) as file:
-            file.write(render(found))
+            file.write(render([first, *others], found))
         result["html"] = str(request.html)
         say(console, f"page: {request.html}")
     return (3 if failed else 0), result
