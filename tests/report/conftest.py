@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 HOSTILE = "<script>alert('answer')</script>"
+ASKED = "a prompt with <script>alert('prompt')</script>"
 VERDICTS = ("accepted", "wrong_answer", "runtime_error", "timeout", "syntax_error", "no_code")
 
 
@@ -104,7 +105,7 @@ def run_folder(tmp_path: Path, summary: dict) -> Path:
         folder / "baseline" / "evals" / "code_basics.jsonl",
         [
             make_item("sort-1", "no_code", answer=HOSTILE, finish_reason="length"),
-            make_item("sort-2", "syntax_error", prompt="a prompt with <script>alert('prompt')</script>"),
+            make_item("sort-2", "syntax_error", prompt=ASKED),
             make_item("sum-1", "accepted"),
         ],
     )
@@ -112,7 +113,7 @@ def run_folder(tmp_path: Path, summary: dict) -> Path:
         folder / "eval" / "evals" / "code_basics.jsonl",
         [
             make_item("sort-1", "accepted"),
-            make_item("sort-2", "wrong_answer", passed=2, detail="test 3: 0 & 1"),
+            make_item("sort-2", "wrong_answer", passed=2, detail="test 3: 0 & 1", prompt=ASKED),
             make_item("sum-1", "runtime_error", stderr_tail="TypeError: <int>"),
         ],
     )

@@ -18,7 +18,7 @@ from strop.compare.comparison import Comparison
 from strop.compare.show import METHOD, cells
 from strop.report import items, metrics
 from strop.report.curves import RUN_LOOKS, curves_of_runs
-from strop.report.files import Interval, RunFiles
+from strop.report.files import Interval, RunFiles, Summary
 from strop.report.page import HERE as OF_A_RUN
 from strop.report.page import machine, replay
 from strop.report.sides import Side
@@ -57,15 +57,8 @@ def render(
         bars=evaluated.verdicts(),
         curves=_curves(runs),
         differences=differences(runs),
-        runs=[
-            {
-                "name": title,
-                "facts": [("model", str(run.summary.model or metrics.UNKNOWN)), *machine(run.summary)],
-                "replay": replay(run),
-                "configs": run.configs,
-            }
-            for title, run in runs.items()
-        ],
+        facts=_facts([run.summary for run in runs.values()]),
+        runs=[{"name": title, "replay": replay(run), "configs": run.configs} for title, run in runs.items()],
         version=__version__,
         again=shlex.join(["strop", "report", *(side.title for side in sides)]),
     )
@@ -103,6 +96,13 @@ def differences(runs: Mapping[str, RunFiles]) -> list[tuple[str, list[str]]]:
         for name in names
         if any(recipe.get(name) != recipes[0].get(name) for recipe in recipes)
     ]
+
+
+def _facts(summaries: Sequence[Summary]) -> list[tuple[str, list[str]]]:
+    """(what, of each run): the model, what it ran on and how fast."""
+    found = [{"model": one.model, "seed": str(one.seed), **dict(machine(one))} for one in summaries]
+    names = dict.fromkeys(name for one in found for name in one)
+    return [(name, [one.get(name) or metrics.UNKNOWN for one in found]) for name in names]
 
 
 def _setting(value: Any) -> str:

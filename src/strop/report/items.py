@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -96,8 +95,8 @@ class Items:
         return f"{missing:,} of {every:,} items are not on this page, which holds {limit} of them, changed ones first."
 
     @property
-    def files(self) -> list[Path]:
-        return [file for side in self.sides for file in side.files.values()]
+    def files(self) -> list[str]:
+        return [str(file) for side in self.sides for file in side.files.values()]
 
     def verdicts(self) -> list[dict[str, Any]]:
         """Of each task and side that has verdicts: ``task``, ``side``, ``answers`` and the ``parts`` of the whole."""
