@@ -30,17 +30,25 @@ def comparisons(evaluation):
 
 
 def scripts(html):
-    return dict(re.findall(r'<script(?: type="[\w/]+" id="([\w-]+)")?>(.*?)</script>', html, re.DOTALL))
+    return re.findall(r'<script(?: type="[\w/]+" (?:id|class)="([\w-]+)")?>(.*?)</script>', html, re.DOTALL)
+
+
+def unpacked(text):
+    return json.loads(gzip.decompress(base64.b64decode(text, validate=True)))
 
 
 def entries(html):
-    return json.loads(gzip.decompress(base64.b64decode(scripts(html)["items-data"], validate=True)))
+    """What the list needs of each item, and its texts."""
+    found = scripts(html)
+    index = [one for name, text in found if name == "items-index" for one in unpacked(text)]
+    texts = [one for name, text in found if name == "items-texts" for one in unpacked(text)]
+    return list(zip(index, texts, strict=True))
 
 
 def test_data_cannot_leave_its_place(comparisons):
     html = render(*comparisons)
-    found = scripts(html)
-    assert set(found) == {"items-meta", "items-data", ""}
+    found = dict(scripts(html))
+    assert set(found) == {"items-meta", "items-index", "items-texts", ""}
     assert "<img" not in html
     markup = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
     assert not re.search(r"\b(src|href|action)=", markup.replace('href="#', ""))
@@ -50,10 +58,19 @@ def test_data_cannot_leave_its_place(comparisons):
 
 def test_every_item_stands_once_with_the_answers_of_every_side(comparisons):
     found = entries(render(*comparisons))
-    assert [(one["task"], len(one["sides"])) for one in found] == [("mine", 3)] * 4 + [("talk", 3)] * 3
-    [only] = [one for one in found if one["name"] == "q1"]
+    assert [(one["task"], len(one["sides"])) for one, _ in found] == [("mine", 3)] * 4 + [("talk", 3)] * 3
+    [(only, texts)] = [one for one in found if one[0]["name"] == "q1"]
     assert only["values"] == [0.0, 1.0, 1.0]
-    assert only["sides"][1][0]["answer"] == f"the second {HOSTILE} says yes"
+    assert [side[0]["verdict"] for side in only["sides"]] == ["wrong_answer", "accepted", "accepted"]
+    assert texts["sides"][1][0]["answer"] == f"the second {HOSTILE} says yes"
+
+
+def test_texts_come_in_parts(comparisons, monkeypatch):
+    whole = entries(render(*comparisons))
+    monkeypatch.setattr("strop.report.items.PART_BYTES", 100)
+    html = render(*comparisons)
+    assert html.count('class="items-texts"') > 2
+    assert entries(html) == whole
 
 
 def test_another_prompt_under_the_same_name_is_an_item_of_its_own(evaluation):
@@ -66,8 +83,8 @@ def test_another_prompt_under_the_same_name_is_an_item_of_its_own(evaluation):
 
 def test_what_does_not_fit_is_counted_and_what_changed_comes_first(comparisons):
     sides, found = comparisons
-    html = render(sides[:2], found[:1], most_bytes=600)
-    shown = {one["name"] for one in entries(html)}
+    html = render(sides[:2], found[:1], most_bytes=750)
+    shown = {one["name"] for one, _ in entries(html)}
     assert shown == {"q1", "q3"}
     assert f"{7 - len(shown)} of 7 items are not on this page" in html
     assert all(str(file) in html for side in sides[:2] for file in side.files.values())

@@ -21,7 +21,10 @@ MOST_BYTES = 64 * 2**20
 """Of items, as text: about what a browser opens in two seconds."""
 MOST_CHARACTERS = 50_000
 """Of one answer or prompt; what is longer is cut there, which the page says."""
-_KEPT = {"finish_reason": "finish", "stderr_tail": "stderr"}
+MOST_SAID = 100
+"""Of a prompt, in the list."""
+PART_BYTES = 2**20
+_TEXTS = ("answer", "detail", "stderr_tail")
 
 
 @dataclass
@@ -64,15 +67,16 @@ class Items:
         self.entries = list(_entries(self.sides))
 
     @cached_property
-    def _texts(self) -> list[str]:
+    def _shown(self) -> dict[int, tuple[str, str]]:
+        """What a list needs of an entry and what is read when it is looked at, as JSON, by its place."""
         found, size = {}, 0
         for at in sorted(range(len(self.entries)), key=lambda at: self.entries[at].change == 0):
-            text = to_json(_shown(self.entries[at]), separators=(",", ":"))
-            size += len(text.encode())
+            told, texts = (to_json(part, separators=(",", ":")) for part in _parts(self.entries[at]))
+            size += len(told.encode()) + len(texts.encode())
             if size > self.most_bytes:
                 break
-            found[at] = text
-        return [found[at] for at in sorted(found)]
+            found[at] = told, texts
+        return dict(sorted(found.items()))
 
     @property
     def meta(self) -> Markup:
@@ -81,14 +85,28 @@ class Items:
         sides = [one_line(side.title) for side in self.sides]
         return script_data({"sides": sides, "tasks": known, "verdicts": list(VERDICTS)})
 
-    @cached_property
-    def data(self) -> str:
-        return packed(f"[{','.join(self._texts)}]")
+    @property
+    def index(self) -> str:
+        """What the list and its filters need of every entry: read at once."""
+        return packed(f"[{','.join(told for told, _ in self._shown.values())}]")
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """Prompts and answers, in the same order, in parts of about `PART_BYTES`: read one by one."""
+        part, size = [], 0
+        for _, texts in self._shown.values():
+            part.append(texts)
+            size += len(texts)
+            if size > PART_BYTES:
+                yield packed(f"[{','.join(part)}]")
+                part, size = [], 0
+        if part:
+            yield packed(f"[{','.join(part)}]")
 
     @property
     def left_out(self) -> str:
         """What is not on the page; empty where everything is."""
-        missing, every = len(self.entries) - len(self._texts), len(self.entries)
+        missing, every = len(self.entries) - len(self._shown), len(self.entries)
         if not missing:
             return ""
         limit = f"{self.most_bytes / 2**20:.3g} MB"
@@ -146,24 +164,22 @@ def _entries(sides: Sequence[Side]) -> Iterator[Entry]:
         yield from (entry for several in made.values() for entry in several)
 
 
-def _shown(entry: Entry) -> dict[str, Any]:
-    """What the script reads of an item."""
+def _parts(entry: Entry) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the script reads of an item: at first, and when it is looked at."""
     first = entry.first
-    return {
-        "task": entry.task,
-        "name": one_line(first.name),
-        **({"prompt": first.prompt[:MOST_CHARACTERS]} if first.prompt else {}),
-        "values": entry.values,
-        "sides": [None if one is None else [_sample(row) for row in one.rows] for one in entry.results],
+    samples = [None if one is None else [_sample(row) for row in one.rows] for one in entry.results]
+    told = {"task": entry.task, "name": one_line(first.name), "values": entry.values}
+    told["sides"] = [side and [numbers for numbers, _ in side] for side in samples]
+    if first.prompt:
+        told["says"] = first.prompt[:MOST_SAID]
+    return told, {
+        "prompt": first.prompt[:MOST_CHARACTERS],
+        "sides": [side and [texts for _, texts in side] for side in samples],
     }
 
 
-def _sample(row: dict[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name in ("answer", "verdict", "detail", "finish_reason", "stderr_tail"):
-        if (value := row.get(name)) is not None and (value != "" or name == "answer"):
-            kept[_KEPT.get(name, name)] = str(value)[:MOST_CHARACTERS]
-    if (more := len(str(row.get("answer") or "")) - MOST_CHARACTERS) > 0:
-        kept["cut"] = more
-    numbers = {name: row.get(name) for name in ("passed", "total", "tokens", "parts")}
-    return kept | {name: value for name, value in numbers.items() if value not in (None, {}, 0)}
+def _sample(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    texts = {name: str(row[name])[:MOST_CHARACTERS] for name in _TEXTS if row.get(name) or row.get(name) == ""}
+    numbers = {name: row.get(name) for name in ("verdict", "finish_reason", "passed", "total", "tokens", "parts")}
+    numbers["cut"] = max(0, len(str(row.get("answer") or "")) - MOST_CHARACTERS)
+    return {name: value for name, value in numbers.items() if value not in (None, "", {}, 0)}, texts

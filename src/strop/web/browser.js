@@ -26,8 +26,8 @@ function shown(text) {
 }
 
 // What strop.web.packed made: base64 of compressed JSON.
-async function unpacked(id) {
-  const text = atob(byId(id).textContent.trim());
+async function unpacked(script) {
+  const text = atob(script.textContent.trim());
   const bytes = new Uint8Array(text.length);
   for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));

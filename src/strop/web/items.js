@@ -10,7 +10,7 @@ async function browseItems() {
   const meta = JSON.parse(byId("items-meta").textContent);
   const said = (text) => { root.querySelector(".count").textContent = text; };
   said("reading the items \u2026");
-  const all = await unpacked("items-data");
+  const all = await unpacked(byId("items-index"));
   const last = meta.sides.length - 1;
   const words = (text) => shown(String(text)).replaceAll("_", " ");
   const state = { sample: 0 };
@@ -26,7 +26,7 @@ async function browseItems() {
     return before == null || after == null ? null : (taskOf(one).better || 1) * (after - before);
   }
 
-  const answers = (one, side) => (one.sides[side] ?? []).map((answer) => answer.answer);
+  const answers = (one, side) => (one.texts.sides[side] ?? []).map((sample) => sample.answer);
   const TESTS = {
     flipped: (one) => !!change(one),
     up: (one) => change(one) > 0,
@@ -40,15 +40,36 @@ async function browseItems() {
     if (!pair().some((side) => one.sides[side])) return false;
     if (state.kind && !TESTS[state.kind](one)) return false;
     if (state.verdict || state.finish) {
-      const fits = (answer) => (!state.verdict || answer.verdict === state.verdict) && (!state.finish || answer.finish === state.finish);
+      const fits = (answer) => (!state.verdict || answer.verdict === state.verdict) && (!state.finish || answer.finish_reason === state.finish);
       if (!(state.of === "" ? pair() : [state.of]).some((side) => one.sides[side]?.some(fits))) return false;
     }
-    // Looked for in one string per item, made when it is first needed, so that the next search is instant.
-    if (query) one.text ??= [one.name, one.prompt ?? "", ...one.sides.flatMap((_, side) => answers(one, side))].join("\n").toLowerCase();
     return !query || one.text.includes(query);
   }
 
-  function filter() {
+  // Prompts and answers come part by part after the list is there; a search waits for all of them.
+  const parts = [...document.querySelectorAll(".items-texts")];
+  let read = 0;
+  const everything = (async () => {
+    for (const part of parts) {
+      for (const texts of await unpacked(part)) {
+        const one = all[read++];
+        one.texts = texts;
+        // One string per item, so that a search through thousands is instant.
+        one.text = [one.name, texts.prompt, ...texts.sides.flatMap((_, side) => answers(one, side))].join("\n").toLowerCase();
+        if (read - 1 === entries?.current) entries.select(read - 1, false);
+      }
+      part.remove();
+    }
+  })();
+
+  let turn = 0;
+  async function filter() {
+    const mine = ++turn;
+    if ((state.q || state.kind === "differ") && read < all.length) {
+      said("reading the answers \u2026");
+      await everything;
+      if (mine !== turn) return;
+    }
     const query = state.q.toLowerCase(), visible = [];
     for (let at = 0; at < all.length; at++) if (passes(all[at], query)) visible.push(at);
     if (state.sort) visible.sort((x, y) => (state.sort === "up" ? 1 : -1) * ((change(all[y]) ?? 0) - (change(all[x]) ?? 0)) || x - y);
@@ -76,7 +97,7 @@ async function browseItems() {
     return element("span", size > 0 ? "up" : "down", size > 0 ? "\u25b2 better" : "\u25bc worse");
   }
 
-  const question = (one) => shown((one.prompt ?? "").slice(0, 160)).replaceAll(/\s+/g, " ").trim();
+  const question = (one) => shown(one.says ?? "").replaceAll(/\s+/g, " ").trim();
   const entries = entryList(
     root,
     (at) => {
@@ -128,30 +149,30 @@ async function browseItems() {
 
   // ---- one item
 
-  function answer(one, side, sample, pieces) {
+  function answer(one, side, sample, texts, pieces) {
     const second = side === Number(state.b) && last > 0;
     const facts = sample
       ? [
           sample.verdict && words(sample.verdict),
           (one.sides[side].length > 1 || !sample.verdict) && `${taskOf(one).metric} ${valueText(one, one.values[side])}`,
-          sample.total > 1 && `${sample.passed ?? "\u2013"} of ${plural(sample.total, "test")}`,
+          sample.total > 1 && `${sample.passed ?? 0} of ${plural(sample.total, "test")}`,
           sample.tokens && plural(sample.tokens, "token"),
-          sample.finish && sample.finish !== "stop" && (ENDS[sample.finish] ?? words(sample.finish)),
+          sample.finish_reason && sample.finish_reason !== "stop" && (ENDS[sample.finish_reason] ?? words(sample.finish_reason)),
           ...Object.entries(sample.parts ?? {}).map(([name, value]) => `${words(name)} ${Number(value.toFixed(3))}`),
         ].filter(Boolean)
       : ["not measured, or another item under this name"];
     const chip = sample?.verdict ? [element("i", `dot v-${meta.verdicts.includes(sample.verdict) ? sample.verdict : "other"}`), " "] : [];
     const made = element("div", "", element("p", "bar", element("b", second ? "second" : "first", meta.sides[side]), ...chip, facts.join(" \u00b7 ")));
-    if (sample?.answer !== undefined) {
+    if (texts?.answer !== undefined) {
       const text = element("pre", "");
       text.tabIndex = 0;
-      if (!sample.answer) text.append("(empty answer)");
+      if (!texts.answer) text.append("(empty answer)");
       for (const [piece, marked] of pieces) appendHits(marked ? text.appendChild(element(second ? "ins" : "del", "")) : text, shown(piece), state.q);
       made.append(text);
     }
     if (sample?.cut) made.append(element("p", "detail", `\u2026 and ${plural(sample.cut, "more character")}, which are in the file alone.`));
-    if (sample?.detail) made.append(element("p", "detail", shown(sample.detail)));
-    if (sample?.stderr) made.append(element("pre", "stderr", shown(sample.stderr)));
+    if (texts?.detail) made.append(element("p", "detail", shown(texts.detail)));
+    if (texts?.stderr_tail) made.append(element("pre", "stderr", shown(texts.stderr_tail)));
     return made;
   }
 
@@ -168,36 +189,38 @@ async function browseItems() {
   }
 
   function item(one) {
+    if (!one.texts) return [element("p", "none", "reading \u2026")];
     const sides = pair(), most = Math.max(...sides.map((side) => one.sides[side]?.length ?? 0));
     if (state.sample >= most) state.sample = 0;
     const samples = sides.map((side) => one.sides[side]?.[state.sample]);
-    const texts = samples.map((sample) => sample?.answer ?? "");
-    const compared = samples.length > 1 && samples.every((sample) => sample?.answer !== undefined);
-    const pieces = compared ? diff(...texts) : texts.map((text) => [[text, false]]);
+    const texts = sides.map((side) => one.texts.sides[side]?.[state.sample]);
+    const bodies = texts.map((text) => text?.answer ?? "");
+    const compared = bodies.length > 1 && texts.every((text) => text?.answer !== undefined);
+    const pieces = compared ? diff(...bodies) : bodies.map((body) => [[body, false]]);
     const what = element("p", "what", `${words(one.task)} \u00b7 ${words(taskOf(one).metric)}`);
     if (last) what.append(" \u00b7 ", changed(one), ` \u00b7 ${outcomes(one)}`);
     const made = [element("h3", "", shown(one.name)), what];
     if (most > 1) made.push(element("p", "what", chooser(one, most)));
-    if (one.prompt) {
-      const text = appendHits(element("pre", "prompt"), shown(one.prompt).trim(), state.q);
+    if (one.texts.prompt) {
+      const text = appendHits(element("pre", "prompt"), shown(one.texts.prompt).trim(), state.q);
       text.tabIndex = 0;
       made.push(element("p", "bar", element("b", "", "prompt")), text);
     }
-    made.push(element("div", samples.length > 1 ? "sides" : "sides one", ...sides.map((side, at) => answer(one, side, samples[at], pieces[at]))));
+    made.push(element("div", samples.length > 1 ? "sides" : "sides one", ...sides.map((side, at) => answer(one, side, samples[at], texts[at], pieces[at]))));
     return made;
   }
 
   // ---- controls, and what is chosen, which also stands in the address
 
-  const fields = onFields(root, () => { read(); filter(); writeAddress(); });
+  const fields = onFields(root, () => { readFields(); filter(); writeAddress(); });
   const FIELDS = ["q", "a", "b", "task", "kind", "verdict", "finish", "of", "sort"];
-  const read = () => { for (const name of FIELDS) state[name] = fields[name].value; };
+  const readFields = () => { for (const name of FIELDS) state[name] = fields[name].value; };
 
   function readAddress() {
     const given = new URLSearchParams(location.hash.slice(1));
     for (const name of FIELDS)
       if (given.has(name) && (name === "q" || [...fields[name].options].some((one) => one.value === given.get(name)))) fields[name].value = given.get(name);
-    read();
+    readFields();
     return given;
   }
 
@@ -222,21 +245,22 @@ async function browseItems() {
   for (const [value, text] of Object.entries(KINDS)) fields.kind.append(option(value, text));
   counted("task", words, all.map((one) => one.task));
   counted("verdict", words, samples.map((one) => one.verdict));
-  counted("finish", (end) => ENDS[end] ?? words(end), samples.map((one) => one.finish));
+  counted("finish", (end) => ENDS[end] ?? words(end), samples.map((one) => one.finish_reason));
   fields.a.value = "0";
   fields.b.value = String(last);
   if (fields.verdict.parentElement.hidden && fields.finish.parentElement.hidden) fields.of.parentElement.hidden = true;
-  read();
+  readFields();
   const changedOnes = all.filter(TESTS.flipped);
   if (changedOnes.length) fields.kind.value = "flipped";
-  read();
+  readFields();
   const initial = { ...state };
   const given = readAddress();
-  entries.current = given.has("item") ? Number(given.get("item")) : all.indexOf(changedOnes.find((one) => one.prompt) ?? changedOnes[0]);
+  entries.current = given.has("item") ? Number(given.get("item")) : all.indexOf(changedOnes.find((one) => one.says) ?? changedOnes[0]);
   root.querySelector(".list").addEventListener("click", writeAddress);
   addEventListener("hashchange", () => { const at = readAddress().get("item"); if (at) entries.current = Number(at); filter(); });
   printed(root, entries, "item", PRINTED, (at) => item(all[at]));
-  filter();
+  await filter();
+  await everything;
 }
 
 if (byId("items"))
