@@ -66,6 +66,7 @@ def summary() -> dict:
         "recipe": "recipes/demo.yaml",
         "seed": 17,
         "strop_version": "0.1.0",
+        "stages": {"before": "baseline", "after": "eval", "training": ["sft"]},
         "machine": {
             "cpu": "a CPU",
             "cores": 2,

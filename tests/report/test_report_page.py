@@ -1,67 +1,16 @@
 """The page as a whole: complete, self-contained, escaped, stable, and whole where stages are missing."""
 
-import base64
-import gzip
 import json
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import pytest
+from pages import CHROMIUM, SECTIONS, Checker, texts
 
 from strop.common.errors import InputError
 from strop.report import write_report
 from strop.report.items import MOST_CHARACTERS
-
-SECTIONS = ["results", "answers", "training-1", "how", "notes"]
-VOID = {"meta", "wbr", "br", "input"}
-
-
-class Checker(HTMLParser):
-    """Collects tags, ids and text, and fails on a tag that is closed out of order."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.open, self.tags, self.ids, self.links, self.words = [], [], [], [], []
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        attributes = dict(attrs)
-        self.ids += [attributes["id"]] if "id" in attributes else []
-        self.links += [attributes[name] for name in ("href", "src", "xlink:href") if name in attributes]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        self.open.pop()
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] not in ("style", "script"):
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).replace("\N{NO-BREAK SPACE}", " ").split())
-
-    @property
-    def sections(self) -> list[str]:
-        return [name for name in self.ids if name in SECTIONS]
-
-
-def texts(html: str) -> dict[str, list]:
-    """The texts of each item's sides, by its name."""
-    index, found = (
-        json.loads(gzip.decompress(base64.b64decode(data, validate=True)))
-        for data in re.findall(r'="items-(?:index|texts)">([^<]*)<', html)
-    )
-    return {one["name"]: text["sides"] for one, text in zip(index, found, strict=True)}
 
 
 def page(folder) -> Checker:
@@ -146,6 +95,30 @@ def test_hostile_answers_are_data_whatever_is_in_them(run_folder):
     assert len(html) < 10**6
     [shown] = texts(html)["sort-1"][1]
     assert shown["answer"] == odd.replace("<!--", "<!--\ud800")[:MOST_CHARACTERS]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a headless Chromium")
+def test_in_a_browser_an_answer_is_text_and_nothing_of_it_runs(run_folder):
+    attack = "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
+    path = run_folder / "eval" / "evals" / "code_basics.jsonl"
+    row = json.dumps(f"<!--{attack}\u202e\u2028" + "long " * 10**5)[1:-1]
+    path.write_text(path.read_text().replace("answer to sort-1", row + "\\ud800"))
+    page = f"file://{write_report(run_folder)}#item=0&kind="
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        page,
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "<title>demo" in dom
+    shown = re.sub("</?(?:del|ins)>", "", dom[dom.index('class="shown"') :])
+    assert "&lt;!--&lt;/script&gt;&lt;script&gt;document.title='broken'&lt;/script&gt;&lt;img src=x" in shown
+    assert "‹U+202E›‹U+2028›" in shown
+    assert "more characters, which are in the file alone" in shown
 
 
 def test_equal_files_give_equal_bytes_and_nothing_is_left_behind(run_folder):

@@ -153,10 +153,13 @@ def read_run(folder: Path) -> RunFiles:
         InputError: ``summary.json`` is missing, or a file is there that is not what its name promises.
     """
     summary = folder / "summary.json"
-    if not summary.is_file():
-        what = "is missing" if folder.is_dir() else "cannot be there, since the folder is not"
+    if not folder.is_dir():
         raise InputError(
-            f"{summary} {what}, and the report is made from it: `strop run RECIPE.yaml` (or `strop demo`) writes "
+            f"{folder}: there is no such folder; give the folder of a finished run, e.g. runs/code_basics."
+        )
+    if not summary.is_file():
+        raise InputError(
+            f"{summary} is missing, and the report is made from it: `strop run RECIPE.yaml` (or `strop demo`) writes "
             "it; give the folder of a finished run."
         )
     parsed = _parse(summary.read_bytes(), Summary, str(summary), "make it again with `strop run RECIPE.yaml`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def how(run: RunFiles) -> Iterator[str]:
 
 def fenced(text: str, language: str) -> Iterator[str]:
     """A block of code, fenced by more backticks than any in it."""
-    longest = max((len(run) for run in text.replace("\n", " ").split() if set(run) == {"`"}), default=0)
+    longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     yield from (fence + language, visible(text.rstrip("\n"), strict=False), fence)
 

@@ -226,14 +226,15 @@ def _example(example: ShownExample) -> dict[str, Any]:
     }
 
 
-def _mask(mask: dict[str, Any]) -> list[tuple[str, str]]:
-    """(what, how many) of each counter."""
+def _mask(mask: dict[str, Any]) -> dict[str, Any]:
+    """``counters``: (what, how many); ``none``: what there was none of."""
     labels = dict(MASK_COUNTERS)
     trained, tokens = mask.get("trained_tokens"), mask.get("tokens")
     if isinstance(trained, int) and isinstance(tokens, int) and tokens:
         labels["trained_tokens"] += f", {metrics.value_text(trained / tokens, 'rate')} of all"
-    counters = {name: value for name, value in mask.items() if value != {}}
-    return [(labels.get(name, name.replace("_", " ")), metrics.count_text(value)) for name, value in counters.items()]
+    named = {labels.get(name, name.replace("_", " ")): value for name, value in mask.items() if value != {}}
+    counters = [(name, metrics.count_text(value)) for name, value in named.items() if value != 0]
+    return {"counters": counters, "none": [name for name, value in named.items() if value == 0]}
 
 
 def _stages(summary: Summary) -> list[tuple[str, str, str]]:
