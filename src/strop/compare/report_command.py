@@ -18,7 +18,7 @@ from strop.compare.comparison import Comparison, compare_sides
 from strop.compare.page import MOST_RUNS, beside, differences, render
 from strop.compare.show import markdown as compared_markdown
 from strop.report import write_report
-from strop.report.files import RunFiles, read_run
+from strop.report.files import RunFiles, runs_among
 from strop.report.markdown import escaped, how, markdown, table
 from strop.report.sides import NoEvaluation, Side, read_side
 
@@ -80,7 +80,7 @@ class Beside:
         """Raises InputError for folders that hold nothing, or the same thing twice."""
         if len(folders) > MOST_RUNS:
             raise InputError(f"a page shows at most {MOST_RUNS} runs side by side; {len(folders)} were named.")
-        runs = {str(folder): read_run(folder) for folder in folders if (folder / "summary.json").is_file()}
+        runs = runs_among(folders)
         sides = [_side(folder, runs) for folder in folders]
         places = [side.folder.resolve() for side in sides]
         for at, place in enumerate(places):

@@ -189,6 +189,11 @@ def read_run(folder: Path) -> RunFiles:
     )
 
 
+def runs_among(folders: Iterable[Path]) -> dict[str, RunFiles]:
+    """Those of the folders that are runs, by their names as given. Raises InputError as `read_run` does."""
+    return {str(folder): read_run(folder) for folder in folders if (folder / "summary.json").is_file()}
+
+
 def _configs(folder: Path, stages: Iterable[str]) -> dict[str, str]:
     """The recipe of each stage, once where several had the same one: the file of the last of them."""
     texts = {
