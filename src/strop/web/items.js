@@ -2,7 +2,7 @@
 
 async function browseItems() {
   const CELLS = 4e6; // of the table that a diff may take
-  const PRINTED = 40;
+  const PRINTED = 12; // items on paper
   const ENDS = { stop: "by itself", length: "cut off (length)", prompt_too_long: "no answer: prompt too long", scored: "options were scored" };
   const KINDS = { "": "all items", flipped: "changed", up: "got better", down: "got worse", same: "not changed", differ: "answers that differ" };
 
