@@ -73,6 +73,18 @@ def test_texts_come_in_parts(comparisons, monkeypatch):
     assert entries(html) == whole
 
 
+def test_every_sample_of_an_item_is_there(evaluation):
+    rows = [*answers([1, 0]), *answers([0, 0])]
+    items = Items([read_side(evaluation("a", mine=rows))])
+    assert [part["count"] for part in items.verdicts()[0]["parts"]] == [1, 3]
+    index, texts = unpacked(items.index), unpacked(next(items.texts))
+    assert (index[0]["values"], [one["verdict"] for one in index[0]["sides"][0]]) == (
+        [0.5],
+        ["accepted", "wrong_answer"],
+    )
+    assert [one["answer"] for one in texts[0]["sides"][0]] == ["answer 0\nyes", "answer 0\nno"]
+
+
 def test_another_prompt_under_the_same_name_is_an_item_of_its_own(evaluation):
     rows = answers([1]), answers([1])
     rows[1][0]["prompt"] = "another question"

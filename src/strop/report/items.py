@@ -24,6 +24,8 @@ MOST_CHARACTERS = 50_000
 MOST_SAID = 100
 """Of a prompt, in the list."""
 PART_BYTES = 2**20
+_LOOKS = {**{name: name for name in VERDICTS}, "no_answer": "no_code"}
+"""The colour of each verdict; any other has one that is no verdict's."""
 _TEXTS = ("answer", "detail", "stderr_tail")
 
 
@@ -83,7 +85,7 @@ class Items:
         tasks = {one.task: one.metric for one in self.entries}
         known = {task: {"metric": m.name, "unit": m.unit, "better": m.better} for task, m in tasks.items()}
         sides = [one_line(side.title) for side in self.sides]
-        return script_data({"sides": sides, "tasks": known, "verdicts": list(VERDICTS)})
+        return script_data({"sides": sides, "tasks": known, "looks": _LOOKS})
 
     @property
     def index(self) -> str:
@@ -125,7 +127,7 @@ class Items:
                 counts = Counter(str(row["verdict"]) for row in rows if row.get("verdict"))
                 order = [*VERDICTS, *sorted(counts.keys() - VERDICTS.keys())]
                 parts = [
-                    {"verdict": name, "look": name if name in VERDICTS else "other", "count": counts[name]}
+                    {"verdict": name, "look": _LOOKS.get(name, "other"), "count": counts[name]}
                     for name in order
                     if counts[name]
                 ]

@@ -161,7 +161,7 @@ async function browseItems() {
           ...Object.entries(sample.parts ?? {}).map(([name, value]) => `${words(name)} ${Number(value.toFixed(3))}`),
         ].filter(Boolean)
       : ["not measured, or another item under this name"];
-    const chip = sample?.verdict ? [element("i", `dot v-${meta.verdicts.includes(sample.verdict) ? sample.verdict : "other"}`), " "] : [];
+    const chip = sample?.verdict ? [element("i", `dot v-${meta.looks[sample.verdict] ?? "other"}`), " "] : [];
     const made = element("div", "", element("p", "bar", element("b", second ? "second" : "first", meta.sides[side]), ...chip, facts.join(" \u00b7 ")));
     if (texts?.answer !== undefined) {
       const text = element("pre", "");
