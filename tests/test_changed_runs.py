@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from strop.cli import main
 from strop.common.errors import InputError
 from strop.common.files import write_json
-from strop.runs.made_from import Change, changes, flat, key_of
+from strop.common.flat import flat
+from strop.runs.made_from import Change, changes, key_of
 from strop.runs.run_folder import claimed
 from strop.runs.stage_folder import StageFolder, read_state
 from strop.train import loop

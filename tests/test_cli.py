@@ -28,8 +28,8 @@ from strop.config.recipe import stage_recipe
         (["chat", "m", "more"], "strop chat: nothing is known of 'more'; what it takes besides options: model"),
         (["chat", "m", "--top", "1", "--keeep"], "strop chat: there is no option --keeep; did you mean --keep?"),
         (
-            ["report", "r", "--open"],
-            "strop report: there is no option --open, but --help, --json\nexample: strop report",
+            ["report", "r", "--lr"],
+            "strop report: there is no option --lr, but --help, --json, --md, --open, --out\nexample: strop report",
         ),
         (["--jason"], "strop: there is no option --jason, but --help, --version"),
         (["run", "a.yaml", "--fresh", "--continue"], "argument --continue: not allowed with argument --fresh"),

@@ -49,6 +49,7 @@ WITHOUT_TORCH = [
     "rewards",
     "report",
     "compare",
+    "compare.report_command",
     "evals.gates",
     "inspector",
     "doctor",

@@ -54,7 +54,7 @@ def test_from_recipe_to_report(run):
         assert summary[part]["general_chat_loss"]["value"] > 0
     assert set(summary["minutes"]) == {"baseline", "sft", "eval", "report"}
     assert summary["trained_tokens_per_second"] > 0
-    assert summary["mask"]["conversations"] == 16
+    assert summary["mask"]["sft"]["conversations"] == 16
     page = (done.folder / "report.html").read_text()
     assert "accepted@1" in page
     items = [json.loads(line) for line in (done.folder / "baseline/evals/code_basics.jsonl").read_text().splitlines()]

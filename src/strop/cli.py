@@ -198,8 +198,21 @@ def _parser() -> VerbParser:
     _unsafe_option(evaluation)
     evaluation.set_defaults(run=_eval)
 
-    report = verbs.add_parser("report", help="build a run's report.html again", example="strop report runs/code_basics")
-    report.add_argument("folder", type=Path, help="run folder")
+    report = verbs.add_parser(
+        "report",
+        help="one page about a run, or about several side by side",
+        example="strop report runs/a runs/b --open",
+    )
+    report.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders; of several, also stages'")
+    report.add_argument(
+        "--out",
+        type=Path,
+        dest="target",
+        metavar="FILE",
+        help="where to (RUN/report.html; of several beside the first)",
+    )
+    report.add_argument("--md", action="store_true", help="Markdown instead, for a pull request: printed, or in --out")
+    report.add_argument("--open", action="store_true", help="open the page in a browser")
     report.add_argument("--json", action="store_true", help="print where it is as JSON on standard output")
     report.set_defaults(run=_report)
 
@@ -361,11 +374,10 @@ def _eval(options: argparse.Namespace) -> Outcome:
 
 
 def _report(options: argparse.Namespace) -> Outcome:
-    from strop.report import write_report
+    from strop.compare.report_command import ReportRequest, report
 
-    written = write_report(options.folder)
-    print(written)
-    return 0, {"report": str(written)}
+    given = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
+    return 0, report(ReportRequest(**given))
 
 
 def _compare(options: argparse.Namespace) -> Outcome:

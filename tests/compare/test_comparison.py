@@ -9,8 +9,8 @@ from strop.cli import main
 from strop.common.errors import InputError
 from strop.compare.comparison import compare_sides
 from strop.compare.flips import flips
-from strop.compare.sides import read_side
 from strop.evals.rates import rate_change
+from strop.report.sides import read_side
 
 N = 60
 BASE = [1] * 20 + [0] * 40

@@ -14,8 +14,8 @@ from strop.common.errors import InputError
 from strop.compare.blind import choose, write_blind
 from strop.compare.comparison import compare_sides
 from strop.compare.judge import judge, local, served, verdict
-from strop.compare.sides import read_side
 from strop.compare.votes import Rater, agreement, cohens_kappa, read_votes, win_rate
+from strop.report.sides import read_side
 
 
 @pytest.fixture

@@ -97,7 +97,8 @@ def test_what_comes_back_is_what_was_encoded(run, data, tokenizer):
     examples, report = encoded(data, tokenizer)
     same(part, examples)
     assert part.report == report
-    shown = part.meta["shown"]
+    assert [one["place"] for one in part.meta["shown"]] == [f"{data}:{line}" for line in (1, 2, 3, 4)]
+    shown = part.meta["shown"][0]
     assert shown["place"] == f"{data}:1"
     assert [weight for _, weight in shown["pieces"]] == examples[0].loss_weights
     assert "".join(text for text, _ in shown["pieces"]) == "".join(text for text, _ in examples[0].pieces)
@@ -364,7 +365,7 @@ def test_dropped_and_split_conversations(run, data, tokenizer, tmp_path):
 def test_nothing_left_is_said_when_it_is_mixed(run, data):
     prepared = run(data, chat={"max_length": 5, "too_long": "drop"})
     assert len(prepared.parts[0]) == 0
-    assert prepared.shown is None
+    assert prepared.shown == []
     assert prepared.first_epoch(0) == []
     with pytest.raises(InputError, match="no example to train on"):
         prepared.mixture(0)

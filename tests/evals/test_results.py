@@ -154,3 +154,9 @@ def test_reference_solutions_are_accepted_and_prose_is_not():
         task.all_items, [r.response if i % 2 else "I would sort them." for i, r in enumerate(records)]
     )
     assert [j.verdict for j in judgements] == ["no_code", "accepted"] * 3
+
+
+def test_answers_with_any_character_come_back(tmp_path):
+    odd = [replace(BEFORE[0], answer="a\u2028b\x85c\x0b\0 \ud800"), BEFORE[1]]
+    write_results(tmp_path / "mine.jsonl", odd)
+    assert read_results(tmp_path / "mine.jsonl", ItemResult) == odd

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 HOSTILE = "<script>alert('answer')</script>"
+ASKED = "a prompt with <script>alert('prompt')</script>"
 VERDICTS = ("accepted", "wrong_answer", "runtime_error", "timeout", "syntax_error", "no_code")
 
 
@@ -22,7 +23,8 @@ def make_item(name, verdict, **fields):
         "detail": "",
         "stderr_tail": "",
     }
-    return item | {"finish_reason": "stop", "tokens": 12} | fields
+    item |= {"finish_reason": "stop", "tokens": 12, "values": {"accepted@1": float(verdict == "accepted")}}
+    return item | fields
 
 
 def write_lines(path: Path, rows: list[dict]) -> None:
@@ -64,6 +66,7 @@ def summary() -> dict:
         "recipe": "recipes/demo.yaml",
         "seed": 17,
         "strop_version": "0.1.0",
+        "stages": {"before": "baseline", "after": "eval", "training": ["sft"]},
         "machine": {
             "cpu": "a CPU",
             "cores": 2,
@@ -81,13 +84,15 @@ def summary() -> dict:
         "trained_tokens_per_second": 211.3,
         "notes": ["A note for the reader."],
         "mask": {
-            "conversations": 1200,
-            "tokens": 200000,
-            "trained_tokens": 90000,
-            "control_strings": 2,
-            "new_counter": 3,
-            "kinds": {"<|im_end|>": 2},
-            "none": {},
+            "sft": {
+                "conversations": 1200,
+                "tokens": 200000,
+                "trained_tokens": 90000,
+                "control_strings": 2,
+                "new_counter": 3,
+                "kinds": {"<|im_end|>": 2},
+                "none": {},
+            }
         },
     }
 
@@ -101,7 +106,7 @@ def run_folder(tmp_path: Path, summary: dict) -> Path:
         folder / "baseline" / "evals" / "code_basics.jsonl",
         [
             make_item("sort-1", "no_code", answer=HOSTILE, finish_reason="length"),
-            make_item("sort-2", "syntax_error", prompt="a prompt with <script>alert('prompt')</script>"),
+            make_item("sort-2", "syntax_error", prompt=ASKED),
             make_item("sum-1", "accepted"),
         ],
     )
@@ -109,7 +114,7 @@ def run_folder(tmp_path: Path, summary: dict) -> Path:
         folder / "eval" / "evals" / "code_basics.jsonl",
         [
             make_item("sort-1", "accepted"),
-            make_item("sort-2", "wrong_answer", passed=2, detail="test 3: 0 & 1"),
+            make_item("sort-2", "wrong_answer", passed=2, detail="test 3: 0 & 1", prompt=ASKED),
             make_item("sum-1", "runtime_error", stderr_tail="TypeError: <int>"),
         ],
     )
@@ -118,6 +123,7 @@ def run_folder(tmp_path: Path, summary: dict) -> Path:
         folder / "sft" / "metrics.jsonl", [*steps, {"step": 1, "eval_loss": 1.9}, {"step": 20, "eval_loss": 1.1}]
     )
     pieces = [["<|im_start|>", 0], ["user", 0], ["\n", 0], ["<b>", 0], ["<|im_end|>", 0], [" hi", 1], ["<|im_end|>", 1]]
-    (folder / "sft" / "example.json").write_text(json.dumps({"place": "data.jsonl:7", "pieces": pieces}))
+    examples = [{"place": "data.jsonl:7", "pieces": pieces}, {"place": "data.jsonl:8", "pieces": [["x", 0.5]]}]
+    (folder / "sft" / "examples.json").write_text(json.dumps(examples))
     (folder / "sft" / "config.yaml").write_text("seed: 17\n")
     return folder

@@ -37,10 +37,10 @@ def test_a_broken_summary_names_the_file_and_the_field(tmp_path, content, expect
 
 
 def test_a_broken_line_names_file_and_line(run_folder):
-    path = run_folder / "eval" / "evals" / "code_basics.jsonl"
+    path = run_folder / "sft" / "metrics.jsonl"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], '{"name": "x"}', lines[2], ""]))
-    assert message(run_folder).startswith(f"{path}:2: prompt: Field required")
+    path.write_text("\n".join([lines[0], '{"loss": 1}', lines[2], ""]))
+    assert message(run_folder).startswith(f"{path}:2: step: Field required")
     path.write_text("\n".join([lines[0], "oops", lines[2], ""]))
     assert message(run_folder).startswith(f"{path}:2 is not JSON")
 

@@ -4,52 +4,13 @@ import json
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import pytest
+from pages import CHROMIUM, SECTIONS, Checker, texts
 
 from strop.common.errors import InputError
 from strop.report import write_report
-
-SECTIONS = ["results", "answers", "loss", "mask", "how", "notes"]
-VOID = {"meta", "wbr", "br"}
-
-
-class Checker(HTMLParser):
-    """Collects tags, ids and text, and fails on a tag that is closed out of order."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.open, self.tags, self.ids, self.links, self.words = [], [], [], [], []
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        attributes = dict(attrs)
-        self.ids += [attributes["id"]] if "id" in attributes else []
-        self.links += [attributes[name] for name in ("href", "src", "xlink:href") if name in attributes]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        self.open.pop()
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).replace("\N{NO-BREAK SPACE}", " ").split())
-
-    @property
-    def sections(self) -> list[str]:
-        return [name for name in self.ids if name in SECTIONS]
+from strop.report.items import MOST_CHARACTERS
 
 
 def page(folder) -> Checker:
@@ -64,16 +25,23 @@ def test_the_whole_page(run_folder):
     assert "accepted@1 rose from 0.0 % to 21.0 %" in read.text
     assert "(95 % interval of the change +14.0 to +28.0 points, 100 items in 25 families)." in read.text
     assert "Forgetting stayed in bounds:" in read.text
-    assert "1 fixed by training, 1 got worse, 0 right before and after, 1 still failing." in read.text
+    assert (
+        "Of the 3 items of code_basics that were measured both times, 1 got better by accepted@1, 1 got worse"
+        in read.text
+    )
+    assert "code_basics before · 3 answers 33.3 % 33.3 % 33.3 % accepted 1 syntax error 1 no code 1" in read.text
+    assert "strop run " in read.text
+    assert "sft/config.yaml folder=" in read.text
     assert "90,000 tokens trained, 45.0 % of all" in read.text
     assert "3 new counter <|im_end|> 2 kinds" in read.text
     assert "164 items" in read.text
     assert "164 families" not in read.text
     assert "together 16.3" in read.text
     assert "tokens per second 1,469" in read.text
-    assert "2 of its 7 tokens (28.6 %) are trained, 1 of them a stop token." in read.text
+    assert "data.jsonl:7 2 of its 7 tokens (28.6 %) are trained, 1 of them a stop token." in read.text
+    assert "data.jsonl:8 1 of its 1 tokens (100.0 %) are trained" in read.text
+    assert "weights 0.5" in read.text
     assert "held-out loss (1.900 → 1.100)" in read.text
-    assert "cut at the length limit" in read.text
     assert "seed: 17" in read.text
 
 
@@ -84,7 +52,7 @@ def test_it_needs_nothing_from_outside(run_folder):
     assert all(link.startswith("#") and link[1:] in read.ids for link in read.links)
     assert "://" not in html
     assert "@import" not in html
-    assert not {"script", "link", "img", "iframe"} & set(read.tags)
+    assert not {"link", "img", "iframe"} & set(read.tags)
     assert len(read.ids) == len(set(read.ids))
 
 
@@ -94,14 +62,15 @@ def test_text_from_models_and_data_is_escaped(run_folder, summary):
     summary["machine"]["cpu"] = "<u>cpu"
     summary["before"]["<s>metric"] = {"value": 1.0}
     summary["minutes"]["<s>stage"] = 1
-    summary["mask"]["<s>counter"] = "<s>many"
+    summary["mask"]["sft"]["<s>counter"] = "<s>many"
     (run_folder / "summary.json").write_text(json.dumps(summary))
     (run_folder / "sft" / "config.yaml").write_text("a: </pre><script>alert('settings')</script>")
     html = write_report(run_folder).read_text(encoding="utf-8")
     read = Checker(html)
-    assert not {"script", "img", "u", "s"} & set(read.tags)
-    for shown in ("answer", "prompt", "settings"):
-        assert f"<script>alert('{shown}')</script>" in read.text
+    assert not {"img", "u", "s"} & set(read.tags)
+    assert read.tags.count("script") == 4  # three of data, and the page's own
+    assert "<script>alert('settings')</script>" in read.text
+    assert texts(html)["sort-1"][0] == [{"answer": "<script>alert('answer')</script>", "detail": "", "stderr_tail": ""}]
     for shown in (
         "<img src=x onerror=alert(1)>",
         "<i>demo",
@@ -114,12 +83,42 @@ def test_text_from_models_and_data_is_escaped(run_folder, summary):
         assert shown in read.text
 
 
-def test_control_characters_and_lone_surrogates_are_shown_not_written(run_folder):
+def test_hostile_answers_are_data_whatever_is_in_them(run_folder):
+    """Half a character, NUL, separators of lines, and an answer of a megabyte."""
     path = run_folder / "eval" / "evals" / "code_basics.jsonl"
-    path.write_text(path.read_text().replace("answer to sort-1", r"a\u0000b\u001b[0m\ud800c\r\nd"))
+    odd = "</script><!--\0\u2028\u202e\x1b[0m\r\n" + "x" * 10**6
+    row = json.dumps(odd)[1:-1].replace("<!--", "<!--\\ud800")
+    path.write_text(path.read_text().replace("answer to sort-1", row))
     html = write_report(run_folder).read_text(encoding="utf-8")
-    assert "a␀b␛[0m\N{REPLACEMENT CHARACTER}c\nd" in html
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", html)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u202e]", html)
+    assert "<!--" not in html
+    assert len(html) < 10**6
+    [shown] = texts(html)["sort-1"][1]
+    assert shown["answer"] == odd.replace("<!--", "<!--\ud800")[:MOST_CHARACTERS]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a headless Chromium")
+def test_in_a_browser_an_answer_is_text_and_nothing_of_it_runs(run_folder):
+    attack = "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
+    path = run_folder / "eval" / "evals" / "code_basics.jsonl"
+    row = json.dumps(f"<!--{attack}\u202e\u2028" + "long " * 10**5)[1:-1]
+    path.write_text(path.read_text().replace("answer to sort-1", row + "\\ud800"))
+    page = f"file://{write_report(run_folder)}#item=0&kind="
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        page,
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "<title>demo" in dom
+    shown = re.sub("</?(?:del|ins)>", "", dom[dom.index('class="shown"') :])
+    assert "&lt;!--&lt;/script&gt;&lt;script&gt;document.title='broken'&lt;/script&gt;&lt;img src=x" in shown
+    assert "‹U+202E›‹U+2028›" in shown
+    assert "more characters, which are in the file alone" in shown
 
 
 def test_equal_files_give_equal_bytes_and_nothing_is_left_behind(run_folder):
@@ -139,7 +138,7 @@ def test_a_failed_rewrite_keeps_the_old_page(run_folder):
 
 
 def test_without_training_its_sections_are_left_out(run_folder):
-    for name in ("metrics.jsonl", "example.json", "config.yaml"):
+    for name in ("metrics.jsonl", "examples.json", "config.yaml"):
         (run_folder / "sft" / name).unlink()
     summary = json.loads((run_folder / "summary.json").read_text())
     summary["mask"], summary["notes"] = {}, []
@@ -171,17 +170,17 @@ def test_the_command_that_makes_the_page_again_is_whole(run_folder):
     assert f"strop report '{odd}' makes it again" in page(odd).text
 
 
-def test_the_verdicts_of_a_users_own_task_are_drawn(run_folder, summary):
+def test_a_users_own_task_is_in_the_table(run_folder, summary):
     for part in ("before", "after"):
         summary[part] = {f"mine_{name}": one for name, one in summary[part].items() if name != "general_chat_loss"}
     (run_folder / "summary.json").write_text(json.dumps(summary | {"change": {}}))
     html = write_report(run_folder).read_text(encoding="utf-8")
-    assert 'aria-label="Share of answers per verdict, before and after"' in html
+    assert "<code>mine_accepted@1</code>" in html
     assert "<code>mine_accepted@1</code>" in html
     assert "<code>mine_verdict/accepted</code>" not in html
 
 
-def test_humaneval_answers_are_shown_where_there_are_no_others(run_folder):
+def test_items_of_any_task_are_shown(run_folder):
     for stage in ("baseline", "eval"):
         folder = run_folder / stage / "evals"
         (folder / "code_basics.jsonl").rename(folder / "humaneval.jsonl")

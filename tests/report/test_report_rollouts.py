@@ -13,7 +13,7 @@ from strop.common.errors import InputError
 from strop.common.files import write_jsonl
 from strop.report.curves import curves
 from strop.report.files import read_run
-from strop.report.page import render
+from strop.report.page import page_of
 from strop.report.rollouts import KeptAnswer, embed, runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -72,7 +72,7 @@ def visible_text(html):
 
 
 def test_what_is_embedded(rl_run):
-    found = scripts(render(read_run(rl_run)))
+    found = scripts(page_of(read_run(rl_run)))
     assert json.loads(found["batches"]) == [
         {"stage": "rl", "step": 1, "shown": 2},
         {"stage": "rl", "step": 4, "shown": 1},
@@ -87,7 +87,7 @@ def test_what_is_embedded(rl_run):
 
 
 def test_an_answer_is_data_and_only_the_pages_script_may_run(rl_run):
-    html = render(read_run(rl_run))
+    html = page_of(read_run(rl_run))
     found = scripts(html)
     assert set(found) == {"batches", "rollouts-data", ""}
     assert "<img" not in html
@@ -98,7 +98,7 @@ def test_an_answer_is_data_and_only_the_pages_script_may_run(rl_run):
 def test_without_rollouts_there_is_no_script(rl_run):
     for path in (rl_run / "rl/rollouts").iterdir():
         path.unlink()
-    html = render(read_run(rl_run))
+    html = page_of(read_run(rl_run))
     assert "<script" not in html
     assert "script-src" not in html
     assert "Reinforcement learning" in html
@@ -118,14 +118,14 @@ def test_what_does_not_fit_is_counted_and_every_step_has_its_share(rl_run):
     assert min(shown[2:]) >= 5
     assert max(shown[2:]) - min(shown[2:]) <= 1
     assert part.left_out == 63 - sum(shown)
-    text = visible_text(render(read_run(rl_run), size // 2))
+    text = visible_text(page_of(read_run(rl_run), size // 2))
     assert f"{part.left_out} of 63 kept prompts are not on this page" in text
     assert f"{len(part.partial)} files of the run folder" in text
     assert "rl/rollouts/step-000031.jsonl" in text
 
 
 def test_alarms_and_failures_stand_above_the_curves(rl_run):
-    text = visible_text(render(read_run(rl_run)))
+    text = visible_text(page_of(read_run(rl_run)))
     own = text[text.index("Reinforcement learning") :]
     assert "Alarm length , steps 2–3, step 6. the mean length went up." in own
     assert "The reward letters failed in 1 of 5 batches, at worst for 25.0 % of the answers (step 4)" in own
@@ -153,14 +153,17 @@ def test_curves_have_their_numbers_in_words(rl_run):
 
 def test_the_loss_curve_is_that_of_conversations(rl_run):
     run = read_run(rl_run)
-    assert [one.loss for one in run.steps] == [2.0, 1.5]
+    assert [one.loss for one in run.steps["sft"]] == [2.0, 1.5]
+    page = page_of(run)
+    assert page.count("Training loss, held-out loss") == 2  # one chart, for a desk and for a phone
+    assert page.index("Training: sft") < page.index("Reinforcement learning: rl")
     assert list(run.sampled) == ["rl"]
 
 
 def test_no_number_and_half_a_character_do_not_break_the_data(rl_run):
     odd = answer("ab", float("nan"), reasons={"letters": "half \ud83d"}, tokens=[["ab", float("inf")]], right=False)
     (rl_run / "rl/rollouts/step-000001.jsonl").write_text(json.dumps(prompt("odd", odd)) + "\n")
-    html = render(read_run(rl_run))
+    html = page_of(read_run(rl_run))
     html.encode()
 
     def refuse(name):
@@ -168,7 +171,7 @@ def test_no_number_and_half_a_character_do_not_break_the_data(rl_run):
 
     [found, _] = json.loads(scripts(html)["rollouts-data"], parse_constant=refuse)
     [shown] = found["answers"]
-    assert (shown["reward"], shown["runs"], shown["reasons"]) == (None, [["ab", None, 1]], {"letters": "half ?"})
+    assert (shown["reward"], shown["runs"], shown["reasons"]) == (None, [["ab", None, 1]], {"letters": "half \ud83d"})
 
 
 @pytest.mark.parametrize(
@@ -186,19 +189,19 @@ def test_tokens_with_one_advantage_are_one_stretch(tokens, text, expected):
 def test_a_file_that_is_not_what_its_name_promises_is_named(rl_run):
     write_jsonl(rl_run / "rl/rollouts/step-000004.jsonl", [{"name": "x"}])
     with pytest.raises(InputError, match=r"step-000004\.jsonl:1: messages"):
-        render(read_run(rl_run))
+        page_of(read_run(rl_run))
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a headless Chromium")
 def test_a_browser_shows_the_newest_group(rl_run, tmp_path):
     (rl_run / "rl/rollouts/step-000004.jsonl").unlink()
     page = tmp_path / "page.html"
-    page.write_text(render(read_run(rl_run)), encoding="utf-8")
+    page.write_text(page_of(read_run(rl_run)), encoding="utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"file://{page}"]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     assert "2 of 2 prompts" in dom
     assert "<title>broken" not in dom
-    rendered = dom[dom.index('id="shown"') : dom.index('id="printed"')]
+    rendered = dom[dom.index('class="shown"') : dom.index('class="printed"')]
     assert "&lt;img src=x onerror=alert(1)&gt;" in rendered
     assert 'title="advantage +0.5, 2 tokens"' in rendered
     assert "✓ right" in rendered

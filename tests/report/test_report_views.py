@@ -1,41 +1,11 @@
-"""Which answers are shown, how a conversation is shown token by token, and the curve of the loss."""
+"""How a conversation is shown token by token, and the curve of the loss."""
 
 import numpy as np
 import pytest
 
 from strop.report.charts import MOST_POINTS, loss_chart, loss_limits, series, smoothed, thinned
-from strop.report.excerpts import FAILING, FIXED, KEPT, WORSE, Pair, pair_up, pick, view
-from strop.report.files import GradedAnswer, LoggedStep, ShownExample
-
-
-def pair(name: str, kind: str) -> Pair:
-    was, now = {FIXED: (0, 1), FAILING: (0, 0), WORSE: (1, 0), KEPT: (1, 1)}[kind]
-    one = {"name": name, "family": name[0], "prompt": "", "answer": ""}
-    return Pair(*(GradedAnswer(**one, verdict="accepted" if accepted else "timeout") for accepted in (was, now)))
-
-
-@pytest.mark.parametrize(
-    ("pairs", "expected"),
-    [
-        ([("a1", FAILING), ("b1", KEPT), ("c1", WORSE), ("d1", FIXED)], ["d1", "a1", "c1"]),
-        ([("a1", FIXED), ("a2", FAILING), ("b1", FAILING), ("b2", FIXED), ("c1", FIXED)], ["a1", "b1", "c1"]),
-        ([("a1", FIXED), ("a2", FIXED)], ["a1", "a2"]),
-        ([("a1", FAILING), ("b1", FAILING), ("c1", KEPT)], ["a1", "b1", "c1"]),
-        ([("a1", WORSE), ("b1", WORSE), ("c1", WORSE), ("d1", WORSE)], ["a1", "b1", "c1"]),
-        ([], []),
-    ],
-)
-def test_items_are_picked_by_the_rule(pairs, expected):
-    assert [one.before.name for one in pick([pair(*each) for each in pairs])] == expected
-
-
-def test_items_pair_up_by_name_in_the_order_of_the_first():
-    first, second = pair("a1", FIXED), pair("b1", KEPT)
-    extra = pair("c1", FIXED).after
-    pairs = pair_up([first.before, second.before], [extra, second.after, first.after])
-    assert pairs == [first, second]
-    assert [one.kind for one in pairs] == [FIXED, KEPT]
-    assert pair_up([first.before], [second.after]) == []
+from strop.report.files import LoggedStep, ShownExample
+from strop.report.loss_mask import view
 
 
 def test_tokens_show_what_is_trained_and_what_is_a_stop():

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,13 +37,21 @@ def folder_stamp(folder: Path) -> str:
     return hashlib.sha256(repr(stamps).encode("utf-8", "surrogateescape")).hexdigest()
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def to_json(value: Any, **options: Any) -> str:
+    """JSON as people read it, which UTF-8 can always hold: half a surrogate pair (a text from elsewhere may have one)
+    is escaped, as ``\\ud800``, and read back as it was. ``options`` are those of `json.dumps`."""
+    text = json.dumps(value, ensure_ascii=False, **options)
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)  # in JSON it can only stand in a string
+
+
 def write_json(path: Path, value: Any) -> None:
     with atomic_writer(path) as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+        file.write(to_json(value, indent=2) + "\n")
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     with atomic_writer(path) as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.writelines(to_json(row) + "\n" for row in rows)

@@ -1,7 +1,5 @@
-"use strict";
-// Text from models reaches the page as text nodes alone. Nothing here says which model an answer is of.
+// After web/browser.js. Nothing here says which model an answer is of.
 
-const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const KEY = `strop-blind-${data.page}`;
 let at = 0;
@@ -10,15 +8,6 @@ try {
   votes = JSON.parse(localStorage.getItem(KEY)) ?? {};
 } catch {
   // A browser that keeps nothing for files: votes are kept until the page is closed.
-}
-
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-function shown(text) {
-  return text.replaceAll("\r\n", "\n").replace(HIDDEN, (character) => {
-    const code = character.codePointAt(0);
-    if (code === 10 || code === 9 || code === 0x200c || code === 0x200d) return character;
-    return code < 32 ? String.fromCodePoint(0x2400 + code) : `\u2039U+${code.toString(16).toUpperCase().padStart(4, "0")}\u203a`;
-  });
 }
 
 function show() {

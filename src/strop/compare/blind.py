@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from strop.common.errors import InputError
 from strop.common.files import atomic_writer, write_json
 from strop.compare.comparison import Comparison
 from strop.compare.pairs import Pair
-from strop.web import environment, script_data, script_hash
+from strop.web import render, script_data
 
 HERE = Path(__file__).parent
 COUNT = 50
@@ -68,17 +66,13 @@ def write_blind(path: Path, chosen: Chosen, comparison: Comparison, seed: int) -
         for (a, b), side in zip(chosen.pairs, left, strict=True)
     ]
     page = hashlib.sha256(json.dumps([chosen.task, entries], sort_keys=True).encode()).hexdigest()[:16]
-    script = (HERE / "blind.js").read_text(encoding="utf-8")
-    html = (
-        environment(HERE)
-        .get_template("blind.html")
-        .render(
-            style=Markup((HERE / "blind.css").read_text(encoding="utf-8")),
-            script=Markup(script),
-            script_hash=script_hash(script),
-            task=chosen.task,
-            data=script_data({"page": page, "task": chosen.task, "file": f"{path.stem}.votes.jsonl", "items": entries}),
-        )
+    html = render(
+        [HERE],
+        "blind.html",
+        styles=["blind.css"],
+        scripts=["browser.js", "blind.js"],
+        task=chosen.task,
+        data=script_data({"page": page, "task": chosen.task, "file": f"{path.stem}.votes.jsonl", "items": entries}),
     )
     with atomic_writer(path) as file:
         file.write(html)

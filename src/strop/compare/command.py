@@ -18,9 +18,10 @@ from strop.compare.blind import Chosen, choose, write_blind
 from strop.compare.comparison import Comparison, compare_sides
 from strop.compare.judge import Judged, judge, local, served
 from strop.compare.show import METHOD, agreement_text, as_json, judge_text, markdown, show, win_text
-from strop.compare.sides import read_side
 from strop.compare.votes import Rater, agreement, read_votes, win_rate
 from strop.evals.gates import read_gate
+from strop.report.files import runs_among
+from strop.report.sides import read_side
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,13 @@ def compare(request: Request) -> tuple[int, dict[str, Any]]:
     failed = [f"{one.second.title}: {name}" for one in found for name, gate in one.gates.items() if gate.failed]
     result["failed_gates"] = failed
     if request.html is not None:
-        from strop.compare.page import render
+        from strop.compare.page import MOST_RUNS, render
 
+        runs, notes = {}, [f"the curves and settings of more than {MOST_RUNS} runs"]
+        if len(request.folders) <= MOST_RUNS:
+            runs, notes = runs_among(request.folders), []
         with atomic_writer(request.html) as file:
-            file.write(render(found))
+            file.write(render([first, *others], found, runs, notes))
         result["html"] = str(request.html)
         say(console, f"page: {request.html}")
     return (3 if failed else 0), result

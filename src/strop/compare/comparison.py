@@ -11,13 +11,13 @@ from typing import Literal
 from strop.common.errors import InputError
 from strop.compare.pairs import Pair, Pairs, pair_up
 from strop.compare.power import LEVEL, POWER, items_for_flips, items_for_mean
-from strop.compare.sides import Side
 from strop.compare.significance import holm, mcnemar, swap_test
 from strop.evals.gates import Gate, GateSettings, judge_gate, metric_named, named_gates
 from strop.evals.intervals import Estimate, estimate, paired_change
 from strop.evals.rates import rate, rate_change
 from strop.report.files import Interval
 from strop.report.metrics import change_interval_text, change_text, value_text
+from strop.report.sides import Side
 from strop.report.verdict import Verdict, gate_verdict
 from strop.tasks.metrics import ENDED, FAILED, PART, Metric
 

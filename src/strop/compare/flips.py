@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from strop.common.visible import one_line, visible
 from strop.compare.comparison import Comparison, Row
 from strop.compare.pairs import Pair
+from strop.report.metrics import leading
 
 _CONTEXT = 2
 
@@ -23,12 +24,6 @@ class Flips:
     worse: list[Pair]
 
 
-def leading(rows: Sequence[Row]) -> Row:
-    """The metric that speaks for a task: the lowest ``lead``, else the first that is tested."""
-    led = [row for row in rows if row.metric.lead is not None]
-    return min(led, key=lambda row: row.metric.lead) if led else rows[0]
-
-
 def flips(comparison: Comparison) -> list[Flips]:
     """Of every task that has a metric with a good direction."""
     found = []
@@ -36,8 +31,9 @@ def flips(comparison: Comparison) -> list[Flips]:
         rows = [row for row in comparison.rows if row.task == task and row.metric.better]
         if not rows:
             continue
-        row = leading(rows)
-        name, better = row.metric.name, row.metric.better
+        metric = leading(row.metric for row in rows)
+        row = next(row for row in rows if row.metric is metric)
+        name, better = metric.name, metric.better
         pairs = [pair for pair in matched.pairs if all(name in one.values for one in pair)]
         change = {id(pair): better * (pair[1].values[name] - pair[0].values[name]) for pair in pairs}
         up = sorted((pair for pair in pairs if change[id(pair)] > 0), key=lambda pair: -change[id(pair)])

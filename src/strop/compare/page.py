@@ -1,101 +1,130 @@
-"""A comparison as one HTML page that needs no network: the table, and every item in a list that stays fast."""
+"""Several evaluations as one HTML page that needs no network: side by side, each against the first, and every item; of
+runs also their curves, settings and commands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
+import yaml
 
+from strop import __version__
+from strop.common.flat import flat
 from strop.common.visible import one_line
-from strop.compare.comparison import Comparison, Row
-from strop.compare.flips import leading
+from strop.compare.comparison import Comparison
 from strop.compare.show import METHOD, cells
-from strop.web import browser_script, environment, script_data, script_hash
+from strop.report import items, metrics
+from strop.report.curves import RUN_LOOKS, curves_of_runs
+from strop.report.files import Interval, RunFiles, Summary
+from strop.report.page import HERE as OF_A_RUN
+from strop.report.page import machine, replay
+from strop.report.sides import Side
+from strop.web import render as web_page
 
 HERE = Path(__file__).parent
-MOST_BYTES = 64 * 2**20
-_KEPT = ("answer", "verdict", "passed", "total", "detail", "finish_reason", "tokens")
+MOST_RUNS = len(RUN_LOOKS)
+_TEXT = 60  # characters of a setting
 
 
-def render(comparisons: Sequence[Comparison], most_bytes: int = MOST_BYTES) -> str:
-    """The page. It holds at most ``most_bytes`` of items, those that flipped first, and says how many it leaves out."""
-    entries, left_out, size = [], 0, 0
-    found = [entry for number, one in enumerate(comparisons) for entry in _entries(number, one)]
-    for entry in sorted(found, key=lambda entry: entry["change"] == 0):
-        text = str(script_data(entry))
-        size += len(text.encode())
-        if size > most_bytes:
-            left_out += 1
-        else:
-            entries.append((entry["at"], text))
-    entries.sort(key=lambda entry: entry[0])
-    script = browser_script(HERE / "script.js")
-    pages = [
-        {
-            "first": one_line(one.first.title),
-            "second": one_line(one.second.title),
-            "tasks": {task: _task(one, task) for task in one.tasks},
-        }
-        for one in comparisons
-    ]
-    return (
-        environment(HERE)
-        .get_template("page.html")
-        .render(
-            style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-            script=Markup(script),
-            script_hash=script_hash(script),
-            title=f"{pages[0]['first']} and {', '.join(page['second'] for page in pages)}",
-            comparisons=[_shown(one) for one in comparisons],
-            method=METHOD,
-            n_items=len(entries),
-            left_out=left_out,
-            meta=script_data(pages),
-            entries=Markup(",\n".join(text for _, text in entries)),
-        )
+def render(
+    sides: Sequence[Side],
+    comparisons: Sequence[Comparison],
+    runs: Mapping[str, RunFiles] | None = None,
+    unmatched: Sequence[str] = (),
+    most_bytes: int = items.MOST_BYTES,
+) -> str:
+    """The page. ``runs``: those of the sides that are runs, by the side's title; ``unmatched``: why sides could not be
+    compared; at most ``most_bytes`` of items are on it."""
+    runs = runs or {}
+    evaluated = items.Items(sides, most_bytes)
+    titles = [one_line(side.title) for side in sides]
+    return web_page(
+        [HERE, OF_A_RUN],
+        "page.html",
+        styles=["browser.css", "report.css", "compare.css"],
+        scripts=["browser.js", "items.js"],
+        filters={"count": metrics.count_text},
+        title=f"{titles[0]} and {', '.join(titles[1:])}",
+        sides=titles,
+        unmatched=unmatched,
+        table=beside(sides),
+        comparisons=[_shown(one) for one in comparisons],
+        method=METHOD,
+        items=evaluated,
+        bars=evaluated.verdicts(),
+        curves=_curves(runs),
+        differences=differences(runs),
+        facts=_facts([run.summary for run in runs.values()]),
+        runs=[{"name": title, "replay": replay(run), "configs": run.configs} for title, run in runs.items()],
+        version=__version__,
+        again=shlex.join(["strop", "report", *(side.title for side in sides)]),
     )
 
 
+def beside(sides: Sequence[Side]) -> list[dict[str, Any]]:
+    """Every metric with what each side wrote down of it: ``name``, ``about``, ``better`` and the ``cells`` (value,
+    interval, what it rests on)."""
+    measures = {name: metric for side in sides for of_task in side.metrics.values() for name, metric in of_task.items()}
+    names = metrics.in_order({name for side in sides for name in side.estimates}, measures)
+    rows = []
+    for name in names:
+        metric = metrics.describe(name, measures)
+        found = [side.estimates.get(name, Interval()) for side in sides]
+        texts = [
+            (
+                metrics.value_text(one.value, metric.unit),
+                metrics.interval_text(one, metric.unit),
+                " in ".join(metrics.sample_texts(one)),
+            )
+            for one in found
+        ]
+        rows.append({"name": name, "about": metric.about, "better": metric.better, "cells": texts})
+    return rows
+
+
+def differences(runs: Mapping[str, RunFiles]) -> list[tuple[str, list[str]]]:
+    """(setting, its value in each run) of what the runs' recipes say differently; their names and folders aside."""
+    if len(runs) < 2:
+        return []
+    recipes = [flat(yaml.safe_load([*run.configs.values()][-1]) if run.configs else {}) for run in runs.values()]
+    names = dict.fromkeys(name for recipe in recipes for name in recipe if name not in ("name", "folder"))
+    return [
+        (name, [_setting(recipe.get(name)) for recipe in recipes])
+        for name in names
+        if any(recipe.get(name) != recipes[0].get(name) for recipe in recipes)
+    ]
+
+
+def _facts(summaries: Sequence[Summary]) -> list[tuple[str, list[str]]]:
+    """(what, of each run): the model, what it ran on and how fast."""
+    found = [{"model": one.model, "seed": str(one.seed), **dict(machine(one))} for one in summaries]
+    names = dict.fromkeys(name for one in found for name in one)
+    return [(name, [one.get(name) or metrics.UNKNOWN for one in found]) for name in names]
+
+
+def _setting(value: Any) -> str:
+    text = metrics.UNKNOWN if value is None else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _TEXT else text[: _TEXT - 1] + "…"
+
+
+def _curves(runs: Mapping[str, RunFiles]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Of every training stage, by its name, the curves of the runs that have it."""
+    stages = dict.fromkeys(stage for run in runs.values() for stage in run.steps)
+    return [
+        (stage, curves_of_runs(f"curves-{number}", {title: run.steps.get(stage, []) for title, run in runs.items()}))
+        for number, stage in enumerate(stages)
+    ]
+
+
 def _shown(one: Comparison) -> dict[str, Any]:
-    """What the head of the page says of a comparison."""
+    """What the page says of a comparison."""
     return {
         "first": one.first.title,
         "second": one.second.title,
-        "gates": one.gate_verdicts(),
-        "verdicts": [row.verdict for row in one.tested],
+        "verdicts": [*one.gate_verdicts(), *(row.verdict for row in one.tested)],
         "rows": [(cells(row), row.finding if row.p is not None else "described", row.metric.about) for row in one.rows],
         "notes": one.notes,
     }
-
-
-def _task(one: Comparison, task: str) -> dict[str, Any]:
-    row = _leading(one, task)
-    return {"metric": row.metric.name, "unit": row.metric.unit, "better": row.metric.better}
-
-
-def _leading(one: Comparison, task: str) -> Row:
-    rows = [row for row in one.rows if row.task == task]
-    return leading([row for row in rows if row.metric.better] or rows)
-
-
-def _entries(number: int, one: Comparison) -> Iterator[dict[str, Any]]:
-    """Every item as the script reads it; ``change``: of the leading metric, above 0 where it got better."""
-    for task, matched in one.tasks.items():
-        metric = _leading(one, task).metric
-        for at, pair in enumerate(matched.pairs):
-            values = [side.values.get(metric.name) for side in pair]
-            known = None not in values
-            yield {
-                "at": [number, list(one.tasks).index(task), at],
-                "in": number,
-                "task": task,
-                "name": one_line(pair[0].name),
-                "prompt": pair[0].prompt,
-                "values": values,
-                "change": (metric.better or 1) * (values[1] - values[0]) if known else 0,
-                "sides": [
-                    {key: side.row[key] for key in _KEPT if side.row.get(key) not in (None, "")} for side in pair
-                ],
-            }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strop.common.errors import InputError
-from strop.compare.sides import Result, Side
+from strop.report.sides import Result, Side
 
 Pair = tuple[Result, Result]
 

@@ -10,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from strop.common.console import heading, say
-from strop.common.visible import one_line, visible
+from strop.common.visible import one_line
 from strop.compare.comparison import Comparison, Row, p_text
 from strop.compare.flips import Flips, answer_diff, flips, outcome
 from strop.compare.judge import Judged
 from strop.compare.power import LEVEL
 from strop.compare.votes import Agreement, WinRate
 from strop.report.files import Interval
+from strop.report.markdown import MARKS, escaped, table
 from strop.report.metrics import UNKNOWN, change_interval_text, change_text, value_text
 
 NAMED = 8
@@ -26,7 +27,6 @@ METHOD = (
     "exact McNemar test of right or wrong, else swaps of whole families; Holm's correction over all that are tested. "
     "They speak of other items of this kind, not of another training run with another seed."
 )
-_MARKS = {"worse": "❌", "better": "✅", "unclear": "❔"}
 _STYLES = {"better": "green", "worse": "red"}
 _WORDS = {
     "better": "better",
@@ -100,30 +100,22 @@ def markdown(comparisons: list[Comparison]) -> str:
 
 
 def _markdown(comparison: Comparison) -> Iterator[str]:
-    first, second = map(_escaped, titles(comparison))
+    first, second = map(escaped, titles(comparison))
     yield f"### {second} against {first}\n"
     for verdict in comparison.gate_verdicts():
-        yield f"- {_MARKS[verdict.tone]} {_escaped(verdict.sentence)}"
+        yield f"- {MARKS[verdict.tone]} {escaped(verdict.sentence)}"
     yield ""
-    yield "| " + " | ".join(("metric", first, second, *COLUMNS[3:])) + " |"
-    yield "|---|" + "---:|" * (len(COLUMNS) - 2) + "---|"
-    for row in comparison.rows:
-        yield "| " + " | ".join(map(_escaped, cells(row))) + " |"
-    yield ""
-    yield from (f"- {_escaped(row.verdict.sentence)}" for row in comparison.tested)
-    yield from (f"- {_escaped(note)}" for note in comparison.notes)
+    columns = ("metric", *titles(comparison), *COLUMNS[3:])
+    yield from table(columns, map(cells, comparison.rows))
+    yield from (f"- {escaped(row.verdict.sentence)}" for row in comparison.tested)
+    yield from (f"- {escaped(note)}" for note in comparison.notes)
     for found in flips(comparison):
         counts = f"{len(found.better):,} got better, {len(found.worse):,} got worse"
-        yield f"\n<details><summary>{_escaped(found.row.metric.name)}: {counts}</summary>\n"
+        yield f"\n<details><summary>{escaped(found.row.metric.name)}: {counts}</summary>\n"
         for word, pairs in (("better", found.better), ("worse", found.worse)):
-            yield from (f"- {word}: {_escaped(pair[0].name)} ({_escaped(outcome(pair, found.row))})" for pair in pairs)
+            yield from (f"- {word}: {escaped(pair[0].name)} ({escaped(outcome(pair, found.row))})" for pair in pairs)
         yield "\n</details>"
     yield f"\n{METHOD}\n"
-
-
-def _escaped(text: str) -> str:
-    text = visible(text, strict=False).replace("\n", " ").replace("&", "&amp;").replace("<", "&lt;")
-    return "".join("\\" + c if c in "\\|`*_[]" else c for c in text)
 
 
 def win_text(one: WinRate, comparison: Comparison) -> str:

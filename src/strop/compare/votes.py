@@ -68,7 +68,7 @@ def read_votes(path: Path, key_file: Path | None = None) -> Rater:
     """
     rows = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the votes that the page saved.") from None
     for number, line in enumerate(lines, start=1):

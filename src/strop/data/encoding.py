@@ -20,11 +20,14 @@ import numpy as np
 
 from strop.chat import ChatEncoder, ChatSettings, Conversation, Example, LeftOut, MaskReport, Message, Text, parse_row
 from strop.chat.answers import Content, parse_answers
+from strop.chat.inspection import Inspection
 from strop.common.errors import InputError
 from strop.data.counter import uniform, words
 from strop.data.rows import Row
 
 CHUNK = 128
+SHOWN = 4
+"""Examples that are kept for people to look at: two pairs, say."""
 """Rows that go to a process at a time."""
 SPAWN_FROM = 2048
 """Rows from which on processes are started: each takes a second or two until it works."""
@@ -96,8 +99,8 @@ class EncodedRows:
     ``tokens [T]`` int32, ``weights [T]`` float32, ``lengths [N]``; ``rows [N]``, counted from the first row of the
     part; ``prompts [N]``, the system prompt given (0: none); ``values [N]``, what is said of a judged answer
     (`strop.chat.answers.Answered`), 0 for others. ``places`` and ``own_system`` are of the R rows.
-    ``shown`` is the first example token by token, for people to look at; ``skipped`` says what was wrong with the
-    rows left out.
+    ``shown`` are the first examples token by token, at most `SHOWN`, for people to look at; ``skipped`` says what was
+    wrong with the rows left out.
     """
 
     tokens: np.ndarray
@@ -110,7 +113,7 @@ class EncodedRows:
     own_system: list[bool]
     report: MaskReport
     skipped: list[str]
-    shown: dict[str, Any] | None
+    shown: list[dict[str, Any]]
 
 
 def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row], ended: InputError | None) -> EncodedRows:
@@ -119,7 +122,7 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row], end
     Raises InputError, ``ended`` where the reading ended with it after these rows.
     """
     drawn = job.draws.all(first, len(rows)) if job.draws else [[0]] * len(rows)
-    report, examples, skipped, own_system, shown = MaskReport(), [], [], [], None
+    report, examples, skipped, own_system, shown = MaskReport(), [], [], [], []
     parsed = [_parse(job, place, row, prompts) for (place, row), prompts in zip(rows, drawn, strict=True)]
     said = (group for one in parsed if not isinstance(one, InputError) for _, group in one[1])
     encoder.look_ahead(conversation for group in said for conversation, _ in group)
@@ -144,11 +147,9 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row], end
         report.merge(encoder.report)
         own_system.append(own)
         examples += found
-        if shown is None and found:
-            # The first example, as the report shows it.
-            inspected = next(example for _, group in groups for said, _ in group for example in encoder.inspect(said))
-            pieces, stops = inspected.pieces()
-            shown = {"place": inspected.place, "pieces": pieces, "stops": stops}
+        if found and len(shown) < SHOWN:
+            inspected = (example for _, group in groups for said, _ in group for example in encoder.inspect(said))
+            shown += map(_as_shown, islice(inspected, SHOWN - len(shown)))
     if ended is not None:
         raise ended
     return EncodedRows(
@@ -164,6 +165,12 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row], end
         skipped=skipped,
         shown=shown,
     )
+
+
+def _as_shown(inspected: Inspection) -> dict[str, Any]:
+    """``place``, ``pieces`` and ``stops`` of an example."""
+    pieces, stops = inspected.pieces()
+    return {"place": inspected.place, "pieces": pieces, "stops": stops}
 
 
 Group = list[tuple[Conversation | Text | LeftOut, float]]

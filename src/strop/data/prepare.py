@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from strop.chat import MaskReport
 from strop.chat.answers import Content
 from strop.common.errors import InputError
 from strop.common.folders import whole_folder
-from strop.data.encoding import Encoding, Job, PromptDraws, encode_all
+from strop.data.encoding import SHOWN, Encoding, Job, PromptDraws, encode_all
 from strop.data.files import data_files
 from strop.data.groups import Group, stores_of
 from strop.data.held_out import Division, divide
@@ -46,9 +47,11 @@ class PreparedData:
         return total
 
     @property
-    def shown(self) -> dict[str, Any] | None:
-        """``place``, ``pieces`` and ``stops`` of the first example; None where there is no example."""
-        return next((part.meta["shown"] for part in self.parts if part.meta["shown"]), None)
+    def shown(self) -> list[dict[str, Any]]:
+        """``place``, ``pieces`` and ``stops`` of a few examples: the first of each part, then the second …"""
+        return [one for turn in zip_longest(*(part.meta["shown"] for part in self.parts)) for one in turn if one][
+            :SHOWN
+        ]
 
     def mixture(self, seed: int) -> Mixture:
         return Mixture(stores_of(self.parts, self.content), self.settings, seed)

@@ -24,9 +24,9 @@ import numpy as np
 from strop.chat import MaskReport
 from strop.common.errors import InputError
 from strop.common.files import write_json
-from strop.data.encoding import EncodedRows, PromptDraws
+from strop.data.encoding import SHOWN, EncodedRows, PromptDraws
 
-LAYOUT = 3
+LAYOUT = 4
 TOKENS, WEIGHTS = np.dtype("<i4"), np.dtype("<f4")
 EXAMPLES = np.dtype([("end", "<i8"), ("row", "<i8"), ("prompt", "<i4"), ("value", "<f4")])
 ROWS = np.dtype([("place_end", "<i8"), ("own_system", "?")])
@@ -116,7 +116,7 @@ def write(
 ) -> None:
     """Fill an empty folder. ``unreadable`` and ``notes`` (of how the rows were read) may still grow while the chunks
     come. Raises what they raise."""
-    report, skipped, shown = MaskReport(), 0, None
+    report, skipped, shown = MaskReport(), 0, []
     first_skipped: list[str] = []
     digest = hashlib.sha256()
     with contextlib.ExitStack() as stack:
@@ -137,7 +137,7 @@ def write(
             report.merge(chunk.report)
             skipped += len(chunk.skipped)
             first_skipped += chunk.skipped[: _SHOWN_SKIPPED - len(first_skipped)]
-            shown = shown or chunk.shown
+            shown += chunk.shown[: SHOWN - len(shown)]
     meta = {
         "made_from": made_from,
         "digest": digest.hexdigest(),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,13 +17,12 @@ from uuid import UUID
 from strop.chat import Conversation, Message, Text, parse_row
 from strop.chat.notes import notes_of
 from strop.common.errors import InputError
-from strop.common.files import atomic_writer
+from strop.common.files import atomic_writer, to_json
 from strop.doctor.examine import Examination
 from strop.doctor.rows import ReadRow
 from strop.doctor.turns import is_empty
 
 REPORT = ".report.json"
-_HALF = re.compile("[\ud800-\udfff]")
 
 
 def write_fixed(found: Examination, out: Path, inputs: Sequence[Path]) -> list[str]:
@@ -71,9 +68,9 @@ def write_fixed(found: Examination, out: Path, inputs: Sequence[Path]) -> list[s
         "written_otherwise": dict(converted),
     }
     with atomic_writer(report_of(out)) as file:
-        file.write(_json(report, indent=2) + "\n")
+        file.write(to_json(report, indent=2) + "\n")
     with atomic_writer(out) as file:
-        file.writelines(_json(row) + "\n" for row in rows)
+        file.writelines(to_json(row) + "\n" for row in rows)
     return [
         f"wrote {out}: {len(rows):,} rows, {len(gone):,} left out, {len(changed):,} changed; which and why: "
         f"{report_of(out)}",
@@ -176,12 +173,6 @@ def check_target(out: Path, inputs: Iterable[Path]) -> None:
             raise InputError(f"--fix {out}: {target} is read here; choose another name, so that nothing is lost.")
     if out.exists() and not report_of(out).is_file():
         raise InputError(f"--fix {out}: there is a file that strop doctor did not write; choose another name.")
-
-
-def _json(value: Any, indent: int | None = None) -> str:
-    """JSON of characters as they are; with escapes where there is half of a surrogate pair, which no file can hold."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return json.dumps(value, indent=indent) if _HALF.search(text) else text
 
 
 def report_of(out: Path) -> Path:

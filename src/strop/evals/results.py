@@ -167,7 +167,8 @@ def write_results(path: Path, results: Sequence[ItemResult] | Sequence[LossResul
 
 def read_results(path: Path, kind: type) -> list:
     """Results as written by ``write_results``."""
-    return [kind(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: an answer may hold U+2028
+    return [kind(**json.loads(line)) for line in lines if line]
 
 
 def changes_between(before: Path, after: Path, metrics: Mapping[str, Metric]) -> dict[str, Estimate]:

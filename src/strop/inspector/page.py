@@ -15,7 +15,7 @@ from strop.common.visible import one_line
 from strop.inspector.look import Found, Look
 from strop.inspector.subject import Tools
 from strop.inspector.terminal import FIELDS, report_lines
-from strop.web import environment, script_data, script_hash
+from strop.web import render, script_data
 
 HERE = Path(__file__).parent
 
@@ -47,26 +47,21 @@ class Page:
 
     def write(self, path: Path, look: Look, cut: bool) -> None:
         """All at once. ``cut``: the page says that the data goes on. Raises OSError as writing does."""
-        script = (HERE / "script.js").read_text(encoding="utf-8")
-        meta = {"parts": [one_line(part) for part in self._parts], "fields": FIELDS}
-        html = (
-            environment(HERE)
-            .get_template("page.html")
-            .render(
-                style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-                script=Markup(script),
-                script_hash=script_hash(script),
-                data=one_line(self.data),
-                tokenizer=one_line(self.tools.name),
-                stops=[one_line(token) for token in self.tools.stops],
-                report=report_lines(look),
-                rejected=[one_line(rejected.reason) for rejected in look.rejected[:_REJECTED]],
-                n_rejected=len(look.rejected),
-                n_rows=look.rows,
-                cut=cut,
-                meta=script_data(meta),
-                entries=Markup(",\n".join(self.entries)),
-            )
+        html = render(
+            [HERE],
+            "page.html",
+            styles=["style.css"],
+            scripts=["script.js"],
+            data=one_line(self.data),
+            tokenizer=one_line(self.tools.name),
+            stops=[one_line(token) for token in self.tools.stops],
+            report=report_lines(look),
+            rejected=[one_line(rejected.reason) for rejected in look.rejected[:_REJECTED]],
+            n_rejected=len(look.rejected),
+            n_rows=look.rows,
+            cut=cut,
+            meta=script_data({"parts": [one_line(part) for part in self._parts], "fields": FIELDS}),
+            entries=Markup(",\n".join(self.entries)),
         )
         with atomic_writer(path) as file:
             file.write(html)

@@ -18,7 +18,6 @@ from matplotlib.ticker import MaxNLocator
 
 from strop.report.files import Interval, LoggedStep
 from strop.report.metrics import value_text
-from strop.tasks.metrics import VERDICTS
 
 FONT_PX = 12
 WIDE, NARROW = 1000, 400
@@ -35,9 +34,8 @@ ROLES = {
             "panel",
             "before",
             "after",
-            "on-verdict",
             "on-time",
-            *(f"verdict-{name}" for name in VERDICTS),
+            *(f"run-{number}" for number in range(1, 5)),
         ),
         start=1,
     )
@@ -81,36 +79,7 @@ def metrics_chart(parts: Mapping[str, Estimates], names: list[str]) -> Markup:
     return _for_desk_and_phone(draw, "metrics", f"Main metrics {' and '.join(parts)}, with 95 % intervals")
 
 
-def verdict_chart(parts: Mapping[str, Estimates]) -> Markup:
-    """A stacked bar for each of ``parts``: the share of answers per verdict."""
-    rows = list(parts.items())
-
-    def draw(width: int) -> Figure:
-        narrow = width == NARROW
-        row, left, right, height = (58, 8, 8, 0.55) if narrow else (46, 80, 8, 0.66)
-        figure = new_figure(width, row * len(rows) + 2)
-        axes = px_axes(figure, left, right, 0, row * len(rows))
-        axes.set(xlim=(0, 1), ylim=(len(rows), 0), xticks=[], yticks=[])
-        for index, (label, estimates) in enumerate(rows):
-            y, start = index + (0.66 if narrow else 0.5), 0.0
-            if narrow:
-                axes.text(0, index + 0.2, label, ha="left", **LABEL)
-            else:
-                axes.text(-12 / (width - left - right), y, label, ha="right", **LABEL)
-            for verdict in VERDICTS:
-                share = estimates.get(f"verdict/{verdict}", Interval()).value or 0.0
-                edge = {"edgecolor": ROLES["panel"], "linewidth": 1.5}
-                axes.barh(y, share, left=start, height=height, color=ROLES[f"verdict-{verdict}"], **edge)
-                if share * width > 48:  # room for the number
-                    inside = {"ha": "center", "va": "center_baseline", "color": ROLES["on-verdict"]}
-                    axes.text(start + share / 2, y, value_text(share, "rate"), fontsize=FONT_PX, **inside)
-                start += share
-        return figure
-
-    return _for_desk_and_phone(draw, "verdicts", f"Share of answers per verdict, {' and '.join(parts)}")
-
-
-def loss_chart(steps: list[LoggedStep]) -> Markup:
+def loss_chart(steps: list[LoggedStep], name: str = "loss") -> Markup:
     """Loss in nats per token over steps: each step thin, smoothed thick, held-out loss as dots; learning rate below."""
     train, held_out, rates = (series(steps, name) for name in ("loss", "eval_loss", "lr"))
     last_step = max(step.step for step in steps)
@@ -136,7 +105,7 @@ def loss_chart(steps: list[LoggedStep]) -> Markup:
             panel.xaxis.set_major_locator(MaxNLocator(6 if width == NARROW else 10, integer=True))
         return figure
 
-    return _for_desk_and_phone(draw, "loss", "Training loss, held-out loss and learning rate over steps")
+    return _for_desk_and_phone(draw, name, "Training loss, held-out loss and learning rate over steps")
 
 
 def _draw_rates(axes: Axes, rates: np.ndarray) -> None:

@@ -1,8 +1,8 @@
-"""The curves of a stage that trains on its own rollouts: small multiples, and the words for what it logs."""
+"""Curves over steps as small multiples, of one training or of several runs, and the words for what is logged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from strop.report.files import LoggedStep
 WIDTH, HEIGHT = 360, 168
 # Told apart without colour: how the line is drawn, in the page's colours.
 LOOKS = (("after", "solid"), ("ink", "dashed"), ("before", "dotted"), ("dim", "dashdot"))
+_STYLES = ("solid", "dashed", "dotted", "dashdot")
+RUN_LOOKS = tuple((f"run-{1 + n % 4}", _STYLES[(n + n // 4) % 4]) for n in range(8))
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,53 @@ SECONDS = {
 ALWAYS = {"rollout/pass_rate", "rollout/no_spread", "reward"}  # of interest also where they are 0 throughout
 
 
+def other_curves(stage: str, steps: list[LoggedStep]) -> list[dict[str, Any]]:
+    """As `curves`, of a training on given examples what its loss does not show: the metrics of its objective."""
+    panels = [*_evaluated(steps), Panel("gradient", "", {"grad_norm": "norm before clipping"})]
+    drawn = [(panel, _lines(panel, steps)) for panel in panels]
+    return [_panel(f"{stage}-more-{at}", panel, lines) for at, (panel, lines) in enumerate(drawn) if lines]
+
+
+def curves_of_runs(name: str, runs: Mapping[str, list[LoggedStep]]) -> list[dict[str, Any]]:
+    """As `curves`, each metric of a stage that several runs have, a line for each run: at most ``len(RUN_LOOKS)``."""
+    every = [step for steps in runs.values() for step in steps]
+    panels = [Panel("loss", "", {"loss": ""}), Panel("evaluation loss", "", {"eval_loss": ""})]
+    panels += [
+        Panel(f"{one.title}, {label}" if len(one.lines) > 1 else one.title, one.unit, {metric: ""})
+        for one in (*_evaluated(every), REWARD, *_parts(every), *PANELS)
+        for metric, label in one.lines.items()
+        if metric != "loss"
+    ]
+    found = []
+    for panel in panels:
+        [metric] = panel.lines
+        lines = {run: points for run, steps in runs.items() if len(points := series(steps, metric))}
+        if any(points[:, 1].any() for points in lines.values()):
+            looks = [RUN_LOOKS[list(runs).index(run)] for run in lines]
+            found.append(_panel(f"{name}-{len(found)}", panel, lines, looks))
+    return found
+
+
+def _evaluated(steps: list[LoggedStep]) -> Iterator[Panel]:
+    """A panel for each metric beside the loss that was measured on held-out examples."""
+    names = dict.fromkeys(n for one in steps for n in one.model_extra if n.startswith("eval_"))
+    for name in names:
+        metric = name.removeprefix("eval_")
+        unit = "rate" if metric.endswith("accuracy") else ""
+        yield Panel(metric.replace("_", " "), unit, {metric: "training", name: "held out"})
+
+
+def _lines(panel: Panel, steps: list[LoggedStep]) -> dict[str, np.ndarray]:
+    return {label: points for name, label in panel.lines.items() if len(points := series(steps, name))}
+
+
 def curves(stage: str, steps: list[LoggedStep]) -> tuple[list[dict[str, Any]], list[str]]:
     """The charts of a stage in reading order: ``title``, ``unit``, ``keys`` (legend: colour, line, label, first → last)
     and ``chart``; and the titles of those that are not drawn, since they are 0 throughout. What was not logged is in
     neither."""
     found, still = [], []
     for panel in (REWARD, *_parts(steps), *PANELS):
-        lines = {label: points for name, label in panel.lines.items() if len(points := series(steps, name))}
+        lines = _lines(panel, steps)
         if lines and (ALWAYS & panel.lines.keys() or any(points[:, 1].any() for points in lines.values())):
             found.append(_panel(f"{stage}-{len(found)}", panel, lines))
         elif lines:
@@ -90,11 +132,13 @@ def _parts(steps: list[LoggedStep]) -> Iterator[Panel]:
             yield Panel(f"reward: {name.removeprefix('reward/')}", "", {name: "mean score, before its weight"})
 
 
-def _panel(name: str, panel: Panel, lines: dict[str, np.ndarray]) -> dict[str, Any]:
+def _panel(
+    name: str, panel: Panel, lines: dict[str, np.ndarray], looks: Sequence[tuple[str, str]] = LOOKS
+) -> dict[str, Any]:
     figure = new_figure(WIDTH, HEIGHT)
     axes = _axes(figure, max(points[-1, 0] for points in lines.values()))
     keys = []
-    for (role, style), (label, points) in zip(LOOKS, lines.items(), strict=False):
+    for (role, style), (label, points) in zip(looks, lines.items(), strict=False):
         if len(points) > smoothing_span(len(points)):
             axes.plot(*thinned(points).T, color=ROLES[role], linewidth=0.8, alpha=0.35)
         means = smoothed(points)

@@ -7,15 +7,15 @@ a page that silently drops half of the evidence is worse than none.
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from strop.common.errors import InputError
 from strop.evals.gates import Gate
-from strop.tasks.base import TASKS
 from strop.tasks.metrics import Metric
 
 # JSON written by Python may hold NaN and Infinity. Neither is a measurement, so both become "unknown".
@@ -37,12 +37,14 @@ class Interval(BaseModel):
 
 
 class Stages(BaseModel):
-    """Which stage's folder plays which part; ``measured`` is a single evaluation, ``when`` says where it stands."""
+    """Which stage's folder plays which part; ``measured`` is a single evaluation, ``when`` says where it stands.
+    ``evaluations``: all of them in order, with those between the first and the last."""
 
     before: str | None = "baseline"
     after: str | None = "eval"
     measured: str | None = None
     when: str | None = None
+    evaluations: list[str] = Field(default_factory=list)
     training: list[str] = Field(default_factory=lambda: ["sft"])
 
 
@@ -60,8 +62,7 @@ class Summary(BaseModel):
     """``summary.json``. Rates are fractions in [0, 1], losses nats per token; ``change`` is the paired difference.
 
     A single evaluation is ``measured`` and leaves ``before``, ``after`` and ``change`` empty. ``eval_loss``,
-    ``minutes``, ``memory_gb`` and ``facts`` are by stage; ``answered`` names the tasks whose answers are kept, and
-    ``measures`` says what the metrics are.
+    ``minutes``, ``memory_gb``, ``mask`` and ``facts`` are by stage, and ``measures`` says what the metrics are.
 
     ``bounds`` holds the worsening that the task allows per metric (a positive number in the metric's own unit);
     metrics without one use the page's default, which the page states. ``gates`` are the recipe's own.
@@ -78,7 +79,6 @@ class Summary(BaseModel):
     change: dict[str, Interval] = Field(default_factory=dict)
     measured: dict[str, Interval] = Field(default_factory=dict)
     eval_loss: dict[str, EvalLoss] = Field(default_factory=dict)
-    answered: list[str] = Field(default_factory=lambda: [*TASKS])
     measures: dict[str, Metric] = Field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     bounds: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
@@ -92,7 +92,7 @@ class Summary(BaseModel):
     trained_tokens_per_second: Number = None
     warnings: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
-    mask: dict[str, Any] = Field(default_factory=dict)
+    mask: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class LoggedStep(BaseModel):
@@ -110,22 +110,6 @@ class LoggedStep(BaseModel):
     eval_loss: Number = None
 
 
-class GradedAnswer(BaseModel):
-    """One graded answer of an evaluation; ``passed`` of its ``total`` tests passed."""
-
-    name: str
-    prompt: str
-    answer: str
-    verdict: str
-    family: str | None = None
-    passed: int | None = None
-    total: int | None = None
-    detail: str | None = None
-    stderr_tail: str | None = None
-    finish_reason: str | None = None
-    tokens: int | None = None
-
-
 class ShownExample(BaseModel):
     """One training conversation: (text, weight) per token in order; weight 0 = not trained.
 
@@ -137,21 +121,29 @@ class ShownExample(BaseModel):
     stops: list[int] | None = None
 
 
+class ShownExamples(RootModel[list[ShownExample]]):
+    """``examples.json``."""
+
+
 @dataclass(frozen=True)
 class RunFiles:
-    """What the page shows of one run folder; ``items`` is keyed by ("before" or "after", task).
+    """What the page shows of one run folder, by stage.
 
-    ``steps``, ``example``: of the last training on given conversations; ``sampled``: the steps of each that trained on
-    rollouts, by stage.
+    ``steps``: of each training; ``examples``: what it was trained on, token by token; ``evaluations``: by what the page
+    calls them, the folder of each. ``configs``: the recipe as it was when the stages ran, by the file's name.
     """
 
     folder: Path
     summary: Summary
-    steps: list[LoggedStep] = field(default_factory=list)
-    sampled: dict[str, list[LoggedStep]] = field(default_factory=dict)
-    items: dict[tuple[str, str], list[GradedAnswer]] = field(default_factory=dict)
-    example: ShownExample | None = None
+    steps: dict[str, list[LoggedStep]] = field(default_factory=dict)
+    examples: dict[str, list[ShownExample]] = field(default_factory=dict)
+    evaluations: dict[str, Path] = field(default_factory=dict)
     configs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def sampled(self) -> dict[str, list[LoggedStep]]:
+        """The steps of the stages that trained on their own rollouts."""
+        return {s: steps for s, steps in self.steps.items() if any(ROLLOUTS in one.model_extra for one in steps)}
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -161,42 +153,56 @@ def read_run(folder: Path) -> RunFiles:
         InputError: ``summary.json`` is missing, or a file is there that is not what its name promises.
     """
     summary = folder / "summary.json"
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: there is no such folder; give the folder of a finished run, e.g. runs/code_basics."
+        )
     if not summary.is_file():
         raise InputError(
             f"{summary} is missing, and the report is made from it: `strop run RECIPE.yaml` (or `strop demo`) writes "
             "it; give the folder of a finished run."
         )
     parsed = _parse(summary.read_bytes(), Summary, str(summary), "make it again with `strop run RECIPE.yaml`")
-    parts = {"before": parsed.stages.before, "after": parsed.stages.after}
-    items = {
-        (part, task): read_rows(path, GradedAnswer)
-        for part, stage in parts.items()
-        for task in parsed.answered
-        if stage and (path := folder / stage / "evals" / f"{task}.jsonl").is_file()
-    }
-    logged = {
-        stage: read_rows(path, LoggedStep)
-        for stage in parsed.stages.training
-        if (path := folder / stage / "metrics.jsonl").is_file()
-    }
-    sampled = {stage: steps for stage, steps in logged.items() if any(ROLLOUTS in one.model_extra for one in steps)}
-    given = [stage for stage in parsed.stages.training if stage not in sampled]
-    shown = (given or ["sft"])[-1]  # of several trainings on conversations the page shows the last one
-    configs = {
-        f"{stage}/config.yaml": path.read_text(encoding="utf-8", errors="replace")
-        for stage in parsed.stages.training
-        if (stage == shown or stage in sampled) and (path := folder / stage / "config.yaml").is_file()
-    }
-    example = folder / shown / "example.json"
+    stages = parsed.stages
+    parts = {stages.before: "before", stages.after: "after", stages.measured: "measured"}
+    evaluations = dict.fromkeys([*stages.evaluations, *parts])
+    training = [stage for stage in stages.training if (folder / stage).is_dir()]
     return RunFiles(
         folder=folder,
         summary=parsed,
-        steps=logged.get(shown, []),
-        sampled=sampled,
-        items=items,
-        example=_parse(example.read_bytes(), ShownExample, str(example)) if example.is_file() else None,
-        configs=configs,
+        steps={
+            stage: read_rows(path, LoggedStep)
+            for stage in training
+            if (path := folder / stage / "metrics.jsonl").is_file()
+        },
+        examples={
+            stage: _parse(path.read_bytes(), ShownExamples, str(path)).root
+            for stage in training
+            if (path := folder / stage / "examples.json").is_file()
+        },
+        evaluations={
+            parts.get(stage, stage): folder / stage
+            for stage in evaluations
+            if stage and any((folder / stage / "evals").glob("*.jsonl"))
+        },
+        configs=_configs(folder, dict.fromkeys([*parsed.minutes, *training])),
     )
+
+
+def runs_among(folders: Iterable[Path]) -> dict[str, RunFiles]:
+    """Those of the folders that are runs, by their names as given. Raises InputError as `read_run` does."""
+    return {str(folder): read_run(folder) for folder in folders if (folder / "summary.json").is_file()}
+
+
+def _configs(folder: Path, stages: Iterable[str]) -> dict[str, str]:
+    """The recipe of each stage, once where several had the same one: the file of the last of them."""
+    texts = {
+        f"{stage}/config.yaml": path.read_text(encoding="utf-8", errors="replace")
+        for stage in stages
+        if (path := folder / stage / "config.yaml").is_file()
+    }
+    last = {text: name for name, text in texts.items()}
+    return {name: text for text, name in last.items()}
 
 
 def read_rows(path: Path, model: type[Line]) -> list[Line]:

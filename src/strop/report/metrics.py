@@ -1,6 +1,6 @@
 """What a metric is, and how its numbers are written."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any, Literal
 
@@ -47,6 +47,14 @@ def in_order(names: Collection[str], measures: Mapping[str, Metric]) -> list[str
     """As the page lists them: in the order of the tasks that come with strop, then of the run, then by name."""
     first = dict.fromkeys([*_known(), *measures])
     return [name for name in first if name in names] + sorted(set(names) - first.keys())
+
+
+def leading(metrics: Iterable[Metric]) -> Metric:
+    """The metric that speaks for a task, of those with a good direction where there are any: the lowest ``lead``, else
+    the first."""
+    metrics = list(metrics)
+    metrics = [metric for metric in metrics if metric.better] or metrics
+    return min((metric for metric in metrics if metric.lead is not None), key=lambda m: m.lead, default=metrics[0])
 
 
 def value_text(value: float | None, unit: str) -> str:

@@ -1,25 +1,27 @@
 """From a run folder to ``report.html``: what the page says is put together here, its look in the files beside."""
 
 import shlex
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from strop.common.files import atomic_writer
-from strop.report import metrics
+from strop.report import items, metrics
 from strop.report.alarms import alarms, failures
-from strop.report.charts import loss_chart, metrics_chart, series, smoothing_span, verdict_chart
-from strop.report.curves import curves
-from strop.report.excerpts import FAILING, FIXED, KEPT, RULE, WORSE, pair_up, pick, view
-from strop.report.files import ROLLOUTS, Interval, RunFiles, Summary, read_run
+from strop.report.charts import loss_chart, metrics_chart, series, smoothing_span
+from strop.report.curves import curves, other_curves
+from strop.report.files import ROLLOUTS, Interval, LoggedStep, RunFiles, ShownExample, Summary, read_run
+from strop.report.loss_mask import view
 from strop.report.rollouts import MOST_BYTES, Embedded, embed
+from strop.report.sides import read_side
 from strop.report.verdict import eval_losses, forgetting, gates, headline, interval_notes, kept_bounds
-from strop.tasks.metrics import GROUPS, VERDICTS
-from strop.web import browser_script, environment, script_data, script_hash
+from strop.tasks.metrics import GROUPS
+from strop.web import render, script_data
 
 HERE = Path(__file__).parent
+MOST_TOKENS = 1500
+"""Of a training example."""
 
 MASK_COUNTERS = {
     "conversations": "conversations rendered",
@@ -40,8 +42,9 @@ MASK_COUNTERS = {
 }
 
 
-def write_report(run_folder: Path) -> Path:
-    """Write ``report.html`` into a run folder from the files there, all at once; the same files give the same bytes.
+def write_report(run_folder: Path, target: Path | None = None) -> Path:
+    """Write ``report.html`` into a run folder (or ``target``) from the files there, all at once; the same files give
+    the same bytes.
 
     Returns:
         The path of the page, which needs no other file and no network.
@@ -49,43 +52,44 @@ def write_report(run_folder: Path) -> Path:
     Raises:
         InputError: ``summary.json`` is missing, or a file of the run is not what its name promises.
     """
-    target = run_folder / "report.html"
-    html = render(read_run(run_folder))
+    target = target or run_folder / "report.html"
+    html = page_of(read_run(run_folder))
     with atomic_writer(target) as file:
         file.write(html)
     return target
 
 
-def render(run: RunFiles, most_bytes: int = MOST_BYTES) -> str:
-    """The page as HTML, with at most ``most_bytes`` of kept rollouts.
+def page_of(run: RunFiles, most_bytes: int = MOST_BYTES, most_of_items: int = items.MOST_BYTES) -> str:
+    """The page as HTML, with at most ``most_bytes`` of kept rollouts and ``most_of_items`` of evaluated items.
 
     Everything that came from a model or a data file is escaped by the template, or is data of its script.
     """
-    templates = environment(HERE)
-    templates.filters["count"] = metrics.count_text
     summary = run.summary
     top = headline(summary)
     kept = embed(run.folder, [*run.sampled], most_bytes)
-    return templates.get_template("page.html").render(
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+    evaluated = items.Items([read_side(place, title) for title, place in run.evaluations.items()], most_of_items)
+    claims = [*(one for one in eval_losses(summary) if one != top), forgetting(summary), *gates(summary)]
+    browsers = [*(["items.js"] if evaluated.entries else []), *(["rollouts.js"] if kept.all_prompts else [])]
+    return render(
+        [HERE],
+        "page.html",
+        styles=(["browser.css"] if browsers else []) + ["report.css"],
+        scripts=["browser.js", *browsers] if browsers else [],
+        filters={"count": metrics.count_text},
         summary=summary,
         again=f"strop report {shlex.quote(str(run.folder))}",
+        replay=replay(run),
         headline=top,
-        eval_losses=[one for one in eval_losses(summary) if one != top],
-        forgetting=forgetting(summary),
-        gates=gates(summary),
+        claims=[one for one in claims if one is not None],
         once=bool(summary.measured),
         table=_table(summary),
         metrics_chart=_metrics_chart(summary),
-        verdict_chart=_verdict_chart(summary),
-        verdicts=VERDICTS,
-        reinforced=[_reinforced(run, stage, kept) for stage in run.sampled],
-        rollouts=_rollouts(kept),
-        loss=_loss(run),
-        answers=_answers(run),
-        tokens=_tokens(run),
-        mask=_mask(summary),
-        measured=_measured(summary),
+        items=evaluated,
+        bars=evaluated.verdicts(),
+        changes=evaluated.changes(),
+        trainings=[_training(run, number, stage, kept) for number, stage in enumerate(run.steps)],
+        rollouts=_rollouts(kept, most_bytes),
+        machine=machine(summary),
         bounds=[
             (name, metrics.change_text(-metric.better * bound, metric.unit))
             for name, bound in kept_bounds(summary).items()
@@ -93,9 +97,21 @@ def render(run: RunFiles, most_bytes: int = MOST_BYTES) -> str:
         ],
         intervals=interval_notes(summary),
         stages=_stages(summary),
-        facts=[(stage, [(n, metrics.count_text(v)) for n, v in one.items()]) for stage, one in summary.facts.items()],
+        stage_facts=[
+            (stage, [(n.replace("_", " "), metrics.count_text(v)) for n, v in one.items()])
+            for stage, one in summary.facts.items()
+        ],
         configs=run.configs,
     )
+
+
+def replay(run: RunFiles) -> str | None:
+    """The command that does the run again, into another folder; None where no recipe was kept."""
+    if not run.configs:
+        return None
+    config = run.folder / [*run.configs][-1]
+    again = run.folder.with_name(f"{run.folder.name}-again")
+    return shlex.join(["strop", "run", str(config), f"folder={again}"])
 
 
 def _table(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -138,20 +154,6 @@ def _metrics_chart(summary: Summary) -> Markup | None:
     return metrics_chart(_named(summary), names) if names else None
 
 
-def _verdict_chart(summary: Summary) -> Markup | None:
-    """Of all answers, or of the first task of the user's own that has verdicts."""
-    parts = _named(summary)
-    prefixes = sorted({name.partition("verdict/")[0] for part in parts.values() for name in part if "verdict/" in name})
-    if not prefixes:
-        return None
-    start = f"{prefixes[0]}verdict/"
-    shares = {
-        label: {name.removeprefix(prefixes[0]): one for name, one in part.items() if name.startswith(start)}
-        for label, part in parts.items()
-    }
-    return verdict_chart({label: found for label, found in shares.items() if found})
-
-
 def _named(summary: Summary) -> dict[str, dict[str, Interval]]:
     """The evaluations of the run by what the page calls them."""
     if summary.measured:
@@ -159,26 +161,17 @@ def _named(summary: Summary) -> dict[str, dict[str, Interval]]:
     return {"before": summary.before, "after": summary.after}
 
 
-def _loss(run: RunFiles) -> dict[str, Any] | None:
-    train, held_out = series(run.steps, "loss"), series(run.steps, "eval_loss")
-    if not len(train) and not len(held_out):
-        return None
-    return {
-        "chart": loss_chart(run.steps),
-        "span": smoothing_span(len(train)),
-        "steps": max(step.step for step in run.steps),
-        "train": bool(len(train)),
-        "held_out": [metrics.value_text(value, "nats") for value in held_out[[0, -1], 1]] if len(held_out) else [],
-    }
-
-
-def _reinforced(run: RunFiles, stage: str, kept: Embedded) -> dict[str, Any]:
-    """What a stage that trained on its own rollouts went through."""
-    steps = run.sampled[stage]
-    drawn, still = curves(stage, steps)
+def _training(run: RunFiles, number: int, stage: str, kept: Embedded) -> dict[str, Any]:
+    """What a training stage went through, and what it was trained on."""
+    steps, name = run.steps[stage], f"training-{number}"
+    reinforced = stage in run.sampled
+    drawn, still = curves(name, steps) if reinforced else (other_curves(name, steps), [])
     return {
         "name": stage,
-        "alarms": alarms(stage, steps, run.summary.warnings),
+        "title": "Reinforcement learning" if reinforced else "Training",
+        "reinforced": reinforced,
+        "loss": None if reinforced else _loss(steps, f"{name}-loss"),
+        "alarms": alarms(stage, steps, run.summary.warnings) if reinforced else [],
         "failures": [
             one | {"worst": metrics.value_text(one["worst"], "rate"), "why": kept.failed.get((stage, one["name"]))}
             for one in failures(steps)
@@ -186,61 +179,62 @@ def _reinforced(run: RunFiles, stage: str, kept: Embedded) -> dict[str, Any]:
         "span": smoothing_span(len(series(steps, ROLLOUTS))),
         "curves": drawn,
         "still": still,
+        "examples": [_example(one) for one in run.examples.get(stage, ()) if one.pieces],
+        "mask": _mask(run.summary.mask.get(stage, {})),
     }
 
 
-def _rollouts(kept: Embedded) -> dict[str, Any] | None:
+def _loss(steps: list[LoggedStep], name: str) -> dict[str, Any] | None:
+    train, held_out = series(steps, "loss"), series(steps, "eval_loss")
+    if not len(train) and not len(held_out):
+        return None
+    return {
+        "chart": loss_chart(steps, name),
+        "span": smoothing_span(len(train)),
+        "steps": max(step.step for step in steps),
+        "train": bool(len(train)),
+        "held_out": [metrics.value_text(value, "nats") for value in held_out[[0, -1], 1]] if len(held_out) else [],
+    }
+
+
+def _rollouts(kept: Embedded, most_bytes: int) -> dict[str, Any] | None:
     if not kept.all_prompts:
         return None
-    script = browser_script(HERE / "rollouts.js")
     return {
         "left_out": kept.left_out,
+        "limit": f"{most_bytes / 2**20:.3g} MB",
         "all_prompts": kept.all_prompts,
         "partial": kept.partial,
         "batches": script_data(kept.batches),
         "data": kept.data,
-        "script": Markup(script),
-        "script_hash": script_hash(script),
     }
 
 
-def _answers(run: RunFiles) -> dict[str, Any] | None:
-    for task in run.summary.answered:
-        pairs = pair_up(run.items.get(("before", task), []), run.items.get(("after", task), []))
-        if pairs:
-            counts = Counter(pair.kind for pair in pairs)
-            return {
-                "task": task,
-                "rule": RULE,
-                "pairs": pick(pairs),
-                "counts": [(kind, counts[kind]) for kind in (FIXED, WORSE, KEPT, FAILING)],
-                "total": len(pairs),
-            }
-    return None
-
-
-def _tokens(run: RunFiles) -> dict[str, Any] | None:
-    if run.example is None or not run.example.pieces:
-        return None
-    views = view(run.example)
+def _example(example: ShownExample) -> dict[str, Any]:
+    views = view(example)
     trained = sum(token.weight != 0 for token in views)
+    weights = sorted({token.weight for token in views} - {0.0})
     return {
-        "place": run.example.place,
-        "views": views,
+        "place": example.place,
+        "views": views[:MOST_TOKENS],
+        "more": len(views) > MOST_TOKENS,
+        "tokens": len(views),
         "trained": trained,
         "share": metrics.value_text(trained / len(views), "rate"),
         "stops": sum(token.is_stop for token in views),
+        "weights": "" if weights in ([], [1.0]) else f"{weights[0]:.3g} to {weights[-1]:.3g}",
     }
 
 
-def _mask(summary: Summary) -> list[tuple[str, str]]:
-    """(what, how many) of each counter."""
+def _mask(mask: dict[str, Any]) -> dict[str, Any]:
+    """``counters``: (what, how many); ``none``: what there was none of."""
     labels = dict(MASK_COUNTERS)
-    trained, tokens = summary.mask.get("trained_tokens"), summary.mask.get("tokens")
+    trained, tokens = mask.get("trained_tokens"), mask.get("tokens")
     if isinstance(trained, int) and isinstance(tokens, int) and tokens:
         labels["trained_tokens"] += f", {metrics.value_text(trained / tokens, 'rate')} of all"
-    counters = {name: value for name, value in summary.mask.items() if value != {}}
-    return [(labels.get(name, name.replace("_", " ")), metrics.count_text(value)) for name, value in counters.items()]
+    named = {labels.get(name, name.replace("_", " ")): value for name, value in mask.items() if value != {}}
+    counters = [(name, metrics.count_text(value)) for name, value in named.items() if value != 0]
+    return {"counters": counters, "none": [name for name, value in named.items() if value == 0]}
 
 
 def _stages(summary: Summary) -> list[tuple[str, str, str]]:
@@ -257,13 +251,14 @@ def _stages(summary: Summary) -> list[tuple[str, str, str]]:
     ]
 
 
-def _measured(summary: Summary) -> list[tuple[str, str]]:
+def machine(summary: Summary) -> list[tuple[str, str]]:
     """Facts of the run, named; what is not known is left out."""
     rest = {name: value for name, value in summary.machine.items() if value is not None}
     cpu, cores, memory = (rest.pop(name, None) for name in ("cpu", "cores", "memory_gb"))
-    machine = [cpu, f"{cores} cores" if cores else None, f"{metrics.count_text(memory)} GB memory" if memory else None]
+    parts = [cpu, f"{cores} cores" if cores else None, f"{metrics.count_text(memory)} GB memory" if memory else None]
     facts = {
-        "machine": ", ".join(str(part) for part in machine if part),
+        "machine": ", ".join(str(part) for part in parts if part),
+        "strop": summary.strop_version,
         **{name.replace("_", " "): metrics.count_text(value) for name, value in rest.items()},
         "peak memory": _with_unit(summary.peak_memory_gb, ".1f", "GB"),
         "tokens per second": _with_unit(summary.tokens_per_second, ",.0f"),

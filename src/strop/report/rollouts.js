@@ -1,9 +1,9 @@
 // After web/browser.js.
 
+const root = byId("prompts");
 const PRINTED = 12; // prompts on paper
 const batches = JSON.parse(byId("batches").textContent);
 const all = JSON.parse(byId("rollouts-data").textContent);
-const FIELDS = ["q", "batch", "outcome", "cut"];
 const stages = new Set(batches.map((one) => one.stage));
 const batchName = (one) => `${stages.size > 1 ? `${one.stage}, ` : ""}step ${number(one.step)}`;
 const state = { q: "" };
@@ -94,39 +94,33 @@ function facts(one) {
 const question = (one) => shown(one.messages.at(-1)?.[1] || one.name).replaceAll(/\s+/g, " ").slice(0, 120);
 
 const entries = entryList(
+  root,
   (at) => [element("div", "name", question(all[at])), element("div", "facts", facts(all[at]))],
-  (at) => {
-    byId("shown").replaceChildren(...(at < 0 ? [element("p", "none", "Nothing chosen.")] : group(all[at])));
-    byId("shown").scrollTop = 0;
-  },
+  (at) => group(all[at]),
   "No prompt passes these filters.",
 );
+const fields = onFields(root, filter);
 
 function filter() {
-  for (const name of FIELDS) state[name] = name === "cut" ? byId(name).checked : byId(name).value;
-  const query = state.q.toLowerCase(), test = OUTCOMES.find(([value]) => value === state.outcome)?.[2];
+  const batch = fields.batch.value, outcome = fields.outcome.value, cut = fields.cut.checked;
+  state.q = fields.q.value;
+  const query = state.q.toLowerCase(), test = OUTCOMES.find(([value]) => value === outcome)?.[2];
   const visible = [];
   all.forEach((one, at) => {
-    if (state.batch !== "" && one.in !== Number(state.batch)) return;
+    if (batch !== "" && one.in !== Number(batch)) return;
     if (test && !test(one)) return;
-    if (state.cut && !one.answers.some((answer) => answer.cut)) return;
+    if (cut && !one.answers.some((answer) => answer.cut)) return;
     if (query && !one.text.includes(query)) return;
     visible.push(at);
   });
-  byId("count").textContent = `${number(visible.length)} of ${number(all.length)} prompts`;
+  root.querySelector(".count").textContent = `${number(visible.length)} of ${plural(all.length, "prompt")}`;
   entries.show(visible);
 }
 
-addEventListener("beforeprint", () => {
-  const visible = entries.visible, first = visible.slice(0, PRINTED);
-  const rest = `${number(first.length)} of ${number(visible.length)} prompts that pass the filters are printed.`;
-  byId("printed").replaceChildren(element("p", "small", rest), ...first.map((at) => element("article", "", ...group(all[at]))));
-});
-
-byId("batch").append(option("", "all steps"), ...batches.map((one, at) => [one, at]).filter(([one]) => one.shown).map(([one, at]) => option(String(at), batchName(one))));
-byId("outcome").append(option("", "all"), ...OUTCOMES.map(([value, text]) => option(value, text)));
-onFields(FIELDS, filter);
+printed(root, entries, "prompt", PRINTED, (at) => group(all[at]));
+fields.batch.append(option("", "all steps"), ...batches.map((one, at) => [one, at]).filter(([one]) => one.shown).map(([one, at]) => option(String(at), batchName(one))));
+fields.outcome.append(option("", "all"), ...OUTCOMES.map(([value, text]) => option(value, text)));
 // The newest rollouts are what one asks about first.
 const newest = batches.findLastIndex((one) => one.shown);
-if (newest >= 0) byId("batch").value = String(newest);
+if (newest >= 0) fields.batch.value = String(newest);
 filter();

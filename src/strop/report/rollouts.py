@@ -79,13 +79,13 @@ def embed(folder: Path, stages: Sequence[str], most_bytes: int = MOST_BYTES) -> 
                 for part, why in answer.failures.items():
                     found.failed.setdefault((stage, part), why)
         for prompt in prompts:
-            data = script_data(_entry(len(found.batches), prompt)).encode("utf-8", "replace")  # half a character: "?"
-            size = len(data)
+            data = script_data(_entry(len(found.batches), prompt))
+            size = len(data.encode())
             if size > share:
                 found.partial.append(str(path.relative_to(folder)))
                 break
             share, room, taken = share - size, room - size, taken + 1
-            found.entries.append(Markup(data.decode()))
+            found.entries.append(data)
         found.all_prompts += len(prompts)
         found.batches.append({"stage": stage, "step": int(path.stem.removeprefix("step-")), "shown": taken})
     return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 MadeFrom = dict[str, Any]
@@ -43,20 +42,6 @@ class Change(NamedTuple):
     @property
     def continuable(self) -> bool:
         return CONTINUABLE.fullmatch(self.name) is not None
-
-
-def flat(tree: Any, name: str = "") -> MadeFrom:
-    """Nested mappings and lists as one mapping of dotted names; what is empty or null is left out."""
-    if isinstance(tree, Mapping):
-        items = tree.items()
-    elif isinstance(tree, list):
-        items = enumerate(tree)
-    else:
-        return {} if tree is None else {name: tree}
-    found: MadeFrom = {}
-    for key, value in items:
-        found |= flat(value, f"{name}.{key}" if name else str(key))
-    return found
 
 
 def key_of(made_from: MadeFrom) -> str:

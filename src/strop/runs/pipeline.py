@@ -26,6 +26,7 @@ from strop.chat.builtin import template_text
 from strop.common.console import heading, say
 from strop.common.errors import Interrupted
 from strop.common.files import folder_stamp, write_json
+from strop.common.flat import flat
 from strop.config.recipe import Recipe
 from strop.data.keys import files_digest
 from strop.evals.gates import metric_named, named_gates
@@ -33,7 +34,7 @@ from strop.model.names import resolve
 from strop.model.precision import best_compute
 from strop.report import write_report
 from strop.runs.begin import Beginning, Changed, begin, listed
-from strop.runs.made_from import Change, flat, key_of
+from strop.runs.made_from import Change, key_of
 from strop.runs.run_folder import check_data, check_recipe, claimed
 from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
 from strop.runs.summary import UNSAFE, show, summarise

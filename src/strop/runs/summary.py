@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,14 @@ def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute)
         "minutes": {name: state["minutes"] for name, state in done.items()},
         "memory_gb": memory,
         "peak_memory_gb": max(memory.values(), default=None),
-        "stages": {"before": None, "after": None, "measured": None, "when": None, "training": trainings},
+        "stages": {
+            "before": None,
+            "after": None,
+            "measured": None,
+            "when": None,
+            "training": trainings,
+            "evaluations": evaluations,
+        },
         "eval_loss": {name: part["eval_loss"] for name, part in totals.items() if part.get("eval_loss")},
         "facts": {name: state["facts"] for name, state in done.items() if state.get("facts")},
         "warnings": [
@@ -81,7 +89,7 @@ def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute)
         seconds = sum(t["seconds"] for t in totals.values())
         summary["tokens_per_second"] = sum(t["tokens"] for t in totals.values()) / seconds
         summary["trained_tokens_per_second"] = sum(t["trained_tokens"] for t in totals.values()) / seconds
-        summary["mask"] = done[list(totals)[-1]].get("mask", {})
+    summary["mask"] = {name: mask for name, state in done.items() if (mask := state.get("mask"))}
     summary["notes"] = [*_task_notes(done, evaluations), *_notes(summary, evaluations[1:-1])]
     return summary
 
@@ -169,7 +177,8 @@ def describe_machine(compute: Compute) -> dict[str, Any]:
         "cpu": str(features.get("cpu_name") or platform.processor() or platform.machine()),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": memory,
-        "torch": torch.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "transformers")},
         "device": name or str(compute.device),
         "precision": str(compute.dtype).removeprefix("torch."),
     }

@@ -114,7 +114,7 @@ class Training(ABC):
         for line in (*proven, *data.notes(cache)):
             context.say(line)
         if data.shown:
-            write_json(folder / "example.json", data.shown)
+            write_json(folder / "examples.json", data.shown)
         self.source = PackedSource(
             data.mixture(seed),
             global_batch_size=settings.global_batch_size,

@@ -1,49 +1,71 @@
-"""What strop's pages share: the look, the escaping, and a safe place for data."""
+"""What strop's pages share: the head, the look, the escaping, a safe place for data, and a browser of entries."""
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
-import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from strop.common.files import to_json
 from strop.common.visible import visible
 
+HERE = Path(__file__).parent
 
-def environment(folder: Path) -> jinja2.Environment:
-    """A Jinja environment for the templates in ``folder`` that escapes what it prints.
 
-    Its filter ``visible`` is for text from models and data; its globals ``base_style`` and
-    ``browser_style`` are the look of every page, and of a browser of entries.
+def render(
+    folders: Sequence[Path],
+    template: str,
+    styles: Sequence[str] = (),
+    scripts: Sequence[str] = (),
+    filters: Mapping[str, Callable[[Any], Any]] | None = None,
+    **values: Any,
+) -> str:
+    """A page that needs no other file and no network: ``template``, which extends ``base.html``, with files of
+    ``folders`` (and of this one) as its ``styles`` and the one script that may run in it.
+
+    What is printed is escaped; the filter ``visible`` is for text from models and data.
     """
+    folders = [*folders, HERE]
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     made.filters["visible"] = lambda text: visible(text.replace("\r\n", "\n"), strict=False)
-    made.globals["browser_style"] = Markup(Path(__file__).with_name("browser.css").read_text(encoding="utf-8"))
-    made.globals["base_style"] = Markup(Path(__file__).with_name("base.css").read_text(encoding="utf-8"))
-    return made
+    made.filters.update(filters or {})
+    script = "\n".join(_text(folders, name) for name in scripts)
+    return made.get_template(template).render(
+        style=Markup("\n".join(_text(folders, name) for name in ("base.css", *styles))),
+        script=Markup(script),
+        script_hash=_hash(script),
+        **values,
+    )
 
 
 def script_data(value: Any) -> Markup:
     """JSON for the inside of ``<script type="application/json">``: nothing in it can end or open a tag."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = to_json(value, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
-def browser_script(own: Path) -> str:
-    """The script of a page with a browser of entries: what such pages share, then its ``own``."""
-    return "\n".join(path.read_text(encoding="utf-8") for path in (Path(__file__).with_name("browser.js"), own))
+def packed(json: str) -> str:
+    """JSON made small, for the inside of ``<script type="text/plain">`` and ``unpacked`` in browser.js: letters,
+    digits, ``+``, ``/`` and ``=`` alone. Equal texts give equal ones."""
+    return base64.b64encode(gzip.compress(json.encode(), 6, mtime=0)).decode()
 
 
-def script_hash(source: str) -> str:
+def _text(folders: Sequence[Path], name: str) -> str:
+    return next(path for folder in folders if (path := folder / name).is_file()).read_text(encoding="utf-8")
+
+
+def _hash(source: str) -> str:
     """The hash by which a page's Content-Security-Policy lets this one script run, and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()

@@ -5,6 +5,7 @@
 const ROW = 56; // px, as in browser.css
 const byId = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en").format;
+const plural = (n, one) => `${number(n)} ${one}${n === 1 ? "" : "s"}`;
 
 function element(tag, className, ...inside) {
   const made = document.createElement(tag);
@@ -24,6 +25,15 @@ function shown(text) {
   });
 }
 
+// What strop.web.packed made: base64 of compressed JSON.
+async function unpacked(script) {
+  const text = atob(script.textContent.trim());
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
 // Append text with what was searched for marked.
 function appendHits(parent, text, query) {
   const q = query.toLowerCase(), lower = text.toLowerCase();
@@ -37,14 +47,15 @@ function appendHits(parent, text, query) {
   return parent;
 }
 
-// The list #rows in #list: `inside(at)` is what a row holds, `choose(at)` is told of the chosen entry (-1: none).
-function entryList(inside, choose, none) {
-  const list = byId("list"), rows = byId("rows");
+// The list in `root` (browser.html): `inside(at)` is what a row holds, `choose(at)` makes what is shown of the chosen
+// entry (-1: none).
+function entryList(root, inside, choose, none) {
+  const list = root.querySelector(".list"), rows = root.querySelector(".rows"), pane = root.querySelector(".shown");
   const entries = { visible: [], current: -1, show, select };
 
   function row(place) {
     const at = entries.visible[place], made = element("div", "row", ...inside(at));
-    made.id = `row-${at}`;
+    made.id = `${root.id}-${at}`;
     made.style.top = `${place * ROW}px`;
     made.dataset.at = at;
     for (const [name, value] of [["role", "option"], ["aria-selected", at === entries.current], ["aria-posinset", place + 1], ["aria-setsize", entries.visible.length]])
@@ -57,7 +68,7 @@ function entryList(inside, choose, none) {
     const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 5);
     const last = Math.min(entries.visible.length, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + 5);
     rows.replaceChildren(...Array.from({ length: Math.max(0, last - first) }, (_, more) => row(first + more)));
-    list.setAttribute("aria-activedescendant", entries.current >= 0 ? `row-${entries.current}` : "");
+    list.setAttribute("aria-activedescendant", entries.current >= 0 ? `${root.id}-${entries.current}` : "");
   }
 
   // Show other entries; the current one stays where it is among them.
@@ -77,7 +88,8 @@ function entryList(inside, choose, none) {
       else if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
     }
     draw();
-    choose(at);
+    pane.replaceChildren(...(at < 0 ? [element("p", "none", "Nothing chosen.")] : choose(at)));
+    pane.scrollTop = 0;
   }
 
   list.addEventListener("scroll", () => requestAnimationFrame(draw));
@@ -97,15 +109,28 @@ function entryList(inside, choose, none) {
   return entries;
 }
 
-// `changed` is called when a field is; of #q, the search, a moment after typing. "/" goes to it.
-function onFields(names, changed) {
+// `changed` is called when a field of the form in `root` is; of q, the search, a moment after typing. "/" goes to it.
+function onFields(root, changed) {
+  const form = root.querySelector("form"), { q } = form.elements;
   let wait = 0;
-  byId("q").addEventListener("input", () => { clearTimeout(wait); wait = setTimeout(changed, 120); });
-  for (const name of names) if (name !== "q") byId(name).addEventListener("change", changed);
-  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  q.addEventListener("input", () => { clearTimeout(wait); wait = setTimeout(changed, 120); });
+  form.addEventListener("change", (event) => { if (event.target !== q) changed(); });
+  form.addEventListener("submit", (event) => event.preventDefault());
   addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.target.matches("input, select")) return;
+    const { top, bottom } = root.getBoundingClientRect();
+    const elsewhere = bottom < 0 || top > innerHeight;
+    if (event.key !== "/" || event.defaultPrevented || elsewhere || event.target.matches("input, select")) return;
     event.preventDefault();
-    byId("q").focus();
+    q.focus();
+  });
+  return form.elements;
+}
+
+// On paper stand the first `most` of the entries that pass the filters, each made by `inside(at)`.
+function printed(root, entries, what, most, inside) {
+  addEventListener("beforeprint", () => {
+    const first = entries.visible.slice(0, most);
+    const said = `${number(first.length)} of ${plural(entries.visible.length, what)} that pass the filters are printed.`;
+    root.querySelector(".printed").replaceChildren(element("p", "small", said), ...first.map((at) => element("article", "", ...inside(at))));
   });
 }

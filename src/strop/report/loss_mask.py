@@ -1,52 +1,14 @@
-"""What is shown of a run as it stands: a few answers side by side, and one conversation token by token."""
+"""A training example token by token: what is trained, with which weight, and where it ends."""
 
 import re
 from dataclasses import dataclass
 
-from strop.report.files import GradedAnswer, ShownExample
-
-FIXED, FAILING, WORSE, KEPT = "fixed by training", "still failing", "got worse", "right before and after"
-RULE = (
-    "In the order of the test file: the first item that training fixed, the first that still fails and the first that "
-    "got worse (where none did, one more that was fixed), each from a family not yet shown where there is one."
-)
+from strop.report.files import ShownExample
 
 # A whole token that looks like <|im_end|>, </s>, <end_of_turn>, <｜User｜> or [/INST]. Text that merely spells one is
 # cut into several ordinary tokens before training, so a single token of this form is the real thing.
 _CONTROL = re.compile(r"<[|｜/]?[^\s<>]+[|｜]?>|\[/?[A-Z_]+\]")
 _MARKS = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍"}
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The two answers to one item."""
-
-    before: GradedAnswer
-    after: GradedAnswer
-
-    @property
-    def kind(self) -> str:
-        """What training did to this item."""
-        was, now = self.before.verdict == "accepted", self.after.verdict == "accepted"
-        return (KEPT if now else WORSE) if was else (FIXED if now else FAILING)
-
-
-def pair_up(before: list[GradedAnswer], after: list[GradedAnswer]) -> list[Pair]:
-    """Items answered both times, in the order of ``before``."""
-    answered = {item.name: item for item in after}
-    return [Pair(item, answered[item.name]) for item in before if item.name in answered]
-
-
-def pick(pairs: list[Pair]) -> list[Pair]:
-    """At most three pairs by ``RULE``; kinds that do not occur are filled up with failing, then with kept items."""
-    shown: list[Pair] = []
-    for kind in (FIXED, FAILING, WORSE, *(FIXED, FAILING, KEPT, WORSE) * 3):
-        left = [pair for pair in pairs if pair.kind == kind and pair not in shown]
-        families = {pair.before.family for pair in shown}
-        new = [pair for pair in left if pair.before.family not in families]
-        if left and len(shown) < 3:
-            shown.append((new or left)[0])
-    return shown
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.errors import InputError
+from strop.report.files import Interval
 from strop.report.metrics import describe
 from strop.tasks.base import prefix_of
 from strop.tasks.metrics import Metric
@@ -17,22 +18,36 @@ from strop.tasks.metrics import Metric
 _PARTIAL = ".partial.jsonl"
 
 
+class NoEvaluation(InputError):
+    """The folder is there, and nothing was measured in it."""
+
+
 @dataclass(frozen=True)
 class Result:
     """One item: its ``values`` by metric, and by what it counts in each where that is not 1 (of a loss, its tokens).
 
-    ``row`` is what was kept of it (of several samples, the first).
+    ``rows`` is what was kept of it: a row for each of its samples.
     """
 
     name: str
     family: str
     values: dict[str, float]
     weights: dict[str, float]
-    row: dict[str, Any] = field(repr=False)
+    rows: list[dict[str, Any]] = field(repr=False)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The first of its rows."""
+        return self.rows[0]
 
     @property
     def prompt(self) -> str:
         return str(self.row.get("prompt", ""))
+
+    @property
+    def asks(self) -> tuple[str, bool]:
+        """What is asked, and whether a loss is what is measured."""
+        return self.prompt, "loss" in self.row
 
     @property
     def answer(self) -> str | None:
@@ -43,17 +58,20 @@ class Result:
 @dataclass(frozen=True)
 class Side:
     """One model's evaluation. ``title`` as the user named it; ``tasks``: items by name, in the order of the file;
-    ``metrics``: of each task, what is measured; ``made_from``: what a run wrote down that it depends on."""
+    ``metrics``: of each task, what is measured; ``estimates``: what the stage wrote down of each metric; ``made_from``:
+    what it wrote down that it depends on; ``files``: by task."""
 
     title: str
     folder: Path
     tasks: dict[str, dict[str, Result]]
     metrics: dict[str, dict[str, Metric]]
     made_from: dict[str, Any]
+    estimates: dict[str, Interval]
+    files: dict[str, Path]
     unsafe_local: bool = False  # programs ran without a sandbox
 
 
-def read_side(place: Path) -> Side:
+def read_side(place: Path, title: str | None = None) -> Side:
     """The evaluation in ``place``: a folder of ``<task>.jsonl``, a stage's, or a run's (its last evaluation).
 
     Raises InputError where there is none, or a row is not one of an evaluation.
@@ -73,7 +91,10 @@ def read_side(place: Path) -> Side:
         found = dict.fromkeys(m for one in tasks[name].values() for m in one.values)
         order = sorted(found, key=lambda metric: of_task.index(metric) if metric in of_task else len(of_task))
         metrics[name] = {metric: describe(metric, measures) for metric in order}
-    return Side(str(place), folder, tasks, metrics, state.get("made_from", {}), bool(state.get("unsafe_local")))
+    estimates = {name: Interval.model_validate(one) for name, one in state.get("metrics", {}).items()}
+    files_of = {file.stem: file for file in files}
+    unsafe = bool(state.get("unsafe_local"))
+    return Side(title or str(place), folder, tasks, metrics, state.get("made_from", {}), estimates, files_of, unsafe)
 
 
 def _evaluation(place: Path) -> Path:
@@ -99,7 +120,9 @@ def _evaluation(place: Path) -> Path:
             f"{place}: holds several evaluations and no summary.json that says which is the last; name one of "
             f"{', '.join(str(place / name) for name in with_items)}."
         )
-    raise InputError(f"{place}: holds no evaluation (evals/<task>.jsonl); measure the model with an eval stage first.")
+    raise NoEvaluation(
+        f"{place}: holds no evaluation (evals/<task>.jsonl); measure the model with an eval stage first."
+    )
 
 
 def _has_items(folder: Path) -> bool:
@@ -147,10 +170,10 @@ def _result(place: str, row: dict[str, Any], metrics: list[Metric]) -> Result:
             # How much text a loss is of (`per`), in which unit, and whether its exponential is given: a metric says so.
             weights = {m.name: float(row[m.per]) for m in metrics}
             nats = {m.name: float(row["loss"]) / m.nats for m in metrics}
-            return Result(row["name"], family, {m: nats[m] / weights[m] for m in nats}, weights, row)
+            return Result(row["name"], family, {m: nats[m] / weights[m] for m in nats}, weights, [row])
         values = {str(name): float(value) for name, value in row["values"].items()}
         fields = {m.name: m.weight for m in metrics if m.name in values and m.weight is not None}
-        return Result(row["name"], family, values, {m: float(row[field]) for m, field in fields.items()}, row)
+        return Result(row["name"], family, values, {m: float(row[field]) for m, field in fields.items()}, [row])
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise InputError(
             f"{place}: has no `values` of metrics, nor a loss and its tokens ({error}); an older strop wrote it, or "
@@ -167,4 +190,6 @@ def _mean(samples: list[Result]) -> Result:
         having = [(one.values[metric], one.weights.get(metric, 1.0)) for one in samples if metric in one.values]
         weights[metric] = sum(weight for _, weight in having) or 1.0
         values[metric] = sum(value * weight for value, weight in having) / weights[metric]
-    return Result(first.name, first.family, values, {m: weights[m] for m in first.weights}, first.row)
+    return Result(
+        first.name, first.family, values, {m: weights[m] for m in first.weights}, [one.row for one in samples]
+    )
