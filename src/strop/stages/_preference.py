@@ -15,7 +15,7 @@ from strop.data.source import rows_of
 from strop.evals.rates import wilson
 from strop.objectives.objective import Objective, sum_per_sequence
 from strop.objectives.preference import preference_objective
-from strop.stages._reference import Reference, adapters_off, measuring, stored
+from strop.stages._reference import Reference, adapters_off, stored
 from strop.stages._training import Training
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class PreferenceTraining(Training):
         if not self.rows:
             return {}
         first, last = self.evaluations()[0], self.evaluations()[-1]
+        if "best" in self.totals:  # whose evaluation need not be among those
+            last = self.evaluate(self.objective())
         judged = "pairs" if self.stage.content == "pairs" else "answers"
         facts: dict[str, Any] = {f"held-out {judged}": len(self.measured)}
         for name, value in last.items():
@@ -98,12 +100,11 @@ class PreferenceTraining(Training):
             return self._all()
         return [self.source.example(position) for position in range(places)]
 
-    @torch.no_grad()
     def _kl(self, groups: Sequence[Group]) -> float:
         """The mean over these answers of what the policy has gained on the reference, in nats."""
         policy, total = self.loaded.policy, 0.0
         for row in rows_of(groups, self.settings.micro_batch_tokens, self.make):
-            with measuring(policy):
+            with policy.measuring():
                 gained = policy(row.to(policy.compute.device))["logprobs"].cpu() - row.streams["ref_logprobs"]
             total += sum_per_sequence(row.weights * gained, row).sum().item()
         return total / len(groups)

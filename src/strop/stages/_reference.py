@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,18 +28,6 @@ Reference = Callable[[Batch, Sequence[Group]], Batch]
 """Gives a row of groups the stream ``ref_logprobs``."""
 
 
-@contextmanager
-def measuring(policy: Policy) -> Iterator[None]:
-    """Inside, no gradients and no dropout."""
-    training = policy.training
-    policy.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        policy.train(training)
-
-
 def with_reference(batch: Batch, logprobs: Tensor) -> Batch:
     return replace(batch, streams={**batch.streams, "ref_logprobs": logprobs.to(batch.weights.device)})
 
@@ -49,7 +36,7 @@ def adapters_off(policy: Policy) -> Reference:
     """Each row is computed when it is made; the reference is the model that the adapters stand beside."""
 
     def attach(batch: Batch, groups: Sequence[Group]) -> Batch:
-        with measuring(policy), policy.reference():
+        with policy.measuring(), policy.reference():
             return with_reference(batch, policy(batch.to(policy.compute.device))["logprobs"].cpu())
 
     return attach
@@ -107,7 +94,7 @@ def _measured(
 ) -> Tensor:
     """The policy's log-probabilities at the trained positions of all groups, one after another, float32."""
     found: list[Tensor] = [torch.empty(0)] * len(groups)
-    with measuring(policy):
+    with policy.measuring():
         for row in pack([len(group.tokens) for group in groups], row_tokens):
             batch = make([groups[i] for i in row]).to(policy.compute.device)
             values = policy(batch)["logprobs"].cpu().split([counts[i] for i in row])

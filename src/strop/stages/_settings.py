@@ -13,6 +13,7 @@ from strop.common.errors import InputError
 from strop.data.keys import data_identity
 from strop.data.settings import DataField, EvalDataField, HeldOutSettings, MixtureSettings, as_mixture
 from strop.model.settings import LoraSettings
+from strop.stages._evals import check_in_training, check_tasks, task_inputs, task_paths, tasks_in_training
 from strop.stages.base import Context, Examined, Stage
 from strop.train.settings import TrainSettings
 
@@ -51,7 +52,12 @@ class TrainingStage(Stage):
     def _evaluation_has_data(self) -> TrainingStage:
         if self.train.eval_every is not None and not self.eval_data:
             raise ValueError("train.eval_every: there is no eval_data to evaluate on; give some, or drop it.")
+        if self.train.tasks and self.scores:
+            raise ValueError("train.tasks: a model of scores answers nothing; leave it out, and give eval_data.")
         return self
+
+    def check(self, recipe: Recipe) -> None:
+        check_in_training(self.train, recipe, has_loss=bool(self.eval_data))
 
     @property
     def content(self) -> Content:
@@ -82,11 +88,13 @@ class TrainingStage(Stage):
         return {
             "data": [data_identity(part) for part in self.mixture.parts],
             "eval_data": [data_identity(part) for part in self.eval_mixture.parts],
+            "tasks": task_inputs(tasks_in_training(self.train, recipe)),
         }
 
     def local_data(self, recipe: Recipe) -> Iterator[Path]:
         parts = (*self.mixture.parts, *self.eval_mixture.parts)
         yield from (part.path for part in parts if part.path is not None)
+        yield from (path for _, path in task_paths(tasks_in_training(self.train, recipe)))
 
     def profiled(self) -> TrainingStage:
         return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
@@ -108,3 +116,4 @@ class TrainingStage(Stage):
         check_training(context.model, self.lora, context.recipe.chat.max_length, device, at, writes=not self.scores)
         if self.lora:
             add_lora(outline(context.model), self.lora)  # what peft itself refuses, on a model without weights
+        check_tasks(self.train, context)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +12,7 @@ from strop.common.errors import InputError
 from strop.model.settings import LoraSettings
 from strop.objectives.policy_settings import PolicyGradientSettings
 from strop.rollout.settings import RolloutSettings, WatchSettings
+from strop.stages._evals import check_in_training, check_tasks, task_inputs, task_paths, tasks_in_training
 from strop.stages._graded import GradedStage
 from strop.stages.base import Context, StageResult, register
 from strop.train.settings import RlTrainSettings
@@ -57,6 +60,14 @@ class RlStage(GradedStage):
                 f"samples with the trainer's own weights alone, and the recipe's rollout says {engine}; leave it out "
                 "here, and evaluate with it in a recipe of its own."
             )
+        check_in_training(self.train, recipe, has_loss=False)
+
+    def inputs(self, recipe: Recipe) -> dict[str, Any]:
+        return super().inputs(recipe) | {"tasks": task_inputs(tasks_in_training(self.train, recipe))}
+
+    def local_data(self, recipe: Recipe) -> Iterator[Path]:
+        yield from super().local_data(recipe)
+        yield from (path for _, path in task_paths(tasks_in_training(self.train, recipe)))
 
     def profiled(self) -> RlStage:
         return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
@@ -77,6 +88,7 @@ class RlStage(GradedStage):
         if self.lora:
             add_lora(outline(context.model), self.lora)  # what peft itself refuses, on a model without weights
         check_rollouts(self, context)
+        check_tasks(self.train, context)
 
     def run(self, context: Context) -> StageResult:
         from strop.stages._rl import reinforce
