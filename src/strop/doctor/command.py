@@ -38,7 +38,7 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, out: Path 
     Raises InputError when the recipe, the model or a whole file cannot be read, or ``out`` would overwrite an input.
     """
     recipe = _recipe(target, overrides, model)
-    stages = {name: found for name, stage in recipe.stages.items() if (found := stage.examined()) is not None}
+    stages = recipe.examined()
     if not stages:
         raise InputError(f"{target}: has no stage that trains on conversations, so there is nothing to examine.")
     if out is not None and len(stages) > 1:
