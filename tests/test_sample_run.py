@@ -154,7 +154,8 @@ def test_a_later_stage_of_the_recipe_trains_on_the_rows(here, model_folder, caps
 
 
 def test_held_out_rows_of_a_stage_and_pairs_of_one_among_other_data(here, model_folder):
-    (here / "pairs.jsonl").write_text(json.dumps({"prompt": "a", "chosen": "b", "rejected": "c"}) + "\n")
+    own = [{"prompt": f"{i}", "chosen": "b", "rejected": "c"} for i in range(5)]
+    (here / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
     dpo = {"kind": "preference", "data": [{"stage": "sample"}, "pairs.jsonl"], "train": {"max_steps": 1}}
     run(pipeline(model_folder, sampled={"as": "pairs"}, dpo={**dpo, "eval_data": {"fraction": 0.3}}))
     assert (here / "runs/both/dpo/model/config.json").is_file()

@@ -22,6 +22,7 @@ from strop.tasks.metrics import Metric
 Number = Annotated[float | None, AfterValidator(lambda x: x if x is not None and math.isfinite(x) else None)]
 Line = TypeVar("Line", bound=BaseModel)
 ROLLOUTS = "rollout/groups"  # in metrics.jsonl where a stage trains on what it samples
+MEASURED = "seconds/tasks"  # in metrics.jsonl where a training measures tasks
 
 
 class Interval(BaseModel):
@@ -142,13 +143,14 @@ class RunFiles:
     """What the page shows of one run folder; ``items`` is keyed by ("before" or "after", task).
 
     ``steps``, ``example``: of the last training on given conversations; ``sampled``: the steps of each that trained on
-    rollouts, by stage.
+    rollouts, by stage; ``measured``: the steps at which a training measured tasks, by stage.
     """
 
     folder: Path
     summary: Summary
     steps: list[LoggedStep] = field(default_factory=list)
     sampled: dict[str, list[LoggedStep]] = field(default_factory=dict)
+    measured: dict[str, list[LoggedStep]] = field(default_factory=dict)
     items: dict[tuple[str, str], list[GradedAnswer]] = field(default_factory=dict)
     example: ShownExample | None = None
     configs: dict[str, str] = field(default_factory=dict)
@@ -193,6 +195,9 @@ def read_run(folder: Path) -> RunFiles:
         summary=parsed,
         steps=logged.get(shown, []),
         sampled=sampled,
+        measured={
+            stage: at for stage, steps in logged.items() if (at := [s for s in steps if MEASURED in s.model_extra])
+        },
         items=items,
         example=_parse(example.read_bytes(), ShownExample, str(example)) if example.is_file() else None,
         configs=configs,

@@ -11,7 +11,7 @@ from strop.common.files import atomic_writer
 from strop.report import metrics
 from strop.report.alarms import alarms, failures
 from strop.report.charts import loss_chart, metrics_chart, series, smoothing_span, verdict_chart
-from strop.report.curves import curves
+from strop.report.curves import curves, task_curves
 from strop.report.excerpts import FAILING, FIXED, KEPT, RULE, WORSE, pair_up, pick, view
 from strop.report.files import ROLLOUTS, Interval, RunFiles, Summary, read_run
 from strop.report.rollouts import MOST_BYTES, Embedded, embed
@@ -81,6 +81,11 @@ def render(run: RunFiles, most_bytes: int = MOST_BYTES) -> str:
         verdicts=VERDICTS,
         reinforced=[_reinforced(run, stage, kept) for stage in run.sampled],
         rollouts=_rollouts(kept),
+        in_training=[
+            {"name": stage, "curves": drawn}
+            for stage, steps in run.measured.items()
+            if (drawn := task_curves(stage, steps, summary.measures))
+        ],
         loss=_loss(run),
         answers=_answers(run),
         tokens=_tokens(run),
