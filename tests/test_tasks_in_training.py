@@ -279,6 +279,23 @@ def test_the_last_measurement_is_that_of_an_eval_stage(here, folder, plugin):
     assert last["tasks/letters_share"] == summary["measured"]["letters_share"]["value"]
 
 
+def test_the_watch_of_an_rl_stage_and_the_report_hear_of_it(here, folder, plugin):
+    summary = run(recipe(here, folder, plugin, "heard", "rl", MEASURED))
+    state = torch.load(here / "runs/heard/rl/checkpoints/step-000004/state.pt", weights_only=True)
+    held = state["source"]["watch"]["held_out"]["letters_share"]
+    told = {
+        row["step"]: row["tasks/letters_share"] for row in rows(here, "heard", "rl") if "tasks/letters_share" in row
+    }
+    assert held["step"] == max(told, key=lambda step: (told[step], -step))
+    assert summary["facts"]["rl"]["letters_share"].startswith(f"{told[0]:.3f} → {told[4]:.3f}")
+    page = (here / "runs/heard/report.html").read_text()
+    assert "Tasks while rl trained" in page
+    shown = page[page.index("Tasks while rl trained") :].partition("</section>")[0]
+    assert "<b>letters_share</b>" in shown
+    assert f"{100 * told[0]:.1f}\N{NO-BREAK SPACE}%" in shown
+    assert "letters_length" not in shown  # of it neither more nor less is better
+
+
 def test_a_fall_is_what_the_interval_of_the_paired_change_leaves_of_it(tmp_path, plugin):
     load_plugins([plugin])
     settings = {"letters": AnswerSettings()}

@@ -114,7 +114,8 @@ def _measured(name: str, title: str, unit: str, points: list[tuple[Any, ...]]) -
     steps, values = [one[0] for one in points], [one[1] for one in points]
     axes.plot(steps, values, "o-", color=ROLES["after"], linewidth=2, markersize=5, clip_on=False)
     every = [*values, *(end for _, low, high in whiskers for end in (low, high))]
-    axes.set_ylim(*_limits([np.array(every)], unit))
+    margin = 0.08 * (max(every) - min(every)) or 0.1 * abs(max(every)) or 0.1
+    axes.set_ylim(min(every) - margin, max(every) + margin)
     if unit == "rate":
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}\N{NO-BREAK SPACE}%"))
     change = " → ".join(_short(value, unit) for value in (values[:1] if len(values) == 1 else (values[0], values[-1])))
