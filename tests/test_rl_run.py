@@ -9,7 +9,9 @@ from strop.cli import main
 from strop.common.console import make_console
 from strop.common.errors import Halted, InputError
 from strop.config.recipe import load_recipe, stage_recipe
+from strop.rollout.source import RolloutSource
 from strop.runs.pipeline import run_recipe
+from strop.train import loop
 
 ROLLOUT = {"prompts_per_step": 2, "group_size": 4, "max_tokens": 6, "keep_every": 1}
 REWARD = "def letters(samples):\n    return [sum(c in 'aeiou' for c in s.answer) for s in samples]\n"
@@ -189,3 +191,88 @@ def test_the_verbs_are_recipes_of_one_stage(here, model_folder):
     assert main([*command, "objective.kl_coef=0", "rewards.stop.kind=stop"]) == 0
     told = json.loads((here / "runs/ppo/ppo/metrics.jsonl").read_text().splitlines()[1])
     assert {"value_loss", "value_error", "rollout/value_explained"} <= set(told)
+
+
+def rows(here, name):
+    """metrics.jsonl without what the clock and the machine decide."""
+    lines = (here / f"runs/{name}/rl/metrics.jsonl").read_text().splitlines()
+    found = map(json.loads, lines)
+    return [{k: v for k, v in row.items() if "second" not in k and "memory" not in k} for row in found]
+
+
+@pytest.fixture
+def bad_batches(monkeypatch):
+    """Alarm at the batches of rollouts whose numbers are in the list, counted over the whole run."""
+    numbers, real = [], RolloutSource._alarms
+
+    def alarms(self, metrics):
+        if self.rollouts in numbers:
+            metrics = {**metrics, "rollout/most_common_answer": 1.0}
+        return real(self, metrics)
+
+    monkeypatch.setattr(RolloutSource, "_alarms", alarms)
+    return numbers
+
+
+WATCH = {"alarm": "rollback", "first": 1, "patience": 2, "max_rollbacks": 1, "no_spread": None, "length": None}
+LONG = {"max_steps": 8, "checkpoint_every": 1}
+STOP = {"vowel": {"kind": "regex", "pattern": "[aeiou]"}}
+
+
+def test_an_alarm_takes_the_run_back_to_before_it_and_on_with_other_prompts(
+    here, model_folder, bad_batches, monkeypatch, capsys
+):
+    given = {"watch": WATCH, "train": LONG, "rewards": STOP}
+    run(recipe(here, model_folder, "name=fine", **given))
+    bad_batches += [4, 5]  # the second raises it, before the sixth step
+    summary = run(recipe(here, model_folder, "name=whole", **given))
+    assert "rolled back to step 4" in capsys.readouterr().err
+    fine, whole = rows(here, "fine"), rows(here, "whole")
+    assert [row["step"] for row in whole] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert whole[:4] == fine[:4]
+    assert not any(a == b for a, b in zip(whole[4:], fine[4:], strict=True))  # other prompts, other draws
+    stage = here / "runs/whole/rl"
+    [told] = map(json.loads, (stage / "rollbacks.jsonl").read_text().splitlines())
+    assert (told["at_step"], told["to_step"]) == (6, 4)
+    assert told["reason"].startswith("alarm constant_answers, at step 6")
+    assert [
+        json.loads(line)["step"] for line in (stage / "rolled-back/001/metrics.jsonl").read_text().splitlines()
+    ] == [5]
+    aside = sorted(path.name for path in (stage / "rolled-back/001/rollouts").iterdir())
+    assert aside == ["step-000005.jsonl", "step-000006.jsonl"]  # and the batch that raised it
+    assert summary["facts"]["rl"]["rolled back"] == "step 6 → 4"
+    assert any("The run went back to step 4." in text for text in summary["warnings"])
+    asked = [
+        [
+            json.loads(line)["name"]
+            for line in (here / f"runs/{name}/rl/rollouts/step-000005.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "fine")
+    ]
+    assert asked[0] != asked[1]
+
+    real, calls = loop.optimizer_step, []
+
+    def die_in_the_second_step_after_it(*arguments):
+        calls.append(1)
+        if len(calls) == 7:
+            raise SystemError("the power went")
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "optimizer_step", die_in_the_second_step_after_it)
+        with pytest.raises(SystemError):
+            run(recipe(here, model_folder, "name=cut", **given))
+    run(recipe(here, model_folder, "name=cut", **given))
+    assert rows(here, "cut") == whole
+    one, other = (here / f"runs/{name}/rl/model/model.safetensors" for name in ("cut", "whole"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_run_goes_back_so_often_and_not_more(here, model_folder, bad_batches):
+    bad_batches += range(1, 100)
+    with pytest.raises(Halted, match=r"alarm constant_answers, at step 2.*it went back 1 times"):
+        run(recipe(here, model_folder, watch=WATCH, train={**LONG, "checkpoint_every": None}, rewards=STOP))
+    [told] = map(json.loads, (here / "runs/small/rl/rollbacks.jsonl").read_text().splitlines())
+    assert (told["at_step"], told["to_step"]) == (3, 0)  # a checkpoint of the start is there, though none was asked for
+    assert (here / "runs/small/rl/checkpoints/step-000001").is_dir()

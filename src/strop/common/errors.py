@@ -29,6 +29,21 @@ class Diverged(Exception):
     exit_code = 1
 
 
+class RollBack(Exception):
+    """A source asks the training loop to go back to a checkpoint of step ``before`` or earlier, and on from there.
+
+    ``reason``: what was raised, in a sentence; ``most``: how often a run may go back, after which it stops.
+    """
+
+    def __init__(self, reason: str, before: int, most: int):
+        super().__init__(reason)
+        self.reason, self.before, self.most = reason, before, most
+
+
+class Stopped(Exception):
+    """What is measured is left off, since a signal came; the run measures it again when it goes on."""
+
+
 class Halted(Exception):
     """A source asks the training loop to write a checkpoint and to stop (exit code 1); the message says why."""
 

@@ -18,7 +18,7 @@ from strop.config.yaml_file import read_yaml
 from strop.evals.gates import GateSettings
 from strop.model.settings import NewModel
 from strop.rollout.engine_settings import EngineSettings
-from strop.stages.base import STAGES, any_stage
+from strop.stages.base import STAGES, Examined, any_stage
 from strop.tasks.base import TASKS, UnknownTask, any_task_settings, named_tasks, unknown_task
 
 
@@ -104,6 +104,25 @@ class Recipe(BaseModel):
     @property
     def run_folder(self) -> Path:
         return self.folder or Path("runs") / self.name
+
+    def rows_of(self, stage: str) -> Path:
+        """The rows that a stage leaves, when it is done."""
+        return self.run_folder / stage / self.stages[stage].leaves
+
+    def examined(self) -> dict[str, Examined]:
+        """What can be looked at of every stage that trains on conversations, by stage.
+
+        Raises InputError where that is rows that another stage has not made yet.
+        """
+        found = {name: stage.with_rows(self.rows_of).examined() for name, stage in self.stages.items()}
+        for name, stage in self.stages.items():
+            for maker in stage.reads():
+                if found[name] is not None and not self.rows_of(maker).is_file():
+                    raise InputError(
+                        f"stages.{name}.data: the rows of stage {maker} are not there yet ({self.rows_of(maker)}); "
+                        "strop run makes them, and looks at them before it trains on them."
+                    )
+        return {name: one for name, one in found.items() if one is not None}
 
     def profiled(self) -> Recipe:
         """The same, with a step of every stage traced that has steps."""

@@ -73,6 +73,8 @@ def data_identity(part: DataSettings) -> dict[str, Any]:
         return {"path": str(part.path), "content": files_digest(files), **read_as, **how}
     if part.hub is not None:
         return {"hub": part.hub, "commit": _commit(part.hub, part.revision), "subset": part.subset, **how}
+    if part.stage is not None:  # of its rows nothing is known yet; the run adds what they are made from
+        return {"stage": part.stage, **how}
     return {"task": part.task, "seed": part.seed, **how}
 
 

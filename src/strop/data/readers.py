@@ -53,6 +53,8 @@ def rows_of_part(
     Raises InputError for an unknown name, and what `open_rows` raises; a row that cannot be read goes to ``on_bad``.
     """
     check_named(part, named)
+    if part.stage is not None:
+        raise InputError(f"{part.title}: its rows are another stage's to make; strop run makes and reads them.")
     if part.task is not None:
         rows = named[part.task]
         return _of_named_set(part, rows.of(part.path) if part.path is not None else rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -62,13 +62,15 @@ class ReadSettings(_Settings):
 
 
 class DataSettings(ReadSettings):
-    """One part of a mixture: a file or folder, a data set on the hub, or what a named set offers for training."""
+    """One part of a mixture: a file or folder, a data set on the hub, what a named set offers for training, or the rows
+    that an earlier stage of the recipe leaves."""
 
     path: Path | None = Field(None, description="A file or folder: .jsonl, .json, .parquet, .csv, .arrow …")
     hub: str | None = Field(None, description="A data set on the Hugging Face hub, e.g. openai/gsm8k.")
     task: str | None = Field(
         None, description="A named set, e.g. code_basics or general_chat; beside a path, what that file holds: gsm8k."
     )
+    stage: str | None = Field(None, description="An earlier stage of the recipe that leaves rows (kind sample).")
     count: int | None = Field(None, ge=1, description="How many rows: the first of a file, or generated.")
     seed: int = Field(0, ge=0, description="Seed of a generated set.")
     weight: float = Field(1.0, gt=0, description="Share of the examples under mix: weights, relative to the others'.")
@@ -82,7 +84,7 @@ class DataSettings(ReadSettings):
 
     @model_validator(mode="after")
     def _one_origin(self) -> DataSettings:
-        check_one_origin(self.path, self.hub, self.task)
+        check_one_origin(self.path, self.hub, self.task, self.stage)
         # What is not the default, and not what was set: a run's own config.yaml sets everything.
         if self.hub is None and self.revision is not None:
             raise ValueError("`revision` is of a data set on the hub; drop it or give `hub`.")
@@ -94,15 +96,19 @@ class DataSettings(ReadSettings):
 
     @property
     def title(self) -> str:
-        return self.name or str(self.path or self.hub or self.task)
+        return self.name or (f"stage {self.stage}" if self.stage else str(self.path or self.hub or self.task))
+
+    def with_rows(self, rows: Callable[[str], Path]) -> DataSettings:
+        """The same as the file ``rows(stage)``, where it is what a stage leaves."""
+        return self if self.stage is None else self.model_copy(update={"path": rows(self.stage), "stage": None})
 
 
-def check_one_origin(path: Path | None, hub: str | None, task: str | None) -> None:
+def check_one_origin(path: Path | None, hub: str | None, task: str | None, stage: str | None) -> None:
     """Raise ValueError unless one place is named that rows come from; a task may say what a file holds."""
-    if (path is not None or task is not None) == (hub is not None):
+    if sum((path is not None or task is not None, hub is not None, stage is not None)) != 1:
         raise ValueError(
-            "give either `path` (a file or folder), `hub` (a data set there) or `task` (a named set; with a `path` "
-            "the file that it is read from)."
+            "give either `path` (a file or folder), `hub` (a data set there), `task` (a named set; with a `path` the "
+            "file that it is read from) or `stage` (an earlier one)."
         )
 
 
@@ -183,7 +189,7 @@ def _by_shape(value: Any, handler: Any) -> Any:
     """One branch of the union by what was written, so that errors are about that one and name its place."""
     if isinstance(value, str):
         value = [part_of(value)]
-    elif isinstance(value, dict) and "parts" not in value and value.keys() & {"path", "hub", "task"}:
+    elif isinstance(value, dict) and "parts" not in value and value.keys() & {"path", "hub", "task", "stage"}:
         return [DataSettings.model_validate(value)]
     if isinstance(value, list):
         value = [part_of(part) if isinstance(part, str) else part for part in value]
@@ -191,6 +197,15 @@ def _by_shape(value: Any, handler: Any) -> Any:
         as_mixture(parts)  # refuses what lists cannot mean
         return parts
     return MixtureSettings.model_validate(value)
+
+
+def with_rows(value: Any, rows: Callable[[str], Path]) -> Any:
+    """What ``data`` or ``eval_data`` says, with files in the place of stages; see `DataSettings.with_rows`."""
+    if isinstance(value, HeldOutSettings):
+        return value
+    if isinstance(value, list):
+        return [part.with_rows(rows) for part in value]
+    return value.model_copy(update={"parts": [part.with_rows(rows) for part in value.parts]})
 
 
 DataField = Annotated[list[DataSettings] | MixtureSettings, WrapValidator(_by_shape)]

@@ -40,7 +40,7 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, out: Path 
     if model is not None:
         check_said_once(overrides, {"model": "the model is given by --model; name it there."})
     recipe = _recipe(target, overrides, model)
-    stages = {name: found for name, stage in recipe.stages.items() if (found := stage.examined()) is not None}
+    stages = recipe.examined()
     if not stages:
         raise InputError(f"{target}: has no stage that trains on conversations, so there is nothing to examine.")
     if out is not None and len(stages) > 1:

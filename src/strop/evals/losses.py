@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from strop.chat import ChatEncoder, ChatSettings, Example, parse_conversation
-from strop.common.errors import InputError
+from strop.common.errors import InputError, NotFinite
 from strop.data.batch import make_batch
 from strop.data.packing import pack
 from strop.data.readers import Row
@@ -90,7 +90,6 @@ def held_out(rows: Sequence[Row], encoder: ChatEncoder, name: str) -> HeldOut:
     return HeldOut(examples, count, empty, encoder.report.truncated - before, limit)
 
 
-@torch.no_grad()
 def run_loss_task(
     examples: Sequence[Example],
     policy: Policy,
@@ -101,30 +100,28 @@ def run_loss_task(
     """Loss of every example's measured tokens, each counting 1 whatever its weight; in the order of ``examples``.
 
     ``partial`` keeps what is done and gives what was done before; ``on_finished`` is told how many more are done.
-    Raises InputError when a loss is not a finite number.
+    Raises NotFinite when a loss is not a finite number.
     """
     done = {i: partial.get("loss", i) if partial is not None else None for i in range(len(examples))}
     left = [i for i, known in done.items() if known is None]
-    training = policy.training
-    policy.eval()
-    for members in _rows([len(examples[i].tokens) for i in left], micro_batch_tokens):
-        chosen = [left[m] for m in members]
-        batch = make_batch([examples[i] for i in chosen]).to(policy.compute.device)
-        losses = -policy(batch)["logprobs"]
-        sums = losses.new_zeros(batch.sequences).index_add_(0, batch.seq_index, losses).tolist()
-        counts = torch.bincount(batch.seq_index, minlength=batch.sequences).tolist()
-        for i, loss, count in zip(chosen, sums, counts, strict=True):
-            if not math.isfinite(loss):
-                raise InputError(
-                    f"{examples[i].place}: the model's loss there is {loss}, so it cannot be measured; its weights or "
-                    "logits hold NaN or infinity: take an earlier checkpoint, or train at a lower learning rate."
-                )
-            done[i] = [loss, count]
-            if partial is not None:
-                partial.add("loss", i, done[i])
-        if on_finished is not None:
-            on_finished(len(chosen))
-    policy.train(training)
+    with policy.measuring():
+        for members in _rows([len(examples[i].tokens) for i in left], micro_batch_tokens):
+            chosen = [left[m] for m in members]
+            batch = make_batch([examples[i] for i in chosen]).to(policy.compute.device)
+            losses = -policy(batch)["logprobs"]
+            sums = losses.new_zeros(batch.sequences).index_add_(0, batch.seq_index, losses).tolist()
+            counts = torch.bincount(batch.seq_index, minlength=batch.sequences).tolist()
+            for i, loss, count in zip(chosen, sums, counts, strict=True):
+                if not math.isfinite(loss):
+                    raise NotFinite(
+                        f"{examples[i].place}: the model's loss there is {loss}, so it cannot be measured; its weights "
+                        "or logits hold NaN or infinity: take an earlier checkpoint, or train at a lower learning rate."
+                    )
+                done[i] = [loss, count]
+                if partial is not None:
+                    partial.add("loss", i, done[i])
+            if on_finished is not None:
+                on_finished(len(chosen))
     return [LossResult(example.place, example.place, *done[i]) for i, example in enumerate(examples)]
 
 

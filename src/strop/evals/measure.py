@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial as bound
@@ -43,7 +43,7 @@ class Measurement:
     ``model``: the folder that it was loaded from; ``folder``: where the results go, one ``<task>.jsonl`` each, and what
     is done of a task as long as not all are. ``metrics``: estimates by name, as JSON holds them; ``tasks``: the names
     of each task's metrics; ``answered``: the tasks of which answers are kept; ``measures``: what each metric is;
-    ``notes``: for each task what a reader of its numbers should know.
+    ``notes``: for each task what a reader of its numbers should know. ``on_item`` is called after every item.
     """
 
     model: Path
@@ -58,21 +58,25 @@ class Measurement:
     answered: list[str] = field(default_factory=list)
     measures: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
+    on_item: Callable[[], None] = lambda: None
 
     def run(self, evals: Mapping[str, TaskSettings]) -> dict[str, Any]:
+        """`measure` of the tasks that a recipe names."""
+        return self.measure(open_task(name, settings) for name, settings in evals.items())
+
+    def measure(self, tasks: Iterable[Task]) -> dict[str, Any]:
         """Measure all; returns ``metrics``, ``tasks``, ``answered``, ``measures`` and ``notes`` by these names.
 
         Whatever stops it in between (KeyboardInterrupt, a kill), the same call goes on where it was.
         """
-        for name, settings in evals.items():
-            self._measure(name, settings)
-        for name in evals:
+        for task in tasks:
+            self._measure(task)
+        for name in self.tasks:
             self._partial_file(name).unlink(missing_ok=True)
         return {name: getattr(self, name) for name in ("metrics", "tasks", "answered", "measures", "notes")}
 
-    def _measure(self, name: str, settings: TaskSettings) -> None:
-        started = time.perf_counter()
-        task = open_task(name, settings)
+    def _measure(self, task: Task) -> None:
+        started, name = time.perf_counter(), task.name
         ways = {"answers": self._answers, "choices": self._choices, "loss": self._loss, "text": self._text}
         measured, metrics = ways[task.how](task)
         self.metrics.update({metric: e.to_dict() for metric, e in measured.items()})
@@ -170,7 +174,8 @@ class Measurement:
             say(self.console, f"{name}: {text}")
 
     def _partial(self, name: str, *depends_on: Any) -> closing[Partial]:
-        return closing(Partial(self._partial_file(name), key_of(self.model, str(self.policy.compute), *depends_on)))
+        key = key_of(self.model, str(self.policy.compute), *depends_on)
+        return closing(Partial(self._partial_file(name), key, self.on_item))
 
     def _partial_file(self, name: str) -> Path:
         return self.folder / f"{name}.partial.jsonl"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from strop.common.files import atomic_writer, folder_stamp
 class Partial:
     """A file of finished work: the answer, judgement or loss of one item a line, written as soon as it is there.
 
-    ``key`` says what the work was done for (see `key_of`); a file with another key, or none, is begun anew.
+    ``key`` says what the work was done for (see `key_of`); a file with another key, or none, is begun anew. ``on_item``
+    is called after each item.
     """
 
-    def __init__(self, path: Path, key: str):
-        self.path = path
+    def __init__(self, path: Path, key: str, on_item: Callable[[], None] = lambda: None):
+        self.path, self._on_item = path, on_item
         self._done: dict[tuple[str, int], Any] = {}
         rows = _whole_rows(path)
         if not rows or rows[0] != {"key": key}:
@@ -36,6 +38,7 @@ class Partial:
         """Keep ``value`` (as JSON can hold it) on disk before anything else is done."""
         self._done[kind, index] = value
         self._file.write(json.dumps({"kind": kind, "index": index, "value": value}) + "\n")
+        self._on_item()
 
     def count(self, kind: str) -> int:
         """How many items are done."""

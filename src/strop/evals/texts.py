@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from strop.chat import ChatEncoder
-from strop.common.errors import InputError
+from strop.common.errors import InputError, NotFinite
 from strop.evals.partial import Partial
 from strop.evals.prompts import text_ids
 from strop.evals.results import LossResult
@@ -33,14 +33,14 @@ def measure_documents(
     partial: Partial,
     on_measured: Callable[[int], None] = lambda count: None,
 ) -> list[LossResult]:
-    """The summed loss (nats) of every token of each text, given up to a window before it. Raises InputError where it is
+    """The summed loss (nats) of every token of each text, given up to a window before it. Raises NotFinite where it is
     not finite."""
     for i, ids in enumerate(encoded):
         if partial.get("text", i) is None:
             [logprobs] = engine.score_documents([ids])
             loss = -math.fsum(logprobs)
             if not math.isfinite(loss):
-                raise InputError(f"{documents[i].name}: the model's loss there is {loss}, so it cannot be measured.")
+                raise NotFinite(f"{documents[i].name}: the model's loss there is {loss}, so it cannot be measured.")
             partial.add("text", i, [loss, len(logprobs)])
             on_measured(1)
     return [

@@ -100,7 +100,7 @@ def _window(model: str) -> int | None:
 
 def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
     recipe = load_recipe(path, overrides)
-    stage = next((found for stage in recipe.stages.values() if (found := stage.examined()) is not None), None)
+    stage = next(iter(recipe.examined().values()), None)
     if stage is None:
         raise InputError(
             f"{path}: none of its stages trains on conversations, so there are none to inspect; give a data file."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -204,10 +204,30 @@ class Policy(nn.Module):
 
         return adapters_off(self.model)
 
+    @contextlib.contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Inside, no gradients and no dropout; after it, whatever came of it, training goes on where it was."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.train(training)
+
     def plain_model(self) -> nn.Module:
-        """The wrapped model with the attention that it came with, for saving."""
+        """The wrapped model with the attention that it came with, for good: this policy is not called any more."""
         self.model.set_attn_implementation(self._restore_attention)
         return self.model
+
+    @contextlib.contextmanager
+    def plain(self) -> Iterator[nn.Module]:
+        """Inside, the wrapped model has the attention that it came with, for saving; after it, the policy's own."""
+        own = self.model.config._attn_implementation
+        try:
+            yield self.plain_model()
+        finally:
+            self.model.set_attn_implementation(own)
 
 
 def _last_index(layout: attention.FlatLayout, device: torch.device) -> Tensor:

@@ -12,6 +12,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from strop.report.charts import ROLES, inline_svg, new_figure, px_axes, series, smoothed, smoothing_span, thinned
 from strop.report.files import LoggedStep
+from strop.report.metrics import describe, in_order
+from strop.tasks.metrics import FAILED, Metric
 
 WIDTH, HEIGHT = 360, 168
 # Told apart without colour: how the line is drawn, in the page's colours.
@@ -122,6 +124,46 @@ def curves(stage: str, steps: list[LoggedStep]) -> tuple[list[dict[str, Any]], l
             still.append(panel.title)
     time = _time(f"{stage}-time", steps)
     return [*found, time] if time else found, still
+
+
+def task_curves(stage: str, steps: list[LoggedStep], measures: Mapping[str, Metric]) -> list[dict[str, Any]]:
+    """The charts of the tasks that a training measured: one for each metric that has a direction, with its 95 %
+    intervals; as `curves` gives them."""
+    prefix, ends = "tasks/", ("_low", "_high")
+    logged = dict.fromkeys(name for one in steps for name in one.model_extra if name.startswith(prefix))
+    names = [
+        name for name in logged if not any(name.endswith(end) and name.removesuffix(end) in logged for end in ends)
+    ]
+    found = []
+    for name in in_order([name.removeprefix(prefix) for name in names], measures):
+        metric = describe(name, measures)
+        if not metric.better or metric.group == FAILED:
+            continue
+        at = {one.step: [one.model_extra.get(f"{prefix}{name}{end}") for end in ("", *ends)] for one in steps}
+        points = [(step, *values) for step, values in sorted(at.items()) if values[0] is not None]
+        unit = "rate" if metric.unit == "rate" else "nats" if metric.unit == "nats" else ""
+        found.append(_measured(f"{stage}-task-{len(found)}", name, unit, points))
+    return found
+
+
+def _measured(name: str, title: str, unit: str, points: list[tuple[Any, ...]]) -> dict[str, Any]:
+    """Points (step, value, low, high) as dots with whiskers; an end may be None."""
+    figure = new_figure(WIDTH, HEIGHT)
+    axes = _axes(figure, points[-1][0])
+    whiskers = [(step, low, high) for step, _, low, high in points if low is not None and high is not None]
+    for step, low, high in whiskers:
+        axes.plot([step, step], [low, high], color=ROLES["before"], linewidth=2, alpha=0.6, clip_on=False)
+    steps, values = [one[0] for one in points], [one[1] for one in points]
+    axes.plot(steps, values, "o-", color=ROLES["after"], linewidth=2, markersize=5, clip_on=False)
+    every = [*values, *(end for _, low, high in whiskers for end in (low, high))]
+    margin = 0.08 * (max(every) - min(every)) or 0.1 * abs(max(every)) or 0.1
+    axes.set_ylim(min(every) - margin, max(every) + margin)
+    if unit == "rate":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}\N{NO-BREAK SPACE}%"))
+    change = " → ".join(_short(value, unit) for value in (values[:1] if len(values) == 1 else (values[0], values[-1])))
+    chart = inline_svg(figure, name, f"{title} over steps, with 95 % intervals: {change}", "small-multiple")
+    keys = [("after", "solid", "at each measurement", change), ("before", "solid", "95 % interval", "")]
+    return {"title": title, "unit": "" if unit == "rate" else unit, "keys": keys, "chart": chart}
 
 
 def _parts(steps: list[LoggedStep]) -> Iterator[Panel]:

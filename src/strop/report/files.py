@@ -22,6 +22,7 @@ from strop.tasks.metrics import Metric
 Number = Annotated[float | None, AfterValidator(lambda x: x if x is not None and math.isfinite(x) else None)]
 Line = TypeVar("Line", bound=BaseModel)
 ROLLOUTS = "rollout/groups"  # in metrics.jsonl where a stage trains on what it samples
+MEASURED = "seconds/tasks"  # in metrics.jsonl where a training measures tasks
 
 
 class Interval(BaseModel):
@@ -144,6 +145,12 @@ class RunFiles:
     def sampled(self) -> dict[str, list[LoggedStep]]:
         """The steps of the stages that trained on their own rollouts."""
         return {s: steps for s, steps in self.steps.items() if any(ROLLOUTS in one.model_extra for one in steps)}
+
+    @property
+    def measured(self) -> dict[str, list[LoggedStep]]:
+        """The steps at which a training measured tasks, by stage."""
+        found = {s: [one for one in steps if MEASURED in one.model_extra] for s, steps in self.steps.items()}
+        return {stage: steps for stage, steps in found.items() if steps}
 
 
 def read_run(folder: Path) -> RunFiles:

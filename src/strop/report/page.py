@@ -10,7 +10,7 @@ from strop.common.files import atomic_writer
 from strop.report import items, metrics
 from strop.report.alarms import alarms, failures
 from strop.report.charts import loss_chart, metrics_chart, series, smoothing_span
-from strop.report.curves import curves, other_curves
+from strop.report.curves import curves, other_curves, task_curves
 from strop.report.files import ROLLOUTS, Interval, LoggedStep, RunFiles, ShownExample, Summary, read_run
 from strop.report.loss_mask import view
 from strop.report.rollouts import MOST_BYTES, Embedded, embed
@@ -89,6 +89,11 @@ def page_of(run: RunFiles, most_bytes: int = MOST_BYTES, most_of_items: int = it
         changes=evaluated.changes(),
         trainings=[_training(run, number, stage, kept) for number, stage in enumerate(run.steps)],
         rollouts=_rollouts(kept, most_bytes),
+        in_training=[
+            {"name": stage, "curves": drawn}
+            for stage, steps in run.measured.items()
+            if (drawn := task_curves(stage, steps, summary.measures))
+        ],
         machine=machine(summary),
         bounds=[
             (name, metrics.change_text(-metric.better * bound, metric.unit))

@@ -147,7 +147,13 @@ def _one_sided(summary: Summary) -> Verdict:
             claim = f"{said[0].upper()}{said[1:]}, {name} is {value_text(one.value, unit)}"
             return Verdict(claim, f"({evidence}).", "unclear")
     losses = eval_losses(summary)
-    return losses[0] if losses else Verdict("Nothing was measured in this run.", "", "unclear")
+    if losses:
+        return losses[0]
+    if summary.measures:  # which a training has too that measures tasks
+        return Verdict(
+            "Measured while training, and by no eval stage", "(see the stage's facts and curves).", "unclear"
+        )
+    return Verdict("Nothing was measured in this run.", "", "unclear")
 
 
 def _leading(summary: Summary, names: set[str]) -> str | None:

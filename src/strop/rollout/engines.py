@@ -41,10 +41,8 @@ def open_engine(
     with ExitStack() as stack:
         if loaded.base.new:  # the template's tokens are in the model that was loaded, and not in its folder
             model = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="strop-model-"))) / "model"
-            network = loaded.policy.model
-            attention = network.config._attn_implementation
-            save_model(loaded.policy.plain_model(), loaded.tokenizer, model)
-            network.set_attn_implementation(attention)  # the policy goes on, with its own
+            with loaded.policy.plain() as network:
+                save_model(network, loaded.tokenizer, model)
         vllm, urls = settings.vllm, settings.vllm.url
         if vllm.python is not None:
             dtype = str(loaded.policy.compute.dtype).removeprefix("torch.")

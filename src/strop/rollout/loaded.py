@@ -52,9 +52,14 @@ class Loaded:
     def save(self, folder: Path, system: str | None = None) -> None:
         """Write ``folder/model``, adapters merged into it, and these alone to ``folder/adapter`` in peft's format.
 
-        ``system``: the instructions that every conversation of the training began with, where there are such.
+        The policy is afterwards what it was, also in the middle of a training; with adapters, which are merged for
+        good, it is the end. ``system``: the instructions that every conversation of the training began with, where
+        there are such.
         """
-        network = self.policy.plain_model()
+        with self.policy.plain() as network:
+            self._save(network, folder, system)
+
+    def _save(self, network: Any, folder: Path, system: str | None) -> None:
         merged = None
         if self.adapters is not None:
             n_bytes = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)

@@ -39,7 +39,8 @@ def numbers_of(drawn: Drawn, grading: Collection[str]) -> dict[str, float]:
     reward; ``rollout/…``: ``pass_rate`` (answers with 1 in every grading part) and ``group_pass_rate`` (groups with
     such an answer); ``no_spread``, ``dropped``, ``refills``; ``length`` and ``length_max`` (tokens); ``stop_rate``,
     ``truncated``; ``entropy``, minus the mean log-probability of what was sampled, nats; ``most_common_answer``, the
-    share of all answers that are the same text (0 where one prompt was asked); ``tokens_per_second`` of generation;
+    share of all answers that are the same text (0 where one prompt was asked); ``empty``, of those without a text, or
+    without a program where a task runs one; ``tokens_per_second`` of generation;
     ``seconds/…``: of rollouts, rewards and what is measured before the first update.
     """
     every = [one for group in drawn.every for one in group]
@@ -71,10 +72,15 @@ def numbers_of(drawn: Drawn, grading: Collection[str]) -> dict[str, float]:
         "rollout/most_common_answer": (
             Counter(one.text for one in every).most_common(1)[0][1] / len(every) if asked > 1 else 0.0
         ),
+        "rollout/empty": float(np.mean([_is_empty(one) for one in every])),
         "rollout/tokens_per_second": int(lengths.sum()) / max(drawn.seconds["rollout"], 1e-9),
         **{f"seconds/{name}": seconds for name, seconds in drawn.seconds.items()},
     }
     return found
+
+
+def _is_empty(one: Trajectory) -> bool:
+    return not one.text.strip() or any(why.startswith("no_code") for why in one.reasons.values())
 
 
 def _spread(name: str, values: Sequence[float]) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from strop.rollout.prompts import Prompt
@@ -89,6 +89,14 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)  # by the part's name
     first_failure: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "counts": dict(self.counts), "failures": dict(self.failures)}
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> Tally:
+        return cls(Counter(told["counts"]), Counter(told["failures"]), told["first_failure"])
 
     def usable(self, group: Sequence[Trajectory], selection: Selection) -> list[Trajectory]:
         """The answers that may be kept at all, in order."""

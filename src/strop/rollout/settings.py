@@ -41,7 +41,7 @@ class PromptSettings(_Settings):
 
     @model_validator(mode="after")
     def _one_origin(self) -> PromptSettings:
-        check_one_origin(self.path, self.hub, self.task)
+        check_one_origin(self.path, self.hub, self.task, None)
         if self.hub is None and self.revision is not None:
             raise ValueError("`revision` is of a data set on the hub; drop it or give `hub`.")
         if self.task is not None and (self.prompt or self.truth or self.subset or self.split != "train"):
@@ -157,7 +157,12 @@ class WatchSettings(_Settings):
     ``patience`` batches in a row.
     """
 
-    alarm: Literal["warn", "stop"] = Field("warn", description="stop: end the run, with a checkpoint.")
+    alarm: Literal["warn", "stop", "rollback"] = Field(
+        "warn",
+        description="stop: end the run, with a checkpoint; rollback: back to the newest checkpoint of the time before, "
+        "and on from there with other prompts.",
+    )
+    max_rollbacks: int = Field(2, ge=1, description="How often a run may go back; then an alarm ends it.")
     first: int = Field(5, ge=1, description="Batches of rollouts whose mean is what later ones are compared with.")
     patience: int = Field(3, ge=1, description="Batches in a row before an alarm is raised.")
     constant_answers: float | None = Field(0.9, gt=0, le=1, description="Share of all answers that are the same text.")
@@ -169,6 +174,15 @@ class WatchSettings(_Settings):
     truncation: float | None = Field(0.3, gt=0, le=1, description="Rise of the share of answers that are cut off.")
     length: float | None = Field(4.0, gt=1, description="Mean length, so many times longer or shorter than at first.")
     no_spread: float | None = Field(1.0, gt=0, le=1, description="Share of groups whose rewards are all equal.")
+    empty_answers: float | None = Field(
+        0.5, gt=0, le=1, description="Share of answers without a text, or without a program where one is asked for."
+    )
+    overoptimization: float | None = Field(
+        0.02,
+        ge=0,
+        description="Certain fall of a metric of train.tasks (0.02 of a rate: 2 points) from where it was best, while "
+        "the reward is higher than then.",
+    )
     mismatch: float | None = Field(
         0.2, gt=0, description="Mean difference of the sampler's and the trainer's log-probabilities, nats."
     )

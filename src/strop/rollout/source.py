@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from strop.common.errors import Halted, InputError
+from strop.common.errors import Halted, InputError, RollBack
 from strop.common.files import write_jsonl
 from strop.data.batch import Batch, make_batch
 from strop.data.counter import permutation
@@ -65,6 +65,7 @@ class RolloutSource:
 
     Raises:
         Halted: where more rewards fail than may, or an alarm is to stop the run.
+        RollBack: where an alarm is to take it back.
     """
 
     steps = None
@@ -279,7 +280,8 @@ class RolloutSource:
     def _alarms(self, metrics: Mapping[str, float]) -> list[str]:
         """The alarms that begin, as they are said. Raises Halted where one is to stop the run."""
         before = self._watch.state_dict()
-        begun = self._watch.look({name.removeprefix("rollout/"): value for name, value in metrics.items()})
+        told = {name.removeprefix("rollout/"): value for name, value in metrics.items()}
+        begun = self._watch.look(told, self.given)
         lines = [f"alarm {name}, at step {self.given + 1}: {text}" for name, text in begun.items()]
         for line in lines:
             self.say(line)
@@ -289,7 +291,28 @@ class RolloutSource:
                 f"{lines[0]} The run stops here since watch.alarm is stop; with watch.alarm=warn the same command "
                 "goes on from the checkpoint, and with --continue it does so with other rates."
             )
+        if lines and self._watch.settings.alarm == "rollback":
+            since = self._watch.since(begun)
+            self._watch.load_state_dict(before)
+            raise RollBack(lines[0], since, self._watch.settings.max_rollbacks)
         return lines
+
+    def measured(self, step: int, falls: Mapping[str, tuple[int, float]]) -> None:
+        """Held-out metrics were measured: see `Watch.measured`."""
+        self._watch.measured(step, falls)
+
+    @property
+    def trusted(self) -> int:
+        """The last step of which no alarm says, or may say later, that something was amiss."""
+        return self._watch.trusted(self.given)
+
+    def roll_back(self, state: dict[str, Any], reason: str) -> None:
+        """Back to an earlier ``state``, but on with the prompts that come after those of now, with draws of their own
+        (Chowdhery et al. 2022, arXiv:2204.02311, section 5.1: the batches around a spike are left out)."""
+        taken, rollouts, alarms = self.taken + self.settings.prompts_per_step, self.rollouts + 1, self.alarms
+        self.load_state_dict(state)
+        self.taken, self.rollouts = taken, rollouts
+        self.alarms = [*alarms, f"{reason} The run went back to step {self.given}."]
 
     def _keep(self, batch: _Batch, number: Mapping[int, int], owner: Tensor, advantages: Tensor) -> None:
         """Write every ``keep_every``-th batch to a file, one line for each prompt."""

@@ -9,7 +9,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from strop.common.errors import InputError
+from strop.common.errors import InputError, NotFinite
 from strop.model.accelerate import Int8Weights
 from strop.model.head import logprobs_of
 from strop.model.kv_cache import KVCache, cache_shapes
@@ -264,7 +264,7 @@ class TorchEngine:
             drawn = draw(raw, self.policy.transform, params, numbers)
             for (_, answer), *one in zip(several, drawn.tokens, drawn.logprobs, drawn.plain, drawn.top, strict=True):
                 if one[2] != one[2]:
-                    raise InputError(
+                    raise NotFinite(
                         f"the model's log-probabilities are not finite (request {answer.request.name}, token "
                         f"{len(answer.tokens) + 1} of its answer), so no token can be drawn; {NOT_FINITE}"
                     )
@@ -291,7 +291,7 @@ class TorchEngine:
             )
             for one, logprob, is_largest in zip(owners[part], logprobs.tolist(), largest.tolist(), strict=True):
                 if logprob != logprob:
-                    raise InputError(
+                    raise NotFinite(
                         f"the model's log-probabilities are not finite, so nothing can be scored; {NOT_FINITE}"
                     )
                 one.logprobs.append(logprob)

@@ -49,13 +49,15 @@ def begin(folder: StageFolder, made_from: MadeFrom, *, trains: bool, changed: Ch
     if not state.get("done") and not checkpoints(earlier / "checkpoints"):  # there is nothing to be kept
         return Beginning(folder.path, begun)
     found = changes(state["made_from"], made_from) if "made_from" in state else []
-    own = [change for change in found if not change.name.startswith("model.")]
-    remade = any(change.name in ("model.key", "model.stage") for change in found)
+    own = [change for change in found if not change.name.startswith(("model.", "rows."))]
+    remade = any(change.name in ("model.key", "model.stage") or change.name.startswith("rows.") for change in found)
     another_model = not remade and any(change.name == "model.name" for change in found)
     stays = f"{earlier} gives way to it" if earlier == folder.new else "the earlier result stays until then"
     if remade and (not trains or not own or changed != "stop"):
         also = f", with {listed(own)}" if own else ""
-        words = f"{name}: done again, since the model before it is another{also}; {stays}."
+        of_model = any(change.name.startswith("model.") for change in found)
+        what = "the model before it is another" if of_model else "the rows that it reads are others"
+        words = f"{name}: done again, since {what}{also}; {stays}."
     elif not trains and not another_model:
         words = f"{name}: done again, since {listed(found)}; {stays}."
     elif changed == "stop":

@@ -11,15 +11,18 @@ MadeFrom = dict[str, Any]
 """Dotted name -> a value of JSON: settings, hashes of files and of the model, strop's version."""
 
 WITHOUT_EFFECT = re.compile(
-    r"stage\.train\.(checkpoint_every|keep_checkpoints|eval_every|compile|profile)"
-    r"|stage\.watch\..*|stage\.grading\.(seconds|workers|max_failed)|stage\.rollout\.keep_every"
+    r"stage\.train\.(checkpoint_every|keep_checkpoints|compile|profile)"
+    r"|stage\.grading\.(seconds|workers|max_failed)|stage\.rollout\.keep_every"
 )
 """Settings that change when and how fast, not what; they are no part of the key."""
+_MEASURED = re.compile(r"stage\.train\.(eval_every|tasks_every|tasks(\..*)?)|tasks(\..*)?|stage\.watch\..*")
+"""What is measured and watched while a stage trains: of an effect only where the model depends on it."""
 CONTINUABLE = re.compile(
     r"strop_version|stage\.train\.(epochs|max_steps|learning_rate|init_lr_frac|schedule|warmup_ratio|warmup_steps"
     r"|min_lr_ratio|decay_ratio|decay_shape|weight_decay|beta1|beta2|epsilon|muon_momentum|muon_scale|max_grad_norm"
-    r"|micro_batch_tokens|gradient_checkpointing|offload_optimizer|label_smoothing|z_loss|dft|aux_loss"
+    r"|eval_every|tasks_every|tasks(\..*)?|keep_best|micro_batch_tokens|gradient_checkpointing|offload_optimizer|label_smoothing|z_loss|dft|aux_loss"
     r"|groups\.\d+\.(learning_rate|lr_scale|weight_decay))"
+    r"|tasks(\..*)?|stage\.watch\..*"
     r"|reward_files(\..*)?"  # a reward that was mended
     r"|eval_data(\..*)?|stage\.eval_data(\.(?!fraction|seed).*)?"  # a held-out share is taken from the data
 )
@@ -46,7 +49,7 @@ class Change(NamedTuple):
 
 def key_of(made_from: MadeFrom) -> str:
     """A hash of all that has an effect."""
-    content = {name: value for name, value in made_from.items() if not WITHOUT_EFFECT.fullmatch(name)}
+    content = {name: value for name, value in made_from.items() if _has_effect(name, made_from)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -54,7 +57,13 @@ def changes(before: MadeFrom, now: MadeFrom) -> list[Change]:
     """The differences that have an effect, sorted by name."""
     names = sorted(before.keys() | now.keys())
     found = [Change(n, before.get(n), now.get(n)) for n in names if before.get(n) != now.get(n)]
-    return [change for change in found if not WITHOUT_EFFECT.fullmatch(change.name)]
+    return [one for one in found if _has_effect(one.name, before) or _has_effect(one.name, now)]
+
+
+def _has_effect(name: str, made_from: MadeFrom) -> bool:
+    if _MEASURED.fullmatch(name):
+        return "stage.train.keep_best" in made_from or made_from.get("stage.watch.alarm") == "rollback"
+    return not WITHOUT_EFFECT.fullmatch(name)
 
 
 def _is_hash(value: Any) -> bool:

@@ -93,14 +93,16 @@ class _Run:
         recipe = self.recipe
         inputs = {name: _inputs(recipe, stage) for name, stage in recipe.stages.items()}
         origin: dict[str, str] = {"name": recipe.model_name, "files": folder_stamp(model)}
-        plan = {}
+        plan, keys = {}, {}
         for name, stage in recipe.stages.items():
             folder = StageFolder(recipe.run_folder / name)
             folder.recover()
-            made_from = flat({**inputs[name], "model": origin, "compute": str(self.compute)})
+            rows = {maker: keys[maker] for maker in stage.reads()}
+            made_from = flat({**inputs[name], "model": origin, "rows": rows, "compute": str(self.compute)})
+            keys[name] = key_of(made_from)
             plan[name] = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
             if stage.trains and stage.hands_on:
-                origin = {"stage": name, "key": key_of(made_from)}
+                origin = {"stage": name, "key": keys[name]}
         return plan
 
     def _finish(self) -> dict[str, Any]:
@@ -124,7 +126,8 @@ class _Run:
         return summary
 
     def _do(self, name: str, beginning: Beginning, model: Path) -> dict[str, Any]:
-        stage, folder, place = self.recipe.stages[name], StageFolder(self.recipe.run_folder / name), beginning.place
+        stage = self.recipe.stages[name].with_rows(self.recipe.rows_of)
+        folder, place = StageFolder(self.recipe.run_folder / name), beginning.place
         heading(self.console, name)
         if beginning.words:
             say(self.console, beginning.words)

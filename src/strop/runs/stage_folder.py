@@ -59,8 +59,9 @@ class StageFolder:
         write_config(made, config)
         write_json(made / STATE, state)
         if progress is not None:
-            if (progress / "checkpoints").is_dir():
-                shutil.copytree(progress / "checkpoints", made / "checkpoints", copy_function=_link)
+            for folder in ("checkpoints", "best", "evals"):  # what is to be compared with, too
+                if (progress / folder).is_dir():
+                    shutil.copytree(progress / folder, made / folder, copy_function=_link)
             if (progress / "metrics.jsonl").is_file():
                 shutil.copyfile(progress / "metrics.jsonl", made / "metrics.jsonl")
         if place.exists():

@@ -84,7 +84,9 @@ def summarise(recipe: Recipe, done: dict[str, dict[str, Any]], compute: Compute)
     summary["failed_gates"] = [name for name, gate in gates.items() if gate.failed]
     if evaluations:
         summary["answered"] = done[evaluations[-1]].get("answered", [])
-        summary["measures"] = {name: one for e in evaluations for name, one in done[e]["measures"].items()}
+    # Of trainings too, which may measure other tasks than the evaluations.
+    if measures := {name: one for state in done.values() for name, one in state.get("measures", {}).items()}:
+        summary["measures"] = measures
     if totals:
         seconds = sum(t["seconds"] for t in totals.values())
         summary["tokens_per_second"] = sum(t["tokens"] for t in totals.values()) / seconds

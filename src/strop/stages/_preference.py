@@ -16,7 +16,7 @@ from strop.data.source import rows_of
 from strop.evals.rates import wilson
 from strop.objectives.objective import Objective, sum_per_sequence
 from strop.objectives.preference import preference_objective
-from strop.stages._reference import Reference, adapters_off, measuring, stored, with_reference
+from strop.stages._reference import Reference, adapters_off, stored, with_reference
 from strop.stages._training import Training
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class PreferenceTraining(Training):
         policy, compute = self.loaded.policy, self.loaded.policy.compute
 
         def measure(row: Batch) -> dict[str, Tensor]:
-            with measuring(policy):
+            with policy.measuring():
                 return {"logprobs": policy(row.to(compute.device))["logprobs"].cpu()}
 
         logprobs = stored(
@@ -83,6 +83,8 @@ class PreferenceTraining(Training):
         if not self.rows:
             return {}
         first, last = self.evaluations()[0], self.evaluations()[-1]
+        if "best" in self.totals:  # whose evaluation need not be among those
+            last = self.evaluate(self.objective())
         judged = "pairs" if self.stage.content == "pairs" else "answers"
         facts: dict[str, Any] = {f"held-out {judged}": len(self.measured)}
         for name, value in last.items():
@@ -95,12 +97,11 @@ class PreferenceTraining(Training):
     def _row(self, groups: Sequence[Group]) -> Batch:
         return group_batch(groups, self.stage.content)
 
-    @torch.no_grad()
     def _kl(self, groups: Sequence[Group]) -> float:
         """The mean over these answers of what the policy has gained on the reference, in nats."""
         policy, total = self.loaded.policy, 0.0
         for row in rows_of(groups, self.settings.micro_batch_tokens, self.make):
-            with measuring(policy):
+            with policy.measuring():
                 gained = policy(row.to(policy.compute.device))["logprobs"].cpu() - row.streams["ref_logprobs"]
             total += sum_per_sequence(row.weights * gained, row).sum().item()
         return total / len(groups)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,18 +29,6 @@ Reference = Callable[[Batch, Sequence[Group]], Batch]
 """Gives a row of groups the stream ``ref_logprobs``."""
 
 
-@contextmanager
-def measuring(policy: Policy) -> Iterator[None]:
-    """Inside, no gradients and no dropout."""
-    training = policy.training
-    policy.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        policy.train(training)
-
-
 def with_reference(batch: Batch, logprobs: Tensor) -> Batch:
     return replace(batch, streams={**batch.streams, "ref_logprobs": logprobs.to(batch.weights.device)})
 
@@ -50,7 +37,7 @@ def adapters_off(policy: Policy) -> Reference:
     """Each row is computed when it is made; the reference is the model that the adapters stand beside."""
 
     def attach(batch: Batch, groups: Sequence[Group]) -> Batch:
-        with measuring(policy), policy.reference():
+        with policy.measuring(), policy.reference():
             return with_reference(batch, policy(batch.to(policy.compute.device))["logprobs"].cpu())
 
     return attach

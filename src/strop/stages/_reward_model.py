@@ -14,7 +14,6 @@ from strop.evals.calibration import correlation, expected_calibration_error
 from strop.evals.rates import rate
 from strop.objectives.objective import Objective
 from strop.objectives.reward_model import BradleyTerry, Regression
-from strop.stages._reference import measuring
 from strop.stages._training import Training
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class RewardTraining(Training):
         found: list[list[float]] = [[]] * len(groups)
         for row in pack([len(group.tokens) for group in groups], self.settings.micro_batch_tokens):
             batch = self.make([groups[i] for i in row])
-            with measuring(policy):
+            with policy.measuring():
                 scores = policy(batch.to(policy.compute.device), ("scores",))["scores"].cpu()
             answers = scores[batch.sequence_streams["preferred"] != 0].split([len(groups[i].examples) for i in row])
             for i, own in zip(row, answers, strict=True):

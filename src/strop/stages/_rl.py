@@ -17,11 +17,12 @@ from strop.rollout.grading import Grader
 from strop.rollout.loaded import load
 from strop.rollout.prompts import Prompts
 from strop.rollout.source import RolloutSource
-from strop.rollout.torch_engine import TorchEngine
 from strop.stages._critic import add_values
+from strop.stages._evals import wanted
 from strop.stages._prompts import check_prompts, checked_prompts
-from strop.stages._training import load_to_train
+from strop.stages._training import engine_of, in_training, load_to_train, measured_facts
 from strop.stages.base import Context, StageResult
+from strop.train.evaluations import Look
 from strop.train.loop import train
 from strop.train.out_of_memory import explained_out_of_memory
 from strop.train.weights import Weights
@@ -61,9 +62,10 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     torch.manual_seed(seed)
     with explained_out_of_memory(settings, settings.micro_batch_tokens, stage.lora is not None):
         weights = Weights(policy, settings)
+        engine = engine_of(loaded, context)
         source = RolloutSource(
             policy,
-            TorchEngine(policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb),
+            engine,
             mixture,
             Grader(stage.rewards, stage.grading, context.compute),
             loaded.tokenizer,
@@ -82,6 +84,13 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             one_update=source.one_update,
             longest=stage.rollout.max_tokens,
         )
+        tasks = in_training(stage, context, loaded, engine)
+
+        def measured(step: int, look: Look) -> dict[str, float]:
+            row = tasks(step, look)
+            source.measured(step, tasks.falls(step, row))
+            return row
+
         try:
             totals = train(
                 weights,
@@ -89,6 +98,9 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
                 objective,
                 settings,
                 folder,
+                tasks=measured if tasks else None,
+                wanted=wanted(settings, recipe),
+                trusted=(lambda: source.trusted) if stage.watch.alarm == "rollback" else None,
                 title=context.name,
                 console=context.console,
                 about={
@@ -102,7 +114,11 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     with weights.whole():
         loaded.save(folder)
     warnings = [*totals.pop("warnings"), *source.alarms]
-    return StageResult(totals=totals, facts=_facts(folder), warnings=warnings)
+    measures = {name: metric.to_dict() for name, metric in tasks.metrics.items()} if tasks else {}
+    facts = {**measured_facts(totals, tasks), **_facts(folder)}
+    if "rollbacks" in totals:
+        facts["rolled back"] = ", ".join(f"step {one['at_step']} → {one['to_step']}" for one in totals["rollbacks"])
+    return StageResult(totals=totals, facts=facts, warnings=warnings, measures=measures)
 
 
 def _reference(stage: RlStage, context: Context) -> Policy | None:

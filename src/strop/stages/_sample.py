@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from contextlib import closing
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from strop.common.errors import Halted, InputError
 from strop.common.files import write_json, write_jsonl
 from strop.data.mixture import Mixture
+from strop.evals.partial import Partial, key_of
 from strop.model.window import window_of
 from strop.rollout.answers import answer_text
-from strop.rollout.engine import Request, SamplingParams
+from strop.rollout.engine import Request, Rollout, SamplingParams
 from strop.rollout.engines import open_engine
 from strop.rollout.grading import Grader
+from strop.rollout.kept_batches import KeptBatches
 from strop.rollout.loaded import load
 from strop.rollout.prompts import Prompt
 from strop.rollout.selection import PART, Selection, Tally
@@ -42,29 +45,35 @@ def sample(stage: SampleStage, context: Context) -> StageResult:
     prompts = [mixture[int(i)] for i in mixture.contents(0)]
     context.say(f"prompts: {len(prompts):,}, of {', '.join(part.title for part in stage.data.parts)}")
     selection = Selection(stage.keep, stage.layout, stage.threshold, stage.min_margin, stage.most_per_prompt)
-    told, grader, folder = Tally(), Grader(stage.rewards, stage.grading, context.compute), context.folder
-    started = time.perf_counter()
+    grader, folder = Grader(stage.rewards, stage.grading, context.compute), context.folder
+    size = max(1, _BATCH * compute.max_rows // stage.rollout.group_size)
+    key = key_of(context.model, str(context.compute), size, [(prompt.name, prompt.ids) for prompt in prompts])
+    kept, started = KeptBatches(folder / "batches", key), time.perf_counter()
+    told = kept.tally()
+    if done := kept.done():
+        context.say(f"going on: {told.counts['prompts']:,} of {len(prompts):,} prompts were answered before")
     try:
         with open_engine(
             context.recipe.rollout, loaded, context.model, max_rows=compute.max_rows, cache_gb=compute.cache_gb,
             log=folder / "vllm.log", say=context.say,
         ) as engine:  # fmt: skip
-            size = max(1, _BATCH * compute.max_rows // stage.rollout.group_size)
-            batches = _batches(stage, prompts, engine, loaded.tokenizer, grader, size)
-
-            def rows() -> Iterator[dict[str, Any]]:
-                for asked, groups in batches:
-                    for prompt, group in zip(asked, groups, strict=True):
-                        for row in selection.rows(prompt, group, told):
-                            yield {**row, "model": context.model_name}
-                    _check_failures(stage, told)
-                    if len(prompts) > size:
-                        counts = told.counts
-                        context.say(f"{counts['prompts']:,} of {len(prompts):,} prompts, {counts['rows']:,} rows")
-
-            write_jsonl(folder / "rows.jsonl", rows())
+            for number, asked, requests in islice(_batches(stage, prompts, size), done, None):
+                with closing(Partial(kept.answers(number), key)) as partial:
+                    answers = _answers(requests, engine, partial)
+                groups = grader.grade(asked, _groups(asked, answers, number * size, engine, loaded.tokenizer))
+                rows = [
+                    {**row, "model": context.model_name}
+                    for prompt, group in zip(asked, groups, strict=True)
+                    for row in selection.rows(prompt, group, told)
+                ]
+                _check_failures(stage, told)
+                kept.add(number, rows, told)
+                if len(prompts) > size:
+                    counts = told.counts
+                    context.say(f"{counts['prompts']:,} of {len(prompts):,} prompts, {counts['rows']:,} rows")
     finally:
         grader.workers.close()
+    write_jsonl(folder / "rows.jsonl", kept.rows())
     counts = dict(told.counts) | {"seconds": round(time.perf_counter() - started, 1)}
     write_json(folder / "sampling.json", {**counts, "failures": dict(told.failures)})
     facts = _facts(stage, told)
@@ -82,47 +91,67 @@ def sample(stage: SampleStage, context: Context) -> StageResult:
         failed = told.counts["without a reward"]
         warnings = [f"{failed:,} answers have no reward and are left out; the first: {told.first_failure}"]
         context.say(f"warning: {warnings[0]}", style="yellow")
+    kept.drop()
     return StageResult(facts=facts, warnings=warnings)
 
 
 def _batches(
-    stage: SampleStage,
-    prompts: Sequence[Prompt],
-    engine: TorchEngine | VllmEngine,
-    tokenizer: Any,
-    grader: Grader,
-    size: int,
-) -> Iterator[tuple[Sequence[Prompt], list[list[Trajectory]]]]:
-    """``size`` prompts at a time with their graded answers. What an answer draws depends on the seed, its prompt's name
-    (and how often that came before) and its number alone, whatever the batch."""
+    stage: SampleStage, prompts: Sequence[Prompt], size: int
+) -> Iterator[tuple[int, Sequence[Prompt], list[Request]]]:
+    """Number, prompts and requests, ``size`` prompts at a time. What an answer draws depends on the seed, its prompt's
+    name (and how often that came before) and its number alone, whatever the batch."""
     settings, count = stage.rollout, stage.rollout.group_size
     how = settings.model_dump(include={"max_tokens", "temperature", "top_p", "top_k", "min_p", "seed"})
     params, came = SamplingParams(**how), Counter()
-
-    def decode(ids: Sequence[int]) -> str:
-        return tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-
-    for first in range(0, len(prompts), size):
+    for number, first in enumerate(range(0, len(prompts), size)):
         asked, requests = prompts[first : first + size], []
         for prompt in asked:
             requests.append(Request(prompt.ids, params, count, f"{came[prompt.name]}/{prompt.name}"))
             came[prompt.name] += 1
-        answers = engine.generate(requests)
+        yield number, asked, requests
+
+
+def _answers(requests: Sequence[Request], engine: TorchEngine | VllmEngine, partial: Partial) -> list[Rollout]:
+    """Every answer of every request, in order; what is in ``partial`` is not done again, and what is done goes there at
+    once."""
+    count = requests[0].group_size
+    left = [i for i in range(len(requests)) if any(partial.get("answer", i * count + s) is None for s in range(count))]
+
+    def keep(number: int, rollout: Rollout) -> None:
+        group, sample = divmod(number, count)
+        place = left[group] * count + sample
+        if partial.get("answer", place) is None:
+            partial.add("answer", place, [list(rollout.tokens), rollout.finish_reason, rollout.text_end])
+
+    if left:
+        engine.generate([requests[i] for i in left], on_finished=keep)
         engine.sync()  # these prompts do not come again, and a long memory of prefixes is slow to search
-        groups = [
-            [
-                # Nobody reads log-probabilities here, and with filters vLLM cannot tell the plain ones.
-                trajectory(
-                    replace(one, plain_logprobs=one.logprobs),
-                    prompt.name,
-                    first + i,
-                    answer_text(one, decode, engine.stop_ids),
-                )
-                for one in answers[i * count : (i + 1) * count]
-            ]
-            for i, prompt in enumerate(asked)
+    found = []
+    for i, request in enumerate(requests):
+        for sample in range(count):
+            tokens, reason, end = partial.get("answer", i * count + sample)
+            # Nobody reads log-probabilities here, and with filters vLLM cannot tell the plain ones.
+            none = (0.0,) * len(tokens)
+            found.append(Rollout(tuple(request.prompt), tuple(tokens), none, reason, none, text_end=end, sample=sample))
+    return found
+
+
+def _groups(
+    asked: Sequence[Prompt], answers: Sequence[Rollout], first: int, engine: TorchEngine | VllmEngine, tokenizer: Any
+) -> list[list[Trajectory]]:
+    """Answers by prompt, with their texts."""
+    count = len(answers) // len(asked)
+
+    def decode(ids: Sequence[int]) -> str:
+        return tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+
+    return [
+        [
+            trajectory(one, prompt.name, first + i, answer_text(one, decode, engine.stop_ids))
+            for one in answers[i * count : (i + 1) * count]
         ]
-        yield asked, grader.grade(asked, groups)
+        for i, prompt in enumerate(asked)
+    ]
 
 
 def _check_failures(stage: SampleStage, told: Tally) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,8 +11,17 @@ from pydantic import Field, field_validator, model_validator
 from strop.chat.answers import Content
 from strop.common.errors import InputError
 from strop.data.keys import data_identity
-from strop.data.settings import DataField, EvalDataField, HeldOutSettings, MixtureSettings, as_mixture
+from strop.data.settings import (
+    DataField,
+    DataSettings,
+    EvalDataField,
+    HeldOutSettings,
+    MixtureSettings,
+    as_mixture,
+    with_rows,
+)
 from strop.model.settings import LoraSettings
+from strop.stages._evals import check_in_training, check_tasks, task_inputs, task_paths, tasks_in_training
 from strop.stages.base import Context, Examined, Stage
 from strop.train.settings import TrainSettings
 
@@ -51,7 +60,24 @@ class TrainingStage(Stage):
     def _evaluation_has_data(self) -> TrainingStage:
         if self.train.eval_every is not None and not self.eval_data:
             raise ValueError("train.eval_every: there is no eval_data to evaluate on; give some, or drop it.")
+        if self.train.tasks and self.scores:
+            raise ValueError("train.tasks: a model of scores answers nothing; leave it out, and give eval_data.")
         return self
+
+    def check(self, recipe: Recipe) -> None:
+        check_in_training(self.train, recipe, has_loss=bool(self.eval_data))
+        for part in self._parts():
+            if part.stage is not None:
+                _check_rows(part, self, recipe)
+
+    def _parts(self) -> list[DataSettings]:
+        return [*self.mixture.parts, *self.eval_mixture.parts]
+
+    def reads(self) -> Iterator[str]:
+        yield from dict.fromkeys(part.stage for part in self._parts() if part.stage is not None)
+
+    def with_rows(self, rows: Callable[[str], Path]) -> TrainingStage:
+        return self.model_copy(update={name: with_rows(getattr(self, name), rows) for name in ("data", "eval_data")})
 
     @property
     def content(self) -> Content:
@@ -82,11 +108,12 @@ class TrainingStage(Stage):
         return {
             "data": [data_identity(part) for part in self.mixture.parts],
             "eval_data": [data_identity(part) for part in self.eval_mixture.parts],
+            "tasks": task_inputs(tasks_in_training(self.train, recipe)),
         }
 
     def local_data(self, recipe: Recipe) -> Iterator[Path]:
-        parts = (*self.mixture.parts, *self.eval_mixture.parts)
-        yield from (part.path for part in parts if part.path is not None)
+        yield from (part.path for part in self._parts() if part.path is not None)
+        yield from (path for _, path in task_paths(tasks_in_training(self.train, recipe)))
 
     def profiled(self) -> TrainingStage:
         return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
@@ -108,3 +135,20 @@ class TrainingStage(Stage):
         check_training(context.model, self.lora, context.recipe.chat.max_length, device, at, writes=not self.scores)
         if self.lora:
             add_lora(outline(context.model), self.lora)  # what peft itself refuses, on a model without weights
+        check_tasks(self.train, context)
+
+
+def _check_rows(part: DataSettings, stage: TrainingStage, recipe: Recipe) -> None:
+    """Raises ValueError where the part's stage is none before this one, or leaves no rows that this one can read."""
+    earlier = list(recipe.stages)[: next(i for i, one in enumerate(recipe.stages.values()) if one is stage)]
+    makers = {name: recipe.stages[name] for name in earlier if recipe.stages[name].leaves}
+    if part.stage not in makers:
+        known = ", ".join(makers) or "none does"
+        raise ValueError(f"data: {part.stage!r} is no earlier stage that leaves rows ({known}); kind sample does.")
+    holds = makers[part.stage].holds
+    # Columns may make of rows what they are not; of a pair each answer is a labelled one.
+    if not part.columns and holds != stage.content and (holds, stage.content) != ("pairs", "labelled"):
+        raise ValueError(
+            f"data: trains on {stage.content}, and stage {part.stage} leaves {holds}; set `as` there, or `columns` "
+            "here."
+        )

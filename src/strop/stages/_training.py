@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,10 +18,13 @@ from strop.data.prepare import eval_data_note, prepare_with_evaluation
 from strop.data.settings import always_said
 from strop.data.source import PackedSource, rows_of
 from strop.doctor.before_training import before_training
+from strop.evals.in_training import InTraining
 from strop.model.preflight import check_length
 from strop.model.window import window
 from strop.objectives.objective import Objective
 from strop.rollout.loaded import Loaded, load
+from strop.rollout.torch_engine import TorchEngine
+from strop.stages._evals import tasks_in_training, wanted
 from strop.stages.base import Context, StageResult
 from strop.tasks.base import named_sets
 from strop.train.loop import train
@@ -48,6 +52,51 @@ def load_to_train(stage: TrainingStage | RlStage, context: Context, scores: bool
         say=context.say,
         scores=scores,
     )
+
+
+def engine_of(loaded: Loaded, context: Context) -> TorchEngine:
+    """An engine on the weights that are trained."""
+    compute = context.recipe.compute
+    decode = partial(loaded.tokenizer.decode, clean_up_tokenization_spaces=False)
+    rows = {"max_rows": compute.max_rows, "cache_gb": compute.cache_gb}
+    return TorchEngine(loaded.policy, loaded.stop_ids, **rows, decode=decode)
+
+
+def in_training(
+    stage: TrainingStage | RlStage, context: Context, loaded: Loaded, engine: TorchEngine | None = None
+) -> InTraining | None:
+    """What measures the stage's tasks on the weights of the moment; None where it has none."""
+    tasks = tasks_in_training(stage.train, context.recipe)
+    if not tasks:
+        return None
+    best = wanted(stage.train, context.recipe)
+    return InTraining(
+        tasks,
+        context.model,
+        loaded.policy,
+        loaded.tokenizer,
+        loaded.encoder,
+        engine or engine_of(loaded, context),
+        context.folder,
+        context.console,
+        context.name,
+        best and best.name,
+    )
+
+
+def measured_facts(totals: dict[str, Any], tasks: InTraining | None) -> dict[str, str]:
+    """For the report: of which step the model is, and how its tasks went until then."""
+    best, facts = totals.get("best"), {}
+    if best is not None:
+        facts["model kept"] = (
+            f"that of step {best['step']} of {totals['step']}: {best['metric']} {best['value']:.3f}, "
+            + (
+                "its best"
+                if best["step"] == best["last_step"]
+                else f"its best; {best['last']:.3f} at step {best['last_step']}"
+            )
+        )
+    return facts | (tasks.facts(best["step"] if best else totals["step"]) if tasks else {})
 
 
 class Training(ABC):
@@ -137,13 +186,16 @@ class Training(ABC):
             weights = Weights(loaded.policy, settings)
             self.begin()
             self.rows = rows_of(self.measured, settings.micro_batch_tokens, self.make)
-            totals = train(
+            tasks = in_training(stage, context, loaded)
+            self.totals = totals = train(
                 weights,
                 self.source,
                 objective,
                 settings,
                 folder,
                 evaluate=(lambda: self.evaluate(objective)) if self.rows else None,
+                tasks=tasks,
+                wanted=wanted(settings, recipe),
                 stateful=stateful,
                 title=context.name,
                 console=context.console,
@@ -153,7 +205,7 @@ class Training(ABC):
                     "chat": loaded.chat.model_dump(mode="json"),
                 },
             )
-            facts = self.before_saving()
+            facts = {**measured_facts(totals, tasks), **self.before_saving()}
         if "eval_loss" in totals:
             totals["eval_loss"]["unit"] = self.loss_unit
         for name, value in facts.items():
@@ -163,7 +215,8 @@ class Training(ABC):
         warnings = totals.pop("warnings")
         for warning in warnings:
             context.say(f"warning: {warning}", style="yellow")
-        return StageResult(totals=totals, mask=data.report.to_dict(), warnings=warnings, facts=facts)
+        measures = {name: metric.to_dict() for name, metric in tasks.metrics.items()} if tasks else {}
+        return StageResult(totals=totals, mask=data.report.to_dict(), warnings=warnings, facts=facts, measures=measures)
 
     def everything(self) -> list[Any]:
         """All examples or groups to train on."""

@@ -7,7 +7,7 @@ torch; what computes is imported by `Stage.run`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import or_
@@ -101,6 +101,8 @@ class Stage(BaseModel):
     """Whether it leaves a model (``folder/model``) for the stages after it, and takes long enough to be asked about."""
     hands_on: ClassVar[bool] = True
     """Of a stage that trains: whether the stages after it go on with its model; else with the one that it was given."""
+    leaves: ClassVar[str | None] = None
+    """The file in its folder whose rows later stages of the recipe may train on, where it leaves one."""
     if_stopped: ClassVar[str] = "it is done again by the same command"
     """What becomes of its work when a signal stops it, for the end of a sentence."""
 
@@ -118,6 +120,19 @@ class Stage(BaseModel):
     def local_data(self, recipe: Recipe) -> Iterator[Path]:
         """Every file and folder that it reads conversations or problems from."""
         yield from ()
+
+    @property
+    def holds(self) -> Content:
+        """What the rows hold that it ``leaves``."""
+        return "conversations"
+
+    def reads(self) -> Iterator[str]:
+        """The earlier stages whose rows it trains on."""
+        yield from ()
+
+    def with_rows(self, rows: Callable[[str], Path]) -> Stage:
+        """The same, with the file ``rows(stage)`` in the place of every stage that it `reads`."""
+        return self
 
     def examined(self) -> Examined | None:
         """What the doctor and the inspector look at; None where it trains on no conversations."""

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from strop.data.files import data_files
-from strop.data.keys import files_digest
+from strop.stages._evals import task_inputs, task_paths
 from strop.stages.base import Context, Stage, StageResult, register
 
 if TYPE_CHECKING:
@@ -32,16 +31,14 @@ class EvalStage(Stage):
             )
 
     def inputs(self, recipe: Recipe) -> dict[str, Any]:
-        files = dict(_paths(recipe))
         return {
-            "evals": {name: task.model_dump(mode="json") for name, task in recipe.evals.items()},
-            "files": {name: files_digest(_files(path)) for name, path in files.items()},
+            **task_inputs(recipe.evals),
             "results": RESULTS,
             **({} if recipe.rollout.arithmetic == "torch" else {"engine": recipe.rollout.arithmetic}),
         }
 
     def local_data(self, recipe: Recipe) -> Iterator[Path]:
-        yield from (path for _, path in _paths(recipe))
+        yield from (path for _, path in task_paths(recipe.evals))
 
     def preflight(self, context: Context) -> None:
         from strop.evals.preflight import check_evals
@@ -65,16 +62,3 @@ class EvalStage(Stage):
                 context.console,
             )  # fmt: skip
             return StageResult(**measurement.run(recipe.evals))
-
-
-def _paths(recipe: Recipe) -> Iterator[tuple[str, Path]]:
-    """Every file and folder that a task of the recipe names, with where it does."""
-    for name, task in recipe.evals.items():
-        for field, value in task:
-            if isinstance(value, Path):
-                yield (name if field == "path" else f"{name}.{field}"), value
-
-
-def _files(path: Path) -> list[Path]:
-    """All files of a folder, since which of them a task reads is its own business."""
-    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else data_files(path)

@@ -39,6 +39,7 @@ class PreferenceStage(TrainingStage):
         return "labelled" if self.objective.type == "kto" else "pairs"
 
     def check(self, recipe: Recipe) -> None:
+        super().check(recipe)
         check_chat(recipe)
 
     def run(self, context: Context) -> StageResult:

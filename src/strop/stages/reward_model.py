@@ -38,6 +38,7 @@ class RewardModelStage(TrainingStage):
         return "scored" if self.objective.type == "regression" else "pairs"
 
     def check(self, recipe: Recipe) -> None:
+        super().check(recipe)
         check_chat(recipe)
 
     def run(self, context: Context) -> StageResult:

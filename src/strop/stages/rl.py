@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,6 +13,7 @@ from strop.common.files import folder_stamp
 from strop.model.settings import LoraSettings
 from strop.objectives.policy_settings import PolicyGradientSettings
 from strop.rollout.settings import RolloutSettings, WatchSettings
+from strop.stages._evals import check_in_training, check_tasks, task_inputs, task_paths, tasks_in_training
 from strop.stages._graded import GradedStage
 from strop.stages.base import Context, StageResult, register
 from strop.train.settings import RlTrainSettings
@@ -78,14 +81,20 @@ class RlStage(GradedStage):
                 f"samples with the trainer's own weights alone, and the recipe's rollout says {engine}; leave it out "
                 "here, and evaluate with it in a recipe of its own."
             )
+        check_in_training(self.train, recipe, has_loss=False)
+
+    def local_data(self, recipe: Recipe) -> Iterator[Path]:
+        yield from super().local_data(recipe)
+        yield from (path for _, path in task_paths(tasks_in_training(self.train, recipe)))
 
     def inputs(self, recipe: Recipe) -> dict[str, Any]:
         from strop.model.names import resolve
 
+        found = super().inputs(recipe) | {"tasks": task_inputs(tasks_in_training(self.train, recipe))}
         if self.critic is None or self.critic.model is None:
-            return super().inputs(recipe)
+            return found
         try:
-            return super().inputs(recipe) | {"critic_files": folder_stamp(resolve(self.critic.model))}
+            return found | {"critic_files": folder_stamp(resolve(self.critic.model))}
         except InputError as error:
             raise InputError(f"critic.model: {error}") from error
 
@@ -119,6 +128,7 @@ class RlStage(GradedStage):
             add_lora(outline(context.model), self.lora)  # what peft itself refuses, on a model without weights
         check_critic(self, context)
         check_rollouts(self, context)
+        check_tasks(self.train, context)
 
     def run(self, context: Context) -> StageResult:
         from strop.stages._rl import reinforce

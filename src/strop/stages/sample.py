@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from strop.chat.answers import Content
 from strop.rollout.settings import SamplingSettings
 from strop.stages._graded import GradedStage
 from strop.stages.base import Context, StageResult, register
@@ -34,7 +35,8 @@ class SampleStage(GradedStage):
     )
     min_margin: float = Field(0.0, ge=0, description="as: pairs: by how much the chosen answer's reward is higher.")
     most_per_prompt: int | None = Field(None, ge=1, description="Rows of one prompt: the first that were drawn.")
-    if_stopped: ClassVar[str] = "its answers are sampled again by the same command"
+    leaves: ClassVar[str | None] = "rows.jsonl"
+    if_stopped: ClassVar[str] = "answers that were given are kept, and the same command goes on from there"
 
     @model_validator(mode="after")
     def _works_together(self) -> SampleStage:
@@ -47,6 +49,10 @@ class SampleStage(GradedStage):
         if self.most_per_prompt is not None and self.keep == "best":
             raise ValueError("most_per_prompt does nothing beside keep: best; drop it, or keep passing or all.")
         return self
+
+    @property
+    def holds(self) -> Content:
+        return self.layout
 
     @property
     def seed(self) -> int:

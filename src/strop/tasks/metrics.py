@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -132,6 +132,14 @@ ENDINGS = (
     Metric("answer_tokens", "length of an answer, in tokens", group=ENDED, value=lambda r: r.tokens),
 )  # fmt: skip
 """Of answers to be generated, whatever they are: every task of answers has them."""
+
+
+def leading(metrics: Iterable[Metric]) -> list[Metric]:
+    """Those that have a direction and tell of the task, and not of how answers fail or of a source; what leads the
+    report comes first. All of them where there are no such."""
+    every = list(metrics)
+    told = [m for m in every if m.better and m.group not in (FAILED, PART)]
+    return sorted(told or every, key=lambda m: math.inf if m.lead is None else m.lead)
 
 
 def part(name: str, about: str, group: str = OTHER, better: int = 1, **how) -> Metric:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,10 @@ def save_checkpoint(
     states: Sequence[dict[str, Any]],
     keep: int,
     about: Mapping[str, Any] | None = None,
+    spare: int | None = None,
 ) -> Path:
-    """Write ``folder/step-NNNNNN`` and drop all but the newest ``keep``. Raises InputError when it can't be written.
+    """Write ``folder/step-NNNNNN`` and drop all but the newest ``keep``, and the newest up to step ``spare``. Raises
+    InputError when it can't be written.
 
     ``states``: of every rank, with its `random_state`; what is the same on all stands in the first. ``about``: what
     ``checkpoint.json`` says besides the step.
@@ -61,8 +64,10 @@ def save_checkpoint(
             write_json(scratch / "checkpoint.json", {"step": step, **(about or {})})
     except (InputError, RuntimeError) as error:  # torch's writer turns a full disk into RuntimeError
         raise InputError(f"{error} The checkpoint of step {step} is not written; earlier ones are whole.") from error
+    spared = [path for path in checkpoints(folder) if spare is not None and step_of(path) <= spare][-1:]
     for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
+        if old not in spared:
+            shutil.rmtree(old)
     return final
 
 
@@ -102,9 +107,7 @@ def load_checkpoint(path: Path, weights: Weights, rank: int = 0, size: int = 1) 
     state = torch.load(path / _state_of(0), weights_only=True)
     if rank:  # what is not a rank's own is the first one's
         state |= torch.load(path / _state_of(rank), weights_only=True)
-    torch.set_rng_state(state["torch_rng"])
-    if "cuda_rng" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda_rng"])
+    set_random_state(state)
     return state
 
 
@@ -134,6 +137,22 @@ def random_state() -> dict[str, Any]:
     """Where this process's random generators are."""
     cuda = {"cuda_rng": torch.cuda.get_rng_state_all()} if torch.cuda.is_initialized() else {}
     return {"torch_rng": torch.get_rng_state(), **cuda}
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """After it this process's random generators are where they were before."""
+    state = random_state()
+    try:
+        yield
+    finally:
+        set_random_state(state)
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["torch_rng"])
+    if "cuda_rng" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda_rng"])
 
 
 def _state_of(rank: int) -> str:

@@ -61,5 +61,16 @@ def warnings(totals: dict[str, Any], first_step: tuple[float, float] | None, *, 
     return found
 
 
+def kept(totals: dict[str, Any]) -> list[str]:
+    """A sentence where the best weights of a run are those that it began with."""
+    best = totals.get("best")
+    if best is None or best["step"] or not totals["step"]:
+        return []
+    return [
+        f"training did not improve {best['metric']}: it was {best['value']:.3f} at the start and {best['last']:.3f} at "
+        f"step {best['last_step']}, so the model is as it came (keep_best). Train otherwise, or drop keep_best."
+    ]
+
+
 def _above(loss: float, before: float) -> bool:
     return loss > before + max(0.01, RISEN * before)

@@ -6,11 +6,9 @@ It owns steps, accumulation, clipping, the schedule, logging, checkpoints, signa
 from __future__ import annotations
 
 import math
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,18 +16,29 @@ from typing import Any
 from rich.console import Console
 
 from strop.common.console import make_console
-from strop.common.errors import Diverged, Halted, InputError, Interrupted, NotFinite
+from strop.common.errors import Diverged, Halted, InputError, Interrupted, NotFinite, RollBack, Stopped
 from strop.data.batch import Batch
 from strop.data.step import Source, Step
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
 from strop.objectives.objective import Objective
 from strop.train import course
-from strop.train.checkpoint import checkpoints, load_checkpoint, random_state, save_checkpoint, step_of
+from strop.train.best import Best
+from strop.train.checkpoint import (
+    checkpoints,
+    kept_random_state,
+    load_checkpoint,
+    random_state,
+    save_checkpoint,
+    step_of,
+)
 from strop.train.ema import EMA
+from strop.train.evaluations import Evaluations, Tasks, Wanted
 from strop.train.metrics import MetricsLog, Progress, peak_memory_gb
 from strop.train.profile import STEP, traced
+from strop.train.roll_back import good_checkpoint, record, set_aside
 from strop.train.schedule import check_schedule, lr_share
 from strop.train.settings import TrainSettings
+from strop.train.signals import first_signal, number
 from strop.train.step import evaluation as loss_of
 from strop.train.step import optimizer_step
 from strop.train.weights import Weights
@@ -47,6 +56,9 @@ def train(
     *,
     world: World | None = None,
     evaluate: Callable[[], dict[str, float]] | None = None,
+    tasks: Tasks | None = None,
+    wanted: Wanted | None = None,
+    trusted: Callable[[], int] | None = None,
     stateful: Mapping[str, Any] | None = None,
     title: str = "train",
     console: Console | None = None,
@@ -56,23 +68,30 @@ def train(
 
     Continues from the newest checkpoint in ``folder/checkpoints`` if there is one, with the same result bit for bit as
     if it had never stopped. ``evaluate`` gives metrics (``eval_loss``, if that is one of them) at both ends and every
-    ``eval_every`` steps, on every rank. With ``ema_decay`` the averaged weights are evaluated, and are the policy's
-    when this returns. Writes ``folder/metrics.jsonl``. SIGINT and SIGTERM finish the step, write a checkpoint and raise
-    Interrupted. ``stateful``: what else shapes the run and has a ``state_dict`` for checkpoints (NEFTune's noise).
-    ``about`` goes into every checkpoint's ``checkpoint.json``: what somebody needs who loads it by itself.
+    ``eval_every`` steps, on every rank; ``tasks`` others at both ends and every ``tasks_every`` steps, which may take
+    long. Both leave random numbers as they were. With ``ema_decay`` the averaged weights are evaluated, and are the
+    policy's when this returns; with ``wanted`` those of the step where that was best. Writes ``folder/metrics.jsonl``.
+    SIGINT and SIGTERM finish the step, write a checkpoint and raise Interrupted. ``stateful``: what else shapes the run
+    and has a ``state_dict`` for checkpoints (NEFTune's noise). ``about`` goes into every checkpoint's
+    ``checkpoint.json``: what somebody needs who loads it by itself.
 
     With several ranks (``world``; by default torch.distributed's) each calls this with its own source; the first one
     writes and speaks.
 
-    The totals hold ``eval_loss`` (`course.measured`) and ``warnings``, sentences about a run that went wrong. Raises
-    Diverged when the loss, its gradient or a weight is no finite number; nothing of that step is kept. A source that
-    raises Halted has given no step: a checkpoint of the step before is written, and it is raised on.
+    The totals hold ``eval_loss`` (`course.measured`), ``best`` (`Best`), ``rollbacks`` and ``warnings``, sentences
+    about a run that went wrong. Raises Diverged when the loss, its gradient or a weight is no finite number; nothing of
+    that step is kept. A source that raises Halted has given no step: a checkpoint of the step before is written, and it
+    is raised on. One that raises RollBack is put back with the weights (its ``roll_back``) to the newest checkpoint up
+    to the step that it names; ``trusted`` says up to which step nothing is amiss: the newest checkpoint up to there
+    stays, and one of step 0 is written.
     """
     world = world or World.current()
     console = (console or make_console()) if world.rank == 0 else Console(quiet=True)
-    run = _Run(weights, source, objective, settings, folder, world, evaluate, stateful, title, console)
+    run = _Run(weights, source, objective, settings, folder, world, stateful, title, console)
+    run.evaluated = Evaluations(evaluate, tasks, settings)
+    run.best = Best(wanted, weights, folder) if wanted else None
+    run.trusted, run.about = trusted, about or {}
     run.resume()
-    run.log = MetricsLog(folder / "metrics.jsonl", after_step=run.step) if world.rank == 0 else None
     policy = weights.policy.train()
     if settings.gradient_checkpointing:
         recompute_activations(policy.model, int(settings.gradient_checkpointing))
@@ -83,73 +102,51 @@ def train(
         Progress(title, run.steps, done=run.step, console=console) as progress,
         first_signal("finishing this step, then writing a checkpoint; again to stop now") as stopped,
     ):
-        if evaluate and run.step == 0:
-            run.evaluation()
-            if world.agree(stopped):
-                raise Interrupted(_number(stopped), "stopped before the first step; the same command begins again.")
-        while run.step < run.steps:
+        step = None
+        while True:
+            run.evaluations(stopped)
+            stop = world.agree(stopped)
+            if world.agree(run.checkpoint_is_due(step)) or (stop and step):
+                run.checkpoint()
+            if stop and not run.step:
+                raise Interrupted(number(stopped), "stopped before the first step; the same command begins again.")
+            if stop:
+                where = folder / "checkpoints" / f"step-{run.step:06d}"
+                raise Interrupted(
+                    number(stopped),
+                    f"stopped at step {run.step} of {run.steps}; {where} is written. "
+                    "Run the same command again to go on from there.",
+                )
+            if run.step >= run.steps:
+                break
             try:
                 with traced(run.step + 1 == profiled, folder, policy.compute.device):
                     step, row = run.take_step()
+            except RollBack as asked:
+                run.roll_back(asked)
+                step = None
+                continue
             except Halted:
                 if run.step:
-                    run.checkpoint(about or {})
+                    run.checkpoint()
                 raise
             if run.log:
                 run.log.write(row)
             progress.show(row)
-            every = settings.eval_every
-            if evaluate and (run.step == run.steps or (every and run.step % every == 0)):
-                run.evaluation()
-            stop = world.agree(stopped)
-            if world.agree(run.checkpoint_is_due(step)) or stop:
-                run.checkpoint(about or {})
-            if stop:
-                where = folder / "checkpoints" / f"step-{run.step:06d}"
-                raise Interrupted(
-                    _number(stopped),
-                    f"stopped at step {run.step} of {run.steps}; {where} is written. "
-                    "Run the same command again to go on from there.",
-                )
     return run.finish()
-
-
-@contextmanager
-def first_signal(words: str) -> Iterator[list[int]]:
-    """Gives the list that the first SIGINT or SIGTERM comes into, so that the step in hand can be finished; a second
-    one acts at once.
-
-    ``words`` are said on standard error as soon as the first one comes.
-    """
-    came: list[int] = []
-    previous = {}
-
-    def remember(signum, frame):
-        came.append(signum)
-        for each, handler in previous.items():  # the second may be the other one
-            signal.signal(each, handler)
-        os.write(2, f"\n{words}\n".encode())  # print may be in the middle of a line of its own
-
-    with suppress(ValueError):  # not the main thread: signals stay with whoever owns them
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            previous[signum] = signal.signal(signum, remember)
-    try:
-        yield came
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
-
-
-def _number(stopped: list[int]) -> int:
-    return stopped[0] if stopped else signal.SIGTERM  # of another rank
 
 
 class _Run:
     """What `train` does, piece by piece; its arguments are those of `train`."""
 
-    def __init__(self, weights, source, objective, settings, folder, world, evaluate, stateful, title, console):
+    evaluated: Evaluations
+    best: Best | None
+    trusted: Callable[[], int] | None
+    about: Mapping[str, Any]
+
+    def __init__(self, weights, source, objective, settings, folder, world, stateful, title, console):
         self.weights, self.source, self.objective, self.settings = weights, source, objective, settings
-        self.folder, self.world, self.evaluate, self.stateful = folder, world, evaluate, dict(stateful or {})
+        self.folder, self.world, self.stateful = folder, world, dict(stateful or {})
         self.title, self.console = title, console
         self.log: MetricsLog | None = None
         self.first: Sequence[Batch] = ()  # the batches of the first step, where their loss is to be compared
@@ -166,18 +163,28 @@ class _Run:
         return self.totals["step"]
 
     def resume(self) -> None:
-        """Go to where the newest checkpoint is, if there is one."""
+        """Go to where the newest checkpoint is, if there is one, and open the log."""
         found = checkpoints(self.folder / "checkpoints")
-        if not found:
-            return
-        state = load_checkpoint(found[-1], self.weights, self.world.rank, self.world.size)
-        if self.objective.comparable:
-            self.first = self.source.next_step().batches  # as when the run began
-        self.source.load_state_dict(state["source"])
-        self.totals.update(state["totals"])
+        if found:
+            if self.objective.comparable:
+                self.first = self.source.next_step().batches  # as when the run began
+            self.source.load_state_dict(self.load(found[-1]))
+            self.say(f"going on from step {self.step} of {self.steps} ({found[-1]}).")
+        if self.world.rank == 0:
+            kept = partial(Evaluations.holds, step=self.step, totals=self.totals) if found else None
+            self.log = MetricsLog(self.folder / "metrics.jsonl", kept)
+
+    def load(self, checkpoint: Path) -> dict[str, Any]:
+        """Put back all but the source, whose state is given."""
+        state = load_checkpoint(checkpoint, self.weights, self.world.rank, self.world.size)
+        self.totals = state["totals"]
         for name, extra in {**self.stateful, **({"ema": self.ema} if self.ema else {})}.items():
             extra.load_state_dict(state[name])
-        self.say(f"going on from step {self.step} of {self.steps} ({found[-1]}).")
+        if self.totals.get("best", {}).get("metric") != (self.best and self.best.wanted.name):
+            self.totals.pop("best", None)  # another one is wanted now
+        if self.best:
+            self.best.checkpointed(self.totals)
+        return state["source"]
 
     def take_step(self) -> tuple[Step, dict[str, Any]]:
         """One optimiser step; returns what it trained on and its row of metrics."""
@@ -215,13 +222,25 @@ class _Run:
         }
         return step, row
 
-    def evaluation(self) -> None:
-        with self.ema.in_place() if self.ema else nullcontext():
-            row = self.measured(self.evaluate, "the evaluation loss", "the evaluation loss cannot be measured")
-        if self.log:
-            self.log.write({"step": self.step, **row})
-        if "eval_loss" in row:
-            self.say(course.measured(self.totals, self.step, row["eval_loss"]))
+    def evaluations(self, stopped: list[int]) -> None:
+        """Measure what is due at this step and was not measured there before; a signal leaves it off."""
+
+        def look() -> None:
+            if stopped and self.world.size == 1:  # one of several ranks cannot leave off alone
+                raise Stopped
+
+        with suppress(Stopped):
+            for measure in self.evaluated.due(self.step, self.steps, self.totals):
+                with kept_random_state(), self.ema.in_place() if self.ema else nullcontext():
+                    row = self.measured(
+                        partial(measure, look), "the evaluation loss", "what is evaluated cannot be measured"
+                    )
+                    if self.best:
+                        self.best.look(self.step, row, self.totals, write=self.world.rank == 0)
+                if self.log:
+                    self.log.write({"step": self.step, **row})
+                if "eval_loss" in row:
+                    self.say(course.measured(self.totals, self.step, row["eval_loss"]))
 
     def measured(self, measure: Callable[[], dict[str, float]], what: str, failed: str) -> dict[str, float]:
         """What ``measure`` gives; raises Diverged where its ``eval_loss`` (called ``what``) is no finite number."""
@@ -235,23 +254,54 @@ class _Run:
             raise self.diverged(f"{what} is {loss}.", self.step)
         return row
 
-    def checkpoint_is_due(self, step: Step) -> bool:
+    def checkpoint_is_due(self, step: Step | None) -> bool:
+        if step is None:  # nothing was trained since the last one, if there is one
+            return self.trusted is not None and not checkpoints(self.folder / "checkpoints")
         every = self.settings.checkpoint_every
         if every != "auto":
             return every is not None and self.step % every == 0
         late = time.monotonic() - self.written > CHECKPOINT_SECONDS
         return late or step.ends_epoch or self.step == self.steps
 
-    def checkpoint(self, about: Mapping[str, Any]) -> None:
+    def checkpoint(self) -> None:
         self.check_weights()
         state = {"source": self.source.state_dict(), **random_state()}
         states = self.world.gather(state | {name: extra.state_dict() for name, extra in self.stateful.items()})
         if self.world.rank == 0:
             states[0] |= {"totals": self.totals, **({"ema": self.ema.state_dict()} if self.ema else {})}
-            about, keep = {**about, "step": self.step, "steps": self.steps}, self.settings.keep_checkpoints
-            save_checkpoint(self.folder / "checkpoints", self.step, self.weights, states, keep, about)
+            about, keep = {**self.about, "step": self.step, "steps": self.steps}, self.settings.keep_checkpoints
+            spare = self.trusted() if self.trusted else None
+            save_checkpoint(self.folder / "checkpoints", self.step, self.weights, states, keep, about, spare)
+            if self.best:
+                self.best.checkpointed(self.totals)
         self.world.barrier()
         self.written = time.monotonic()
+
+    def roll_back(self, asked: RollBack) -> None:
+        """Go to the newest checkpoint that the source trusts, in weights and optimiser; the source draws on.
+
+        Raises Halted, with a checkpoint, where the run went back as often as it may.
+        """
+        done, step = self.totals.get("rollbacks", []), self.step
+        place = good_checkpoint(self.folder, asked.before)
+        if len(done) >= asked.most or place is None:
+            if step:
+                self.checkpoint()
+            often = f"it went back {len(done)} times" if place else "no checkpoint is there of the time before"
+            raise Halted(f"{asked.reason} The run stops here: {often}. Lower learning_rate, or mend the reward.")
+        aside = set_aside(self.folder, step_of(place), len(done) + 1)
+        self.source.roll_back(self.load(place), asked.reason)
+        row = {"at_step": step + 1, "to_step": self.step, "reason": asked.reason, "aside": str(aside)}
+        self.totals["rollbacks"] = [*done, row]
+        record(self.folder, self.totals["rollbacks"])
+        if self.log:
+            self.log.close()
+            self.log = MetricsLog(self.folder / "metrics.jsonl", lambda row: row["step"] <= self.step)
+        self.checkpoint()
+        self.say(
+            f"rolled back to step {self.step} ({place}), {len(done) + 1} of at most {asked.most} times; other prompts "
+            f"come from here on. What was trained since is in {aside}."
+        )
 
     def finish(self) -> dict[str, Any]:
         """Leave the weights as the run made them; returns the totals."""
@@ -260,6 +310,9 @@ class _Run:
             self.ema.swap()
         self.weights.finish()
         self.weights.policy.eval()
+        self.totals.pop("evaluated", None)
+        if "best" in self.totals and self.totals["best"]["step"] != self.step:
+            self.best.put_back(self.totals)
         moved = None
         if self.first:
             row = self.measured(
@@ -269,7 +322,9 @@ class _Run:
             )
             moved = self.totals["first_loss"], row["eval_loss"]
         # Noise of NEFTune and weights that are an average are in the difference too: small ones say nothing then.
-        said = course.warnings(self.totals, moved, exact=not (self.stateful or self.ema))
+        best = self.totals.get("best", {"step": self.step})["step"]
+        exact = not (self.stateful or self.ema) and best == self.step
+        said = [*course.warnings(self.totals, moved if best else None, exact=exact), *course.kept(self.totals)]
         return {**self.totals, "peak_memory_gb": peak_memory_gb(), "warnings": said}
 
     def check_weights(self) -> None:

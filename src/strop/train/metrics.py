@@ -7,6 +7,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,17 @@ def peak_memory_gb() -> float:
 
 
 class MetricsLog:
-    """Appends one JSON object per line; lines of steps that a resumed run will do again are dropped first."""
+    """Appends one JSON object per line; of the rows that are there first only those stay that are to be ``kept``, and
+    none without it: a run that goes on makes the others again."""
 
-    def __init__(self, path: Path, after_step: int = 0):
-        lines = path.read_text().splitlines() if path.exists() and after_step else []
+    def __init__(self, path: Path, kept: Callable[[dict[str, Any]], bool] | None = None):
+        lines = path.read_text().splitlines() if path.exists() and kept else []
         with atomic_writer(path) as file:  # a kill at this moment must not cost the rows that were there
-            file.writelines(f"{x}\n" for x in lines if x.endswith("}") and json.loads(x)["step"] <= after_step)
+            file.writelines(f"{x}\n" for x in lines if x.endswith("}") and kept(json.loads(x)))
         self._file = path.open("a", buffering=1, encoding="utf-8")
+
+    def close(self) -> None:
+        self._file.close()
 
     def write(self, row: dict[str, Any]) -> None:
         self._file.write(json.dumps(row) + "\n")

@@ -57,6 +57,17 @@ class StepSettings(_Settings):
     micro_batch_tokens: int = Field(2048, ge=1, description="Tokens per flat row, that is, per forward pass.")
 
     eval_every: int | None = Field(None, ge=1, description="Steps between evaluation losses; also at both ends.")
+    tasks: dict[str, dict[str, Any]] = Field(
+        {},
+        description="Which of the recipe's evals are measured while training, with what is to be another way than "
+        "there: [mmlu], or {mmlu: {count: 200}}.",
+    )
+    tasks_every: int | None = Field(None, ge=1, description="Steps between measurements of tasks; also at both ends.")
+    keep_best: str | None = Field(
+        None,
+        description="The stage's model is that of the step where this is best: eval_loss, or a metric of tasks. By "
+        "default that of the last step.",
+    )
     checkpoint_every: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         "auto",
         description="Steps between checkpoints; auto: every 10 minutes and at the end of each epoch; null: none but "
@@ -69,6 +80,21 @@ class StepSettings(_Settings):
     compile: Literal["auto"] | bool = Field("auto", description="Compile the blocks of the model; auto: on CUDA.")
     profile: bool = Field(False, description="Trace one step into the stage's folder (trace.json).")
     seed: int = Field(0, ge=0, description="Seed of the data order and of the noise.")
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if isinstance(value, list) and all(isinstance(name, str) for name in value):
+            value = dict.fromkeys(value)
+        if isinstance(value, dict):
+            return {name: {} if given is None else given for name, given in value.items()}
+        raise ValueError("name tasks of the recipe's evals: [mmlu], or {mmlu: {count: 200}}.")
+
+    @model_validator(mode="after")
+    def _tasks_are_named(self) -> StepSettings:
+        if self.tasks_every is not None and not self.tasks:
+            raise ValueError("tasks_every: no task is named; say which of the evals: tasks: [NAME], or leave it out.")
+        return self
 
     @field_validator("gradient_checkpointing", mode="before")
     @classmethod
@@ -170,7 +196,7 @@ class RlTrainSettings(OptimizerSettings, StepSettings):
     """Reinforcement learning: the source has no end, and rates are lower."""
 
     max_steps: int = Field(200, ge=1, description="Optimiser steps.")
-    eval_every: None = Field(None, description="Evaluate with stages of kind eval before and after.")
+    eval_every: None = Field(None, description="There is no evaluation loss here: measure tasks.")
     learning_rate: float = Field(
         1e-6,
         gt=0,

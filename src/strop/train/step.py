@@ -61,7 +61,6 @@ def optimizer_step(
     return told, norm
 
 
-@torch.no_grad()
 def evaluation(
     policy: Policy, objective: Objective, batches: Iterable[Batch], world: World | None = None
 ) -> dict[str, float]:
@@ -70,11 +69,9 @@ def evaluation(
     With several ranks, over what each of them brings.
     """
     world = world or World()
-    training = policy.training
-    policy.eval()
     batches = [b.to(policy.compute.device) for b in batches]
-    rows = [_forward(policy, objective, batch)[1] for batch in batches]
-    policy.train(training)
+    with policy.measuring():
+        rows = [_forward(policy, objective, batch)[1] for batch in batches]
     totals = world.sum(added(objective.normalisers(batch) for batch in batches))
     found = _summary(rows, totals, world)
     return {f"eval_{name}": value for name, value in found.items() if name not in totals}

@@ -9,7 +9,7 @@ only what the first lacks: the master's other 16 bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -95,6 +95,23 @@ class Weights:
             parameters, masters = zip(*self._pairs, strict=True)
             torch._foreach_copy_([p.data for p in parameters], list(masters))
             increment_version(parameters)  # an engine asks whether they have changed
+
+    def wholes(self) -> Iterator[tuple[str, Tensor]]:
+        """Every trained tensor in float32, by name, each made when it is asked for where it is not there."""
+        halved = {id(parameter) for parameter in self._halved}
+        for name, tensor in self.named.items():
+            yield name, self.optimizer.part_of(tensor).master(tensor) if id(tensor) in halved else tensor.detach()
+
+    @torch.no_grad()
+    def take(self, read: Callable[[str], Tensor]) -> None:
+        """Set every trained tensor to ``read(name)``, float32, as `wholes` gave it; moments stay as they are."""
+        halved = {id(parameter) for parameter in self._halved}
+        for name, tensor in self.named.items():
+            if id(tensor) in halved:
+                self.optimizer.part_of(tensor).take_master(tensor, read(name))
+            else:
+                tensor.copy_(read(name))
+        self.push()
 
     def finish(self) -> None:
         """Let go of what only a next step would need: gradients and moments."""

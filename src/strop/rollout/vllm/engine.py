@@ -59,7 +59,7 @@ class VllmEngine:
     longer than ``timeout`` seconds over an answer, dies or answers nonsense is lost: ``say`` is told, and the others do
     its work. ``model``: the folder of the weights that they should have; loaded into those that were started with
     others. ``save`` writes the weights of now into a folder, for `sync`; every server has to see that of ``exchange``.
-    (`Policy.plain_model` gives the model back its own attention, so what saves with it has to restore the policy's.)
+    (`Policy.plain` gives the model back its own attention for as long as it is saved.)
     """
 
     def __init__(
