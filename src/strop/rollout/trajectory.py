@@ -14,8 +14,9 @@ class Trajectory:
 
     ``tokens``: the prompt's and the answer's, the sampled stop token among them; ``loss_weights``: 1 for each token
     that was sampled, else 0; ``rollout_logprobs``: the sampler's, 0 where nothing was sampled; all three of one length.
-    ``group``: which prompt of the batch. ``reward``: None where a part of it failed; ``parts``: scores by name, before
-    their weights; ``reasons`` and ``failures``: words by the part's name. As a `Trainable` it goes into a batch.
+    ``group``: which prompt of the batch. ``version``: of the weights that sampled all of its tokens, the number of
+    batches of rollouts whose updates they had. ``reward``: None where a part of it failed; ``parts``: scores by name,
+    before their weights; ``reasons`` and ``failures``: words by the part's name. As a `Trainable` it goes into a batch.
     """
 
     place: str
@@ -26,6 +27,7 @@ class Trajectory:
     rollout_logprobs: tuple[float, ...]
     finish_reason: Literal["stop", "length", "cancelled"]
     text: str
+    version: int = 0
     reward: float | None = None
     parts: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class Trajectory:
         return self.finish_reason != "stop"
 
 
-def trajectory(rollout: Rollout, place: str, group: int, text: str) -> Trajectory:
+def trajectory(rollout: Rollout, place: str, group: int, text: str, version: int = 0) -> Trajectory:
     """Of an answer to one prompt: every sampled token is trained, the prompt is not."""
     before = (0.0,) * len(rollout.prompt)
     return Trajectory(
@@ -60,6 +62,7 @@ def trajectory(rollout: Rollout, place: str, group: int, text: str) -> Trajector
         before + rollout.plain_logprobs,
         rollout.finish_reason,
         text,
+        version,
     )
 
 
@@ -72,5 +75,6 @@ def shown(one: Trajectory, tokens: list[str], advantages: list[float]) -> dict[s
         "reasons": {name: why for name, why in one.reasons.items() if why},
         **({"failures": one.failures} if one.failures else {}),
         "finish_reason": one.finish_reason,
+        "version": one.version,
         "tokens": [[token, round(value, 6)] for token, value in zip(tokens, advantages, strict=True)],
     }
