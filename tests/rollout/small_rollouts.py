@@ -63,6 +63,25 @@ def policy_like(config, lora):
     return Policy(model, CPU)
 
 
+class Copied(TorchEngine):
+    """An engine with a copy of the weights, of the last `sync`, in this process: what `WorkerEngine` is in another."""
+
+    def __init__(self, policy, stop_ids, lora=False):
+        self.trainers, self.batches = policy, 0
+        super().__init__(policy_like(policy.model.config.to_dict(), lora), stop_ids)
+
+    @torch.no_grad()
+    def sync(self):
+        super().sync()
+        theirs = dict(self.trainers.named_parameters())
+        for name, mine in self.policy.named_parameters():
+            mine.copy_(theirs[name])
+
+    def generate(self, *given, **how):
+        self.batches += 1
+        return super().generate(*given, **how)
+
+
 class Run:
     """Policy, source and objective as a stage makes them; with ``staleness: 1`` it has a process, which `close` ends.
 

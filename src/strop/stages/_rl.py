@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +15,17 @@ from strop.data.mixture import Mixture
 from strop.model.policy import Policy, scalar_head
 from strop.model.window import window_of
 from strop.objectives.policy_gradient import PolicyGradient
+from strop.rollout.engine import SamplingParams
+from strop.rollout.engines import open_training_engine
 from strop.rollout.grading import Grader
 from strop.rollout.loaded import load
 from strop.rollout.prompts import Prompts
 from strop.rollout.source import RolloutSource
-from strop.rollout.torch_engine import TorchEngine
+from strop.rollout.vllm.engine import check_loads
+from strop.rollout.vllm.protocol import check_params
+from strop.rollout.worker import loaded_policy
 from strop.stages._prompts import check_prompts, checked_prompts
-from strop.stages._training import load_to_train
+from strop.stages._training import load_to_train, what_to_load
 from strop.stages.base import Context, StageResult
 from strop.train.loop import train
 from strop.train.out_of_memory import explained_out_of_memory
@@ -33,6 +39,15 @@ def check_rollouts(stage: RlStage, context: Context) -> None:
     """Raise InputError for prompts and rewards that would stop the stage."""
     parts = check_prompts(stage, context, stage.rollout.max_tokens)
     _check_rows(stage, parts)
+    at, device = f"stages.{context.name}.rollout", context.compute.device
+    if context.recipe.rollout.engine == "vllm":
+        check_params(SamplingParams(temperature=stage.rollout.temperature))
+        check_loads(context.model, f"{at}: vLLM cannot sample for the training of", "set rollout.engine=torch instead.")
+    elif stage.rollout.staleness and device.type != "cpu":
+        raise InputError(
+            f"{at}.staleness: the process that samples ahead computes on a CPU, and this run on {device}; set it to 0, "
+            "or take rollout.engine=vllm, which has a device of its own."
+        )
 
 
 def _check_rows(stage: RlStage, parts: list[Prompts]) -> None:
@@ -58,25 +73,40 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     mixture = Mixture(parts, stage.data, seed)
     context.say(f"prompts: {len(mixture):,}, of {', '.join(part.title for part in stage.data.parts)}")
     torch.manual_seed(seed)
-    with explained_out_of_memory(settings, settings.micro_batch_tokens, stage.lora is not None):
+    # Other weights or another program sample than are trained.
+    decided = stage.objective.decided(apart=bool(stage.rollout.staleness) or recipe.rollout.engine != "torch")
+    given, how = what_to_load(stage, context)
+    with explained_out_of_memory(settings, settings.micro_batch_tokens, stage.lora is not None), ExitStack() as stack:
         weights = Weights(policy, settings)
+        engine = open_training_engine(
+            recipe.rollout,
+            stage.rollout,
+            loaded,
+            context.model,
+            partial(loaded_policy, *given, **how),
+            max_rows=recipe.compute.max_rows,
+            cache_gb=recipe.compute.cache_gb,
+            folder=folder,
+            say=context.say,
+        )
         source = RolloutSource(
             policy,
-            TorchEngine(policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb),
+            stack.enter_context(engine),
             mixture,
             Grader(stage.rewards, stage.grading),
             loaded.tokenizer,
             stage.rollout,
-            stage.objective,
+            decided,
             micro_batch_tokens=settings.micro_batch_tokens,
             seed=seed,
             reference=_reference(stage, context),
             watch=stage.watch,
             folder=folder,
+            last_step=settings.max_steps,
             say=context.say,
         )
         objective = PolicyGradient(
-            stage.objective,
+            decided,
             temperature=stage.rollout.temperature,
             one_update=source.one_update,
             longest=stage.rollout.max_tokens,
@@ -97,7 +127,8 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
                 },
             )
         finally:
-            source.grader.workers.close()
+            stack.close()  # the engine; what it still worked on ends
+            source.close()
     with weights.whole():
         loaded.save(folder)
     warnings = [*totals.pop("warnings"), *source.alarms]

@@ -35,19 +35,15 @@ if TYPE_CHECKING:
 
 def load_to_train(stage: TrainingStage | RlStage, context: Context, scores: bool = False) -> Loaded:
     """The model that the stage trains, whole or with its ``lora``; ``scores``: as a model of sequences' scores."""
+    given, how = what_to_load(stage, context)
+    return load(*given, **how, say=context.say, scores=scores)
+
+
+def what_to_load(stage: TrainingStage | RlStage, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of `load`; they can be sent to another process."""
     recipe = context.recipe
-    return load(
-        context.model,
-        recipe.chat,
-        context.compute,
-        name=context.model_name,
-        dtype=recipe.compute.dtype,
-        to_train=True,
-        lora=stage.lora,
-        seed=stage.train.seed,
-        say=context.say,
-        scores=scores,
-    )
+    how = {"name": context.model_name, "dtype": recipe.compute.dtype, "lora": stage.lora, "seed": stage.train.seed}
+    return (context.model, recipe.chat, context.compute), {**how, "to_train": True}
 
 
 class Training(ABC):
