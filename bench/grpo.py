@@ -4,13 +4,15 @@
 
 The same prompts (random ids, 100 tokens), groups, answers of exactly so many tokens, temperature 1, no KL divergence,
 one update per batch of rollouts, a reward that costs nothing. A step is everything: rollouts, rewards, update.
-Tokens/s are those that are trained.
+Tokens/s are those that are trained. ``ahead``: staleness 1; "rollouts" is then what a step waits for them and "beside"
+what they take; memory and cores are those of the training process alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +23,8 @@ BF16 = {"bf16": True, "model_dtype": "float32"}
 VARIANTS = {
     "strop": Variant("strop"),
     "strop LoRA": Variant("strop", {"lora": {"r": 16}}),
+    "strop ahead": Variant("strop", {"staleness": 1}),
+    "strop LoRA ahead": Variant("strop", {"lora": {"r": 16}, "staleness": 1}),
     "TRL": Variant("trl", {**BF16, "per_device_train_batch_size": 8}, ALLOCATOR),
     "TRL all at once": Variant("trl", {**BF16, "per_device_train_batch_size": 1_000}, ALLOCATOR),
     "TRL bfloat16 weights": Variant("trl", {"bf16": False, "model_dtype": "bfloat16"}, ALLOCATOR),
@@ -28,6 +32,7 @@ VARIANTS = {
 COLUMNS = {
     "seconds_per_step": "s/step",
     "rollout_seconds": "rollouts",
+    "ahead_seconds": "beside",
     "sampled_per_second": "sampled/s",
     "peak_memory_gb": "peak GB",
     "cores_busy": "cores",
@@ -51,15 +56,10 @@ def measure(given: argparse.Namespace, variant: Variant) -> dict:
 
 
 def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
-    from common.models import make_model
     from common.strop_side import Clocked
 
     from strop.data.mixture import Mixture
-    from strop.model.lora import add_lora
     from strop.model.memory import keep_freed_memory
-    from strop.model.policy import Policy
-    from strop.model.precision import best_compute
-    from strop.model.settings import LoraSettings
     from strop.objectives.policy_gradient import PolicyGradient
     from strop.objectives.policy_settings import PolicyGradientSettings
     from strop.rewards import Score
@@ -69,6 +69,7 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
     from strop.rollout.settings import GradingSettings, PromptMixtureSettings, RolloutSettings
     from strop.rollout.source import RolloutSource
     from strop.rollout.torch_engine import TorchEngine
+    from strop.rollout.worker_engine import WorkerEngine
     from strop.train.loop import train
     from strop.train.settings import RlTrainSettings
     from strop.train.weights import Weights
@@ -89,21 +90,20 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
         steps = None
 
         def __init__(self, source):
-            self.source, self.seconds = source, []
+            self.source, self.seconds, self.beside = source, [], []
 
         def next_step(self):
             step = self.source.next_step()
             self.seconds.append(step.metrics["seconds/rollout"])
+            self.beside.append(step.metrics.get("rollout/ahead_seconds", 0.0))
             return step
 
         def state_dict(self):
             return self.source.state_dict()
 
     keep_freed_memory()
-    compute = best_compute()
-    lora = settings.get("lora")
-    model = make_model(given.model, compute.dtype) if lora else make_model(given.model)
-    policy = Policy(add_lora(model, LoraSettings(**lora)).network if lora else model, compute)
+    lora, staleness = settings.get("lora"), settings.get("staleness", 0)
+    policy = _policy(given.model, lora)
     chosen = RlTrainSettings(
         learning_rate=1e-6,
         max_steps=given.warmup + given.steps + 1,
@@ -111,24 +111,41 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
         checkpoint_every=None,
     )
     rollout = RolloutSettings(
-        prompts_per_step=given.prompts, group_size=given.group, max_tokens=given.tokens, keep_every=None
-    )
-    objective = PolicyGradientSettings(preset="grpo", kl_coef=0)
+        prompts_per_step=given.prompts, group_size=given.group, max_tokens=given.tokens, keep_every=None,
+        staleness=staleness,
+    )  # fmt: skip
+    objective = PolicyGradientSettings(preset="grpo", kl_coef=0).decided(apart=bool(staleness))
     asked = [Prompt(str(i), [], tuple(ids), "") for i, ids in enumerate(prompts_of(given))]
     mixture = Mixture([Prompts(asked)], PromptMixtureSettings(parts=[{"task": "words"}]))
     weights = Weights(policy, chosen)
-    engine = TorchEngine(policy, frozenset({NOTHING_STOPS}))
+    stop = frozenset({NOTHING_STOPS})
+    engine = WorkerEngine(policy, partial(_policy, given.model, lora), stop) if staleness else TorchEngine(policy, stop)
     grader = Grader({"even": Even()}, GradingSettings())
-    split = Split(
-        RolloutSource(
-            policy, engine, mixture, grader, Words(), rollout, objective, micro_batch_tokens=given.micro_batch_tokens
-        )
+    source = RolloutSource(
+        policy, engine, mixture, grader, Words(), rollout, objective, micro_batch_tokens=given.micro_batch_tokens
     )
+    split = Split(source)
     clocked = Clocked(split, given.warmup, given.steps)
     with tempfile.TemporaryDirectory() as folder:
         train(weights, clocked, PolicyGradient(objective, one_update=True, longest=given.tokens), chosen, Path(folder))
-    timed = split.seconds[given.warmup : given.warmup + given.steps]
-    return {**clocked.found(), "rollout_seconds": sum(timed) / len(timed)}
+    if staleness:
+        engine.close()
+    source.close()
+    timed, beside = (x[given.warmup : given.warmup + given.steps] for x in (split.seconds, split.beside))
+    return {**clocked.found(), "rollout_seconds": sum(timed) / len(timed), "ahead_seconds": sum(beside) / len(beside)}
+
+
+def _policy(name: str, lora: dict[str, Any] | None) -> Any:
+    from common.models import make_model
+
+    from strop.model.lora import add_lora
+    from strop.model.policy import Policy
+    from strop.model.precision import best_compute
+    from strop.model.settings import LoraSettings
+
+    compute = best_compute()
+    model = make_model(name, compute.dtype) if lora else make_model(name)
+    return Policy(add_lora(model, LoraSettings(**lora)).network if lora else model, compute)
 
 
 def _trl(given: argparse.Namespace, settings: dict[str, Any]) -> dict:

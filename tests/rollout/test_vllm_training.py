@@ -120,7 +120,8 @@ def recipe(here, model, url, *, steps=3, staleness=0, **stage):
     given = {
         "kind": "rl", "data": [str(here / "sums.jsonl")], "rollout": rollout,
         "rewards": {"short": {"kind": "length", "most": 6, "slack": 6}, "stop": {"kind": "stop"}},
-        "train": {"max_steps": steps, "learning_rate": 1e-2}, "objective": {"preset": "dr_grpo"}, **stage,
+        "objective": {"preset": "dr_grpo", "entropy_coef": 1.0},
+        "train": {"max_steps": steps, "learning_rate": 1e-2}, **stage,
     }  # fmt: skip
     vllm = {"engine": "vllm", "vllm": url if isinstance(url, dict) else {"url": [url]}}
     content = {
@@ -208,6 +209,7 @@ def test_adapters_are_added_to_copies_of_the_weights(untied, tmp_path):
     without = TorchEngine(Policy(load_model(untied), CPU), loaded.stop_ids).score([[5, 6, 7]], [[[8, 9, 10]]])
     assert without[0][0].logprobs != pytest.approx(mine[0][0].logprobs, abs=1e-2)
     assert all(torch.equal(before[name], tensor) for name, tensor in loaded.policy.model.state_dict().items())
+    engine.sync()
     assert engine.score([[5, 6, 7]], [[[8, 9, 10], [4, 4]]]) == mine  # it goes on, with its own attention
 
 
