@@ -62,6 +62,7 @@ def serve(pipe: Connection, job: Job) -> None:
     keep_freed_memory()
     try:
         policy = job.make().eval()
+        torch.set_num_threads(job.threads)  # what makes a policy may choose threads as if it were alone
         adopt(policy, job.memory.tensors(), policy.compute.dtype)
         engine = TorchEngine(policy, job.stop_ids, max_rows=job.max_rows, cache_gb=job.cache_gb)
     except Exception as error:  # noqa: BLE001 - the trainer says what it was
