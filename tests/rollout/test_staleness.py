@@ -139,6 +139,7 @@ def test_what_corrects_by_default():
 
 def test_f06_what_the_process_samples_has_the_trainers_log_probabilities(small):
     with Run(small(), rollout=AHEAD) as run:
+        assert run.engine.window == 512
         metrics = run.source.next_step().metrics
         assert metrics["rollout/version_lag"] == 0
         assert metrics["rollout/mismatch_max"] < 1e-4
@@ -164,6 +165,15 @@ def test_f20_f21_the_process_has_the_weights_of_the_last_sync_and_forgets_what_o
         after = told(run.engine)
         assert after != before
         assert after == told(TorchEngine(run.policy, frozenset({STOP})))
+
+
+def test_a_process_that_does_not_even_listen_keeps_nobody_waiting(small):
+    with Run(small(), rollout=AHEAD, patience=2.0) as run:
+        run.engine.sync()
+        os.kill(run.engine._process.pid, signal.SIGSTOP)
+        many = [Request([5] * 500, SamplingParams(1), name=str(i)) for i in range(500)]  # more than a pipe takes
+        with pytest.raises(EngineLost, match=r"took nothing, or went silent.*for 2 seconds"):
+            run.engine.generate(many)
 
 
 # -- resume
@@ -282,12 +292,12 @@ def test_an_alarm_that_stops_the_run_leaves_the_batch_as_it_was_made(small, tmp_
 
 @pytest.mark.parametrize(
     ("sign", "words"),
-    [(signal.SIGKILL, "killed by signal 9"), (signal.SIGSTOP, "no sign of life for 2 seconds")],
+    [(signal.SIGKILL, "killed by signal 9"), (signal.SIGSTOP, "no sign of life for 5 seconds")],
     ids=["dies", "hangs"],
 )
 def test_a_process_that_is_lost_stops_the_run_with_a_checkpoint(small, tmp_path, sign, words):
     given = {"rollout": AHEAD, "train": {"max_steps": 6}}
-    with Run(small(), tmp_path, patience=2.0, **given) as run:
+    with Run(small(), tmp_path, patience=5.0, **given) as run:
         next_step = run.source.next_step
 
         def struck():
@@ -301,6 +311,7 @@ def test_a_process_that_is_lost_stops_the_run_with_a_checkpoint(small, tmp_path,
             run.go()
         with pytest.raises(EngineLost, match=words):  # from then on
             run.engine.generate(AGAIN)
+        run.engine.release()
     [checkpoint] = (tmp_path / "checkpoints").iterdir()
     assert checkpoint.name == "step-000003"  # the batch that was there is trained first
     assert not _samplers()

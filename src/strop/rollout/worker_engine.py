@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import socket
+import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -64,6 +69,7 @@ class WorkerEngine:
         job = Job(make, memory, stop_ids, self.threads, precision, max_rows, cache_gb)
         context = multiprocessing.get_context("spawn")  # empty, instead of a copy of a process that holds a model
         self._pipe, theirs = context.Pipe()
+        _end_waits_after(patience, self._pipe)
         self._process = context.Process(target=serve, args=(theirs, job), daemon=True, name="strop sampler")
         try:
             self._process.start()
@@ -87,7 +93,8 @@ class WorkerEngine:
 
     def release(self) -> None:
         if self._lost is None:
-            self._tell("release", None)
+            with suppress(EngineLost):  # that is told when answers are wanted again
+                self._tell("release", None)
 
     def generate(
         self,
@@ -153,7 +160,9 @@ class WorkerEngine:
     def _how_it_ended(self) -> str:
         self._process.join(GRACE_SECONDS)
         code = self._process.exitcode
-        if code is not None and code < 0:
+        if code is None:
+            return f"it took nothing, or went silent in the middle of a word, for {self._patience:g} seconds"
+        if code < 0:
             return f"it was killed by signal {-code}; if memory is short, lower compute.cache_gb"
         return f"it ended by itself (exit code {code})"
 
@@ -163,3 +172,11 @@ class WorkerEngine:
         self._process.kill()
         self._process.join(GRACE_SECONDS)
         return EngineLost(self._lost)
+
+
+def _end_waits_after(seconds: float, pipe: Connection) -> None:
+    """Of what is written where nobody reads, and of what is read where the rest does not come; then OSError."""
+    with socket.socket(fileno=os.dup(pipe.fileno())) as same:
+        limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            same.setsockopt(socket.SOL_SOCKET, option, limit)
