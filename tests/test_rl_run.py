@@ -195,6 +195,20 @@ def test_a_stage_whose_rollouts_run_ahead(here, model_folder):
     assert not [one for one in multiprocessing.active_children() if one.name == "strop sampler"]
 
 
+def test_rollouts_do_not_run_ahead_of_a_training_on_a_gpu_in_a_process_on_the_cpu(here, model_folder):
+    import torch
+
+    from strop.model.precision import Compute
+    from strop.stages._rl import check_rollouts
+    from strop.stages.base import Context
+
+    one = recipe(here, model_folder, rollout={**ROLLOUT, "staleness": 1})
+    compute = Compute(torch.device("cuda"), torch.float32)
+    context = Context(one, "rl", model_folder, here, compute, make_console(stderr=True))
+    with pytest.raises(InputError, match=r"stages\.rl\.rollout\.staleness: .* on cuda; set it to 0, or .*vllm"):
+        check_rollouts(one.stages["rl"], context)
+
+
 def test_what_is_not_there_any_more_is_told(here, model_folder):
     one = recipe(here, model_folder, data=["gone.jsonl"])
     with pytest.raises(InputError, match=r"gone\.jsonl: there is no such file"):
