@@ -5,12 +5,13 @@
 The same prompts (random ids, 100 tokens), groups, answers of exactly so many tokens, temperature 1, no KL divergence,
 one update per batch of rollouts, a reward that costs nothing. A step is everything: rollouts, rewards, update.
 Tokens/s are those that are trained. ``ahead``: staleness 1; "rollouts" is then what a step waits for them and "beside"
-what they take; memory and cores are those of the training process alone.
+what they take; the memory is that of the training process alone, the cores are those of both.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ COLUMNS = {
     "sampled_per_second": "sampled/s",
     "peak_memory_gb": "peak GB",
     "cores_busy": "cores",
+    "cpu_seconds": "CPU s/step",
 }
 NOTHING_STOPS = -1  # no token has this id
 
@@ -90,9 +92,10 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
         steps = None
 
         def __init__(self, source):
-            self.source, self.seconds, self.beside = source, [], []
+            self.source, self.seconds, self.beside, self.cpu = source, [], [], []
 
         def next_step(self):
+            self.cpu.append(_cpu_seconds(engine.pid) if staleness else 0.0)
             step = self.source.next_step()
             self.seconds.append(step.metrics["seconds/rollout"])
             self.beside.append(step.metrics.get("rollout/ahead_seconds", 0.0))
@@ -132,7 +135,20 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
         engine.close()
     source.close()
     timed, beside = (x[given.warmup : given.warmup + given.steps] for x in (split.seconds, split.beside))
-    return {**clocked.found(), "rollout_seconds": sum(timed) / len(timed), "ahead_seconds": sum(beside) / len(beside)}
+    found = clocked.found()
+    found["cores_busy"] += (split.cpu[-1] - split.cpu[given.warmup]) / given.steps / found["seconds_per_step"]
+    return {
+        **found,
+        "rollout_seconds": sum(timed) / len(timed),
+        "ahead_seconds": sum(beside) / len(beside),
+        "cpu_seconds": found["cores_busy"] * found["seconds_per_step"],
+    }
+
+
+def _cpu_seconds(pid: int) -> float:
+    """That a process was given so far, on all cores (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _policy(name: str, lora: dict[str, Any] | None) -> Any:

@@ -170,7 +170,7 @@ def test_f20_f21_the_process_has_the_weights_of_the_last_sync_and_forgets_what_o
 def test_a_process_that_does_not_even_listen_keeps_nobody_waiting(small):
     with Run(small(), rollout=AHEAD, patience=2.0) as run:
         run.engine.sync()
-        os.kill(run.engine._process.pid, signal.SIGSTOP)
+        os.kill(run.engine.pid, signal.SIGSTOP)
         many = [Request([5] * 500, SamplingParams(1), name=str(i)) for i in range(500)]  # more than a pipe takes
         with pytest.raises(EngineLost, match=r"took nothing, or went silent.*for 2 seconds"):
             run.engine.generate(many)
@@ -303,7 +303,7 @@ def test_a_process_that_is_lost_stops_the_run_with_a_checkpoint(small, tmp_path,
         def struck():
             if run.source.given == 2:
                 run.source._ahead.whole()
-                os.kill(run.engine._process.pid, sign)
+                os.kill(run.engine.pid, sign)
             return next_step()
 
         run.source.next_step = struck
@@ -330,7 +330,7 @@ from strop.rollout.engine import Request, SamplingParams
 if __name__ == "__main__":
     run = Run(make_tiny_model(), rollout={"staleness": 1})
     run.engine.sync()
-    print(run.engine._process.pid, flush=True)
+    print(run.engine.pid, flush=True)
     while True:
         run.engine.generate([Request([5], SamplingParams(500, 1.0, ignore_eos=True), 64)])
 """

@@ -79,6 +79,11 @@ class WorkerEngine:
         torch.set_num_threads(max(1, self._all_threads - self.threads))
 
     @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
     def window(self) -> int:
         self._ready()
         return self._window
