@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -44,7 +44,7 @@ class Gathered:
     def state_dict(self) -> dict[str, Any]:
         """All of it in plain values, prompts by their places."""
         drawn = vars(self.drawn) | {
-            "every": [[dict(vars(one)) for one in group] for group in self.drawn.every],
+            "every": [[one.state_dict() for one in group] for group in self.drawn.every],
             "seconds": dict(self.drawn.seconds),
         }
         own = {name: getattr(self, name) for name in ("number", "version", "first", "taken")}
@@ -54,7 +54,7 @@ class Gathered:
     def of_state(cls, state: dict[str, Any], walk: Walk) -> Gathered:
         given = dict(state)
         drawn, kept = Drawn(**given.pop("drawn")), given.pop("kept")
-        drawn.every = [[Trajectory(**one) for one in group] for group in drawn.every]
+        drawn.every = [[Trajectory.of_state(one) for one in group] for group in drawn.every]
         drawn.seconds = defaultdict(float, drawn.seconds)
         prompts = [walk[state["first"] + g] for g in kept]
         return cls(**given, prompts=prompts, groups=[rewarded(drawn.every[g]) for g in kept], drawn=drawn)
@@ -124,7 +124,7 @@ class Gatherer:
 
     def _trajectory(self, batch: Gathered, prompt: Prompt, group: int, one: Any) -> Trajectory:
         text = answer_text(one, self.decode, self.engine.stop_ids)
-        return trajectory(one, prompt.name, group, text, batch.version)
+        return replace(trajectory(one, prompt.name, group, text), version=batch.version)
 
     def decode(self, ids: Sequence[int]) -> str:
         # transformers would otherwise tidy the spaces of what some older tokenizers decode.

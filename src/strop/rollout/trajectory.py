@@ -27,11 +27,11 @@ class Trajectory:
     rollout_logprobs: tuple[float, ...]
     finish_reason: Literal["stop", "length", "cancelled"]
     text: str
-    version: int = 0
     reward: float | None = None
     parts: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    version: int = 0
 
     def __post_init__(self):
         if not len(self.tokens) == len(self.loss_weights) == len(self.rollout_logprobs):
@@ -45,12 +45,20 @@ class Trajectory:
         """Sampled tokens."""
         return sum(weight > 0 for weight in self.loss_weights)
 
+    def state_dict(self) -> dict[str, Any]:
+        """In plain values, as a checkpoint holds it; ``Trajectory.of_state`` gives it back."""
+        return dict(vars(self))
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> Trajectory:
+        return cls(**state)
+
     @property
     def truncated(self) -> bool:
         return self.finish_reason != "stop"
 
 
-def trajectory(rollout: Rollout, place: str, group: int, text: str, version: int = 0) -> Trajectory:
+def trajectory(rollout: Rollout, place: str, group: int, text: str) -> Trajectory:
     """Of an answer to one prompt: every sampled token is trained, the prompt is not."""
     before = (0.0,) * len(rollout.prompt)
     return Trajectory(
@@ -62,7 +70,6 @@ def trajectory(rollout: Rollout, place: str, group: int, text: str, version: int
         before + rollout.plain_logprobs,
         rollout.finish_reason,
         text,
-        version,
     )
 
 
