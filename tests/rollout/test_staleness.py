@@ -323,25 +323,30 @@ def test_a_process_that_is_lost_stops_the_run_with_a_checkpoint(small, tmp_path,
 ENDLESS = """
 import sys
 sys.path[:0] = sys.argv[1:]
-from conftest import make_tiny_model
-from small_rollouts import Run
-from strop.rollout.engine import Request, SamplingParams
 
 if __name__ == "__main__":
+    from conftest import make_tiny_model
+    from small_rollouts import Run
+    from strop.rollout.engine import Request, SamplingParams
+
     run = Run(make_tiny_model(), rollout={"staleness": 1})
-    run.engine.sync()
     print(run.engine.pid, flush=True)
+    run.engine.sync()
+    print("has the weights", flush=True)
     while True:
         run.engine.generate([Request([5], SamplingParams(500, 1.0, ignore_eos=True), 64)])
 """
 
 
-def test_the_process_leaves_when_its_trainer_is_killed_in_the_middle_of_its_work(tmp_path):
+@pytest.mark.parametrize("when", ["starts", "works"])
+def test_the_process_leaves_when_its_trainer_is_killed(tmp_path, when):
     (tmp_path / "endless.py").write_text(ENDLESS)
     command = [sys.executable, tmp_path / "endless.py", HERE, HERE.parent]
     trainer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     sampler = int(trainer.stdout.readline())
-    time.sleep(1.0)
+    if when == "works":
+        assert trainer.stdout.readline() == "has the weights\n"
+        time.sleep(1.0)
     assert _alive(sampler)
     trainer.kill()
     trainer.wait(10)

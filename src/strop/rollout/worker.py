@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from threading import Thread
 from typing import Any
 
 import torch
@@ -54,9 +50,6 @@ def serve(pipe: Connection, job: Job) -> None:
     While it works it says ``("alive", None)``. What it refuses is ``("refused", sentence)``, any other error
     ``("fault", text)``.
     """
-    Thread(target=_leave_with_the_trainer, daemon=True).start()
-    os.setsid()  # what a terminal sends is the trainer's to answer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(job.threads)
     torch.set_float32_matmul_precision(job.precision)
     keep_freed_memory()
@@ -100,8 +93,3 @@ def _told(error: Exception) -> tuple[str, str]:
     if isinstance(error, InputError):
         return "refused", str(error)
     return "fault", "".join(traceback.format_exception_only(error)).strip()
-
-
-def _leave_with_the_trainer() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)

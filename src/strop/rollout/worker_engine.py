@@ -25,6 +25,7 @@ from strop.rollout.engine import (
     as_requests,
 )
 from strop.rollout.shared_weights import Memory
+from strop.rollout.spawned import Work, begin
 from strop.rollout.worker import Job, serve
 
 START_SECONDS = 1800.0
@@ -32,6 +33,7 @@ START_SECONDS = 1800.0
 PATIENCE_SECONDS = 600.0
 """Without a sign of life while it generates, after which it counts as hanging."""
 GRACE_SECONDS = 10.0
+NAME = "strop sampler"
 
 
 class WorkerEngine:
@@ -70,7 +72,7 @@ class WorkerEngine:
         context = multiprocessing.get_context("spawn")  # empty, instead of a copy of a process that holds a model
         self._pipe, theirs = context.Pipe()
         _end_waits_after(patience, self._pipe)
-        self._process = context.Process(target=serve, args=(theirs, job), daemon=True, name="strop sampler")
+        self._process = context.Process(target=begin, args=(Work(serve, theirs, job),), daemon=True, name=NAME)
         try:
             self._process.start()
         finally:
