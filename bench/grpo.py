@@ -4,16 +4,20 @@
 
 The same prompts (random ids, 100 tokens), groups, answers of exactly so many tokens, temperature 1, no KL divergence,
 one update per batch of rollouts, a reward that costs nothing. A step is everything: rollouts, rewards, update (what
-is neither of the first two). Tokens/s are those that are trained. A trainer of TRL that is not through after
-``--limit`` seconds is stopped: the steps it has done on the clock count, and where it has done none, its row says how
-long the unfinished one had taken, and the ratio is given as at least so much.
+is neither of the first two). Tokens/s are those that are trained. ``ahead``: staleness 1; "rollouts" is then what a
+step waits for them and "beside" what they take; the memory is that of the training process alone, the cores are those
+of both. A trainer of TRL that is not through after ``--limit`` seconds is stopped: the steps it has done on the clock
+count, and where it has done none, its row says how long the unfinished one had taken, and the ratio is given as at
+least so much.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +28,8 @@ BF16 = {"bf16": True, "model_dtype": "float32"}
 VARIANTS = {
     "strop": Variant("strop"),
     "strop LoRA": Variant("strop", {"lora": {"r": 16}}),
+    "strop ahead": Variant("strop", {"staleness": 1}),
+    "strop LoRA ahead": Variant("strop", {"lora": {"r": 16}, "staleness": 1}),
     "TRL": Variant("trl", {**BF16, "per_device_train_batch_size": 8}, ALLOCATOR),
     "TRL two at a time": Variant("trl", {**BF16, "per_device_train_batch_size": 2}, ALLOCATOR),
     "TRL all at once": Variant("trl", {**BF16, "per_device_train_batch_size": 1_000}, ALLOCATOR),
@@ -33,11 +39,13 @@ COLUMNS = {
     "seconds_per_step": "s/step",
     "at_least_seconds": "at least",
     "rollout_seconds": "rollouts",
+    "ahead_seconds": "beside",
     "reward_seconds": "rewards",
     "train_seconds": "update",
     "sampled_per_second": "sampled/s",
     "peak_memory_gb": "peak GB",
     "cores_busy": "cores",
+    "cpu_seconds": "CPU s/step",
 }
 NOTHING_STOPS = -1  # no token has this id
 
@@ -61,15 +69,10 @@ def measure(given: argparse.Namespace, variant: Variant) -> dict:
 
 
 def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
-    from common.models import make_model
     from common.strop_side import Clocked
 
     from strop.data.mixture import Mixture
-    from strop.model.lora import add_lora
     from strop.model.memory import keep_freed_memory
-    from strop.model.policy import Policy
-    from strop.model.precision import best_compute
-    from strop.model.settings import LoraSettings
     from strop.objectives.policy_gradient import PolicyGradient
     from strop.objectives.policy_settings import PolicyGradientSettings
     from strop.rewards import Score
@@ -79,6 +82,7 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
     from strop.rollout.settings import GradingSettings, PromptMixtureSettings, RolloutSettings
     from strop.rollout.source import RolloutSource
     from strop.rollout.torch_engine import TorchEngine
+    from strop.rollout.worker_engine import WorkerEngine
     from strop.train.loop import train
     from strop.train.settings import RlTrainSettings
     from strop.train.weights import Weights
@@ -99,22 +103,22 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
         steps = None
 
         def __init__(self, source):
-            self.source, self.seconds = source, {"rollout": [], "reward": []}
+            self.source, self.seconds, self.cpu = source, {"rollout": [], "reward": [], "ahead": []}, []
 
         def next_step(self):
+            self.cpu.append(_cpu_seconds(engine.pid) if staleness else 0.0)
             step = self.source.next_step()
             for name, seconds in self.seconds.items():
-                seconds.append(step.metrics[f"seconds/{name}"])
+                found = "rollout/ahead_seconds" if name == "ahead" else f"seconds/{name}"
+                seconds.append(step.metrics.get(found, 0.0))
             return step
 
         def state_dict(self):
             return self.source.state_dict()
 
     keep_freed_memory()
-    compute = best_compute()
-    lora = settings.get("lora")
-    model = make_model(given.model, compute.dtype) if lora else make_model(given.model)
-    policy = Policy(add_lora(model, LoraSettings(**lora)).network if lora else model, compute)
+    lora, staleness = settings.get("lora"), settings.get("staleness", 0)
+    policy = _policy(given.model, lora)
     chosen = RlTrainSettings(
         learning_rate=1e-6,
         max_steps=given.warmup + given.steps + 1,
@@ -122,28 +126,54 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
         checkpoint_every=None,
     )
     rollout = RolloutSettings(
-        prompts_per_step=given.prompts, group_size=given.group, max_tokens=given.tokens, keep_every=None
-    )
-    objective = PolicyGradientSettings(preset="grpo", kl_coef=0)
+        prompts_per_step=given.prompts, group_size=given.group, max_tokens=given.tokens, keep_every=None,
+        staleness=staleness,
+    )  # fmt: skip
+    objective = PolicyGradientSettings(preset="grpo", kl_coef=0).decided(apart=bool(staleness))
     asked = [Prompt(str(i), [], tuple(ids), "") for i, ids in enumerate(prompts_of(given))]
     mixture = Mixture([Prompts(asked)], PromptMixtureSettings(parts=[{"task": "words"}]))
     weights = Weights(policy, chosen)
-    engine = TorchEngine(policy, frozenset({NOTHING_STOPS}))
+    stop = frozenset({NOTHING_STOPS})
+    engine = WorkerEngine(policy, partial(_policy, given.model, lora), stop) if staleness else TorchEngine(policy, stop)
     grader = Grader({"even": Even()}, GradingSettings())
-    split = Split(
-        RolloutSource(
-            policy, engine, mixture, grader, Words(), rollout, objective, micro_batch_tokens=given.micro_batch_tokens
-        )
+    source = RolloutSource(
+        policy, engine, mixture, grader, Words(), rollout, objective, micro_batch_tokens=given.micro_batch_tokens
     )
+    split = Split(source)
     clocked = Clocked(split, given.warmup, given.steps)
     with tempfile.TemporaryDirectory() as folder:
         train(weights, clocked, PolicyGradient(objective, one_update=True, longest=given.tokens), chosen, Path(folder))
-    return {**clocked.found(), **_means(split.seconds, given.warmup, given.steps)}
+    if staleness:
+        engine.close()
+    source.close()
+    found = clocked.found()
+    found["cores_busy"] += (split.cpu[-1] - split.cpu[given.warmup]) / given.steps / found["seconds_per_step"]
+    found["cpu_seconds"] = found["cores_busy"] * found["seconds_per_step"]
+    return {**found, **_means(split.seconds, given.warmup, given.steps)}
 
 
 def _means(seconds: dict[str, list[float]], warmup: int, steps: int) -> dict[str, float]:
     """``rollout_seconds`` and the like: means over the steps on the clock."""
     return {f"{name}_seconds": sum(each[warmup:][:steps]) / steps for name, each in seconds.items()}
+
+
+def _cpu_seconds(pid: int) -> float:
+    """That a process was given so far, on all cores (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def _policy(name: str, lora: dict[str, Any] | None) -> Any:
+    from common.models import make_model
+
+    from strop.model.lora import add_lora
+    from strop.model.policy import Policy
+    from strop.model.precision import best_compute
+    from strop.model.settings import LoraSettings
+
+    compute = best_compute()
+    model = make_model(name, compute.dtype) if lora else make_model(name)
+    return Policy(add_lora(model, LoraSettings(**lora)).network if lora else model, compute)
 
 
 def _trl(given: argparse.Namespace, settings: dict[str, Any]) -> dict:

@@ -78,6 +78,7 @@ WITHOUT_TORCH = [
     "objectives.settings",
     "rollout.engine_settings",
     "rollout.settings",
+    "rollout.spawned",
     "train.settings",
 ]
 

@@ -149,8 +149,66 @@ def test_what_would_stop_the_run_is_refused_before_it_begins(here, model_folder,
 
 
 def test_an_engine_that_would_not_be_used_is_refused(here, model_folder):
-    with pytest.raises(InputError, match=r"stages\.rl: samples with the trainer's own weights.*int8"):
+    with pytest.raises(InputError, match=r"stages\.rl: samples with the weights that are trained.*int8"):
         recipe(here, model_folder, "rollout.int8=true")
+
+
+def told(here):
+    return [json.loads(line) for line in (here / "runs/small/rl/metrics.jsonl").read_text().splitlines()]
+
+
+def test_f06_sampler_and_trainer_agree_on_every_token_in_float32_and_the_difference_is_told_in_bfloat16(
+    here, model_folder
+):
+    given = {"rewards": {"length": {"kind": "length", "most": 6, "slack": 6}}, "objective": {"entropy_coef": 0.1}}
+    run(recipe(here, model_folder, train={"max_steps": 3}, **given))
+    for row in told(here):
+        assert max(row["mismatch_max"], row["rollout/mismatch_max"]) < 1e-4
+        assert row["rollout/version_lag"] == 0
+    run(recipe(here, model_folder, "compute.dtype=bfloat16", train={"max_steps": 1}, **given), changed="fresh")
+    [row] = told(here)
+    assert 0 < row["mismatch"] <= row["mismatch_max"] < 1
+
+
+def test_a_stage_whose_rollouts_run_ahead(here, model_folder):
+    import multiprocessing
+
+    import torch
+
+    threads = torch.get_num_threads()
+    one = recipe(
+        here, model_folder, rollout={**ROLLOUT, "staleness": 1}, lora={"r": 4}, train={"max_steps": 3},
+        rewards={"more": {"kind": "function", "function": "mine.py:letters"}}, objective={"entropy_coef": 0.1},
+    )  # fmt: skip
+    run(one)
+    rows = told(here)
+    assert [row["rollout/version_lag"] for row in rows] == [0, 1, 1]
+    assert max(rows[0]["mismatch_max"], rows[0]["rollout/mismatch_max"]) < 1e-4
+    assert rows[1]["mismatch_max"] > 1e-4  # there were updates in between
+    assert [row["correction_weight"] != 1 for row in rows[1:]] == [True, True]
+    assert rows[1]["rollout/ahead_seconds"] > 0
+    for i, row in enumerate(rows):
+        lines = (here / f"runs/small/rl/rollouts/step-00000{i + 1}.jsonl").read_text().splitlines()
+        assert {a["version"] for line in lines for a in json.loads(line)["answers"]} == {max(0, i - 1)}
+        spent = [row[f"seconds/{name}"] for name in ("rollout", "reward", "measure", "train")]
+        assert min(spent) >= 0
+        assert sum(spent) == pytest.approx(row["seconds"])
+    assert torch.get_num_threads() == threads
+    assert not [one for one in multiprocessing.active_children() if one.name == "strop sampler"]
+
+
+def test_rollouts_do_not_run_ahead_of_a_training_on_a_gpu_in_a_process_on_the_cpu(here, model_folder):
+    import torch
+
+    from strop.model.precision import Compute
+    from strop.stages._rl import check_rollouts
+    from strop.stages.base import Context
+
+    one = recipe(here, model_folder, rollout={**ROLLOUT, "staleness": 1})
+    compute = Compute(torch.device("cuda"), torch.float32)
+    context = Context(one, "rl", model_folder, here, compute, make_console(stderr=True))
+    with pytest.raises(InputError, match=r"stages\.rl\.rollout\.staleness: .* on cuda; set it to 0, or .*vllm"):
+        check_rollouts(one.stages["rl"], context)
 
 
 def test_what_is_not_there_any_more_is_told(here, model_folder):

@@ -18,6 +18,16 @@ RANDOM = {
         "tie_word_embeddings": True,
         "max_position_embeddings": 2048,
     },
+    "llama-16m-random": {
+        "vocab_size": 8192,
+        "hidden_size": 384,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 2048,
+    },
     # The shape of Llama 3.2 1B (config.json of meta-llama/Llama-3.2-1B), without its long-context rotary scaling.
     "llama-1b-random": {
         "vocab_size": 128256,

@@ -1,8 +1,10 @@
 """A source of rollouts small enough for tests: a tiny model, letters for a tokenizer, rewards without processes."""
 
+from functools import partial
 from typing import Literal
 
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from strop.data.mixture import Mixture
 from strop.model.lora import add_lora
@@ -18,6 +20,7 @@ from strop.rollout.prompts import Prompt, Prompts
 from strop.rollout.settings import GradingSettings, PromptMixtureSettings, RolloutSettings, WatchSettings
 from strop.rollout.source import RolloutSource
 from strop.rollout.torch_engine import TorchEngine
+from strop.rollout.worker_engine import WorkerEngine
 from strop.train.loop import train
 from strop.train.settings import RlTrainSettings
 from strop.train.weights import Weights
@@ -51,15 +54,47 @@ class Share(Reward):
         return Score(sum(ord(c) % 2 for c in sample.answer) / max(1, len(sample.answer)))
 
 
+def policy_like(config, lora):
+    """A policy as `Run` makes its own, in another process: frozen weights are those of the same seed."""
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(**config)).eval()
+    if lora:
+        add_lora(model, LoraSettings(r=4), 0)
+    return Policy(model, CPU)
+
+
+class Copied(TorchEngine):
+    """An engine with a copy of the weights, of the last `sync`, in this process: what `WorkerEngine` is in another."""
+
+    def __init__(self, policy, stop_ids, lora=False):
+        self.trainers, self.batches = policy, 0
+        super().__init__(policy_like(policy.model.config.to_dict(), lora), stop_ids)
+
+    @torch.no_grad()
+    def sync(self):
+        super().sync()
+        theirs = dict(self.trainers.named_parameters())
+        for name, mine in self.policy.named_parameters():
+            mine.copy_(theirs[name])
+
+    def generate(self, *given, **how):
+        self.batches += 1
+        return super().generate(*given, **how)
+
+
 class Run:
-    """Policy, source and objective as a stage makes them; ``steps(n)`` trains up to step n in ``folder``."""
+    """Policy, source and objective as a stage makes them; with ``staleness: 1`` it has a process, which `close` ends.
+
+    ``patience``: of the engine with its process, in seconds; ``engine``: made elsewhere, of the policy."""
 
     def __init__(self, model, folder=None, *, rewards=None, truths="cd", lora=False, reference=None, **given):
+        make = partial(policy_like, model.config.to_dict(), lora)
         torch.manual_seed(0)
         self.adapters = add_lora(model, LoraSettings(r=4), 0) if lora else None
         self.policy = Policy(model, CPU)
         objective = {"preset": "grpo", "kl_coef": 0.0, **given.pop("objective", {})}
-        self.settings = PolicyGradientSettings(**objective)
+        apart = bool(given.get("rollout", {}).get("staleness"))
+        self.settings = PolicyGradientSettings(**objective).decided(apart)
         if self.settings.uses_values:
             self.policy.value_head = scalar_head(model, 0)
         self.train = RlTrainSettings(
@@ -81,11 +116,16 @@ class Run:
         self.weights = Weights(self.policy, self.train)
         self.said = []
         grader = Grader(rewards or {"share": Share()}, given.pop("grading", GradingSettings()))
-        self.engine = TorchEngine(self.policy, frozenset({STOP}))
+        patience, engine = given.pop("patience", 60.0), given.pop("engine", None)
+        if self.rollout.staleness and engine is None:
+            self.engine = WorkerEngine(self.policy, make, frozenset({STOP}), patience=patience)
+        else:
+            self.engine = (engine or TorchEngine)(self.policy, frozenset({STOP}))
         self.source = RolloutSource(
             self.policy, self.engine, mixture, grader,
             Letters(), self.rollout, self.settings, micro_batch_tokens=self.train.micro_batch_tokens, seed=3,
-            reference=reference, watch=given.pop("watch", WatchSettings()), folder=folder, say=self.said.append,
+            reference=reference, watch=given.pop("watch", WatchSettings()), folder=folder,
+            last_step=self.train.max_steps, say=self.said.append,
         )  # fmt: skip
         assert not given
         self.folder = folder
@@ -98,3 +138,14 @@ class Run:
 
     def go(self):
         return train(self.weights, self.source, self.objective, self.train, self.folder)
+
+    def close(self):
+        if isinstance(self.engine, WorkerEngine):
+            self.engine.close()
+        self.source.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()

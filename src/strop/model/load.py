@@ -101,11 +101,12 @@ def save_model(
     tokenizer: PreTrainedTokenizerBase,
     folder: str | Path,
     beside: Callable[[Path], None] | None = None,
+    state: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Write model, tokenizer, chat template and generation settings to `folder` in the standard Hugging Face layout.
 
     The folder appears whole or not at all, and replaces an older model in the same place. `beside` writes what else
-    belongs into it, before it takes its place.
+    belongs into it, before it takes its place. `state`: the weights to write instead of the model's own.
 
     Raises InputError where the disk is full or read-only, or `folder` holds something that is not a model.
     """
@@ -115,7 +116,7 @@ def save_model(
     n_bytes = sum(p.numel() * p.element_size() for p in model.parameters())
     with whole_folder(target, n_bytes, replace=True) as scratch, quiet_transformers():
         tokenizer.save_pretrained(scratch)
-        model.save_pretrained(scratch)
+        model.save_pretrained(scratch, **({} if state is None else {"state_dict": state}))
         if beside is not None:
             beside(scratch)
 

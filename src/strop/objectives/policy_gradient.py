@@ -91,12 +91,14 @@ class PolicyGradient(Objective):
 
     Of a batch it reads the streams ``[S]`` ``advantages``; ``old_logprobs``, the trainer's before the first update on
     these rollouts; ``ref_logprobs`` where there is a KL divergence in the loss; ``rollout_logprobs``, the sampler's,
-    with a correction; ``old_values`` and ``returns`` with values. Log-probabilities are those at ``temperature``, the
-    sampler's. ``rollout_logprobs`` and ``ref_logprobs`` that are there anyway are shown in the metrics.
+    with a correction, and with ``direct`` in the place of the old ones; ``old_values`` and ``returns`` with values.
+    Log-probabilities are those at ``temperature``, the sampler's. ``rollout_logprobs`` and ``ref_logprobs`` that are
+    there anyway are shown in the metrics. ``correction: auto`` is none here (see `PolicyGradientSettings.decided`).
 
     ``one_update``: every batch is used for one update only, so the old policy is the one at hand. Then the old
-    log-probabilities are those of the forward pass itself, none are read, and the ratio is exactly 1; where nothing
-    else depends on the log-probabilities, the gradient is known before the pass (`linear`), which is faster.
+    log-probabilities are those of the forward pass itself, none are read, and the ratio is exactly 1 (but for
+    ``direct``); where nothing else depends on the log-probabilities, the gradient is known before the pass (`linear`),
+    which is faster.
 
     ``longest``: tokens that an answer may have, what ``reduction: constant`` divides by where no constant is set.
 
@@ -107,8 +109,8 @@ class PolicyGradient(Objective):
     Metrics, means over trained tokens: ``ratio`` and its largest, ``ratio_max``; ``clip_fraction_low`` and ``_high``,
     shares of tokens that have lost their gradient by a bound (cispo: whose weight is bounded); ``kl_old``, k3's
     estimate of KL(π_old‖π); ``kl_ref``, k3's of KL(π‖π_ref); ``entropy``; ``mismatch`` and ``mismatch_max``,
-    |log π_old - log π_sampler|, with ``mismatch_kl``, k3's KL(π_sampler‖π_old); ``correction_weight`` and
-    ``correction_fraction``, the share above the cap; ``value_error``, (V - R)².
+    |log π_old - log π_sampler| where the trainer's are there, with ``mismatch_kl``, k3's KL(π_sampler‖π_old);
+    ``correction_weight`` and ``correction_fraction``, the share above the cap; ``value_error``, (V - R)².
     """
 
     comparable = False
@@ -121,7 +123,7 @@ class PolicyGradient(Objective):
         one_update: bool = False,
         longest: int | None = None,
     ):
-        self._settings, self._one_update = settings, one_update
+        self._settings, self._one_update = settings.decided(apart=False), one_update
         self.temperature = temperature
         self._constant = (settings.loss_constant or longest) if settings.reduction == "constant" else 1.0
         if not self._constant:
@@ -142,7 +144,7 @@ class PolicyGradient(Objective):
         s, share, logprobs = self._settings, factors(batch, self._settings.reduction), outputs["logprobs"]
         old = self._old(outputs, batch)
         gain = surrogate(log_ratio(logprobs, old, batch, s.ratio), logprobs, _stream(batch, "advantages"), s)
-        if s.correction != "none":
+        if s.correction in ("truncate", "mask"):
             gain = gain * correction_weights(old, _stream(batch, "rollout_logprobs"), batch, s)
         parts = {"policy_loss": -(gain * share).sum()}
         if self._kl_in_loss:
@@ -184,9 +186,11 @@ class PolicyGradient(Objective):
             shown["kl_ref"] = kl_estimate(logprobs, batch.streams["ref_logprobs"], "k3")
         if "rollout_logprobs" in batch.streams:
             sampler = batch.streams["rollout_logprobs"]
-            largest["mismatch_max"] = shown["mismatch"] = (old - sampler).abs()
-            shown["mismatch_kl"] = kl_estimate(sampler, old, "k3")
-            if s.correction != "none":
+            if self._one_update or "old_logprobs" in batch.streams:
+                trainer = self._trainers(outputs, batch)
+                largest["mismatch_max"] = shown["mismatch"] = (trainer - sampler).abs()
+                shown["mismatch_kl"] = kl_estimate(sampler, trainer, "k3")
+            if s.correction in ("truncate", "mask"):
                 shown["correction_weight"] = weights = correction_weights(old, sampler, batch, s)
                 at_cap = weights == (s.correction_cap if s.correction == "truncate" else 0.0)
                 shown["correction_fraction"] = at_cap.to(weights.dtype)
@@ -203,6 +207,12 @@ class PolicyGradient(Objective):
         return self._settings.kl_coef > 0 and self._settings.kl_place == "loss"
 
     def _old(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """Of the policy that the ratio is to."""
+        direct = self._settings.correction == "direct"
+        return _stream(batch, "rollout_logprobs") if direct else self._trainers(outputs, batch)
+
+    def _trainers(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """Of the trained policy before the first update on these rollouts."""
         return outputs["logprobs"].detach() if self._one_update else _stream(batch, "old_logprobs")
 
 

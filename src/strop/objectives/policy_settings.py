@@ -161,11 +161,25 @@ class PolicyGradientSettings(BaseModel):
     value_coef: float = Field(0.0, ge=0, description="gae: weight of the values' loss.")
     value_clip: float | None = Field(None, gt=0, description="gae: how far a value may move in one batch of rollouts.")
 
-    correction: Literal["none", "truncate", "mask"] = Field(
-        "none", description="Importance weight, trainer over sampler: above the cap it is the cap, or 0."
+    correction: Literal["auto", "none", "truncate", "mask", "direct"] = Field(
+        "auto",
+        description="Where other weights or another program sample: an importance weight, trainer over sampler, above "
+        "the cap the cap or 0 (mask); direct: the ratio itself is to the sampler. auto: see docs/rl.md.",
     )
     correction_level: Literal["token", "sequence"] = Field("token", description="The weight's level.")
     correction_cap: float = Field(2.0, ge=1, description="Largest importance weight.")
+
+    def decided(self, apart: bool) -> PolicyGradientSettings:
+        """With ``correction: auto`` decided. ``apart``: other weights or another program sample than are trained.
+
+        Then it is ``truncate`` (the decoupled objective: Hilton et al. 2022, arXiv:2110.00641; Fu et al. 2025, AReaL,
+        arXiv:2505.24298), but ``direct`` with ``clip: cispo``, whose ratio is a bounded importance weight itself
+        (ScaleRL). Else it is ``none``.
+        """
+        if self.correction != "auto":
+            return self
+        way = ("direct" if self.clip == "cispo" else "truncate") if apart else "none"
+        return self.model_copy(update={"correction": way})
 
     @property
     def uses_reference(self) -> bool:
@@ -231,7 +245,11 @@ _READ_WHEN: tuple[tuple[Test, str, tuple[str, ...]], ...] = (
     (lambda s: s.reduction == "constant", "reduction: constant", ("loss_constant",)),
     (lambda s: s.truncated == "penalise", "truncated: penalise", ("truncation_penalty",)),
     (lambda s: s.overlong_buffer is not None, "overlong_buffer", ("overlong_penalty",)),
-    (lambda s: s.correction != "none", "correction: truncate or mask", ("correction_level", "correction_cap")),
+    (
+        lambda s: s.correction in ("truncate", "mask"),
+        "correction: truncate or mask",
+        ("correction_level", "correction_cap"),
+    ),
 )
 """(whether it holds, how it is said, the settings that are read only then)"""
 

@@ -114,10 +114,16 @@ class Score:
         return sum(self.logprobs)
 
 
+class EngineLost(InputError):
+    """Whatever generates died, hangs or talks nonsense, and nothing is left that could."""
+
+
 class Engine(Protocol):
     """Turns prompts into answers. `TorchEngine` also tells how likely given ones are.
 
-    ``stop_ids`` end an answer; prompt and answer together have at most ``window`` tokens.
+    ``stop_ids`` end an answer; prompt and answer together have at most ``window`` tokens. Where the weights change,
+    ``sync`` is called before answers are to come from those of now, and ``release`` where none are wanted for a while:
+    the memory of what was computed is given back. Raises EngineLost where it is in other processes and these are gone.
     """
 
     stop_ids: frozenset[int]
@@ -136,6 +142,10 @@ class Engine(Protocol):
         ``on_finished(index in the result, rollout)`` is called for each answer as soon as it is complete.
         """
         ...
+
+    def sync(self) -> None: ...
+
+    def release(self) -> None: ...
 
 
 NOT_FINITE = "its weights or its number format are at fault: try compute.dtype=float32, or an earlier checkpoint."

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from strop.model.names import save_model
+from torch import get_num_threads
+
+from strop.model.merged import check_mergeable
+from strop.model.policy import Policy
 from strop.model.window import window
+from strop.rollout.engine import Engine
 from strop.rollout.engine_settings import EngineSettings
 from strop.rollout.loaded import Loaded
+from strop.rollout.settings import RolloutSettings
 from strop.rollout.torch_engine import TorchEngine
 from strop.rollout.vllm.engine import VllmEngine
 from strop.rollout.vllm.process import ServerProcess
+from strop.rollout.worker_engine import WorkerEngine
 
 
 @contextmanager
@@ -26,9 +33,12 @@ def open_engine(
     max_rows: int,
     cache_gb: float,
     log: Path,
+    save: Callable[[Path], None] | None = None,
+    exchange: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[TorchEngine | VllmEngine]:
     """An engine for ``loaded``, which was read from the folder ``model``; a server that it starts ends with it.
+    ``save`` and ``exchange``: how servers get other weights, see `VllmEngine`.
 
     ``max_rows``: answers computed at once (by every server); ``cache_gb``: memory for keys and values; ``log``: where a
     started server's output goes. Raises InputError where there is no server that can do it.
@@ -41,8 +51,7 @@ def open_engine(
     with ExitStack() as stack:
         if loaded.base.new:  # the template's tokens are in the model that was loaded, and not in its folder
             model = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="strop-model-"))) / "model"
-            with loaded.policy.plain() as network:
-                save_model(network, loaded.tokenizer, model)
+            loaded.save_plain(model)
         vllm, urls = settings.vllm, settings.vllm.url
         if vllm.python is not None:
             dtype = str(loaded.policy.compute.dtype).removeprefix("torch.")
@@ -51,10 +60,49 @@ def open_engine(
             say(f"vLLM starts; its log is {log}")
             process.wait(vllm.start_timeout)
             urls = [process.url]
-        engine = VllmEngine(
-            urls, loaded.stop_ids, model=model, decode=decode, at_once=max_rows, timeout=vllm.timeout, say=say
-        )
+        more = {"timeout": vllm.timeout, "save": save, "exchange": exchange, "say": say}
+        engine = VllmEngine(urls, loaded.stop_ids, model=model, decode=decode, at_once=max_rows, **more)
+        stack.callback(engine.close)
         own = window(loaded.policy.model.config)
         if own is not None and engine.window < own:
             say(f"vLLM's window holds {engine.window:,} tokens, less than the model's own")
         yield engine
+
+
+@contextmanager
+def open_training_engine(
+    settings: EngineSettings,
+    rollout: RolloutSettings,
+    loaded: Loaded,
+    model: Path,
+    make: Callable[[], Policy],
+    *,
+    max_rows: int,
+    cache_gb: float,
+    folder: Path,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[Engine]:
+    """What samples for a training of ``loaded``: the trainer's own weights; with ``staleness`` a process of its own,
+    for which ``make`` gives the same policy; or vLLM servers, which get their weights through the stage's ``folder``.
+
+    Raises InputError for adapters that cannot be merged for vLLM.
+    """
+    if settings.engine == "vllm":
+        exchange = folder / "exchange"
+        shutil.rmtree(exchange, ignore_errors=True)  # of a run that was killed
+        exchange.mkdir(parents=True)
+        check_mergeable(loaded.policy.model)
+        given = {"max_rows": max_rows, "cache_gb": cache_gb, "log": folder / "vllm.log", "say": say}
+        try:
+            with open_engine(settings, loaded, model, save=loaded.save_plain, exchange=exchange, **given) as engine:
+                yield engine
+        finally:
+            shutil.rmtree(exchange, ignore_errors=True)
+    elif rollout.staleness:
+        threads = rollout.sampler_threads
+        given = {"threads": threads, "max_rows": max_rows, "cache_gb": cache_gb}
+        with WorkerEngine(loaded.policy, make, loaded.stop_ids, **given) as engine:
+            say(f"threads: {get_num_threads()} to train, {engine.threads} for the process that samples ahead")
+            yield engine
+    else:
+        yield TorchEngine(loaded.policy, loaded.stop_ids, max_rows=max_rows, cache_gb=cache_gb)

@@ -14,6 +14,7 @@ from strop.model import adapter
 from strop.model.base import Base
 from strop.model.four_bit import quantization
 from strop.model.lora import Adapters, add_lora
+from strop.model.merged import plain_weights
 from strop.model.names import load_generation_config, load_model, load_tokenizer, save_model, stop_token_ids
 from strop.model.new_tokens import fit_embeddings, stop_at
 from strop.model.policy import Policy
@@ -77,6 +78,18 @@ class Loaded:
                 merged(scratch)
 
         save_model(network, self.tokenizer, folder / "model", beside)
+
+    def save_plain(self, folder: Path) -> None:
+        """Write the model as it is now to ``folder``, adapters added to copies of the weights; the policy goes on.
+
+        Raises InputError for adapters that cannot be added.
+        """
+        network = self.policy.model
+        attention, state = network.config._attn_implementation, plain_weights(network)
+        try:
+            save_model(self.policy.plain_model(), self.tokenizer, folder, state=state)
+        finally:
+            network.set_attn_implementation(attention)
 
 
 def load(

@@ -32,16 +32,18 @@ class Drawn:
             self.seconds[what] += time.perf_counter() - started
 
 
-def numbers_of(drawn: Drawn, grading: Collection[str]) -> dict[str, float]:
-    """Means over all answers that were sampled; ``grading``: the parts of the reward by which an answer passes.
+def numbers_of(drawn: Drawn, grading: Collection[str], now: int) -> dict[str, float]:
+    """Means over all answers that were sampled; ``grading``: the parts of the reward by which an answer passes;
+    ``now``: the version of the weights that are trained.
 
     ``reward`` and ``reward/<part>`` with ``_std``; ``failed`` and ``failed/<part>``, shares of answers without a
     reward; ``rollout/…``: ``pass_rate`` (answers with 1 in every grading part) and ``group_pass_rate`` (groups with
     such an answer); ``no_spread``, ``dropped``, ``refills``; ``length`` and ``length_max`` (tokens); ``stop_rate``,
     ``truncated``; ``entropy``, minus the mean log-probability of what was sampled, nats; ``most_common_answer``, the
     share of all answers that are the same text (0 where one prompt was asked); ``empty``, of those without a text, or
-    without a program where a task runs one; ``tokens_per_second`` of generation;
-    ``seconds/…``: of rollouts, rewards and what is measured before the first update.
+    without a program where a task runs one; ``version_lag``, by how many batches' updates the weights that sampled a
+    token were older; ``tokens_per_second`` of generation; ``seconds/…``: of rollouts, rewards and what is measured
+    before the first update.
     """
     every = [one for group in drawn.every for one in group]
     rewarded = [one for one in every if one.reward is not None]
@@ -73,6 +75,7 @@ def numbers_of(drawn: Drawn, grading: Collection[str]) -> dict[str, float]:
             Counter(one.text for one in every).most_common(1)[0][1] / len(every) if asked > 1 else 0.0
         ),
         "rollout/empty": float(np.mean([_is_empty(one) for one in every])),
+        "rollout/version_lag": sum((now - one.version) * one.length for one in every) / max(1, int(lengths.sum())),
         "rollout/tokens_per_second": int(lengths.sum()) / max(drawn.seconds["rollout"], 1e-9),
         **{f"seconds/{name}": seconds for name, seconds in drawn.seconds.items()},
     }
@@ -81,6 +84,17 @@ def numbers_of(drawn: Drawn, grading: Collection[str]) -> dict[str, float]:
 
 def _is_empty(one: Trajectory) -> bool:
     return not one.text.strip() or any(why.startswith("no_code") for why in one.reasons.values())
+
+
+def beside_training(drawn: Drawn, waited: float) -> dict[str, float]:
+    """What is told instead where the batch was made beside training: of the step's time it has what was ``waited``
+    (seconds); what making it took is ``rollout/ahead_seconds`` and ``rollout/ahead_reward_seconds``."""
+    return {
+        "seconds/rollout": waited,
+        "seconds/reward": 0.0,
+        "rollout/ahead_seconds": drawn.seconds["rollout"],
+        "rollout/ahead_reward_seconds": drawn.seconds["reward"],
+    }
 
 
 def _spread(name: str, values: Sequence[float]) -> dict[str, float]:

@@ -95,6 +95,12 @@ class RolloutSettings(_Settings):
         1, ge=1, description="Passes over each batch of rollouts (PPO's epochs, GRPO's mu)."
     )
     mini_batches: int = Field(1, ge=1, description="Parts of a batch of rollouts, each an optimiser step of a pass.")
+    staleness: Literal[0, 1] = Field(
+        0, description="1: the next batch is sampled while this one is trained on, by weights one batch older."
+    )
+    sampler_threads: int | None = Field(
+        None, ge=1, description="staleness 1, engine torch: threads of the sampling process; by default half of all."
+    )
     no_spread: Literal["keep", "drop"] = Field(
         "keep",
         description="Groups whose rewards are all equal: their advantages are 0, so with drop the mean is over the "
@@ -114,6 +120,8 @@ class RolloutSettings(_Settings):
                 f"mini_batches {self.mini_batches} is more than the {self.prompts_per_step} prompts of a step; "
                 "lower it, or raise prompts_per_step."
             )
+        if self.sampler_threads is not None and not self.staleness:
+            raise ValueError("sampler_threads are those of a second process; set staleness: 1, or leave them out.")
         if self.no_spread == "drop" and self.group_size == 1:
             raise ValueError("no_spread: drop would drop every group of one answer; raise group_size, or keep them.")
         return self

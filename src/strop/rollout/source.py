@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -14,57 +14,48 @@ import torch
 from torch import Tensor
 
 from strop.common.errors import Halted, InputError, RollBack
-from strop.common.files import write_jsonl
 from strop.data.batch import Batch, make_batch
 from strop.data.counter import permutation
 from strop.data.mixture import Mixture
 from strop.data.step import Step
 from strop.data.walk import Walk
 from strop.model.policy import Policy
-from strop.objectives.advantages import credit, shape_rewards
+from strop.objectives.advantages import credit
 from strop.objectives.kl import AdaptiveKL, kl_estimate
 from strop.objectives.policy_settings import PolicyGradientSettings
-from strop.rollout.answers import answer_text
-from strop.rollout.engine import Engine, Request, SamplingParams
+from strop.rollout.ahead import Ahead
+from strop.rollout.engine import Engine, EngineLost
+from strop.rollout.gather import Gathered, Gatherer, lost
 from strop.rollout.grading import Grader
-from strop.rollout.numbers import Drawn, numbers_of, passes
-from strop.rollout.prompts import Prompt
+from strop.rollout.kept import write_rollouts
+from strop.rollout.numbers import beside_training, numbers_of
 from strop.rollout.rows import NOTHING, Rows, measure, packed, rows_of, unpacked
 from strop.rollout.settings import RolloutSettings, WatchSettings
-from strop.rollout.trajectory import Trajectory, shown, trajectory
+from strop.rollout.trajectory import Trajectory
 from strop.rollout.watch import Watch
 
-_STATE = 1
-
-
-@dataclass
-class _Batch:
-    """What becomes of a batch of rollouts, before any of it is kept in the source."""
-
-    taken: int
-    prompts: list[Prompt] = field(default_factory=list)
-    groups: list[list[Trajectory]] = field(default_factory=list)
-    drawn: Drawn = field(default_factory=Drawn)
-    kl: float | None = None  # what the penalty in the reward is made of, nats per answer
+_STATE = 2
 
 
 class RolloutSource:
     """A batch of rollouts and then the updates on it, without end.
 
-    The prompts of a batch are the next ones of ``mixture``; what answer ``i`` to a prompt draws depends on (seed,
-    number of the batch, prompt, i) alone. ``policy`` answers through ``engine``, which reads its weights, and tells the
-    log-probabilities of the tokens (and their values) before the first update, on the rows that are then trained.
-    ``reference``: a frozen policy; None: ``policy`` without its adapters. It is asked only where the objective's
-    ``kl_coef`` is not 0.
+    The prompts of a batch are the next ones of ``mixture`` (`Gatherer`). ``policy`` answers through ``engine``, and
+    tells the log-probabilities of the tokens (and their values) before the first update, on the rows that are then
+    trained. ``reference``: a frozen policy; None: ``policy`` without its adapters. It is asked only where the
+    objective's ``kl_coef`` is not 0.
+
+    With ``staleness: 1`` the next batch is made while this one is trained on, by the weights before its updates; the
+    engine has to have a copy of its own. No batch is begun that would come after step ``last_step``. `close` it.
 
     A batch is committed when it is whole: whatever is raised on the way (a signal's KeyboardInterrupt, `Halted`), the
-    state is that before it, and the same batch is made again. Of several processes each would ask the same prompts: it
-    is for one.
+    state is that before it. The state holds the batch that is made ahead, and waits for it; where making it failed, it
+    is made again, by the weights of then. Of several processes each would ask the same prompts: it is for one.
 
     ``folder``: where ``rollouts/step-NNNNNN.jsonl`` are written.
 
     Raises:
-        Halted: where more rewards fail than may, or an alarm is to stop the run.
+        Halted: where more rewards fail than may, what generates is lost, or an alarm is to stop the run.
         RollBack: where an alarm is to take it back.
     """
 
@@ -85,13 +76,15 @@ class RolloutSource:
         reference: Policy | None = None,
         watch: WatchSettings | None = None,
         folder: Path | None = None,
+        last_step: int | None = None,
         say: Callable[[str], None] = lambda line: None,
     ):
         self.policy, self.engine, self.grader = policy, engine, grader
         self.settings, self.objective, self.seed = settings, objective, seed
         self.micro_batch_tokens, self.folder, self.say = micro_batch_tokens, folder, say
-        self._tokenizer, self._reference = tokenizer, reference
-        self._walk = Walk(mixture)
+        self._reference, self._last_step = reference, last_step
+        self._gatherer = Gatherer(engine, Walk(mixture), grader, tokenizer, settings, objective, seed)
+        self._ahead = Ahead()
         self._coef = AdaptiveKL(objective.kl_coef, objective.kl_target)
         self._watch = Watch(watch or WatchSettings())
         self.taken = 0  # prompts asked so far, over all epochs
@@ -114,20 +107,51 @@ class RolloutSource:
     # -- a batch of rollouts
 
     def _roll_out(self) -> dict[str, float]:
-        batch = _Batch(self.taken)
-        for refill in range(self.settings.refill + 1):
-            if missing := self.settings.prompts_per_step - len(batch.groups):
-                batch.drawn.refills = refill
-                self._ask(batch, missing)
-        mini, metrics = self._updates(batch)
+        started, ahead = time.perf_counter(), bool(self._ahead)
+        batch = self._ahead.wait() if ahead else self._gather()
+        waited = time.perf_counter() - started
+        mini, metrics, kl = self._updates(batch)
+        if ahead:
+            metrics |= beside_training(batch.drawn, waited)
         begun = self._alarms(metrics)
         # From here on nothing fails: the batch is the source's.
         self.alarms += begun
-        if batch.kl is not None:
-            self._coef.update(batch.kl)
+        for line in batch.said:
+            self.say(line)
+        if kl is not None:
+            self._coef.update(kl)
         self.taken, self.rollouts, self._mini = batch.taken, self.rollouts + 1, mini
         self._order = [i for number in range(self.settings.updates_per_rollout) for i in self._pass(number)]
+        self._ahead.put(None)
+        more = self._last_step is None or self.given + len(self._order) < self._last_step
+        if self.settings.staleness and more:
+            self._begin_ahead()
         return metrics | {f"alarm/{name}": 1.0 for name in self._watch.raised}
+
+    def _gather(self) -> Gathered:
+        """The next batch, by the weights of now."""
+        self._sync()
+        return self._gatherer.gather(self.rollouts, self.taken, version=self.rollouts)
+
+    def _begin_ahead(self) -> None:
+        """Have the next batch made by the weights of now, which lack the updates on the batch at hand."""
+        try:
+            self._sync()
+        except Halted as error:
+            return self._ahead.fail(error)
+        self._ahead.start(partial(self._gatherer.gather, self.rollouts, self.taken, version=self.rollouts - 1))
+
+    def _sync(self) -> None:
+        """Raises Halted where the engine is lost."""
+        try:
+            self.engine.sync()
+        except EngineLost as error:
+            raise lost(error) from error
+
+    def close(self) -> None:
+        """End what is still done beside the training, after the engine is closed."""
+        self._ahead.end()
+        self.grader.workers.close()
 
     def _pass(self, number: int) -> list[int]:
         """The order of the parts in a pass over the batch: as they are, then shuffled."""
@@ -136,83 +160,18 @@ class RolloutSource:
             return list(range(count))
         return permutation(f"strop pass, seed {self.seed}, batch {self.rollouts}, {number}", count).tolist()
 
-    def _ask(self, batch: _Batch, count: int) -> None:
-        """Add the next ``count`` prompts' answers to the batch, but for what is dropped."""
-        settings, drawn, size = self.settings, batch.drawn, self.settings.group_size
-        prompts = [self._walk[batch.taken + i] for i in range(count)]
-        params = SamplingParams(settings.max_tokens, settings.temperature, seed=self.seed)
-        requests = [
-            Request(p.ids, params, size, f"{self.rollouts}/{batch.taken + i}/{p.name}") for i, p in enumerate(prompts)
-        ]
-        with drawn.timed("rollout"):
-            self.engine.sync()  # the weights have changed since the last batch, whoever noticed it
-            try:
-                answers = self.engine.generate(requests)
-            finally:
-                self.engine.sync()  # keys and values of these weights are of no use any more
-        groups = [
-            [
-                trajectory(one, p.name, len(drawn.every) + i, answer_text(one, self._decode, self.engine.stop_ids))
-                for one in answers[i * size : (i + 1) * size]
-            ]
-            for i, p in enumerate(prompts)
-        ]
-        with drawn.timed("reward"):
-            groups = self.grader.grade(prompts, groups)
-        batch.taken += count
-        drawn.every += groups
-        for prompt, group in zip(prompts, groups, strict=True):
-            group = [one for one in group if one.reward is not None]
-            rewards, counted = self._shaped(group)
-            spread = size == 1 or len(set(rewards[counted].tolist())) > 1  # one answer has nothing to differ from
-            dropped = not counted.any() or (settings.no_spread == "drop" and not spread)
-            drawn.no_spread += not spread
-            drawn.dropped += dropped
-            if not dropped:
-                batch.prompts.append(prompt)
-                batch.groups.append(group)
-        self._check_failures(drawn)
-
-    def _decode(self, ids: Sequence[int]) -> str:
-        # transformers would otherwise tidy the spaces of what some older tokenizers decode.
-        return self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-
-    def _check_failures(self, drawn: Drawn) -> None:
-        """Raises Halted where more answers have no reward than may."""
-        every = [one for group in drawn.every for one in group]
-        bad = [one for one in every if one.failures]
-        if not bad:
-            return
-        name, why = next(iter(bad[0].failures.items()))
-        text = f"rewards.{name}: {len(bad)} of {len(every)} answers have no reward; the first: {bad[0].place}: {why}"
-        if len(bad) > self.grader.settings.max_failed * len(every):
-            raise Halted(
-                f"{text}. grading.max_failed allows {self.grader.settings.max_failed:.0%}; mend the reward; then the "
-                "same command with --continue goes on from the checkpoint."
-            )
-        self.say(f"{text}. They are left out.")
-
-    def _shaped(self, several: Sequence[Trajectory]) -> tuple[Tensor, Tensor]:
-        """Rewards ``[N]`` after what the objective makes of lengths, and which answers count, bool ``[N]``."""
-        return shape_rewards(
-            torch.tensor([one.reward for one in several], dtype=torch.float64),
-            torch.tensor([one.length for one in several]),
-            torch.tensor([one.truncated for one in several], dtype=torch.bool),
-            self.settings.max_tokens,
-            self.objective,
-        )
-
     # -- credit and rows
 
-    def _updates(self, batch: _Batch) -> tuple[list[list[Batch]], dict[str, float]]:
-        """The batch in parts, each the rows of an optimiser step, and what is told of it."""
+    def _updates(self, batch: Gathered) -> tuple[list[list[Batch]], dict[str, float], float | None]:
+        """The batch in parts, each the rows of an optimiser step; what is told of it; the divergence (nats per answer)
+        that the penalty in the reward is made of, if there is one."""
         settings, drawn = self.settings, batch.drawn
         every = [one for group in batch.groups for one in group]
-        metrics = numbers_of(drawn, self.grader.grading)
+        metrics = numbers_of(drawn, self.grader.grading, batch.number)
         if not every:
             self.say(f"batch {self.rollouts + 1}: every group was dropped, so this step trains nothing.")
-            return [[make_batch([NOTHING])]], metrics
-        rewards, counted = self._shaped(every)
+            return [[make_batch([NOTHING])]], metrics, None
+        rewards, counted = self._gatherer.shaped(every)
         number = {id(one): n for n, one in enumerate(every)}
         # What does not count is in no row, so that it changes nothing for the others.
         trained = [[one for one in group if counted[number[id(one)]]] for group in batch.groups]
@@ -231,12 +190,15 @@ class RolloutSource:
             ref_logprobs=streams.get("ref_logprobs"),
             values=streams.get("old_values"),
         )
-        batch.kl = given.metrics.get("kl_penalty")
         streams["advantages"] = given.advantages
         if given.returns is not None:
             streams["returns"] = given.returns
         done = rows.with_streams(streams)
-        self._keep(batch, number, rows.owner, given.advantages)
+        every_so_many = settings.keep_every
+        if self.folder is not None and every_so_many is not None and self.rollouts % every_so_many == 0:
+            path = self.folder / "rollouts" / f"step-{self.given + 1:06d}.jsonl"
+            decode, grading = self._gatherer.decode, self.grader.grading
+            write_rollouts(path, batch, given.advantages, rows.owner, number, decode, grading)
         metrics |= {
             **told,
             **{f"rollout/{name}": value for name, value in given.metrics.items()},
@@ -246,18 +208,18 @@ class RolloutSource:
             **({"rollout/kl_coef": self._coef.coef} if self.objective.kl_target else {}),
         }
         taken = iter(done)
-        return [list(islice(taken, len(one.batches))) for one in cut], metrics
+        return [list(islice(taken, len(one.batches))) for one in cut], metrics, given.metrics.get("kl_penalty")
 
     def _before(self, rows: Rows) -> tuple[dict[str, Tensor], dict[str, float]]:
         """What is known of every trained token before the first update, ``[S]`` each, and what is told of it.
 
-        Where every row is trained once, the objective takes the log-probabilities of its own pass for the old ones;
-        then they are measured here on one row alone, for the alarm.
+        Where every row is trained once, the objective takes the log-probabilities of its own pass for the old ones, and
+        with ``correction: direct`` the sampler's; then they are measured here on one row alone, for the alarm.
         """
         objective, temperature = self.objective, self.settings.temperature
         values = ("values",) if objective.uses_values else ()
         in_reward = objective.uses_reference and objective.kl_place == "reward"
-        every = not self.one_update or in_reward
+        every = in_reward or not (self.one_update or objective.correction == "direct")
         streams: dict[str, Tensor] = {}
         sampler = rows.stream("rollout_logprobs")
         if every or values:
@@ -311,31 +273,14 @@ class RolloutSource:
         (Chowdhery et al. 2022, arXiv:2204.02311, section 5.1: the batches around a spike are left out)."""
         taken, rollouts, alarms = self.taken + self.settings.prompts_per_step, self.rollouts + 1, self.alarms
         self.load_state_dict(state)
+        self._ahead.put(None)  # of prompts that are left out
         self.taken, self.rollouts = taken, rollouts
         self.alarms = [*alarms, f"{reason} The run went back to step {self.given}."]
-
-    def _keep(self, batch: _Batch, number: Mapping[int, int], owner: Tensor, advantages: Tensor) -> None:
-        """Write every ``keep_every``-th batch to a file, one line for each prompt."""
-        every = self.settings.keep_every
-        if self.folder is None or every is None or self.rollouts % every:
-            return
-
-        def row(prompt: Prompt, group: list[Trajectory]) -> dict[str, Any]:
-            answers = []
-            for one in batch.drawn.every[group[0].group]:  # those whose reward failed too
-                own = advantages[owner == number.get(id(one), -1)].tolist() or [0.0] * one.length
-                sampled = one.tokens[len(one.tokens) - one.length :]
-                right = {"right": passes(one, self.grader.grading)} if self.grader.grading else {}
-                answers.append(shown(one, [self._decode([token]) for token in sampled], own) | right)
-            truth = json.loads(json.dumps(prompt.truth, default=str))  # a table may hold dates
-            return {"name": prompt.name, "messages": prompt.messages, "truth": truth, "answers": answers}
-
-        path = self.folder / "rollouts" / f"step-{self.given + 1:06d}.jsonl"
-        write_jsonl(path, (row(p, group) for p, group in zip(batch.prompts, batch.groups, strict=True)))
 
     # -- resuming
 
     def state_dict(self) -> dict[str, Any]:
+        ahead = self._ahead.whole()
         return {
             "version": _STATE,
             "taken": self.taken,
@@ -347,14 +292,15 @@ class RolloutSource:
             "watch": self._watch.state_dict(),
             "alarms": list(self.alarms),
             "seed": self.seed,
-            "prompts": self._walk.mixture.fingerprint,
+            "prompts": self._gatherer.walk.mixture.fingerprint,
+            "ahead": ahead and ahead.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises InputError when the state belongs to other prompts, another mix of them, or another seed."""
         if state.get("version") != _STATE:
             raise InputError("the checkpoint is of another version of strop; start in a new run folder.")
-        if state["seed"] != self.seed or state["prompts"] != self._walk.mixture.fingerprint:
+        if state["seed"] != self.seed or state["prompts"] != self._gatherer.walk.mixture.fingerprint:
             raise InputError(
                 "the checkpoint was made with other prompts, or another mix or seed of them; use the same, or start in "
                 "a new run folder."
@@ -365,6 +311,7 @@ class RolloutSource:
         self._coef.load_state_dict(state["coef"])
         self._watch.load_state_dict(state["watch"])
         self.alarms = list(state["alarms"])
+        self._ahead.put(Gathered.of_state(state["ahead"], self._gatherer.walk) if state["ahead"] else None)
 
 
 def shared_out(groups: Sequence[list[Trajectory]], parts: int) -> list[list[list[Trajectory]]]:

@@ -70,6 +70,8 @@ class TorchEngine:
         """The weights have changed: what was computed with the old ones is forgotten."""
         self._scheduler = None
 
+    release = sync
+
     def generate(
         self,
         requests: Sequence[Request | Sequence[int]],

@@ -14,8 +14,9 @@ class Trajectory:
 
     ``tokens``: the prompt's and the answer's, the sampled stop token among them; ``loss_weights``: 1 for each token
     that was sampled, else 0; ``rollout_logprobs``: the sampler's, 0 where nothing was sampled; all three of one length.
-    ``group``: which prompt of the batch. ``reward``: None where a part of it failed; ``parts``: scores by name, before
-    their weights; ``reasons`` and ``failures``: words by the part's name. As a `Trainable` it goes into a batch.
+    ``group``: which prompt of the batch. ``version``: of the weights that sampled all of its tokens, the number of
+    batches of rollouts whose updates they had. ``reward``: None where a part of it failed; ``parts``: scores by name,
+    before their weights; ``reasons`` and ``failures``: words by the part's name. As a `Trainable` it goes into a batch.
     """
 
     place: str
@@ -30,6 +31,7 @@ class Trajectory:
     parts: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    version: int = 0
 
     def __post_init__(self):
         if not len(self.tokens) == len(self.loss_weights) == len(self.rollout_logprobs):
@@ -42,6 +44,14 @@ class Trajectory:
     def length(self) -> int:
         """Sampled tokens."""
         return sum(weight > 0 for weight in self.loss_weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """In plain values, as a checkpoint holds it; ``Trajectory.of_state`` gives it back."""
+        return dict(vars(self))
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> Trajectory:
+        return cls(**state)
 
     @property
     def truncated(self) -> bool:
@@ -72,5 +82,6 @@ def shown(one: Trajectory, tokens: list[str], advantages: list[float]) -> dict[s
         "reasons": {name: why for name, why in one.reasons.items() if why},
         **({"failures": one.failures} if one.failures else {}),
         "finish_reason": one.finish_reason,
+        "version": one.version,
         "tokens": [[token, round(value, 6)] for token, value in zip(tokens, advantages, strict=True)],
     }

@@ -148,7 +148,8 @@ class Watch:
             yield (
                 "mismatch",
                 f"sampler and trainer differ by {m['mismatch']:.3f} nats per token about the same tokens, so what is "
-                "trained is not what was sampled: try compute.dtype=float32.",
+                "trained is not what was sampled: lower learning_rate where rollouts run ahead (staleness 1), else try "
+                "compute.dtype=float32.",
             )
 
     def state_dict(self) -> dict[str, Any]:

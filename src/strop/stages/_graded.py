@@ -41,7 +41,9 @@ class GradedStage(Stage):
     def inputs(self, recipe: Recipe) -> dict[str, Any]:
         functions = {name: reward for name, reward in self.rewards.items() if isinstance(reward, FunctionReward)}
         files = {name: reward.file for name, reward in functions.items() if reward.file}
+        engine = recipe.rollout.arithmetic
         return {
+            **({} if engine == "torch" else {"engine": engine}),
             "data": [_identity(part) for part in self.data.parts],
             "reward_files": {name: files_digest([path]) for name, path in files.items() if path.is_file()},
             **({"reward_models": models} if (models := dict(self._models())) else {}),

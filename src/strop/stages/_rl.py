@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +15,19 @@ from strop.data.mixture import Mixture
 from strop.model.policy import Policy
 from strop.model.window import window_of
 from strop.objectives.policy_gradient import PolicyGradient
+from strop.rollout.engine import SamplingParams
+from strop.rollout.engines import open_training_engine
 from strop.rollout.grading import Grader
 from strop.rollout.loaded import load
 from strop.rollout.prompts import Prompts
 from strop.rollout.source import RolloutSource
+from strop.rollout.vllm.engine import check_loads
+from strop.rollout.vllm.protocol import check_params
+from strop.rollout.worker import loaded_policy
 from strop.stages._critic import add_values
 from strop.stages._evals import wanted
 from strop.stages._prompts import check_prompts, checked_prompts
-from strop.stages._training import engine_of, in_training, load_to_train, measured_facts
+from strop.stages._training import in_training, load_to_train, measured_facts, what_to_load
 from strop.stages.base import Context, StageResult
 from strop.train.evaluations import Look
 from strop.train.loop import train
@@ -35,6 +42,15 @@ def check_rollouts(stage: RlStage, context: Context) -> None:
     """Raise InputError for prompts and rewards that would stop the stage."""
     parts = check_prompts(stage, context, stage.rollout.max_tokens)
     _check_rows(stage, parts)
+    at, device = f"stages.{context.name}.rollout", context.compute.device
+    if context.recipe.rollout.engine == "vllm":
+        check_params(SamplingParams(temperature=stage.rollout.temperature))
+        check_loads(context.model, f"{at}: vLLM cannot sample for the training of", "set rollout.engine=torch instead.")
+    elif stage.rollout.staleness and device.type != "cpu":
+        raise InputError(
+            f"{at}.staleness: the process that samples ahead computes on a CPU, and this run on {device}; set it to 0, "
+            "or take rollout.engine=vllm, which has a device of its own."
+        )
 
 
 def _check_rows(stage: RlStage, parts: list[Prompts]) -> None:
@@ -60,31 +76,45 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     mixture = Mixture(parts, stage.data, seed)
     context.say(f"prompts: {len(mixture):,}, of {', '.join(part.title for part in stage.data.parts)}")
     torch.manual_seed(seed)
-    with explained_out_of_memory(settings, settings.micro_batch_tokens, stage.lora is not None):
+    # Other weights or another program sample than are trained.
+    decided = stage.objective.decided(apart=bool(stage.rollout.staleness) or recipe.rollout.engine != "torch")
+    given, how = what_to_load(stage, context)
+    with explained_out_of_memory(settings, settings.micro_batch_tokens, stage.lora is not None), ExitStack() as stack:
         weights = Weights(policy, settings)
-        engine = engine_of(loaded, context)
+        engine = open_training_engine(
+            recipe.rollout,
+            stage.rollout,
+            loaded,
+            context.model,
+            partial(loaded_policy, *given, **how),
+            max_rows=recipe.compute.max_rows,
+            cache_gb=recipe.compute.cache_gb,
+            folder=folder,
+            say=context.say,
+        )
         source = RolloutSource(
             policy,
-            engine,
+            stack.enter_context(engine),
             mixture,
             Grader(stage.rewards, stage.grading, context.compute),
             loaded.tokenizer,
             stage.rollout,
-            stage.objective,
+            decided,
             micro_batch_tokens=settings.micro_batch_tokens,
             seed=seed,
             reference=_reference(stage, context),
             watch=stage.watch,
             folder=folder,
+            last_step=settings.max_steps,
             say=context.say,
         )
         objective = PolicyGradient(
-            stage.objective,
+            decided,
             temperature=stage.rollout.temperature,
             one_update=source.one_update,
             longest=stage.rollout.max_tokens,
         )
-        tasks = in_training(stage, context, loaded, engine)
+        tasks = in_training(stage, context, loaded)
 
         def measured(step: int, look: Look) -> dict[str, float]:
             row = tasks(step, look)
@@ -110,7 +140,8 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
                 },
             )
         finally:
-            source.grader.workers.close()
+            stack.close()  # the engine; what it still worked on ends
+            source.close()
     with weights.whole():
         loaded.save(folder)
     warnings = [*totals.pop("warnings"), *source.alarms]

@@ -39,19 +39,15 @@ if TYPE_CHECKING:
 
 def load_to_train(stage: TrainingStage | RlStage, context: Context, scores: bool = False) -> Loaded:
     """The model that the stage trains, whole or with its ``lora``; ``scores``: as a model of sequences' scores."""
+    given, how = what_to_load(stage, context)
+    return load(*given, **how, say=context.say, scores=scores)
+
+
+def what_to_load(stage: TrainingStage | RlStage, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of `load`; they can be sent to another process."""
     recipe = context.recipe
-    return load(
-        context.model,
-        recipe.chat,
-        context.compute,
-        name=context.model_name,
-        dtype=recipe.compute.dtype,
-        to_train=True,
-        lora=stage.lora,
-        seed=stage.train.seed,
-        say=context.say,
-        scores=scores,
-    )
+    how = {"name": context.model_name, "dtype": recipe.compute.dtype, "lora": stage.lora, "seed": stage.train.seed}
+    return (context.model, recipe.chat, context.compute), {**how, "to_train": True}
 
 
 def engine_of(loaded: Loaded, context: Context) -> TorchEngine:
@@ -62,9 +58,7 @@ def engine_of(loaded: Loaded, context: Context) -> TorchEngine:
     return TorchEngine(loaded.policy, loaded.stop_ids, **rows, decode=decode)
 
 
-def in_training(
-    stage: TrainingStage | RlStage, context: Context, loaded: Loaded, engine: TorchEngine | None = None
-) -> InTraining | None:
+def in_training(stage: TrainingStage | RlStage, context: Context, loaded: Loaded) -> InTraining | None:
     """What measures the stage's tasks on the weights of the moment; None where it has none."""
     tasks = tasks_in_training(stage.train, context.recipe)
     if not tasks:
@@ -76,7 +70,7 @@ def in_training(
         loaded.policy,
         loaded.tokenizer,
         loaded.encoder,
-        engine or engine_of(loaded, context),
+        engine_of(loaded, context),
         context.folder,
         context.console,
         context.name,

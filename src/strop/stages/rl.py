@@ -75,12 +75,14 @@ class RlStage(GradedStage):
         return self
 
     def check(self, recipe: Recipe) -> None:
-        """Another engine would sample from other weights than those that are trained, or from rounded ones."""
-        if (engine := recipe.rollout.arithmetic) != "torch":
+        """Rounded weights are another model's, which nothing is to be trained on."""
+        if recipe.rollout.int8:
             raise ValueError(
-                f"samples with the trainer's own weights alone, and the recipe's rollout says {engine}; leave it out "
-                "here, and evaluate with it in a recipe of its own."
+                "samples with the weights that are trained, and the recipe's rollout says int8; leave it out here, and "
+                "evaluate with it in a recipe of its own."
             )
+        if self.rollout.sampler_threads is not None and recipe.rollout.engine != "torch":
+            raise ValueError("rollout.sampler_threads are those of engine torch; leave them out beside vLLM.")
         check_in_training(self.train, recipe, has_loss=False)
 
     def local_data(self, recipe: Recipe) -> Iterator[Path]:
@@ -116,6 +118,7 @@ class RlStage(GradedStage):
 
     def preflight(self, context: Context) -> None:
         from strop.model.lora import add_lora
+        from strop.model.merged import check_mergeable
         from strop.model.preflight import check_training, outline
         from strop.stages._critic import check_critic
         from strop.stages._rl import check_rollouts
@@ -125,7 +128,9 @@ class RlStage(GradedStage):
             raise InputError(f"{at}.train.offload_optimizer: this run computes on {device}; leave it out.")
         check_training(context.model, self.lora, context.recipe.chat.max_length, device, at)
         if self.lora:
-            add_lora(outline(context.model), self.lora)  # what peft itself refuses, on a model without weights
+            adapters = add_lora(outline(context.model), self.lora)  # what peft refuses, on a model without weights
+            if context.recipe.rollout.engine == "vllm":
+                check_mergeable(adapters.network)
         check_critic(self, context)
         check_rollouts(self, context)
         check_tasks(self.train, context)

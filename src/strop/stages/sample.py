@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -10,9 +10,6 @@ from strop.chat.answers import Content
 from strop.rollout.settings import SamplingSettings
 from strop.stages._graded import GradedStage
 from strop.stages.base import Context, StageResult, register
-
-if TYPE_CHECKING:
-    from strop.config.recipe import Recipe
 
 
 @register("sample")
@@ -57,10 +54,6 @@ class SampleStage(GradedStage):
     @property
     def seed(self) -> int:
         return self.rollout.seed
-
-    def inputs(self, recipe: Recipe) -> dict[str, Any]:
-        engine = recipe.rollout.arithmetic
-        return super().inputs(recipe) | ({} if engine == "torch" else {"engine": engine})
 
     def preflight(self, context: Context) -> None:
         from strop.stages._prompts import check_prompts

@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from strop.common.errors import InputError
+from strop.rollout.engine import EngineLost
 
 Reply = TypeVar("Reply", bound=BaseModel)
 CONNECT_SECONDS = 10.0
 UNIX = "unix:"
 
 
-class ServerLost(InputError):
+class ServerLost(EngineLost):
     """A server that is not to be asked again: it died, hangs, or answers what strop cannot read."""
 
 

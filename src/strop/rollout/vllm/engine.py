@@ -178,6 +178,13 @@ class VllmEngine:
             self._save(Path(folder) / "model")
             self.load_weights(Path(folder) / "model")
 
+    def release(self) -> None:
+        """Nothing: a server's memory for keys and values is its own."""
+
+    def close(self) -> None:
+        """From any thread: end what is asked of the servers; nothing more can be."""
+        self._fleet.close()
+
     def load_weights(self, folder: Path) -> None:
         """Every server takes the weights in ``folder`` (Hugging Face's layout), of a model with the same configuration.
 
@@ -187,12 +194,7 @@ class VllmEngine:
         self._load(folder, self._fleet.servers)
 
     def _load(self, folder: Path, servers: Sequence[Server]) -> None:
-        if AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config().tie_word_embeddings:
-            raise InputError(
-                f"{servers[0].url} has other weights than {folder}, whose head is its embedding: vLLM 0.32 (its build "
-                "for CPUs, where this was seen) keeps the old head of such a model when weights are loaded; start the "
-                "server with this model instead."
-            )
+        check_loads(folder, f"{servers[0].url} has other weights than", "start the server with this model instead.")
         self._updates += 1
         version = f"{self._name}-{self._updates}"
 
@@ -268,6 +270,16 @@ class VllmEngine:
         server.weights = spans[0].version
         same = model is None or (server.weights == FIRST_WEIGHTS and Path(card.root or "").resolve() == model.resolve())
         return card.max_model_len, same
+
+
+def check_loads(folder: Path, why: str, mend: str) -> None:
+    """Raise InputError for a model that vLLM does not load whole into a running server; ``why`` ends before its name,
+    ``mend`` says what to do."""
+    if AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config().tie_word_embeddings:
+        raise InputError(
+            f"{why} {folder}, whose head is its embedding: vLLM 0.32 (its build for CPUs, where this was seen) keeps "
+            f"the old head of such a model when weights are loaded; {mend}"
+        )
 
 
 def _options_job(prompt: Sequence[int], several: Sequence[Sequence[int]], which: list[int], row: list) -> Job:

@@ -45,6 +45,8 @@ class Fleet:
 
     def __init__(self, servers: Iterable[Server], at_once: int, timeout: float, say: Callable[[str], None]):
         self.servers, self.at_once, self.timeout, self._say = list(servers), at_once, timeout, say
+        self._closed = False
+        self._events: SimpleQueue[tuple[Exchange | None, Generated | None, Future | None]] = SimpleQueue()
 
     def run(self, jobs: Iterable[Job]) -> None:
         """Do all. Raises ServerLost where no server is left, and whatever else goes wrong in a request.
@@ -53,7 +55,7 @@ class Fleet:
         """
         waiting: dict[Server, deque[Job]] = {server: deque() for server in self.servers}
         running: dict[Exchange, tuple[Server, Job]] = {}
-        events: SimpleQueue[tuple[Exchange, Generated | None, Future | None]] = SimpleQueue()
+        events = self._events = SimpleQueue()
         self._share(jobs, waiting)
 
         def lose(server: Server, error: ServerLost) -> None:
@@ -73,6 +75,8 @@ class Fleet:
                         for _ in range(min(len(jobs_left), self.at_once - busy)):
                             self._send(server, jobs_left.popleft(), running, events, pool)
                     exchange, reply, ended = events.get()
+                    if self._closed:
+                        raise ServerLost("the servers were let go while they worked.")
                     if exchange not in running:
                         continue  # cancelled, or complete
                     server, job = running[exchange]
@@ -89,6 +93,11 @@ class Fleet:
             finally:
                 for exchange in running:
                     exchange.cancel()
+
+    def close(self) -> None:
+        """From any thread: what runs ends with ServerLost, and what the servers compute for it is cancelled."""
+        self._closed = True
+        self._events.put((None, None, None))
 
     def each(self, do: Callable[[Server], None], servers: Iterable[Server] | None = None) -> None:
         """Call ``do`` for every server (of ``servers``), one after the other; one that it loses is dropped."""

@@ -1,0 +1,230 @@
+"""Reinforcement learning whose answers come from vLLM servers: a server that speaks as vLLM 0.32 does and computes what
+it says, with the weights that it was told to load."""
+
+import json
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from strop.common.console import make_console
+from strop.common.errors import Halted, InputError
+from strop.config.recipe import load_recipe
+from strop.model.names import load_model
+from strop.model.policy import Policy
+from strop.model.precision import Compute
+from strop.rollout.engine import Request, SamplingParams
+from strop.rollout.torch_engine import TorchEngine
+from strop.runs.pipeline import run_recipe
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+
+
+class Serving(ThreadingHTTPServer):
+    """``loaded``: the weights that it was told to load, as their files said; ``dies``: after so many answers."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, folder, dies=None):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.folder, self.dies, self.answers = folder, dies, 0
+        self.version, self.loaded, self.lock = "default", [], threading.Lock()
+        self.load(folder)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def load(self, folder):
+        model = load_model(folder)
+        self.loaded.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        self.engine = TorchEngine(Policy(model, CPU), frozenset({10**6}))
+
+    def answer(self, body):
+        given = body["sampling_params"]
+        params = SamplingParams(
+            given["max_tokens"],
+            given.get("temperature", 1.0),
+            seed=given.get("seed", 0),
+            stop_token_ids=tuple(given.get("stop_token_ids", ())),
+            allowed_token_ids=given.get("allowed_token_ids"),
+        )
+        with self.lock:
+            self.answers += 1
+            [one] = self.engine.generate([Request(body["token_ids"], params)])
+        content = [{"token_id": t, "logprob": p} for t, p in zip(one.tokens, one.logprobs, strict=True)]
+        choice = {"token_ids": one.tokens, "logprobs": {"content": content}, "finish_reason": one.finish_reason}
+        return {"choices": [choice | {"weight_versions": [{"version": self.version}]}]}
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self._answer(None)
+
+    def do_POST(self):
+        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or "null"))
+
+    def _answer(self, body):
+        server, path = self.server, self.path.partition("?")[0]
+        if server.dies is not None and server.answers >= server.dies:
+            return  # the connection ends without a word
+        reply = {}
+        if path == "/version":
+            reply = {"version": "0.32.0"}
+        elif path == "/v1/models":
+            reply = {"data": [{"root": str(server.folder), "max_model_len": 512}]}
+        elif path == "/weight_info":
+            reply = {"weight_version": server.version}
+        elif path == "/update_weight_version":
+            server.version = body["new_version"]
+        elif path == "/reset_prefix_cache":
+            reply = {"success": True}
+        elif path == "/collective_rpc":
+            server.load(Path(body["kwargs"]["weights_path"]))
+        elif path == "/inference/v1/generate":
+            reply = server.answer(body)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(reply).encode())
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def untied(make_model_folder):
+    return make_model_folder(["What is one and two?"], tie_word_embeddings=False)
+
+
+@pytest.fixture
+def serve():
+    made = []
+
+    def start(*given):
+        made.append(Serving(*given))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.shutdown()
+        one.server_close()
+
+
+def recipe(here, model, url, *, steps=3, staleness=0, **stage):
+    rows = [{"question": f"What is {i} and 1?", "answer": str(i + 1)} for i in range(4)]
+    (here / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rollout = {"prompts_per_step": 2, "group_size": 4, "max_tokens": 6, "keep_every": 1, "staleness": staleness}
+    given = {
+        "kind": "rl", "data": [str(here / "sums.jsonl")], "rollout": rollout,
+        "rewards": {"short": {"kind": "length", "most": 6, "slack": 6}, "stop": {"kind": "stop"}},
+        "objective": {"preset": "dr_grpo", "entropy_coef": 1.0},
+        "train": {"max_steps": steps, "learning_rate": 1e-2}, **stage,
+    }  # fmt: skip
+    vllm = {"engine": "vllm", "vllm": url if isinstance(url, dict) else {"url": [url]}}
+    content = {
+        "name": "small", "folder": str(here / "run"), "model": str(model), "compute": {"dtype": "float32"},
+        "rollout": vllm, "stages": {"rl": given},
+    }  # fmt: skip
+    (here / "recipe.yaml").write_text(yaml.safe_dump(content))
+    return load_recipe(here / "recipe.yaml")
+
+
+def run(one, **how):
+    return run_recipe(one, make_console(stderr=True), **how)
+
+
+def rows_of(here):
+    return [json.loads(line) for line in (here / "run/rl/metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("lora", [None, {"r": 4}], ids=["whole", "lora"])
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_f20_f21_every_batch_is_sampled_by_the_weights_of_its_version(untied, serve, tmp_path, staleness, lora):
+    server = serve(untied)
+    run(recipe(tmp_path, untied, server.url, staleness=staleness, lora=lora))
+    rows = rows_of(tmp_path)
+    assert [row["rollout/version_lag"] for row in rows] == [min(i, staleness) for i in range(3)]
+    for row in rows:
+        assert (row["mismatch_max"] < 1e-4) == (row["rollout/version_lag"] == 0)
+        assert row["correction_weight"] == pytest.approx(1, abs=1e-4 if row["rollout/version_lag"] == 0 else 0.5)
+    assert len(server.loaded) == 4  # what it started with, and one for each batch
+    first, *versions = server.loaded
+    torch.testing.assert_close(versions[0], first)
+    changed = {name for name in first if not torch.equal(versions[-1][name], first[name])}
+    assert changed == {name for name in first if not lora or name.endswith("proj.weight")}
+    kept = [json.loads(line) for line in (tmp_path / "run/rl/rollouts/step-000003.jsonl").read_text().splitlines()]
+    assert {answer["version"] for one in kept for answer in one["answers"]} == {2 - staleness}
+    assert not (tmp_path / "run/rl/exchange").exists()
+    trained = load_model(tmp_path / "run/rl/model").state_dict()
+    assert not torch.equal(trained["lm_head.weight"], versions[-1]["lm_head.weight"]) or lora
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_a_server_that_dies_stops_the_run_with_a_checkpoint(untied, serve, tmp_path, staleness):
+    server = serve(untied, 25)  # in the fourth batch of eight, after the first look
+    one = recipe(tmp_path, untied, server.url, steps=6, staleness=staleness)
+    with pytest.raises(Halted, match=f"{server.url}.*no server is left.*goes on from the checkpoint"):
+        run(one)
+    [checkpoint] = (tmp_path / "run/rl/checkpoints").iterdir()
+    assert checkpoint.name == "step-000003"
+    server.dies = None
+    run(one)
+    assert [row["step"] for row in rows_of(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_head_that_is_the_embedding_and_adapters_that_are_not_added_are_refused_beforehand(
+    untied, model_folder, tmp_path
+):
+    def refused(*given, words, **stage):
+        with pytest.raises(InputError, match=words):
+            run(recipe(tmp_path, *given, "http://127.0.0.1:9", **stage))
+        assert not (tmp_path / "run/rl").exists()
+
+    refused(model_folder, words="vLLM cannot sample.*head is its embedding.*keeps the old head.*engine=torch")
+    refused(untied, words=r"lora_magnitude|only plain LoRA", lora={"r": 4, "dora": True})
+    refused(untied, words=r"only plain LoRA.*modules_to_save", lora={"r": 4, "modules_to_save": ["norm"]})
+
+
+def test_adapters_are_added_to_copies_of_the_weights(untied, tmp_path):
+    from strop.chat import ChatSettings
+    from strop.model.settings import LoraSettings
+    from strop.rollout.loaded import load
+
+    loaded = load(untied, ChatSettings(), CPU, to_train=True, lora=LoraSettings(r=4, rslora=True))
+    with torch.no_grad():
+        for name, parameter in loaded.policy.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.3)
+    before = {name: tensor.clone() for name, tensor in loaded.policy.model.state_dict().items()}
+    engine = TorchEngine(loaded.policy, loaded.stop_ids)
+    mine = engine.score([[5, 6, 7]], [[[8, 9, 10], [4, 4]]])
+    loaded.save_plain(tmp_path / "plain")
+    theirs = TorchEngine(Policy(load_model(tmp_path / "plain"), CPU), loaded.stop_ids)
+    told = theirs.score([[5, 6, 7]], [[[8, 9, 10], [4, 4]]])
+    for a, b in zip(mine[0], told[0], strict=True):
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
+    without = TorchEngine(Policy(load_model(untied), CPU), loaded.stop_ids).score([[5, 6, 7]], [[[8, 9, 10]]])
+    assert without[0][0].logprobs != pytest.approx(mine[0][0].logprobs, abs=1e-2)
+    assert all(torch.equal(before[name], tensor) for name, tensor in loaded.policy.model.state_dict().items())
+    engine.sync()
+    assert engine.score([[5, 6, 7]], [[[8, 9, 10], [4, 4]]]) == mine  # it goes on, with its own attention
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("STROP_VLLM_PYTHON" not in os.environ, reason="STROP_VLLM_PYTHON names no Python that has vLLM")
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_the_real_thing_samples_for_a_training(make_model_folder, tmp_path, staleness):
+    sizes = {"hidden_size": 128, "intermediate_size": 64}  # heads of 32, which vLLM has
+    model = make_model_folder(["What is one and two?"], tie_word_embeddings=False, **sizes)
+    vllm = {"python": os.environ["STROP_VLLM_PYTHON"], "args": ["--enforce-eager", "--max-model-len", "256"]}
+    one = recipe(tmp_path, model, vllm, steps=4, staleness=staleness, lora=None)
+    one = one.model_copy(update={"compute": one.compute.model_copy(update={"cache_gb": 0.1, "max_rows": 8})})
+    run(one)
+    rows = rows_of(tmp_path)
+    assert [row["rollout/version_lag"] for row in rows] == [min(i, staleness) for i in range(4)]
+    for row in rows:
+        assert (row["mismatch_max"] < 1e-3) == (row["rollout/version_lag"] == 0)
+    assert rows[-1]["grad_norm"] > 0
