@@ -151,7 +151,7 @@ class Items:
 def _entries(sides: Sequence[Side]) -> Iterator[Entry]:
     """In the order of the sides' files. Another prompt under the same name is an entry of its own."""
     for task in dict.fromkeys(task for side in sides for task in side.tasks):
-        known = {m.name: m for side in sides for m in side.metrics.get(task, {}).values() if not getattr(m, "exp", 0)}
+        known = {m.name: m for side in sides for m in side.metrics.get(task, {}).values() if not m.exp}
         if not known:
             continue
         metric = leading(known.values())
