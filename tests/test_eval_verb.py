@@ -9,6 +9,7 @@ import pytest
 from strop.cli import main
 from strop.common.errors import InputError
 from strop.runs.evaluate import parse_tasks
+from strop.sandbox import is_unsafe
 
 
 @pytest.mark.parametrize(
@@ -104,3 +105,28 @@ def test_one_clear_line(strop, model_folder, arguments, said):
     assert done.code == 2
     assert said in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+def test_unsafe_local_is_named_in_the_terminal_and_in_every_report(strop, model_folder):
+    said = "unsafe_local: programs in answers run on this machine without a sandbox"
+    plain = strop(model_folder, "--tasks", TASK, "--out", "plain", "compute.dtype=float32")
+    unsafe = strop(model_folder, "--tasks", TASK, "--out", "run", "--unsafe-local", "compute.dtype=float32")
+    assert (plain.code, unsafe.code) == (0, 0), unsafe.err
+    assert said in unsafe.out
+    assert said not in plain.out
+    for folder, there in (("plain", False), ("run", True)):
+        assert (said in Path(folder, "report.html").read_text()) is there
+        assert any(said in text for text in json.loads(Path(folder, "summary.json").read_text())["warnings"]) is there
+        assert (said in strop("--regrade", folder).out) is there
+    assert not is_unsafe()
+    # Seen again: what was done without a sandbox is said by a run that skips it.
+    strop(model_folder, "--tasks", TASK, "--out", "run", "compute.dtype=float32")
+    assert said in Path("run/report.html").read_text()
+
+
+def test_compare_names_what_ran_unconfined(strop, model_folder, capsys):
+    for folder, options in (("plain", ()), ("run", ("--unsafe-local",))):
+        strop(model_folder, "--tasks", TASK, "--out", folder, *options, "compute.dtype=float32")
+    assert main(["compare", "plain", "run"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "unsafe_local: programs in the answers of run ran without a sandbox" in said
