@@ -24,11 +24,13 @@ class Grader:
     """Gives trajectories their rewards: the sum of ``weight * score`` over the parts that apply to the prompt.
 
     A part that raises, takes too long, or gives something that is no finite number, or not as many as there are
-    answers, has failed: the answer then has no reward at all, and says why.
+    answers, has failed: the answer then has no reward at all, and says why. ``weights``: of the parts that trajectories
+    bring along, their environment's.
     """
 
-    def __init__(self, rewards: Mapping[str, Reward], settings: GradingSettings):
+    def __init__(self, rewards: Mapping[str, Reward], settings: GradingSettings, weights: Mapping[str, float] = {}):  # noqa: B006
         self.rewards, self.settings = dict(rewards), settings
+        self._weights = {**{name: one.weight for name, one in self.rewards.items()}, **weights}
         self.workers = TimedWorkers(settings.workers)
         # The parts that say whether an answer is right, and not how it looks.
         self.grading = [name for name, r in rewards.items() if isinstance(r, TaskReward) or r.needs_truth]
@@ -93,7 +95,7 @@ class Grader:
     def _summed(self, one: Trajectory) -> Trajectory:
         if one.failures:
             return replace(one, reward=None)
-        return replace(one, reward=sum(self.rewards[name].weight * score for name, score in one.parts.items()))
+        return replace(one, reward=sum(self._weights[name] * score for name, score in one.parts.items()))
 
 
 def applies(reward: Reward, prompt: Prompt) -> bool:
@@ -103,19 +105,20 @@ def applies(reward: Reward, prompt: Prompt) -> bool:
     return not reward.needs_truth or prompt.truth is not None
 
 
-def check_rewards(rewards: Mapping[str, Reward], parts: Iterable[Iterable[Prompt]]) -> None:
-    """Raise InputError for a reward whose function is not there, and for a prompt whose answers nothing grades."""
+def check_rewards(rewards: Mapping[str, Reward], parts: Iterable[Iterable[Prompt]], others: bool = False) -> None:
+    """Raise InputError for a reward whose function is not there, and for a prompt whose answers nothing grades.
+    ``others``: an environment gives rewards too."""
     for reward in rewards.values():
         if isinstance(reward, FunctionReward):
             load_function(reward.function)
     truth = next((name for name, reward in rewards.items() if reward.needs_truth), None)
     for prompt in (prompt for part in parts for prompt in part):
-        if truth and prompt.task is None and prompt.truth is None:
+        if truth and prompt.task is None and prompt.truth is None and not others:
             raise InputError(
                 f"{prompt.name}: there is no ground truth, which rewards.{truth} compares answers with; name its "
                 f"column with truth: COLUMN (there are {', '.join(sorted(map(str, prompt.row))[:20])})."
             )
-        if not any(applies(reward, prompt) for reward in rewards.values()):
+        if not others and not any(applies(reward, prompt) for reward in rewards.values()):
             kind = "task" if prompt.task else "exact"
             raise InputError(f"{prompt.name}: no reward applies to this prompt; give one of kind {kind}.")
 

@@ -40,7 +40,8 @@ def numbers_of(drawn: Drawn, grading: Collection[str]) -> dict[str, float]:
     such an answer); ``no_spread``, ``dropped``, ``refills``; ``length`` and ``length_max`` (tokens); ``stop_rate``,
     ``truncated``; ``entropy``, minus the mean log-probability of what was sampled, nats; ``most_common_answer``, the
     share of all answers that are the same text (0 where one prompt was asked); ``tokens_per_second`` of generation;
-    ``seconds/…``: of rollouts, rewards and what is measured before the first update.
+    ``seconds/…``: of rollouts, rewards and what is measured before the first update. Beside an environment what it
+    counts, in the mean over all trajectories: ``turns``, ``segments``, ``calls``, ``malformed`` …
     """
     every = [one for group in drawn.every for one in group]
     rewarded = [one for one in every if one.reward is not None]
@@ -56,8 +57,8 @@ def numbers_of(drawn: Drawn, grading: Collection[str]) -> dict[str, float]:
         found["rollout/pass_rate"] = float(np.mean([x for group in passed for x in group]))
         found["rollout/group_pass_rate"] = float(np.mean([any(group) for group in passed]))
     groups = len(drawn.every)
-    asked = len({one.tokens[: -one.length] for one in every})
-    sampled = sum(sum(one.rollout_logprobs) for one in every)
+    asked = len({one.segments[0].prompt for one in every})
+    sampled = sum(sum(part.rollout_logprobs) for one in every for part in one.segments)
     found |= {
         "rollout/groups": groups,
         "rollout/no_spread": drawn.no_spread / groups,
@@ -74,6 +75,8 @@ def numbers_of(drawn: Drawn, grading: Collection[str]) -> dict[str, float]:
         "rollout/tokens_per_second": int(lengths.sum()) / max(drawn.seconds["rollout"], 1e-9),
         **{f"seconds/{name}": seconds for name, seconds in drawn.seconds.items()},
     }
+    for name in dict.fromkeys(name for one in every for name in one.counts):
+        found[f"rollout/{name}"] = float(np.mean([one.counts.get(name, 0) for one in every]))
     return found
 
 

@@ -24,14 +24,15 @@ from strop.model.policy import Policy
 from strop.objectives.advantages import credit, shape_rewards
 from strop.objectives.kl import AdaptiveKL, kl_estimate
 from strop.objectives.policy_settings import PolicyGradientSettings
-from strop.rollout.answers import answer_text
-from strop.rollout.engine import Engine, Request, SamplingParams
+from strop.rollout.draw import draw_groups
+from strop.rollout.engine import Engine, SamplingParams
 from strop.rollout.grading import Grader
 from strop.rollout.numbers import Drawn, numbers_of, passes
 from strop.rollout.prompts import Prompt
 from strop.rollout.rows import NOTHING, Rows, measure, packed, rows_of, unpacked
 from strop.rollout.settings import RolloutSettings, WatchSettings
-from strop.rollout.trajectory import Trajectory, shown, trajectory
+from strop.rollout.trajectory import Trajectory, shown
+from strop.rollout.turns import Player
 from strop.rollout.watch import Watch
 
 _STATE = 1
@@ -61,7 +62,8 @@ class RolloutSource:
     state is that before it, and the same batch is made again. Of several processes each would ask the same prompts: it
     is for one.
 
-    ``folder``: where ``rollouts/step-NNNNNN.jsonl`` are written.
+    ``folder``: where ``rollouts/step-NNNNNN.jsonl`` are written. ``player``: of the environment, where answers have
+    several turns.
 
     Raises:
         Halted: where more rewards fail than may, or an alarm is to stop the run.
@@ -84,12 +86,13 @@ class RolloutSource:
         reference: Policy | None = None,
         watch: WatchSettings | None = None,
         folder: Path | None = None,
+        player: Player | None = None,
         say: Callable[[str], None] = lambda line: None,
     ):
         self.policy, self.engine, self.grader = policy, engine, grader
         self.settings, self.objective, self.seed = settings, objective, seed
         self.micro_batch_tokens, self.folder, self.say = micro_batch_tokens, folder, say
-        self._tokenizer, self._reference = tokenizer, reference
+        self._tokenizer, self._reference, self._player = tokenizer, reference, player
         self._walk = Walk(mixture)
         self._coef = AdaptiveKL(objective.kl_coef, objective.kl_target)
         self._watch = Watch(watch or WatchSettings())
@@ -140,22 +143,15 @@ class RolloutSource:
         settings, drawn, size = self.settings, batch.drawn, self.settings.group_size
         prompts = [self._walk[batch.taken + i] for i in range(count)]
         params = SamplingParams(settings.max_tokens, settings.temperature, seed=self.seed)
-        requests = [
-            Request(p.ids, params, size, f"{self.rollouts}/{batch.taken + i}/{p.name}") for i, p in enumerate(prompts)
-        ]
+        names = [f"{self.rollouts}/{batch.taken + i}/{p.name}" for i, p in enumerate(prompts)]
         with drawn.timed("rollout"):
             self.engine.sync()  # the weights have changed since the last batch, whoever noticed it
             try:
-                answers = self.engine.generate(requests)
+                groups = draw_groups(
+                    self.engine, prompts, names, params, size, len(drawn.every), self._decode, self._player
+                )
             finally:
                 self.engine.sync()  # keys and values of these weights are of no use any more
-        groups = [
-            [
-                trajectory(one, p.name, len(drawn.every) + i, answer_text(one, self._decode, self.engine.stop_ids))
-                for one in answers[i * size : (i + 1) * size]
-            ]
-            for i, p in enumerate(prompts)
-        ]
         with drawn.timed("reward"):
             groups = self.grader.grade(prompts, groups)
         batch.taken += count
@@ -301,9 +297,8 @@ class RolloutSource:
             answers = []
             for one in batch.drawn.every[group[0].group]:  # those whose reward failed too
                 own = advantages[owner == number.get(id(one), -1)].tolist() or [0.0] * one.length
-                sampled = one.tokens[len(one.tokens) - one.length :]
                 right = {"right": passes(one, self.grader.grading)} if self.grader.grading else {}
-                answers.append(shown(one, [self._decode([token]) for token in sampled], own) | right)
+                answers.append(shown(one, self._decode, own) | right)
             truth = json.loads(json.dumps(prompt.truth, default=str))  # a table may hold dates
             return {"name": prompt.name, "messages": prompt.messages, "truth": truth, "answers": answers}
 

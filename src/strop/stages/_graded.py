@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from strop.data.keys import data_identity, files_digest
 from strop.data.settings import DataSettings
+from strop.environments.base import Environment
 from strop.rewards.kinds import AnyReward, FunctionReward
 from strop.rollout.settings import GradingSettings, PromptField, PromptSettings
 from strop.stages.base import Stage
@@ -29,6 +30,9 @@ class GradedStage(Stage):
     )
     grading: GradingSettings = Field(default_factory=GradingSettings, description="How rewards are computed.")
 
+    environment: ClassVar[Environment | None] = None
+    """What answers between the model's turns, in kinds of stage that have turns."""
+
     @field_validator("rewards")
     @classmethod
     def _some_reward(cls, rewards: dict[str, AnyReward]) -> dict[str, AnyReward]:
@@ -39,9 +43,11 @@ class GradedStage(Stage):
     def inputs(self, recipe: Recipe) -> dict[str, Any]:
         functions = {name: reward for name, reward in self.rewards.items() if isinstance(reward, FunctionReward)}
         files = {name: reward.file for name, reward in functions.items() if reward.file}
+        own = [path for path in (self.environment.files() if self.environment else ()) if path.is_file()]
         return {
             "data": [_identity(part) for part in self.data.parts],
             "reward_files": {name: files_digest([path]) for name, path in files.items() if path.is_file()},
+            **({"environment_files": files_digest(own)} if own else {}),
         }
 
     def local_data(self, recipe: Recipe) -> Iterator[Path]:

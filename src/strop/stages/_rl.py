@@ -10,6 +10,7 @@ import torch
 
 from strop.common.errors import InputError
 from strop.data.mixture import Mixture
+from strop.environments.base import PART
 from strop.model.policy import Policy, scalar_head
 from strop.model.window import window_of
 from strop.objectives.policy_gradient import PolicyGradient
@@ -18,6 +19,7 @@ from strop.rollout.loaded import load
 from strop.rollout.prompts import Prompts
 from strop.rollout.source import RolloutSource
 from strop.rollout.torch_engine import TorchEngine
+from strop.rollout.turns import Player
 from strop.stages._prompts import check_prompts, checked_prompts
 from strop.stages._training import load_to_train
 from strop.stages.base import Context, StageResult
@@ -60,11 +62,12 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     torch.manual_seed(seed)
     with explained_out_of_memory(settings, settings.micro_batch_tokens, stage.lora is not None):
         weights = Weights(policy, settings)
+        player = stage.environment and Player(loaded.encoder, stage.environment, settings.micro_batch_tokens)
         source = RolloutSource(
             policy,
             TorchEngine(policy, loaded.stop_ids, max_rows=recipe.compute.max_rows, cache_gb=recipe.compute.cache_gb),
             mixture,
-            Grader(stage.rewards, stage.grading),
+            Grader(stage.rewards, stage.grading, {PART: stage.environment.weight} if stage.environment else {}),
             loaded.tokenizer,
             stage.rollout,
             stage.objective,
@@ -73,6 +76,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             reference=_reference(stage, context),
             watch=stage.watch,
             folder=folder,
+            player=player,
             say=context.say,
         )
         objective = PolicyGradient(
@@ -98,6 +102,8 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             )
         finally:
             source.grader.workers.close()
+            if player:
+                player.close()
     with weights.whole():
         loaded.save(folder)
     warnings = [*totals.pop("warnings"), *source.alarms]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from strop.common.errors import InputError
+from strop.environments.base import PART, EnvironmentField
 from strop.model.settings import LoraSettings
 from strop.objectives.policy_settings import PolicyGradientSettings
 from strop.rollout.settings import RolloutSettings, WatchSettings
@@ -24,6 +25,9 @@ class RlStage(GradedStage):
 
     kind: Literal["rl"]
     rollout: RolloutSettings = Field(default_factory=RolloutSettings, description="How answers are sampled.")
+    environment: EnvironmentField | None = Field(
+        None, description="What answers between the model's turns: tools, inline, or a kind of a plug-in."
+    )
     objective: PolicyGradientSettings = Field(
         default_factory=PolicyGradientSettings,
         description="How rewards become a gradient.",
@@ -46,6 +50,8 @@ class RlStage(GradedStage):
                     "trained, whose log-probabilities the objective needs as they are; leave it out, and use "
                     "temperature."
                 )
+        if self.environment and PART in self.rewards:
+            raise ValueError(f"rewards.{PART} is what the environment's own reward is called; give it another name.")
         if self.lora and self.lora.dropout:
             raise ValueError("lora.dropout would make the trained policy another one than the sampler; leave it out.")
         return self
