@@ -36,7 +36,17 @@ ALLOWED = {
     "compare": {"evals.gates", "evals.intervals", "evals.rates", "report", "tasks", "web"},
     "compare.judge": {"chat", "model", "rollout"},
     "stages": {
-        "chat", "data", "doctor", "environments.base", "evals", "model", "objectives", "rewards", "rollout", "tasks", "train",
+        "chat",
+        "data",
+        "doctor",
+        "environments.base",
+        "evals",
+        "model",
+        "objectives",
+        "rewards",
+        "rollout",
+        "tasks",
+        "train",
     },
     "config.recipe": {"chat", "evals.gates", "model.settings", "rollout.engine_settings", "stages.base", "tasks"},
     "runs": {"chat", "config", "data", "evals", "model", "report", "stages.base", "tasks", "train"},
@@ -81,7 +91,9 @@ WITHOUT_TORCH = [
     "objectives.preference_settings",
     "objectives.settings",
     "rollout.engine_settings",
+    "rollout.grading",
     "rollout.settings",
+    "rollout.turns",
     "train.settings",
 ]
 

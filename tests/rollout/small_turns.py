@@ -1,12 +1,10 @@
 """A template with tools and a tokenizer of bytes, an engine that says what it is told, and environments for tests."""
 
-from typing import ClassVar, Literal
-
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from strop.chat import ChatEncoder
-from strop.environments.base import Environment, Observation, Start
+from strop.environments.base import Start
 from strop.rollout.engine import Rollout
 from strop.rollout.turns import Player
 
@@ -51,8 +49,8 @@ def call(name="calculator", **arguments):
 
 
 class Scripted:
-    """Says the next of the ``texts`` of a sample at each of its turns; ``<|end|>`` ends one, else it is cut off. Remembers
-    every call's requests."""
+    """Says the next of the ``texts`` of a sample at each of its turns; one without ``<|end|>`` is cut off. ``asked``:
+    the requests of every call."""
 
     window = 4096
 
@@ -68,15 +66,12 @@ class Scripted:
         found = []
         for request in requests:
             for sample in range(request.group_size):
-                if request.group_size > 1 or len(self.asked) == 1:
-                    which = len(found)
-                else:
-                    which = int(request.name.split("\0")[1])
-                ids = self.ids(self.texts[which].pop(0))
-                found.append(self._said(request, ids[: request.params.max_tokens], sample, on_token, len(found)))
+                which = sample if len(self.asked) == 1 else int(request.name.split("\0")[1])
+                found.append(self._said(request, self.texts[which], sample, on_token, len(found)))
         return found
 
-    def _said(self, request, ids, sample, on_token, index):
+    def _said(self, request, texts, sample, on_token, index):
+        ids = self.ids(texts.pop(0))[: request.params.max_tokens]
         reason, said = "length", []
         for i, token in enumerate(ids):
             said.append(token)
@@ -85,7 +80,7 @@ class Scripted:
                 break
             if on_token and on_token(index, token):
                 reason = "cancelled"
-                self.texts[0][:0] = [self.encoder.tokenizer.decode(ids[i + 1 :])] if ids[i + 1 :] else []
+                texts[:0] = [self.encoder.tokenizer.decode(ids[i + 1 :])]
                 break
         logs = tuple(-0.5 - i / 100 for i in range(len(said)))
         return Rollout(tuple(request.prompt), tuple(said), logs, reason, logs, sample=sample)
@@ -108,20 +103,3 @@ def play(environment, texts, *, encoder=None, max_tokens=500, longest=None, text
     finally:
         player.close()
     return player, engine, episodes
-
-
-class Echo(Environment):
-    """Answers every turn with its text, twice, with a reward of 0.25 for it; ``bye`` ends it."""
-
-    kind: Literal["echo"] = "echo"
-    rewards: ClassVar[bool] = True
-
-    def step(self, turn):
-        if turn.text == "raise":
-            raise KeyError("no such thing")
-        if turn.text == "hang":
-            import time
-
-            time.sleep(100)
-        said = {"role": "user", "content": turn.message.content * 2}
-        return Observation([said], reward=0.25, done=turn.text == "bye")

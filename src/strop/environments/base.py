@@ -1,7 +1,7 @@
-"""What a model plays with: an environment gives the first messages, reads each turn, and answers it. One file each.
+"""What a model plays with: what gives the first messages, reads each turn, and answers it. One file each.
 
-A task alone is an environment of one step: its prompt, and nothing after the answer. One of the user's own is a class in
-a file under ``plugins``, see ``docs/rl.md``.
+A task alone is an environment of one step: its prompt, and nothing after the answer. One of the user's own is a class
+in a file under ``plugins``, see ``docs/rl.md``.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Environment(BaseModel):
 
     ``reset`` begins an episode and must give the same messages for the same start, as a group of answers shares its
     prompt. ``step`` reads a turn that ended by itself; one that was cut off ends the episode. Where ``timed``, steps
-    are anybody's code and run in worker processes, with the state that they leave behind; one that raises or takes longer
-    than ``seconds`` ends its trajectory without a reward, which is counted.
+    are anybody's code and run in worker processes, and the state that they leave is kept; one that raises or takes
+    longer than ``seconds`` ends its trajectory without a reward, which is counted.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)

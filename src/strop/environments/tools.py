@@ -17,7 +17,8 @@ from strop.common.errors import InputError
 from strop.common.registry import load_plugins, plugin_file
 from strop.environments.base import Environment, Observation, Start, Turn, register
 from strop.rewards.timed import Failed
-from strop.tools.base import CallError, Tool, ToolResult, open_tool
+from strop.tools.base import CallError, Tool, ToolResult
+from strop.tools.functions import open_tool
 
 
 @register("tools")

@@ -38,6 +38,4 @@ def draw_groups(
         ]
     openings = [player.opening(name, p.start) for p, name in zip(prompts, names, strict=True)]
     episodes = player.play(engine, openings, params, size)
-    return [
-        [one.trajectory(first + i) for one in episodes[i * size : (i + 1) * size]] for i in range(len(prompts))
-    ]
+    return [[one.trajectory(first + i) for one in episodes[i * size : (i + 1) * size]] for i in range(len(prompts))]

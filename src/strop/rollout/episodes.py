@@ -28,11 +28,11 @@ class Opening:
 
 @dataclass(eq=False)
 class Episode:
-    """``ids``, ``weights`` (1: sampled) and ``logprobs`` (the sampler's, 0 where nothing was sampled) are of the segment
-    that it is in; ``text`` is what its ids stand for. ``left``: tokens that may still be sampled.
+    """``ids``, ``weights`` (1: sampled) and ``logprobs`` (the sampler's, 0 where nothing was sampled) are of the
+    segment that it is in; ``text`` is what stood before the turn. ``left``: tokens that may still be sampled.
 
-    ``finish``: why it ended: ``stop`` (the environment is done), ``length`` (no token is left, or no room), ``turns`` (no
-    turn is left), ``cancelled`` (the environment failed: ``failure``).
+    ``finish``, why it ended: ``stop`` (the environment is done), ``length`` (no token is left, or no room), ``turns``
+    (no turn is left), ``cancelled`` (the environment failed: ``failure``).
     """
 
     opening: Opening
@@ -101,8 +101,8 @@ class Episode:
         self.turns.append(ShownTurn("assistant", self.answer, tuple(ids), tuple(sampled), tuple(calls), malformed))
 
     def next_turn(self, text: str, ids: Sequence[int], same: bool) -> None:
-        """Go on after ``text``, the whole of what stands before the turn: ``ids`` are what is new of it, or all of it in
-        a new segment (not ``same``), since the template rewrote what was there."""
+        """Go on after ``text``, the whole of what stands before the turn: ``ids`` are what is new of it, or all of it
+        in a new segment (not ``same``), since the template rewrote what was there."""
         if same:
             self._add(ids, [0.0] * len(ids), [0.0] * len(ids))
         else:
@@ -116,8 +116,16 @@ class Episode:
             self.end_turn()
         self.finish = why
 
+    def fail(self, why: str) -> None:
+        self.failure = why
+        self.end("cancelled")
+
     def _segment(self) -> Segment:
-        return Segment(self.opening.start.name, tuple(self.ids), tuple(self.weights), tuple(self.logprobs))
+        """Up to the last token that was sampled: nothing is learnt from what stands after it, and no row has to hold
+        what there was no room to answer."""
+        end = next((i for i in range(len(self.weights), 0, -1) if self.weights[i - 1]), 0)
+        parts = (tuple(values[:end]) for values in (self.ids, self.weights, self.logprobs))
+        return Segment(self.opening.start.name, *parts)
 
     def trajectory(self, group: int) -> Trajectory:
         """As training has it. A last segment in which nothing was sampled is left out."""
@@ -125,7 +133,7 @@ class Episode:
         parts = {} if self.reward is None else {PART: self.reward}
         counts = {"turns": self.number, "segments": len(earlier) + 1, **self.counts}
         return Trajectory(
-            last.place, group, self.sample, last.tokens, last.loss_weights, last.rollout_logprobs, self.finish or "stop",
+            last.place, group, self.sample, last.tokens, last.loss_weights, last.rollout_logprobs, self.finish,
             self.answer, parts=parts, failures={PART: self.failure} if self.failure else {},
             earlier=tuple(earlier), turns=tuple(self.turns), counts=counts,
         )  # fmt: skip

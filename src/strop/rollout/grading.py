@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from strop.common.errors import InputError
@@ -19,6 +20,8 @@ from strop.rollout.prompts import Prompt
 from strop.rollout.settings import GradingSettings
 from strop.rollout.trajectory import Trajectory
 
+_NONE: Mapping[str, float] = MappingProxyType({})
+
 
 class Grader:
     """Gives trajectories their rewards: the sum of ``weight * score`` over the parts that apply to the prompt.
@@ -28,7 +31,7 @@ class Grader:
     bring along, their environment's.
     """
 
-    def __init__(self, rewards: Mapping[str, Reward], settings: GradingSettings, weights: Mapping[str, float] = {}):  # noqa: B006
+    def __init__(self, rewards: Mapping[str, Reward], settings: GradingSettings, weights: Mapping[str, float] = _NONE):
         self.rewards, self.settings = dict(rewards), settings
         self._weights = {**{name: one.weight for name, one in self.rewards.items()}, **weights}
         self.workers = TimedWorkers(settings.workers)

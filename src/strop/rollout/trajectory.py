@@ -115,7 +115,7 @@ def trajectory(rollout: Rollout, place: str, group: int, text: str) -> Trajector
 
 
 def shown(one: Trajectory, decode: Callable[[Sequence[int]], str], advantages: Sequence[float]) -> dict[str, Any]:
-    """For people and JSON: ``tokens`` are the model's as text, each with its advantage (None: put in by an environment).
+    """For people and JSON: ``tokens`` are the model's as text, each with its advantage (None: an environment's).
 
     ``turns``, where an environment took part: role and text of each; of the model's instead how many of the ``tokens``
     they are, with the calls that were read in them and what is malformed.

@@ -53,9 +53,7 @@ class Player:
 
     def decode(self, ids: Sequence[int]) -> str:
         # transformers would otherwise tidy the spaces of what some older tokenizers decode.
-        return self.encoder.tokenizer.decode(
-            list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
+        return self.encoder.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def opening(self, name: str, start: Start) -> Opening:
         """The prompt of an episode. Raises InputError where the template refuses it."""
@@ -102,7 +100,7 @@ class Player:
                     on_finished(number[id(episode)], episode)
             active = [one for one in going if one.finish is None]
             requests = [
-                Request(one.ids, replace(params, max_tokens=self._room(engine, one)), 1, one.request_name)
+                Request(tuple(one.ids), replace(params, max_tokens=self._room(engine, one)), 1, one.request_name)
                 for one in active
             ]
             rollouts = self._generate(engine, requests, active) if active else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
@@ -30,9 +30,6 @@ class GradedStage(Stage):
     )
     grading: GradingSettings = Field(default_factory=GradingSettings, description="How rewards are computed.")
 
-    environment: ClassVar[Environment | None] = None
-    """What answers between the model's turns, in kinds of stage that have turns."""
-
     @field_validator("rewards")
     @classmethod
     def _some_reward(cls, rewards: dict[str, AnyReward]) -> dict[str, AnyReward]:
@@ -40,10 +37,15 @@ class GradedStage(Stage):
             raise ValueError("give at least one reward.")
         return rewards
 
+    @property
+    def plays(self) -> Environment | None:
+        """What answers between the model's turns, in kinds of stage that have turns."""
+        return None
+
     def inputs(self, recipe: Recipe) -> dict[str, Any]:
         functions = {name: reward for name, reward in self.rewards.items() if isinstance(reward, FunctionReward)}
         files = {name: reward.file for name, reward in functions.items() if reward.file}
-        own = [path for path in (self.environment.files() if self.environment else ()) if path.is_file()]
+        own = [path for path in (self.plays.files() if self.plays else ()) if path.is_file()]
         return {
             "data": [_identity(part) for part in self.data.parts],
             "reward_files": {name: files_digest([path]) for name, path in files.items() if path.is_file()},

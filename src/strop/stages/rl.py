@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from strop.common.errors import InputError
-from strop.environments.base import PART, EnvironmentField
+from strop.environments.base import PART, Environment, EnvironmentField
 from strop.model.settings import LoraSettings
 from strop.objectives.policy_settings import PolicyGradientSettings
 from strop.rollout.settings import RolloutSettings, WatchSettings
@@ -66,6 +66,10 @@ class RlStage(GradedStage):
 
     def profiled(self) -> RlStage:
         return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
+
+    @property
+    def plays(self) -> Environment | None:
+        return self.environment
 
     @property
     def seed(self) -> int:

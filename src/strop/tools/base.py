@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from strop.common.errors import InputError
 from strop.common.registry import Registry
 
 
@@ -76,16 +75,3 @@ class Tool(ABC):
 
 TOOLS: Registry[type[Tool]] = Registry("tool", "strop.tools")
 register = TOOLS.register
-
-
-def open_tool(name: str) -> Tool:
-    """The tool of that name, or the function ``module:function``. Raises InputError where there is none."""
-    if ":" in name:
-        from strop.tools.functions import FunctionTool
-
-        return FunctionTool(name)
-    if name not in TOOLS:
-        raise InputError(
-            f"{name!r} is no tool; there are {', '.join(TOOLS)}, and functions of your own: mine.py:function."
-        )
-    return TOOLS[name]()

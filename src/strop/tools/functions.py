@@ -1,4 +1,4 @@
-"""A Python function of the user's own as a tool: ``module:function`` or ``mine.py:function``."""
+"""A Python function of the user's own as a tool: ``module:function`` or ``mine.py:function``; tools by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 from strop.common.errors import InputError
 from strop.rewards.kinds import load_function
-from strop.tools.base import Tool
+from strop.tools.base import TOOLS, Tool
 
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
 
@@ -44,6 +44,17 @@ class FunctionTool(Tool):
     def call(self, arguments: Mapping[str, Any], seconds: float) -> str:
         value = load_function(self.function)(**arguments)
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def open_tool(name: str) -> Tool:
+    """The tool of that name, or the function ``module:function``. Raises InputError where there is none."""
+    if ":" in name:
+        return FunctionTool(name)
+    if name not in TOOLS:
+        raise InputError(
+            f"{name!r} is no tool; there are {', '.join(TOOLS)}, and functions of your own: mine.py:function."
+        )
+    return TOOLS[name]()
 
 
 def _schema(hint: Any) -> dict[str, str]:
