@@ -221,11 +221,17 @@ MALFORMED = [
 ]
 
 
+NO_THOUGHT = "<think>\n\n</think>\n\n"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("qwen3", '<tool_call>\n{"name": "look_up", "arguments": {"place":"Zürich"}}\n</tool_call>'),
-        ("qwen3", '<tool_call>\n{"name": "look_up", "arguments": {"place": "Z\\u00fcrich"}}\n</tool_call>'),
+        ("qwen3", f'{NO_THOUGHT}<tool_call>\n{{"name": "look_up", "arguments": {{"place":"Zürich"}}}}\n</tool_call>'),
+        (
+            "qwen3",
+            f'{NO_THOUGHT}<tool_call>\n{{"name": "look_up", "arguments": {{"place": "Z\\u00fcrich"}}}}\n</tool_call>',
+        ),
         ("lfm2_v2", '<|tool_call_start|>[look_up(place="Zürich")]<|tool_call_end|>'),
     ],
 )

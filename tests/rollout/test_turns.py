@@ -284,8 +284,11 @@ def test_tokens_and_room_are_those_of_the_whole_trajectory():
     assert episode.finish == "length"
     assert len(episode.trajectory(0).tokens) <= 18
     thought = f"<think>so</think>a{END}"
-    _, engine, [episode] = play(Echo(), [[thought, f"bye{END}"]], encoder=make_encoder(False), longest=55)
-    assert episode.finish == "length"  # both segments would be longer than a row
+    for longest, segments in ((43, 2), (42, 2), (38, 1)):  # of a row that holds both whole, one token less, none
+        _, engine, [episode] = play(Echo(), [[thought, f"bye{END}"]], encoder=make_encoder(False), longest=longest)
+        one = episode.trajectory(0)
+        assert (one.finish_reason, len(one.segments)) == ("stop" if longest == 43 else "length", segments)
+        assert sum(len(part.tokens) for part in one.segments) <= longest
 
 
 # -- the engine's part
