@@ -1,17 +1,18 @@
 """Turns, tools and environments: what stands in a trajectory, and what of it is trained. fNN: rows of public faults."""
 
 import itertools
-import sys
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
 from echo_environment import Echo
 from small_rollouts import CPU
-from small_turns import call, make_encoder, play, start
+from small_turns import call, make_encoder, make_tokenizer, play, start
 
+from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.common.errors import InputError
-from strop.environments.base import PART, read_environment
+from strop.environments.base import PART, Observation, read_environment
 from strop.model.policy import Policy, scalar_head
 from strop.objectives.advantages import credit, gae
 from strop.objectives.policy_gradient import PolicyGradient
@@ -257,6 +258,24 @@ def test_results_are_put_into_the_text_and_not_trained():
     assert kept["turns"] == [{"role": "assistant", "tokens": len(one.tokens) - len(one.prompt)}]
 
 
+def test_nanochats_python_parts_are_computed_and_their_output_stands_between_its_own_tokens():
+    tokenizer = make_tokenizer()
+    fit_tokenizer(tokenizer, "nanochat")
+    encoder = ChatEncoder(tokenizer, ChatSettings(template="nanochat"))
+    inline = read_environment({"kind": "inline", "notation": "nanochat"})
+    text = "a <|python_start|>3*4<|python_end|> b<|assistant_end|>"
+    player, _, [episode] = play(inline, [[text]], encoder=encoder)
+    one = episode.trajectory(0)
+    put_in = [token for token, weight in zip(one.tokens, one.loss_weights, strict=True) if not weight][
+        len(one.prompt) :
+    ]
+    assert player.decode(put_in) == "<|output_start|>12<|output_end|>"
+    assert [put_in[0], put_in[-1]] == tokenizer.convert_tokens_to_ids(["<|output_start|>", "<|output_end|>"])
+    assert one.finish_reason == "stop"
+    with pytest.raises(InputError, match=r"chat\.template: nanochat"):
+        play(inline, [[text]])
+
+
 # -- environments of one's own
 
 
@@ -284,57 +303,50 @@ def test_tokens_and_room_are_those_of_the_whole_trajectory():
     assert episode.finish == "length"
     assert len(episode.trajectory(0).tokens) <= 18
     thought = f"<think>so</think>a{END}"
-    for longest, segments in ((43, 2), (42, 2), (38, 1)):  # of a row that holds both whole, one token less, none
-        _, engine, [episode] = play(Echo(), [[thought, f"bye{END}"]], encoder=make_encoder(False), longest=longest)
+    _, _, [whole] = play(Echo(), [[thought, f"bye{END}"]], encoder=make_encoder(False))
+    segments = [len(part.tokens) for part in whole.trajectory(0).segments]
+    for longest, finish, count in (
+        (sum(segments), "stop", 2),  # tokens of a row that holds both whole, one less, none of the second
+        (sum(segments) - 1, "length", 2),
+        (segments[0] + 2, "length", 1),
+    ):
+        _, _, [episode] = play(Echo(), [[thought, f"bye{END}"]], encoder=make_encoder(False), longest=longest)
         one = episode.trajectory(0)
-        assert (one.finish_reason, len(one.segments)) == ("stop" if longest == 43 else "length", segments)
+        assert (one.finish_reason, len(one.segments)) == (finish, count)
         assert sum(len(part.tokens) for part in one.segments) <= longest
 
 
 # -- the engine's part
 
 
-def test_a_continued_turn_computes_what_is_new_alone(make_model):
+def test_every_token_of_a_trajectory_is_computed_once_however_many_turns_it_has(make_model):
     encoder = make_encoder()
     policy = Policy(make_model(vocab_size=len(encoder.tokenizer), max_position_embeddings=2048), CPU)
-    engine = TorchEngine(policy, encoder.stop_ids)
-    computed = []
-    original = engine._step
+    engine = TorchEngine(policy, encoder.stop_ids | frozenset(range(40, 256)))  # most turns end soon
+    computed, step = [], engine._step
 
-    def step():
-        found = original()
-        if found is not None:
-            computed[-1] += sum(part.count for part in found[1])
+    def counted():
+        found = step()
+        computed.append(sum(part.count for part in found[1]) if found else 0)
         return found
 
-    engine._step = step
-    generate = engine.generate
-
-    def counted(requests, *rest, **more):
-        computed.append(0)
-        return generate(requests, *rest, **more)
-
-    engine.generate = counted
+    engine._step = counted
 
     class Always(Echo):
-        def step(self, turn):
-            return super().step(replace(turn, text="", message=replace(turn.message, content="ab")))
+        timed: ClassVar[bool] = False
 
-    Always.timed = False
+        def step(self, turn):
+            return Observation([{"role": "user", "content": "and again, if you please"}])
+
     player = Player(encoder, Always(max_turns=3))
-    stops = {"ignore_eos": True, "stop_token_ids": tuple(range(40, 256))}  # most turns end soon
-    engine.stop_ids = frozenset(range(40, 256)) | engine.stop_ids
     opening = player.opening("p", start("what is there to be said " * 8))
-    episodes = player.play(engine, [opening], SamplingParams(300, 1.0, **stops), 6)
-    assert len(computed) == 3
+    episodes = player.play(engine, [opening], SamplingParams(300, 1.0), 6)
+    made = [one.trajectory(0) for one in episodes]
+    assert [(one.finish_reason, one.counts["turns"], one.counts["segments"]) for one in made] == [("turns", 3, 1)] * 6
     read = len(opening.ids)
-    assert read > 200
-    again = [one for one in episodes if one.number > 1 and not one.earlier]
-    fresh = [one for one in episodes if one.number > 1 and one.earlier]
-    assert computed[0] < read + 6 * 40  # the prompt once for all
-    assert len(again) + len(fresh) > 3
-    for one in computed[1:]:
-        assert one < len(episodes) * 80  # without the cache it would be 200 for each
+    # But for the last token of each, after which nothing is asked; what trajectories have in common may save some more.
+    once = read + sum(len(one.tokens) - read - 1 for one in made)
+    assert once - 12 <= sum(computed) <= once
 
 
 @pytest.fixture
@@ -483,10 +495,6 @@ def test_f15_gae_across_tools_and_segments_is_that_of_the_trained_subsequence(tr
                 after = mine[t + 1].item() if t + 1 < len(mine) else 0.0
                 plain[t] = alone[t].item() + 0.9 * after - mine[t].item() + 0.9 * 0.8 * plain[t + 1]
             assert expected.tolist() == pytest.approx(plain[:-1])
-
-
-def test_the_package_of_tools_needs_no_torch_to_be_named():
-    assert "strop.tools.calculator" in sys.modules
 
 
 def test_a_request_of_a_later_turn_has_a_name_of_its_own():
