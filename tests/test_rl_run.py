@@ -8,6 +8,7 @@ import yaml
 from strop.cli import main
 from strop.common.console import make_console
 from strop.common.errors import Halted, InputError
+from strop.common.registry import load_plugins
 from strop.config.recipe import load_recipe, stage_recipe
 from strop.rollout.source import RolloutSource
 from strop.runs.pipeline import run_recipe
@@ -97,6 +98,132 @@ def test_a_file_and_a_task_are_trained_on_with_their_own_grades_and_a_function_o
     told = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
     assert {"reward/right", "reward/vowels", "reward/more_std", "rollout/pass_rate", "kl_loss", "ratio"} <= set(told)
     assert run(one)["facts"] == summary["facts"]  # done before
+
+
+ENVIRONMENT = """
+from typing import ClassVar, Literal
+
+from strop.environments.base import Environment, Observation, register
+
+
+@register("twice")
+class Twice(Environment):
+    kind: Literal["twice"]
+    rewards: ClassVar[bool] = True
+
+    def step(self, turn):
+        if turn.number == 2:
+            return Observation(reward=0.5, done=True)
+        return Observation([{"role": "user", "content": "And again?"}], reward=len(turn.text) / 100)
+"""
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory):
+    file = tmp_path_factory.mktemp("plugins") / "twice.py"
+    file.write_text(ENVIRONMENT)
+    load_plugins([file])
+    return file
+
+
+@pytest.fixture
+def asked(here):
+    rows = [{"prompt": "Say something."}, {"prompt": "Say more."}]
+    (here / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_an_environment_of_a_plug_in_answers_and_rewards_and_its_turns_are_kept(here, model_folder, twice, asked):
+    one = recipe(
+        here, model_folder, plugin=twice, data=["asked.jsonl"], environment={"kind": "twice", "weight": 2},
+        rewards={"more": {"kind": "length", "most": 50, "slack": 1}}, rollout={**ROLLOUT, "max_tokens": 40},
+    )  # fmt: skip
+    run(one)
+    folder = here / "runs/small/rl"
+    told = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert {"rollout/turns", "rollout/segments"} <= set(told[0])
+    kept = [json.loads(line) for line in (folder / "rollouts/step-000001.jsonl").read_text().splitlines()]
+    answers = [answer for row in kept for answer in row["answers"]]
+    assert len(answers) == 8
+    for answer in answers:
+        roles = [turn["role"] for turn in answer["turns"]]
+        assert roles in (["assistant"], ["assistant", "user", "assistant"])
+        assert sum(turn.get("tokens", 0) for turn in answer["turns"]) == len(answer["tokens"])
+        if "environment" in answer["parts"]:
+            assert answer["reward"] == pytest.approx(2 * answer["parts"]["environment"] + answer["parts"]["more"])
+    rates = [answer["parts"]["environment"] for answer in answers if answer["finish_reason"] == "stop"]
+    assert all(rate >= 0.5 for rate in rates)
+
+
+def test_f22_turns_ahead_of_training_killed_and_gone_on_are_uninterrupted_bit_for_bit(
+    here, model_folder, twice, asked, monkeypatch
+):
+    def begin(name):
+        (here / name).mkdir()
+        monkeypatch.chdir(here / name)
+        given = {"prompts_per_step": 2, "group_size": 4, "max_tokens": 40, "keep_every": 1, "staleness": 1}
+        return recipe(
+            here, model_folder, plugin=twice, data=[str(here / "asked.jsonl")], environment="twice", rollout=given,
+            rewards={"more": {"kind": "length", "most": 50, "slack": 1}}, objective={"kl_coef": 0.0},
+            train={"max_steps": 3, "checkpoint_every": 1},
+        )  # fmt: skip
+
+    def left(name):
+        folder = here / name / "runs/small/rl"
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        untimed = [{k: v for k, v in row.items() if "second" not in k and k != "memory_gb"} for row in rows]
+        kept = [(folder / f"rollouts/step-00000{i}.jsonl").read_text() for i in (1, 2, 3)]
+        return untimed, kept, (folder / "model/model.safetensors").read_bytes()
+
+    run(begin("whole"))
+    cut, next_step = begin("cut"), RolloutSource.next_step
+
+    def killed(source):
+        if source.given == 2:
+            raise RuntimeError("killed")
+        return next_step(source)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RolloutSource, "next_step", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            run(cut)
+    run(cut)
+    rows, kept, weights = left("cut")
+    assert (rows, kept, weights) == left("whole")
+    assert [row["rollout/version_lag"] for row in rows] == [0, 1, 1]
+    assert max(row["rollout/turns"] for row in rows) > 1
+    assert any(row["loss"] for row in rows[1:])
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ({"environment": "nothing"}, "no kind of environment"),
+        ({"environment": {"kind": "inline", "tools": []}}, "tools"),
+        ({"environment": "inline", "rewards": {"environment": {"kind": "stop"}}}, "give it another name"),
+        ({"environment": "inline", "rollout": {"staleness": 1}}, r"ahead cannot do; set rollout\.staleness to 0"),
+    ],
+)
+def test_environments_that_are_none_are_refused(here, model_folder, stage, words):
+    with pytest.raises(InputError, match=words):
+        recipe(here, model_folder, **stage)
+
+
+def test_tools_that_do_not_go_with_the_template_are_refused_before_the_run(here, model_folder):
+    one = recipe(here, model_folder, environment="tools")
+    with pytest.raises(InputError, match=r"the template prints no tool calls; set chat\.template: chatml"):
+        run(one)
+    with pytest.raises(InputError, match="is no tool"):
+        run(recipe(here, model_folder, environment={"kind": "tools", "tools": ["abacus"]}))
+
+
+def test_tools_are_called_in_a_run_on_a_template_that_has_them(here, model_folder):
+    one = recipe(
+        here, model_folder, "chat.template=chatml", environment={"kind": "tools", "tools": ["calculator", "python"]},
+        train={"micro_batch_tokens": 4096},
+    )  # fmt: skip
+    run(one)
+    told = json.loads((here / "runs/small/rl/metrics.jsonl").read_text().splitlines()[0])
+    assert told["rollout/turns"] >= 1
 
 
 def test_a_grader_that_raises_stops_the_run_and_is_named(here, model_folder, plugin):

@@ -211,7 +211,6 @@ MALFORMED = [
         "hm\n</think>\n\n<tool_call>\n<function=look_up>\n<parameter=place>\nZürich\n</function>\n</tool_call>",
     ),
     ("glm4moe", "<tool_call>look_up\n<arg_key>place</arg_key>\n<arg_value>Zürich\n</tool_call>"),
-    ("lfm2_v2", '<|tool_call_start|>[look_up(place="Zürich")]<|tool_call_end|>'),
     ("lfm2_v2", "<|tool_call_start|>[look_up(place='Zürich'<|tool_call_end|>"),
     ("gemma4_v5", '<|tool_call>call:look_up{place:<|"|>Zürich}<tool_call|>'),
     ("qwen3", '<tool_call>\n{"name": "look_up", "arguments": {"days": NaN}}\n</tool_call>'),  # Python would read these
@@ -220,6 +219,26 @@ MALFORMED = [
     ("lfm2_v2", "<|tool_call_start|>[look_up(days=2 + 3)]<|tool_call_end|>"),
     ("deepseekv3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>look_up\n```json\n{place}\n```"),
 ]
+
+
+NO_THOUGHT = "<think>\n\n</think>\n\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("qwen3", f'{NO_THOUGHT}<tool_call>\n{{"name": "look_up", "arguments": {{"place":"Zürich"}}}}\n</tool_call>'),
+        (
+            "qwen3",
+            f'{NO_THOUGHT}<tool_call>\n{{"name": "look_up", "arguments": {{"place": "Z\\u00fcrich"}}}}\n</tool_call>',
+        ),
+        ("lfm2_v2", '<|tool_call_start|>[look_up(place="Zürich")]<|tool_call_end|>'),
+    ],
+)
+def test_a_call_that_is_spelled_otherwise_than_the_template_does_is_read(name, text):
+    parsed = encoder(name).parse(text, [QUESTION], finished=True)
+    assert fields(parsed.message) == fields(answer(None, None, call({"place": "Zürich"})))
+    assert not parsed.notes
 
 
 @pytest.mark.parametrize(("name", "text"), MALFORMED)

@@ -11,7 +11,7 @@ from strop.common.console import make_console
 from strop.evals.measure import Measurement
 from strop.evals.partial import Partial, key_of
 from strop.evals.results import TOO_LONG
-from strop.evals.run import generate_answers, judge_answers
+from strop.evals.run import answered, generate_answers, judge_answers
 from strop.model.names import load_generation_config, load_model, load_tokenizer, stop_token_ids
 from strop.model.policy import Policy
 from strop.model.precision import Compute
@@ -55,7 +55,7 @@ def measure(tmp_path):
     def call(engine, name="x"):
         partial = Partial(tmp_path / name, "k")
         rollouts = generate_answers(prompts, engine, SamplingParams(), partial)
-        return judge_answers(task, rollouts, decode, engine.stop_ids, {4: "25 are too many"}, partial)
+        return judge_answers(task, answered(rollouts, decode, engine.stop_ids), {4: "25 are too many"}, partial)
 
     return call
 

@@ -86,6 +86,29 @@ def test_what_is_embedded(rl_run):
     assert entries[1]["answers"][0]["failures"] == {"letters": "ValueError: not a string"}
 
 
+TURNS = [
+    {"role": "assistant", "tokens": 3, "calls": [{"name": "look", "arguments": {}}], "malformed": ""},
+    {"role": "tool", "name": "look", "text": "forty-two"},
+    {"role": "assistant", "tokens": 1},
+]
+"""Of the first turn's tokens an environment put the last one in."""
+
+
+def test_turns_are_told_apart_with_calls_and_what_nobody_sampled(rl_run):
+    tokens = [["ask", 0.5], ["ed", 0.5], ["in", None], ["42", 0.5]]
+    used = answer("42", 1.0, tokens=tokens, turns=TURNS)
+    write_jsonl(rl_run / "rl/rollouts/step-000005.jsonl", [prompt("four", used)])
+    html = page_of(read_run(rl_run))
+    [shown] = json.loads(scripts(html)["rollouts-data"])[-1]["answers"]
+    assert shown["runs"] == [["asked", 0.5, 2], ["in", None, 1], ["42", 0.5, 1]]
+    assert shown["tokens"] == 3
+    assert shown["turns"] == [
+        ["assistant", "", ['{"name": "look", "arguments": {}}'], "", 2],
+        ["tool look", "forty-two", [], "", 0],
+        ["assistant", "", [], "", 1],
+    ]
+
+
 def test_an_answer_is_data_and_only_the_pages_script_may_run(rl_run):
     html = page_of(read_run(rl_run))
     found = scripts(html)
@@ -190,6 +213,23 @@ def test_a_file_that_is_not_what_its_name_promises_is_named(rl_run):
     write_jsonl(rl_run / "rl/rollouts/step-000004.jsonl", [{"name": "x"}])
     with pytest.raises(InputError, match=r"step-000004\.jsonl:1: messages"):
         page_of(read_run(rl_run))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a headless Chromium")
+def test_a_browser_shows_turns_and_what_a_tool_said(rl_run, tmp_path):
+    tokens = [["ask", 0.5], ["ed", 0.5], ["in", None], ["42", 0.5]]
+    write_jsonl(
+        rl_run / "rl/rollouts/step-000005.jsonl", [prompt("four", answer("42", 1.0, tokens=tokens, turns=TURNS))]
+    )
+    page = tmp_path / "page.html"
+    page.write_text(page_of(read_run(rl_run)), encoding="utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"file://{page}"]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    rendered = dom[dom.index('class="shown"') : dom.index('class="printed"')]
+    assert '<pre class="observed">forty-two</pre>' in rendered
+    assert '<span class="put" title="put in by the environment, not trained, 1 token">in</span>' in rendered
+    assert "calls {" in rendered
+    assert rendered.index("tool look") < rendered.index("42</span>")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a headless Chromium")

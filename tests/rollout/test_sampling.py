@@ -6,7 +6,8 @@ import torch
 from strop.model import accelerate
 from strop.model.logits import LogitsTransform
 from strop.rollout.engine import SamplingParams
-from strop.rollout.sampling import draw, stream, uniform
+from strop.rollout.random_numbers import stream, uniform
+from strop.rollout.sampling import draw
 
 SHARES = torch.tensor([0.5, 0.3, 0.15, 0.05])
 DTYPES = [

@@ -112,6 +112,8 @@ def parse_answer(
     again = (one for one in [*learnt, first] if _prints(codec, one, text, prompt, before, inputs))
     called = next((one for one in learnt if one.tool_calls), first)
     message = next(again, called)
+    if called.tool_calls and not message.tool_calls and _marked(syntax, message):
+        message = called  # a call that is spelled otherwise than the template does is still one
     return Parsed(message, tuple(_notes(syntax, message, finished)))
 
 
@@ -185,15 +187,20 @@ def _prints(
 
 
 def _notes(syntax: Syntax, message: Message, finished: bool) -> Iterator[str]:
-    content = message.content or ""
-    marks = syntax.calls.marks if syntax.calls else ()
-    at = min((content.find(mark) for mark in marks if mark in content), default=-1)
-    if at >= 0:
-        yield f"a tool call that cannot be read is kept as text: {shown(content[at:])}"
+    if (call := _marked(syntax, message)) is not None:
+        yield f"a tool call that cannot be read is kept as text: {shown(call)}"
     if syntax.why and not message.tool_calls:
         yield f"tool calls are kept as text: {syntax.why}"
     if not finished:
         yield UNFINISHED
+
+
+def _marked(syntax: Syntax, message: Message) -> str | None:
+    """The content from the first mark of a call on; None where there is none."""
+    content = message.content or ""
+    marks = syntax.calls.marks if syntax.calls else ()
+    at = min((content.find(mark) for mark in marks if mark in content), default=-1)
+    return content[at:] if at >= 0 else None
 
 
 def _string_parameters(tools: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:

@@ -19,9 +19,10 @@ from strop.evals.intervals import Estimate
 from strop.evals.losses import held_out, run_loss_task, yardstick
 from strop.evals.notes import answer_notes, item_notes
 from strop.evals.partial import Partial, key_of
+from strop.evals.played import play_answers, turn_notes
 from strop.evals.prompts import prompts_of
 from strop.evals.results import ItemResult, answer_estimates, loss_estimate, valued, write_results
-from strop.evals.run import generate_answers, judge_answers
+from strop.evals.run import answered, generate_answers, judge_answers
 from strop.evals.texts import encode_documents, measure_documents
 from strop.model.policy import Policy
 from strop.model.window import window
@@ -138,21 +139,25 @@ class Measurement:
             settings.max_tokens, settings.drawn_at, settings.top_p, settings.seed, stop=tuple(task.stop)
         )
         opened = [opened_by(decode(prompt[-16:])) for prompt in prompts]
-        with self._partial(name, prompts, data, repr(params), samples) as partial:
+        plays = [repr(settings.environment)] if settings.environment else []
+        with self._partial(name, prompts, data, repr(params), samples, *plays) as partial:
             total = len(prompts) * samples
             done = self._going_on(name, partial, "answer", total, "answers")
             with Steady(self.console, f"{name}: answers", total, done=done) as work:
-                rollouts = generate_answers(prompts, self.engine, params, partial, work.advance, samples)
+                if plays:
+                    answers = play_answers(task, self.encoder, self.engine, params, partial, work.advance)
+                else:
+                    rollouts = generate_answers(prompts, self.engine, params, partial, work.advance, samples)
+                    answers = answered(rollouts, decode, self.engine.stop_ids)
             holds = f"the model's window holds {self.engine.window:,}"
             too_long = {
                 i: f"the prompt has {len(prompt):,} tokens and {holds}"
                 for i, prompt in enumerate(prompts)
-                if i * samples not in rollouts
+                if i * samples not in answers
             }
             with Steady(self.console, f"{name}: judged", total, done=partial.count("judgement")) as work:
-                stop_ids = self.engine.stop_ids
-                results = judge_answers(task, rollouts, decode, stop_ids, too_long, partial, work.advance, opened)
-        self._note(name, *item_notes(settings.count, [*map(tuple, prompts)]), *task.notes)
+                results = judge_answers(task, answers, too_long, partial, work.advance, opened)
+        self._note(name, *item_notes(settings.count, [*map(tuple, prompts)]), *task.notes, *turn_notes(results))
         if too_long:
             self._note(
                 name,

@@ -46,6 +46,8 @@ def check_evals(evals: Mapping[str, TaskSettings], chat: ChatSettings, model: Pa
                 f"(the shortest has {min(lengths):,}), so none can be answered; use shorter problems or leave it out."
             )
         programs |= getattr(task, "runs_programs", False)
+        environment = getattr(task.settings, "environment", None)
+        programs |= environment is not None and environment.runs_programs
     if programs:
         check_sandbox()
 

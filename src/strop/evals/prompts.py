@@ -8,12 +8,42 @@ from strop.chat import ChatEncoder
 from strop.chat.origin import code
 from strop.chat.traced import Traced
 from strop.common.errors import InputError
+from strop.environments.base import Start
+from strop.rollout.episodes import Opening
+from strop.rollout.turns import Player
 from strop.tasks.base import AnswerTask, Item, Question
 
 
 def prompts_of(task: AnswerTask, encoder: ChatEncoder) -> list[list[int]]:
     """The ids of every item's prompt. Raises InputError, naming the problem, where one cannot be made."""
+    if task.settings.environment is not None:
+        return [list(one.ids) for one in openings_of(task, encoder, Player(encoder, task.settings.environment))]
     return [prompt_of(item, encoder, task.name) for item in task.all_items]
+
+
+def openings_of(task: AnswerTask, encoder: ChatEncoder, player: Player) -> list[Opening]:
+    """What the episodes of every item begin with. Raises InputError as `prompts_of`, and where the environment does not
+    go with the template, or with a text to go on from."""
+    found = []
+    try:
+        player.environment.check(encoder)
+    except InputError as error:
+        raise InputError(f"evals.{task.name}: {error}") from error
+    for number, item in enumerate(task.all_items):
+        start = Start(item.name, item.messages, data=item.data)
+        if item.text is None:
+            try:
+                found.append(player.opening(str(number), start))
+            except InputError as error:
+                raise InputError(f"evals.{task.name}, problem {item.name!r}: {error}") from error
+        elif player.environment.pauses:
+            found.append(Opening(str(number), start, prompt_of(item, encoder, task.name)))
+        else:
+            raise InputError(
+                f"evals.{task.name}: its prompts are texts to go on from, which have no turns; use style: chat, or "
+                "environment: inline."
+            )
+    return found
 
 
 def prompt_of(item: Item | Question, encoder: ChatEncoder, task: str) -> list[int]:

@@ -51,7 +51,7 @@ def _answers(task: AnswerTask, before: list[ItemResult]) -> list[ItemResult]:
         if one.finish_reason == TOO_LONG:
             judgement = not_asked(judgement, one.detail)
         made = kept_as(item, one.answer, judgement, one.finish_reason, one.tokens)
-        after.append(replace(made, sample=one.sample, opened=one.opened))
+        after.append(replace(made, sample=one.sample, opened=one.opened, turns=one.turns, counts=one.counts))
     return after
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,8 @@ class ItemResult:
     options were scored instead: ``option_logprobs`` has their log-probabilities and ``answer`` the likeliest.
     ``opened``: what the prompt opened reasoning with. ``sample``: which of several answers to the item it is.
     ``parts``: what the grader says beside its verdict. ``values``: each metric of the answer by its full name; those of
-    the item as a whole stand with its first answer.
+    the item as a whole stand with its first answer. ``turns`` and ``counts`` are there where an environment took part:
+    what was said (role and text), and the calls of tools.
     """
 
     name: str
@@ -50,6 +52,8 @@ class ItemResult:
     opened: str = ""
     parts: dict[str, float] = field(default_factory=dict)
     option_logprobs: list[float] = field(default_factory=list)
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from strop.evals.partial import Partial
-from strop.evals.results import TOO_LONG, ItemResult
+from strop.evals.results import FAULT, TOO_LONG, ItemResult
 from strop.rewards import Judgement
 from strop.rewards.extract import code_blocks
 from strop.rollout.answers import answer_text
@@ -15,6 +16,29 @@ from strop.tasks.base import AnswerTask, Item
 
 JUDGED_AT_ONCE = 32
 """Answers that are judged before their verdicts are written down."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer as it is judged: its ``text``, the last turn's where an environment took part. ``tokens`` were sampled;
+    ``turns`` and ``counts`` are the environment's, and ``failure`` says why it failed."""
+
+    text: str
+    finish_reason: str
+    tokens: int
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    failure: str = ""
+
+
+def answered(
+    rollouts: Mapping[int, Rollout], decode: Callable[[Sequence[int]], str], stop_ids: frozenset[int]
+) -> dict[int, Answered]:
+    """Answers of one turn."""
+    return {
+        place: Answered(answer_text(one, decode, stop_ids), one.finish_reason, len(one.tokens))
+        for place, one in rollouts.items()
+    }
 
 
 def generate_answers(
@@ -55,9 +79,7 @@ def generate_answers(
 
 def judge_answers(
     task: AnswerTask,
-    rollouts: Mapping[int, Rollout],
-    decode: Callable[[Sequence[int]], str],
-    stop_ids: frozenset[int],
+    answers: Mapping[int, Answered],
     unanswered: Mapping[int, str],
     partial: Partial,
     on_judged: Callable[[int], None] = lambda count: None,
@@ -70,15 +92,15 @@ def judge_answers(
     its prompt opens reasoning with, which the answer then goes on from, or nothing.
     """
     samples, items = task.settings.samples, task.all_items
-    answers = {place: answer_text(rollout, decode, stop_ids) for place, rollout in rollouts.items()}
-    reasons = {place: rollout.finish_reason for place, rollout in rollouts.items()}
+    empty = Answered("", TOO_LONG, 0)
     opened = opened or [""] * len(items)
     places = range(len(items) * samples)
     left = [place for place in places if partial.get("judgement", place) is None]
     for first in range(0, len(left), JUDGED_AT_ONCE):
         chosen = left[first : first + JUDGED_AT_ONCE]
         # An empty answer gets its judgement too: how many tests there are is the task's to say.
-        said = [graded(task, answers.get(p, ""), reasons.get(p, TOO_LONG), opened[p // samples]) for p in chosen]
+        given = [(answers.get(p, empty), opened[p // samples]) for p in chosen]
+        said = [graded(task, one.text, one.finish_reason, mark) for one, mark in given]
         judgements = task.judge([items[p // samples] for p in chosen], said)
         for place, judgement in zip(chosen, judgements, strict=True):
             partial.add("judgement", place, asdict(judgement))
@@ -86,11 +108,14 @@ def judge_answers(
     results = []
     for place in places:
         item, judgement = items[place // samples], Judgement(**partial.get("judgement", place))
-        if place not in rollouts:
+        one = answers.get(place, empty)
+        if place not in answers:
             judgement = not_asked(judgement, unanswered[place // samples])
-        tokens = len(rollouts[place].tokens) if place in rollouts else 0
-        kept = kept_as(item, answers.get(place, ""), judgement, reasons.get(place, TOO_LONG), tokens)
-        results.append(replace(kept, sample=place % samples, opened=opened[place // samples]))
+        elif one.failure:
+            judgement = replace(not_asked(judgement, one.failure), verdict=FAULT)
+        kept = kept_as(item, one.text, judgement, one.finish_reason, one.tokens)
+        mark = opened[place // samples]
+        results.append(replace(kept, sample=place % samples, opened=mark, turns=one.turns, counts=one.counts))
     return results
 
 

@@ -55,6 +55,22 @@ PANELS = (
     Panel(
         "how answers end", "rate", {"rollout/stop_rate": "end by themselves", "rollout/truncated": "cut at the limit"}
     ),
+    Panel(
+        "turns and segments",
+        "in a trajectory",
+        {"rollout/turns": "turns of the model", "rollout/segments": "segments that are trained"},
+    ),
+    Panel(
+        "tool calls",
+        "in a trajectory",
+        {
+            "rollout/calls": "calls",
+            "rollout/malformed": "that are malformed",
+            "rollout/failed": "that failed",
+            "rollout/exhausted": "beyond max_calls",
+        },
+    ),
+    Panel("out of turns", "rate", {"rollout/out_of_turns": "no turn was left"}),
     Panel("one text for all", "rate", {"rollout/most_common_answer": "share of the most common answer"}),
     Panel("answers without a reward", "rate", {"failed": "a part of the reward failed"}),
     Panel("values", "rate", {"rollout/value_explained": "variance of the returns that they explain"}),

@@ -25,7 +25,7 @@ for (const one of all) {
   for (const answer of one.answers)
     for (const [, advantage] of answer.runs) strongest[one.in] = Math.max(strongest[one.in], Math.abs(advantage));
   const texts = [one.name, ...one.messages.map((message) => message[1]), one.truth ?? ""];
-  for (const answer of one.answers) texts.push(answer.runs.map((run) => run[0]).join(""), ...Object.values(answer.reasons ?? {}));
+  for (const answer of one.answers) texts.push(answer.runs.map((run) => run[0]).join(""), ...(answer.turns ?? []).map((turn) => turn[1]), ...Object.values(answer.reasons ?? {}));
   one.text = texts.join("\n").toLowerCase();
 }
 
@@ -34,21 +34,38 @@ const signed = (value) => (value > 0 ? "+" : "") + decimals(value);
 
 // ---- one prompt with its group
 
-function tokens(answer, largest) {
+function tokens(runs, largest) {
   const text = element("pre", "sampled");
   text.tabIndex = 0;
-  if (!answer.runs.length) text.append("(empty answer)");
-  for (const [piece, advantage, count] of answer.runs) {
-    const run = appendHits(element("span", advantage > 0 ? "adv up" : advantage < 0 ? "adv down" : "adv"), shown(piece), state.q);
-    run.style.setProperty("--strength", `${largest ? Math.round(12 + 58 * (Math.abs(advantage) / largest)) : 0}%`);
-    run.title = `advantage ${signed(advantage)}, ${number(count)} ${count === 1 ? "token" : "tokens"}`;
+  if (!runs.length) text.append("(empty answer)");
+  for (const [piece, advantage, count] of runs) {
+    const kind = advantage === null ? "put" : advantage > 0 ? "adv up" : advantage < 0 ? "adv down" : "adv";
+    const run = appendHits(element("span", kind), shown(piece), state.q);
+    if (advantage !== null) run.style.setProperty("--strength", `${largest ? Math.round(12 + 58 * (Math.abs(advantage) / largest)) : 0}%`);
+    const told = advantage === null ? "put in by the environment, not trained" : `advantage ${signed(advantage)}`;
+    run.title = `${told}, ${number(count)} ${count === 1 ? "token" : "tokens"}`;
     text.append(run);
   }
   return text;
 }
 
+// The turns of an answer: the model's with its calls, and what came back.
+function turns(answer, largest) {
+  if (!answer.turns) return [tokens(answer.runs, largest)];
+  const made = [];
+  let at = 0;
+  for (const [role, text, calls, malformed, count] of answer.turns) {
+    const head = element("p", count ? "bar turn" : "bar turn observed", element("b", "when", shown(role)));
+    head.append(...calls.map((call) => element("code", "fact", `calls ${shown(call)}`)));
+    if (malformed) head.append(element("span", "fact cut", "malformed call"));
+    made.push(head, count ? tokens(answer.runs.slice(at, at + count), largest) : appendHits(element("pre", "observed"), shown(text), state.q));
+    at += count;
+  }
+  return made;
+}
+
 function advantages(answer) {
-  const values = answer.runs.map((run) => run[1]);
+  const values = answer.runs.map((run) => run[1]).filter((value) => value !== null);
   if (!values.length) return "";
   const low = Math.min(...values), high = Math.max(...values);
   return `advantage ${low === high ? signed(low) : `${signed(low)} to ${signed(high)}`}`;
@@ -65,7 +82,7 @@ function card(answer, largest) {
   if (answer.right !== undefined) bar.append(element("span", answer.right ? "right" : "wrong", answer.right ? "\u2713 right" : "\u2717 wrong"));
   bar.append(...facts.map((fact) => element("span", "fact", fact)));
   if (answer.cut) bar.append(element("span", "fact cut", "cut off"));
-  const made = element("section", "card", bar, tokens(answer, largest));
+  const made = element("section", "card", bar, ...turns(answer, largest));
   const parts = Object.keys(answer.parts ?? {}).map((name) => part(name, answer));
   for (const [name, why] of Object.entries(answer.failures ?? {})) parts.push(element("li", "worse", element("b", "", shown(name)), ` failed \u2013 ${shown(why)}`));
   if (parts.length) made.append(element("ul", "parts", ...parts));

@@ -18,8 +18,21 @@ from strop.web import script_data
 MOST_BYTES = 12 * 2**20
 
 
+class KeptTurn(BaseModel):
+    """A turn of an answer."""
+
+    role: str
+    text: str = ""
+    name: str = ""
+    tokens: int | None = None
+    calls: list[dict[str, Any]] = Field(default_factory=list)
+    malformed: str = ""
+
+
 class KeptAnswer(BaseModel):
-    """One answer of a group; ``tokens``: (text, advantage) of what was sampled; ``right``: None where nothing tells."""
+    """One answer of a group; ``tokens``: (text, advantage) of what was sampled, None for what an environment put in;
+    ``right``: None where nothing tells. ``turns``, where an environment took part: of the model's each says how many of
+    the ``tokens`` it has and what it calls, of others their text."""
 
     answer: str
     reward: Number = None
@@ -29,6 +42,7 @@ class KeptAnswer(BaseModel):
     finish_reason: str = "stop"
     right: bool | None = None
     tokens: list[tuple[str, Number]] = Field(default_factory=list)
+    turns: list[KeptTurn] = Field(default_factory=list)
 
 
 class KeptPrompt(BaseModel):
@@ -111,12 +125,25 @@ def _answer(one: KeptAnswer) -> dict[str, Any]:
         "parts": one.parts,
         "reasons": one.reasons,
         "failures": one.failures,
-        "tokens": len(one.tokens),
-        "runs": runs(one),
+        "tokens": sum(advantage is not None for _, advantage in one.tokens),
+        **(_turns(one) if one.turns else {"runs": runs(one)}),
     }
     return {name: value for name, value in made.items() if value not in (None, {}, False) or name == "reward"} | (
         {"right": one.right} if one.right is not None else {}
     )
+
+
+def _turns(one: KeptAnswer) -> dict[str, Any]:
+    """``turns``: [role, text, calls, malformed, stretches]; ``runs``: the stretches of all turns of the model, of which
+    each has so many."""
+    told, found, at = [], [], 0
+    for turn in one.turns:
+        own = runs(KeptAnswer(answer="", tokens=one.tokens[at : at + turn.tokens])) if turn.tokens else []
+        at += turn.tokens or 0
+        found += own
+        role = f"{turn.role} {turn.name}".strip()
+        told.append([role, turn.text, [_text(call) for call in turn.calls], turn.malformed, len(own)])
+    return {"turns": told, "runs": found}
 
 
 def runs(one: KeptAnswer) -> list[list[Any]]:

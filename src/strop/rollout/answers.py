@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from strop.rollout.engine import Request, Rollout
-from strop.rollout.sampling import stream
+from strop.rollout.random_numbers import stream
 
 Decode = Callable[[Sequence[int]], str]
 

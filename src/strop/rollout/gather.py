@@ -14,13 +14,14 @@ from strop.common.errors import Halted
 from strop.data.walk import Walk
 from strop.objectives.advantages import shape_rewards
 from strop.objectives.policy_settings import PolicyGradientSettings
-from strop.rollout.answers import answer_text
-from strop.rollout.engine import Engine, EngineLost, Request, SamplingParams
+from strop.rollout.draw import draw_groups
+from strop.rollout.engine import Engine, EngineLost, SamplingParams
 from strop.rollout.grading import Grader
 from strop.rollout.numbers import Drawn
 from strop.rollout.prompts import Prompt
 from strop.rollout.settings import RolloutSettings
-from strop.rollout.trajectory import Trajectory, trajectory
+from strop.rollout.trajectory import Trajectory
+from strop.rollout.turns import Player
 
 
 @dataclass
@@ -63,7 +64,8 @@ class Gathered:
 class Gatherer:
     """Asks ``engine`` for batches of answers to the prompts of ``walk``, and grades them.
 
-    What answer ``i`` to a prompt draws depends on (seed, number of the batch, prompt, i) and the weights alone.
+    What answer ``i`` to a prompt draws depends on (seed, number of the batch, prompt, i) and the weights alone;
+    with a ``player`` also on what its environment says.
     """
 
     def __init__(
@@ -75,9 +77,10 @@ class Gatherer:
         settings: RolloutSettings,
         objective: PolicyGradientSettings,
         seed: int,
+        player: Player | None = None,
     ):
         self.engine, self.walk, self.grader, self.seed = engine, walk, grader, seed
-        self.settings, self.objective, self._tokenizer = settings, objective, tokenizer
+        self.settings, self.objective, self._tokenizer, self._player = settings, objective, tokenizer, player
 
     def gather(self, number: int, first: int, version: int) -> Gathered:
         """The whole batch. Raises Halted where more rewards fail than may, and where what generates is lost."""
@@ -98,15 +101,10 @@ class Gatherer:
         settings, drawn, size = self.settings, batch.drawn, self.settings.group_size
         prompts = [self.walk[batch.taken + i] for i in range(count)]
         params = SamplingParams(settings.max_tokens, settings.temperature, seed=self.seed)
-        requests = [
-            Request(p.ids, params, size, f"{batch.number}/{batch.taken + i}/{p.name}") for i, p in enumerate(prompts)
-        ]
+        names = [f"{batch.number}/{batch.taken + i}/{p.name}" for i, p in enumerate(prompts)]
         with drawn.timed("rollout"):
-            answers = self.engine.generate(requests)
-        groups = [
-            [self._trajectory(batch, p, len(drawn.every) + i, one) for one in answers[i * size : (i + 1) * size]]
-            for i, p in enumerate(prompts)
-        ]
+            groups = draw_groups(self.engine, prompts, names, params, size, len(drawn.every), self.decode, self._player)
+        groups = [[replace(one, version=batch.version) for one in group] for group in groups]
         with drawn.timed("reward"):
             groups = self.grader.grade(prompts, groups)
         batch.taken += count
@@ -121,10 +119,6 @@ class Gatherer:
                 batch.prompts.append(prompt)
                 batch.groups.append(group)
         self._check_failures(batch)
-
-    def _trajectory(self, batch: Gathered, prompt: Prompt, group: int, one: Any) -> Trajectory:
-        text = answer_text(one, self.decode, self.engine.stop_ids)
-        return replace(trajectory(one, prompt.name, group, text), version=batch.version)
 
     def decode(self, ids: Sequence[int]) -> str:
         # transformers would otherwise tidy the spaces of what some older tokenizers decode.

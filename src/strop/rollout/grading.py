@@ -8,18 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from strop.common.errors import InputError
 from strop.common.registry import load_plugins, plugin_file
-from strop.model.precision import Compute
 from strop.rewards import JudgeFault, Score, score_judgement
 from strop.rewards.kinds import FunctionReward, ModelReward, Reward, Sample, TaskReward, as_score, load_function
 from strop.rewards.timed import Failed, TimedWorkers
 from strop.rollout.prompts import Prompt
-from strop.rollout.reward_model import check_reward_model, load_reward_model
 from strop.rollout.settings import GradingSettings
 from strop.rollout.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from strop.model.precision import Compute
+
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 class Grader:
@@ -27,13 +31,20 @@ class Grader:
 
     A part that raises, takes too long, or gives something that is no finite number, or not as many as there are
     answers, has failed: the answer then has no reward at all, and says why. Reward models are loaded here, to compute
-    as ``compute`` says.
+    as ``compute`` says. ``weights``: of the parts that trajectories bring along, their environment's.
     """
 
-    def __init__(self, rewards: Mapping[str, Reward], settings: GradingSettings, compute: Compute | None = None):
+    def __init__(
+        self,
+        rewards: Mapping[str, Reward],
+        settings: GradingSettings,
+        compute: Compute | None = None,
+        weights: Mapping[str, float] = _NONE,
+    ):
         self.rewards, self.settings = dict(rewards), settings
+        self._weights = {**{name: one.weight for name, one in self.rewards.items()}, **weights}
         paths = {reward.path for reward in rewards.values() if isinstance(reward, ModelReward)}
-        self.models = {path: load_reward_model(path, compute) for path in sorted(paths)}
+        self.models = _reward_models(sorted(paths), compute)
         self.workers = TimedWorkers(settings.workers)
         # The parts that say whether an answer is right, and not how it looks.
         self.grading = [name for name, r in rewards.items() if isinstance(r, TaskReward) or r.needs_truth]
@@ -107,7 +118,7 @@ class Grader:
     def _summed(self, one: Trajectory) -> Trajectory:
         if one.failures:
             return replace(one, reward=None)
-        return replace(one, reward=sum(self.rewards[name].weight * score for name, score in one.parts.items()))
+        return replace(one, reward=sum(self._weights[name] * score for name, score in one.parts.items()))
 
 
 def applies(reward: Reward, prompt: Prompt) -> bool:
@@ -121,25 +132,35 @@ def _of_score(score: float | InputError) -> Score | Failed:
     return Failed(str(score)) if isinstance(score, InputError) else as_score(score)
 
 
-def check_rewards(rewards: Mapping[str, Reward], parts: Iterable[Iterable[Prompt]]) -> None:
+def _reward_models(paths: Sequence[str], compute: Compute | None) -> dict[str, Any]:
+    if not paths:
+        return {}
+    from strop.rollout.reward_model import load_reward_model
+
+    return {path: load_reward_model(path, compute) for path in paths}
+
+
+def check_rewards(rewards: Mapping[str, Reward], parts: Iterable[Iterable[Prompt]], others: bool = False) -> None:
     """Raise InputError for a reward whose function or model is not there, and for a prompt whose answers nothing
-    grades."""
+    grades. ``others``: an environment gives rewards too."""
     for name, reward in rewards.items():
         if isinstance(reward, FunctionReward):
             load_function(reward.function)
         if isinstance(reward, ModelReward):
+            from strop.rollout.reward_model import check_reward_model
+
             try:
                 check_reward_model(reward.path)
             except InputError as error:
                 raise InputError(f"rewards.{name}.path: {error}") from error
     truth = next((name for name, reward in rewards.items() if reward.needs_truth), None)
     for prompt in (prompt for part in parts for prompt in part):
-        if truth and prompt.task is None and prompt.truth is None:
+        if truth and prompt.task is None and prompt.truth is None and not others:
             raise InputError(
                 f"{prompt.name}: there is no ground truth, which rewards.{truth} compares answers with; name its "
                 f"column with truth: COLUMN (there are {', '.join(sorted(map(str, prompt.row))[:20])})."
             )
-        if not any(applies(reward, prompt) for reward in rewards.values()):
+        if not others and not any(applies(reward, prompt) for reward in rewards.values()):
             kind = "task" if prompt.task else "exact"
             raise InputError(f"{prompt.name}: no reward applies to this prompt; give one of kind {kind}.")
 

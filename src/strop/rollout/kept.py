@@ -35,9 +35,8 @@ def write_rollouts(
         answers = []
         for one in batch.drawn.every[group[0].group]:
             own = advantages[owner == number.get(id(one), -1)].tolist() or [0.0] * one.length
-            sampled = one.tokens[len(one.tokens) - one.length :]
             right = {"right": passes(one, grading)} if grading else {}
-            answers.append(shown(one, [decode([token]) for token in sampled], own) | right)
+            answers.append(shown(one, decode, own) | right)
         truth = json.loads(json.dumps(prompt.truth, default=str))  # a table may hold dates
         return {"name": prompt.name, "messages": prompt.messages, "truth": truth, "answers": answers}
 

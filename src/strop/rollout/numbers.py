@@ -43,7 +43,8 @@ def numbers_of(drawn: Drawn, grading: Collection[str], now: int) -> dict[str, fl
     share of all answers that are the same text (0 where one prompt was asked); ``empty``, of those without a text, or
     without a program where a task runs one; ``version_lag``, by how many batches' updates the weights that sampled a
     token were older; ``tokens_per_second`` of generation; ``seconds/…``: of rollouts, rewards and what is measured
-    before the first update.
+    before the first update. Beside an environment what it counts, in the mean over all trajectories: ``turns``,
+    ``segments``, ``calls``, ``malformed`` …
     """
     every = [one for group in drawn.every for one in group]
     rewarded = [one for one in every if one.reward is not None]
@@ -59,8 +60,8 @@ def numbers_of(drawn: Drawn, grading: Collection[str], now: int) -> dict[str, fl
         found["rollout/pass_rate"] = float(np.mean([x for group in passed for x in group]))
         found["rollout/group_pass_rate"] = float(np.mean([any(group) for group in passed]))
     groups = len(drawn.every)
-    asked = len({one.tokens[: -one.length] for one in every})
-    sampled = sum(sum(one.rollout_logprobs) for one in every)
+    asked = len({one.segments[0].prompt for one in every})
+    sampled = sum(sum(part.rollout_logprobs) for one in every for part in one.segments)
     found |= {
         "rollout/groups": groups,
         "rollout/no_spread": drawn.no_spread / groups,
@@ -79,6 +80,8 @@ def numbers_of(drawn: Drawn, grading: Collection[str], now: int) -> dict[str, fl
         "rollout/tokens_per_second": int(lengths.sum()) / max(drawn.seconds["rollout"], 1e-9),
         **{f"seconds/{name}": seconds for name, seconds in drawn.seconds.items()},
     }
+    for name in dict.fromkeys(name for one in every for name in one.counts):
+        found[f"rollout/{name}"] = float(np.mean([one.counts.get(name, 0) for one in every]))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -15,7 +15,9 @@ from strop.chat import ChatEncoder
 from strop.chat.columns import has_column, map_columns
 from strop.common.errors import InputError
 from strop.data.files import open_rows
+from strop.environments.base import Environment, Start
 from strop.rollout.settings import PromptMixtureSettings, PromptSettings
+from strop.rollout.turns import Player
 from strop.tasks import open_task, what_tasks
 from strop.tasks.base import TASKS, AnswerTask, Item, TaskSettings
 
@@ -35,6 +37,11 @@ class Prompt:
     task: AnswerTask | None = field(default=None, repr=False)
     item: Item | None = None
     row: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def start(self) -> Start:
+        """What an environment begins with."""
+        return Start(self.name, self.messages, self.truth, self.row, self.item.data if self.item else None)
 
 
 class Prompts:
@@ -67,10 +74,13 @@ class Prompts:
         return iter(self._prompts)
 
 
-def read_prompts(settings: PromptMixtureSettings, encoder: ChatEncoder) -> list[Prompts]:
-    """The prompts of every part. Raises InputError, naming the place, for a row without a prompt, a task without items
-    to train on, and a prompt that the template refuses."""
-    return [Prompts(list(_encoded(_of_part(part), encoder))) for part in settings.parts]
+def read_prompts(
+    settings: PromptMixtureSettings, encoder: ChatEncoder, environment: Environment | None = None
+) -> list[Prompts]:
+    """The prompts of every part, as the ``environment`` begins with them. Raises InputError, naming the place, for a
+    row without a prompt, a task without items to train on, and a prompt that the template refuses."""
+    player = environment and Player(encoder, environment)
+    return [Prompts(list(_encoded(_of_part(part), encoder, player))) for part in settings.parts]
 
 
 def check_lengths(parts: Iterable[Prompts], window: int | None, max_tokens: int) -> None:
@@ -83,13 +93,13 @@ def check_lengths(parts: Iterable[Prompts], window: int | None, max_tokens: int)
             )
 
 
-def _encoded(found: Iterable[Prompt], encoder: ChatEncoder) -> Iterator[Prompt]:
+def _encoded(found: Iterable[Prompt], encoder: ChatEncoder, player: Player | None) -> Iterator[Prompt]:
     for one in found:
         try:
-            ids = encoder.prompt(one.messages)
+            ids = player.opening(one.name, one.start).ids if player else encoder.prompt(one.messages)
         except InputError as error:
             raise InputError(f"{one.name}: {error}") from error
-        yield Prompt(one.name, one.messages, tuple(ids), one.truth, one.task, one.item, one.row)
+        yield replace(one, ids=tuple(ids))
 
 
 def _of_part(part: PromptSettings) -> Iterator[Prompt]:

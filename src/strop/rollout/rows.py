@@ -14,7 +14,7 @@ from torch import Tensor
 
 from strop.data.batch import Batch
 from strop.data.packing import pack
-from strop.data.prefixes import make_group_batch
+from strop.data.prefixes import common_prefix, make_group_batch
 from strop.model.policy import Policy
 from strop.rollout.trajectory import Trajectory
 
@@ -46,38 +46,69 @@ class Rows:
 def rows_of(groups: Sequence[Sequence[Trajectory]], number: dict[int, int], row_tokens: int) -> Rows:
     """Rows of at most ``row_tokens`` tokens in which a prompt stands once, with its group's answers after it.
 
-    A group that is longer than a row is cut up, and its prompt stands once in each piece. ``number``: of each
-    trajectory, by its identity. Raises InputError where one trajectory alone does not fit.
+    A group that is longer than a row is cut up, and its prompt stands once in each piece. All segments of a trajectory
+    stand in one row, in order of time, and count as one sequence. ``number``: of each trajectory, by its identity.
+    Raises InputError where one trajectory alone does not fit.
     """
     pieces = [piece for group in groups for piece in _pieces(group, row_tokens)]
-    lengths = [_length(piece) for piece in pieces]
     batches, owners = [], []
-    for row in pack(lengths, row_tokens):
-        chosen = [pieces[i] for i in row]
+    for row in pack([piece.length for piece in pieces], row_tokens):
+        chosen = [pieces[i].trajectories for i in row]
+        segments = [[part for one in piece for part in one.segments] for piece in chosen]
         batch = make_group_batch(
-            chosen,
-            streams={"rollout_logprobs": [[one.rollout_logprobs for one in piece] for piece in chosen]},
-            sequence_streams={_OWNER: [[number[id(one)] for one in piece] for piece in chosen]},
+            segments,
+            streams={"rollout_logprobs": [[part.rollout_logprobs for part in piece] for piece in segments]},
+            sequence_streams={_OWNER: [[number[id(one)] for one in piece for _ in one.segments] for piece in chosen]},
         )
         owners.append(batch.sequence_streams[_OWNER][batch.seq_index].long())
-        batches.append(replace(batch, sequence_streams={}))
+        several = any(one.earlier for piece in chosen for one in piece)
+        index = _first_of_owner(batch.seq_index, owners[-1]) if several else batch.seq_index
+        batches.append(replace(batch, seq_index=index, sequence_streams={}))
     return Rows(batches, torch.cat(owners) if owners else torch.empty(0, dtype=torch.long))
 
 
-def _pieces(group: Sequence[Trajectory], row_tokens: int) -> list[list[Trajectory]]:
-    pieces: list[list[Trajectory]] = []
+def _first_of_owner(seq_index: Tensor, owner: Tensor) -> Tensor:
+    """``[S]``: the first sequence of the trajectory that a position is of, which stands for all its segments."""
+    inverse = owner.unique(return_inverse=True)[1]
+    return torch.zeros_like(seq_index).scatter_reduce(0, inverse, seq_index, "amin", include_self=False)[inverse]
+
+
+@dataclass
+class _Piece:
+    """Answers of one group; ``shared`` tokens at least are common to all their segments, of which there are ``count``
+    with ``tokens`` tokens in all."""
+
+    trajectories: list[Trajectory]
+    shared: int
+    count: int
+    tokens: int
+
+    @property
+    def length(self) -> int:
+        """Tokens of a row that holds what is common once; answers that begin alike may save some more."""
+        return self.tokens - (self.count - 1) * self.shared
+
+    def with_(self, other: _Piece) -> _Piece:
+        shared = min(self.shared, other.shared)
+        return _Piece(
+            self.trajectories + other.trajectories, shared, self.count + other.count, self.tokens + other.tokens
+        )
+
+
+def _pieces(group: Sequence[Trajectory], row_tokens: int) -> list[_Piece]:
+    pieces: list[_Piece] = []
     for one in group:
-        if pieces and _length([*pieces[-1], one]) <= row_tokens:
-            pieces[-1].append(one)
+        own = one.segments
+        shared = len(own[0].prompt)
+        if one.earlier:
+            shared = min(shared, *(common_prefix([own[0], other]) for other in own[1:]))
+        piece = _Piece([one], shared, len(own), sum(len(part.tokens) for part in own))
+        joined = pieces[-1].with_(piece) if pieces else None
+        if joined and joined.length <= row_tokens:
+            pieces[-1] = joined
         else:
-            pieces.append([one])
+            pieces.append(piece)
     return pieces
-
-
-def _length(piece: Sequence[Trajectory]) -> int:
-    """Tokens of a row that holds the prompt once and every answer; what answers have in common may save some more."""
-    prompt = piece[0].loss_weights.index(1.0)
-    return prompt + sum(len(one.tokens) - prompt for one in piece)
 
 
 @torch.no_grad()

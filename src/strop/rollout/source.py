@@ -32,9 +32,10 @@ from strop.rollout.numbers import beside_training, numbers_of
 from strop.rollout.rows import NOTHING, Rows, measure, packed, rows_of, unpacked
 from strop.rollout.settings import RolloutSettings, WatchSettings
 from strop.rollout.trajectory import Trajectory
+from strop.rollout.turns import Player
 from strop.rollout.watch import Watch
 
-_STATE = 2
+_STATE = 3
 
 
 class RolloutSource:
@@ -52,7 +53,8 @@ class RolloutSource:
     state is that before it. The state holds the batch that is made ahead, and waits for it; where making it failed, it
     is made again, by the weights of then. Of several processes each would ask the same prompts: it is for one.
 
-    ``folder``: where ``rollouts/step-NNNNNN.jsonl`` are written.
+    ``folder``: where ``rollouts/step-NNNNNN.jsonl`` are written. ``player``: of the environment, where answers have
+    several turns.
 
     Raises:
         Halted: where more rewards fail than may, what generates is lost, or an alarm is to stop the run.
@@ -77,13 +79,14 @@ class RolloutSource:
         watch: WatchSettings | None = None,
         folder: Path | None = None,
         last_step: int | None = None,
+        player: Player | None = None,
         say: Callable[[str], None] = lambda line: None,
     ):
         self.policy, self.engine, self.grader = policy, engine, grader
         self.settings, self.objective, self.seed = settings, objective, seed
         self.micro_batch_tokens, self.folder, self.say = micro_batch_tokens, folder, say
         self._reference, self._last_step = reference, last_step
-        self._gatherer = Gatherer(engine, Walk(mixture), grader, tokenizer, settings, objective, seed)
+        self._gatherer = Gatherer(engine, Walk(mixture), grader, tokenizer, settings, objective, seed, player)
         self._ahead = Ahead()
         self._coef = AdaptiveKL(objective.kl_coef, objective.kl_target)
         self._watch = Watch(watch or WatchSettings())

@@ -29,7 +29,8 @@ from strop.rollout.engine import (
     as_requests,
     check_request,
 )
-from strop.rollout.sampling import draw, uniform
+from strop.rollout.random_numbers import uniform
+from strop.rollout.sampling import draw
 from strop.rollout.scheduler import Branch, Part, Scheduler
 
 HEAD_ROWS = 256

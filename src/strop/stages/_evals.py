@@ -38,6 +38,9 @@ def task_paths(evals: Mapping[str, TaskSettings]) -> Iterator[tuple[str, Path]]:
         for field, value in task:
             if isinstance(value, Path):
                 yield (name if field == "path" else f"{name}.{field}"), value
+        environment = getattr(task, "environment", None)
+        for number, path in enumerate(environment.files() if environment else ()):
+            yield f"{name}.environment.{number}", path
 
 
 def _files(path: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from strop.common.errors import InputError
 from strop.common.files import folder_stamp
 from strop.data.keys import data_identity, files_digest
 from strop.data.settings import DataSettings
+from strop.environments.base import Environment
 from strop.rewards.kinds import AnyReward, FunctionReward, ModelReward
 from strop.rollout.settings import GradingSettings, PromptField, PromptSettings
 from strop.stages.base import Stage
@@ -38,15 +39,22 @@ class GradedStage(Stage):
             raise ValueError("give at least one reward.")
         return rewards
 
+    @property
+    def plays(self) -> Environment | None:
+        """What answers between the model's turns, in kinds of stage that have turns."""
+        return None
+
     def inputs(self, recipe: Recipe) -> dict[str, Any]:
         functions = {name: reward for name, reward in self.rewards.items() if isinstance(reward, FunctionReward)}
         files = {name: reward.file for name, reward in functions.items() if reward.file}
         engine = recipe.rollout.arithmetic
+        own = [path for path in (self.plays.files() if self.plays else ()) if path.is_file()]
         return {
             **({} if engine == "torch" else {"engine": engine}),
             "data": [_identity(part) for part in self.data.parts],
             "reward_files": {name: files_digest([path]) for name, path in files.items() if path.is_file()},
             **({"reward_models": models} if (models := dict(self._models())) else {}),
+            **({"environment_files": files_digest(own)} if own else {}),
         }
 
     def _models(self) -> Iterator[tuple[str, str]]:

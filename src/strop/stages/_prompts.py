@@ -25,15 +25,19 @@ def check_prompts(stage: GradedStage, context: Context, max_tokens: int) -> list
     fit_tokenizer(tokenizer, chat.template)
     stop_ids = stop_token_ids(tokenizer, load_generation_config(context.model))
     parts = checked_prompts(stage, ChatEncoder(tokenizer, chat, stop_ids), window_of(context.model), max_tokens)
-    if any(prompt.task is not None and prompt.task.runs_programs for part in parts for prompt in part):
+    programs = any(prompt.task is not None and prompt.task.runs_programs for part in parts for prompt in part)
+    if programs or (stage.plays and stage.plays.runs_programs):
         check_sandbox()
     return parts
 
 
 def checked_prompts(stage: GradedStage, encoder: ChatEncoder, window: int | None, max_tokens: int) -> list[Prompts]:
-    """The prompts. Raises InputError where one cannot be made, is too long, or is graded by nothing."""
+    """The prompts. Raises InputError where one cannot be made, is too long, or is graded by nothing, and where the
+    environment and the template do not go together."""
     encoder.require_template()
-    parts = read_prompts(stage.data, encoder)
+    if stage.plays:
+        stage.plays.check(encoder)
+    parts = read_prompts(stage.data, encoder, stage.plays)
     check_lengths(parts, window, max_tokens)
-    check_rewards(stage.rewards, parts)
+    check_rewards(stage.rewards, parts, bool(stage.plays and stage.plays.rewards))
     return parts

@@ -12,6 +12,7 @@ import torch
 
 from strop.common.errors import InputError
 from strop.data.mixture import Mixture
+from strop.environments.base import PART
 from strop.model.policy import Policy
 from strop.model.window import window_of
 from strop.objectives.policy_gradient import PolicyGradient
@@ -21,6 +22,7 @@ from strop.rollout.grading import Grader
 from strop.rollout.loaded import load
 from strop.rollout.prompts import Prompts
 from strop.rollout.source import RolloutSource
+from strop.rollout.turns import Player
 from strop.rollout.vllm.engine import check_loads
 from strop.rollout.vllm.protocol import check_params
 from strop.rollout.worker import loaded_policy
@@ -92,11 +94,13 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             folder=folder,
             say=context.say,
         )
+        player = stage.environment and Player(loaded.encoder, stage.environment, settings.micro_batch_tokens)
+        weights_of = {PART: stage.environment.weight} if stage.environment else {}
         source = RolloutSource(
             policy,
             stack.enter_context(engine),
             mixture,
-            Grader(stage.rewards, stage.grading, context.compute),
+            Grader(stage.rewards, stage.grading, context.compute, weights_of),
             loaded.tokenizer,
             stage.rollout,
             decided,
@@ -106,6 +110,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             watch=stage.watch,
             folder=folder,
             last_step=settings.max_steps,
+            player=player,
             say=context.say,
         )
         objective = PolicyGradient(
@@ -142,6 +147,8 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
         finally:
             stack.close()  # the engine; what it still worked on ends
             source.close()
+            if player:
+                player.close()
     with weights.whole():
         loaded.save(folder)
     warnings = [*totals.pop("warnings"), *source.alarms]

@@ -24,6 +24,7 @@ from strop.common.errors import InputError
 from strop.common.registry import Registry, load_plugins, plugin_file
 from strop.data.readers import NamedSet, built_in
 from strop.data.rows import Row
+from strop.environments.base import EnvironmentField
 from strop.rewards import Judgement, judge_fault, map_in_workers
 from strop.tasks.metrics import ENDINGS, Metric, pass_at
 
@@ -50,6 +51,9 @@ class AnswerSettings(TaskSettings):
     k: list[int] | None = Field(None, description="Of pass@k, with several samples; by default 1 and all of them.")
     temperature: float | None = Field(None, ge=0, description="0 is greedy; by default 0, or 0.8 for several samples.")
     top_p: float = Field(1.0, gt=0, le=1, description="Draw from the smallest set of this probability.")
+    environment: EnvironmentField | None = Field(
+        None, description="What answers between the model's turns: tools, inline, or a kind of a plug-in."
+    )
 
     @model_validator(mode="after")
     def _drawn(self) -> AnswerSettings:

@@ -1,0 +1,1 @@
+"""What answers a model between its turns; works without torch."""

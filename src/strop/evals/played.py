@@ -1,0 +1,64 @@
+"""Answers of several turns: a task's items in an environment, kept as answers of one turn are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict
+
+from strop.chat import ChatEncoder
+from strop.evals.partial import Partial
+from strop.evals.prompts import openings_of
+from strop.evals.results import ItemResult
+from strop.evals.run import Answered
+from strop.rollout.engine import Engine, SamplingParams
+from strop.rollout.episodes import Episode
+from strop.rollout.turns import Player
+from strop.tasks.base import AnswerTask
+
+
+def play_answers(
+    task: AnswerTask,
+    encoder: ChatEncoder,
+    engine: Engine,
+    params: SamplingParams,
+    partial: Partial,
+    on_answer: Callable[[], None] = lambda: None,
+) -> dict[int, Answered]:
+    """As `strop.evals.run.generate_answers`: sample s of item i under ``i * samples + s``, what is in ``partial`` not
+    done again."""
+    samples = task.settings.samples
+    with closing(Player(encoder, task.settings.environment)) as player:
+        openings = openings_of(task, encoder, player)
+        fitting = [i for i, one in enumerate(openings) if len(one.ids) < engine.window]
+        places = {i: range(i * samples, (i + 1) * samples) for i in fitting}
+        left = [i for i in fitting if any(partial.get("answer", place) is None for place in places[i])]
+
+        def keep(number: int, episode: Episode) -> None:
+            group, sample = divmod(number, samples)
+            place = left[group] * samples + sample
+            if partial.get("answer", place) is None:
+                partial.add("answer", place, asdict(_answered(episode)))
+                on_answer()
+
+        if left:
+            player.play(engine, [openings[i] for i in left], params, samples, on_finished=keep)
+    return {place: Answered(**partial.get("answer", place)) for i in fitting for place in places[i]}
+
+
+def _answered(episode: Episode) -> Answered:
+    turns = [{"role": turn.role, "text": turn.text} for turn in episode.turns]
+    tokens = sum(sum(turn.sampled) for turn in episode.turns)
+    counts = {"turns": episode.number, **episode.counts}
+    return Answered(episode.answer, episode.finish, tokens, turns, counts, episode.failure)
+
+
+def turn_notes(results: Sequence[ItemResult]) -> list[str]:
+    """What the environment counted, in the mean over all answers, in words."""
+    counts = Counter()
+    for result in results:
+        counts.update(result.counts)
+    if not counts:
+        return []
+    return ["an answer in the mean: " + ", ".join(f"{n / len(results):.2f} {name}" for name, n in counts.items())]

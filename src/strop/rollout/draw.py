@@ -1,0 +1,41 @@
+"""Groups of trajectories: answers of one turn, or episodes where there is an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strop.rollout.answers import Decode, answer_text
+from strop.rollout.engine import Engine, Request, SamplingParams
+from strop.rollout.prompts import Prompt
+from strop.rollout.trajectory import Trajectory, trajectory
+from strop.rollout.turns import Player
+
+
+def draw_groups(
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    names: Sequence[str],
+    params: SamplingParams,
+    size: int,
+    first: int,
+    decode: Decode,
+    player: Player | None = None,
+) -> list[list[Trajectory]]:
+    """``size`` trajectories of every prompt, all prompts together; the groups count from ``first``.
+
+    What trajectory ``i`` draws depends on the seed, the prompt's name in ``names`` and ``i``, and with a ``player`` on
+    what its environment says.
+    """
+    if player is None:
+        requests = [Request(p.ids, params, size, name) for p, name in zip(prompts, names, strict=True)]
+        answers = engine.generate(requests)
+        return [
+            [
+                trajectory(one, p.name, first + i, answer_text(one, decode, engine.stop_ids))
+                for one in answers[i * size : (i + 1) * size]
+            ]
+            for i, p in enumerate(prompts)
+        ]
+    openings = [player.opening(name, p.start) for p, name in zip(prompts, names, strict=True)]
+    episodes = player.play(engine, openings, params, size)
+    return [[one.trajectory(first + i) for one in episodes[i * size : (i + 1) * size]] for i in range(len(prompts))]
