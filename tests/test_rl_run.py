@@ -160,11 +160,11 @@ def test_f22_turns_ahead_of_training_killed_and_gone_on_are_uninterrupted_bit_fo
     def begin(name):
         (here / name).mkdir()
         monkeypatch.chdir(here / name)
-        given = {"prompts_per_step": 2, "group_size": 4, "max_tokens": 40, "keep_every": 1, "staleness": 1}
+        given = {"prompts_per_step": 2, "group_size": 4, "max_tokens": 200, "keep_every": 1, "staleness": 1}
         return recipe(
             here, model_folder, plugin=twice, data=[str(here / "asked.jsonl")], environment="twice", rollout=given,
-            rewards={"more": {"kind": "length", "most": 50, "slack": 1}}, objective={"kl_coef": 0.0},
-            train={"max_steps": 3, "checkpoint_every": 1},
+            rewards={"more": {"kind": "length", "most": 150, "slack": 100}}, objective={"kl_coef": 0.0},
+            train={"max_steps": 3, "checkpoint_every": 1, "micro_batch_tokens": 2048},
         )  # fmt: skip
 
     def left(name):
