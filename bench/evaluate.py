@@ -68,7 +68,7 @@ def lm_eval(given: argparse.Namespace, scratch: Path, batch: int) -> dict:
     count, folder = write_task(given, scratch)
     command = [given.lm_eval, "-m", "lm_eval", "run", "--model", "hf", "--tasks", "peer", "--device", "cpu"]
     command += ["--model_args", f"pretrained={folder},dtype={given.dtype}", "--batch_size", str(batch)]
-    command += ["--include_path", str(scratch), "--output_path", str(scratch / "out")]
+    command += ["--include_path", str(scratch), "--output_path", str(scratch / "out"), "--log_samples"]
     seconds, _ = _timed(command)
     [found] = (scratch / "out").rglob("results_*.json")
     score = json.loads(found.read_text())["results"]["peer"].get("acc,none")

@@ -68,11 +68,15 @@ def test_overrides_reach_sections_lists_and_numbers(tmp_path):
         (GOOD, ("name.x=1",), r"stands under a value"),
         (GOOD, ("stages.stf.train.epochs=1",), r"there is no stage 'stf'; the stages are baseline, sft\.$"),
         (GOOD, ("lr=1",), r"'lr'; here that is stages\.<name>\.train\.learning_rate\.$"),
-        (GOOD.replace("kind: eval", "kind: evil"), (), r"'evil'; did you mean 'eval'\? The kinds are eval, .*sft\.$"),
+        (
+            GOOD.replace("kind: eval", "kind: evil"),
+            (),
+            r"'evil'; did you mean .eval.\? The kinds are distill,.*sft\.$",
+        ),
         (
             GOOD.replace("kind: eval", ""),
             (),
-            r"r\.yaml:4: stages.baseline: say what kind it is: `kind: eval` or `kind: ",
+            r"r\.yaml:4: stages.baseline: say what kind it is: `kind: distill` or `kind: eval` or `kind: ",
         ),
         (GOOD.replace("stages:", "stage:"), (), r"^\S*r\.yaml:3: unknown key 'stage'; did you mean 'stages'\?$"),
         (GOOD + "evals:\n  trivia: {count: 5}\n", (), r"r\.yaml:12: evals\.trivia: not a built-in task"),

@@ -95,8 +95,7 @@ def test_f30_every_pair_that_is_left_out_is_counted_and_the_first_of_its_kind_sh
     refused = run("dpo", [*PAIRS, *equal], *chat, name="refused")
     assert refused.code == 2
     assert "rows.jsonl:41" in refused.err
-    skip = "data={parts: [{path: rows.jsonl}], on_bad_row: skip}"
-    skipped = run("dpo", [*PAIRS, *equal], *chat, skip, name="skipped")
+    skipped = run("dpo", [*PAIRS, *equal], *chat, "data.on_bad_row=skip", name="skipped")
     kept = run("dpo", PAIRS, *chat, name="kept")
     assert (skipped.code, kept.code) == (0, 0), skipped.err
     assert "bad rows skipped: 2; the first: rows.jsonl:41: the chosen and the rejected" in skipped.out

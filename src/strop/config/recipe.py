@@ -15,6 +15,7 @@ from strop.common.errors import InputError
 from strop.common.registry import load_plugins
 from strop.config.load import load_config, load_values
 from strop.config.yaml_file import read_yaml
+from strop.data.settings import part_of
 from strop.evals.gates import GateSettings
 from strop.model.settings import NewModel
 from strop.rollout.engine_settings import EngineSettings
@@ -137,9 +138,13 @@ def stage_recipe(verb: str, model: str, settings: Mapping[str, Any], overrides: 
     Raises InputError as `load_recipe`, and for overrides that make another verb of it.
     """
     one = f"strop {verb} is one stage of kind {settings['kind']}; leave this out, or write a recipe for strop run."
-    given_twice = {"model": named_model(verb), "data": "the data are given by --data; name them there."}
+    twice = "the data are given by --data; name them there."
+    given_twice = {"model": named_model(verb), "data=": twice, "data.parts": twice}
     check_said_once(overrides, {**given_twice, "kind": one, "stages": one})
-    values = {"name": verb, "model": model, "stages": {verb: deepcopy(dict(settings))}}
+    stage = deepcopy(dict(settings))
+    if any(override.startswith("data.") for override in overrides):  # data.on_bad_row and the like
+        stage["data"] = {"parts": [part_of(one) for one in stage["data"]]}
+    values = {"name": verb, "model": model, "stages": {verb: stage}}
     given = []
     for override in overrides:
         first = override.partition("=")[0].partition(".")[0]
@@ -160,11 +165,12 @@ def named_model(verb: str) -> str:
 
 def check_said_once(overrides: Sequence[str], arguments: Mapping[str, str]) -> None:
     """Raise InputError for an override of what the verb's own arguments say, by the key that it would change: one of
-    the two would be read, and nobody would know which. The values are what to do instead."""
+    the two would be read, and nobody would know which. The values are what to do instead. A key that ends in ``=`` is
+    itself meant, and not what is below it."""
     for override in overrides:
         key = override.partition("=")[0]
         for said, instead in arguments.items():
-            if key == said or key.startswith(f"{said}."):
+            if f"{key}=" == said or key == said or key.startswith(f"{said}."):
                 raise InputError(f"override {override!r}: {instead}")
 
 

@@ -133,7 +133,10 @@ def _own_folder() -> Iterator[str]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        try:
+            os.rmdir(folder)
+        except OSError:  # there is something in it, by a program that was not confined
+            shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
