@@ -62,3 +62,16 @@ def test_code_basics_is_trained_on_other_families_than_it_is_measured_on(tmp_pat
     assert set(summary["gates"]) == {"humaneval_pass@1", "general_chat_loss"}
     assert {"accepted@1", "pass_ratio", "humaneval_pass@1"} <= set(summary["change"])
     assert not asked_in_training(tmp_path) & asked_in_measuring(tmp_path, "code_basics")
+
+
+def test_preference_trains_a_reward_model_and_the_model_on_pairs_of_the_run_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(RECIPES.parent)  # its tokenizer is a path
+    small = [f"folder={tmp_path / 'run'}", "evals.reverse.count=8", "stages.sft.train.epochs=4"]
+    small += ["stages.pairs.data.0.count=40", "stages.reward.train.epochs=1"]
+    small += ["stages.dpo.train.epochs=1", "stages.dpo.train.global_batch_size=8"]
+    summary = run_recipe(load_recipe(RECIPES / "preference.yaml", small), make_console(stderr=True))
+    rows = [json.loads(line) for line in (tmp_path / "run/pairs/rows.jsonl").read_text().splitlines()]
+    assert rows
+    assert all(row["about_chosen"]["reward"] > row["about_rejected"]["reward"] for row in rows)
+    assert (tmp_path / "run/reward/model/model.safetensors").is_file()
+    assert "reverse_accuracy" in summary["change"]

@@ -13,6 +13,7 @@ import yaml
 
 from strop.common.console import make_console
 from strop.common.errors import Halted, InputError
+from strop.common.registry import load_plugins
 from strop.config.recipe import load_recipe
 from strop.model.names import load_model
 from strop.model.policy import Policy
@@ -113,7 +114,7 @@ def serve():
         one.server_close()
 
 
-def recipe(here, model, url, *, steps=3, staleness=0, **stage):
+def recipe(here, model, url, *, steps=3, staleness=0, plugins=(), **stage):
     rows = [{"question": f"What is {i} and 1?", "answer": str(i + 1)} for i in range(4)]
     (here / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     rollout = {"prompts_per_step": 2, "group_size": 4, "max_tokens": 6, "keep_every": 1, "staleness": staleness}
@@ -126,7 +127,7 @@ def recipe(here, model, url, *, steps=3, staleness=0, **stage):
     vllm = {"engine": "vllm", "vllm": url if isinstance(url, dict) else {"url": [url]}}
     content = {
         "name": "small", "folder": str(here / "run"), "model": str(model), "compute": {"dtype": "float32"},
-        "rollout": vllm, "stages": {"rl": given},
+        "rollout": vllm, "stages": {"rl": given}, "plugins": list(plugins),
     }  # fmt: skip
     (here / "recipe.yaml").write_text(yaml.safe_dump(content))
     return load_recipe(here / "recipe.yaml")
@@ -160,6 +161,35 @@ def test_f20_f21_every_batch_is_sampled_by_the_weights_of_its_version(untied, se
     assert not (tmp_path / "run/rl/exchange").exists()
     trained = load_model(tmp_path / "run/rl/model").state_dict()
     assert not torch.equal(trained["lm_head.weight"], versions[-1]["lm_head.weight"]) or lora
+
+
+ENVIRONMENT = """
+from typing import Literal
+
+from strop.environments.base import Environment, Observation, register
+
+
+@register("on and on")
+class OnAndOn(Environment):
+    kind: Literal["on and on"]
+
+    def step(self, turn):
+        return Observation([{"role": "user", "content": "And?"}])
+"""
+
+
+def test_turns_that_servers_sample_ahead_are_trained_as_they_were_sampled(untied, serve, tmp_path):
+    plugin = tmp_path / "on.py"
+    plugin.write_text(ENVIRONMENT)
+    load_plugins([plugin])
+    rollout = {"prompts_per_step": 2, "group_size": 4, "max_tokens": 100, "staleness": 1}
+    rewards = {"short": {"kind": "length", "most": 9, "slack": 99}}
+    more = {"environment": "on and on", "rollout": rollout, "rewards": rewards}
+    run(recipe(tmp_path, untied, serve(untied).url, steps=2, plugins=[str(plugin)], **more))
+    first, second = rows_of(tmp_path)
+    assert max(first["rollout/turns"], second["rollout/turns"]) > 1
+    assert max(first["mismatch_max"], first["rollout/mismatch_max"]) < 1e-4
+    assert second["rollout/version_lag"] == 1
 
 
 @pytest.mark.parametrize("staleness", [0, 1])
