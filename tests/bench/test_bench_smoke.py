@@ -254,10 +254,12 @@ def test_the_asking_process_stays_without_torch():
 def test_a_step_of_policy_optimisation_is_all_of_it(found):
     rows = found["grpo"]["results"]
     assert {"strop", "strop LoRA", "TRL"} <= set(rows)
-    for row in rows.values():
+    for name, row in rows.items():
         parts = row["rollout_seconds"] + row["reward_seconds"] + row["train_seconds"]
         assert parts == pytest.approx(row["seconds_per_step"])
-        assert all(0 < row[f"{part}_seconds"] < row["seconds_per_step"] for part in ("rollout", "reward", "train"))
+        assert 0 < row["rollout_seconds"] < row["seconds_per_step"] > row["train_seconds"] > 0
+        # ahead of training rewards are computed beside it, and a step does not wait for them
+        assert row["reward_seconds"] == 0 < row["ahead_seconds"] if "ahead" in name else row["reward_seconds"] > 0
         assert row["sampled_per_second"] * row["seconds_per_step"] == pytest.approx(2 * 4 * 8)
     best = min(row["seconds_per_step"] for name, row in rows.items() if name.startswith("TRL"))
     assert found["grpo"]["ratio_vs_trl"] == pytest.approx(best / rows["strop"]["seconds_per_step"], abs=1e-3)

@@ -14,7 +14,7 @@ from strop.evals.choices import encode_questions, score_questions
 from strop.evals.notes import answer_notes
 from strop.evals.partial import Partial
 from strop.evals.prompts import prompts_of
-from strop.evals.run import graded, judge_answers
+from strop.evals.run import answered, graded, judge_answers
 from strop.model.names import load_model, load_tokenizer
 from strop.model.policy import Policy
 from strop.model.precision import Compute
@@ -242,11 +242,13 @@ def test_tinker_685_and_688_a_base_models_answer_is_graded_however_it_ends(task,
     ways = [((*ids, stop), "stop", None), (by_string, "stop", len(text)), (by_string, "length", None)]
     rollouts = {i: Rollout((0,), tokens, (), reason, text_end=end) for i, (tokens, reason, end) in enumerate(ways * 4)}
     decode = tokenizer.decode
-    results = judge_answers(made, rollouts, decode, frozenset({stop}), {}, Partial(tmp_path / "p", "k"))
+    given = answered(rollouts, decode, frozenset({stop}))
+    results = judge_answers(made, given, {}, Partial(tmp_path / "p", "k"))
     assert [one.verdict for one in results] == ["accepted"] * 12
     # And where nothing is found in nearly all answers, that is said: it tells of their form.
     none = {i: Rollout((0,), (stop,), (), "stop") for i in range(12)}
-    results = judge_answers(made, none, decode, frozenset({stop}), {}, Partial(tmp_path / "q", "k"))
+    given = answered(none, decode, frozenset({stop}))
+    results = judge_answers(made, given, {}, Partial(tmp_path / "q", "k"))
     assert [one.verdict for one in results] == ["no_answer"] * 12
     assert "in 12 of 12 answers none was found" in answer_notes(results)[0]
     assert Gsm8k.metrics[3].name == "no_answer_rate"
