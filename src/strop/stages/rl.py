@@ -137,7 +137,9 @@ class RlStage(GradedStage):
         from strop.model.preflight import check_training, outline
         from strop.stages._critic import check_critic
         from strop.stages._rl import check_rollouts
+        from strop.train.schedule import check_schedule
 
+        check_schedule(self.train.max_steps, self.train)
         at, device = f"stages.{context.name}", context.compute.device
         if self.train.offload_optimizer and device.type == "cpu":
             raise InputError(f"{at}.train.offload_optimizer: this run computes on {device}; leave it out.")
