@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from dying import dying_at
 from preference_runs import PAIRS, TEXTS, metrics_of, runner
 from safetensors import safe_open
 
@@ -66,22 +67,12 @@ def test_its_own_copy_has_nothing_to_learn(run, folder, divergence):
 
 
 @pytest.mark.parametrize("share", [0, 0.5])
-def test_killed_and_gone_on_is_uninterrupted_bit_for_bit(run, teacher, monkeypatch, share):
+def test_killed_and_gone_on_is_uninterrupted_bit_for_bit(run, teacher, share):
     given = (f"teacher={teacher}", f"on_policy={share}", *([OWN] if share else []), "train.checkpoint_every=3")
     whole = run("distill", ROWS, *given, name="whole")
     assert whole.code == 0, whole.err
-    real, calls = loop.optimizer_step, []
-
-    def step_then_die(*args):
-        calls.append(1)
-        if len(calls) == 6:
-            raise SystemError("the power went")
-        return real(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "optimizer_step", step_then_die)
-        with pytest.raises(SystemError):
-            run("distill", ROWS, *given, name="cut")
+    with dying_at(6):
+        run("distill", ROWS, *given, name="cut")
     again = run("distill", ROWS, *given, name="cut")
     assert "going on from step 3" in again.out
     assert "teacher: log-probabilities kept from before are used" in again.out

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from dying import dying_at
 from preference_runs import LABELLED, PAIRS, TEXTS, metrics_of, runner
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -10,7 +11,6 @@ from strop.data.groups import Group, group_batch, mismatched
 from strop.data.prepared import PreparedExample
 from strop.model.precision import Compute
 from strop.rollout.reward_model import load_reward_model
-from strop.train import loop
 
 FLOAT32 = Compute(torch.device("cpu"), torch.float32)
 
@@ -67,21 +67,11 @@ def test_a_reward_model_learns_given_scores(run):
 
 
 @pytest.mark.parametrize("more", [(), ("lora={r: 4, targets: [all-linear]}",)])
-def test_killed_and_gone_on_is_uninterrupted_with_the_same_reference(run, monkeypatch, more):
+def test_killed_and_gone_on_is_uninterrupted_with_the_same_reference(run, more):
     whole = run("dpo", PAIRS, *more, name="whole")
     assert whole.code == 0, whole.err
-    real, calls = loop.optimizer_step, []
-
-    def step_then_die(*args):
-        calls.append(1)
-        if len(calls) == 6:
-            raise SystemError("the power went")
-        return real(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "optimizer_step", step_then_die)
-        with pytest.raises(SystemError):
-            run("dpo", PAIRS, *more, "train.checkpoint_every=3", name="cut")
+    with dying_at(6):
+        run("dpo", PAIRS, *more, "train.checkpoint_every=3", name="cut")
     again = run("dpo", PAIRS, *more, "train.checkpoint_every=3", name="cut")
     assert "going on from step 3" in again.out
     assert ("log-probabilities kept from before are used" in again.out) == (not more)
