@@ -121,6 +121,11 @@ def test_an_answer_that_it_cannot_read_has_failed_and_the_others_have_not(judge)
     assert empty.reward is not None
 
 
+def test_it_is_held_in_float32_whatever_is_computed_in(judge):
+    found = load_reward_model(judge, Compute(torch.device("cpu"), torch.bfloat16))
+    assert {p.dtype for p in found._loaded.policy.parameters()} == {torch.float32}
+
+
 def test_a_score_that_is_no_number_has_failed(judge, monkeypatch):
     grader = Grader({"learned": ModelReward(kind="model", path=str(judge))}, GradingSettings(), FLOAT32)
     model = grader.models[str(judge)]

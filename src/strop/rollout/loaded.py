@@ -84,12 +84,9 @@ class Loaded:
 
         Raises InputError for adapters that cannot be added.
         """
-        network = self.policy.model
-        attention, state = network.config._attn_implementation, plain_weights(network)
-        try:
-            save_model(self.policy.plain_model(), self.tokenizer, folder, state=state)
-        finally:
-            network.set_attn_implementation(attention)
+        state = plain_weights(self.policy.model)
+        with self.policy.plain() as network:
+            save_model(network, self.tokenizer, folder, state=state)
 
 
 def load(
@@ -117,7 +114,7 @@ def load(
     new = fit_tokenizer(tokenizer, chat.template)
     new_ids = dict(zip(new, tokenizer.convert_tokens_to_ids(new), strict=True))
     encoder = ChatEncoder(tokenizer, chat, stop_token_ids(tokenizer, load_generation_config(model)))
-    # Frozen weights are only ever multiplied, so they are held in the format of products.
+    # Frozen weights are only ever multiplied, so they are held in the format of products; what scores keeps its own.
     packed = quantization(compute.dtype) if lora and lora.quantize else None
     frozen = lora or not (to_train or scores)
     held = (compute.dtype, compute.device, packed) if frozen else ()

@@ -100,6 +100,6 @@ def load_reward_model(folder: str | Path, compute: Compute | None = None, row_to
     place = resolve(str(folder))
     # Nothing is trained here: what a model answers may be empty, or short beside its prompt.
     chat = ChatSettings(waive=["empty_turn", "trained_fraction"])
-    loaded = load(place, chat, compute or best_compute(), name=str(folder))
+    loaded = load(place, chat, compute or best_compute(), name=str(folder), scores=True)
     loaded.policy.eval()
     return RewardModel(loaded, row_tokens, read_chat(place).system)

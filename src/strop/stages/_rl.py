@@ -165,9 +165,7 @@ def _reference(stage: RlStage, context: Context) -> Policy | None:
     if not stage.objective.uses_reference or stage.lora is not None:
         return None
     policy = load(context.model, context.recipe.chat, context.compute, name=context.model_name).policy
-    for parameter in policy.requires_grad_(False).parameters():
-        parameter.data = parameter.data.to(context.compute.dtype)
-    return policy.eval()
+    return policy.requires_grad_(False).eval()
 
 
 def _facts(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ ever tested, so a word that is tested is never trained on.
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
@@ -102,9 +103,9 @@ class _Spelling(AnswerTask):
         return {cls.kind(): rows}
 
     @classmethod
+    @abstractmethod
     def solution(cls, asked: Asked) -> str:
         """What a right answer looks like."""
-        raise NotImplementedError
 
 
 @register("spelling_bee")
