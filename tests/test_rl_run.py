@@ -1,6 +1,7 @@
 """Reinforcement learning as a user has it: recipes and verbs, what is refused beforehand, a run that is stopped."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -126,15 +127,25 @@ def twice(tmp_path_factory):
     return file
 
 
+@pytest.fixture(scope="module")
+def brief_model(model_folder, tmp_path_factory):
+    """One that often ends its turns: a tenth of its tokens do so, whatever it learnt by chance."""
+    folder = shutil.copytree(model_folder, tmp_path_factory.mktemp("models") / "brief")
+    told = json.loads((folder / "generation_config.json").read_text())
+    told["eos_token_id"] = [1, *range(300, 360)]
+    (folder / "generation_config.json").write_text(json.dumps(told))
+    return folder
+
+
 @pytest.fixture
 def asked(here):
     rows = [{"prompt": "Say something."}, {"prompt": "Say more."}]
     (here / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_an_environment_of_a_plug_in_answers_and_rewards_and_its_turns_are_kept(here, model_folder, twice, asked):
+def test_an_environment_of_a_plug_in_answers_and_rewards_and_its_turns_are_kept(here, brief_model, twice, asked):
     one = recipe(
-        here, model_folder, plugin=twice, data=["asked.jsonl"], environment={"kind": "twice", "weight": 2},
+        here, brief_model, plugin=twice, data=["asked.jsonl"], environment={"kind": "twice", "weight": 2},
         rewards={"more": {"kind": "length", "most": 50, "slack": 1}}, rollout={**ROLLOUT, "max_tokens": 40},
     )  # fmt: skip
     run(one)
@@ -151,18 +162,19 @@ def test_an_environment_of_a_plug_in_answers_and_rewards_and_its_turns_are_kept(
         if "environment" in answer["parts"]:
             assert answer["reward"] == pytest.approx(2 * answer["parts"]["environment"] + answer["parts"]["more"])
     rates = [answer["parts"]["environment"] for answer in answers if answer["finish_reason"] == "stop"]
+    assert rates
     assert all(rate >= 0.5 for rate in rates)
 
 
 def test_f22_turns_ahead_of_training_killed_and_gone_on_are_uninterrupted_bit_for_bit(
-    here, model_folder, twice, asked, monkeypatch
+    here, brief_model, twice, asked, monkeypatch
 ):
     def begin(name):
         (here / name).mkdir()
         monkeypatch.chdir(here / name)
         given = {"prompts_per_step": 2, "group_size": 4, "max_tokens": 200, "keep_every": 1, "staleness": 1}
         return recipe(
-            here, model_folder, plugin=twice, data=[str(here / "asked.jsonl")], environment="twice", rollout=given,
+            here, brief_model, plugin=twice, data=[str(here / "asked.jsonl")], environment="twice", rollout=given,
             rewards={"more": {"kind": "length", "most": 150, "slack": 100}}, objective={"kl_coef": 0.0},
             train={"max_steps": 3, "checkpoint_every": 1, "micro_batch_tokens": 2048},
         )  # fmt: skip
@@ -190,7 +202,7 @@ def test_f22_turns_ahead_of_training_killed_and_gone_on_are_uninterrupted_bit_fo
     rows, kept, weights = left("cut")
     assert (rows, kept, weights) == left("whole")
     assert [row["rollout/version_lag"] for row in rows] == [0, 1, 1]
-    assert max(row["rollout/turns"] for row in rows) > 1
+    assert min(row["rollout/turns"] for row in rows) > 1
     assert any(row["loss"] for row in rows[1:])
 
 
