@@ -139,7 +139,7 @@ class _Run:
         return summary
 
     def _do(self, name: str, beginning: Beginning, model: Path) -> dict[str, Any]:
-        stage = self.recipe.stages[name].with_rows(self.recipe.rows_of)
+        stage = self.recipe.stages[name].with_rows(self.recipe.rows_of).with_models(self.recipe.model_of)
         folder, place = StageFolder(self.recipe.run_folder / name), beginning.place
         heading(self.console, name)
         if beginning.words:
