@@ -309,7 +309,9 @@ def _run_recipe(recipe: Any, options: argparse.Namespace) -> Outcome:
     from strop.runs.pipeline import run_recipe  # with torch, which takes seconds: a wrong recipe is refused before
 
     keep_freed_memory()
-    summary = run_recipe(recipe, make_console(stderr=options.json), options.changed, allow_missing=options.allow_missing)
+    summary = run_recipe(
+        recipe, make_console(stderr=options.json), options.changed, allow_missing=options.allow_missing
+    )
     return (3 if summary["failed_gates"] else 0), summary
 
 
