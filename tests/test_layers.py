@@ -35,6 +35,7 @@ ALLOWED = {
     "report": {"chat", "evals.gates", "tasks", "web"},
     "compare": {"evals.gates", "evals.intervals", "evals.rates", "report", "tasks", "web"},
     "compare.judge": {"chat", "model", "rollout"},
+    "stages.blind": {"compare", "report", "stages.base"},
     "stages": {
         "chat",
         "data",
@@ -82,7 +83,9 @@ WITHOUT_TORCH = [
     "model.names",
     "model.window",
     "stages.base",
+    "stages.blind",
     "stages.distill",
+    "stages.doctor",
     "stages.eval",
     "stages.preference",
     "stages.reward_model",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from strop.common.console import make_console
+from strop.common.errors import InputError
 from strop.config.recipe import load_recipe
 from strop.runs.pipeline import run_recipe
 
@@ -75,3 +76,40 @@ def test_preference_trains_a_reward_model_and_the_model_on_pairs_of_the_run_itse
     assert all(row["about_chosen"]["reward"] > row["about_rejected"]["reward"] for row in rows)
     assert (tmp_path / "run/reward/model/model.safetensors").is_file()
     assert "reverse_accuracy" in summary["change"]
+
+
+def test_guide_goes_from_the_data_to_a_page_for_people(tmp_path, monkeypatch):
+    monkeypatch.chdir(RECIPES.parent)  # its tokenizer is a path
+    rl = ["rollout.prompts_per_step=4", "train.max_steps=2", "train.warmup_steps=0", "data.0.count=8"]
+    small = [f"folder={tmp_path / 'run'}", "evals.reverse.count=8", "stages.sft.train.epochs=4"]
+    small += ["stages.pairs.data.0.count=40", "stages.reward_model.train.epochs=1", "stages.data_quality.stop_at=never"]
+    small += [f"stages.{name}.{one}" for name in ("ppo", "grpo") for one in rl]
+    small += ["stages.ppo.rollout.keep_every=1", "stages.people.count=3"]
+    summary = run_recipe(load_recipe(RECIPES / "guide.yaml", small), make_console(stderr=True))
+    folder = tmp_path / "run"
+    assert json.loads((folder / "data_quality/findings.json").read_text())["sets"]
+    learned = [json.loads(line) for line in (folder / "ppo/rollouts/step-000001.jsonl").read_text().splitlines()]
+    scores = [answer["parts"]["learned"] for row in learned for answer in row["answers"]]
+    assert len(set(scores)) > 1  # of the reward model that the run itself trained
+    assert (folder / "people/pairs.html").is_file()
+    key = json.loads((folder / "people/pairs.key.json").read_text())
+    assert {key["first"], key["second"]} == {str(folder / "after_sft"), str(folder / "eval")}
+    assert "blind pairs" in summary["facts"]["people"]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("stages.data_quality.of=pairs", "trains on no conversations"),
+        ("stages.data_quality.of=reward_model", "rows that pairs makes"),
+        ("stages.data_quality.of=nothing", "is no stage of this recipe"),
+        ("stages.people.of=[eval, after_sft, sft]", "people"),
+        ("stages.people.of=[eval, eval]", "compared with itself"),
+        ("stages.people.of=[eval, later]", "is no earlier stage"),
+        ("stages.ppo.rewards.learned.stage=sft", "is no earlier stage that trains a model of scores"),
+        ("stages.ppo.rewards.learned.path=there", "give either path"),
+    ],
+)
+def test_stages_that_name_others_say_what_is_wrong_with_the_name(override, words):
+    with pytest.raises(InputError, match=words):
+        load_recipe(RECIPES / "guide.yaml", [override])

@@ -283,6 +283,9 @@ def _unsafe_option(parser: argparse.ArgumentParser) -> None:
 def _run_options(parser: argparse.ArgumentParser) -> None:
     _unsafe_option(parser)
     parser.add_argument("--profile", action="store_true", help="trace a step of every training stage (train.profile)")
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="go without data and evals that cannot be had, and say which"
+    )
     changed = parser.add_mutually_exclusive_group()
     for way, what in (
         ("continue", " since a stage's checkpoint, go on from it with the new ones"),
@@ -306,7 +309,9 @@ def _run_recipe(recipe: Any, options: argparse.Namespace) -> Outcome:
     from strop.runs.pipeline import run_recipe  # with torch, which takes seconds: a wrong recipe is refused before
 
     keep_freed_memory()
-    summary = run_recipe(recipe, make_console(stderr=options.json), changed=options.changed)
+    summary = run_recipe(
+        recipe, make_console(stderr=options.json), options.changed, allow_missing=options.allow_missing
+    )
     return (3 if summary["failed_gates"] else 0), summary
 
 

@@ -11,6 +11,10 @@ class InputError(ValueError):
     exit_code = 2
 
 
+class NotReachable(InputError):
+    """Data that are not where they are said to be: no such file, or a hub that does not answer."""
+
+
 class NotFinite(InputError):
     """Log-probabilities that are NaN or infinite."""
 

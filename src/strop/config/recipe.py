@@ -110,6 +110,10 @@ class Recipe(BaseModel):
         """The rows that a stage leaves, when it is done."""
         return self.run_folder / stage / self.stages[stage].leaves
 
+    def model_of(self, stage: str) -> Path:
+        """The model that a stage leaves, when it is done."""
+        return self.run_folder / stage / "model"
+
     def examined(self) -> dict[str, Examined]:
         """What can be looked at of every stage that trains on conversations, by stage.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from strop.common.errors import InputError
+from strop.common.errors import InputError, NotReachable
 from strop.data.rows import OnBad, Row, reading
 from strop.data.slices import Slice
 from strop.data.tables import ROWS_AT_ONCE, rows_of_tables
@@ -76,11 +76,11 @@ def _rows(
             dataset = dataset.skip(first) if end is None else dataset.take(end).skip(first)
         yield from rows_of_tables(dataset.with_format("arrow").iter(ROWS_AT_ONCE), shown, on_bad, first)
     except DatasetNotFoundError as error:
-        raise InputError(
+        raise NotReachable(
             f"{name}: {_first_sentence(error)}; check the name, or `hf auth login` where the data is private or gated."
         ) from error
     except (OSError, HTTPError) as error:
-        raise InputError(f"{name}: cannot be read ({_first_sentence(error)}); {mend}.") from error
+        raise NotReachable(f"{name}: cannot be read ({_first_sentence(error)}); {mend}.") from error
     except InputError:  # which is a ValueError
         raise
     except (DatasetsError, ValueError, RuntimeError) as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 import strop
 from strop.chat.builtin import template_text
-from strop.common.errors import InputError
+from strop.common.errors import NotReachable
 from strop.data.encoding import Encoding, Job
 from strop.data.files import data_files
 from strop.data.held_out import Portion
@@ -72,7 +72,7 @@ def data_identity(part: DataSettings) -> dict[str, Any]:
         read_as = {"task": part.task, "seed": part.seed} if part.task else {}
         return {"path": str(part.path), "content": files_digest(files), **read_as, **how}
     if part.hub is not None:
-        return {"hub": part.hub, "commit": _commit(part.hub, part.revision), "subset": part.subset, **how}
+        return {"hub": part.hub, "commit": hub_commit(part.hub, part.revision), "subset": part.subset, **how}
     if part.stage is not None:  # of its rows nothing is known yet; the run adds what they are made from
         return {"stage": part.stage, **how}
     return {"task": part.task, "seed": part.seed, **how}
@@ -104,7 +104,8 @@ def code_digest() -> str:
     return _sha256(json.dumps(content))
 
 
-def _commit(name: str, revision: str | None) -> str:
+def hub_commit(name: str, revision: str | None = None) -> str:
+    """The full hash of a data set's commit. Raises NotReachable where the hub does not say it."""
     if revision is not None and _COMMIT.fullmatch(revision):
         return revision
     from huggingface_hub import HfApi
@@ -114,7 +115,7 @@ def _commit(name: str, revision: str | None) -> str:
         return HfApi().dataset_info(name, revision=revision).sha
     except (OSError, HTTPError, HFValidationError) as error:
         first_line = str(error).strip().partition("\n")[0]
-        raise InputError(
+        raise NotReachable(
             f"{name}: the hub does not say which commit this is ({first_line}); check the name, or set revision to a "
             "commit's full hash to use what was prepared before without a network."
         ) from error

@@ -25,10 +25,11 @@ NamedSet = Callable[[int | None, int], Sequence[Row]]
 class FileSet:
     """A named set that is read: from the file that is named beside it, or (None) from where it comes from.
 
-    ``read``: (file or folder, count or None for all, seed) -> rows.
+    ``read``: (file or folder, count or None for all, seed) -> rows; ``hub``: the data set there that they come from.
     """
 
     read: Callable[[Path | None, int | None, int], Sequence[Row]]
+    hub: str | None = None
 
     def __call__(self, count: int | None, seed: int) -> Sequence[Row]:
         return self.read(None, count, seed)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from strop.common.errors import InputError
+from strop.common.errors import InputError, NotReachable
 
 Row = tuple[str, Mapping[str, Any]]
 """``(place, row)``; the place is ``file:line`` for JSON lines and ``file, row N``, counted from 1, for all else."""
@@ -38,7 +38,9 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; check the path (it is relative to where you are).") from None
+        raise NotReachable(
+            f"{path}: there is no such file; check the path (it is relative to where you are)."
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: {not_utf8(path)}") from None
     except (EOFError, zlib.error) as error:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from strop.common.errors import InputError
 from strop.rewards.code import Score
@@ -186,7 +186,14 @@ class ModelReward(Reward):
     (`strop.rollout.grading` asks it, about all answers at once)."""
 
     kind: Literal["model"]
-    path: str = Field(description="Folder, run folder or hub id of a reward model (strop rm).")
+    path: str | None = Field(None, description="Folder, run folder or hub id of a reward model (strop rm).")
+    stage: str | None = Field(None, description="Or: the earlier stage of the recipe that trains it.")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ModelReward:
+        if (self.path is None) == (self.stage is None):
+            raise ValueError("give either path (a reward model) or stage (an earlier one that trains it).")
+        return self
 
 
 class FunctionReward(Reward):

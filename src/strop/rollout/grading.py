@@ -146,7 +146,7 @@ def check_rewards(rewards: Mapping[str, Reward], parts: Iterable[Iterable[Prompt
     for name, reward in rewards.items():
         if isinstance(reward, FunctionReward):
             load_function(reward.function)
-        if isinstance(reward, ModelReward):
+        if isinstance(reward, ModelReward) and reward.stage is None:
             from strop.rollout.reward_model import check_reward_model
 
             try:

@@ -35,6 +35,7 @@ from strop.model.precision import best_compute
 from strop.report import write_report
 from strop.runs.begin import Beginning, Changed, begin, listed
 from strop.runs.made_from import Change, key_of
+from strop.runs.missing import Missing, all_named, missing, without
 from strop.runs.run_folder import check_data, check_recipe, claimed
 from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
 from strop.runs.summary import UNSAFE, show, summarise
@@ -44,14 +45,22 @@ from strop.tasks import open_task
 from strop.train.metrics import peak_memory_gb, reset_peak_memory
 
 
-def run_recipe(recipe: Recipe, console: Console, changed: Changed = "stop") -> dict[str, Any]:
+def run_recipe(
+    recipe: Recipe, console: Console, changed: Changed = "stop", *, allow_missing: bool = False
+) -> dict[str, Any]:
     """Run every stage, write ``summary.json`` and ``report.html`` and return the summary.
+
+    With ``allow_missing`` the run goes without data and evals that cannot be had, which is said and noted.
 
     Raises InputError for bad input, Interrupted when a signal stopped a stage.
     """
     check_data(recipe.run_folder, chain.from_iterable(one.local_data(recipe) for one in recipe.stages.values()))
+    left_out = missing(recipe) if allow_missing else []
+    for one in left_out:
+        say(console, f"left out (--allow-missing): {one}", style="yellow")
+    recipe = without(recipe, left_out) if left_out else recipe
     with claimed(recipe.run_folder), unsafe_local(recipe.unsafe_local):
-        return _Run(recipe, console, changed).run()
+        return _Run(recipe, console, changed, left_out).run()
 
 
 @dataclass
@@ -59,6 +68,7 @@ class _Run:
     recipe: Recipe
     console: Console
     changed: Changed
+    left_out: list[Missing] = field(default_factory=list)
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
@@ -67,13 +77,15 @@ class _Run:
         self.compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         model: Path = resolve(recipe.model)
         _check_gates(recipe)
-        plan = self._plan(model)
+        with all_named(recipe):
+            plan = self._plan(model)
         say(self.console, f"{recipe.name}: {recipe.model_name} on {self.compute}, into {folder}", style="bold")
         if recipe.unsafe_local:
             say(self.console, f"unsafe_local: {UNSAFE}.", style="bold red")
         if any(plan.values()):
-            for name, stage in recipe.stages.items():
-                stage.preflight(self._context(name, folder / name, model))
+            with all_named(recipe):
+                for name, stage in recipe.stages.items():
+                    stage.preflight(self._context(name, folder / name, model))
         for name, stage in recipe.stages.items():
             if (beginning := plan[name]) is not None:
                 self.done[name] = self._do(name, beginning, model)
@@ -115,6 +127,7 @@ class _Run:
             for name, state in self.done.items()
             for change in state.get("changes", ())
         ]
+        summary["notes"] += [f"Left out, since it could not be had: {one}" for one in self.left_out]
         write_json(folder / "summary.json", summary)
         summary["report"] = str(write_report(folder))
         summary["minutes"]["report"] = (time.perf_counter() - started) / 60
@@ -126,7 +139,7 @@ class _Run:
         return summary
 
     def _do(self, name: str, beginning: Beginning, model: Path) -> dict[str, Any]:
-        stage = self.recipe.stages[name].with_rows(self.recipe.rows_of)
+        stage = self.recipe.stages[name].with_rows(self.recipe.rows_of).with_models(self.recipe.model_of)
         folder, place = StageFolder(self.recipe.run_folder / name), beginning.place
         heading(self.console, name)
         if beginning.words:

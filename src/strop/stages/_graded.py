@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,12 +57,38 @@ class GradedStage(Stage):
             **({"environment_files": files_digest(own)} if own else {}),
         }
 
+    def check(self, recipe: Recipe) -> None:
+        earlier = list(recipe.stages)[: next(i for i, one in enumerate(recipe.stages.values()) if one is self)]
+        makers = [name for name in earlier if getattr(recipe.stages[name], "scores", False)]
+        for name, reward in self._asked():
+            if reward.stage is not None and reward.stage not in makers:
+                known = ", ".join(makers) or "there is none"
+                raise ValueError(
+                    f"rewards.{name}.stage: {reward.stage!r} is no earlier stage that trains a model of scores "
+                    f"({known}); kind reward_model does."
+                )
+
+    def reads(self) -> Iterator[str]:
+        yield from dict.fromkeys(reward.stage for _, reward in self._asked() if reward.stage is not None)
+
+    def with_models(self, model_of: Callable[[str], Path]) -> GradedStage:
+        trained = {
+            name: reward.model_copy(update={"path": str(model_of(reward.stage)), "stage": None})
+            for name, reward in self._asked()
+            if reward.stage is not None
+        }
+        return self.model_copy(update={"rewards": {**self.rewards, **trained}}) if trained else self
+
+    def _asked(self) -> Iterator[tuple[str, ModelReward]]:
+        """Rewards that a model gives."""
+        yield from ((name, reward) for name, reward in self.rewards.items() if isinstance(reward, ModelReward))
+
     def _models(self) -> Iterator[tuple[str, str]]:
         """What is in the folders of reward models, by the reward's name. Raises InputError where one is not there."""
         from strop.model.names import resolve
 
-        for name, reward in self.rewards.items():
-            if isinstance(reward, ModelReward):
+        for name, reward in self._asked():
+            if reward.path is not None:
                 try:
                     yield name, folder_stamp(resolve(reward.path))
                 except InputError as error:

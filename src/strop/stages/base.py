@@ -127,11 +127,15 @@ class Stage(BaseModel):
         return "conversations"
 
     def reads(self) -> Iterator[str]:
-        """The earlier stages whose rows it trains on."""
+        """The earlier stages whose rows it trains on, or whose results it reads."""
         yield from ()
 
     def with_rows(self, rows: Callable[[str], Path]) -> Stage:
         """The same, with the file ``rows(stage)`` in the place of every stage that it `reads`."""
+        return self
+
+    def with_models(self, model_of: Callable[[str], Path]) -> Stage:
+        """The same, with the folder ``model_of(stage)`` in the place of every stage whose model it asks."""
         return self
 
     def examined(self) -> Examined | None:

@@ -82,6 +82,7 @@ class RlStage(GradedStage):
 
     def check(self, recipe: Recipe) -> None:
         """Rounded weights are another model's, which nothing is to be trained on."""
+        super().check(recipe)
         if recipe.rollout.int8:
             raise ValueError(
                 "samples with the weights that are trained, and the recipe's rollout says int8; leave it out here, and "

@@ -145,6 +145,8 @@ class Task(ABC):
     source: ClassVar[str] = ""
     """Where the items come from: a paper, a package, an address."""
     licence: ClassVar[str] = ""
+    hub: ClassVar[str | None] = None
+    """The data set on the hub that its items come from, where no ``path`` is given."""
     own_prefix: ClassVar[str | None] = None
     """What its metrics' names begin with under its own name; by default the name and an underscore."""
     reads_path: ClassVar[bool] = False

@@ -83,6 +83,7 @@ class Gsm8k(AnswerTask):
 
     Settings = Gsm8kSettings
     reads_path = True
+    hub = HUB
     source = f"{HUB} (hub), or path: a .jsonl of question and answer (Cobbe et al. 2021, arXiv:2110.14168)"
     licence = "MIT"
     metrics = (
@@ -124,7 +125,7 @@ class Gsm8k(AnswerTask):
                 for place, question, answer in drawn(path, count, seed)
             ]
 
-        return {"gsm8k": FileSet(rows)}
+        return {"gsm8k": FileSet(rows, HUB)}
 
     def _ask(self, question: str) -> str:
         if self.settings.style == "completion":

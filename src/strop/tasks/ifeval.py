@@ -58,6 +58,7 @@ class IFEval(AnswerTask):
     Settings = IfevalSettings
     settings: IfevalSettings
     reads_path = True
+    hub = HUB
     source = f"{HUB} (hub), or path: Google's input_data.jsonl (Zhou et al. 2023, arXiv:2311.07911)"
     licence = "Apache-2.0"
     metrics = (

@@ -33,6 +33,7 @@ class Math(AnswerTask):
     Settings = MathSettings
     settings: MathSettings
     reads_path = True
+    hub = HUB
     source = f"{HUB} (hub), or path: a file of problem and answer, or of problem and solution with its \\boxed{{}}"
     licence = "MIT"
     metrics = (

@@ -35,7 +35,7 @@ class Mmlu(MultipleChoice):
 
     Settings = MmluSettings
     settings: MmluSettings
-    hub, subset = "cais/mmlu", "all"
+    hub, subset, train_split = "cais/mmlu", "all", "auxiliary_train"
     source = "cais/mmlu (hub), or path: a folder of SUBJECT_test.csv and SUBJECT_dev.csv (hendrycks/test), or one file"
     licence = "MIT"
 

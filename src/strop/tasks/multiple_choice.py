@@ -8,17 +8,20 @@ options begin the answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from random import Random
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from strop.common.errors import InputError
+from strop.data.readers import FileSet, NamedSet
+from strop.data.rows import Row
 from strop.rewards.choice import LETTERS
 from strop.tasks import choice
-from strop.tasks.base import ChoiceTask, Question, TaskSettings, register
+from strop.tasks.base import TASKS, ChoiceTask, Question, TaskSettings, register
 from strop.tasks.choice import ChoiceItem
 from strop.tasks.metrics import TASK, part
 from strop.tasks.prompts import PromptedSettings, Shot, Shots, prompt, task_rows
@@ -43,8 +46,8 @@ class MultipleChoice(ChoiceTask):
     reads_path = True
     source = "path: a file of questions"
     metrics = (ACC, ACC_NORM)
-    hub: str | None = None
-    subset: str | None = None
+    subset: ClassVar[str | None] = None
+    train_split: ClassVar[str] = "train"
 
     def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings)
@@ -52,6 +55,23 @@ class MultipleChoice(ChoiceTask):
             self.metrics = (ACC,)
         if self.settings.path is None and self.hub is None:
             raise InputError(f"evals.{name}: give it a `path`, a file of multiple-choice questions.")
+
+    @classmethod
+    def sets(cls) -> Mapping[str, NamedSet]:
+        """The training split as conversations: question and options, as ``style: chat`` asks for letters, and the right
+        letter; in an order that the seed decides, a longer list beginning with the shorter one."""
+        name = next(name for name, kind in TASKS.items() if kind is cls)
+
+        def rows(path: Path | None, count: int | None, seed: int) -> list[Row]:
+            made = cls(name, cls.Settings(path=path)).load(path, cls.train_split)
+            asked = [
+                (one.place, {"prompt": _with_letters(one, INSTRUCTION), "completion": LETTERS[one.answer]})
+                for one in made
+            ]
+            Random(f"{name} {seed}").shuffle(asked)
+            return asked[:count]
+
+        return {name: FileSet(rows, cls.hub)}
 
     def load(self, path: Path | None, split: str) -> Iterator[ChoiceItem]:
         """The questions of a split, in order."""
@@ -111,8 +131,7 @@ class MultipleChoice(ChoiceTask):
         chat, question = self.settings.style == "chat", item.question.strip()
         if self.settings.options == "texts":
             return question if chat else f"Question: {question}\nAnswer:"
-        listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, item.options, strict=False))
-        return f"{question}\n{listed}\n{INSTRUCTION}" if chat else f"{question}\n{listed}\nAnswer:"
+        return _with_letters(item, INSTRUCTION if chat else "Answer:")
 
     def letters(self, item: ChoiceItem) -> str:
         return LETTERS[: len(item.options)]
@@ -124,3 +143,8 @@ class MultipleChoice(ChoiceTask):
     def texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         for item in self.chosen():
             yield item.place, (item.prompt,)
+
+
+def _with_letters(item: ChoiceItem, ending: str) -> str:
+    listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, item.options, strict=False))
+    return f"{item.question.strip()}\n{listed}\n{ending}"
