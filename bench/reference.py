@@ -19,9 +19,58 @@ os.environ["COLUMNS"] = "100"  # of the help texts, whatever the terminal
 
 from strop.cli import STAGE_VERBS, _parser
 from strop.config.recipe import Recipe
+from strop.objectives.policy_settings import PRESETS
+from strop.objectives.preference_settings import METHODS
 from strop.stages.base import STAGES
 
 HEAD = "<!-- made by `python bench/reference.py docs/verbs`; do not write here -->\n"
+PAPERS = """{head}
+# Papers
+
+Paper → setting. Each formula is tested against a plain loop in float64.
+
+## Learning from rewards (`strop grpo`, `strop ppo`, `kind: rl`)
+
+| paper | setting | what it is |
+|---|---|---|
+{rewards}
+
+A preset is a row of settings (`strop.objectives.policy_settings`); any of them may be set otherwise beside it. The KL
+divergence's estimates k1, k2, k3: Schulman 2020, `objective.kl_estimator`. A steered coefficient: Ziegler et al. 2019,
+`objective.kl_target`. Dual clip: Ye et al. 2020, `objective.dual_clip`. Generalised advantages: Schulman et al. 2015,
+arXiv:1506.02438, `objective.gae_lambda`.
+
+## Preferences (`strop dpo`, `kind: preference`)
+
+| paper | setting | loss |
+|---|---|---|
+{pairs}
+
+Reward models: Bradley and Terry 1952, with a margin as in Touvron et al. 2023 (Llama 2), arXiv:2307.09288: `strop rm`.
+
+## Training
+
+| paper | setting |
+|---|---|
+| Hu et al. 2021, LoRA, arXiv:2106.09685 | `lora: {{r: 16}}` |
+| Kalajdzievski 2023, rank-stabilised LoRA, arXiv:2312.03732 | `lora.rslora=true` |
+| Liu et al. 2024, DoRA, arXiv:2402.09353 | `lora.dora=true` |
+| Dettmers et al. 2023, QLoRA, arXiv:2305.14314 | `lora.quantize=4bit` |
+| Jordan et al. 2024, Muon; Liu et al. 2025, Muon is scalable | `train.optimizer=muon`, `train.muon_scale` |
+| Shazeer and Stern 2018, Adafactor, arXiv:1804.04235 | `train.optimizer=adafactor` |
+| Dettmers et al. 2021, 8-bit optimisers, arXiv:2110.02861 | `train.optimizer=adamw_8bit` |
+| Jain et al. 2023, NEFTune, arXiv:2310.05914 | `train.neftune_alpha` |
+| Micikevicius et al. 2018, mixed precision, arXiv:1710.03740 | always: float32 masters beside bfloat16 weights |
+| Ren et al. 2021, ZeRO-Offload, arXiv:2101.06840 | `train.offload_optimizer=true` |
+
+## Measuring
+
+| paper | where |
+|---|---|
+| Chen et al. 2021, pass@k, arXiv:2107.03374 | `evals.NAME.samples`, `k` |
+| Wilson 1927; Bonett and Price 2012 | intervals of rates, and of a rate's change on the same items |
+| McNemar 1947; Holm 1979 | `strop compare` |
+"""
 SKIPPED = {"stages", "evals", "gates"}  # have pages of their own
 
 
@@ -37,8 +86,16 @@ def pages() -> dict[str, str]:
     verbs = next(one for one in _parser()._actions if hasattr(one, "choices") and one.choices).choices
     made = {f"{verb}.md": page(verb, parser) for verb, parser in verbs.items()}
     rows = "\n".join(f"- [`strop {verb}`]({verb}.md)" for verb in verbs)
+    made["../papers.md"] = papers()
     made["README.md"] = f"{HEAD}\n# Verbs\n\nOne page each, from the program itself.\n\n{rows}\n"
     return made
+
+
+def papers() -> str:
+    """Paper → setting, of everything that has a name in a table; the rest below."""
+    rewards = [f"| {one.paper} | `objective.preset={name}` | {one.differs} |" for name, one in PRESETS.items()]
+    pairs = [f"| {one.paper} | `objective.type={name}` | {_cell(one.formula)} |" for name, one in METHODS.items()]
+    return PAPERS.format(head=HEAD, rewards="\n".join(rewards), pairs="\n".join(pairs))
 
 
 def page(verb: str, parser: Any) -> str:
