@@ -17,7 +17,7 @@ export GOMP_SPINCOUNT ?= 1000
 
 BENCHES := bench-sft bench-memory bench-dpo bench-grpo bench-generate bench-prepare bench-toys
 
-.PHONY: demo test test-all lint format templates-table profile-step hostile setup clean $(BENCHES)
+.PHONY: demo test test-all lint format templates-table reference profile-step hostile setup clean $(BENCHES)
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +37,10 @@ lint: $(READY)
 
 format: $(READY)
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+# A page for every verb in docs/verbs
+reference: $(READY)
+	@$(BIN)/python bench/reference.py docs/verbs
 
 # The table of published templates in docs/templates.md
 templates-table: $(READY)

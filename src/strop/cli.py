@@ -102,7 +102,9 @@ def _say(message: str, code: int) -> Outcome:
 def _parser() -> VerbParser:
     parser, verbs = new_parser(EXAMPLES)
 
-    demo = verbs.add_parser("demo", help="the built-in recipe code_basics: baseline, SFT, evaluation, report")
+    demo = verbs.add_parser(
+        "demo", help="the built-in recipe code_basics: baseline, SFT, evaluation, report", example="strop demo"
+    )
     _recipe_options(demo)
     _run_options(demo)
     demo.set_defaults(run=_run, recipe=None)

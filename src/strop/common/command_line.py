@@ -17,7 +17,8 @@ class VerbParser(argparse.ArgumentParser):
     """Takes ``key=value`` wherever it stands, which argparse does not after an option; knows an example of itself."""
 
     def __init__(self, *args: Any, example: str | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        shown = {"epilog": f"example: {example}"} if example else {}
+        super().__init__(*args, **{**shown, **kwargs})
         self.example = example
 
     def parse_known_args(self, args=None, namespace=None):
