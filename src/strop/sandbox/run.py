@@ -38,7 +38,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from strop.common.errors import InputError
 
-from .choice import confinement, start
+from .choice import confinement, is_forked, start
 from .processes import Ended, Process, look_at_tree
 from .rules import python_command
 from .syscalls import seccomp_filter, syscall_number
@@ -102,7 +102,8 @@ def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = Non
     if len(program) > MAX_SOURCE_BYTES:
         raise InputError(f"the program has {len(program)} bytes; at most {MAX_SOURCE_BYTES} can be run")
     given = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogatepass")
-    with _own_folder() as folder, _started(limits, folder) as process:
+    own_folder = contextlib.nullcontext("") if is_forked(limits.processes) else _own_folder()
+    with own_folder as folder, _started(limits, folder) as process:
         started = time.monotonic()
         conversation = _Conversation(process, framed((_head(limits, len(given)), program, given)), limits)
         stopped_by = conversation.run_until(started + limits.wall_seconds)
