@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Sequence
 
 from .processes import Ended, Piped, clocks
 from .rules import environment, visible
@@ -16,13 +17,13 @@ from .rules import environment, visible
 class SandlockProcess(Piped):
     """See `processes.Process`."""
 
-    def __init__(self, command: list[str], folder: str, processes: int):
-        """Raises RuntimeError where it does not start."""
+    def __init__(self, command: list[str], folder: str, processes: int, readable: Sequence[str] = ()):
+        """In ``folder``, which is readable where no others are named. Raises RuntimeError where it does not start."""
         import sandlock
 
         seen = visible()
         sandbox = sandlock.Sandbox(
-            fs_readable=(*seen.readable, *seen.devices, folder),
+            fs_readable=(*seen.readable, *seen.devices, *(readable or (folder,))),
             fs_writable=seen.devices[:1],
             fs_denied=seen.hidden,
             cwd=folder,

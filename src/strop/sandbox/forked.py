@@ -33,19 +33,27 @@ class _Server:
     """Raises RuntimeError where it does not start, has ended or cannot fork."""
 
     def __init__(self) -> None:
-        self.owner, self.runs = os.getpid(), 0
-        self.folder = tempfile.mkdtemp(prefix="strop-programs-")
+        self.owner, self.folder = os.getpid(), tempfile.mkdtemp(prefix="strop-programs-")
         try:
-            self._process = SandlockProcess([*python_command(), _source()], self.folder, 2)
+            # One for each run, made beforehand: programs must not list the folder that they lie in.
+            self._names = [secrets.token_hex(4) for _ in range(_MOST_RUNS)]
+            folders = [os.path.join(self.folder, name) for name in self._names]
+            for folder in folders:
+                os.mkdir(folder, 0o555)
+            self._process = SandlockProcess([*python_command(), _source()], self.folder, 2, folders)
         except BaseException:
-            os.rmdir(self.folder)
+            shutil.rmtree(self.folder)
             raise
         # Also when its thread or this process ends.
         self.close = weakref.finalize(self, _close, self._process, self.folder, self.owner)
 
-    def fork(self, name: str) -> tuple[int, list[IO[bytes]]]:
-        """(process number, far ends of its input, output and errors) of a child in the folder of that name."""
-        self.runs += 1
+    @property
+    def is_used_up(self) -> bool:
+        return not self._names
+
+    def fork(self) -> tuple[str, int, list[IO[bytes]]]:
+        """(folder, process number, far ends of its input, output and errors) of a child."""
+        name = self._names.pop()
         pid, *ends = _ANSWER.unpack(self._ask(name.encode(), _ANSWER.size))
         if pid < 0:
             raise RuntimeError(f"fork: {os.strerror(-pid)}")
@@ -58,7 +66,7 @@ class _Server:
                     raise RuntimeError(f"a program's pipe could not be opened: {error}") from error
                 files.append(opened.enter_context(file))
             opened.pop_all()
-        return pid, files
+        return os.path.join(self.folder, name), pid, files
 
     def reap(self) -> int:
         """The status with which the child has ended, as `os.waitpid` has it."""
@@ -79,7 +87,7 @@ class _Server:
 def _close(process: SandlockProcess, folder: str, owner: int) -> None:
     if os.getpid() == owner:
         process.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder)
     else:  # a fork of the owner has let its copy go: the server lives on, and sandlock is not to end it
         process._process._handle = None
         process._hang_up()
@@ -97,15 +105,12 @@ class ForkedProcess(Piped):
     def __init__(self) -> None:
         """Raises RuntimeError or OSError where it does not start."""
         server, _idle.server = getattr(_idle, "server", None), None
-        if server is None or server.owner != os.getpid():
+        if server is None or server.owner != os.getpid() or server.is_used_up:
             server = _Server()
         self._server: _Server | None = server
         self._ended: Ended | None = None
-        name = secrets.token_hex(4)
-        self._folder = os.path.join(server.folder, name)
         try:
-            os.mkdir(self._folder, 0o555)
-            pid, files = server.fork(name)
+            self._folder, pid, files = server.fork()
             super().__init__(pid, *files)
         except BaseException:
             server.close()
@@ -128,7 +133,7 @@ class ForkedProcess(Piped):
             return
         self._hang_up()
         whole = self._ended is not None and server.close.alive  # or it was broken off: the child ends with the server
-        if whole and server.runs < _MOST_RUNS and getattr(_idle, "server", None) is None:
+        if whole and getattr(_idle, "server", None) is None:
             os.rmdir(self._folder)
             _idle.server = server
         else:
