@@ -46,7 +46,7 @@ def _serve():
     for end, own in ((ends[0], 0), (ends[3], 1), (ends[5], 2)):
         posix.dup2(end, own)
     posix.chdir(folder)
-    call("setsid")
+    posix.setpgid(0, 0)
     call("syscall", 446, domain, 0)
     call("prctl", 1, 9)  # PR_SET_PDEATHSIG, SIGKILL
     if posix.getppid() != server:
