@@ -4,7 +4,8 @@ Covered: the network and sockets of all kinds; every file but the standard libra
 /dev/null (its folder is its own, empty, and read-only); the environment, which is empty; every system call that is not
 listed in `strop.sandbox.syscalls`; capabilities; signals to, and memory of, other processes; children beyond
 ``Limits.processes`` (with the default of 1, none); threads; CPU and wall time; address space; open files; output.
-Every process that it started has been killed when `run_python` returns, and the caller never holds more than
+Every process that it started has been killed when `run_python` returns (nearly always it could start none, and is the
+fork of an interpreter that waits in the sandbox: see `strop.sandbox.forked`), and the caller never holds more than
 ``Limits.output_bytes`` of its output and a little.
 
 Not covered: names, sizes and dates of files anywhere can be asked for (``os.stat``) where sandlock confines, their
