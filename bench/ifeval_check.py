@@ -43,12 +43,14 @@ def main() -> int:
     logging.disable(logging.ERROR)  # the checkers' word on every text in no language
     task = IFEval("ifeval", IfevalSettings(path=options.prompts))
     items = task.all_items
-    sets = {"the prompt": [item.data.prompt for item in items], "followed": [followed(item) for item in items]}
-    sets["spoilt"] = [spoilt(text, i) for i, text in enumerate(sets["followed"])]
+    made = {"the prompt": [item.data.prompt for item in items], "followed": [followed(item) for item in items]}
+    made["spoilt"] = [spoilt(text, i) for i, text in enumerate(made["followed"])]
+    sets = {name: list(zip(items, answers, strict=True)) for name, answers in made.items()}
+    named = {item.name: item for item in items}
     for path in options.kept:
-        rows = {row["name"]: row["answer"] for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
-        sets[f"{path.parts[0]} … {path.name}"] = [rows.get(item.name, "") for item in items]
-    report = {name: compared(items, answers) for name, answers in sets.items()}
+        rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        sets[str(path)] = [(named[row["name"]], row["answer"]) for row in rows]
+    report = {name: compared(pairs) for name, pairs in sets.items()}
     if options.json:
         print(json.dumps(report, indent=2))
     else:
@@ -56,12 +58,12 @@ def main() -> int:
     return 1 if any(one["differing"] for one in report.values()) else 0
 
 
-def compared(items: list[Item], answers: list[str]) -> dict[str, Any]:
+def compared(answers: list[tuple[Item, str]]) -> dict[str, Any]:
     """Both sides' metrics, how many grades are equal, and which are not; ``drawn``: how many the harness draws."""
     equal, drawn, differing = 0, 0, []
     ours: dict[str, list[float]] = {level: [] for level in LEVELS}
     theirs: dict[str, list[float]] = {level: [] for level in LEVELS}
-    for item, answer in zip(items, answers, strict=True):
+    for item, answer in answers:
         graded = _theirs(item, answer)
         letters = list(map(is_no_letter, item.data.names, item.data.arguments))
         strict, loose = zip(*follows(item.data, answer), strict=True)
@@ -85,7 +87,7 @@ def compared(items: list[Item], answers: list[str]) -> dict[str, Any]:
         side: {level: sum(values) / len(values) for level, values in one.items()}
         for side, one in (("strop", ours), ("lm-eval", theirs))
     }
-    counts = {"prompts": len(items), "grades": equal + drawn + len(differing), "equal": equal}
+    counts = {"prompts": len(answers), "grades": equal + drawn + len(differing), "equal": equal}
     return counts | {"drawn": drawn, "differing": differing} | means
 
 

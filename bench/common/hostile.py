@@ -20,6 +20,7 @@ A program that finds a way out prints ``ESC:`` and what it got.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -125,11 +126,22 @@ def _settled(folder: str) -> int:
     counts = []
     for pause in (0.0, 0.01, 0.05, 0.1, 0.2):
         time.sleep(pause)
-        counts.append(len(os.listdir(folder)))
+        counts.append(len(_kept(folder)))
         if counts[-1] <= _FEWEST[folder]:
             break
     _FEWEST[folder] = min(_FEWEST[folder], *counts)
     return min(counts)
+
+
+def _kept(folder: str) -> list[str]:
+    """The names; but for descriptors of processes, of which sandlock keeps one for each that its sandbox has had."""
+    names = []
+    for name in os.listdir(folder):
+        with contextlib.suppress(OSError):  # no link, or gone
+            if os.readlink(f"{folder}/{name}") == "anon_inode:[pidfd]":
+                continue
+        names.append(name)
+    return names
 
 
 def _text(written: str | dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ import sysconfig
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SECRET = "TOP SECRET 4711\n"
 MARK = "strop-esc"  # how programs name what they make
@@ -204,14 +204,16 @@ class Outside:
         return sorted(f"{path} changed" for path, _ in self._tree ^ library_tree())
 
     def left_over(self, of: int) -> dict[int, str]:
-        """Processes below this one and below the worker ``of`` that no run of today holds: pid -> state. The dead that
-        were left to this process are buried."""
+        """Processes below this one, below the worker ``of`` and below its fork servers that no run of today holds: pid
+        -> state; the servers wait for the next program. The dead that were left to this process are buried."""
+        seen = {int(entry): _state(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()}
+        alive = {pid: one for pid, one in seen.items() if one is not None}
+        servers = {pid for pid, one in alive.items() if one.parent == of and one.serves}
         found = {}
-        for entry in os.listdir("/proc"):
-            if entry.isdigit() and (fields := _state(int(entry))) is not None:
-                state, parent, ours = fields
-                if parent in (of, os.getpid()) and (ours or (state == "Z" and parent == of)):
-                    found[int(entry)] = state
+        for pid, one in alive.items():
+            below = one.parent in (of, os.getpid(), *servers) and pid not in servers
+            if below and (one.ours or (one.state == "Z" and one.parent != os.getpid())):
+                found[pid] = one.state
         return found
 
 
@@ -234,14 +236,20 @@ def library_tree() -> set[tuple[str, tuple]]:
     return found
 
 
-def _state(pid: int) -> tuple[str, int, bool] | None:
-    """(state, parent, whether it was started by strop's sandbox or is dead)."""
+class _State(NamedTuple):
+    state: str
+    parent: int
+    ours: bool  # started by strop's sandbox, or dead
+    serves: bool  # a fork server, or a program that one has forked
+
+
+def _state(pid: int) -> _State | None:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         line = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return None
-    return fields[0], int(fields[1]), b"def _load():" in line or fields[0] == "Z"
+    return _State(fields[0], int(fields[1]), b"def _load():" in line or fields[0] == "Z", b"def _serve():" in line)
 
 
 def _lines(path: str) -> list[str]:

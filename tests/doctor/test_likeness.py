@@ -85,8 +85,15 @@ def test_one_question_with_two_answers():
 def overlaps(items, *raw):
     index = Overlap(items)
     for row in rows_of(*raw):
-        index.look(row.place, row.texts())
+        index.look(row.place, row.texts(), row.given())
     return index.matches()
+
+
+def test_a_question_that_is_only_an_answer_in_the_data_is_no_copy():
+    items = [EvalItem("mirrors", "cba", ("cba",)), EvalItem("mirrors", "pair", ("cba", "abc"))]
+    assert list(check_overlap(overlaps(items, pair("abc", "cba")))) == []
+    [finding] = check_overlap(overlaps(items, pair("abc", "cba"), pair("CBA", "abc")))
+    assert (finding.kind, finding.count, finding.place) == ("contamination", 2, "d:2")
 
 
 def test_an_evaluation_item_in_the_data_is_found_whole_and_in_part():

@@ -1,10 +1,21 @@
 """How a conversation is shown token by token, and the curve of the loss."""
 
+import re
+
 import numpy as np
 import pytest
 
-from strop.report.charts import MOST_POINTS, loss_chart, loss_limits, series, smoothed, thinned
-from strop.report.files import LoggedStep, ShownExample
+from strop.report.charts import (
+    MOST_POINTS,
+    loss_chart,
+    loss_limits,
+    metrics_chart,
+    series,
+    smoothed,
+    text_width,
+    thinned,
+)
+from strop.report.files import Interval, LoggedStep, ShownExample
 from strop.report.loss_mask import view
 
 
@@ -78,6 +89,15 @@ def test_the_shortest_logs_are_drawn(steps):
     chart = loss_chart(steps)
     assert chart.count("<svg") == chart.count("</svg>") == 2
     assert "nan" not in chart
+
+
+def test_long_names_of_metrics_stay_inside_the_chart():
+    names = ["pass@1", "humaneval_truncation_rate", "humaneval_plus_syntax_error_rate"]
+    chart = metrics_chart({"after": {name: Interval(value=0.5, low=0.4, high=0.6) for name in names}}, names)
+    ends = re.findall(r'text-anchor: end; [^>]* x="([0-9.]+)"[^>]*>([a-z@_1]+)<', chart)
+    assert [name for _, name in ends] == names
+    assert text_width(names[1]) > 150  # the least margin would not hold it
+    assert all(float(end) > text_width(name) for end, name in ends)
 
 
 def test_charts_use_the_colours_of_the_page():

@@ -112,7 +112,7 @@ def examine(recipe: Recipe, stage: Examined, console: Console, settings_given: b
         for index in missing.keys() & {token for one in inspections for token in one.example.tokens}:
             used.add(str(index), row.place)
         if items:
-            overlap.look(row.place, row.texts())
+            overlap.look(row.place, row.texts(), row.given())
 
     found = [Finding(f.kind, f.level, 1, f.message, f.mend, place=str(folder)) for f in faults]
     found += [*rejections(sets, skip), *readings(sets, encoder.report.notes), *masks.findings()]

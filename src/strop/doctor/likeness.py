@@ -204,7 +204,8 @@ class Overlap:
     Runs of words that say *how* things are asked ("Write a Python program that …") are not counted: those in more
     than 2 items and 2 % of their set, and those in more than 10 different training conversations and 0.1 % of them.
     Items of fewer than eight words match only where a message is exactly that. An item of which everything stands in
-    one conversation is a copy, whatever phrases it is made of.
+    one conversation is a copy, whatever phrases it is made of. Neither holds where its question is only an answer of
+    the model's: "cba", asked for "abc", is not taught by "abc" answered with "cba".
     """
 
     def __init__(self, items: Iterable[EvalItem]):
@@ -236,18 +237,22 @@ class Overlap:
                 kept[run] = holders
         return kept
 
-    def look(self, place: str, texts: Iterable[str]) -> None:
-        """Remember which runs of the items stand in the texts of one training conversation."""
+    def look(self, place: str, texts: Iterable[str], given: Iterable[str] | None = None) -> None:
+        """Remember which runs of the items stand in the texts of one training conversation. ``given`` are those that
+        are not the model's; all, where it is not known."""
         held: set[str] = set()
         texts = list(texts)
-        plain = set(map(_plain, texts))
+        given = texts if given is None else list(given)
+        plain, plain_given = set(map(_plain, texts)), set(map(_plain, given))
         for index in {index for text in plain for index in self._wholes.get(text, ())}:
-            if self._texts[index] <= plain:
+            if self._texts[index] <= plain and _plain(self.items[index].texts[0]) in plain_given:
                 self._exact[index].append(place)
-        for text in texts:
+        for text in given:
             said = words(text)
             if len(said) < RUN and (whole := " ".join(said)) in self._short:
                 held.add(whole)
+        for text in texts:
+            said = words(text)
             for n, index in ((RUN, self._every), (DIRTY, self._dirty)):
                 held.update(run for run in grams(said, n) if run in index)
         self._conversations += 1

@@ -64,6 +64,12 @@ class ReadRow:
         """The text of every assistant turn that has one."""
         return (m.content for m in self.messages if m.role == "assistant" and m.content)
 
+    def given(self) -> Iterator[str]:
+        """Everything said but by the model: what it is asked and told."""
+        if isinstance(self.conversation, Text):
+            yield self.conversation.text
+        yield from (m.content for m in self.messages if m.role != "assistant" and m.content)
+
     def user_text(self) -> str:
         return "\n".join(m.content for m in self.messages if m.role == "user" and m.content)
 

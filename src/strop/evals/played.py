@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from typing import Any
 
 from strop.chat import ChatEncoder
 from strop.evals.partial import Partial
 from strop.evals.prompts import openings_of
 from strop.evals.results import ItemResult
-from strop.evals.run import Answered
+from strop.evals.run import Answered, Keep, kept_answers
 from strop.rollout.engine import Engine, SamplingParams
 from strop.rollout.episodes import Episode
 from strop.rollout.turns import Player
@@ -32,19 +33,15 @@ def play_answers(
     with closing(Player(encoder, task.settings.environment)) as player:
         openings = openings_of(task, encoder, player)
         fitting = [i for i, one in enumerate(openings) if len(one.ids) < engine.window]
-        places = {i: range(i * samples, (i + 1) * samples) for i in fitting}
-        left = [i for i in fitting if any(partial.get("answer", place) is None for place in places[i])]
 
-        def keep(number: int, episode: Episode) -> None:
-            group, sample = divmod(number, samples)
-            place = left[group] * samples + sample
-            if partial.get("answer", place) is None:
-                partial.add("answer", place, asdict(_answered(episode)))
-                on_answer()
-
-        if left:
+        def ask(left: list[int], keep: Keep[Episode]) -> None:
             player.play(engine, [openings[i] for i in left], params, samples, on_finished=keep)
-    return {place: Answered(**partial.get("answer", place)) for i in fitting for place in places[i]}
+
+        def noted(episode: Episode) -> dict[str, Any]:
+            return asdict(_answered(episode))
+
+        kept = kept_answers(fitting, samples, partial, ask, noted, on_answer)
+    return {place: Answered(**one) for place, one in kept.items()}
 
 
 def _answered(episode: Episode) -> Answered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from strop.evals.partial import Partial
 from strop.evals.results import FAULT, TOO_LONG, ItemResult
@@ -13,6 +13,9 @@ from strop.rewards.extract import code_blocks
 from strop.rollout.answers import answer_text
 from strop.rollout.engine import Engine, Request, Rollout, SamplingParams
 from strop.tasks.base import AnswerTask, Item
+
+Answer = TypeVar("Answer")
+Keep = Callable[[int, Answer], None]
 
 JUDGED_AT_ONCE = 32
 """Answers that are judged before their verdicts are written down."""
@@ -57,24 +60,48 @@ def generate_answers(
     many are generated together: what one draws depends on the seed, its prompt's place and its own alone.
     """
     fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < engine.window]
-    several = {i: range(i * samples, (i + 1) * samples) for i in fitting}
-    left = [i for i in fitting if any(partial.get("answer", place) is None for place in several[i])]
 
-    def keep(number: int, rollout: Rollout) -> None:
+    def ask(left: list[int], keep: Keep[Rollout]) -> None:
+        engine.generate([Request(prompts[i], params, samples, str(i)) for i in left], on_finished=keep)
+
+    def noted(one: Rollout) -> list[Any]:
+        return [list(one.tokens), one.finish_reason, one.text_end]
+
+    found = {}
+    for place, (tokens, reason, *end) in kept_answers(fitting, samples, partial, ask, noted, on_answer).items():
+        prompt = tuple(prompts[place // samples])
+        found[place] = Rollout(prompt, tuple(tokens), (), reason, text_end=end[0] if end else None)
+    return found
+
+
+def kept_answers(
+    items: Sequence[int],
+    samples: int,
+    partial: Partial,
+    ask: Callable[[list[int], Keep[Answer]], None],
+    noted: Callable[[Answer], Any],
+    on_answer: Callable[[], None],
+) -> dict[int, Any]:
+    """What ``partial`` has of ``samples`` answers to each of the items, once none is missing: sample s of item i under
+    ``i * samples + s``.
+
+    ``ask`` is given the items that lack an answer, and calls what else it is given with each answer once it is there:
+    (number, answer), with ``g * samples + s`` for sample s of the g-th. ``noted`` is what is kept of an answer, as JSON
+    has it.
+    """
+    places = {i: range(i * samples, (i + 1) * samples) for i in items}
+    left = [i for i in items if any(partial.get("answer", place) is None for place in places[i])]
+
+    def keep(number: int, answer: Answer) -> None:
         group, sample = divmod(number, samples)
         place = left[group] * samples + sample
         if partial.get("answer", place) is None:
-            partial.add("answer", place, [list(rollout.tokens), rollout.finish_reason, rollout.text_end])
+            partial.add("answer", place, noted(answer))
             on_answer()
 
     if left:
-        engine.generate([Request(prompts[i], params, samples, str(i)) for i in left], on_finished=keep)
-    found = {}
-    for i in fitting:
-        for place in several[i]:
-            tokens, reason, *end = partial.get("answer", place)
-            found[place] = Rollout(tuple(prompts[i]), tuple(tokens), (), reason, text_end=end[0] if end else None)
-    return found
+        ask(left, keep)
+    return {place: partial.get("answer", place) for i in items for place in places[i]}
 
 
 def judge_answers(

@@ -14,6 +14,8 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from strop.report.files import Interval, LoggedStep
@@ -48,10 +50,11 @@ Estimates = Mapping[str, Interval]
 def metrics_chart(parts: Mapping[str, Estimates], names: list[str]) -> Markup:
     """Dot and whisker per rate: the estimate and its 95 % interval; of two ``parts`` the first above the second."""
     ticks = range(0, 101, 25)
+    margin = max(170, *(text_width(name) + 24 for name in names))
 
     def draw(width: int) -> Figure:
         narrow = width == NARROW
-        row, left, right = (62, 8, 8) if narrow else (48, 170, 130)
+        row, left, right = (62, 8, 8) if narrow else (48, margin, 130)
         figure = new_figure(width, row * len(names) + 30)
         axes = px_axes(figure, left, right, 4, 4 + row * len(names))
         axes.set(xlim=(0, 100), ylim=(len(names), 0), yticks=[])
@@ -170,6 +173,11 @@ def loss_limits(train: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure whose data units of size are CSS pixels at full width."""
     return Figure(figsize=(width / 72, height / 72), dpi=72)
+
+
+def text_width(text: str) -> float:
+    """Pixels that a label takes in DejaVu Sans, which runs wider than what browsers choose for plain text."""
+    return TextPath((0, 0), text, size=LABEL["fontsize"], prop=FontProperties(family="DejaVu Sans")).get_extents().width
 
 
 def px_axes(figure: Figure, left: float, right: float, top: float, bottom: float) -> Axes:

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
+from collections.abc import Sequence
 
-from .processes import Ended, clocks
+from .processes import Ended, Piped, clocks
 from .rules import environment, visible
 
 
-class SandlockProcess:
+class SandlockProcess(Piped):
     """See `processes.Process`."""
 
-    helpers = 0
-
-    def __init__(self, command: list[str], folder: str, processes: int):
-        """Raises RuntimeError where it does not start."""
+    def __init__(self, command: list[str], folder: str, processes: int, readable: Sequence[str] = ()):
+        """In ``folder``, which is readable where no others are named. Raises RuntimeError where it does not start."""
         import sandlock
 
         seen = visible()
         sandbox = sandlock.Sandbox(
-            fs_readable=(*seen.readable, *seen.devices, folder),
+            fs_readable=(*seen.readable, *seen.devices, *(readable or (folder,))),
             fs_writable=seen.devices[:1],
             fs_denied=seen.hidden,
             cwd=folder,
@@ -34,12 +32,7 @@ class SandlockProcess:
             max_processes=processes,
         )
         self._process = sandbox.popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
-        self.pid = self._process.pid
-        self.stdin, self.stdout, self.stderr = self._process.stdin, self._process.stdout, self._process.stderr
-        self.pidfd = os.pidfd_open(self.pid)
-
-    def kill(self) -> None:
-        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        super().__init__(self._process.pid, self._process.stdin, self._process.stdout, self._process.stderr)
 
     def end(self) -> Ended:
         # Peek at the exit status before sandlock reaps the process: afterwards all kills look alike.
@@ -51,9 +44,7 @@ class SandlockProcess:
 
     def close(self) -> None:
         self._process.__exit__(None, None, None)
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
-            self.pidfd = -1
+        self._hang_up()
 
 
 @functools.cache

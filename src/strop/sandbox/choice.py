@@ -11,6 +11,7 @@ from typing import Literal
 from strop.common.errors import InputError
 
 from . import by_bubblewrap, by_sandlock
+from .forked import ForkedProcess
 from .processes import Plain, Process
 from .rules import environment
 
@@ -81,10 +82,20 @@ def _elsewhere() -> str:
     )
 
 
+def is_forked(processes: int) -> bool:
+    """Whether programs that may have so many processes are forked by a server, which runs the launcher by itself and
+    makes their folders. Those with children need a sandbox of their own: it kills what they leave behind."""
+    return processes == 1 and confinement() == "sandlock"
+
+
 def start(command: list[str], folder: str, processes: int) -> Process:
-    """Start a command in the empty ``folder``. Raises RuntimeError where that fails (no process or descriptor is left,
-    or the system calls of the sandbox are forbidden), InputError as `confinement`."""
+    """Start a command in the empty ``folder``; neither counts where `is_forked` holds.
+
+    Raises RuntimeError where that fails (no process or descriptor is left, or the system calls of the sandbox are
+    forbidden), InputError as `confinement`."""
     match confinement():
+        case "sandlock" if is_forked(processes):
+            return ForkedProcess()
         case "sandlock":
             return by_sandlock.SandlockProcess(command, folder, processes)
         case "bubblewrap":

@@ -43,6 +43,27 @@ class Process(Protocol):
         """End what is left and close the pipes. May be called twice."""
 
 
+class Piped:
+    """The pipes of a process and a descriptor of it (pidfd), for those who implement `Process`."""
+
+    helpers = 0
+
+    def __init__(self, pid: int, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]):
+        self.pid, self.stdin, self.stdout, self.stderr = pid, stdin, stdout, stderr
+        self.pidfd = os.pidfd_open(pid)
+
+    def kill(self) -> None:
+        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def _hang_up(self) -> None:
+        """Close the pipes and the descriptor. May be called twice."""
+        for stream in (self.stdin, self.stdout, self.stderr):
+            stream.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+
 class Seen(NamedTuple):
     """What a look at a tree of processes found."""
 
@@ -76,10 +97,8 @@ def look_at_tree(root: int, most: int) -> Seen:
     return Seen(processes, threads, cpu)
 
 
-class Plain:
+class Plain(Piped):
     """A process started as any other, in a session of its own: of programs that are not confined."""
-
-    helpers = 0
 
     def __init__(self, command: list[str], folder: str, environment: dict[str, str], pass_fds: tuple[int, ...] = ()):
         pipe = subprocess.PIPE
@@ -87,30 +106,25 @@ class Plain:
             command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, cwd=folder, env=environment, pass_fds=pass_fds,
             start_new_session=True,
         )  # fmt: skip
-        self.pid = self._process.pid
-        self.stdin, self.stdout, self.stderr = self._process.stdin, self._process.stdout, self._process.stderr
-        self.pidfd = os.pidfd_open(self.pid)
-
-    def kill(self) -> None:
-        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        super().__init__(self._process.pid, self._process.stdin, self._process.stdout, self._process.stderr)
 
     def end(self) -> Ended:
         os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOWAIT)  # not reaped: its number stays its own
         cpu_seconds, ticked = clocks(self.pid)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        code = self._process.wait()
-        return Ended(code if code >= 0 else None, -code if code < 0 else None, cpu_seconds, ticked)
+        return ended_with(self._process.wait(), cpu_seconds, ticked)
 
     def close(self) -> None:
         if self._process.returncode is None:
             self.kill()
             self.end()
-        for stream in (self.stdin, self.stdout, self.stderr):
-            stream.close()
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
-            self.pidfd = -1
+        self._hang_up()
+
+
+def ended_with(code: int, cpu_seconds: float | None, ticked: float | None) -> Ended:
+    """From an exit code as `subprocess` has it, where a signal's number is negative."""
+    return Ended(code if code >= 0 else None, -code if code < 0 else None, cpu_seconds, ticked)
 
 
 def clocks(pid: int) -> tuple[float, float]:
@@ -122,8 +136,8 @@ def clocks(pid: int) -> tuple[float, float]:
     return time.clock_gettime(~pid << 3 | 2), time.clock_gettime(~pid << 3)
 
 
-def wait_until_gone(pidfd: int, seconds: float) -> bool:
-    """Whether the process of a pidfd ended within that time."""
+def wait_until_gone(pidfd: int, seconds: float | None = None) -> bool:
+    """Whether the process of a pidfd ended within that time; None waits for it."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(1000 * seconds))
+    return bool(poll.poll(None if seconds is None else 1000 * seconds))

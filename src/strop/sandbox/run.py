@@ -4,7 +4,8 @@ Covered: the network and sockets of all kinds; every file but the standard libra
 /dev/null (its folder is its own, empty, and read-only); the environment, which is empty; every system call that is not
 listed in `strop.sandbox.syscalls`; capabilities; signals to, and memory of, other processes; children beyond
 ``Limits.processes`` (with the default of 1, none); threads; CPU and wall time; address space; open files; output.
-Every process that it started has been killed when `run_python` returns, and the caller never holds more than
+Every process that it started has been killed when `run_python` returns (nearly always it could start none, and is the
+fork of an interpreter that waits in the sandbox: see `strop.sandbox.forked`), and the caller never holds more than
 ``Limits.output_bytes`` of its output and a little.
 
 Not covered: names, sizes and dates of files anywhere can be asked for (``os.stat``) where sandlock confines, their
@@ -38,7 +39,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from strop.common.errors import InputError
 
-from .choice import confinement, start
+from .choice import confinement, is_forked, start
 from .processes import Ended, Process, look_at_tree
 from .rules import python_command
 from .syscalls import seccomp_filter, syscall_number
@@ -102,7 +103,8 @@ def run_python(source: str, stdin: str | bytes = "", limits: Limits | None = Non
     if len(program) > MAX_SOURCE_BYTES:
         raise InputError(f"the program has {len(program)} bytes; at most {MAX_SOURCE_BYTES} can be run")
     given = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogatepass")
-    with _own_folder() as folder, _started(limits, folder) as process:
+    own_folder = contextlib.nullcontext("") if is_forked(limits.processes) else _own_folder()
+    with own_folder as folder, _started(limits, folder) as process:
         started = time.monotonic()
         conversation = _Conversation(process, framed((_head(limits, len(given)), program, given)), limits)
         stopped_by = conversation.run_until(started + limits.wall_seconds)

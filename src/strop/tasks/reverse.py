@@ -45,9 +45,9 @@ class Reverse(AnswerTask):
 
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:
-        """A letter too many or too few is a wrong one."""
+        """As many tests as the string has letters; each letter too many takes one of those in their place away."""
         right = sum(a == b for a, b in zip(answer, item.data, strict=False))
-        total = max(len(answer), len(item.data))
+        right, total = max(0, right - max(0, len(answer) - len(item.data))), len(item.data)
         return Judgement("accepted" if right == total else "wrong_answer", right, total, f"expected {item.data!r}")
 
     @classmethod
