@@ -11,9 +11,10 @@ from strop.common.errors import InputError, Interrupted
 from strop.data.batch import make_batch
 from strop.model.policy import Policy
 from strop.objectives.sft import CrossEntropy
-from strop.train import checkpoint, loop
-from strop.train.checkpoint import checkpoints, save_checkpoint
+from strop.train import loop
+from strop.train.checkpoint import Keep, checkpoints, save_checkpoint, step_of
 from strop.train.step import gradients as gradients_of
+from strop.train.weight_files import read_once, take
 from strop.train.weights import Weights
 
 
@@ -116,14 +117,14 @@ def test_training_lowers_the_loss(make_model, tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(make_model, tmp_path, monkeypatch):
     weights = Weights(Policy(make_model(), FLOAT32, probe=False), SETTINGS)
-    save_checkpoint(tmp_path, 1, weights, [{}], keep=2)
+    save_checkpoint(tmp_path, 1, take(weights, copy=False), [{}], Keep(2))
 
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(InputError, match=r"step-000002.*No space left.*free some space.*earlier ones are whole"):
-        save_checkpoint(tmp_path, 2, weights, [{}], keep=2)
+        save_checkpoint(tmp_path, 2, take(weights, copy=False), [{}], Keep(2))
     assert [p.name for p in tmp_path.iterdir()] == ["step-000001"]
 
 
@@ -139,11 +140,21 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(make_model):
         torch.testing.assert_close(b, a, rtol=0, atol=0, equal_nan=True)
 
 
-def test_only_the_newest_checkpoints_are_kept(make_model, tmp_path):
+@pytest.mark.parametrize(
+    ("keep", "left"),
+    [
+        (Keep(2), [4, 5]),
+        (Keep(1, every=2), [2, 4, 5]),
+        (Keep(1, trusted=3), [3, 5]),
+        (Keep(1, every=3, trusted=2), [2, 3, 5]),
+    ],
+    ids=str,
+)
+def test_the_checkpoints_that_are_kept(make_model, tmp_path, keep, left):
     weights = Weights(Policy(make_model(), FLOAT32, probe=False), SETTINGS)
-    for step in (1, 2, 3):
-        save_checkpoint(tmp_path, step, weights, [{}], keep=2)
-    assert [p.name for p in checkpoints(tmp_path)] == ["step-000002", "step-000003"]
+    for step in range(1, 6):
+        save_checkpoint(tmp_path, step, take(weights, copy=False), [{}], keep)
+    assert [step_of(path) for path in checkpoints(tmp_path)] == left
 
 
 def test_an_optimisers_file_is_read_in_parts_of_its_own_memory(tmp_path):
@@ -151,6 +162,6 @@ def test_an_optimisers_file_is_read_in_parts_of_its_own_memory(tmp_path):
     state = {i: {"m": torch.randn(50 + i, generator=made), "step": i, "codes": torch.arange(9)} for i in range(20)}
     tree = {"adamw": {"state": state, "param_groups": [{"betas": (0.9, 0.95), "params": [0, 1]}]}}
     torch.save(tree, tmp_path / "optimizer.pt")
-    read = checkpoint._read_once(tmp_path / "optimizer.pt", parts=3)
+    read = read_once(tmp_path / "optimizer.pt", parts=3)
     (tmp_path / "optimizer.pt").write_bytes(b"")  # tensors of a mapped file would be gone with it
     torch.testing.assert_close(read, tree, rtol=0, atol=0)

@@ -23,19 +23,14 @@ from strop.model.blocks import compiled_blocks, recompute_activations, worth_com
 from strop.objectives.objective import Objective
 from strop.train import course
 from strop.train.best import Best
-from strop.train.checkpoint import (
-    checkpoints,
-    kept_random_state,
-    load_checkpoint,
-    random_state,
-    save_checkpoint,
-    step_of,
-)
+from strop.train.checkpoint import step_of
 from strop.train.ema import EMA
 from strop.train.evaluations import Evaluations, Tasks, Wanted
+from strop.train.keeper import Keeper
 from strop.train.metrics import MetricsLog, Progress, peak_memory_gb
 from strop.train.profile import STEP, traced
-from strop.train.roll_back import good_checkpoint, record, set_aside
+from strop.train.random_state import kept_random_state
+from strop.train.roll_back import record, set_aside
 from strop.train.schedule import check_schedule, lr_share
 from strop.train.settings import TrainSettings
 from strop.train.signals import first_signal, number
@@ -43,8 +38,6 @@ from strop.train.step import evaluation as loss_of
 from strop.train.step import optimizer_step
 from strop.train.weights import Weights
 from strop.train.world import World
-
-CHECKPOINT_SECONDS = 600.0  # under checkpoint_every: auto, the longest time without one
 
 
 def train(
@@ -88,9 +81,9 @@ def train(
     world = world or World.current()
     console = (console or make_console()) if world.rank == 0 else Console(quiet=True)
     run = _Run(weights, source, objective, settings, folder, world, stateful, title, console)
+    run.keeper.trusted, run.keeper.about = trusted, about or {}
     run.evaluated = Evaluations(evaluate, tasks, settings)
     run.best = Best(wanted, weights, folder) if wanted else None
-    run.trusted, run.about = trusted, about or {}
     run.resume()
     policy = weights.policy.train()
     if settings.gradient_checkpointing:
@@ -101,22 +94,19 @@ def train(
         compiled_blocks(policy.model) if compiled else nullcontext(),
         Progress(title, run.steps, done=run.step, console=console) as progress,
         first_signal("finishing this step, then writing a checkpoint; again to stop now") as stopped,
+        run.keeper,
     ):
         step = None
         while True:
+            run.keeper.poll()
             run.evaluations(stopped)
             stop = world.agree(stopped)
-            if world.agree(run.checkpoint_is_due(step)) or (stop and step):
+            if world.agree(run.keeper.is_due(step, run.step, run.steps)) or (stop and step):
                 run.checkpoint()
             if stop and not run.step:
                 raise Interrupted(number(stopped), "stopped before the first step; the same command begins again.")
             if stop:
-                where = folder / "checkpoints" / f"step-{run.step:06d}"
-                raise Interrupted(
-                    number(stopped),
-                    f"stopped at step {run.step} of {run.steps}; {where} is written. "
-                    "Run the same command again to go on from there.",
-                )
+                raise Interrupted(number(stopped), run.left())
             if run.step >= run.steps:
                 break
             try:
@@ -141,8 +131,6 @@ class _Run:
 
     evaluated: Evaluations
     best: Best | None
-    trusted: Callable[[], int] | None
-    about: Mapping[str, Any]
 
     def __init__(self, weights, source, objective, settings, folder, world, stateful, title, console):
         self.weights, self.source, self.objective, self.settings = weights, source, objective, settings
@@ -156,7 +144,16 @@ class _Run:
         check_schedule(self.steps, settings)
         self.ema = EMA(weights.named, settings.ema_decay, weights.push) if settings.ema_decay else None
         self.totals: dict[str, Any] = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
-        self.written = time.monotonic()  # when the last checkpoint was
+        self.keeper = Keeper(
+            folder / "checkpoints",
+            weights,
+            source,
+            settings,
+            world,
+            self.say,
+            own=self.stateful,
+            common={"ema": self.ema} if self.ema else {},
+        )
 
     @property
     def step(self) -> int:
@@ -164,22 +161,20 @@ class _Run:
 
     def resume(self) -> None:
         """Go to where the newest checkpoint is, if there is one, and open the log."""
-        found = checkpoints(self.folder / "checkpoints")
+        found = self.keeper.newest()
         if found:
             if self.objective.comparable:
                 self.first = self.source.next_step().batches  # as when the run began
-            self.source.load_state_dict(self.load(found[-1]))
-            self.say(f"going on from step {self.step} of {self.steps} ({found[-1]}).")
+            self.source.load_state_dict(self.load(found))
+            self.say(f"going on from step {self.step} of {self.steps} ({found}).")
         if self.world.rank == 0:
             kept = partial(Evaluations.holds, step=self.step, totals=self.totals) if found else None
             self.log = MetricsLog(self.folder / "metrics.jsonl", kept)
 
     def load(self, checkpoint: Path) -> dict[str, Any]:
         """Put back all but the source, whose state is given."""
-        state = load_checkpoint(checkpoint, self.weights, self.world.rank, self.world.size)
+        state = self.keeper.load(checkpoint)
         self.totals = state["totals"]
-        for name, extra in {**self.stateful, **({"ema": self.ema} if self.ema else {})}.items():
-            extra.load_state_dict(state[name])
         if self.totals.get("best", {}).get("metric") != (self.best and self.best.wanted.name):
             self.totals.pop("best", None)  # another one is wanted now
         if self.best:
@@ -236,6 +231,7 @@ class _Run:
                         partial(measure, look), "the evaluation loss", "what is evaluated cannot be measured"
                     )
                     if self.best:
+                        self.keeper.wait()  # what is being written speaks of the best until now
                         self.best.look(self.step, row, self.totals, write=self.world.rank == 0)
                 if self.log:
                     self.log.write({"step": self.step, **row})
@@ -254,28 +250,18 @@ class _Run:
             raise self.diverged(f"{what} is {loss}.", self.step)
         return row
 
-    def checkpoint_is_due(self, step: Step | None) -> bool:
-        if step is None:  # nothing was trained since the last one, if there is one
-            return self.trusted is not None and not checkpoints(self.folder / "checkpoints")
-        every = self.settings.checkpoint_every
-        if every != "auto":
-            return every is not None and self.step % every == 0
-        late = time.monotonic() - self.written > CHECKPOINT_SECONDS
-        return late or step.ends_epoch or self.step == self.steps
-
     def checkpoint(self) -> None:
         self.check_weights()
-        state = {"source": self.source.state_dict(), **random_state()}
-        states = self.world.gather(state | {name: extra.state_dict() for name, extra in self.stateful.items()})
-        if self.world.rank == 0:
-            states[0] |= {"totals": self.totals, **({"ema": self.ema.state_dict()} if self.ema else {})}
-            about, keep = {**self.about, "step": self.step, "steps": self.steps}, self.settings.keep_checkpoints
-            spare = self.trusted() if self.trusted else None
-            save_checkpoint(self.folder / "checkpoints", self.step, self.weights, states, keep, about, spare)
-            if self.best:
-                self.best.checkpointed(self.totals)
-        self.world.barrier()
-        self.written = time.monotonic()
+        self.keeper.write(self.totals, self.steps, self.best.checkpointed if self.best else lambda totals: None)
+
+    def left(self) -> str:
+        """Where a run is that a signal stops, when all is written."""
+        self.keeper.wait()
+        at, known = f"stopped at step {self.step} of {self.steps}", self.keeper.known
+        if known and step_of(known[-1]) == self.step:
+            return f"{at}; {known[-1]} is written. Run the same command again to go on from there."
+        where = f"from {known[-1]}, which is whole" if known else "from the start"
+        return f"{at}, and its checkpoint could not be written. The same command goes on {where}."
 
     def roll_back(self, asked: RollBack) -> None:
         """Go to the newest checkpoint that the source trusts, in weights and optimiser; the source draws on.
@@ -283,7 +269,7 @@ class _Run:
         Raises Halted, with a checkpoint, where the run went back as often as it may.
         """
         done, step = self.totals.get("rollbacks", []), self.step
-        place = good_checkpoint(self.folder, asked.before)
+        place = self.keeper.newest(up_to=asked.before)
         if len(done) >= asked.most or place is None:
             if step:
                 self.checkpoint()
@@ -333,7 +319,8 @@ class _Run:
 
     def diverged(self, what: str, step: int) -> Diverged:
         """A checkpoint of ``self.step``, the step of the weights with which it went wrong, holds them."""
-        known = {step_of(path): path for path in checkpoints(self.folder / "checkpoints")}
+        self.keeper.wait()
+        known = {step_of(path): path for path in self.keeper.known}
         bad = known.pop(self.step, None) if self.step else None
         if known:
             first = f"move {bad} away, which holds the weights that diverged; then " if bad else ""

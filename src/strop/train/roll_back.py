@@ -15,11 +15,6 @@ FOLDER, RECORD = "rolled-back", "rollbacks.jsonl"
 _OF_STEP = re.compile(r"step-(\d+)(\..*)?")
 
 
-def good_checkpoint(folder: Path, before: int) -> Path | None:
-    """The newest checkpoint of step ``before`` or earlier."""
-    return max((p for p in checkpoints(folder / "checkpoints") if step_of(p) <= before), key=step_of, default=None)
-
-
 def set_aside(folder: Path, step: int, number: int) -> Path:
     """Move what a stage wrote of the steps after ``step`` to ``folder/rolled-back/NNN``: rows of metrics.jsonl, and
     what is called after a step in rollouts/ and evals/. Checkpoints of those steps go."""

@@ -7,9 +7,10 @@ the stage would not read is refused.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from strop.objectives.settings import SftLossSettings
 
@@ -73,7 +74,23 @@ class StepSettings(_Settings):
         description="Steps between checkpoints; auto: every 10 minutes and at the end of each epoch; null: none but "
         "where a signal stops the run.",
     )
-    keep_checkpoints: int = Field(1, ge=1, description="Newest checkpoints to keep.")
+    keep_last: int = Field(
+        1,
+        ge=1,
+        validation_alias=AliasChoices("keep_last", "keep_checkpoints"),
+        description="Newest checkpoints to keep; also called keep_checkpoints.",
+    )
+    keep_every: int | None = Field(None, ge=1, description="Checkpoints of every so many steps are kept for good.")
+    checkpoint_in_background: bool = Field(
+        True,
+        description="Write checkpoints while training goes on: takes the memory of the trained weights and the "
+        "optimiser's state a second time for as long as that lasts.",
+    )
+    resume: Literal["auto", "none"] | Path = Field(
+        "auto",
+        description="auto: a stage that was cut off goes on from its newest checkpoint that is whole; none: it begins "
+        "anew; a path (a checkpoint, or a stage's folder): from there.",
+    )
     gradient_checkpointing: bool | int = Field(
         False, description="Compute activations again in the backward pass: of all blocks, or of every n-th."
     )

@@ -1,0 +1,38 @@
+"""Where this process's random generators are, to be put back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def random_state() -> dict[str, Any]:
+    """Of torch, NumPy and Python; what ``torch.load(weights_only=True)`` can read."""
+    cuda = {"cuda_rng": torch.cuda.get_rng_state_all()} if torch.cuda.is_initialized() else {}
+    kind, keys, *rest = np.random.get_state()
+    numpy = (kind, torch.from_numpy(keys.astype(np.int64)), *rest)
+    return {"torch_rng": torch.get_rng_state(), "numpy_rng": numpy, "python_rng": random.getstate(), **cuda}
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["torch_rng"])
+    kind, keys, *rest = state["numpy_rng"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    random.setstate(state["python_rng"])
+    if "cuda_rng" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda_rng"])
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """After it this process's random generators are where they were before."""
+    state = random_state()
+    try:
+        yield
+    finally:
+        set_random_state(state)
