@@ -1,4 +1,4 @@
-"""What a run keeps of itself, and goes on from: a checkpoint where one is due, written while the next steps are taken."""
+"""What a run keeps of itself, and goes on from: a checkpoint where one is due, written beside the next steps."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class Keeper:
         path, error = None, ""
         if self.world.rank == 0:
             try:
-                if path := newest_whole(self.folder, self.say, up_to):
-                    if up_to is None:
-                        set_damaged_aside(self.folder, step_of(path))
+                path = newest_whole(self.folder, self.say, up_to)
+                if path and up_to is None:
+                    set_damaged_aside(self.folder, step_of(path))
             except InputError as refused:
                 error = str(refused)
         path, error = self.world.gather((path and str(path), error))[0]
