@@ -1,10 +1,10 @@
 """Checkpoints that are either whole or not there, and are known to be so when they are read.
 
-A checkpoint is written under another name, hashed into its manifest (`strop.train.manifest`), synced and renamed; what
-happens to it afterwards is told when it is to be gone on from. Beside weights and optimiser
-(`strop.train.weight_files`) it holds ``state.pt`` (step, totals, data position, random generators; every other rank's in ``state-rank-N.pt``; read
-with ``weights_only=True``) and ``checkpoint.json`` (step, steps, of which model, adapters and chat settings it is, and
-the settings and inputs that it was made from).
+A checkpoint is written under another name, hashed into its manifest (`strop.train.manifest`), synced and renamed;
+what happens to it afterwards is told when it is to be gone on from. Beside weights and optimiser
+(`strop.train.weight_files`) it holds ``state.pt`` (step, totals, data position, random generators; every other rank's
+in ``state-rank-N.pt``; read with ``weights_only=True``) and ``checkpoint.json`` (step, steps, of which model,
+adapters and chat settings it is, and the settings and inputs that it was made from).
 """
 
 from __future__ import annotations
