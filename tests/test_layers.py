@@ -62,10 +62,22 @@ ALLOWED = {
     "doctor.command": READS | {"model"},
     "inspector": READS | {"model", "web"},
     "cli": {"compare", "config", "doctor", "inspector", "model.memory", "report", "rollout.talk", "runs"},
+    "api": {
+        "compare",
+        "config",
+        "environments.base",
+        "evals.gates",
+        "report.sides",
+        "rollout",
+        "runs",
+        "stages.base",
+        "tasks.base",
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }
 WITHOUT_TORCH = [
+    "api",
     "chat",
     "sandbox",
     "rewards",

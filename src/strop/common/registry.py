@@ -14,9 +14,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import getfile
 from pathlib import Path
+from types import ModuleType
 from typing import Generic, TypeVar
 
 from strop.common.errors import InputError
+from strop.common.given import SUFFIX, read_given
 
 Thing = TypeVar("Thing", bound=type)
 _PLUGIN = "strop_plugin_"
@@ -39,7 +41,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             if lacking := sorted(getattr(thing, "__abstractmethods__", ())):
                 raise InputError(f"{getfile(thing)}: the {self._what} {name!r} has no {', '.join(lacking)}; define it.")
             known = self._things.get(name)
-            if known is not None and getfile(known) != getfile(thing):
+            if known is not None and not _given(known) and getfile(known) != getfile(thing):
                 raise InputError(f"{getfile(thing)}: the {self._what} {name!r} is there already, in {getfile(known)}.")
             self._things[name] = thing
             return thing
@@ -70,6 +72,9 @@ def load_plugins(files: Iterable[Path]) -> None:
         name = _PLUGIN + hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
         if name in sys.modules:
             continue
+        if file.suffix == SUFFIX and file.is_file():
+            _load_given(file, name)
+            continue
         if not file.is_file() or file.suffix != ".py":
             raise InputError(f"{file}: there is no such Python file; plugins are files that end in .py.")
         spec = importlib.util.spec_from_file_location(name, file)
@@ -81,6 +86,22 @@ def load_plugins(files: Iterable[Path]) -> None:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{file}: the plugin raised {type(error).__name__} when it was read: {error}") from error
+
+
+def _load_given(file: Path, name: str) -> None:
+    """A class that a program handed in (`strop.common.given`): registered, and found by name in every process."""
+    register, kind, thing = read_given(file)
+    sys.modules[name] = module = ModuleType(name)
+    module.__file__ = str(file)
+    setattr(module, thing.__name__, thing)
+    thing.__module__, thing.__qualname__ = name, thing.__name__
+    register(kind)(thing)
+
+
+def _given(thing: type) -> bool:
+    """Whether it is of the program itself, or was handed in by one: the next one of that name takes its place."""
+    file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+    return thing.__module__ == "__main__" or (file or "").endswith(SUFFIX)
 
 
 def plugin_file(thing: type) -> Path | None:
