@@ -23,7 +23,7 @@ from rich.console import Console
 
 from strop import __version__
 from strop.chat.builtin import template_text
-from strop.common.console import heading, say
+from strop.common.console import heading, say, speaking_on, working
 from strop.common.errors import Interrupted
 from strop.common.files import folder_stamp, write_json
 from strop.common.flat import flat
@@ -50,7 +50,7 @@ def run_recipe(recipe: Recipe, console: Console, changed: Changed = "stop") -> d
     Raises InputError for bad input, Interrupted when a signal stopped a stage.
     """
     check_data(recipe.run_folder, chain.from_iterable(one.local_data(recipe) for one in recipe.stages.values()))
-    with claimed(recipe.run_folder), unsafe_local(recipe.unsafe_local):
+    with claimed(recipe.run_folder), unsafe_local(recipe.unsafe_local), speaking_on(console):
         return _Run(recipe, console, changed).run()
 
 
@@ -65,7 +65,8 @@ class _Run:
         recipe, folder = self.recipe, self.recipe.run_folder
         check_recipe(folder, list(recipe.stages), recipe.name)
         self.compute = best_compute(recipe.compute.device, recipe.compute.dtype)
-        model: Path = resolve(recipe.model)
+        with working(f"{recipe.model_name}: looked up, or downloaded"):
+            model: Path = resolve(recipe.model)
         _check_gates(recipe)
         plan = self._plan(model)
         say(self.console, f"{recipe.name}: {recipe.model_name} on {self.compute}, into {folder}", style="bold")
@@ -116,7 +117,8 @@ class _Run:
             for change in state.get("changes", ())
         ]
         write_json(folder / "summary.json", summary)
-        summary["report"] = str(write_report(folder))
+        with working("report: writing"):
+            summary["report"] = str(write_report(folder))
         summary["minutes"]["report"] = (time.perf_counter() - started) / 60
         write_json(folder / "summary.json", summary)
         show(summary, self.console)

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from strop.common.console import make_console
+from strop.common.console import make_console, working
 from strop.common.errors import Diverged, Halted, InputError, Interrupted, NotFinite, RollBack, Stopped
 from strop.data.batch import Batch
 from strop.data.step import Source, Step
@@ -264,6 +264,10 @@ class _Run:
         return late or step.ends_epoch or self.step == self.steps
 
     def checkpoint(self) -> None:
+        with working(f"{self.title}: checkpoint"):
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
         self.check_weights()
         state = {"source": self.source.state_dict(), **random_state()}
         states = self.world.gather(state | {name: extra.state_dict() for name, extra in self.stateful.items()})
