@@ -109,6 +109,8 @@ WITHOUT_TORCH = [
     "chat.settings",
     "data.settings",
     "data.step",
+    "report.live",
+    "runs.listing",
     "objectives.distillation_settings",
     "objectives.policy_settings",
     "objectives.preference_settings",

@@ -82,9 +82,9 @@ class Handed:
     def environment(self, given: Any) -> Any:
         """The name of a kind, settings (whose ``tools`` may be functions), or a class of one's own, or one of it."""
         if isinstance(given, type):
-            return {"kind": self._class(given, environments.register, _kind_of(given))}
+            return {"kind": self._class(given, environments.__name__, _kind_of(given))}
         if isinstance(given, environments.Environment):
-            self._class(type(given), environments.register, given.kind)
+            self._class(type(given), environments.__name__, given.kind)
             return given.model_dump(mode="json")
         if isinstance(given, Mapping) and "tools" in given:
             tools = given["tools"] if isinstance(given["tools"], list | tuple) else [given["tools"]]
@@ -111,9 +111,9 @@ class Handed:
     def _task(self, task: type) -> str:
         known = next((name for name, one in tasks.TASKS.items() if one is task), None)
         name = known or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", task.__name__).lower()
-        return self._class(task, tasks.register, name)
+        return self._class(task, tasks.__name__, name)
 
-    def _class(self, thing: type, register: Callable[..., Any], name: str) -> str:
+    def _class(self, thing: type, registry: str, name: str) -> str:
         if thing.__module__.startswith("strop."):
             return name
         if (file := plugin_file(thing)) is not None:
@@ -122,7 +122,7 @@ class Handed:
         if inspect.isabstract(thing):
             lacking = ", ".join(sorted(thing.__abstractmethods__))
             raise InputError(f"{thing.__name__} has no {lacking}; define it.")
-        self.plugins.append(str(write_given(self.folder / "classes", thing, name, beside=(register, name))))
+        self.plugins.append(str(write_given(self.folder / "classes", thing, name, beside=(registry, name))))
         return name
 
 

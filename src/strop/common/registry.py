@@ -90,12 +90,12 @@ def load_plugins(files: Iterable[Path]) -> None:
 
 def _load_given(file: Path, name: str) -> None:
     """A class that a program handed in (`strop.common.given`): registered, and found by name in every process."""
-    register, kind, thing = read_given(file)
+    home, kind, thing = read_given(file)
     sys.modules[name] = module = ModuleType(name)
     module.__file__ = str(file)
     setattr(module, thing.__name__, thing)
     thing.__module__, thing.__qualname__ = name, thing.__name__
-    register(kind)(thing)
+    importlib.import_module(home).register(kind)(thing)
 
 
 def _given(thing: type) -> bool:

@@ -70,6 +70,9 @@ class Recipe(BaseModel):
     rollout: EngineSettings = Field(default_factory=EngineSettings, description="Which engine generates.")
     evals: dict[str, any_task_settings()] = Field(default_factory=dict, description="What every eval stage measures.")
     stages: dict[str, any_stage()] = Field(min_length=1, description="Stages by name, in order.")
+    trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(
+        [], description="Where metrics go too: tensorboard (in the run folder), wandb, trackio."
+    )
     gates: dict[str, GateSettings] = Field(default_factory=dict, description="How far metrics may fall (exit code 3).")
 
     @model_validator(mode="before")

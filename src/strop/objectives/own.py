@@ -32,7 +32,7 @@ class OwnLoss(Objective):
         self.want = tuple(getattr(function, "want", ("logprobs",)))
 
     def normalisers(self, batch: Batch) -> dict[str, float]:
-        return {"loss": normaliser(batch, self._reduction, self._constant)}
+        return {"own": normaliser(batch, self._reduction, self._constant)}
 
     def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         losses = self._function(outputs, batch)
@@ -42,7 +42,7 @@ class OwnLoss(Objective):
             raise InputError(
                 f"{name} gave {found}; it gives the loss of each trained token, {list(batch.labels.shape)}."
             )
-        return {"loss": (losses * factors(batch, self._reduction)).sum()}
+        return {"own": (losses * factors(batch, self._reduction)).sum()}
 
     def metrics(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         if "logprobs" not in outputs:

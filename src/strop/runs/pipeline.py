@@ -23,6 +23,7 @@ from rich.console import Console
 
 from strop import __version__
 from strop.chat.builtin import template_text
+from strop.common import tracking
 from strop.common.console import heading, say, speaking_on, working
 from strop.common.errors import Interrupted
 from strop.common.files import folder_stamp, write_json
@@ -34,24 +35,35 @@ from strop.model.names import resolve
 from strop.model.precision import best_compute
 from strop.report import write_report
 from strop.runs.begin import Beginning, Changed, begin, listed
+from strop.runs.live import Live
 from strop.runs.made_from import Change, key_of
 from strop.runs.run_folder import check_data, check_recipe, claimed
 from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
 from strop.runs.summary import UNSAFE, show, summarise
+from strop.runs.trackers import Trackers
 from strop.sandbox import unsafe_local
 from strop.stages.base import Context, Stage
 from strop.tasks import open_task
 from strop.train.metrics import peak_memory_gb, reset_peak_memory
 
 
-def run_recipe(recipe: Recipe, console: Console, changed: Changed = "stop") -> dict[str, Any]:
-    """Run every stage, write ``summary.json`` and ``report.html`` and return the summary.
+def run_recipe(recipe: Recipe, console: Console, changed: Changed = "stop", open_page: bool = False) -> dict[str, Any]:
+    """Run every stage, write ``summary.json`` and ``report.html`` and return the summary. ``open_page``: show the page
+    in a browser while it runs.
 
     Raises InputError for bad input, Interrupted when a signal stopped a stage.
     """
     check_data(recipe.run_folder, chain.from_iterable(one.local_data(recipe) for one in recipe.stages.values()))
-    with claimed(recipe.run_folder), unsafe_local(recipe.unsafe_local), speaking_on(console):
-        return _Run(recipe, console, changed).run()
+    with (
+        claimed(recipe.run_folder),
+        unsafe_local(recipe.unsafe_local),
+        speaking_on(console),
+        Live(recipe.run_folder, console, open_page) as live,
+        Trackers(recipe, console, changed) as trackers,
+    ):
+        summary = _Run(recipe, console, changed, live).run()
+        trackers.finish(summary)
+        return summary
 
 
 @dataclass
@@ -59,6 +71,7 @@ class _Run:
     recipe: Recipe
     console: Console
     changed: Changed
+    live: Live
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
@@ -109,6 +122,7 @@ class _Run:
     def _finish(self) -> dict[str, Any]:
         folder = self.recipe.run_folder
         started = time.perf_counter()
+        self.live.finishing()
         summary = summarise(self.recipe, self.done, self.compute)
         summary["notes"] += [
             f"{name} went on from {change['from']} with "
@@ -138,6 +152,9 @@ class _Run:
             write_config(place, config)  # what has no effect may have changed
         else:
             folder.begin(beginning.state, place, config, beginning.progress)
+        so_far = {one: stage for one, stage in self.recipe.stages.items() if one in self.done or one == name}
+        partial = self.recipe.model_copy(update={"stages": so_far, "gates": {}})
+        self.live.stage(name, summarise(partial, {**self.done, name: {"minutes": None}}, self.compute))
         reset_peak_memory()
         started = time.perf_counter()
         with self._stoppable(name, stage):
@@ -148,6 +165,7 @@ class _Run:
         if self.recipe.unsafe_local:
             state["unsafe_local"] = True
         write_json(place / STATE, state)
+        tracking.track(name, {metric: one["value"] for metric, one in state.get("metrics", {}).items()})
         if place == folder.new:
             # What they say is of the stage that goes.
             for outdated in ("summary.json", "report.html"):

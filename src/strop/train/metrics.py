@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from strop.common import tracking
 from strop.common.console import AT_WORK, EVERY, duration
 from strop.common.files import atomic_writer
 
@@ -50,6 +51,7 @@ class MetricsLog:
         lines = path.read_text().splitlines() if path.exists() and kept else []
         with atomic_writer(path) as file:  # a kill at this moment must not cost the rows that were there
             file.writelines(f"{x}\n" for x in lines if x.endswith("}") and kept(json.loads(x)))
+        self._stage = path.parent.name.removesuffix(".new")
         self._file = path.open("a", buffering=1, encoding="utf-8")
 
     def close(self) -> None:
@@ -57,6 +59,7 @@ class MetricsLog:
 
     def write(self, row: dict[str, Any]) -> None:
         self._file.write(json.dumps(row) + "\n")
+        tracking.track(self._stage, row)
 
 
 class Progress:
