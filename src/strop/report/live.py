@@ -1,9 +1,9 @@
 """The page of a run that goes on, written anew by a process of its own: python -m strop.report.live RUN
 
 The training process draws no charts, so no step waits for them. This one has the lowest priority, reads the files
-of the run, and writes ``report.html`` at most every `EVERY` seconds and never for more than a tenth of the time. It ends
-when its standard input does: after ``done`` without a word, else (the run ended otherwise, or was killed) with a last page
-that says so and refreshes no more.
+of the run, and writes ``report.html`` at most every `EVERY` seconds and never for more than a tenth of the time. It
+ends when its standard input does: after ``done`` without a word, else (the run ended otherwise, or was killed) with a
+last page that says so and refreshes no more.
 """
 
 from __future__ import annotations

@@ -78,9 +78,12 @@ class Live:
 
     def _tell(self) -> None:
         with self._lock:
-            doing = [one.state() for one in [*AT_WORK]]
+            if doing := [one.state() for one in [*AT_WORK]]:  # of a run that ended, what it was at
+                self._told["doing"] = doing
+            elif self._told["state"] in ("running", "finished"):
+                self._told["doing"] = []
             try:
-                write_json(self._folder / PROGRESS, {**self._told, "doing": doing, "written": time.time()})
+                write_json(self._folder / PROGRESS, {**self._told, "written": time.time()})
             except OSError as error:
                 if not self._said:
                     say(
