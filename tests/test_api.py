@@ -60,7 +60,8 @@ def test_importing_strop_loads_neither_the_verbs_nor_torch():
 
 
 def test_rows_are_trained_on_and_the_result_speaks(here, model_folder):
-    result = strop.sft(model_folder, ROWS, name="mine", max_steps=2, eval_data=ROWS[:2], evals={"echo": Echo}, **QUICK)
+    how = {"name": "mine", "global_batch_size": 2, "eval_data": ROWS[:2], "evals": {"echo": Echo}, **QUICK}
+    result = strop.sft(model_folder, ROWS, max_steps=2, **how)
     assert result.folder == Path("runs/mine")
     assert (result.model / "config.json").is_file()
     assert [row["step"] for row in result.steps() if "loss" in row] == [1, 2]
@@ -70,10 +71,10 @@ def test_rows_are_trained_on_and_the_result_speaks(here, model_folder):
     both = model.generate(["a", [{"role": "user", "content": "b"}]], samples=2, max_tokens=3, temperature=1.0)
     assert [len(one) for one in both] == [2, 2]
     assert model.generate(["a"], samples=2, max_tokens=3, temperature=1.0)[0] == both[0]  # its own seed alone
-    again = strop.sft(model_folder, ROWS, name="mine", max_steps=2, eval_data=ROWS[:2], evals={"echo": Echo}, **QUICK)
+    again = strop.sft(model_folder, ROWS, max_steps=2, **how)
     assert again.metrics == result.metrics  # done before: the same rows and class are the same files
     with pytest.raises(strop.InputError, match="max_steps"):
-        strop.sft(model_folder, ROWS, name="mine", max_steps=3, eval_data=ROWS[:2], evals={"echo": Echo}, **QUICK)
+        strop.sft(model_folder, ROWS, max_steps=3, **how)
 
 
 def test_functions_lambdas_and_an_environment_grade_in_other_processes(here, model_folder):
@@ -102,8 +103,9 @@ def test_a_loss_of_ones_own_that_is_cross_entropy_trains_the_same_weights(here, 
     def plain(outputs, batch):
         return -outputs["logprobs"]
 
-    mine = strop.sft(model_folder, ROWS, name="mine", objective=plain, max_steps=2, learning_rate=1e-3, **QUICK)
-    usual = strop.sft(model_folder, ROWS, name="usual", max_steps=2, learning_rate=1e-3, **QUICK)
+    how = {"global_batch_size": 2, "max_steps": 2, "learning_rate": 1e-3, **QUICK}
+    mine = strop.sft(model_folder, ROWS, name="mine", objective=plain, **how)
+    usual = strop.sft(model_folder, ROWS, name="usual", **how)
     a, b = (load_file(one.model / "model.safetensors") for one in (mine, usual))
     start = load_file(model_folder / "model.safetensors")
     assert max((a[name] - start[name]).abs().max().item() for name in a) > 1e-4

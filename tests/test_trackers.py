@@ -54,7 +54,8 @@ def writer(monkeypatch):
 def test_every_row_and_the_last_numbers_reach_the_tracker(model_folder, tmp_path, monkeypatch, writer):
     monkeypatch.chdir(tmp_path)
     result = strop.sft(
-        model_folder, ROWS, max_steps=2, eval_data=ROWS[:2], trackers=["tensorboard"], compute={"dtype": "float32"},
+        model_folder, ROWS, max_steps=2, global_batch_size=2,
+        eval_data=ROWS[:2], trackers=["tensorboard"], compute={"dtype": "float32"},
         quiet=True,
     )  # fmt: skip
     scalars = {(tag, step): value for kind, tag, value, step in (c for c in writer if c[0] == "scalar")}
@@ -122,7 +123,7 @@ def test_wandb_has_steps_of_every_stage_and_goes_on_with_its_run(tmp_path, monke
 def test_real_tensorboard_reads_what_was_written(model_folder, tmp_path, monkeypatch):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.chdir(tmp_path)
-    strop.sft(model_folder, ROWS, max_steps=2, trackers=["tensorboard"], quiet=True)
+    strop.sft(model_folder, ROWS, max_steps=2, global_batch_size=2, trackers=["tensorboard"], quiet=True)
     events = reader.EventAccumulator("runs/sft/tensorboard")
     events.Reload()
     assert [one.step for one in events.Scalars("sft/loss")] == [1, 2]

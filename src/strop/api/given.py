@@ -116,11 +116,11 @@ class Handed:
     def _class(self, thing: type, registry: str, name: str) -> str:
         if thing.__module__.startswith("strop."):
             return name
-        if (file := plugin_file(thing)) is not None:
+        if (file := plugin_file(thing)) is not None and file.suffix == ".py":
             self.plugins.append(str(file))
             return name
         if inspect.isabstract(thing):
-            lacking = ", ".join(sorted(thing.__abstractmethods__))
+            lacking = ", ".join(sorted(getattr(thing, "__abstractmethods__", ())))
             raise InputError(f"{thing.__name__} has no {lacking}; define it.")
         self.plugins.append(str(write_given(self.folder / "classes", thing, name, beside=(registry, name))))
         return name

@@ -7,8 +7,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 _swapping = threading.Lock()
+
+
+class _Nameless(ModuleType):
+    """``__main__`` as it is but for where it came from: other threads may look things up in it meanwhile."""
+
+    def __init__(self, main: ModuleType):
+        super().__init__("__main__")
+        self.__dict__["_main"] = main
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__file__":
+            raise AttributeError(name)
+        return getattr(self.__dict__["_main"], name)
 
 
 @contextmanager
@@ -21,7 +35,7 @@ def without_main() -> Iterator[None]:
     """
     with _swapping:
         main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
+        sys.modules["__main__"] = _Nameless(main)
         try:
             yield
         finally:

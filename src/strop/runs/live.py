@@ -114,7 +114,7 @@ class Live:
 
     def _end(self, word: str) -> None:
         writer, self._writer = self._writer, None
-        if writer is None:
+        if writer is None or writer.stdin is None:
             return
         self._stop.set()
         with contextlib.suppress(OSError):  # it ended before, and said why
