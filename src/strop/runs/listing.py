@@ -85,7 +85,7 @@ def table(runs: list[dict[str, Any]]) -> Table:
         state = f"{one['state']} {one['where']}".strip()
         cells = (one["name"], state, stages, numbers, str(one["model"] or "–"))
         age = duration(max(0.0, time.time() - one["changed"]))
-        out.add_row(*(Text(cell) for cell in (*cells, _age(age), f"{one['bytes'] / 1e9:.2f} GB")))
+        out.add_row(*(Text(cell) for cell in (*cells, _age(age), _size(one["bytes"]))))
     return out
 
 
@@ -194,6 +194,10 @@ def _files(place: Path) -> Iterator[os.stat_result]:
             if (one.st_dev, one.st_ino) not in seen and name != LOCK:
                 seen.add((one.st_dev, one.st_ino))
                 yield one
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
 def _age(text: str) -> str:
