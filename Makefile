@@ -17,11 +17,11 @@ export GOMP_SPINCOUNT ?= 1000
 
 BENCHES := bench-sft bench-memory bench-dpo bench-grpo bench-generate bench-prepare bench-toys
 
-.PHONY: demo test test-all lint format templates-table reference profile-step hostile setup clean $(BENCHES)
+.PHONY: demo test test-all lint types format templates-table reference profile-step hostile setup clean $(BENCHES)
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^#   *//p' Makefile; echo "targets: demo test test-all lint format templates-table $(BENCHES) profile-step hostile setup clean"
+	@sed -n 's/^#   *//p' Makefile; echo "targets: demo test test-all lint types format templates-table $(BENCHES) profile-step hostile setup clean"
 
 demo: $(READY)
 	@$(BIN)/strop demo $(ARGS)
@@ -34,6 +34,11 @@ test-all: $(READY)
 
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+# The types of what programs call (pyproject.toml, tool.mypy, lists the modules), by mypy
+types: $(READY)
+	@test -x $(BIN)/mypy || $(PIP) -c constraints.txt mypy types-PyYAML
+	@$(BIN)/mypy
 
 format: $(READY)
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -22,7 +22,7 @@ from strop.config.recipe import stage_recipe
         (["run", "a.yaml", "--frehs=1", "name=y"], "strop run: there is no option --frehs; did you mean --fresh?"),
         (
             ["run", "a.yaml", "--lr", "1"],
-            "there is no option --lr, but --allow-missing, --continue, --fresh, --help, --json, --profile, ",
+            "there is no option --lr, but --allow-missing, --continue, --fresh, --help, --json, --open, --profile, ",
         ),
         (["run", "a.yaml", "--lr", "1"], "settings are written key=value, without dashes"),
         (["chat", "m", "more"], "strop chat: nothing is known of 'more'; what it takes besides options: model"),

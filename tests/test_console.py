@@ -4,9 +4,10 @@ import io
 import re
 import time
 
+import pytest
 from rich.table import Table
 
-from strop.common.console import Steady, duration, heading, make_console
+from strop.common.console import AT_WORK, Steady, duration, heading, make_console, seconds_left, speaking_on, working
 
 
 def test_a_pipe_gets_whole_lines_and_no_markup():
@@ -49,3 +50,19 @@ def test_short_work_says_nothing():
 
 def test_durations():
     assert [duration(s) for s in (3, 89.4, 150, 7200)] == ["3 s", "89 s", "2.5 min", "2.0 h"]
+
+
+def test_an_estimate_waits_until_it_means_something_and_counts_what_is_under_way():
+    assert seconds_left(30, 1, 210, at_once=128) is None  # the first of 128 says nothing about the rest
+    assert seconds_left(60, 21, 210, at_once=128) == pytest.approx(60 / (21 + 64) * (210 - 21 - 64))
+    assert seconds_left(90, 30, 60) == pytest.approx(90)
+    assert seconds_left(5, 60, 60) == 0
+
+
+def test_of_work_within_other_work_only_the_inner_one_speaks():
+    out = io.StringIO()
+    with speaking_on(make_console(file=out)), Steady(make_console(file=out), "outer", every=0.02), working("inner"):
+        assert [one.state()["title"] for one in AT_WORK] == ["outer", "inner"]
+        time.sleep(0.1)
+        assert "outer" not in out.getvalue()
+    assert not AT_WORK

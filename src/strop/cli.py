@@ -218,6 +218,11 @@ def _parser() -> VerbParser:
     report.add_argument("--json", action="store_true", help="print where it is as JSON on standard output")
     report.set_defaults(run=_report)
 
+    runs = verbs.add_parser("runs", help="which runs there are, and what each is at", example="strop runs")
+    runs.add_argument("folder", type=Path, nargs="?", default=Path("runs"), help="a folder of runs, or a run (runs)")
+    runs.add_argument("--json", action="store_true", help="print everything as JSON on standard output")
+    runs.set_defaults(run=_runs)
+
     compare = verbs.add_parser(
         "compare",
         help="two or more evaluations on the same items: better, worse, or not to be told",
@@ -288,6 +293,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-missing", action="store_true", help="go without data and evals that cannot be had, and say which"
     )
+    parser.add_argument("--open", action="store_true", help="open the run's page in a browser; it follows the run")
     changed = parser.add_mutually_exclusive_group()
     for way, what in (
         ("continue", " since a stage's checkpoint, go on from it with the new ones"),
@@ -312,7 +318,11 @@ def _run_recipe(recipe: Any, options: argparse.Namespace) -> Outcome:
 
     keep_freed_memory()
     summary = run_recipe(
-        recipe, make_console(stderr=options.json), options.changed, allow_missing=options.allow_missing
+        recipe,
+        make_console(stderr=options.json),
+        options.changed,
+        open_page=options.open,
+        allow_missing=options.allow_missing,
     )
     return (3 if summary["failed_gates"] else 0), summary
 
@@ -385,6 +395,15 @@ def _report(options: argparse.Namespace) -> Outcome:
 
     given = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
     return 0, report(ReportRequest(**given))
+
+
+def _runs(options: argparse.Namespace) -> Outcome:
+    from strop.common.console import make_console
+    from strop.runs.listing import runs_in, show
+
+    found = runs_in(options.folder)
+    show(found, options.folder, make_console(stderr=options.json))
+    return 0, {"runs": found}
 
 
 def _compare(options: argparse.Namespace) -> Outcome:

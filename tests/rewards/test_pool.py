@@ -127,6 +127,8 @@ def test_an_answer_that_kills_the_judge_is_a_fault_of_the_judge(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import os, strop.rewards.code as code\n"
+        "import contextlib, strop.rewards.pool as pool\n"
+        "pool.without_main = contextlib.nullcontext  # so that the workers read this script too\n"
         "real = code.judge_program\n"
         "code.judge_program = lambda p, *a: os.kill(os.getpid(), 9) if p and 'die' in p else real(p, *a)\n"
         "class Test: stdin = ''; stdout = '1'\n"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -46,12 +48,21 @@ class Steady:
     """Work that may take long, as a context manager: a bar on a terminal; elsewhere a line whenever ``every`` seconds
     have passed without one, though nothing may have been finished meanwhile.
 
-    ``title``: what is done, e.g. ``code_basics: answers``; ``total``: how many there are; ``done``: how many before.
+    ``title``: what is done, e.g. ``code_basics: answers``; ``total``: how many there are; ``done``: how many before;
+    ``at_once``: how many are worked on at a time. Of work within other work only the inner one speaks.
     """
 
     def __init__(
-        self, console: Console, title: str, total: int | None = None, *, done: int = 0, every: float = EVERY
+        self,
+        console: Console,
+        title: str,
+        total: int | None = None,
+        *,
+        done: int = 0,
+        every: float = EVERY,
+        at_once: int = 1,
     ) -> None:
+        self._at_once = at_once
         self._console, self._title, self._total, self._done, self._before = console, title, total, done, done
         self._every = every
         self._bar: Bar | None = None
@@ -60,6 +71,7 @@ class Steady:
 
     def __enter__(self) -> Steady:
         self._started = time.monotonic()
+        AT_WORK.append(self)
         if self._console.is_terminal:
             count = (MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn()) if self._total else ()
             self._bar = Bar(
@@ -77,6 +89,7 @@ class Steady:
         return self
 
     def __exit__(self, *_: object) -> None:
+        AT_WORK.remove(self)
         self._stop.set()
         if self._bar is not None:
             self._bar.stop()
@@ -91,16 +104,57 @@ class Steady:
 
     def _watch(self) -> None:
         while not self._stop.wait(self._every):
-            say(self._console, self._line())
+            if AT_WORK[-1:] == [self]:
+                say(self._console, self._line())
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._started
         if self._total is None:
             count = f"{self._done:,} so far" if self._done else "at work"
             return f"{self._title}: {count}, {duration(seconds)}"
-        done = self._done - self._before
-        left = f", about {duration(seconds / done * (self._total - self._done))} left" if done else ""
-        return f"{self._title}: {self._done:,} of {self._total:,}, {duration(seconds)}{left}"
+        left = seconds_left(seconds, self._done - self._before, self._total - self._before, self._at_once)
+        said = "" if left is None else f", about {duration(left)} left"
+        return f"{self._title}: {self._done:,} of {self._total:,}, {duration(seconds)}{said}"
+
+    def state(self) -> dict[str, Any]:
+        """What is done, for a page: ``title``, ``done``, ``total`` (None: not known) and ``left``, seconds."""
+        spent, left = time.monotonic() - self._started, None
+        if self._total is not None:
+            left = seconds_left(spent, self._done - self._before, self._total - self._before, self._at_once)
+        return {"title": self._title, "done": self._done, "total": self._total, "left": left}
+
+
+AT_WORK: list[Any] = []
+"""What this process is at, the innermost last; each has a ``state()``."""
+_console: Console | None = None
+
+
+@contextmanager
+def speaking_on(console: Console) -> Iterator[None]:
+    """Within the block, `working` speaks on this console."""
+    global _console
+    before, _console = _console, console
+    try:
+        yield
+    finally:
+        _console = before
+
+
+def working(title: str, total: int | None = None, *, done: int = 0, at_once: int = 1) -> Steady:
+    """`Steady` on the console of the run that this is a part of; silent where there is none."""
+    return Steady(_console or Console(quiet=True), title, total, done=done, at_once=at_once)
+
+
+def seconds_left(spent: float, done: int, total: int, at_once: int = 1) -> float | None:
+    """How long the rest will take, of ``total`` of which ``done`` took ``spent`` seconds; None until a tenth is done.
+
+    With ``at_once`` in progress at a time, those count as half done: the first of many to end says nothing about how
+    long each takes.
+    """
+    if done < max(1, total / 10):
+        return None
+    under_way = min(at_once, total - done) / 2 if at_once > 1 else 0.0
+    return spent / (done + under_way) * (total - done - under_way)
 
 
 def duration(seconds: float) -> str:

@@ -14,9 +14,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import getfile
 from pathlib import Path
+from types import ModuleType
 from typing import Generic, TypeVar
 
 from strop.common.errors import InputError
+from strop.common.given import SUFFIX, read_given
 
 Thing = TypeVar("Thing", bound=type)
 _PLUGIN = "strop_plugin_"
@@ -37,10 +39,10 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             if not thing.__module__.startswith(f"{self._package}."):
                 self._found()  # what comes with strop has its names first
             if lacking := sorted(getattr(thing, "__abstractmethods__", ())):
-                raise InputError(f"{getfile(thing)}: the {self._what} {name!r} has no {', '.join(lacking)}; define it.")
+                raise InputError(f"{_home(thing)}: the {self._what} {name!r} has no {', '.join(lacking)}; define it.")
             known = self._things.get(name)
-            if known is not None and getfile(known) != getfile(thing):
-                raise InputError(f"{getfile(thing)}: the {self._what} {name!r} is there already, in {getfile(known)}.")
+            if known is not None and not _given(known) and _home(known) != _home(thing):
+                raise InputError(f"{_home(thing)}: the {self._what} {name!r} is there already, in {_home(known)}.")
             self._things[name] = thing
             return thing
 
@@ -70,6 +72,9 @@ def load_plugins(files: Iterable[Path]) -> None:
         name = _PLUGIN + hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
         if name in sys.modules:
             continue
+        if file.suffix == SUFFIX and file.is_file():
+            _load_given(file, name)
+            continue
         if not file.is_file() or file.suffix != ".py":
             raise InputError(f"{file}: there is no such Python file; plugins are files that end in .py.")
         spec = importlib.util.spec_from_file_location(name, file)
@@ -83,6 +88,35 @@ def load_plugins(files: Iterable[Path]) -> None:
             raise InputError(f"{file}: the plugin raised {type(error).__name__} when it was read: {error}") from error
 
 
+_GIVEN: dict[type, Path] = {}
+"""The files of classes that a program handed in."""
+
+
+def _load_given(file: Path, name: str) -> None:
+    """A class that a program handed in (`strop.common.given`): registered, and to be found by its name here, as pickle
+    looks for it in ``__main__`` of a worker too."""
+    home, kind, thing = read_given(file)
+    module = sys.modules.setdefault(thing.__module__, ModuleType(thing.__module__))
+    known = getattr(module, thing.__name__, None)
+    if known is None or known in _GIVEN:
+        setattr(module, thing.__name__, thing)
+    _GIVEN[thing] = file
+    importlib.import_module(home).register(kind)(thing)
+    sys.modules[name] = module
+
+
+def _given(thing: type) -> bool:
+    """Whether it is of the program itself, or was handed in by one: the next one of that name takes its place."""
+    return thing.__module__ == "__main__" or thing in _GIVEN
+
+
+def _home(thing: type) -> str:
+    try:
+        return getfile(thing)
+    except (TypeError, OSError):  # of a notebook
+        return thing.__module__
+
+
 def plugin_file(thing: type) -> Path | None:
     """The file of a class that `load_plugins` read; None for all others."""
-    return Path(getfile(thing)) if thing.__module__.startswith(_PLUGIN) else None
+    return _GIVEN.get(thing) or (Path(getfile(thing)) if thing.__module__.startswith(_PLUGIN) else None)

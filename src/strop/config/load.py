@@ -55,7 +55,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"override {override!r}: {text!r} is not a valid YAML value.") from error
-    if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
+    if isinstance(value, str) and text.strip()[:1] not in ('"', "'"):  # YAML 1.1 reads 1e-4 as text
         with suppress(ValueError):
             value = float(value)
     for depth, section in enumerate(sections):

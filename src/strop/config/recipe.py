@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, create_model, model_validator
@@ -69,6 +70,9 @@ class Recipe(BaseModel):
     rollout: EngineSettings = Field(default_factory=EngineSettings, description="Which engine generates.")
     evals: dict[str, any_task_settings()] = Field(default_factory=dict, description="What every eval stage measures.")
     stages: dict[str, any_stage()] = Field(min_length=1, description="Stages by name, in order.")
+    trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(
+        [], description="Where metrics go too: tensorboard (in the run folder), wandb, trackio."
+    )
     gates: dict[str, GateSettings] = Field(default_factory=dict, description="How far metrics may fall (exit code 3).")
 
     @model_validator(mode="before")
@@ -134,12 +138,18 @@ class Recipe(BaseModel):
         return self.model_copy(update={"stages": {name: stage.profiled() for name, stage in self.stages.items()}})
 
 
-def stage_recipe(verb: str, model: str, settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+def stage_recipe(
+    verb: str,
+    model: str,
+    settings: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> Recipe:
     """A recipe of one stage with these ``settings``, ``kind`` among them, called as the ``verb`` is.
 
     An override whose first name is a setting of the stage is the stage's (``rollout.group_size`` of one that has
-    rollouts), another that a recipe has (``chat.max_length``, ``name``) is the recipe's.
-    Raises InputError as `load_recipe`, and for overrides that make another verb of it.
+    rollouts), another that a recipe has (``chat.max_length``, ``name``) is the recipe's. ``more``: what else
+    the recipe says. Raises InputError as `load_recipe`, and for overrides that make another verb of it.
     """
     one = f"strop {verb} is one stage of kind {settings['kind']}; leave this out, or write a recipe for strop run."
     twice = "the data are given by --data; name them there."
@@ -148,13 +158,14 @@ def stage_recipe(verb: str, model: str, settings: Mapping[str, Any], overrides: 
     stage = deepcopy(dict(settings))
     if any(override.startswith("data.") for override in overrides):  # data.on_bad_row and the like
         stage["data"] = {"parts": [part_of(one) for one in stage["data"]]}
-    values = {"name": verb, "model": model, "stages": {verb: stage}}
+    values = {"name": verb, **more, "model": model, "stages": {verb: stage}}
+    kind = recipe_with([str(file) for file in more.get("plugins", ())])
     given = []
     for override in overrides:
         first = override.partition("=")[0].partition(".")[0]
         of_recipe = first in Recipe.model_fields and first not in STAGES[settings["kind"]].model_fields
         given.append(override if of_recipe else f"stages.{verb}.{override}")
-    recipe = load_values(Recipe, values, given, f"strop {verb}")
+    recipe = load_values(kind, values, given, f"strop {verb}")
     try:
         recipe.stages[verb].check_verb(verb)
     except ValueError as error:

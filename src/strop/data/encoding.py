@@ -22,6 +22,7 @@ from strop.chat import ChatEncoder, ChatSettings, Conversation, Example, LeftOut
 from strop.chat.answers import Content, parse_answers
 from strop.chat.inspection import Inspection
 from strop.common.errors import InputError
+from strop.common.processes import without_main
 from strop.data.counter import uniform, words
 from strop.data.rows import Row
 
@@ -260,7 +261,8 @@ def _in_processes(chunks: Iterable[Chunk], encoding: Encoding, job: Job, workers
     pending: deque[Future[EncodedRows]] = deque()
     try:
         for chunk in chunks:
-            pending.append(pool.submit(_encode_here, *chunk))
+            with without_main():  # a process is started with each of the first
+                pending.append(pool.submit(_encode_here, *chunk))
             if len(pending) > 3 * workers:  # enough to keep everyone busy, and no more of the file in memory
                 yield pending.popleft().result()
         while pending:

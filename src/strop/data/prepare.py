@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import zip_longest
@@ -14,9 +14,10 @@ from typing import Any
 
 from strop.chat import MaskReport
 from strop.chat.answers import Content
+from strop.common.console import Steady, working
 from strop.common.errors import InputError
 from strop.common.folders import whole_folder
-from strop.data.encoding import SHOWN, Encoding, Job, PromptDraws, encode_all
+from strop.data.encoding import CHUNK, SHOWN, EncodedRows, Encoding, Job, PromptDraws, encode_all
 from strop.data.files import data_files
 from strop.data.groups import Group, stores_of
 from strop.data.held_out import Division, divide
@@ -124,9 +125,17 @@ def prepare(
             with whole_folder(folder, _room(part), replace=False) as scratch:
                 rows = rows_of_part(part, named, bad.append if job.skip else None, notes.append)
                 rows = rows if portion is None else portion.of(rows)
-                write(scratch, encode_all(rows, encoding, job, settings.workers), bad, made_from, notes)
+                with working(f"{part.title}: rows tokenised and proven") as work:
+                    encoded = _counted(encode_all(rows, encoding, job, settings.workers), work)
+                    write(scratch, encoded, bad, made_from, notes)
         parts.append(Prepared(folder, draws))
     return PreparedData(settings, tuple(parts), reused, division, content)
+
+
+def _counted(chunks: Iterable[EncodedRows], work: Steady) -> Iterator[EncodedRows]:
+    for chunk in chunks:
+        work.advance(CHUNK)
+        yield chunk
 
 
 def prepare_with_evaluation(

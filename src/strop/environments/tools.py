@@ -14,6 +14,7 @@ from strop.chat import ChatEncoder
 from strop.chat.rendering import TemplateInputs
 from strop.chat.syntax import syntax_of
 from strop.common.errors import InputError
+from strop.common.given import SUFFIX
 from strop.common.registry import load_plugins, plugin_file
 from strop.environments.base import Environment, Observation, Start, Turn, register
 from strop.rewards.timed import Failed
@@ -56,7 +57,8 @@ class Tools(Environment):
         return any(tool.runs_programs for tool in self.by_name.values())
 
     def files(self) -> list[Path]:
-        return [Path(name.rpartition(":")[0]) for name in self.tools if name.rpartition(":")[0].endswith(".py")]
+        places = [Path(name.rpartition(":")[0]) for name in self.tools]
+        return [place for place in places if place.suffix in (".py", SUFFIX)]
 
     def schemas(self) -> list[dict[str, Any]]:
         return [tool.schema for tool in self.by_name.values()]

@@ -143,7 +143,8 @@ class Measurement:
         with self._partial(name, prompts, data, repr(params), samples, *plays) as partial:
             total = len(prompts) * samples
             done = self._going_on(name, partial, "answer", total, "answers")
-            with Steady(self.console, f"{name}: answers", total, done=done) as work:
+            rows = getattr(self.engine, "max_rows", 1)
+            with Steady(self.console, f"{name}: answers", total, done=done, at_once=rows) as work:
                 if plays:
                     answers = play_answers(task, self.encoder, self.engine, params, partial, work.advance)
                 else:

@@ -169,7 +169,13 @@ def read_run(folder: Path) -> RunFiles:
             f"{summary} is missing, and the report is made from it: `strop run RECIPE.yaml` (or `strop demo`) writes "
             "it; give the folder of a finished run."
         )
-    parsed = _parse(summary.read_bytes(), Summary, str(summary), "make it again with `strop run RECIPE.yaml`")
+    return run_files(
+        folder, _parse(summary.read_bytes(), Summary, str(summary), "make it again with `strop run RECIPE.yaml`")
+    )
+
+
+def run_files(folder: Path, parsed: Summary) -> RunFiles:
+    """What the summary names, out of the run's folder; of a run at work what is there by now."""
     stages = parsed.stages
     parts = {stages.before: "before", stages.after: "after", stages.measured: "measured"}
     evaluations = dict.fromkeys([*stages.evaluations, *parts])

@@ -1,6 +1,7 @@
 """From a run folder to ``report.html``: what the page says is put together here, its look in the files beside."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,15 @@ def write_report(run_folder: Path, target: Path | None = None) -> Path:
     return target
 
 
-def page_of(run: RunFiles, most_bytes: int = MOST_BYTES, most_of_items: int = items.MOST_BYTES) -> str:
+def page_of(
+    run: RunFiles,
+    most_bytes: int = MOST_BYTES,
+    most_of_items: int = items.MOST_BYTES,
+    live: Mapping[str, Any] | None = None,
+) -> str:
     """The page as HTML, with at most ``most_bytes`` of kept rollouts and ``most_of_items`` of evaluated items.
+
+    ``live``: of a run that is not finished, what it is at (`strop.report.live`).
 
     Everything that came from a model or a data file is escaped by the template, or is data of its script.
     """
@@ -74,7 +82,8 @@ def page_of(run: RunFiles, most_bytes: int = MOST_BYTES, most_of_items: int = it
         [HERE],
         "page.html",
         styles=(["browser.css"] if browsers else []) + ["report.css"],
-        scripts=["browser.js", *browsers] if browsers else [],
+        scripts=[*(["browser.js", *browsers] if browsers else []), *(["live.js"] if live and live["refresh"] else [])],
+        live=live,
         filters={"count": metrics.count_text},
         summary=summary,
         again=f"strop report {shlex.quote(str(run.folder))}",

@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from strop.common.errors import InputError
+from strop.common.given import SUFFIX, read_given
 from strop.rewards.code import Score
 from strop.rewards.timed import Failed
 
@@ -214,7 +215,7 @@ class FunctionReward(Reward):
     def file(self) -> Path | None:
         """The file that the function is in; None where a module was named."""
         place = Path(self.function.rpartition(":")[0])
-        return place if place.suffix == ".py" else None
+        return place if place.suffix in (".py", SUFFIX) else None
 
     def score(self, samples: Sequence[Sample]) -> list[Score | Failed]:
         """Raises TypeError or ValueError where the function does not give a list of as many numbers or Scores."""
@@ -243,8 +244,13 @@ AnyReward = Annotated[
 
 @cache
 def load_function(name: str) -> Any:
-    """The function of ``module:function`` or ``file.py:function``. Raises InputError where there is none."""
+    """The function of ``module:function``, ``file.py:function``, or of a file that `write_given` wrote.
+
+    Raises InputError where there is none.
+    """
     place, _, function = name.rpartition(":")
+    if place.endswith(SUFFIX):
+        return read_given(Path(place))
     try:
         if place.endswith(".py"):
             if not Path(place).is_file():

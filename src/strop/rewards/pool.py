@@ -16,6 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from strop.common.processes import without_main
 from strop.sandbox import is_unsafe, set_unsafe
 
 Task = TypeVar("Task")
@@ -38,6 +39,8 @@ def _pool(kind: tuple[int, bool]) -> ProcessPoolExecutor:
         # All workers at once, before a task can kill one: a worker that is started while its pool breaks is not told to
         # end, and the pool waits for it forever.
         pool._safe_to_dynamically_spawn_children = False
+        with without_main():
+            pool.submit(int)  # starts them
         _pools[kind] = pool
     return _pools[kind]
 

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+from strop.common.processes import without_main
 from strop.sandbox import is_unsafe, set_unsafe
 
 _START_SECONDS = 120.0  # for a machine with much else to do
@@ -91,7 +92,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # empty, instead of a copy of a process that holds a model
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, is_unsafe()), daemon=True)
-        self._process.start()
+        with without_main():
+            self._process.start()
         theirs.close()
         if not self._pipe.poll(_START_SECONDS):
             raise OSError("did not start")

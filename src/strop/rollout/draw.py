@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from strop.common.console import working
 from strop.rollout.answers import Decode, answer_text
 from strop.rollout.engine import Engine, Request, SamplingParams
 from strop.rollout.prompts import Prompt
@@ -28,7 +29,9 @@ def draw_groups(
     """
     if player is None:
         requests = [Request(p.ids, params, size, name) for p, name in zip(prompts, names, strict=True)]
-        answers = engine.generate(requests)
+        rows = getattr(engine, "max_rows", 1)
+        with working("rollouts: answers", len(requests) * size, at_once=rows) as work:
+            answers = engine.generate(requests, on_finished=lambda *_: work.advance())
         return [
             [
                 trajectory(one, p.name, first + i, answer_text(one, decode, engine.stop_ids))
@@ -37,5 +40,6 @@ def draw_groups(
             for i, p in enumerate(prompts)
         ]
     openings = [player.opening(name, p.start) for p, name in zip(prompts, names, strict=True)]
-    episodes = player.play(engine, openings, params, size)
+    with working("rollouts: trajectories by turns"):
+        episodes = player.play(engine, openings, params, size)
     return [[one.trajectory(first + i) for one in episodes[i * size : (i + 1) * size]] for i in range(len(prompts))]

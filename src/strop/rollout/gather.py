@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from strop.common.console import working
 from strop.common.errors import Halted
 from strop.data.walk import Walk
 from strop.objectives.advantages import shape_rewards
@@ -105,7 +106,7 @@ class Gatherer:
         with drawn.timed("rollout"):
             groups = draw_groups(self.engine, prompts, names, params, size, len(drawn.every), self.decode, self._player)
         groups = [[replace(one, version=batch.version) for one in group] for group in groups]
-        with drawn.timed("reward"):
+        with drawn.timed("reward"), working("rollouts: rewards"):
             groups = self.grader.grade(prompts, groups)
         batch.taken += count
         drawn.every += groups

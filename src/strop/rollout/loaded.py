@@ -9,6 +9,7 @@ from typing import Any
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of, save_chat
+from strop.common.console import working
 from strop.common.folders import whole_folder
 from strop.model import adapter
 from strop.model.base import Base
@@ -118,7 +119,8 @@ def load(
     packed = quantization(compute.dtype) if lora and lora.quantize else None
     frozen = lora or not (to_train or scores)
     held = (compute.dtype, compute.device, packed) if frozen else ()
-    network = load_model(model, *held, scores=scores)
+    with working(f"{name or model}: loading"):
+        network = load_model(model, *held, scores=scores)
     if new:
         grown = fit_embeddings(network, known, new_ids.values())
         notes.append(

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from strop.common.console import working
 from strop.data.batch import Batch
 from strop.data.packing import pack
 from strop.data.prefixes import common_prefix, make_group_batch
@@ -117,9 +118,11 @@ def measure(policy: Policy, batches: Sequence[Batch], want: Sequence[str], tempe
     training = policy.training
     policy.eval()
     found = []
-    for batch in batches:
-        outputs = policy(batch.to(policy.compute.device), want, None, temperature)
-        found.append({name: outputs[name].float().cpu() for name in want})
+    with working("rollouts: log-probabilities of rows", len(batches)) as work:
+        for batch in batches:
+            outputs = policy(batch.to(policy.compute.device), want, None, temperature)
+            found.append({name: outputs[name].float().cpu() for name in want})
+            work.advance()
     policy.train(training)
     return {name: torch.cat([one[name] for one in found]) for name in want}
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from strop.common.errors import InputError
+from strop.common.processes import without_main
 from strop.model.policy import Policy
 from strop.rollout.engine import (
     EngineLost,
@@ -74,7 +75,8 @@ class WorkerEngine:
         _end_waits_after(patience, self._pipe)
         self._process = context.Process(target=begin, args=(Work(serve, theirs, job),), daemon=True, name=NAME)
         try:
-            self._process.start()
+            with without_main():
+                self._process.start()
         finally:
             theirs.close()
             memory.close()

@@ -135,7 +135,7 @@ def evaluate(
     wanted = parse_tasks(tasks)
     if repeated := [model for model in models if list(models).count(model) > 1]:
         raise InputError(f"{repeated[0]} is named twice; name every model once.")
-    recipes = [_recipe(model, wanted, shared, overrides, folder, alone=len(models) == 1) for model in models]
+    recipes = [evaluation_recipe(model, wanted, shared, overrides, folder, alone=len(models) == 1) for model in models]
     for recipe in recipes if len(recipes) > 1 else ():  # one alone is looked at by its run
         place = resolve(recipe.model)
         compute = best_compute(recipe.compute.device, recipe.compute.dtype)
@@ -151,14 +151,18 @@ def evaluate(
     return {"results": results}
 
 
-def _recipe(
+def evaluation_recipe(
     model: str,
     tasks: dict[str, Any],
     shared: dict[str, Any],
     overrides: Sequence[str],
     folder: Path | None,
-    alone: bool,
+    alone: bool = True,
 ) -> Recipe:
+    """A recipe of one eval stage: ``tasks`` with their settings, ``shared`` ones for every task that has them.
+
+    Raises InputError for a shared setting that no task has, and as `load_values`.
+    """
     evals, unread = {}, set(shared)
     plugins = [override for override in overrides if override.partition("=")[0] == "plugins"]
     kind = recipe_with(_value(plugins[-1].partition("=")[2], plugins[-1]) if plugins else None)

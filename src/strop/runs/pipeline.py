@@ -23,7 +23,8 @@ from rich.console import Console
 
 from strop import __version__
 from strop.chat.builtin import template_text
-from strop.common.console import heading, say
+from strop.common import tracking
+from strop.common.console import heading, say, speaking_on, working
 from strop.common.errors import Interrupted
 from strop.common.files import folder_stamp, write_json
 from strop.common.flat import flat
@@ -34,11 +35,13 @@ from strop.model.names import resolve
 from strop.model.precision import best_compute
 from strop.report import write_report
 from strop.runs.begin import Beginning, Changed, begin, listed
+from strop.runs.live import Live
 from strop.runs.made_from import Change, key_of
 from strop.runs.missing import Missing, all_named, missing, without
 from strop.runs.run_folder import check_data, check_recipe, claimed
 from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
 from strop.runs.summary import UNSAFE, show, summarise
+from strop.runs.trackers import Trackers
 from strop.sandbox import unsafe_local
 from strop.stages.base import Context, Stage
 from strop.tasks import open_task
@@ -46,9 +49,15 @@ from strop.train.metrics import peak_memory_gb, reset_peak_memory
 
 
 def run_recipe(
-    recipe: Recipe, console: Console, changed: Changed = "stop", *, allow_missing: bool = False
+    recipe: Recipe,
+    console: Console,
+    changed: Changed = "stop",
+    *,
+    open_page: bool = False,
+    allow_missing: bool = False,
 ) -> dict[str, Any]:
-    """Run every stage, write ``summary.json`` and ``report.html`` and return the summary.
+    """Run every stage, write ``summary.json`` and ``report.html`` and return the summary. ``open_page``: show the page
+    in a browser while it runs.
 
     With ``allow_missing`` the run goes without data and evals that cannot be had, which is said and noted.
 
@@ -59,8 +68,16 @@ def run_recipe(
     for one in left_out:
         say(console, f"left out (--allow-missing): {one}", style="yellow")
     recipe = without(recipe, left_out) if left_out else recipe
-    with claimed(recipe.run_folder), unsafe_local(recipe.unsafe_local):
-        return _Run(recipe, console, changed, left_out).run()
+    with (
+        claimed(recipe.run_folder),
+        unsafe_local(recipe.unsafe_local),
+        speaking_on(console),
+        Live(recipe.run_folder, console, open_page) as live,
+        Trackers(recipe, console, changed) as trackers,
+    ):
+        summary = _Run(recipe, console, changed, live, left_out).run()
+        trackers.finish(summary)
+        return summary
 
 
 @dataclass
@@ -68,6 +85,7 @@ class _Run:
     recipe: Recipe
     console: Console
     changed: Changed
+    live: Live
     left_out: list[Missing] = field(default_factory=list)
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -75,7 +93,8 @@ class _Run:
         recipe, folder = self.recipe, self.recipe.run_folder
         check_recipe(folder, list(recipe.stages), recipe.name)
         self.compute = best_compute(recipe.compute.device, recipe.compute.dtype)
-        model: Path = resolve(recipe.model)
+        with working(f"{recipe.model_name}: looked up, or downloaded"):
+            model: Path = resolve(recipe.model)
         _check_gates(recipe)
         with all_named(recipe):
             plan = self._plan(model)
@@ -120,6 +139,7 @@ class _Run:
     def _finish(self) -> dict[str, Any]:
         folder = self.recipe.run_folder
         started = time.perf_counter()
+        self.live.finishing()
         summary = summarise(self.recipe, self.done, self.compute)
         summary["notes"] += [
             f"{name} went on from {change['from']} with "
@@ -129,7 +149,8 @@ class _Run:
         ]
         summary["notes"] += [f"Left out, since it could not be had: {one}" for one in self.left_out]
         write_json(folder / "summary.json", summary)
-        summary["report"] = str(write_report(folder))
+        with working("report: writing"):
+            summary["report"] = str(write_report(folder))
         summary["minutes"]["report"] = (time.perf_counter() - started) / 60
         write_json(folder / "summary.json", summary)
         show(summary, self.console)
@@ -149,6 +170,9 @@ class _Run:
             write_config(place, config)  # what has no effect may have changed
         else:
             folder.begin(beginning.state, place, config, beginning.progress)
+        so_far = {one: stage for one, stage in self.recipe.stages.items() if one in self.done or one == name}
+        partial = self.recipe.model_copy(update={"stages": so_far, "gates": {}})
+        self.live.stage(name, summarise(partial, {**self.done, name: {"minutes": None}}, self.compute))
         reset_peak_memory()
         started = time.perf_counter()
         with self._stoppable(name, stage):
@@ -159,6 +183,7 @@ class _Run:
         if self.recipe.unsafe_local:
             state["unsafe_local"] = True
         write_json(place / STATE, state)
+        tracking.track(name, {metric: one["value"] for metric, one in state.get("metrics", {}).items()})
         if place == folder.new:
             # What they say is of the stage that goes.
             for outdated in ("summary.json", "report.html"):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from strop.common.console import working
 from strop.common.errors import InputError
 from strop.common.files import folder_stamp
 from strop.data.batch import Batch, make_batch
@@ -159,7 +160,9 @@ class DistillTraining(Training):
         ]
         self.engine.sync()  # the weights have changed since the last step
         try:
-            answers = self.engine.generate(requests)
+            rows = getattr(self.engine, "max_rows", 1)
+            with working("answers", len(requests), at_once=rows) as work:
+                answers = self.engine.generate(requests, on_finished=lambda *_: work.advance())
         finally:
             self.engine.sync()  # keys and values of these weights are of no use any more
         found = [trajectory(one, example.place, at, "") for one, (at, example) in zip(answers, asked, strict=True)]

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from strop.common.console import working
 from strop.common.folders import whole_folder
 from strop.data.batch import Batch
 from strop.data.groups import Group
@@ -109,9 +110,11 @@ def _measured(
 ) -> dict[str, Tensor]:
     """What is measured at the trained positions of all examples, one after another."""
     found: list[dict[str, Tensor]] = [{}] * len(examples)
-    for row in pack([len(example.tokens) for example in examples], row_tokens):
-        told = measure(make([examples[i] for i in row]))
-        cut = {name: values.split([counts[i] for i in row]) for name, values in told.items()}
-        for place, i in enumerate(row):
-            found[i] = {name: parts[place] for name, parts in cut.items()}
+    with working("log-probabilities of the frozen model", len(examples)) as work:
+        for row in pack([len(example.tokens) for example in examples], row_tokens):
+            told = measure(make([examples[i] for i in row]))
+            cut = {name: values.split([counts[i] for i in row]) for name, values in told.items()}
+            for place, i in enumerate(row):
+                found[i] = {name: parts[place] for name, parts in cut.items()}
+            work.advance(len(row))
     return {name: torch.cat([one[name] for one in found]) for name in (found[0] if found else ())}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from strop.common.console import working
 from strop.common.errors import InputError
 from strop.data.mixture import Mixture
 from strop.environments.base import PART
@@ -73,7 +74,8 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     policy = loaded.policy
     if stage.objective.uses_values:
         add_values(stage, context, loaded)
-    parts = checked_prompts(stage, loaded.encoder, window_of(context.model), stage.rollout.max_tokens)
+    with working("prompts: reading"):
+        parts = checked_prompts(stage, loaded.encoder, window_of(context.model), stage.rollout.max_tokens)
     _check_rows(stage, parts)
     mixture = Mixture(parts, stage.data, seed)
     context.say(f"prompts: {len(mixture):,}, of {', '.join(part.title for part in stage.data.parts)}")
@@ -149,7 +151,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             source.close()
             if player:
                 player.close()
-    with weights.whole():
+    with weights.whole(), working("model: saving"):
         loaded.save(folder)
     warnings = [*totals.pop("warnings"), *source.alarms]
     measures = {name: metric.to_dict() for name, metric in tasks.metrics.items()} if tasks else {}

@@ -9,6 +9,7 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from strop.common.console import working
 from strop.common.errors import Halted, InputError
 from strop.common.files import write_json, write_jsonl
 from strop.data.mixture import Mixture
@@ -124,7 +125,14 @@ def _answers(requests: Sequence[Request], engine: TorchEngine | VllmEngine, part
             partial.add("answer", place, [list(rollout.tokens), rollout.finish_reason, rollout.text_end])
 
     if left:
-        engine.generate([requests[i] for i in left], on_finished=keep)
+        total = len(left) * count
+        with working("answers", total, at_once=getattr(engine, "max_rows", 1)) as work:
+
+            def kept(number: int, rollout: Rollout) -> None:
+                keep(number, rollout)
+                work.advance()
+
+            engine.generate([requests[i] for i in left], on_finished=kept)
         engine.sync()  # these prompts do not come again, and a long memory of prefixes is slow to search
     found = []
     for i, request in enumerate(requests):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from strop.objectives.objective import Objective
+from strop.objectives.own import OwnLoss
 from strop.objectives.sft import supervised_objective
+from strop.rewards.kinds import load_function
 from strop.stages._training import Training
 from strop.train.neftune import Neftune
 
@@ -19,6 +21,9 @@ class FineTuning(Training):
     stage: SftStage
 
     def objective(self) -> Objective:
+        if self.stage.objective:
+            own = load_function(self.stage.objective)
+            return OwnLoss(own, self.settings.reduction, self.settings.loss_constant)
         return supervised_objective(self.settings)
 
     def stateful(self) -> dict[str, Any]:

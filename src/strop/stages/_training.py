@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from strop.common.console import working
 from strop.common.files import write_json
 from strop.common.folders import cache_folder
 from strop.data.batch import Batch, make_batch
@@ -171,7 +172,8 @@ class Training(ABC):
         if stage.content == "conversations":  # a group is longer than any of its sequences, which the encoder measured
             check_length(loaded.policy.model, longest, example.place)
         self.measured = held_out.first_epoch(seed)
-        before_training(stage.looked_at(), context, loaded, self.source, data.report, self.measured)
+        with working("data and settings examined"):
+            before_training(stage.looked_at(), context, loaded, self.source, data.report, self.measured)
         objective, stateful = self.objective(), self.stateful()
         if line := eval_data_note(held_out, bool(self.measured), recipe.chat.max_length):
             context.say(line)
@@ -204,7 +206,7 @@ class Training(ABC):
             totals["eval_loss"]["unit"] = self.loss_unit
         for name, value in facts.items():
             context.say(f"{name}: {value}")
-        with weights.whole():
+        with weights.whole(), working("model: saving"):
             loaded.save(folder, always_said(stage.mixture))
         warnings = totals.pop("warnings")
         for warning in warnings:

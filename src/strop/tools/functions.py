@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from strop.common.errors import InputError
+from strop.common.given import SUFFIX
 from strop.rewards.kinds import load_function
 from strop.tools.base import TOOLS, Tool
 
@@ -39,7 +40,7 @@ class FunctionTool(Tool):
     @property
     def file(self) -> Path | None:
         place = Path(self.function.rpartition(":")[0])
-        return place if place.suffix == ".py" else None
+        return place if place.suffix in (".py", SUFFIX) else None
 
     def call(self, arguments: Mapping[str, Any], seconds: float) -> str:
         value = load_function(self.function)(**arguments)

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from strop.common.console import make_console
+from strop.common.console import make_console, working
 from strop.common.errors import Diverged, Halted, InputError, Interrupted, NotFinite, RollBack, Stopped
 from strop.data.batch import Batch
 from strop.data.step import Source, Step
@@ -251,6 +251,10 @@ class _Run:
         return row
 
     def checkpoint(self) -> None:
+        with working(f"{self.title}: checkpoint"):
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
         self.check_weights()
         self.keeper.write(self.totals, self.steps, self.best.checkpointed if self.best else lambda totals: None)
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from strop.common.console import EVERY, duration
+from strop.common import tracking
+from strop.common.console import AT_WORK, EVERY, duration
 from strop.common.files import atomic_writer
 
 
@@ -49,6 +51,7 @@ class MetricsLog:
         lines = path.read_text().splitlines() if path.exists() and kept else []
         with atomic_writer(path) as file:  # a kill at this moment must not cost the rows that were there
             file.writelines(f"{x}\n" for x in lines if x.endswith("}") and kept(json.loads(x)))
+        self._stage = path.parent.name.removesuffix(".new")
         self._file = path.open("a", buffering=1, encoding="utf-8")
 
     def close(self) -> None:
@@ -56,6 +59,7 @@ class MetricsLog:
 
     def write(self, row: dict[str, Any]) -> None:
         self._file.write(json.dumps(row) + "\n")
+        tracking.track(self._stage, row)
 
 
 class Progress:
@@ -83,24 +87,59 @@ class Progress:
         self._seconds = 0.0
         self._shown = 0
         self._reward = ""  # of the newest batch of rollouts, where there are such
-        self._said = time.monotonic()
+        self._said = self._row = time.monotonic()
+        self._done, self._text = done, ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Progress:
+        AT_WORK.append(self)
         self._bar.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_) -> None:
+        AT_WORK.remove(self)
+        self._stop.set()
+        self._thread.join()
         self._bar.stop()
+
+    def _watch(self) -> None:
+        """Of a step that takes long there is a line too, where nothing within it speaks."""
+        while not self._stop.wait(EVERY / 10):
+            quiet = self._console.is_terminal or AT_WORK[-1:] != [self]
+            if not quiet and time.monotonic() - self._said > EVERY:
+                self._said = time.monotonic()
+                self._line(f"step {self._done + 1}/{self._steps} · at work, {duration(self._said - self._row)}")
+
+    def _left(self) -> float | None:
+        """Seconds; None before the first step, which takes longer than others."""
+        return self._seconds / self._shown * (self._steps - self._done) if self._shown else None
+
+    def state(self) -> dict[str, Any]:
+        """As `Steady.state`."""
+        return {
+            "title": self._title,
+            "done": self._done,
+            "total": self._steps,
+            "left": self._left(),
+            "text": self._text,
+        }
+
+    def _line(self, text: str) -> None:
+        self._console.print(f"{self._title} {text}", markup=False, highlight=False, soft_wrap=True)
 
     def show(self, row: dict[str, Any]) -> None:
         self._seconds += row["seconds"]
         self._shown += 1
+        self._done, self._row = row["step"], time.monotonic()
         if "reward" in row:
             self._reward = f"reward {row['reward']:.3f} · "
         text = (
             f"{self._reward}loss {row['loss']:.3f} · {row['tokens_per_second']:,.0f} tok/s · "
             f"{row['trained_tokens_per_second']:,.0f} trained/s · {row['memory_gb']:.1f} GB"
         )
+        self._text = text
         self._bar.update(self._task, completed=row["step"], text=text)
         if self._console.is_terminal:
             return
@@ -108,6 +147,4 @@ class Progress:
         # Said a step early rather than late: the next one may take as long as this one did.
         if tenth or time.monotonic() - self._said + row["seconds"] > EVERY:
             self._said = time.monotonic()
-            left = self._seconds / self._shown * (self._steps - row["step"])
-            line = f"{self._title} step {row['step']}/{self._steps} · {text} · {duration(left)} left"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._line(f"step {row['step']}/{self._steps} · {text} · {duration(self._left())} left")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from strop.common.console import working
 from strop.objectives.objective import Objective
 from strop.train.weights import Weights
 from strop.train.world import World, added
@@ -70,8 +71,11 @@ def evaluation(
     """
     world = world or World()
     batches = [b.to(policy.compute.device) for b in batches]
-    with policy.measuring():
-        rows = [_forward(policy, objective, batch)[1] for batch in batches]
+    rows = []
+    with policy.measuring(), working("evaluation loss: rows", len(batches)) as work:
+        for batch in batches:
+            rows.append(_forward(policy, objective, batch)[1])
+            work.advance()
     totals = world.sum(added(objective.normalisers(batch) for batch in batches))
     found = _summary(rows, totals, world)
     return {f"eval_{name}": value for name, value in found.items() if name not in totals}

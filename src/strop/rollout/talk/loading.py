@@ -37,11 +37,14 @@ class LoadedChat:
     notes: list[str] = field(default_factory=list)
 
 
-def load_chat(name: str | Path, int8: bool = False) -> LoadedChat:
-    """``int8``: with weights in 8 bits. Raises InputError where there is no such model, it cannot be loaded, or it
-    cannot hold a conversation."""
+def load_chat(name: str | Path, int8: bool = False, max_rows: int = 1) -> LoadedChat:
+    """``int8``: with weights in 8 bits; ``max_rows``: answers generated at once.
+
+    Raises InputError where there is no such model, it cannot be loaded, or it
+    cannot hold a conversation.
+    """
     if (stopped := stopped_run(Path(name).expanduser())) is not None:
-        return _of_checkpoint(stopped, int8)
+        return _of_checkpoint(stopped, int8, max_rows)
     folder = resolve(name)
     saved = read_chat(folder)
     tokenizer = load_tokenizer(folder)
@@ -62,7 +65,9 @@ def load_chat(name: str | Path, int8: bool = False) -> LoadedChat:
     notes += [note] if note else []
     own = model.config._attn_implementation
     try:
-        engine: Engine = TorchEngine(Policy(model, compute), _stops(encoder), max_rows=1, cache_gb=None, int8=int8)
+        engine: Engine = TorchEngine(
+            Policy(model, compute), _stops(encoder), max_rows=max_rows, cache_gb=None, int8=int8
+        )
     except InputError as error:
         if int8:
             raise
@@ -73,9 +78,9 @@ def load_chat(name: str | Path, int8: bool = False) -> LoadedChat:
     return LoadedChat(str(folder), engine, encoder, tokenizer, window(model.config), saved.system, notes)
 
 
-def _of_checkpoint(stopped: Stopped, int8: bool) -> LoadedChat:
+def _of_checkpoint(stopped: Stopped, int8: bool, max_rows: int) -> LoadedChat:
     loaded = restore(stopped)
-    engine = TorchEngine(loaded.policy, _stops(loaded.encoder), max_rows=1, cache_gb=None, int8=int8)
+    engine = TorchEngine(loaded.policy, _stops(loaded.encoder), max_rows=max_rows, cache_gb=None, int8=int8)
     on = f"strop run {shlex.quote(str(stopped.config))}" if stopped.config else "the same `strop run` command"
     said = f"stopped at {stopped.where}: talking to its newest checkpoint, {stopped.checkpoint}; {on} goes on with it"
     limit = window(loaded.policy.model.config)
