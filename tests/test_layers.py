@@ -62,7 +62,8 @@ ALLOWED = {
     "doctor": {"chat", "data", "model", "tasks"},
     "doctor.command": READS | {"model"},
     "inspector": READS | {"model", "web"},
-    "cli": {"compare", "config", "doctor", "inspector", "model.memory", "report", "rollout.talk", "runs"},
+    "importing": {"chat", "config", "data"},
+    "cli": {"compare", "config", "doctor", "importing", "inspector", "model.memory", "report", "rollout.talk", "runs"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -77,6 +78,7 @@ WITHOUT_TORCH = [
     "compare",
     "compare.report_command",
     "evals.gates",
+    "importing.command",
     "inspector",
     "doctor",
     "data.encoding",

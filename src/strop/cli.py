@@ -198,6 +198,8 @@ def _parser() -> VerbParser:
     _unsafe_option(evaluation)
     evaluation.set_defaults(run=_eval)
 
+    _port_verbs(verbs)
+
     report = verbs.add_parser(
         "report",
         help="one page about a run, or about several side by side",
@@ -258,6 +260,24 @@ def _parser() -> VerbParser:
     compare.add_argument("--json", action="store_true", help="print everything as JSON on standard output")
     compare.set_defaults(run=_compare)
     return parser
+
+
+def _port_verbs(verbs: Any) -> None:
+    importing = verbs.add_parser(
+        "import",
+        help="make a recipe of a configuration of TRL, LLaMA-Factory, axolotl or verl",
+        example="strop import sft.yaml --out recipe.yaml",
+    )
+    importing.add_argument("file", type=Path, help="YAML, JSON, or a shell script with the command line")
+    importing.add_argument(
+        "--from", dest="program", metavar="PROGRAM", help="trl, llamafactory, axolotl or verl; with its stage: trl:dpo"
+    )
+    importing.add_argument(
+        "--out", type=Path, dest="target", default=Path("recipe.yaml"), metavar="FILE", help="where to (recipe.yaml)"
+    )
+    importing.add_argument("--fresh", action="store_true", help="replace the file where it is there already")
+    _recipe_options(importing, "print what was mapped and what was not as JSON on standard output", "model=./my-model")
+    importing.set_defaults(run=_import)
 
 
 def _recipe_options(
@@ -375,6 +395,14 @@ def _eval(options: argparse.Namespace) -> Outcome:
         options.folder,
         options.regrade,
         console,
+    )
+
+
+def _import(options: argparse.Namespace) -> Outcome:
+    from strop.importing.command import import_recipe
+
+    return 0, import_recipe(
+        options.file, options.overrides, options.program, options.target, options.fresh, as_json=options.json
     )
 
 
