@@ -69,7 +69,8 @@ _NOT_NEEDED = {
     "eval_do_concat_batches eval_use_gather_object batch_eval_metrics include_for_metrics bf16_full_eval "
     "fp16_full_eval",
     "the fastest exact kernels of the machine are used by themselves": "tf32 use_liger_kernel liger_kernel_config "
-    "attn_implementation use_cache torch_empty_cache_steps gradient_checkpointing_kwargs",
+    "attn_implementation use_cache torch_empty_cache_steps gradient_checkpointing_kwargs "
+    "activation_checkpointing_kwargs",
     "evaluation is also done at both ends": "eval_on_start eval_delay",
     "the stages of a recipe say what is done": "do_train do_eval do_predict",
     "a run that is cut off goes on from its newest checkpoint by the same command": "resume_from_checkpoint "
@@ -105,6 +106,7 @@ RULES: Rules = {
     "torch_compile": To("train.compile", bool, (None, False)),
     "run_name": To("name", str),
     "label_smoothing_factor": Off("is a setting of stage sft here, train.label_smoothing", (None, 0, 0.0)),
+    "router_aux_loss_coef": Off("is a setting of stage sft here, train.aux_loss", (None, 0, 0.0)),
     "neftune_noise_alpha": Off("is a setting of stage sft here, train.neftune_alpha", (None, 0, 0.0)),
     **same(NotNeeded, _NOT_NEEDED),
     **same(Off, _NOT_THERE),

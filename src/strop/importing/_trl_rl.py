@@ -70,7 +70,6 @@ RL_RULES: Rules = {
     "repetition_penalty": Off("the sampler draws from the distribution that is trained", (None, 1, 1.0)),
     "top_entropy_quantile": Off("all tokens of an answer are trained", (None, 1, 1.0)),
     "entropy_coef": To("objective.entropy_coef", number, (None, 0, 0.0)),
-    "router_aux_loss_coef": Off("is a setting of stage sft here, train.aux_loss", (None, 0, 0.0)),
     "reward_funcs": Off(_REWARD, (None,)),
     "reward_weights": Off(f"{_REWARD}, with its weight", (None,)),
     "stop_token": Off("answers end at the model's own stop tokens and chat.stop_tokens", (None, "eos")),
@@ -112,6 +111,8 @@ def _grpo(draft: Draft, stage: str) -> None:
         draft.note(f"Their batch of {generated:,} answers is no multiple of the group of {group}: "
                    f"{prompts} whole groups here.")  # fmt: skip
     {"grpo": _objective, "rloo": _rloo}[stage](draft)
+    if (model := draft.get("reward_model_name_or_path")) is not None:
+        draft.put("rewards", {"score": {"kind": "model", "path": str(model)}}, "reward_model_name_or_path")
     _steps(draft, prompts, updates * min(mini, prompts))
 
 

@@ -181,11 +181,11 @@ def lora(draft: Draft) -> None:
 
 def data(draft: Draft, evaluated: str) -> list[dict[str, Any]]:
     """The parts to train on, and what is evaluated where evaluation is on."""
-    mixture = draft.get("datasets")
+    mixture, size = draft.get("datasets"), draft.number("test_split_size")
     if isinstance(mixture, list) and mixture:
         parts = [_part_of(draft, one, number) for number, one in enumerate(mixture)]
         draft.put("data", parts, "datasets")
-        if size := draft.number("test_split_size"):
+        if size:
             draft.put("eval_data", {"fraction": size}, "test_split_size")
         return parts
     name = draft.get("dataset_name")
