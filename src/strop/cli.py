@@ -24,6 +24,8 @@ from typing import Any
 
 from strop.common.command_line import VerbParser, new_parser
 from strop.common.errors import Diverged, Halted, InputError, Interrupted
+from strop.exporting import verb as exporting_verb
+from strop.importing import verb as importing_verb
 from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
@@ -198,7 +200,10 @@ def _parser() -> VerbParser:
     _unsafe_option(evaluation)
     evaluation.set_defaults(run=_eval)
 
-    _port_verbs(verbs)
+    importing = importing_verb.add(verbs)
+    _recipe_options(importing, "print what was mapped and what was not as JSON on standard output", "model=./my-model")
+    importing.set_defaults(run=_import)
+    exporting_verb.add(verbs).set_defaults(run=_export)
 
     report = verbs.add_parser(
         "report",
@@ -260,24 +265,6 @@ def _parser() -> VerbParser:
     compare.add_argument("--json", action="store_true", help="print everything as JSON on standard output")
     compare.set_defaults(run=_compare)
     return parser
-
-
-def _port_verbs(verbs: Any) -> None:
-    importing = verbs.add_parser(
-        "import",
-        help="make a recipe of a configuration of TRL, LLaMA-Factory, axolotl or verl",
-        example="strop import sft.yaml --out recipe.yaml",
-    )
-    importing.add_argument("file", type=Path, help="YAML, JSON, or a shell script with the command line")
-    importing.add_argument(
-        "--from", dest="program", metavar="PROGRAM", help="trl, llamafactory, axolotl or verl; with its stage: trl:dpo"
-    )
-    importing.add_argument(
-        "--out", type=Path, dest="target", default=Path("recipe.yaml"), metavar="FILE", help="where to (recipe.yaml)"
-    )
-    importing.add_argument("--fresh", action="store_true", help="replace the file where it is there already")
-    _recipe_options(importing, "print what was mapped and what was not as JSON on standard output", "model=./my-model")
-    importing.set_defaults(run=_import)
 
 
 def _recipe_options(
@@ -404,6 +391,13 @@ def _import(options: argparse.Namespace) -> Outcome:
     return 0, import_recipe(
         options.file, options.overrides, options.program, options.target, options.fresh, as_json=options.json
     )
+
+
+def _export(options: argparse.Namespace) -> Outcome:
+    from strop.exporting.command import Request, export
+
+    given = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
+    return export(Request(**given))
 
 
 def _report(options: argparse.Namespace) -> Outcome:
