@@ -51,7 +51,7 @@ def _prompts(request: Request) -> dict[str, Any]:
         raise InputError(f"--to {request.target}: verl reads Parquet; give a name that ends in .parquet.")
     if request.target.exists() and not request.fresh:
         raise InputError(f"{request.target}: is there already; say --fresh to replace it, or give another with --to.")
-    rows = verl_rows(request.source, request.split or "train", request.count, request.seed or 0)
+    rows = verl_rows(request.source, request.split, request.count, request.seed or 0)
     written = write_verl(rows, request.target)
     say(make_console(stderr=request.json), f"{request.target}: {written:,} prompts with ground truth\n"
         f"next: data.train_files={request.target} in verl")  # fmt: skip

@@ -15,11 +15,13 @@ from strop.rollout.settings import PromptSettings
 Row = dict[str, Any]
 
 
-def verl_rows(name: str, split: str, count: int | None = None, seed: int = 0) -> Iterator[Row]:
+def verl_rows(name: str, split: str | None = None, count: int | None = None, seed: int = 0) -> Iterator[Row]:
     """The rows for ``name``: ``task:NAME``, a file of rows or of problems with tests, or a data set on the hub.
 
     Of a problem with tests the ground truth is JSON of its ``inputs`` and ``outputs``, as verl's own grader of programs
-    takes it. Raises InputError for rows without a prompt or a truth, and for tasks that verl could not grade.
+    takes it. What a row of verl's own has stays as it is. ``split``: what ``extra_info.split`` is to say.
+
+    Raises InputError for rows without a prompt or a truth, and for tasks that verl could not grade.
     """
     part = PromptSettings(**part_of(name), count=count, seed=seed)
     for index, prompt in enumerate(prompts_of(part)):
@@ -28,10 +30,10 @@ def verl_rows(name: str, split: str, count: int | None = None, seed: int = 0) ->
         extra = row.get("extra_info") if isinstance(row.get("extra_info"), dict) else {}
         yield {
             "data_source": str(row.get("data_source") or part.title),
-            "prompt": [{"role": turn["role"], "content": turn["content"]} for turn in prompt.messages],
+            "prompt": [_turn(turn, prompt.name) for turn in prompt.messages],
             "ability": str(row.get("ability") or ("code" if code else "math" if _is_number(truth) else "general")),
             "reward_model": {"style": "rule", "ground_truth": truth},
-            "extra_info": {"split": split, "index": index, **extra, "name": prompt.name},
+            "extra_info": {"split": "train", "index": index, **extra, **({"split": split} if split else {})},
         }
 
 
@@ -52,6 +54,12 @@ def write_verl(rows: Iterator[Row], target: Path) -> int:
         if partial.exists():
             partial.unlink()
     return len(listed)
+
+
+def _turn(turn: dict[str, Any], place: str) -> dict[str, str]:
+    if set(turn) - {"role", "content"} or not isinstance(turn.get("content"), str):
+        raise InputError(f"{place}: a turn of its prompt is more than a role and a text, and verl's rows hold no more.")
+    return {"role": turn["role"], "content": turn["content"]}
 
 
 def _truth(prompt: Prompt) -> tuple[str, bool]:
