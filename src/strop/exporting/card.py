@@ -12,6 +12,8 @@ import yaml
 
 from strop import __version__
 from strop.exporting.source import Source
+from strop.model.generation import read_json_object
+from strop.model.load import SCORING
 from strop.report.files import read_run
 from strop.report.markdown import MARKS, escaped, how, numbers, table
 from strop.report.verdict import eval_losses, forgetting, gates, headline, interval_notes
@@ -31,7 +33,8 @@ def _lines(source: Source, form: str, load: str) -> Iterator[str]:
     licence = _licence(base)
     hub = base if re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).exists() else _DEMO.get(base, ("",))[0]
     head: dict[str, Any] = {"library_name": "peft" if "adapters" in form else "transformers"}
-    head |= {"pipeline_tag": "text-generation", "tags": ["strop"]}
+    scores = str((read_json_object(source.model / "config.json").get("architectures") or [""])[0]).endswith(SCORING)
+    head |= {"pipeline_tag": "text-classification" if scores else "text-generation", "tags": ["strop"]}
     head |= ({"base_model": hub} if hub else {}) | ({"license": licence} if licence != UNKNOWN else {})
     yield from ("---", yaml.safe_dump(head, sort_keys=False).rstrip("\n"), "---", "")
     yield from (f"# {source.run.name if source.run else Path(source.name).name}", "")
@@ -53,8 +56,7 @@ def _lines(source: Source, form: str, load: str) -> Iterator[str]:
     yield from ("## Licences", "")
     yield from (f"- base model {escaped(base)}: {licence}", *_licences(source))
     if UNKNOWN in licence or any(UNKNOWN in line for line in _licences(source)):
-        yield "- what is unknown here was not written down where strop could read it: look it up before you pass the "
-        yield "  model on."
+        yield "- what is unknown here is not written down where strop reads it: look it up before you pass the model on."
     yield ""
     if known:
         yield from ("## How to do it again", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,9 @@ def adapted(folder: Path, base: Path, rows: int | None) -> tuple[Any, Any]:
     model, _ = loaded(base)
     if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
         model.resize_token_embeddings(rows, mean_resizing=False)
-    return PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False).eval(), tokenizer_in(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's, of names in transformers that will change
+        return PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False).eval(), tokenizer_in(folder)
 
 
 def _ids(encoder: ChatEncoder, tokenizer: Any, text: str) -> list[int]:

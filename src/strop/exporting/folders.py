@@ -14,7 +14,8 @@ from strop.exporting import gguf
 from strop.exporting.card import card
 from strop.exporting.source import Source
 from strop.model.adapter import MERGED
-from strop.model.load import load_folder, quiet_transformers, stored
+from strop.model.generation import read_json_object
+from strop.model.load import auto_class, load_folder, quiet_transformers, stored
 from strop.model.tokenizer import tokenizer_in
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -64,9 +65,10 @@ def write_model(source: Source, target: Path, dtype: str | None) -> torch.dtype 
             with quiet_transformers():
                 load_folder(source.model, DTYPES[dtype]).save_pretrained(scratch)
             rounded = None if dtype == "float32" else DTYPES[dtype]
-        load = "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        kind = auto_class(read_json_object(source.model / "config.json").get("architectures")).__name__
+        load = f"from transformers import {kind}, AutoTokenizer\n"
         load += f'tokenizer = AutoTokenizer.from_pretrained("{target.name}")\n'
-        load += f'model = AutoModelForCausalLM.from_pretrained("{target.name}")'
+        load += f'model = {kind}.from_pretrained("{target.name}")'
         (scratch / "README.md").write_text(card(source, "The whole model", load), encoding="utf-8")
     return rounded
 
