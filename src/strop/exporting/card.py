@@ -56,7 +56,7 @@ def _lines(source: Source, form: str, load: str) -> Iterator[str]:
     yield from ("## Licences", "")
     yield from (f"- base model {escaped(base)}: {licence}", *_licences(source))
     if UNKNOWN in licence or any(UNKNOWN in line for line in _licences(source)):
-        yield "- what is unknown here is not written down where strop reads it: look it up before you pass the model on."
+        yield "- what is unknown is not written down where strop reads it: look it up before you pass the model on."
     yield ""
     if known:
         yield from ("## How to do it again", "")
