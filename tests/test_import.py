@@ -10,7 +10,11 @@ import pytest
 import yaml
 
 from strop.cli import main
-from strop.config.recipe import load_recipe
+from strop.config.recipe import Recipe, load_recipe
+from strop.importing import _axolotl_tables, _llamafactory_tables, _transformers, _trl_rl, _verl_tables, trl
+from strop.importing.draft import OF_RECIPE, To
+from strop.model.settings import LoraSettings
+from strop.stages.base import STAGES
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +167,23 @@ def test_llama_factory(convert, tmp_path):
     assert train(done, "eval_every", "global_batch_size", "learning_rate", "epochs") == (50, 8, 1e-4, 2.0)
     assert done.recipe["chat"] == {"max_length": 1024, "too_long": "truncate", "train_on": "last"}
     assert done.recipe["compute"] == {"dtype": "bfloat16"}
-    assert done.unmapped.keys() == {"lora_rnk", "dataset_info.json: other.columns.images"}
+    assert done.unmapped.keys() == {"template", "lora_rnk", "dataset_info.json: other.columns.images"}
+
+
+TABLES = [
+    *(_transformers.RULES, _transformers.SFT_RULES, _trl_rl.RL_RULES, trl._RULES, trl._LORA),
+    *(_llamafactory_tables.RULES, _axolotl_tables.RULES, *_verl_tables.RULES.values()),
+]
+
+
+def test_every_target_of_the_tables_is_a_setting():
+    kinds = [kind.model_fields for kind in STAGES.values()]
+    for target in {rule.target for table in TABLES for rule in table.values() if isinstance(rule, To)}:
+        first, _, last = target.partition(".")
+        fields = [Recipe.model_fields] if first in OF_RECIPE else kinds
+        assert any(first in one for one in fields), target
+        settings = [one[first].default_factory or LoraSettings for one in fields if first in one]
+        assert not last or any(last in one.model_fields for one in settings), target
 
 
 AXOLOTL = {

@@ -166,9 +166,11 @@ class Draft:
                 except (ValueError, TypeError) as error:
                     raise InputError(f"{self.source}: {name}: {error}") from None
 
-    def finish(self, more: Iterable[str] = ()) -> None:
-        """Whatever is left over of what was given: nobody knows it, or nobody read it here."""
-        known = self.known | set(more)
+    def finish(self, others: Iterable[str] = ()) -> None:
+        """Whatever is left over of what was given: nobody knows it, or nobody read it here. ``others``: settings that
+        the program has for its other stages."""
+        others = set(others)
+        known = self.known | others
         for name in self.given:
             if name in self.done:
                 continue
@@ -176,6 +178,8 @@ class Draft:
                 self.needless(name, NOT_NEEDED[name])
             elif name in self.known and self.given[name] is None:
                 self.needless(name, "null, as here")
+            elif name in others:
+                self.leave(name, "is of another stage than this one, so it is not read")
             elif name in self.known:
                 self.leave(name, "it would not be read with the other settings")
             else:

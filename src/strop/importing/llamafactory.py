@@ -12,14 +12,15 @@ from typing import Any
 
 from strop.common.errors import InputError
 from strop.importing import _sources, _transformers
+from strop.importing._llamafactory_tables import OTHERS, RULES
 from strop.importing._trl_rl import epochs_to_steps
-from strop.importing.draft import Draft, Off, Rules, To, names, number, same
-from strop.importing.draft import Needless as NotNeeded
+from strop.importing.draft import Draft, To, names, number
 from strop.importing.programs import Program, register
 from strop.importing.reading import Foreign
 
 _DEFAULTS: dict[str, Any] = {
-    **_transformers.DEFAULTS, "finetuning_type": "lora", "cutoff_len": 2048, "dataset_dir": "data", "lora_rank": 8,
+    **_transformers.DEFAULTS, "finetuning_type": "lora", "cutoff_len": 2048,
+    "disable_gradient_checkpointing": False, "dataset_dir": "data", "lora_rank": 8,
     "lora_target": "all", "lora_dropout": 0.0, "pref_beta": 0.1, "pref_loss": "sigmoid", "simpo_gamma": 0.5,
     "kto_chosen_weight": 1.0, "kto_rejected_weight": 1.0, "mix_strategy": "concat", "ppo_epochs": 4,
     "ppo_target": 6.0, "ppo_buffer_size": 1, "reward_model_type": "lora", "max_new_tokens": 1024, "temperature": 0.95,
@@ -37,70 +38,6 @@ _TAGS = {"role_tag": ("from", "role"), "content_tag": ("value", "content"), "use
          "assistant_tag": ("gpt", "assistant"), "observation_tag": ("observation", "tool"),
          "function_tag": ("function_call", "tool_calls"), "system_tag": ("system",)}  # fmt: skip
 _ENTRY = {"file_name", "hf_hub_url", "formatting", "ranking", "subset", "split", "num_samples", "columns", "tags"}
-
-_RULES: Rules = {
-    "model_name_or_path": To("model", str),
-    "enable_thinking": To("chat.template_kwargs", lambda on: {"enable_thinking": bool(on)}),
-    "default_system": Off("set `data: {parts: …, system_prompts: {ratio: 1, prompts: […]}}`", (None,)),
-    "template": NotNeeded("the model's own chat template is used, as it is served; look with `strop inspect`"),
-    "disable_gradient_checkpointing": NotNeeded("train.gradient_checkpointing is off unless it is set"),
-    "use_rslora": To("lora.rslora", bool, (None, False)),
-    "use_dora": To("lora.dora", bool, (None, False)),
-    "lora_dropout": To("lora.dropout", number, (None, 0, 0.0)),
-    "upcast_layernorm": NotNeeded("weights that train are float32"),
-    "quantization_method": Off("4 bits are bitsandbytes' nf4 here", (None, "bnb", "bitsandbytes")),
-    "quantization_type": Off("4 bits are nf4 here", (None, "nf4")),
-    "double_quantization": NotNeeded("4-bit weights are quantised twice"),
-    "preprocessing_batch_size": NotNeeded("data are prepared once and kept"),
-    "flash_attn": NotNeeded("the fastest exact kernels of the machine are used by themselves"),
-    "trust_remote_code": Off("code from the hub is not run"),
-    **same(
-        NotNeeded,
-        {
-            "the report draws it": "plot_loss",
-            "rows are always packed without padding, and sequences never see each other": "packing neat_packing",
-            "the fastest exact kernels of the machine are used by themselves": "enable_liger_kernel use_unsloth "
-            "use_unsloth_gc use_reentrant_gc use_v1_kernels use_kv_cache low_cpu_mem_usage use_fast_tokenizer",
-            "what is prepared is kept in strop's cache": "overwrite_cache tokenized_path cache_dir",
-            "padding is never trained": "ignore_pad_token_for_loss",
-            "evaluation is by tasks (evals)": "compute_accuracy eval_num_beams predict_with_generate "
-            "eval_on_each_dataset",
-            "every step is written to metrics.jsonl": "include_effective_tokens_per_second "
-            "include_num_input_tokens_seen use_swanlab swanlab_project swanlab_run_name swanlab_mode "
-            "swanlab_workspace swanlab_api_key swanlab_logdir",
-            "control strings in a message's text are ordinary text": "split_special_tokens",
-            "a merged model and the adapters are both saved": "pissa_convert export_dir export_size export_device "
-            "export_legacy_format",
-        },
-    ),
-    **same(
-        Off,
-        {
-            "strop has no such way of training": "use_galore use_apollo use_badam use_llama_pro shift_attn "
-            "mixture_of_depths use_adam_mini loraplus_lr_ratio pissa_init pissa_iter freeze_trainable_layers "
-            "freeze_trainable_modules freeze_extra_modules early_stopping_steps disable_shuffling pref_bco_weight "
-            "ppo_score_norm ppo_whiten_rewards use_mca fp8 oft_rank oft_block_size oft_target module_dropout",
-            "texts alone: pictures, sound and film are not read": "media_dir image_max_pixels image_min_pixels "
-            "video_max_pixels video_min_pixels video_fps video_maxlen freeze_vision_tower "
-            "freeze_multi_modal_projector freeze_language_model",
-            "data are prepared before training, not streamed": "streaming buffer_size",
-            "the model's own tokenizer is used; chat.template adds what its format needs": "resize_vocab add_tokens "
-            "add_special_tokens new_special_tokens_config tool_format",
-            "the model is used as its configuration says": "rope_scaling model_revision",
-            "weights that train are float32, and products are taken in compute.dtype": "pure_bf16 upcast_lmhead_output",
-            "the reference is the model that the stage begins with": "ref_model ref_model_adapters "
-            "ref_model_quantization_bit",
-            "a reward model is a whole model: merge its adapters": "reward_model_adapters "
-            "reward_model_quantization_bit",
-            "is no part of strop's preference losses": "ld_alpha",
-            "see the run's folder": "create_new_adapter",
-            "the sampler draws from the distribution that is trained": "top_p top_k repetition_penalty do_sample "
-            "num_beams",
-            "strop has no key for a hub in a recipe": "hf_hub_token ms_hub_token om_hub_token",
-        },
-    ),
-    "model_revision": Off("the model is used as its configuration says", (None, "main")),
-}
 
 
 @register("llamafactory")
@@ -143,9 +80,9 @@ class LlamaFactory(Program):
         _transformers.schedule(draft)
         _transformers.saving(draft)
         _transformers.precision(draft)
-        draft.apply(_RULES)
+        draft.apply(RULES)
         draft.apply(_transformers.RULES)
-        draft.finish(_DEFAULTS)
+        draft.finish(OTHERS)
         return draft
 
 

@@ -153,7 +153,11 @@ class Trl(Program):
         _transformers.precision(draft)
         draft.apply(_RULES)
         draft.apply(_transformers.RULES)
-        draft.finish(name for other in DEFAULTS.values() for name in other)
+        of_others = {name for signs in _SIGNS.values() for name in signs.split()} | {
+            *RL_RULES,
+            *_transformers.SFT_RULES,
+        }
+        draft.finish(of_others | {name for other in DEFAULTS.values() for name in other})
         return draft
 
 

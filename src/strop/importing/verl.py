@@ -61,7 +61,7 @@ class Verl(Program):
             _sweep(draft, prefixes, Needless(reason))
         for reason, prefixes in OFF.items():
             _sweep(draft, prefixes, Off(reason, (None, False, "disable")))
-        draft.finish(DEFAULTS[stage])
+        draft.finish(DEFAULTS["ppo" if stage == "sft" else "sft"])
         return draft
 
 
