@@ -46,13 +46,13 @@ stages:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STROP_CACHE", str(folder / "cache"))
         assert main(["run", str(folder / "recipe.yaml")]) == 0
-    return SimpleNamespace(run=folder / "runs/tiny", base=model, data=folder / "chat.jsonl")
+    return SimpleNamespace(run=folder / "runs/tiny", base=model, data=folder / "chat.jsonl", cache=folder / "cache")
 
 
 @pytest.fixture
-def export(tmp_path, capsys, monkeypatch):
+def export(tmp_path, trained, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STROP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("STROP_CACHE", str(trained.cache))
 
     def call(source, *more, to="out"):
         code = main(["export", str(source), "--to", to, "--json", *more])
@@ -149,9 +149,6 @@ def test_a_difference_is_found(export, trained, monkeypatch):
 CONVERTER = """\
 import argparse, sys
 sys.path[:0] = {path!r}
-from gguf_files import write_gguf
-from pathlib import Path
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 chktxt = {text!r}
 def name(chkhsh):
@@ -165,6 +162,9 @@ parser.add_argument("model"), parser.add_argument("--outfile"), parser.add_argum
 args = parser.parse_args()
 if args.outtype == "bad":
     sys.exit("no such type: bad")
+from gguf_files import write_gguf
+from pathlib import Path
+from transformers import AutoModelForCausalLM, AutoTokenizer
 write_gguf(Path(args.outfile), AutoModelForCausalLM.from_pretrained(args.model),
            AutoTokenizer.from_pretrained(args.model), "gpt-2")
 """

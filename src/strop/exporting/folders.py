@@ -107,7 +107,7 @@ def write_gguf(
     with whole_folder(
         target, sum(p.stat().st_size for p in source.model.iterdir() if p.is_file()), replace=True
     ) as scratch:
-        gguf.convert(script, source.model, scratch / name, outtype)
+        gguf.convert(script, source.model, scratch / name, outtype, target / name)
         text = card(source, f"The whole model as GGUF ({outtype})", f"llama-cli -m {name} -cnv")
         (scratch / "README.md").write_text(text, encoding="utf-8")
     return target / name, known

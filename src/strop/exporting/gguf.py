@@ -64,10 +64,11 @@ def pre_tokenizer(script: Path, tokenizer: Any) -> tuple[str | None, str]:
     )
 
 
-def convert(script: Path, model: Path, file: Path, outtype: str) -> None:
-    """Write ``file``. Raises InputError with the converter's last words where it fails."""
+def convert(script: Path, model: Path, file: Path, outtype: str, target: Path) -> None:
+    """Write ``file``, which is to become ``target``. Raises InputError with the converter's last words if it fails."""
     command = [sys.executable, str(script), str(model), "--outfile", str(file), "--outtype", outtype]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    command[4] = str(target)
     if done.returncode or not file.is_file():
         last = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()][-1:]
         raise InputError(
