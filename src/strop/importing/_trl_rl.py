@@ -69,6 +69,7 @@ RL_RULES: Rules = {
     "top_k": Off("the sampler draws from the distribution that is trained", (None, 0, 50)),
     "repetition_penalty": Off("the sampler draws from the distribution that is trained", (None, 1, 1.0)),
     "top_entropy_quantile": Off("all tokens of an answer are trained", (None, 1, 1.0)),
+    "delta": Off("of a ratio that is a bounded weight (cispo) there is no second bound", (None,)),
     "entropy_coef": To("objective.entropy_coef", number, (None, 0, 0.0)),
     "reward_funcs": Off(_REWARD, (None,)),
     "reward_weights": Off(f"{_REWARD}, with its weight", (None,)),

@@ -176,7 +176,7 @@ class Draft:
                 continue
             if name in NOT_NEEDED:
                 self.needless(name, NOT_NEEDED[name])
-            elif name in self.known and self.given[name] is None:
+            elif name in known and self.given[name] is None:
                 self.needless(name, "null, as here")
             elif name in others:
                 self.leave(name, "is of another stage than this one, so it is not read")
