@@ -24,6 +24,8 @@ from typing import Any
 
 from strop.common.command_line import VerbParser, new_parser
 from strop.common.errors import Diverged, Halted, InputError, Interrupted
+from strop.exporting import verb as exporting_verb
+from strop.importing import verb as importing_verb
 from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
@@ -199,6 +201,11 @@ def _parser() -> VerbParser:
     _recipe_options(evaluation, "one JSON object with every task's metrics on standard output", "compute.dtype=float32")
     _unsafe_option(evaluation)
     evaluation.set_defaults(run=_eval)
+
+    importing = importing_verb.add(verbs)
+    _recipe_options(importing, "print what was mapped and what was not as JSON on standard output", "model=./my-model")
+    importing.set_defaults(run=_import)
+    exporting_verb.add(verbs).set_defaults(run=_export)
 
     report = verbs.add_parser(
         "report",
@@ -388,6 +395,21 @@ def _eval(options: argparse.Namespace) -> Outcome:
         options.regrade,
         console,
     )
+
+
+def _import(options: argparse.Namespace) -> Outcome:
+    from strop.importing.command import import_recipe
+
+    return 0, import_recipe(
+        options.file, options.overrides, options.program, options.target, options.fresh, as_json=options.json
+    )
+
+
+def _export(options: argparse.Namespace) -> Outcome:
+    from strop.exporting.command import Request, export
+
+    given = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
+    return export(Request(**given))
 
 
 def _report(options: argparse.Namespace) -> Outcome:

@@ -83,6 +83,16 @@ def merged(folder: Path, resolve: Callable[[str], Path]) -> Path:
     return target
 
 
+def base_of(folder: Path, resolve: Callable[[str], Path]) -> tuple[Path, int | None]:
+    """The folder of the model that adapters go beside, and the rows that its embedding needs; None: those it has.
+
+    Raises InputError where the base is not to be found.
+    """
+    base = _base(folder, read_json_object(folder / CONFIG), folder.absolute().parent / "model", resolve)
+    record = _read(folder / RECORD)
+    return base, record.get("rows") if record.get("new") else None
+
+
 def _base(folder: Path, config: dict[str, Any], sibling: Path, resolve: Callable[[str], Path]) -> Path:
     record = _read(folder / RECORD)
     names = [record.get("base"), record.get("place"), config.get("base_model_name_or_path")]

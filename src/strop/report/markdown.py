@@ -28,14 +28,15 @@ def _lines(run: RunFiles) -> Iterator[str]:
     yield from (f"- {MARKS[one.tone]} {escaped(one.sentence)}" for one in said if one not in (None, top))
     yield from (f"- ⚠️ {escaped(text)}" for text in summary.warnings)
     yield ""
-    yield from _numbers(summary)
+    yield from numbers(summary)
     yield from (f"- {escaped(note)}" for note in summary.notes)
     yield ""
     yield from how(run)
     yield from interval_notes(summary)
 
 
-def _numbers(summary: Summary) -> Iterator[str]:
+def numbers(summary: Summary) -> Iterator[str]:
+    """A table of every metric: before, after and the change, or what was measured once, with intervals."""
     parts = ("measured",) if summary.measured else ("before", "after")
     names = metrics.in_order({name for part in parts for name in getattr(summary, part)}, summary.measures)
     if not names:

@@ -80,7 +80,7 @@ def read_prompts(
     """The prompts of every part, as the ``environment`` begins with them. Raises InputError, naming the place, for a
     row without a prompt, a task without items to train on, and a prompt that the template refuses."""
     player = environment and Player(encoder, environment)
-    return [Prompts(list(_encoded(_of_part(part), encoder, player))) for part in settings.parts]
+    return [Prompts(list(_encoded(prompts_of(part), encoder, player))) for part in settings.parts]
 
 
 def check_lengths(parts: Iterable[Prompts], window: int | None, max_tokens: int) -> None:
@@ -102,7 +102,8 @@ def _encoded(found: Iterable[Prompt], encoder: ChatEncoder, player: Player | Non
         yield replace(one, ids=tuple(ids))
 
 
-def _of_part(part: PromptSettings) -> Iterator[Prompt]:
+def prompts_of(part: PromptSettings) -> Iterator[Prompt]:
+    """The prompts of one part, without their ids. Raises InputError as `read_prompts`, but for the template's."""
     if part.task is not None:
         if part.path is not None and part.task in TASKS and not TASKS[part.task].reads_path:
             raise InputError(f"{part.path}: the task {part.task} reads no file; drop the path, or the task.")

@@ -1,0 +1,109 @@
+"""``strop export``: a model for others to load, or prompts for verl; and whether the model answers as before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from strop.common.console import make_console, say
+from strop.common.errors import InputError
+
+FORMATS = ("hf", "adapter", "gguf", "verl")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line."""
+
+    source: str
+    target: Path
+    format: Literal["hf", "adapter", "gguf", "verl"] = "hf"
+    dtype: str | None = None
+    outtype: str | None = None
+    llama_cpp: Path | None = None
+    split: str | None = None
+    count: int | None = None
+    seed: int | None = None
+    check: bool = False
+    fresh: bool = False
+    json: bool = False
+
+
+# Options that only one of the formats reads.
+_ONLY = {"dtype": "hf", "outtype": "gguf", "llama_cpp": "gguf", "split": "verl", "count": "verl", "seed": "verl"}
+
+
+def export(request: Request) -> tuple[int, dict[str, Any]]:
+    """(exit code, the account): 1 where ``check`` found a difference. Raises InputError for what cannot be exported."""
+    for name, form in _ONLY.items():
+        if getattr(request, name) is not None and request.format != form:
+            raise InputError(f"--{name.replace('_', '-')} is for --format {form}; leave it out with {request.format}.")
+    return (0, _prompts(request)) if request.format == "verl" else _model(request)
+
+
+def _prompts(request: Request) -> dict[str, Any]:
+    from strop.exporting.verl import verl_rows, write_verl
+
+    if request.check:
+        raise InputError("--check compares a model's answers, and --format verl writes data; leave it out.")
+    if request.target.suffix != ".parquet":
+        raise InputError(f"--to {request.target}: verl reads Parquet; give a name that ends in .parquet.")
+    if request.target.exists() and not request.fresh:
+        raise InputError(f"{request.target}: is there already; say --fresh to replace it, or give another with --to.")
+    rows = verl_rows(request.source, request.split, request.count, request.seed or 0)
+    written = write_verl(rows, request.target)
+    say(make_console(stderr=request.json), f"{request.target}: {written:,} prompts with ground truth\n"
+        f"next: data.train_files={request.target} in verl")  # fmt: skip
+    return {"format": "verl", "path": str(request.target), "rows": written}
+
+
+def _model(request: Request) -> tuple[int, dict[str, Any]]:
+    from strop.exporting import folders
+    from strop.exporting.source import source_of
+
+    console = make_console(stderr=request.json)
+    source = source_of(request.source)
+    folders.check_target(request.target, source, request.fresh)
+    account: dict[str, Any] = {"format": request.format, "path": str(request.target), "model": str(source.model)}
+    rounded, file = None, None
+    if request.format == "hf":
+        rounded = folders.write_model(source, request.target, request.dtype)
+    elif request.format == "adapter":
+        folders.write_adapter(source, request.target)
+    else:
+        outtype = request.outtype or "f16"
+        if request.check and outtype not in folders.OUTTYPES:
+            raise InputError(
+                f"--check: weights in {outtype} are other ones, so answers differ; check f32, f16 or bf16."
+            )
+        file, known = folders.write_gguf(
+            source, request.target, outtype, request.llama_cpp, lambda text: say(console, text)
+        )
+        rounded = folders.OUTTYPES.get(outtype)
+        account |= {"file": str(file), "pre_tokenizer": known}
+    size = sum(path.stat().st_size for path in request.target.iterdir())
+    say(console, f"{request.target}: {request.format}, {size / 1e6:,.1f} MB, with a card (README.md)")
+    if not request.check:
+        return 0, account
+    found = _check(request, source, rounded, file)
+    account["check"] = found.to_dict()
+    if found.difference is None:
+        tied = f" ({found.ties} of them up to a tie of two tokens)" if found.ties else ""
+        all_ = f"{found.prompts} of {found.prompts} greedy answers"
+        say(console, f"check: {all_} are those of strop's engine in float32{tied}", style="green")
+        return 0, account
+    say(console, f"check: {found.difference}", style="red")
+    return 1, account
+
+
+def _check(request: Request, source: Any, rounded: Any, file: Path | None) -> Any:
+    from strop.exporting.check import adapted, agreement, loaded
+    from strop.model import adapter, gguf
+    from strop.model.names import resolve
+
+    if request.format == "adapter":
+        base, rows = adapter.base_of(request.target, resolve)
+        return agreement(source.model, *adapted(request.target, base, rows))
+    folder = request.target if file is None else gguf.convert(file)
+    return agreement(source.model, *loaded(folder), rounded=rounded, matrices_only=file is not None)

@@ -1,0 +1,113 @@
+"""An exported model's folder, filled: the whole model, its adapters alone, or a GGUF file, each with a card."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from strop.common.errors import InputError
+from strop.common.folders import whole_folder
+from strop.exporting import gguf
+from strop.exporting.card import card
+from strop.exporting.source import Source
+from strop.model.adapter import MERGED
+from strop.model.generation import read_json_object
+from strop.model.load import auto_class, load_folder, quiet_transformers, stored
+from strop.model.tokenizer import tokenizer_in
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+OUTTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+"""Of llama.cpp's types those that are a number format of torch; others (q8_0 …) are quantised."""
+_MARKS = ("config.json", "adapter_config.json", "*.gguf")
+_FORMATS = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+
+
+def check_target(target: Path, source: Source, fresh: bool) -> None:
+    """Raise InputError where something is in the way that is not to be replaced."""
+    if target.is_file():
+        raise InputError(f"{target}: is a file, and a model is a folder; give another place with --to.")
+    inside = target.resolve()
+    for place in filter(None, (source.model, source.adapters, source.run)):
+        if inside == place.resolve() or place.resolve().is_relative_to(inside):
+            raise InputError(f"{target}: holds what is exported; give another place with --to.")
+    if source.stage is not None and inside.is_relative_to(source.stage.resolve()):
+        raise InputError(f"{target}: lies in the stage that is exported; give another place with --to.")
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if not fresh:
+        raise InputError(f"{target}: is there already; say --fresh to replace it, or give another place with --to.")
+    if not any(any(target.glob(mark)) for mark in _MARKS):
+        raise InputError(
+            f"{target}: holds files that are no model, which --fresh does not replace; give another place."
+        )
+
+
+def write_model(source: Source, target: Path, dtype: str | None) -> torch.dtype | None:
+    """The whole model as transformers, vLLM and others load it, its files as they are or in ``dtype``.
+
+    Gives the format that weights were rounded to; None where none was. Raises InputError.
+    """
+    files = [path for path in source.model.iterdir() if path.is_file() and path.name not in (MERGED, "README.md")]
+    with whole_folder(target, sum(path.stat().st_size for path in files), replace=True) as scratch:
+        held = {kind for _, tensor in stored(source.model) if (kind := _FORMATS.get(tensor.get_dtype()))}
+        if dtype is None or held == {dtype}:
+            for path in files:
+                shutil.copyfile(path, scratch / path.name)
+            rounded = None
+        else:
+            weights = (".safetensors", ".bin", ".index.json")
+            for path in files:
+                if not path.name.endswith(weights) and path.name != "config.json":
+                    shutil.copyfile(path, scratch / path.name)
+            with quiet_transformers():
+                load_folder(source.model, DTYPES[dtype]).save_pretrained(scratch)
+            rounded = None if dtype == "float32" else DTYPES[dtype]
+        kind = auto_class(read_json_object(source.model / "config.json").get("architectures")).__name__
+        load = f"from transformers import {kind}, AutoTokenizer\n"
+        load += f'tokenizer = AutoTokenizer.from_pretrained("{target.name}")\n'
+        load += f'model = {kind}.from_pretrained("{target.name}")'
+        (scratch / "README.md").write_text(card(source, "The whole model", load), encoding="utf-8")
+    return rounded
+
+
+def write_adapter(source: Source, target: Path) -> None:
+    """The adapters alone, as peft loads them. Raises InputError for what has none."""
+    if source.adapters is None:
+        raise InputError(
+            f"{source.name}: has no adapters beside it (a stage with `lora` leaves them in its folder adapter/); "
+            "export it whole with --format hf."
+        )
+    files = [path for path in source.adapters.iterdir() if path.is_file() and path.name != "README.md"]
+    with whole_folder(target, sum(path.stat().st_size for path in files), replace=True) as scratch:
+        for path in files:
+            shutil.copyfile(path, scratch / path.name)
+        own = source.adapters / "README.md"
+        text = own.read_text(encoding="utf-8") if own.is_file() else ""
+        load = text.partition("```python\n")[2].partition("\n```")[0].replace("THIS_FOLDER", f'"{target.name}"')
+        peft = "from peft import AutoPeftModelForCausalLM\nmodel = AutoPeftModelForCausalLM"
+        load = load or f'{peft}.from_pretrained("{target.name}")'
+        form = "The adapters alone (LoRA, peft's layout), beside the frozen weights"
+        (scratch / "README.md").write_text(card(source, form, load), encoding="utf-8")
+
+
+def write_gguf(
+    source: Source, target: Path, outtype: str, llama_cpp: Path | None, say: Callable[[str], None]
+) -> tuple[Path, str | None]:
+    """``target/NAME-TYPE.gguf`` by llama.cpp's converter; gives it, and what the converter calls the pre-tokenizer.
+
+    Raises InputError where the converter is not there, does not know the tokenizer, or fails.
+    """
+    name = f"{target.name}-{outtype}.gguf"
+    script = gguf.converter(llama_cpp, source.model, target / name, outtype)
+    known, sentence = gguf.pre_tokenizer(script, tokenizer_in(source.model))
+    say(sentence)
+    with whole_folder(
+        target, sum(p.stat().st_size for p in source.model.iterdir() if p.is_file()), replace=True
+    ) as scratch:
+        gguf.convert(script, source.model, scratch / name, outtype, target / name)
+        text = card(source, f"The whole model as GGUF ({outtype})", f"llama-cli -m {name} -cnv")
+        (scratch / "README.md").write_text(text, encoding="utf-8")
+    return target / name, known

@@ -1,0 +1,52 @@
+"""Where data come from: a file or folder here, or a data set on the hub; and what can be read off a file at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from strop.chat.formats import name_format
+from strop.common.errors import InputError
+from strop.data.files import READERS, open_rows
+from strop.data.settings import part_of
+
+REMOTE = ("s3://", "gs://", "gcs://", "az://", "https://", "http://", "hdfs://")
+
+
+def part(name: str, beside: Iterable[Path] = (), **more: Any) -> dict[str, Any]:
+    """A part of a mixture: ``name`` as a path (as it is, or in one of the folders ``beside``), or on the hub."""
+    if name.startswith(REMOTE):
+        raise InputError(f"{name}: strop reads files of this machine and data sets on the hub; download it, and give "
+                         "its path.")  # fmt: skip
+    more = {key: value for key, value in more.items() if value not in (None, {}, "")}
+    expanded = Path(name).expanduser()
+    places = [expanded, *(folder / name for folder in beside)]
+    if (found := next((place for place in places if place.exists()), None)) is not None:
+        return {"path": str(found), **more}
+    looks_like_file = name.startswith((".", "~", "/")) or any(s.lower() in READERS for s in expanded.suffixes)
+    given = {"path": str(expanded)} if looks_like_file else part_of(name)
+    return {key: str(value) if isinstance(value, Path) else value for key, value in given.items()} | more
+
+
+def is_there(one: dict[str, Any]) -> bool:
+    return "path" in one and Path(one["path"]).exists()
+
+
+def shape(one: dict[str, Any]) -> str | None:
+    """What strop takes the first row of a file for; None where the file is not here."""
+    if not is_there(one):
+        return None
+    more = {key: one[key] for key in ("split", "subset") if key in one}
+    return name_format(next(iter(open_rows(Path(one["path"]), **more)))[1])
+
+
+def count_rows(parts: Iterable[dict[str, Any]]) -> int | None:
+    """How many rows all of them hold; None where one is not here."""
+    total = 0
+    for one in parts:
+        if not is_there(one):
+            return None
+        more = {key: one[key] for key in ("split", "subset", "count") if key in one}
+        total += sum(1 for _ in open_rows(Path(one["path"]), **more))
+    return total

@@ -1,0 +1,106 @@
+"""verl's settings: what it takes by default, what has one of strop's, and what has none and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strop.importing.draft import Rules, To, number, whole
+
+_ACTOR = "actor_rollout_ref.actor"
+_VLLM = "strop starts a vLLM server or uses a running one: rollout.engine=vllm (docs/generation.md)"
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "sft": {
+        "data.train_batch_size": 256, "data.micro_batch_size_per_gpu": 4, "data.max_length": 1024,
+        "data.truncation": "error", "optim.lr": 1e-5, "optim.betas": [0.9, 0.95], "optim.weight_decay": 0.01,
+        "optim.lr_warmup_steps_ratio": 0.1, "optim.clip_grad": 1.0, "optim.lr_scheduler": "cosine",
+        "trainer.total_epochs": 4, "trainer.seed": 1, "data.prompt_key": "question", "data.response_key": "answer",
+        "model.lora_rank": 0, "model.lora_alpha": 16, "model.target_modules": "all-linear",
+    },
+    "ppo": {
+        "data.train_batch_size": 1024, "data.max_prompt_length": 512, "data.max_response_length": 512,
+        "data.prompt_key": "prompt", "actor_rollout_ref.rollout.n": 1, "actor_rollout_ref.rollout.temperature": 1.0,
+        f"{_ACTOR}.ppo_mini_batch_size": 256, f"{_ACTOR}.ppo_epochs": 1, f"{_ACTOR}.clip_ratio": 0.2,
+        f"{_ACTOR}.loss_agg_mode": "token-mean", f"{_ACTOR}.entropy_coeff": 0.0, f"{_ACTOR}.kl_loss_coef": 0.001,
+        f"{_ACTOR}.kl_loss_type": "low_var_kl", f"{_ACTOR}.use_kl_loss": False, f"{_ACTOR}.optim.lr": 1e-6,
+        f"{_ACTOR}.ppo_max_token_len_per_gpu": 16384, f"{_ACTOR}.optim.lr_warmup_steps_ratio": 0.0,
+        f"{_ACTOR}.optim.weight_decay": 0.01, f"{_ACTOR}.optim.lr_scheduler_type": "constant",
+        f"{_ACTOR}.grad_clip": 1.0, "actor_rollout_ref.model.lora_rank": 0, "actor_rollout_ref.model.lora_alpha": 16,
+        "actor_rollout_ref.model.target_modules": "all-linear", "algorithm.adv_estimator": "gae",
+        "algorithm.gamma": 1.0, "algorithm.lam": 1.0, "algorithm.kl_penalty": "kl", "algorithm.kl_ctrl.kl_coef": 0.001,
+        "algorithm.use_kl_in_reward": False, "critic.cliprange_value": 0.5, "trainer.total_epochs": 30,
+        "actor_rollout_ref.model.enable_gradient_checkpointing": True,
+    },
+}  # fmt: skip
+RULES: dict[str, Rules] = {
+    "sft": {
+        "optim.lr": To("train.learning_rate", number),
+        "optim.weight_decay": To("train.weight_decay", number),
+        "optim.clip_grad": To("train.max_grad_norm", number),
+        "trainer.seed": To("train.seed", whole),
+        "model.enable_gradient_checkpointing": To("train.gradient_checkpointing", bool, (None, False)),
+        "data.chat_template": To("chat.template", str),
+        "data.apply_chat_template_kwargs": To("chat.template_kwargs", dict, (None, {})),
+    },
+    "ppo": {
+        f"{_ACTOR}.optim.lr": To("train.learning_rate", number),
+        f"{_ACTOR}.optim.weight_decay": To("train.weight_decay", number),
+        f"{_ACTOR}.grad_clip": To("train.max_grad_norm", number),
+        "data.seed": To("train.seed", whole),
+        "actor_rollout_ref.model.enable_gradient_checkpointing": To(
+            "train.gradient_checkpointing", bool, (None, False)
+        ),
+        "actor_rollout_ref.model.custom_chat_template": To("chat.template", str),
+        "data.apply_chat_template_kwargs": To("chat.template_kwargs", dict, (None, {})),
+    },
+}
+NEEDLESS = {
+    "every step is written to metrics.jsonl, and answers to rollouts/": "trainer.logger trainer.project_name "
+    "trainer.log_val_generations trainer.rollout_data_dir trainer.validation_data_dir",
+    "rows are flat, without padding, and filled by length": "*.use_remove_padding *.use_dynamic_bsz "
+    "data.balance_dp_token trainer.balance_batch data.pad_mode *.log_prob_micro_batch_size_per_gpu "
+    "*.log_prob_micro_batch_size *.log_prob_max_token_len_per_gpu *.log_prob_use_dynamic_bsz "
+    "*.forward_micro_batch_size_per_gpu *.forward_max_token_len_per_gpu *.ppo_micro_batch_size "
+    "*.ppo_max_token_len_per_gpu *.ppo_micro_batch_size_per_gpu data.micro_batch_size data.max_token_len_per_gpu",
+    "the fastest exact kernels of the machine are used by themselves": "*.use_liger *.use_fused_kernels "
+    "*.fused_kernel_options *.use_torch_compile *.entropy_from_logits_with_chunking *.entropy_checkpointing",
+    "a run that is cut off goes on by the same command": "trainer.resume_mode trainer.resume_from_path "
+    "trainer.resume_path trainer.del_local_ckpt_after_load *.save_contents *.load_contents *.async_save",
+    "data are shuffled by train.seed": "data.shuffle *.shuffle data.validation_shuffle",
+    "data are read without a loader's processes": "data.dataloader_num_workers data.filter_overlong_prompts_workers "
+    "data.return_raw_chat data.return_raw_input_ids data.return_full_prompt data.return_multi_modal_inputs "
+    "data.use_shm *.use_shm data.val_batch_size data.reward_fn_key",
+    "a step is traced by strop run --profile": "global_profiler. trainer.profile_steps *.profiler",
+    "the global batch is over all devices already": "trainer.n_gpus_per_node trainer.nnodes",
+    "which device is compute.device": "trainer.device",
+}
+"""Why strop needs none of these: names, sections (that end in a dot), and ``*.name`` for a name in any section."""
+OFF = {
+    "the run's folder is runs/NAME; give another with folder=PATH": "trainer.default_local_dir "
+    "trainer.default_hdfs_dir",
+    "how weights are spread over devices is no setting of a recipe": "*.strategy *.param_offload *.optimizer_offload "
+    "*.offload_policy *.fsdp_size *.reshard_after_forward *.forward_prefetch *.ulysses_sequence_parallel_size "
+    "ulysses_sequence_parallel_size *.model_dtype *.wrap_policy *.min_num_params *.cpu_offload *.offload_params "
+    "use_remove_padding engine. *.enable_activation_offload *.tensor_model_parallel_size",
+    _VLLM: "actor_rollout_ref.rollout.name *.gpu_memory_utilization *.enforce_eager *.free_cache_engine "
+    "*.max_num_batched_tokens *.max_model_len *.max_num_seqs *.enable_chunked_prefill *.load_format *.layered_summon "
+    "*.disable_log_stats *.mode *.dtype actor_rollout_ref.rollout.engine_kwargs. actor_rollout_ref.rollout.agent. "
+    "*.calculate_log_probs",
+    "the sampler draws from the distribution that is trained": "actor_rollout_ref.rollout.top_p "
+    "actor_rollout_ref.rollout.top_k actor_rollout_ref.rollout.do_sample actor_rollout_ref.rollout.ignore_eos",
+    "evaluations are tasks (evals, train.tasks)": "actor_rollout_ref.rollout.val_kwargs. trainer.val_before_train "
+    "trainer.val_only",
+    "tools and turns are an `environment` (docs/rl.md)": "actor_rollout_ref.rollout.multi_turn.",
+    "a critic learns with the policy's rate and batches, by value_coef": "critic. trainer.critic_warmup",
+    "is no part of strop's objectives": f"{_ACTOR}.policy_loss. algorithm.use_pf_ppo algorithm.pf_ppo. "
+    "algorithm.filter_groups. algorithm.rollout_correction. algorithm.kl_ctrl. reward_model.overlong_buffer_cfg.",
+    "a long prompt is an error; leave it out of the file": "data.filter_overlong_prompts",
+    "texts alone: pictures and film are not read": "data.image_key data.video_key",
+    "strop reads data and models by itself": "data.custom_cls. data.sampler. data.datagen. "
+    "*.external_lib data.tokenizer",
+    "code from the hub is not run": "*.trust_remote_code",
+    "the model is used as its configuration says": "actor_rollout_ref.model.override_config. model.override_config.",
+    "the reference is the model that the stage begins with": "actor_rollout_ref.ref.",
+    "a reward model is scored as a part of the reward": "reward_model.",
+    "Ray is not used": "ray_kwargs. ray_init. trainer.ray_wait_register_center_timeout "
+    "actor_rollout_ref.nccl_timeout actor_rollout_ref.hybrid_engine",
+}

@@ -1,0 +1,270 @@
+"""axolotl: the YAML of ``axolotl train``. Checked with its schemas of 2025.
+
+https://docs.axolotl.ai
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from strop.common.errors import InputError
+from strop.importing import _sources, _transformers
+from strop.importing._axolotl_tables import OTHERS, RULES
+from strop.importing._trl_rl import RL_RULES, epochs_to_steps
+from strop.importing.draft import Draft, names, number, whole
+from strop.importing.programs import Program, register
+from strop.importing.reading import Foreign
+
+_DEFAULTS: dict[str, Any] = {
+    "micro_batch_size": 1, "gradient_accumulation_steps": 1, "num_epochs": 1.0, "optimizer": "adamw_torch_fused",
+    "lr_scheduler": "cosine", "sequence_len": 512, "weight_decay": 0.0, "train_on_inputs": False, "seed": 42,
+    "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_grad_norm": 1.0, "lora_dropout": 0.0,
+    "save_strategy": "epoch", "eval_strategy": "epoch",
+}  # fmt: skip
+_RL = {"dpo": "dpo", "ipo": "ipo", "simpo": "simpo", "orpo": "orpo", "kto": "kto"}
+_KINDS = {"sft": "sft", "pretrain": "sft", "reward": "reward_model", "grpo": "rl"} | dict.fromkeys(_RL, "preference")
+# `type` of a data set -> strop's format; what comes after a dot in it is a way of reading the columns.
+_FORMATS = {"alpaca": "alpaca", "chat_template": "auto", "sharegpt": "sharegpt", "completion": "text"}
+_FIELDS = {"field_instruction": "instruction", "field_input": "input", "field_output": "output",
+           "field_system": "system", "field_prompt": "prompt", "field_chosen": "chosen", "field_rejected": "rejected",
+           "field_completion": "completion", "field_label": "label"}  # fmt: skip
+_TEMPLATES = {"chatml": "chatml", "llama3": "llama3"}
+_PART = {"path", "type", "split", "name", "data_files", "ds_type", "field", "field_messages", "revision",
+         "field_tools", "message_property_mappings", "message_field_role", "message_field_content", "roles_to_train",
+         "train_on_eos", "chat_template", "trust_remote_code", "text_column", "field_thinking"}  # fmt: skip
+
+
+@register("axolotl")
+class Axolotl(Program):
+    title = "axolotl"
+    commands = ("axolotl",)
+    stages = tuple(_KINDS)
+    signs = names("base_model sequence_len sample_packing lora_target_linear micro_batch_size val_set_size "
+                      "pad_to_sequence_len dataset_prepared_path flash_attention rl")  # fmt: skip
+
+    @classmethod
+    def stage_of(cls, foreign: Foreign) -> str | None:
+        given = foreign.given
+        if (rl := given.get("rl")) is not None:
+            return {"ipo": "ipo", "kto_pair": "kto"}.get(str(rl), str(rl))
+        return "reward" if given.get("reward_model") else "pretrain" if given.get("pretraining_dataset") else "sft"
+
+    @classmethod
+    def draft(cls, foreign: Foreign, stage: str) -> Draft:
+        world = foreign.world or (foreign.given.get("world_size") if isinstance(foreign.given.get("world_size"), int)
+                                  else None)  # fmt: skip
+        draft = Draft(str(foreign.path), dict(foreign.given), _DEFAULTS, world)
+        draft.put("name", foreign.path.stem)
+        draft.stage["kind"] = _KINDS[stage]
+        for name in ("rl", "reward_model"):
+            draft.needless(name, "it is the kind of the stage here")
+        _lora(draft)
+        parts = _data(draft, stage)
+        length, per = draft.whole("sequence_len"), draft.whole("micro_batch_size")
+        two = 2 if _KINDS[stage] in ("preference", "reward_model") and stage != "kto" else 1
+        too_long = draft.get("excess_length_strategy") or "drop"
+        _transformers.window(draft, length, per * two, "truncate" if too_long == "truncate" else "drop", "sequence_len")
+        draft.needless("excess_length_strategy", "as chat.too_long says")
+        if stage == "grpo":
+            _grpo(draft, parts)
+            _transformers.drop_lora_dropout(draft)
+        else:
+            _train(draft, stage)
+        _transformers.optimizer(draft, "optimizer")
+        _schedule(draft)
+        if draft.get("save_steps"):
+            draft.defaults = {**draft.defaults, "save_strategy": "steps"}
+        _transformers.saving(draft)
+        draft.leave("saves_per_epoch", "train.checkpoint_every is in steps; auto is every 10 minutes and at each end")
+        if draft.get("bf16") is True:
+            draft.put("compute.dtype", "bfloat16", "bf16")
+        _template(draft)
+        draft.apply(RULES)
+        draft.apply(_transformers.RULES)
+        draft.finish(OTHERS)
+        return draft
+
+
+def _lora(draft: Draft) -> None:
+    way = draft.get("adapter")
+    if way not in ("lora", "qlora"):
+        draft.leave("adapter", f"strop has no {way}; all weights are trained in this recipe") if way else None
+        for name in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_linear", "lora_target_modules",
+                     "lora_modules_to_save", "load_in_4bit", "peft_use_dora", "peft_use_rslora"):  # fmt: skip
+            draft.needless(name, "there is no adapter, so it is not read")
+        return
+    draft.put("lora.r", draft.whole("lora_r", 8), "lora_r", "adapter")
+    draft.put("lora.alpha", draft.number("lora_alpha", 16), "lora_alpha")
+    draft.put("lora.dropout", draft.number("lora_dropout"), "lora_dropout")
+    targets = draft.texts("lora_target_modules")
+    if draft.get("lora_target_linear") or not targets:
+        draft.put("lora.targets", ["all-linear"], "lora_target_linear")
+        draft.leave("lora_target_modules", "lora_target_linear takes all linear layers") if targets else None
+    else:
+        draft.put("lora.targets", targets, "lora_target_modules")
+        draft.needless("lora_target_linear", "off, as here")
+    if saved := draft.texts("lora_modules_to_save"):
+        draft.put("lora.modules_to_save", saved, "lora_modules_to_save")
+    if draft.get("load_in_4bit") or way == "qlora":
+        draft.put("lora.quantize", "4bit", "load_in_4bit", "adapter")
+    draft.needless("load_in_4bit", "off, as here")
+
+
+def _data(draft: Draft, stage: str) -> list[dict[str, Any]]:
+    column = "pretraining_dataset" if stage == "pretrain" else "datasets"
+    given = draft.get(column)
+    given = [given] if isinstance(given, str | Mapping) else given or []
+    if not isinstance(given, list):
+        raise InputError(f"{draft.source}: {column}: expected a list of data sets, found {given!r:.60}; correct it.")
+    parts = [_part(draft, one, f"{column}.{n}", stage) for n, one in enumerate(given)]
+    if parts:
+        draft.put("data", parts, column)
+    if tests := draft.get("test_datasets"):
+        draft.put("eval_data", [_part(draft, one, f"test_datasets.{n}", stage) for n, one in enumerate(tests)],
+                  "test_datasets")  # fmt: skip
+    size = draft.number("val_set_size") or 0
+    if 0 < size < 1 and stage != "grpo":
+        draft.put("eval_data", {"fraction": size}, "val_set_size")
+    elif size:
+        draft.leave("val_set_size", "a share is held out, not a number: eval_data={fraction: 0.1}")
+    draft.needless("val_set_size", "nothing is held out")
+    return parts
+
+
+def _part(draft: Draft, one: Any, at: str, stage: str) -> dict[str, Any]:
+    one = {"path": one} if isinstance(one, str) else one
+    if not isinstance(one, Mapping) or not one.get("path"):
+        raise InputError(f"{draft.source}: {at}: has no path; name the file or data set.")
+
+    def leave(key: str, reason: str) -> None:
+        draft.unmapped.append({"setting": f"{at}.{key}", "value": one[key], "reason": reason})
+
+    kind, columns, found = one.get("type"), {}, {}
+    if stage == "pretrain":
+        found, columns = {"format": "text"}, {"text": one["text_column"]} if one.get("text_column") else {}
+    elif isinstance(kind, Mapping):
+        columns = {_FIELDS[key]: value for key, value in kind.items() if key in _FIELDS and value}
+        rest = {key: value for key, value in kind.items() if key not in _FIELDS and value is not None}
+        if rest:
+            leave("type", f"prompts are put by the model's chat template, so {', '.join(rest)} is not used")
+    elif stage == "sft" and isinstance(kind, str):
+        name = kind.partition(".")[0].partition(":")[0]
+        if name in _FORMATS:
+            found = {"format": _FORMATS[name]} if _FORMATS[name] != "auto" else {}
+            if name == "alpaca":
+                draft.note(f"{at}: their text of Alpaca's prompts is not used; instruction and input are the user's "
+                           "turn in the model's own chat template.")  # fmt: skip
+        else:
+            leave("type", "rows are known by their columns; map them with `columns` where they are not")
+    if one.get("field"):
+        columns["text"] = one["field"]
+    if one.get("field_messages") not in (None, "messages", "conversations"):
+        columns["messages"] = one["field_messages"]
+    if one.get("field_tools") not in (None, "tools"):
+        columns["tools"] = one["field_tools"]
+    called = dict(one.get("message_property_mappings") or {})
+    called |= {own: one[key] for key, own in (("message_field_role", "role"), ("message_field_content", "content"))
+              if key in one}  # fmt: skip
+    if {called.get("role", "role"), called.get("content", "content")} not in ({"role", "content"}, {"from", "value"}):
+        key = "message_property_mappings" if "message_property_mappings" in one else "message_field_role"
+        leave(key, "strop reads role and content, or from and value, of a message")
+    if one.get("roles_to_train") not in (None, ["assistant"], ["gpt"], ["assistant", "gpt"], ["gpt", "assistant"]):
+        leave("roles_to_train", "the assistant's turns are trained (chat.train_on)")
+    if one.get("train_on_eos") not in (None, "turn"):
+        leave("train_on_eos", "the stop token of every trained turn is trained")
+    if one.get("chat_template") not in (None, "tokenizer_default", "jinja"):
+        leave("chat_template", "a recipe has one template for all data (chat.template)")
+    for key in set(one) - _PART:
+        leave(key, "is no setting of a part of strop's data")
+    files, split = one.get("data_files"), one.get("split")
+    place = files if isinstance(files, str) and one.get("path") in ("json", "parquet", "csv") else one["path"]
+    if files is not None and place is one["path"]:
+        leave("data_files", "name the files' folder, or each file as a part")
+    return _sources.part(str(place), subset=one.get("name"), split=split if split != "train" else None,
+                         revision=one.get("revision"), columns=columns, **found)  # fmt: skip
+
+
+def _train(draft: Draft, stage: str) -> None:
+    size = _transformers.batch(draft, "micro_batch_size")
+    if draft.whole("batch_size") and "gradient_accumulation_steps" not in draft.given:
+        size = draft.whole("batch_size")
+        draft.put("train.global_batch_size", size, "batch_size")
+    draft.put("train.global_batch_size", size, "micro_batch_size", "gradient_accumulation_steps")
+    _transformers.walk(draft, "num_epochs")
+    if draft.get("eval_steps"):
+        draft.defaults = {**draft.defaults, "eval_strategy": "steps"}
+    _transformers.evaluation(draft, "eval_data" in draft.stage)
+    draft.leave("evals_per_epoch", "strop counts evaluations in whole steps (train.eval_every); both ends are measured")
+    if stage in ("sft", "pretrain"):
+        inputs = draft.flag("train_on_inputs")
+        draft.put("chat.train_on", "all" if inputs or stage == "pretrain" else "assistant", "train_on_inputs")
+        draft.apply(_transformers.SFT_RULES)
+        if draft.get("sample_packing"):
+            _transformers.note_packed(draft, size)
+        if stage == "pretrain":
+            draft.recipe["chat"].pop("too_long")  # of text what is longer goes on in the next example
+    elif stage == "reward":
+        draft.put("objective.type", "bradley_terry")
+    else:
+        draft.put("objective.type", _RL[stage])
+        beta = "orpo_alpha" if stage == "orpo" and draft.get("orpo_alpha") is not None else "rl_beta"
+        if draft.number(beta) is not None:
+            draft.put("objective.beta", draft.number(beta), beta)
+        own = {"kto": {"kto_desirable_weight": "desirable_weight", "kto_undesirable_weight": "undesirable_weight"},
+               "simpo": {"simpo_gamma": "gamma", "cpo_alpha": "sft_weight"},
+               "dpo": {"rpo_alpha": "sft_weight"}}  # fmt: skip
+        for theirs, ours in own.get(stage, {}).items():
+            if draft.number(theirs) is not None:
+                draft.put(f"objective.{ours}", draft.number(theirs), theirs)
+        for name in ("orpo_alpha", "rpo_alpha", "simpo_gamma", "cpo_alpha", "kto_desirable_weight",
+                     "kto_undesirable_weight"):  # fmt: skip
+            draft.leave(name, f"is not read with rl: {stage}")
+
+
+def _grpo(draft: Draft, parts: list[dict[str, Any]]) -> None:
+    own = draft.get("trl") or {}
+    if not isinstance(own, Mapping):
+        raise InputError(f"{draft.source}: trl: expected settings by name, found {own!r:.60}; correct it.")
+    group = whole(own.get("num_generations", 8))
+    answers = _transformers.batch(draft, "micro_batch_size")
+    prompts = max(1, answers // group)
+    draft.put("rollout.group_size", group, "trl")
+    draft.put("rollout.prompts_per_step", prompts, "micro_batch_size", "gradient_accumulation_steps")
+    draft.put("rollout.max_tokens", whole(own.get("max_completion_length", 512)), "trl")
+    draft.put("rollout.temperature", number(own.get("temperature", 1.0)), "trl")
+    updates = whole(own.get("num_iterations", 1))
+    draft.put("rollout.updates_per_rollout", updates, "trl")
+    draft.put("objective.preset", "grpo")
+    draft.put("objective.kl_coef", number(own.get("beta", 0.001)), "trl")
+    draft.put("objective.clip_low", number(own.get("epsilon", 0.2)), "trl")
+    draft.put("objective.clip_high", number(own.get("epsilon_high", own.get("epsilon", 0.2))), "trl")
+    read = {"num_generations", "max_completion_length", "temperature", "num_iterations", "beta", "epsilon",
+            "epsilon_high"}  # fmt: skip
+    for key in set(own) - read:
+        rule = RL_RULES.get(key)
+        draft.unmapped.append({"setting": f"trl.{key}", "value": own[key],
+                               "reason": getattr(rule, "reason", "strop import does not carry it over")})  # fmt: skip
+    if (draft.whole("max_steps") or -1) > 0:
+        draft.put("train.max_steps", draft.whole("max_steps"), "max_steps")
+        draft.needless("num_epochs", "max_steps decides how long it trains")
+    else:
+        epochs_to_steps(draft, draft.number("num_epochs"), "num_epochs", prompts, updates)
+
+
+def _schedule(draft: Draft) -> None:
+    floor = draft.number("cosine_min_lr_ratio")
+    _transformers.schedule(draft, "lr_scheduler")
+    if floor is not None and draft.stage["train"].get("schedule") == "cosine":
+        draft.put("train.min_lr_ratio", floor, "cosine_min_lr_ratio")
+
+
+def _template(draft: Draft) -> None:
+    name = draft.get("chat_template")
+    if name in _TEMPLATES:
+        draft.put("chat.template", _TEMPLATES[name], "chat_template")
+    elif name in (None, "tokenizer_default", "jinja"):
+        draft.needless("chat_template", "the model's own chat template is used, unless chat.template names another")
+    else:
+        draft.leave("chat_template", "strop knows chatml and llama3 by name; the model's own template is used here, or "
+                    "the Jinja file that chat.template names")  # fmt: skip

@@ -1,0 +1,211 @@
+"""A recipe in the making, and the account of it: what of the other program's settings became what, and what did not."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from strop.common.errors import InputError
+from strop.config.aliases import ALIASES, NOT_NEEDED
+from strop.importing.reading import is_unknown_variable
+
+OF_RECIPE = ("name", "model", "folder", "chat", "compute", "evals", "gates")
+"""What stands at the top of a recipe; all else is the stage's."""
+
+
+class To(NamedTuple):
+    """A setting that has one of strop's for it: ``target``, by ``convert`` (which raises ValueError for no value of
+    it). ``skip``: values that say nothing."""
+
+    target: str
+    convert: Callable[[Any], Any] = lambda value: value
+    skip: tuple[Any, ...] = (None,)
+
+
+class Off(NamedTuple):
+    """A setting that strop has nothing for: why. ``neutral``: the values with which it changes nothing."""
+
+    reason: str
+    neutral: tuple[Any, ...] = (None, False)
+
+
+class Needless(NamedTuple):
+    """A setting that strop needs none for: why."""
+
+    reason: str
+
+
+Rule = To | Off | Needless
+Rules = Mapping[str, Rule]
+
+
+def same(kind: type[Off] | type[Needless], by_reason: Mapping[str, str]) -> dict[str, Rule]:
+    """A table out of reasons and the names (between spaces) that each is for."""
+    return {name: kind(reason) for reason, names in by_reason.items() for name in names.split()}
+
+
+@dataclass
+class Draft:
+    """``given``: the other program's settings as its user wrote them; ``defaults``: those that it takes otherwise.
+
+    ``recipe`` and ``stage`` grow by `put`. Every name that is asked for counts as known.
+    """
+
+    source: str
+    given: dict[str, Any]
+    defaults: Mapping[str, Any]
+    world: int | None = None
+    recipe: dict[str, Any] = field(default_factory=dict)
+    stage: dict[str, Any] = field(default_factory=dict)
+    mapped: list[dict[str, Any]] = field(default_factory=list)
+    unmapped: list[dict[str, Any]] = field(default_factory=list)
+    not_needed: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+    done: set[str] = field(default_factory=set)
+
+    # -- what is given
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Its value: as it is given, else the program's default; null counts as not given."""
+        self.known.add(name)
+        value = self.given.get(name)
+        if is_unknown_variable(value):
+            self.leave(name, "its value is a shell variable that the script does not set")
+            self.given[name] = value = None
+        return self.defaults.get(name, default) if value is None else value
+
+    def number(self, name: str, default: float | None = None) -> float | None:
+        """Raises InputError where it is none."""
+        value = self.get(name, default)
+        try:
+            return None if value is None else number(value)
+        except ValueError as error:
+            raise InputError(f"{self.source}: {name}: {error}") from None
+
+    def whole(self, name: str, default: int | None = None) -> int | None:
+        """Raises InputError where it is no whole number."""
+        value = self.number(name, default)
+        if value is not None and value != int(value):
+            raise InputError(f"{self.source}: {name}: expected a whole number, found {value:g}; correct it.")
+        return None if value is None else int(value)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Raises InputError where it is neither true nor false."""
+        value = self.get(name, default)
+        if not isinstance(value, bool):
+            raise InputError(f"{self.source}: {name}: expected true or false, found {value!r:.60}; correct it.")
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        """A list, or texts between commas."""
+        value = self.get(name)
+        if value is None:
+            return []
+        return [str(one).strip() for one in (value if isinstance(value, list) else str(value).split(","))]
+
+    # -- the account
+
+    def put(self, target: str, value: Any, *names: str) -> None:
+        """Set ``target`` (``train.epochs``); ``names``: the settings that say so, in the account where any is given."""
+        *sections, last = target.split(".")
+        place = self.recipe if target.partition(".")[0] in OF_RECIPE else self.stage
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+        self.done |= set(names)
+        if names:
+            values = {name: self.get(name) for name in names}
+            told = {name: one for name, one in values.items() if one is not None} or values
+            self.mapped.append(
+                {
+                    "setting": ", ".join(told),
+                    "value": next(iter(told.values())) if len(told) == 1 else told,
+                    "to": target,
+                    "becomes": value,
+                    "default": not any(self.given.get(name) is not None for name in names),
+                }
+            )
+
+    def leave(self, name: str, reason: str) -> None:
+        """It has no place in the recipe; said if it was given."""
+        self._tell(self.unmapped, name, reason)
+
+    def needless(self, name: str, reason: str) -> None:
+        """The recipe needs nothing for it; said if it was given."""
+        self._tell(self.not_needed, name, reason)
+
+    def _tell(self, place: list[dict[str, Any]], name: str, reason: str) -> None:
+        self.known.add(name)
+        if name in self.given and name not in self.done:
+            place.append({"setting": name, "value": self.given[name], "reason": reason})
+        self.done.add(name)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def apply(self, rules: Rules) -> None:
+        """All settings of a table that are given, or have a default that is to be mapped."""
+        for name, rule in rules.items():
+            if name in self.done:
+                continue
+            value = self.get(name)
+            if isinstance(rule, Needless):
+                self.needless(name, rule.reason)
+            elif isinstance(rule, Off):
+                off = value in rule.neutral if not isinstance(value, list | dict) else value in ([], {})
+                self.needless(name, "off, as here") if off else self.leave(name, rule.reason)
+            elif value in rule.skip:
+                self.needless(name, "the same here") if name in self.given else None
+            else:
+                try:
+                    self.put(rule.target, rule.convert(value), name)
+                except (ValueError, TypeError) as error:
+                    raise InputError(f"{self.source}: {name}: {error}") from None
+
+    def finish(self, others: Iterable[str] = ()) -> None:
+        """Whatever is left over of what was given: nobody knows it, or nobody read it here. ``others``: settings that
+        the program has for its other stages."""
+        others = set(others)
+        known = self.known | others
+        for name in self.given:
+            if name in self.done:
+                continue
+            if name in NOT_NEEDED:
+                self.needless(name, NOT_NEEDED[name])
+            elif name in known and self.given[name] is None:
+                self.needless(name, "null, as here")
+            elif name in others:
+                self.leave(name, "is of another stage than this one, so it is not read")
+            elif name in self.known:
+                self.leave(name, "it would not be read with the other settings")
+            else:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+                own = f"; strop's own setting of that kind is {ALIASES[name][0]}" if name in ALIASES else ""
+                meant = f"; did you mean {near[0]}?" if near else own
+                self.leave(name, f"is no setting that strop import knows of this program{meant}")
+
+
+def names(text: str) -> frozenset[str]:
+    """The names between the spaces of a text."""
+    return frozenset(text.split())
+
+
+def number(value: Any) -> float:
+    """Raises ValueError where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"expected a number, found {value!r:.60}; correct it.")
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"expected a number, found {value!r:.60}; correct it.") from None
+
+
+def whole(value: Any) -> int:
+    """Raises ValueError where it is no whole number."""
+    if (found := number(value)) != int(found):
+        raise ValueError(f"expected a whole number, found {value!r:.60}; correct it.")
+    return int(found)

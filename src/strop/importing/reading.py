@@ -1,0 +1,204 @@
+"""What a configuration of another program says: YAML, JSON, or the command line in a shell script, as names and values.
+
+In a script the variables that it sets itself are put in; the launcher's own options (``torchrun --nproc_per_node 8``)
+are kept apart from the program's; a configuration that the command names is read too, under the command's arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from strop.common.errors import InputError
+from strop.config.yaml_file import read_yaml
+
+_VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?\}|(?P<plain>\w+))")
+_SET = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
+_HYDRA = re.compile(r"(?P<mark>\+{0,2}|~)(?P<name>[A-Za-z_][\w.@/-]*)=(?P<value>.*)", re.DOTALL)
+_CONFIGS = (".yaml", ".yml", ".json")
+PROCESSES = ("num_processes", "nproc_per_node", "nproc-per-node", "num_gpus")
+NODES = ("nnodes", "num_machines", "num_nodes")
+_AGENTS = ("accelerate", "torchrun", "deepspeed")
+
+
+@dataclass
+class Foreign:
+    """``given``: settings by name, those of sections with dots between; ``program``: the script, module or verb that a
+    command line starts, in words; ``world``: how many processes its launcher starts, where that is said."""
+
+    path: Path
+    given: dict[str, Any]
+    program: str = ""
+    world: int | None = None
+    launcher: dict[str, Any] = field(default_factory=dict)
+
+
+def read_foreign(path: Path) -> Foreign:
+    """Raises InputError for a file that cannot be read, and one that holds no settings."""
+    if not path.is_file():
+        raise InputError(
+            f"{path}: there is no such file; give a configuration (YAML, JSON) or the script with the command line."
+        )
+    if path.suffix.lower() in _CONFIGS:
+        return Foreign(path, _config(path))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}).") from error
+    found = _command(path, text)
+    if not found.given:
+        raise InputError(f"{path}: holds no settings: neither --name value nor section.name=value.")
+    return found
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Sections within sections as names with dots between."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        found |= flattened(value, f"{key}.") if isinstance(value, Mapping) and value else {key: value}
+    return found
+
+
+def plain(text: str) -> Any:
+    """A value as it was written on a command line or in a file: a number, true or false, null, a list, or text."""
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return text
+    if isinstance(value, str):
+        if value == "None":
+            return None
+        with suppress(ValueError):  # YAML 1.1 reads 1e-4 as text
+            return float(value) if re.fullmatch(r"[-+]?[\d.]+[eE][-+]?\d+", value) else value
+    return value if not isinstance(value, dict) or text.lstrip().startswith("{") else text
+
+
+def _config(path: Path) -> dict[str, Any]:
+    if path.suffix.lower() == ".json":
+        try:
+            values = json.loads(path.read_text(encoding="utf-8-sig"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: there is no such file; correct the path.") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: is not JSON ({error}).") from error
+        if not isinstance(values, dict):
+            raise InputError(f"{path}: expected an object with settings by name, found {type(values).__name__}.")
+    else:
+        values = read_yaml(path).values
+    return {str(name): plain(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _command(path: Path, text: str) -> Foreign:
+    variables: dict[str, str] = {}
+    for words in _lines(path, text):
+        words = list(words)
+        while words and (match := _SET.fullmatch(words[0])):  # also before a command: A=1 python …
+            if words[0].partition("=")[0].count("."):
+                break
+            variables[match["name"]] = _filled(match["value"], variables)
+            words.pop(0)
+        words = [_filled(word, variables) for word in words]
+        if any(word.startswith("--") or _HYDRA.fullmatch(word) for word in words) or _named_config(words):
+            return _read_words(path, words)
+    return Foreign(path, {})
+
+
+def _read_words(path: Path, words: list[str]) -> Foreign:
+    """The first command of a script that has settings."""
+    split = next((n for n, word in enumerate(words) if word.endswith(".py")), None)
+    module = next((n + 1 for n, word in enumerate(words[:-1]) if word == "-m"), None)
+    if split is None or (module is not None and module < split):
+        split = module
+    if split is None and words[0].startswith("-"):
+        split = -1  # arguments alone
+    elif split is None:  # trl sft …, llamafactory-cli train …, accelerate launch -m axolotl.cli.train …
+        split = next((n for n, word in enumerate(words) if n and not word.startswith("-")), 0)
+        split = split if words[0] not in _AGENTS else 0
+    launcher = _options(words[: max(split, 0)])
+    found = Foreign(path, {}, " ".join(words[: split + 1]), launcher=launcher)
+    rest = words[split + 1 :]
+    arguments = _options(rest)
+    named = arguments.pop("config", None) or _named_config(rest)
+    if isinstance(named, str) and Path(named).suffix in _CONFIGS:
+        places = (Path(named), path.parent / named)
+        file = next((place for place in places if place.is_file()), None)
+        if file is None:
+            raise InputError(f"{path}: its command reads {named}, which is not there; put it beside the script.")
+        found.given |= _config(file)
+    elif named is not None:
+        arguments["config"] = named
+    found.given |= arguments
+    found.world = _world(launcher)
+    return found
+
+
+def _world(launcher: Mapping[str, Any]) -> int | None:
+    processes = next((launcher[name] for name in PROCESSES if isinstance(launcher.get(name), int)), None)
+    nodes = next((launcher[name] for name in NODES if isinstance(launcher.get(name), int)), 1)
+    per_node = "num_processes" not in launcher  # accelerate counts them over all machines
+    return None if processes is None else processes * (nodes if per_node else 1)
+
+
+def _named_config(words: list[str]) -> str | None:
+    return next((word for word in words if Path(word).suffix in _CONFIGS and "=" not in word and word[:1] != "-"), None)
+
+
+def _options(words: list[str]) -> dict[str, Any]:
+    """``--name value``, ``--name=value``, ``--flag``, ``--list a b`` and Hydra's ``section.name=value``."""
+    found: dict[str, Any] = {}
+    values: list[str] = []
+    name = None
+    for word in [*words, "--"]:
+        hydra = None if word.startswith("-") else _HYDRA.fullmatch(word)
+        if not word.startswith("--") and not hydra:
+            if name is not None:
+                values.append(word)
+            continue
+        if name is not None:
+            read = [plain(value) for value in values]
+            found[name] = True if not read else read[0] if len(read) == 1 else read
+        name, values = None, []
+        if hydra:
+            found[hydra["name"]] = None if hydra["mark"] == "~" else plain(hydra["value"])
+        elif word != "--":
+            name, equals, value = word[2:].partition("=")
+            if equals:
+                found[name], name = plain(value), None
+    return found
+
+
+def _lines(path: Path, text: str) -> Iterator[list[str]]:
+    """The words of every command, lines that end in a backslash joined; comments are left out."""
+    kept = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    for line in re.sub(r"\\[ \t]*\n", " ", "\n".join(kept)).splitlines():
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise InputError(f"{path}: {line.strip()[:60]!r} is no command that can be read ({error}).") from None
+        words = [word for word in words if word not in ("$@", '"$@"')]
+        if words:
+            yield words
+
+
+def _filled(text: str, variables: Mapping[str, str]) -> str:
+    """With the variables that are known; others stay as they are written, and are told as such."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match["braced"] or match["plain"]
+        return variables.get(name, match["default"] if match["default"] is not None else match[0])
+
+    return _VARIABLE.sub(value, text)
+
+
+def is_unknown_variable(value: Any) -> bool:
+    """Whether it is a shell variable that the script does not set."""
+    return isinstance(value, str) and _VARIABLE.search(value) is not None
