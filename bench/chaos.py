@@ -119,6 +119,7 @@ class Kills:
 
     def _tell(self, when: str, what: dict[str, Any]) -> None:
         self.found.append({"stage": self.name, "when": when, **what})
+        print(f"  {self.name}, {when}: {what['file']} {what['what']}", file=sys.stderr, flush=True)
 
     def row(self) -> dict[str, Any]:
         return {
