@@ -1,4 +1,4 @@
-"""Kill runs at random instants, and break what they stand on: does the same command end where it would have? `make chaos`
+"""Kill runs at random instants, break what they stand on: does the same command end where it would have? `make chaos`
 
     python bench/chaos.py --kills 25 [--seed 0] [--stage sft --stage grpo] [--no-faults] [--json]
 
@@ -29,20 +29,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a copy of a process with thread
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import torch  # noqa: E402
-from common.chaos_faults import faults  # noqa: E402
-from common.chaos_kills import Ended, by_itself, draw, forked, left_over  # noqa: E402
-from common.chaos_same import differences, half_visible  # noqa: E402
-from common.chaos_stages import MODEL, NAME, STAGES, Chaotic  # noqa: E402
-from common.machine import about  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+import torch
+from common.chaos_faults import faults
+from common.chaos_kills import Ended, by_itself, draw, forked, left_over
+from common.chaos_same import differences, half_visible
+from common.chaos_stages import MODEL, NAME, STAGES, Chaotic
+from common.machine import about
+from rich.console import Console
+from rich.table import Table
 
-import strop.runs.pipeline  # noqa: E402
-import strop.stages._rl  # noqa: E402
-import strop.stages._training  # noqa: E402, F401 - loaded once, for all copies
-from strop.model.names import resolve  # noqa: E402
-from strop.model.settings import NewModel  # noqa: E402
+import strop.runs.pipeline
+import strop.stages._rl
+import strop.stages._training  # noqa: F401 - loaded once, for all copies
+from strop.model.names import resolve
+from strop.model.settings import NewModel
 
 RUN = ["run", "recipe.yaml"]
 PATIENCE = 10  # kills after which a run is let go to its end, to be compared
@@ -63,11 +63,11 @@ class Kills:
     def begin(self) -> None:
         """The uninterrupted run, and one in a copy of this process that tells of the parts of the work."""
         self.stage.write(self.run, self.model)
-        self._check(by_itself(self.run, RUN), "uninterrupted, in a process of its own")
+        self.check(by_itself(self.run, RUN), "uninterrupted, in a process of its own")
         self.run.rename(self.reference)  # every run is from one place
         self.stage.write(self.run, self.model)
         self.rehearsal = forked(self.run, RUN)
-        self._check(self.rehearsal, "uninterrupted, in a copy of this process")
+        self.check(self.rehearsal, "uninterrupted, in a copy of this process")
         self._compare("uninterrupted, in a copy of this process")
 
     def kill(self, wanted: int) -> None:
@@ -76,48 +76,48 @@ class Kills:
             self._once(min(PATIENCE, wanted - self.counts["kills"]))
 
     def _once(self, most: int) -> None:
-        self._fresh()
+        self.fresh()
         self.counts["runs"] += 1
         here: list[str] = []
         while len(here) < most:
             ended = forked(self.run, RUN, draw(self.chance, self.rehearsal, self.counts["kills"]))
             self.seconds += ended.seconds
             if ended.killed is None:
-                self._check(ended, f"after kills at {', '.join(here) or 'no instant'}")
+                self.check(ended, f"after kills at {', '.join(here) or 'no instant'}")
                 self.counts["after_the_end"] += 1
                 break
             here.append(ended.killed)
             self.at[kind_of(ended.killed)] += 1
             self.counts["kills"] += 1
-            self._whole(ended.killed)
+            self.whole(ended.killed)
         else:
             ended = by_itself(self.run, RUN)
-            self._check(ended, f"after kills at {', '.join(here)}")
+            self.check(ended, f"after kills at {', '.join(here)}")
         self.counts["resumed"] += len(here)
         self._compare(f"killed at {', '.join(here)}")
 
-    def _fresh(self) -> None:
+    def fresh(self) -> None:
         shutil.rmtree(self.run, ignore_errors=True)
         self.stage.write(self.run, self.model)
 
-    def _whole(self, when: str) -> None:
+    def whole(self, when: str) -> None:
         for what in half_visible(self.run / "runs"):
-            self._tell(f"killed at {when}", {"file": what, "what": "half visible", "bytes": 0})
+            self.tell(f"killed at {when}", {"file": what, "what": "half visible", "bytes": 0})
         until = time.monotonic() + 20
         while (left := left_over(self.run)) and time.monotonic() < until:
             time.sleep(0.05)
         if left:
-            self._tell(f"killed at {when}", {"file": "", "what": f"processes {left} are left over", "bytes": 0})
+            self.tell(f"killed at {when}", {"file": "", "what": f"processes {left} are left over", "bytes": 0})
 
-    def _check(self, ended: Ended, when: str) -> None:
+    def check(self, ended: Ended, when: str) -> None:
         if ended.code:
-            self._tell(when, {"file": "", "what": f"exit code {ended.code}: {ended.last_line}", "bytes": 0})
+            self.tell(when, {"file": "", "what": f"exit code {ended.code}: {ended.last_line}", "bytes": 0})
 
     def _compare(self, when: str) -> None:
         for one in differences(self.reference / "runs" / NAME, self.run / "runs" / NAME):
-            self._tell(when, one)
+            self.tell(when, one)
 
-    def _tell(self, when: str, what: dict[str, Any]) -> None:
+    def tell(self, when: str, what: dict[str, Any]) -> None:
         self.found.append({"stage": self.name, "when": when, **what})
         print(f"  {self.name}, {when}: {what['file']} {what['what']}", file=sys.stderr, flush=True)
 
@@ -139,11 +139,8 @@ def kind_of(killed: str) -> str:
     if not killed.startswith("file: "):
         return killed
     path = killed.rpartition(" ")[2]
-    for mark, kind in (("checkpoints", "checkpoint"), ("model", "model"), ("evals", "evaluation"), ("rollouts", "rollouts"),
-                       ("cache", "cache"), ("metrics.jsonl", "metrics")):  # fmt: skip
-        if mark in path:
-            return f"file: {kind}"
-    return "file: other"
+    kinds = ("checkpoints", "model", "evals", "rollouts", "cache", "metrics.jsonl")
+    return f"file: {next((kind for kind in kinds if kind in path), 'other')}"
 
 
 def shares(kills: int, count: int) -> list[int]:

@@ -7,7 +7,7 @@ random is drawn by the caller. A kill goes to the run's whole process group.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import random
 import select
@@ -19,13 +19,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from common.machine import ROOT
 
+KEEPER = "strop.train.keeper"  # where checkpoints are written beside the training
+CHECKPOINT = f"{KEEPER if importlib.util.find_spec(KEEPER) else 'strop.train.loop'}:save_checkpoint"
 PARTS = {
-    "checkpoint": "strop.train.loop:save_checkpoint",
+    "checkpoint": CHECKPOINT,
     "step": "strop.train.loop:optimizer_step",
     "evaluation": "strop.stages._training:Training.evaluate",
     "rollouts": "strop.rollout.gather:Gatherer.gather",
@@ -275,7 +278,7 @@ def parts_of(rehearsal: Ended) -> dict[str, tuple[int, float]]:
     """Of each part that the run entered: how often, and the mean seconds to what it entered or left next."""
     marks = [(START, 0.0), *rehearsal.entered, ("end", rehearsal.seconds)]
     found: dict[str, list[float]] = {}
-    for (name, at), (_, then) in zip(marks, marks[1:], strict=False):
+    for (name, at), (_, then) in pairwise(marks):
         found.setdefault(name, []).append(then - at)
     return {name: (len(spans), sum(spans) / len(spans)) for name, spans in found.items()}
 

@@ -52,7 +52,7 @@ def _content(path: Path) -> Any:
 def _different(a: Any, b: Any) -> dict[str, Any] | None:
     """The places that differ, the first of them in words, and how many bytes: of tensors their own, of anything else
     those of its text."""
-    found = [one for one in _places(a, b, ())]
+    found = list(_places(a, b, ()))
     if not found:
         return None
     place, words, _ = found[0]

@@ -1,8 +1,8 @@
 """The command line: parse, call, print. No logic.
 
 Exit codes: 0 done; 1 a failure inside strop; 2 bad usage or bad input, readable lines with the mend; 3 a gate failed,
-the doctor found an error, the inspector a row that it had to reject, or `--verify` another result; 130 or 143 stopped by a signal with a
-checkpoint written.
+the doctor found an error, the inspector a row that it had to reject, or `--verify` other numbers; 130 or 143 stopped by
+a signal with a checkpoint written.
 
 With ``--json`` standard output holds one JSON object and nothing else, whatever happens (``{"error": …}`` where it is
 only that); what is said for people goes to standard error.

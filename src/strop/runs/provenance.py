@@ -1,4 +1,4 @@
-"""What a run was made with: the code, the packages, the machine, and the directory in which its paths mean what they do.
+"""What a run was made with: code, packages, machine, and the directory in which its paths mean what they do.
 
 ``provenance.json`` of a run folder says it of the newest call that had something to do, and adds what each stage was
 made from (digests of data, commits of models and data on the hub); ``stage.json`` has it of every call that worked on

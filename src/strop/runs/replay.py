@@ -1,4 +1,4 @@
-"""The recipe of a run that was made before: read from the run's folder, where its paths mean what they meant. No torch."""
+"""The recipe of a run that was made before, from the run's folder; its paths mean what they meant. No torch."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class _Enough(BaseException):
 
 
 def verify(recipe: Recipe, steps: int, console: Console) -> dict[str, Any]:
-    """``{"same": bool, "stages": [{stage, steps, rows, same, first, reasons}]}``: replay up to ``steps`` optimiser steps
+    """``{"same": bool, "stages": [{stage, steps, rows, same, first, reasons}]}``: replay ``steps`` optimiser steps
     of every finished training stage of the run, each from the model that it began with, and compare the rows of
     ``metrics.jsonl`` without timings (`is_timing`).
 
@@ -77,7 +77,7 @@ def verify(recipe: Recipe, steps: int, console: Console) -> dict[str, Any]:
 
 
 def _replayed(stage: Stage, context: Context, steps: int, of: int) -> Rows:
-    """The rows of the first ``steps`` of ``of`` steps, done in ``context``'s folder; all of the stage if it has no more."""
+    """The rows of the first ``steps`` of ``of``, done in ``context``'s folder; all of the stage if it has no more."""
     # Checkpoints have no effect on what comes, and may be large.
     train = stage.train.model_copy(update={"checkpoint_every": None, "profile": False})
     stage = stage.with_rows(context.recipe.rows_of).model_copy(update={"train": train})
@@ -93,7 +93,7 @@ def _whole() -> Iterator[None]:
 
 @contextmanager
 def _until(folder: Path, steps: int) -> Iterator[None]:
-    """Leaves the block as soon as ``folder``'s metrics have so many steps: by a signal, since what trains is not asked."""
+    """Leaves the block when ``folder``'s metrics have so many steps: by a signal, since what trains is not asked."""
 
     def enough(signum: int, frame: Any) -> None:
         raise _Enough
