@@ -72,7 +72,8 @@ def again(kills: Kills, fault: str, ended: Ended, said: str | None, *, loses_che
     """After the fault: what the run said, nothing half visible, and the same command to the end. ``said``: what its
     output must have in it where it failed. One that trained on without being able to write has other checkpoints
     (``loses_checkpoints``), and nothing else that is other."""
-    kills.whole(fault)
+    if not fault.startswith((truncate.__name__, flip.__name__)):  # what was damaged is not whole
+        kills.whole(fault)
     if "Traceback" in ended.said:
         kills.tell(fault, {"file": "", "what": f"a traceback: {ended.last_line}", "bytes": 0})
     if said and not re.search(said, ended.said):

@@ -28,9 +28,16 @@ def differences(reference: Path, other: Path) -> list[dict[str, Any]]:
         if a is None or b is None:
             size = (a or b).stat().st_size
             found.append({"file": name, "what": "only in one of the two", "bytes": size})
-        elif a.read_bytes() != b.read_bytes() and (different := _different(_content(a), _content(b))):
+        elif a.read_bytes() != b.read_bytes() and (different := _compared(a, b)):
             found.append({"file": name, **different})
     return found
+
+
+def _compared(a: Path, b: Path) -> dict[str, Any] | None:
+    try:
+        return _different(_content(a), _content(b))
+    except Exception as error:  # noqa: BLE001 - whatever it is that cannot be read
+        return {"what": f"cannot be read ({type(error).__name__}: {error})", "bytes": b.stat().st_size}
 
 
 def _files(root: Path) -> Iterator[Path]:
