@@ -9,6 +9,7 @@ import yaml
 
 from strop.cli import main
 from strop.runs.provenance import PACKAGES, git_state, hub_commit
+from strop.runs.run_folder import claimed
 from strop.runs.verify import compared
 from strop.train.metrics import is_timing
 
@@ -126,6 +127,18 @@ def test_first_steps_are_verified_and_what_differs_is_named(made, capsys):
     assert all(reason.startswith("data.") for reason in first["reasons"])
     assert main(["run", "recipe.yaml", "name=none", "--verify", "2"]) == 2
     assert "no finished training stage" in capsys.readouterr().err
+
+
+def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):
+    stays = [tmp_path / "sft/.hidden", tmp_path / "sft/model.0a1b2c3d", tmp_path / "sft/.note.txt"]
+    goes = [tmp_path / "sft/.stage.json.0a1b2c3d", tmp_path / "sft/.model.4711-0a1b2c3d/weights"]
+    for path in (*stays, *goes):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    with claimed(tmp_path):
+        assert all(path.exists() for path in stays)
+        assert not any(path.exists() for path in goes)
+        assert not goes[1].parent.exists()
 
 
 def test_steps_that_are_missing_are_no_agreement():
