@@ -4,6 +4,7 @@
 #   make demo INDEX=URL                  another wheel index, looked at first for torch (e.g. for CPU-only wheels)
 #   make demo ARGS="model=./my-model"    overrides for the recipe
 #   make bench-sft DATA=gsm8k.jsonl      benchmarks (bench/README.md), on data of your own; ARGS="--rounds 5 --json" …
+#   make chaos                           kill runs at random instants and compare (bench/README.md); ARGS="--kills 200"
 #   make hostile CORPUS=DIR              judge a folder of hostile programs (bench/README.md); without it, the project's own
 
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3,$(shell $(p) -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $(p))))
@@ -17,11 +18,11 @@ export GOMP_SPINCOUNT ?= 1000
 
 BENCHES := bench-sft bench-memory bench-dpo bench-grpo bench-generate bench-prepare bench-toys
 
-.PHONY: demo test test-all lint types format templates-table reference profile-step hostile setup clean $(BENCHES)
+.PHONY: demo test test-all lint types format templates-table reference profile-step hostile chaos setup clean $(BENCHES)
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^#   *//p' Makefile; echo "targets: demo test test-all lint types format templates-table $(BENCHES) profile-step hostile setup clean"
+	@sed -n 's/^#   *//p' Makefile; echo "targets: demo test test-all lint types format templates-table $(BENCHES) profile-step hostile chaos setup clean"
 
 demo: $(READY)
 	@$(BIN)/strop demo $(ARGS)
@@ -61,6 +62,10 @@ profile-step: $(READY)
 # Programs that try to get out of the sandbox or to be accepted wrongly: the project's own, or a folder of others
 hostile: $(READY)
 	@$(BIN)/python bench/hostile.py $(if $(CORPUS),--corpus $(CORPUS)) $(ARGS)
+
+# Runs killed at random instants, and what they stand on broken: the same command must end where it would have
+chaos: $(READY)
+	@$(BIN)/python bench/chaos.py $(ARGS)
 
 setup: $(READY)
 

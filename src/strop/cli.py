@@ -1,8 +1,8 @@
 """The command line: parse, call, print. No logic.
 
 Exit codes: 0 done; 1 a failure inside strop; 2 bad usage or bad input, readable lines with the mend; 3 a gate failed,
-the doctor found an error, or the inspector a row that it had to reject; 130 or 143 stopped by a signal with a
-checkpoint written.
+the doctor found an error, the inspector a row that it had to reject, or `--verify` other numbers; 130 or 143 stopped by
+a signal with a checkpoint written.
 
 With ``--json`` standard output holds one JSON object and nothing else, whatever happens (``{"error": …}`` where it is
 only that); what is said for people goes to standard error.
@@ -109,10 +109,16 @@ def _parser() -> VerbParser:
     )
     _recipe_options(demo)
     _run_options(demo)
-    demo.set_defaults(run=_run, recipe=None)
+    demo.set_defaults(run=_run, recipe=None, verify=None)
 
     run = verbs.add_parser("run", help="run a recipe (YAML)", example="strop run recipes/code_basics.yaml")
-    run.add_argument("recipe", type=Path, help="path of the recipe")
+    run.add_argument("recipe", type=Path, help="path of the recipe; of a run folder, which is run as it was")
+    run.add_argument(
+        "--verify",
+        type=int,
+        metavar="N",
+        help="of a finished run: do the first N steps of its trainings again, elsewhere, and compare (3: not the same)",
+    )
     _recipe_options(run)
     _run_options(run)
     run.set_defaults(run=_run)
@@ -311,10 +317,19 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Outcome:
-    from strop.config.recipe import load_recipe
+    from strop.common.console import make_console, say
+    from strop.runs.replay import recipe_at
 
+    console = make_console(stderr=options.json)
     path = options.recipe or Path(str(files("strop") / "recipes" / DEMO_RECIPE))
-    return _run_recipe(load_recipe(path, _overrides(options)), options)
+    recipe = recipe_at(path, _overrides(options), lambda text: say(console, text))
+    if options.verify is None:
+        return _run_recipe(recipe, options)
+    from strop.runs.verify import verify
+
+    keep_freed_memory()
+    found = verify(recipe, options.verify, console)
+    return (0 if found["same"] else 3), found
 
 
 def _run_recipe(recipe: Any, options: argparse.Namespace) -> Outcome:

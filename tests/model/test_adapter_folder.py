@@ -123,6 +123,7 @@ def test_the_card_names_the_base_as_the_user_did(stage):
     assert "`<a>`, `<b>`" in card
     assert "base_model:" not in card  # no hub id
     config = json.loads((folder / "adapter" / "adapter_config.json").read_text())
+    assert config["target_modules"] == sorted(config["target_modules"])
     assert config["base_model_name_or_path"] == "base"
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from strop.model.settings import LoraSettings
 
 CONFIG = "adapter_config.json"
+_SETS = ("target_modules", "exclude_modules", "modules_to_save")
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 RECORD = "strop_adapter.json"
 MERGED = "strop_merged.json"
@@ -48,6 +49,8 @@ def describe(folder: Path, base: Base, tokenizer: PreTrainedTokenizerBase, lora:
     record = {"format": 1, "base": base.name, "place": place, "rows": base.rows, "new": list(base.new)}
     write_json(folder / RECORD, record)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    # Sets of peft's, which a process writes in an order of its own: two runs would differ in it.
+    config |= {name: sorted(config[name]) for name in _SETS if isinstance(config.get(name), list)}
     write_json(folder / CONFIG, {**config, "base_model_name_or_path": base.name})
     (folder / "README.md").write_text(_card(base, lora), encoding="utf-8")
 

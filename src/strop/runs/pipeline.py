@@ -38,9 +38,10 @@ from strop.runs.begin import Beginning, Changed, begin, listed
 from strop.runs.live import Live
 from strop.runs.made_from import Change, key_of
 from strop.runs.missing import Missing, all_named, missing, without
+from strop.runs.provenance import provenance, write_provenance
 from strop.runs.run_folder import check_data, check_recipe, claimed
 from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
-from strop.runs.summary import UNSAFE, show, summarise
+from strop.runs.summary import UNSAFE, describe_machine, show, summarise
 from strop.runs.trackers import Trackers
 from strop.sandbox import unsafe_local
 from strop.stages.base import Context, Stage
@@ -105,6 +106,9 @@ class _Run:
             with all_named(recipe):
                 for name, stage in recipe.stages.items():
                     stage.preflight(self._context(name, folder / name, model))
+            self.made_with = provenance(describe_machine(self.compute))
+            write_provenance(folder, self.made_with, model, self.made_from)
+            write_config(folder, self._config())
         for name, stage in recipe.stages.items():
             if (beginning := plan[name]) is not None:
                 self.done[name] = self._do(name, beginning, model)
@@ -124,13 +128,13 @@ class _Run:
         recipe = self.recipe
         inputs = {name: _inputs(recipe, stage) for name, stage in recipe.stages.items()}
         origin: dict[str, str] = {"name": recipe.model_name, "files": folder_stamp(model)}
-        plan, keys = {}, {}
+        plan, keys, self.made_from = {}, {}, {}
         for name, stage in recipe.stages.items():
             folder = StageFolder(recipe.run_folder / name)
             folder.recover()
             rows = {maker: keys[maker] for maker in stage.reads()}
             made_from = flat({**inputs[name], "model": origin, "rows": rows, "compute": str(self.compute)})
-            keys[name] = key_of(made_from)
+            keys[name], self.made_from[name] = key_of(made_from), made_from
             plan[name] = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
             if stage.trains and stage.hands_on:
                 origin = {"stage": name, "key": keys[name]}
@@ -165,11 +169,14 @@ class _Run:
         heading(self.console, name)
         if beginning.words:
             say(self.console, beginning.words)
-        config = yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        # One that was cut off may go on with another version of something, and is then of both.
+        known = beginning.state.get("provenance", [])
+        begun = {**beginning.state, "provenance": [*(one for one in known if one != self.made_with), self.made_with]}
         if beginning.goes_on:
-            write_config(place, config)  # what has no effect may have changed
+            write_config(place, self._config())  # what has no effect may have changed
+            write_json(place / STATE, begun)
         else:
-            folder.begin(beginning.state, place, config, beginning.progress)
+            folder.begin(begun, place, self._config(), beginning.progress)
         so_far = {one: stage for one, stage in self.recipe.stages.items() if one in self.done or one == name}
         partial = self.recipe.model_copy(update={"stages": so_far, "gates": {}})
         self.live.stage(name, summarise(partial, {**self.done, name: {"minutes": None}}, self.compute))
@@ -178,7 +185,7 @@ class _Run:
         with self._stoppable(name, stage):
             result = stage.run(self._context(name, place, model))
         minutes = (time.perf_counter() - started) / 60
-        state = {**beginning.state, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
+        state = {**begun, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
         state |= result.to_dict()
         if self.recipe.unsafe_local:
             state["unsafe_local"] = True
@@ -191,6 +198,9 @@ class _Run:
             folder.take_place()
         say(self.console, f"{name}: done in {minutes:.1f} min.")
         return state
+
+    def _config(self) -> str:
+        return yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def _context(self, name: str, place: Path, model: Path) -> Context:
         return Context(self.recipe, name, model, place, self.compute, self.console)

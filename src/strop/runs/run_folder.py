@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from strop.common.files import atomic_writer
 from strop.runs.stage_folder import NEW, OLD, STATE, read_state
 
 LOCK = ".lock"
+_PARTIAL = re.compile(r"\..+\.(\d+-)?[0-9a-f]{8}")
 _WEIGHTS = ("*.safetensors*", "*.bin", "*.bin.index.json", "*.gguf")
 
 
@@ -43,7 +46,19 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.truncate()
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
+        _clear_away(folder)
         yield
+
+
+def _clear_away(folder: Path) -> None:
+    """What a kill left of files and folders that were being written (`atomic_writer`, `whole_folder`): nobody would
+    finish them, and a model's are large."""
+    for path in [*folder.rglob(".*")]:
+        if _PARTIAL.fullmatch(path.name):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def check_recipe(folder: Path, stages: list[str], name: str) -> None:

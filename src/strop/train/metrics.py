@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import resource
 import sys
 import threading
@@ -20,6 +21,14 @@ from rich.progress import Progress as RichProgress
 from strop.common import tracking
 from strop.common.console import AT_WORK, EVERY, duration
 from strop.common.files import atomic_writer
+
+_TIMING = re.compile(r".*(seconds?|minutes)(/.*)?|(peak_)?memory_gb")
+
+
+def is_timing(name: str) -> bool:
+    """Whether a key of ``metrics.jsonl``, of a state or of a summary holds what a clock or the machine's memory
+    decides: ``seconds``, ``tokens_per_second``, ``seconds/reward``, ``memory_gb`` … Everything else one seed fixes."""
+    return _TIMING.fullmatch(name) is not None
 
 
 def reset_peak_memory() -> None:
