@@ -28,6 +28,7 @@ from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
 STAGE_VERBS = {
+    "pretrain": ("pretrain", "learn every token of texts, and of conversations", {}),
     "sft": ("sft", "learn to answer as conversations do", {}),
     "dpo": ("preference", "learn from chosen and rejected answers (DPO and its relatives) or labelled ones (KTO)", {}),
     "rm": ("reward_model", "train a model that scores answers, on pairs or on scores", {}),
@@ -117,7 +118,7 @@ def _parser() -> VerbParser:
 
     for verb, (kind, what, settings) in STAGE_VERBS.items():
         asks = kind in ("rl", "sample")
-        data = "task:code_basics" if asks else "chat.jsonl" if kind in ("sft", "distill") else "pairs.jsonl"
+        data = "task:code_basics" if asks else "chat.jsonl" if kind in ("sft", "distill") else "text.jsonl" if kind == "pretrain" else "pairs.jsonl"
         train = verbs.add_parser(verb, help=what, example=f"strop {verb} smollm2-135m --data {data}")
         train.add_argument("model", help="folder, run folder, hub id, .gguf file or smollm2-135m")
         train.add_argument(
