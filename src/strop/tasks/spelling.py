@@ -122,7 +122,10 @@ class _Spelling(AnswerTask):
         def of_made_up(count: int | None, seed: int) -> list[Row]:
             chosen, random = made_up(count or 1000, seed), Random(f"{cls.kind()} made-up {seed}")
             return [
-                (f"{cls.kind()}_made_up[{seed}-{i}]", {"prompt": f"{one.text} {cls.end}", "completion": cls.solution(one)})
+                (
+                    f"{cls.kind()}_made_up[{seed}-{i}]",
+                    {"prompt": f"{one.text} {cls.end}", "completion": cls.solution(one)},
+                )
                 for i, one in enumerate(_asked(cls.kind(), word, random) for word in chosen)
             ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from random import Random
 from typing import Any, NamedTuple
@@ -13,12 +14,14 @@ from pydantic import Field
 from strop.data.readers import NamedSet
 from strop.data.rows import Row
 from strop.rewards import Judgement
-from strop.rewards.numbers import finished_number, flexible_number
+from strop.rewards.numbers import finished_number, number
+from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerSettings, AnswerTask, Item, register
 from strop.tasks.metrics import NO_ANSWER, accuracy
 from strop.tasks.small_world.world import LANGUAGES, Language
 from strop.tools.calculator import Calculator, calculate
 
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")  # also right after a Chinese word; a result is never negative
 _HELD_OUT = 5  # every so many of all sums are measured on, and never trained on
 _ASK = {  # by operator: questions, and the answer
     "en": {
@@ -55,8 +58,8 @@ class SumsSettings(AnswerSettings):
 
 @register("sums")
 class Sums(AnswerTask):
-    """Sums, differences and products of numbers below 1,000; 96 by default. ``environment: {kind: tools}`` lends the
-    calculator."""
+    """Sums, differences and products of numbers below 1,000; 96 by default. ``environment: {kind: inline}`` or
+    ``{kind: tools}`` lends the calculator, in the text or in turns, as ``sums_en`` or ``sums_tools_en`` teach it."""
 
     Settings = SumsSettings
     settings: SumsSettings
@@ -80,16 +83,21 @@ class Sums(AnswerTask):
 
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:
-        found, right = flexible_number(answer), flexible_number(item.data.value)
-        if found is None:
+        numbers, right = _NUMBER.findall(without_reasoning(answer)), number(item.data.value)
+        if not numbers:
             return Judgement("no_answer", 0, 1, "the answer holds no number")
+        found = number(numbers[-1])
         return Judgement(
             "accepted" if found == right else "wrong_answer", int(found == right), 1, f"{found}, expected {right}"
         )
 
     @classmethod
     def sets(cls) -> Mapping[str, NamedSet]:
-        return {f"sums_{language}": _rows(language) for language in LANGUAGES}
+        return {
+            f"sums_{name}{language}": _rows(f"sums_{name}{language}", language, made)
+            for language in LANGUAGES
+            for name, made in (("", _in_text), ("tools_", _in_turns))
+        }
 
 
 def _drawn(language: Language, split: str, seed: int) -> Iterator[Sum]:
@@ -107,17 +115,22 @@ def _drawn(language: Language, split: str, seed: int) -> Iterator[Sum]:
         yield Sum(random.choice(questions).format(a=a, b=b), expression, value, answer.format(a=a, b=b, c=value))
 
 
-def _rows(language: Language) -> NamedSet:
-    """Conversations in which the calculator is called, and its result is told."""
-
+def _rows(name: str, language: Language, made: Callable[[Sum], dict[str, Any]]) -> NamedSet:
     def rows(count: int | None, seed: int) -> list[Row]:
         chosen = islice(_drawn(language, "train", seed), count or 500)
-        return [(f"sums_{language}[{seed}-{i}]", _conversation(one)) for i, one in enumerate(chosen)]
+        return [(f"{name}[{seed}-{i}]", made(one)) for i, one in enumerate(chosen)]
 
     return rows
 
 
-def _conversation(one: Sum) -> dict[str, Any]:
+def _in_text(one: Sum) -> dict[str, Any]:
+    """The calculator's result within the answer, as GSM8K writes it (`strop.environments.inline`)."""
+    work = f"<<{one.expression.replace(' ', '')}={one.value}>>"
+    return {"prompt": one.text, "completion": f"{work}{one.answer}"}
+
+
+def _in_turns(one: Sum) -> dict[str, Any]:
+    """The calculator is called, and a turn brings its result."""
     call = {"name": Calculator.name, "arguments": {"expression": one.expression}}
     return {
         "tools": [Calculator().schema],

@@ -71,7 +71,9 @@ def _story(language: Language, random: Random) -> str:
     n, m = random.sample(tables["names"][language], 2)
     p, q = (row[at] for row in random.sample(tables["places"], 2))
     slots = {"n": n, "m": m, "p": p, "q": q, "x": x, "f": f, "h": h}
-    slots |= {key: random.choice(tables[name])[at] for key, name in (("t", "things"), ("w", "people"), ("c", "colours"))}
+    slots |= {
+        key: random.choice(tables[name])[at] for key, name in (("t", "things"), ("w", "people"), ("c", "colours"))
+    }
     texts = [random.choice(choices).format(**slots) for choices in random.choice(tables["plots"][language])]
     return (" " if language == "en" else "").join(_with_capitals(text) for text in texts)
 
