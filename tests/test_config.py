@@ -71,7 +71,7 @@ def test_overrides_reach_sections_lists_and_numbers(tmp_path):
         (
             GOOD.replace("kind: eval", "kind: evil"),
             (),
-            r"'evil'; did you mean .eval.\? The kinds are distill,.*sft\.$",
+            r"'evil'; did you mean .eval.\? The kinds are distill,.*tokenizer\.$",
         ),
         (
             GOOD.replace("kind: eval", ""),

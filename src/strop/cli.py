@@ -150,7 +150,10 @@ def _parser() -> VerbParser:
     doctor.set_defaults(run=_doctor)
 
     chat = verbs.add_parser(
-        "chat", help="talk to a model or a run folder in the terminal", example="strop chat runs/code_basics"
+        "chat",
+        help="talk to a model or a run folder in the terminal, or compare what several answer",
+        example="strop chat runs/code_basics",
+        needs=lambda found: None if found.model or found.compare else "model",
     )
     chat.add_argument("model", nargs="?", help="folder, run folder, hub id, .gguf file or smollm2-135m")
     chat.add_argument(
@@ -359,10 +362,8 @@ def _chat(options: argparse.Namespace) -> Outcome:
         return compare_answers(
             options.compare, options.model, prompts=options.prompt, texts=options.text, as_json=options.json, **shared
         )
-    if options.model is None or options.text:
-        raise InputError(
-            "strop chat MODEL talks to one model; strop chat --compare A B compares (--text belongs to it)."
-        )
+    if options.text:
+        raise InputError("--text goes with --compare; name two models: strop chat --compare A B --text TEXT.")
     return talk(options.model, prompts=options.prompt, as_json=options.json, **shared)
 
 

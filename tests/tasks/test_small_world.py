@@ -24,8 +24,8 @@ def task(name, **settings):
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_held_out_facts_stand_in_texts_and_are_asked_in_no_conversation(language):
-    asked = {row["messages"][i]["content"] for row in [*rows(f"facts_{language}", 3000), *rows(f"small_talk_{language}", 3000)]
-             for i in range(0, len(row["messages"]), 2)}  # fmt: skip
+    talks = [row["messages"] for name in ("facts", "small_talk") for row in rows(f"{name}_{language}", 3000)]
+    asked = {turns[i]["content"] for turns in talks for i in range(0, len(turns), 2)}
     answers = {row["messages"][1]["content"] for row in rows(f"facts_{language}", 3000)}
     held_out = [fact for fact in facts(language) if fact.held_out]
     items = task("facts", language=language).all_items
@@ -85,5 +85,5 @@ def test_python_docs_are_not_measured_where_they_are_trained():
 
 
 def test_a_set_that_there_is_not_is_refused_with_those_that_there_are():
-    with pytest.raises(InputError, match="no data set named 'stories'; known: .*stories_en"):
+    with pytest.raises(InputError, match=r"no data set named 'stories'; known: .*stories_en"):
         rows_of_part(DataSettings(task="stories"), named_sets())

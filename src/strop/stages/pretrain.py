@@ -40,8 +40,8 @@ class PretrainStage(TrainingStage):
         super().check(recipe)
         if recipe.chat.drift == "split":
             raise ValueError(
-                "chat.drift: split makes one example of every assistant turn, and here all of the text is trained, which "
-                "would repeat the rest in each; use drift: allow."
+                "chat.drift: split makes one example of every assistant turn, and here all of the text is trained, "
+                "which would repeat the rest in each; use drift: allow."
             )
 
     def looked_at(self) -> Examined:

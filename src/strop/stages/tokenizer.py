@@ -62,8 +62,8 @@ class TokenizerStage(Stage):
         needed = self._needed(recipe)
         if self.vocab_size < needed:
             raise ValueError(
-                f"vocab_size: {self.vocab_size:,} has no room for the {BYTES} bytes and {needed - BYTES} special tokens; "
-                f"set {needed:,} or more."
+                f"vocab_size: {self.vocab_size:,} has no room for the {BYTES} bytes and {needed - BYTES} special "
+                f"tokens; set {needed:,} or more."
             )
 
     def _needed(self, recipe: Recipe) -> int:
@@ -92,8 +92,8 @@ class TokenizerStage(Stage):
         fit_tokenizer(tokenizer, template)
         if left := self.vocab_size - len(tokenizer):
             context.say(
-                f"vocab_size: {len(tokenizer):,} of {self.vocab_size:,} tokens, since no further pair stands in the data "
-                f"{self.min_frequency} times; {left:,} fewer are used."
+                f"vocab_size: {len(tokenizer):,} of {self.vocab_size:,} tokens, since no further pair stands in the "
+                f"data {self.min_frequency} times; {left:,} fewer are used."
             )
         place = context.folder / "tokenizer"
         with whole_folder(place, 0, replace=True) as scratch:

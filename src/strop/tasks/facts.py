@@ -1,4 +1,4 @@
-"""Questions about facts of the small world that stand in its texts; a quarter is asked in no conversation to train on."""
+"""Questions about facts that stand in the small world's texts; a quarter is asked in no conversation to train on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FactsSettings(AnswerSettings):
 
 @register("facts")
 class Facts(AnswerTask):
-    """Every held-out fact, each asked in one way; right is an answer that names the object, and no other of its kind."""
+    """Every held-out fact, each asked in one way; right is an answer that names the object and no other of its kind."""
 
     Settings = FactsSettings
     settings: FactsSettings
