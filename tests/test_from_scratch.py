@@ -34,7 +34,7 @@ def recipe(stages, model=f"{{new: {NEW}}}", more=""):
     return main(["run", "recipe.yaml"])
 
 
-TOKENIZER = "  tok: {kind: tokenizer, vocab_size: 290, data: [{path: text.jsonl, format: text}, {path: chat.jsonl}]}\n"
+TOKENIZER = "  tok: {kind: tokenizer, vocab_size: 290, data: [{path: text.jsonl}, {path: chat.jsonl}]}\n"
 
 
 def said(capsys):
@@ -43,9 +43,7 @@ def said(capsys):
 
 
 def test_a_tokenizer_is_trained_and_the_model_made_for_it(here, capsys):
-    code = recipe(
-        TOKENIZER + "  base: {kind: pretrain, data: [{path: text.jsonl, format: text}], train: {max_steps: 2}}\n"
-    )
+    code = recipe(TOKENIZER + "  base: {kind: pretrain, data: [{path: text.jsonl}], train: {max_steps: 2}}\n")
     out = said(capsys)
     assert code == 0, out
     assert "290 tokens" in out
@@ -65,7 +63,7 @@ def test_a_tokenizer_is_trained_and_the_model_made_for_it(here, capsys):
 
 
 def test_bits_per_byte_are_those_of_a_loop_over_the_held_out_texts(here):
-    data, held = (f"[{{path: {name}.jsonl, format: text}}]" for name in ("text", "held"))
+    data, held = (f"[{{path: {name}.jsonl}}]" for name in ("text", "held"))
     stage = f"{{kind: pretrain, data: {data}, eval_data: {held}, train: {{max_steps: 2}}}}"
     texts = ["Text 90 says 你好.", "Words, more words."]
     Path("held.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
@@ -100,7 +98,7 @@ def weights(stage):
 
 
 def test_a_stage_goes_on_from_the_one_that_it_names(here, capsys):
-    learns = "{kind: pretrain, data: [{path: text.jsonl, format: text}], train: {max_steps: 2, learning_rate: 0.1}}"
+    learns = "{kind: pretrain, data: [{path: text.jsonl}], train: {max_steps: 2, learning_rate: 0.1}}"
     still = f"{{kind: sft, from: one, data: [{{path: chat.jsonl}}], {QUIET}}}"
     evals = "evals: {stories: {count: 2}}\n"
     tail = "  measured: {kind: eval, from: one}\n  last: {kind: eval}\n"
@@ -136,14 +134,14 @@ def test_a_stage_that_is_not_there_is_refused_with_those_that_are(here, stages, 
     ("settings", "expected"),
     [
         (
-            "vocab_size: 200, data: [{path: text.jsonl, format: text}]",
+            "vocab_size: 200, data: [{path: text.jsonl}]",
             "no room for the 256 bytes and 9 special tokens; set 265 or more",
         ),
         ("data: [{path: gone.jsonl}]", "gone.jsonl: there is no such file"),
         ("data: [{path: empty.jsonl}]", "empty.jsonl"),
-        ("data: [{path: blank.jsonl, format: text}]", "the text is empty"),
-        ("data: [{path: text.jsonl, format: text}], special_tokens: ['<|a|>', '<|a|>']", "give each once"),
-        ("data: [{path: text.jsonl, format: text}], vocab: 3", "unknown key"),
+        ("data: [{path: blank.jsonl}]", "the text is empty"),
+        ("data: [{path: text.jsonl}], special_tokens: ['<|a|>', '<|a|>']", "give each once"),
+        ("data: [{path: text.jsonl}], vocab: 3", "unknown key"),
     ],
 )
 def test_what_no_tokenizer_can_be_trained_on_is_refused_in_words(here, settings, expected, capsys):
@@ -204,7 +202,7 @@ def test_the_recipe_at_toy_size(here, capsys):
 
 
 def test_answers_of_the_stages_stand_side_by_side(here, capsys):
-    learns = "{kind: pretrain, data: [{path: text.jsonl, format: text}], train: {max_steps: 2, learning_rate: 0.1}}"
+    learns = "{kind: pretrain, data: [{path: text.jsonl}], train: {max_steps: 2, learning_rate: 0.1}}"
     assert recipe(f"{TOKENIZER}  one: {learns}\n  two: {learns}\n") == 0
     asked = ["--prompt", "Say 3.", "--prompt", "说 4。", "--text", "Text 9", "--max-tokens", "4"]
     capsys.readouterr()

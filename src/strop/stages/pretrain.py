@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from strop.data.settings import with_texts
 from strop.stages._settings import TrainingStage
 from strop.stages.base import Context, Examined, StageResult, register
 from strop.train.settings import SftTrainSettings
@@ -35,6 +36,8 @@ class PretrainStage(TrainingStage):
     train: PretrainTrainSettings = Field(
         default_factory=PretrainTrainSettings, description="The training loop's settings."
     )
+
+    _texts = field_validator("data", "eval_data")(with_texts)
 
     def check(self, recipe: Recipe) -> None:
         super().check(recipe)

@@ -16,7 +16,7 @@ from strop.common.errors import InputError
 from strop.common.folders import whole_folder
 from strop.data.keys import data_identity
 from strop.data.readers import rows_of_part
-from strop.data.settings import DataField, as_mixture
+from strop.data.settings import DataField, as_mixture, with_texts
 from strop.model.bpe import BYTES, END, train_bpe
 from strop.model.settings import NewModel
 from strop.stages.base import Context, Stage, StageResult, register
@@ -44,9 +44,11 @@ class TokenizerStage(Stage):
     )
     trains: ClassVar[bool] = True
 
+    _texts = field_validator("data")(with_texts)
+
     @field_validator("special_tokens")
     @classmethod
-    def _texts(cls, names: list[str]) -> list[str]:
+    def _names(cls, names: list[str]) -> list[str]:
         if not all(names) or len(set(names)) < len(names) or END in names:
             raise ValueError(f"give each once, none empty, and not {END}, which is there anyway.")
         return names
