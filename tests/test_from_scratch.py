@@ -1,15 +1,18 @@
 """The chain from nothing at toy size: a tokenizer, pre-training in bits per byte, what `from` names."""
 
+import io
 import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from strop.cli import main
+from strop.rollout.talk.compare import short_names, show
 
 ROOT = Path(__file__).parents[1]
 NEW = "{model_type: llama, hidden_size: 16, intermediate_size: 32, num_hidden_layers: 1, num_attention_heads: 2}"
@@ -229,3 +232,22 @@ def test_answers_of_the_stages_stand_side_by_side(here, capsys):
     ):
         assert main(["chat", *wrong]) == 2
         assert expected in said(capsys)
+
+
+def test_side_by_side_on_a_terminal_says_calls_cuts_and_faults_and_steers_nothing():
+    call = {"function": {"name": "calculator", "arguments": {"expression": "1 + 2"}}}
+    answers = [
+        {"model": "runs/a/sft/model", "answer": "", "finish_reason": "stop", "tool_calls": [call]},
+        {"model": "runs/a/rl/model", "answer": "red\x1b[31m", "finish_reason": "length"},
+        {"model": "runs/b/rl/model", "error": "too long"},
+    ]
+    compared = [{"prompt": "1 + 2?", "answers": answers}]
+    for width, row in ((150, "│ 1 + 2?"), (60, "> 1 + 2?")):
+        out = io.StringIO()
+        show(compared, Console(file=out, force_terminal=True, width=width, color_system=None))
+        text = out.getvalue()
+        assert row in text
+        for part in ("a/sft", "a/rl", "b/rl", "(too long)", "red[31m …", "[calculator("):
+            assert part in text
+    assert short_names(["runs/a/sft/model", "runs/a/rl/model"]) == ["sft", "rl"]
+    assert short_names(["one", "two"]) == ["one", "two"]

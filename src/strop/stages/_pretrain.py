@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from strop.common.errors import InputError
 from strop.model.bpe import token_bytes
 from strop.objectives.objective import Objective
 from strop.objectives.sft import supervised_objective
@@ -25,12 +26,17 @@ class Pretraining(Training):
         return supervised_objective(self.settings)
 
     def begin(self) -> None:
-        self.tokens_per_byte = tokens_per_byte(self.measured, self.loaded.tokenizer) if self.measured else 0.0
+        self.tokens_per_byte = None
+        if self.measured:
+            try:
+                self.tokens_per_byte = tokens_per_byte(self.measured, self.loaded.tokenizer)
+            except InputError as error:
+                self.context.say(f"bits per byte are not given: {error}")
 
     def evaluate(self, objective: Objective) -> dict[str, float]:
         """``eval_bits_per_byte`` is of plain cross-entropy, so smoothing, dft and the reduction do not count."""
         found = super().evaluate(objective)
-        if self.settings.reduction == "token_mean":
+        if self.tokens_per_byte is not None and self.settings.reduction == "token_mean":
             nats = found.get("eval_nll", found["eval_loss"])
             found[BITS] = nats * self.tokens_per_byte / math.log(2)
         return found
