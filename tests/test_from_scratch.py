@@ -194,7 +194,7 @@ def test_the_recipe_at_toy_size(here, capsys):
     assert "bits per byte:" in out
     assert "system prompts given:" in out
     assert main(["run", str(ROOT / "recipes/from_scratch.yaml"), *small]) == 0
-    assert said(capsys).count("skipped.") == 9
+    assert said(capsys).count("skipped.") == 8
 
     moe = ["name=moe", "model.new.model_type=qwen3_moe", "model.new.num_experts=4", "model.new.num_experts_per_tok=2"]
     moe += ["model.new.moe_intermediate_size=16"]
