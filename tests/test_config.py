@@ -71,12 +71,12 @@ def test_overrides_reach_sections_lists_and_numbers(tmp_path):
         (
             GOOD.replace("kind: eval", "kind: evil"),
             (),
-            r"'evil'; did you mean .eval.\? The kinds are distill,.*sft\.$",
+            r"'evil'; did you mean .eval.\? The kinds are blind, distill,.*tokenizer\.$",
         ),
         (
             GOOD.replace("kind: eval", ""),
             (),
-            r"r\.yaml:4: stages.baseline: say what kind it is: `kind: distill` or `kind: eval` or `kind: ",
+            r"r\.yaml:4: stages.baseline: say what kind it is: `kind: blind` or `kind: distill` or `kind: ",
         ),
         (GOOD.replace("stages:", "stage:"), (), r"^\S*r\.yaml:3: unknown key 'stage'; did you mean 'stages'\?$"),
         (GOOD + "evals:\n  trivia: {count: 5}\n", (), r"r\.yaml:12: evals\.trivia: not a built-in task"),

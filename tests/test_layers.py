@@ -26,7 +26,7 @@ ALLOWED = {
     "rewards": {"chat", "sandbox"},
     "tools": {"rewards", "sandbox"},
     "environments": {"chat", "rewards", "tools"},
-    "tasks": {"chat", "data", "environments.base", "rewards", "sandbox"},
+    "tasks": {"chat", "data", "environments.base", "rewards", "sandbox", "tools"},
     "rollout": {"chat", "data", "environments.base", "model", "objectives", "rewards", "tasks"},
     "rollout.talk": {"chat", "data", "model", "train.checkpoint"},
     "train": {"data", "model", "objectives"},

@@ -30,6 +30,7 @@ from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
 STAGE_VERBS = {
+    "pretrain": ("pretrain", "learn every token of texts, and of conversations", {}),
     "sft": ("sft", "learn to answer as conversations do", {}),
     "dpo": ("preference", "learn from chosen and rejected answers (DPO and its relatives) or labelled ones (KTO)", {}),
     "rm": ("reward_model", "train a model that scores answers, on pairs or on scores", {}),
@@ -125,7 +126,15 @@ def _parser() -> VerbParser:
 
     for verb, (kind, what, settings) in STAGE_VERBS.items():
         asks = kind in ("rl", "sample")
-        data = "task:code_basics" if asks else "chat.jsonl" if kind in ("sft", "distill") else "pairs.jsonl"
+        data = (
+            "task:code_basics"
+            if asks
+            else "chat.jsonl"
+            if kind in ("sft", "distill")
+            else "text.jsonl"
+            if kind == "pretrain"
+            else "pairs.jsonl"
+        )
         train = verbs.add_parser(verb, help=what, example=f"strop {verb} smollm2-135m --data {data}")
         train.add_argument("model", help="folder, run folder, hub id, .gguf file or smollm2-135m")
         train.add_argument(
@@ -149,10 +158,20 @@ def _parser() -> VerbParser:
     doctor.set_defaults(run=_doctor)
 
     chat = verbs.add_parser(
-        "chat", help="talk to a model or a run folder in the terminal", example="strop chat runs/code_basics"
+        "chat",
+        help="talk to a model or a run folder in the terminal, or compare what several answer",
+        example="strop chat runs/code_basics",
+        needs=lambda found: None if found.model or found.compare else "model",
     )
-    chat.add_argument("model", help="folder, run folder, hub id, .gguf file or smollm2-135m")
+    chat.add_argument("model", nargs="?", help="folder, run folder, hub id, .gguf file or smollm2-135m")
+    chat.add_argument(
+        "--compare",
+        nargs="+",
+        metavar="MODEL",
+        help="instead of one model: answers of several to the same prompts; a run folder stands for its stages' models",
+    )
     chat.add_argument("--prompt", action="append", help="answer this and leave; repeatable")
+    chat.add_argument("--text", action="append", help="with --compare: go on from this text as it stands; repeatable")
     chat.add_argument("--system", help="the system turn")
     chat.add_argument("--max-tokens", type=int, default=512, help="longest answer, in tokens (512)")
     chat.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
@@ -367,19 +386,17 @@ def _doctor(options: argparse.Namespace) -> Outcome:
 
 
 def _chat(options: argparse.Namespace) -> Outcome:
-    from strop.rollout.talk import talk
+    from strop.rollout.talk import compare_answers, talk
 
-    return talk(
-        options.model,
-        system=options.system,
-        max_tokens=options.max_tokens,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        prompts=options.prompt,
-        as_json=options.json,
-        keep=options.keep,
-        int8=options.int8,
-    )
+    names = ("system", "max_tokens", "temperature", "top_p", "int8", "keep")
+    shared = {name: getattr(options, name) for name in names}
+    if options.compare:
+        return compare_answers(
+            options.compare, options.model, prompts=options.prompt, texts=options.text, as_json=options.json, **shared
+        )
+    if options.text:
+        raise InputError("--text goes with --compare; name two models: strop chat --compare A B --text TEXT.")
+    return talk(options.model, prompts=options.prompt, as_json=options.json, **shared)
 
 
 def _inspect(options: argparse.Namespace) -> Outcome:

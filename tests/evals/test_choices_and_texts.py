@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from strop.chat import ChatEncoder, ChatSettings
+from strop.chat.text import document_ids
 from strop.evals.choices import chosen_option, encode_questions, notes_of, score_questions
 from strop.evals.partial import Partial
-from strop.evals.prompts import document_ids
 from strop.evals.results import LossResult, loss_change, loss_estimate
 from strop.evals.texts import encode_documents, measure_documents
 from strop.model.names import load_model, load_tokenizer

@@ -30,6 +30,17 @@ def test_minimind_is_a_cosine_with_a_floor_of_a_tenth():
     assert rates(total + 1, schedule="cosine", min_lr_ratio=0.1) == pytest.approx(expected, abs=1e-15)
 
 
+def test_the_schedule_minimind_is_its_get_lr_step_by_step():
+    """MiniMind's trainer_utils.get_lr, whose steps count from 1 and end at ``total``."""
+    settings = TrainSettings(learning_rate=1e-6, schedule="minimind")
+    for total in (1, 2, 7, 1000):
+        expected = [1e-6 * (0.1 + 0.45 * (1 + math.cos(math.pi * step / total))) for step in range(1, total + 1)]
+        found = [settings.learning_rate * lr_share(step, total, settings) for step in range(total)]
+        assert found == pytest.approx(expected, rel=1e-13)
+    with pytest.raises(ValidationError, match="minimind has no warm-up"):
+        TrainSettings(schedule="minimind", warmup_steps=3)
+
+
 def test_constant_stays_and_linear_falls_evenly():
     assert rates(6, schedule="constant", warmup_steps=2) == [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]
     assert rates(5, schedule="linear", min_lr_ratio=0.0) == [1.0, 0.75, 0.5, 0.25, 0.0]
@@ -46,7 +57,7 @@ def test_wsd_is_stable_and_then_decays_in_its_shape(shape, middle):
 
 
 def test_every_schedule_is_within_its_bounds_and_init_lr_frac_scales_all_of_it():
-    for schedule in ("constant", "linear", "cosine", "wsd"):
+    for schedule in ("constant", "linear", "cosine", "wsd"):  # minimind takes no warm-up
         for steps in (1, 2, 3, 7, 100):
             for warmup in (0.0, 0.05, 0.5, 0.8):
                 settings = TrainSettings(schedule=schedule, warmup_ratio=warmup)

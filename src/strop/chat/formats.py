@@ -28,6 +28,7 @@ from strop.common.errors import InputError
 
 Format = Literal[
     "auto",
+    "auto_text",
     "messages",
     "sharegpt",
     "prompt_completion",
@@ -39,11 +40,16 @@ Format = Literal[
     "text",
 ]
 FORMATS: tuple[str, ...] = get_args(Format)
+AUTO = ("auto", "auto_text")
+"""What goes by the columns, row by row: both alike but for a row of text alone, which is a text under the second."""
 _MOST_MESSAGES = 100_000
 """Far more than any conversation has, and what `strop.chat.origin` can number."""
+_AUTO = (
+    "messages, conversations, prompt and completion (or question and answer, query and response, input and "
+    "output), instruction and output, chosen and rejected, or text"
+)
 _EXPECTED = {
-    "auto": "messages, conversations, prompt and completion (or question and answer, query and response, input and "
-    "output), instruction and output, chosen and rejected, or text",
+    **dict.fromkeys(AUTO, _AUTO),
     "messages": "messages",
     "sharegpt": "conversations",
     "prompt_completion": "prompt (or question, query, input) and completion (or response, answer, output)",
@@ -132,15 +138,16 @@ def parse_row(row: Mapping[str, Any], place: str, format: str = "auto") -> Conve
 def _parse(row: Mapping[str, Any], place: str, format: str, texts: bool = False) -> Conversation | Text | LeftOut:
     check_format(format)
     at, seen = Field(place, "", Counter()), Seen(Field(place).mapping(row))
-    if texts and (format == "text" or (format == "auto" and isinstance(row, Document))):
+    name = name_format(row) if format in AUTO else format
+    said = format in ("text", "auto_text") and name == "text"
+    if texts and (said or (format in AUTO and isinstance(row, Document))):
         return _text(seen, at)
-    name = name_format(row) if format == "auto" else format
     if (bad := _left_out(seen, at, name)) is not None:
         return LeftOut(place, "preference" if bad == "only_rejected" else _TITLES.get(name, name), {bad: 1})
     if name == "text":
-        mend = "set format: text to train on all of it" if format == "auto" else "so it is no conversation"
+        mend = "set format: text to train on all of it" if format in AUTO else "so it is no conversation"
         raise at.item("text").fail(f"plain text without '### Prompt' and '### Response' has no turns; {mend}")
-    return finished(name, _messages(name, seen, at, exact=format != "auto"), seen, at)
+    return finished(name, _messages(name, seen, at, exact=format not in AUTO), seen, at)
 
 
 def finished(name: str, messages: list[Message], seen: Seen, at: Field) -> Conversation | LeftOut:

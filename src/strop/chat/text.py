@@ -29,6 +29,18 @@ class Document(dict):
     """A row out of a file of plain text, ``{"text": …}``: text to train on without anybody saying so."""
 
 
+def text_ids(text: str, codec: Codec) -> list[int]:
+    """The ids of a text alone; control strings in it are ordinary text."""
+    return codec.tokens(relabel(text, code(0, "content")), (), "text").ids
+
+
+def document_ids(text: str, codec: Codec) -> list[int]:
+    """A text as a model that is to go on from it reads it: after the token that begins a document, once, where the
+    tokenizer writes one. Control strings in it are ordinary text."""
+    start, string = codec.document_start
+    return [*start, *text_ids(text.removeprefix(string) if string else text, codec)]
+
+
 def encode_text(codec: Codec, document: Text) -> tuple[Tokens, Iterator[Inspection]]:
     """The tokens of a document, and its examples: windows of ``max_length`` (or the codec's ``window``) tokens over it
     and the end token. No chat template is needed.

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import json
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from strop import __version__
@@ -14,12 +15,21 @@ _REQUIRED = "the following arguments are required:"
 
 
 class VerbParser(argparse.ArgumentParser):
-    """Takes ``key=value`` wherever it stands, which argparse does not after an option; knows an example of itself."""
+    """Takes ``key=value`` wherever it stands, which argparse does not after an option; knows an example of itself.
 
-    def __init__(self, *args: Any, example: str | None = None, **kwargs: Any) -> None:
+    ``needs``: what of the arguments is missing (as argparse names it), where that depends on others.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        example: str | None = None,
+        needs: Callable[[argparse.Namespace], str | None] = lambda found: None,
+        **kwargs: Any,
+    ) -> None:
         shown = {"epilog": f"example: {example}"} if example else {}
         super().__init__(*args, **{**shown, **kwargs})
-        self.example = example
+        self.example, self.needs = example, needs
 
     def parse_known_args(self, args=None, namespace=None):
         namespace, rest = super().parse_known_args(args, namespace)
@@ -29,6 +39,8 @@ class VerbParser(argparse.ArgumentParser):
             rest = [text for text in rest if text not in late]
         if rest:
             self.error(self._not_understood(rest))
+        if missing := self.needs(namespace):
+            self.error(f"{_REQUIRED} {missing}")
         return namespace, rest
 
     def _not_understood(self, rest: list[str]) -> str:

@@ -81,6 +81,7 @@ _NAMES = {
     "lora.rslora": "use_rslora peft_use_rslora",
     "lora.dora": "use_dora peft_use_dora",
     "lora.quantize": "load_in_4bit quantization_bit use_qlora load_in_8bit",
+    "from": "from_weight init_from from_stage",
     "system_prompts": "system_prompt default_system system add_system_ratio",
 }
 ALIASES: dict[str, list[str]] = {}

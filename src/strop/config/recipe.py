@@ -96,10 +96,28 @@ class Recipe(BaseModel):
             if not _NAME.fullmatch(name) or name.endswith((".new", ".old")):
                 raise ValueError(f"stages.{name}: a stage's name is a folder's name; use letters, digits, - and _.")
             try:
+                self._check_start(name)
                 stage.check(self)
             except ValueError as error:
                 raise ValueError(f"stages.{name}: {error}") from None
         return self
+
+    def _check_start(self, name: str) -> None:
+        """Raises ValueError where the stage is to go on from what is no earlier stage that leaves a model."""
+        wanted, known = self.stages[name].start, [one for one in self._earlier(name) if self.stages[one].trains]
+        if wanted is not None and wanted not in known:
+            listed = ", ".join(known) or "there is none"
+            raise ValueError(f"from: {wanted!r} is no earlier stage that leaves a model ({listed}).")
+
+    def _earlier(self, name: str) -> list[str]:
+        return list(self.stages)[: list(self.stages).index(name)]
+
+    def model_from(self, name: str) -> str | None:
+        """The stage whose model the stage ``name`` works with; None: the recipe's own."""
+        if (wanted := self.stages[name].start) is not None:
+            return wanted
+        left = (one for one in reversed(self._earlier(name)) if self.stages[one].trains and self.stages[one].hands_on)
+        return next(left, None)
 
     @property
     def model_name(self) -> str:

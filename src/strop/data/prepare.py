@@ -70,6 +70,12 @@ class PreparedData:
         for settings, part in zip(self.settings.parts, self.parts, strict=True):
             if kinds := ", ".join(f"{name} ({count:,})" for name, count in part.report.formats.most_common()):
                 yield f"{settings.title}: {kinds}"
+        if (prompts := self.settings.system_prompts) is not None:
+            given, without = (sum(counts) for counts in zip(*(part.prompted() for part in self.parts), strict=True))
+            yield (
+                f"system prompts given: {given:,} of {without:,} conversations that have none, each one of "
+                f"{len(prompts.prompts)}; drawn anew in each epoch, from the seed"
+            )
         if self.division is not None:
             yield self.division.note()
         if skipped := sum(part.meta["skipped"] for part in self.parts):

@@ -95,6 +95,14 @@ class Prepared(Sequence[PreparedExample]):
         drawn[self._rows["own_system"]] = 0
         return np.flatnonzero(self._examples["prompt"] == drawn[self._examples["row"]])
 
+    def prompted(self) -> tuple[int, int]:
+        """Rows that are given a system prompt in the first pass, and all that have none of their own."""
+        if self.draws is None:
+            return 0, 0
+        without = ~self._rows["own_system"]
+        drawn = self.draws.of_pass(0, 0, len(self._rows))
+        return int(np.count_nonzero(drawn[without])), int(np.count_nonzero(without))
+
     def __len__(self) -> int:
         return len(self._examples)
 

@@ -25,7 +25,11 @@ class _Settings(BaseModel):
 class ReadSettings(_Settings):
     """How the rows of a file, folder or data set on the hub are read."""
 
-    format: Format = Field("auto", description="The shape of its rows; auto goes by the columns, row by row.")
+    format: Format = Field(
+        "auto",
+        description="The shape of its rows; auto goes by the columns, row by row, "
+        "and auto_text, the default of pretraining, takes a row of text alone for a text.",
+    )
     split: str = Field(
         "train",
         description="Which split, or which slice of one, as `datasets` writes them: train[:100], train[10%:], "
@@ -227,6 +231,14 @@ def as_mixture(data: list[DataSettings] | MixtureSettings) -> MixtureSettings:
     if isinstance(data, MixtureSettings):
         return data
     return MixtureSettings(parts=data) if data else MixtureSettings.model_construct(parts=[])
+
+
+def with_texts(value: Any) -> Any:
+    """What ``data`` or ``eval_data`` says, with rows of text alone for texts where no format is given."""
+    parts = [] if isinstance(value, HeldOutSettings) else value if isinstance(value, list) else value.parts
+    for part in parts:
+        part.format = "auto_text" if part.format == "auto" else part.format
+    return value
 
 
 def always_said(mixture: MixtureSettings) -> str | None:

@@ -84,7 +84,7 @@ def examine(recipe: Recipe, stage: Examined, console: Console, settings_given: b
     folder = resolve(recipe.model)
     tokenizer, generation = load_tokenizer(folder), load_generation_config(folder)
     faults = vocabulary_faults(folder, tokenizer, stop_token_ids(tokenizer, generation))
-    settings, notes = chat_of(recipe.chat, folder, tokenizer)
+    settings, notes = chat_of(recipe.chat.model_copy(update=dict(stage.chat)), folder, tokenizer)
     for line in notes:
         console.print(line, soft_wrap=True, markup=False)
     grown = tokenizer.convert_tokens_to_ids(fit_tokenizer(tokenizer, settings.template))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strop.chat import Conversation, LeftOut, Message, Text, parse_row
-from strop.chat.formats import name_format
+from strop.chat.formats import AUTO, name_format
 from strop.chat.notes import notes_of
 from strop.common.errors import InputError
 from strop.data.rows import OnBad, Row
@@ -131,7 +131,7 @@ def read_set(
         except InputError as error:
             reason = str(error).removeprefix(f"{place}: ")
             found.rejected.append(Rejected(place, reason, json.dumps(raw, ensure_ascii=False, default=str)))
-            if (kind := name_format(raw) if format == "auto" else format) != "unknown":
+            if (kind := name_format(raw) if format in AUTO else format) != "unknown":
                 found.formats[kind] += 1
             continue
         found.formats[parsed.format] += 1

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from strop.chat import ChatEncoder
-from strop.chat.origin import code
-from strop.chat.traced import Traced
+from strop.chat.text import document_ids, text_ids
 from strop.common.errors import InputError
 from strop.environments.base import Start
 from strop.rollout.episodes import Opening
@@ -54,18 +53,6 @@ def prompt_of(item: Item | Question, encoder: ChatEncoder, task: str) -> list[in
         return encoder.prompt(item.messages)
     except InputError as error:
         raise InputError(f"evals.{task}, problem {item.name!r}: {error}") from error
-
-
-def document_ids(text: str, encoder: ChatEncoder) -> list[int]:
-    """A text as a model that is to go on from it reads it: after the token that begins a document, once, where the
-    tokenizer writes one. Control strings in it are ordinary text."""
-    start, string = encoder.document_start
-    return [*start, *text_ids(text.removeprefix(string) if string else text, encoder)]
-
-
-def text_ids(text: str, encoder: ChatEncoder) -> list[int]:
-    """The ids of a text alone."""
-    return encoder.tokens(Traced(text, code(0, "content") * len(text)), (), "text").ids
 
 
 def option_ids(question: Question, encoder: ChatEncoder, task: str) -> tuple[list[int], list[list[int]], bool]:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from strop.chat import ChatEncoder
+from strop.chat.text import text_ids
 from strop.common.errors import InputError, NotFinite
 from strop.evals.partial import Partial
-from strop.evals.prompts import text_ids
 from strop.evals.results import LossResult
 from strop.rollout.torch_engine import TorchEngine
 from strop.tasks.base import Document

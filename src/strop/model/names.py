@@ -15,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from strop.common.errors import InputError
 from strop.model import adapter, gguf
+from strop.model.bpe import bytes_alone
 from strop.model.generation import read_generation_config
 from strop.model.load import first_line, load_folder, save_model
 from strop.model.new import make_new
@@ -125,8 +126,10 @@ def _warn_once(message: str) -> None:
     log.warning(message)
 
 
-def _tokenizer_place(name: str) -> Path:
-    """A tokenizer.json, a folder with a tokenizer alone, or the folder of the model that is meant."""
+def _tokenizer_place(name: str | None) -> Path:
+    """A tokenizer.json, a folder with a tokenizer alone, or the folder of the model that is meant; None: bytes."""
+    if name is None:
+        return bytes_alone()
     path = Path(name).expanduser()
     alone = (path.is_file() and path.suffix == ".json") or (path / "tokenizer.json").is_file()
     return path if alone else resolve(name)

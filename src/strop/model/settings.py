@@ -55,7 +55,11 @@ class NewModel(BaseModel):
         description="A transformers configuration: model_type (llama, qwen3 …) or architectures "
         "(LlamaForSequenceClassification), hidden_size, num_hidden_layers …; the rest is the family's own."
     )
-    tokenizer: str = Field(description="Its tokenizer: a folder, a tokenizer.json, or a model that has it.")
+    tokenizer: str | None = Field(
+        None,
+        description="Its tokenizer: a folder, a tokenizer.json, or a model that has it; by default bytes, until a "
+        "stage of kind tokenizer has trained another.",
+    )
     seed: int = Field(0, ge=0, description="Decides the weights that it starts from.")
 
     def __str__(self) -> str:

@@ -109,17 +109,16 @@ class _Run:
             self.made_with = provenance(describe_machine(self.compute))
             write_provenance(folder, self.made_with, model, self.made_from)
             write_config(folder, self._config())
-        for name, stage in recipe.stages.items():
+        for name in recipe.stages:
             if (beginning := plan[name]) is not None:
-                self.done[name] = self._do(name, beginning, model)
+                maker = recipe.model_from(name)
+                self.done[name] = self._do(name, beginning, folder / maker / "model" if maker else model)
             else:
                 self.done[name] = read_state(folder / name)
                 say(self.console, f"{name}: done before with the same settings and inputs, skipped.")
                 if (new := StageFolder(folder / name).new).exists():
                     text = f"{new} holds an unfinished run with other settings; delete it if it is not wanted."
                     say(self.console, text)
-            if stage.trains and stage.hands_on:
-                model = folder / name / "model"
         return self._finish()
 
     def _plan(self, model: Path) -> dict[str, Beginning | None]:
@@ -127,17 +126,17 @@ class _Run:
         not be done."""
         recipe = self.recipe
         inputs = {name: _inputs(recipe, stage) for name, stage in recipe.stages.items()}
-        origin: dict[str, str] = {"name": recipe.model_name, "files": folder_stamp(model)}
+        own = {"name": recipe.model_name, "files": folder_stamp(model)}
         plan, keys, self.made_from = {}, {}, {}
         for name, stage in recipe.stages.items():
             folder = StageFolder(recipe.run_folder / name)
             folder.recover()
             rows = {maker: keys[maker] for maker in stage.reads()}
+            maker = recipe.model_from(name)
+            origin = {"stage": maker, "key": keys[maker]} if maker else own
             made_from = flat({**inputs[name], "model": origin, "rows": rows, "compute": str(self.compute)})
             keys[name], self.made_from[name] = key_of(made_from), made_from
             plan[name] = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
-            if stage.trains and stage.hands_on:
-                origin = {"stage": name, "key": keys[name]}
         return plan
 
     def _finish(self) -> dict[str, Any]:
@@ -245,7 +244,7 @@ def _inputs(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     """
     return {
         "strop_version": __version__,
-        "stage": stage.model_dump(mode="json"),
+        "stage": stage.model_dump(mode="json", exclude=set() if stage.start else {"start"}),
         "chat": recipe.chat.model_dump(mode="json"),
         "template_file": template_text(recipe.chat.template),  # of a file, what it says now
         "plugins": {str(file): files_digest([file]) for file in recipe.plugins},

@@ -7,7 +7,7 @@ torch; what computes is imported by `Stage.run`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import or_
@@ -89,14 +89,22 @@ class Examined:
     train: TrainSettings
     lora: LoraSettings | None
     content: Content = "conversations"
+    chat: Mapping[str, Any] = field(default_factory=dict)
+    """What of the recipe's chat settings is otherwise in this stage."""
 
 
 class Stage(BaseModel):
     """One stage of a recipe: its settings, and what is done with them."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 
     kind: str
+    # A keyword of Python, so the attribute has another name.
+    start: str | None = Field(
+        None,
+        alias="from",
+        description="The earlier stage whose model this one works with; by default the last one that leaves a model.",
+    )
     trains: ClassVar[bool] = False
     """Whether it leaves a model (``folder/model``) for the stages after it, and takes long enough to be asked about."""
     hands_on: ClassVar[bool] = True

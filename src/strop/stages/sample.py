@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from strop.chat.answers import Content
 from strop.rollout.settings import SamplingSettings
@@ -15,8 +15,6 @@ from strop.stages.base import Context, StageResult, register
 @register("sample")
 class SampleStage(GradedStage):
     """Graded answers of the model as rows of data: ``rows.jsonl`` in the stage's folder."""
-
-    model_config = ConfigDict(serialize_by_alias=True)
 
     kind: Literal["sample"]
     rollout: SamplingSettings = Field(default_factory=SamplingSettings, description="How answers are sampled.")

@@ -60,12 +60,31 @@ def drawn(task: str, split: str, count: int, seed: int) -> list[Asked]:
     known, random = words(split), Random(f"{task} {split} {seed}")
     if count > len(known):
         raise InputError(f"{task} has {len(known):,} words to {split} with, and not {count:,}; ask for fewer.")
-    order, found = random.sample(known, len(known)), []
-    for word in order[:count]:
-        absent = random.random() < 0.1
-        letter = random.choice("abcdefghijklmnopqrstuvwxyz" if absent else word)
-        texts = _ASK_COUNT if task == "spelling_bee" else _ASK_SPELL
-        found.append(Asked(word, letter, random.choice(texts).format(word=word, letter=letter)))
+    return [_asked(task, word, random) for word in random.sample(known, len(known))[:count]]
+
+
+def _asked(task: str, word: str, random: Random) -> Asked:
+    absent = random.random() < 0.1
+    letter = random.choice("abcdefghijklmnopqrstuvwxyz" if absent else word)
+    texts = _ASK_COUNT if task == "spelling_bee" else _ASK_SPELL
+    return Asked(word, letter, random.choice(texts).format(word=word, letter=letter))
+
+
+def made_up(count: int, seed: int) -> list[str]:
+    """Words that there are not: letters drawn one after the other, each as the two before it go on in the words to
+    train on. None of them is a word to test with."""
+    known, random, found = words("train"), Random(f"made-up words {seed}"), []
+    follows: dict[str, list[str]] = {}
+    for word in known:
+        for i, letter in enumerate(f"{word}."):
+            follows.setdefault(word[max(i - 2, 0) : i], []).append(letter)
+    tested = set(words("test"))
+    while len(found) < count:
+        word = ""
+        while len(word) < 14 and (letter := random.choice(follows[word[-2:]])) != ".":
+            word += letter
+        if len(word) >= 3 and word not in tested:
+            found.append(word)
     return found
 
 
@@ -100,7 +119,17 @@ class _Spelling(AnswerTask):
                 for i, one in enumerate(asked)
             ]
 
-        return {cls.kind(): rows}
+        def of_made_up(count: int | None, seed: int) -> list[Row]:
+            chosen, random = made_up(count or 1000, seed), Random(f"{cls.kind()} made-up {seed}")
+            return [
+                (
+                    f"{cls.kind()}_made_up[{seed}-{i}]",
+                    {"prompt": f"{one.text} {cls.end}", "completion": cls.solution(one)},
+                )
+                for i, one in enumerate(_asked(cls.kind(), word, random) for word in chosen)
+            ]
+
+        return {cls.kind(): rows, f"{cls.kind()}_made_up": of_made_up}
 
     @classmethod
     @abstractmethod

@@ -8,6 +8,8 @@ With ``n`` steps, of which ``w`` are warm-up, step ``s`` counts from 0, ``m`` is
 - ``linear``: ``m + (1 - m)·(1 - t)``;
 - ``cosine``: ``m + (1 - m)·(1 + cos πt)/2`` (Loshchilov & Hutter 2017, SGDR; with ``m`` = 0.1: ``0.1 + 0.45·(1 + cos
   πt)``);
+- ``minimind``: ``m + (1 - m)·(1 + cos(π·(s + 1)/n))/2``, which ends at ``m`` in the last step too, but counts all ``n``
+  steps and has no warm-up (MiniMind's ``get_lr``: ``0.1 + 0.45·(1 + cos(π·step/steps))``, steps from 1);
 - ``wsd`` (Hu et al. 2024, MiniCPM): ``1`` until the last ``d = decay_ratio·n`` steps, in which
   ``u = (s + 1 - (n - d)) / d`` goes up to 1 and the share is ``m + (1 - m)·(1 - u)``, or with ``decay_shape: 1-sqrt``
   ``m + (1 - m)·(1 - √u)`` (Hägele et al. 2024).
@@ -37,12 +39,15 @@ def lr_share(step: int, steps: int, settings: OptimizerSettings) -> float:
         share = floor + (1 - floor) * (1 - (math.sqrt(u) if settings.decay_shape == "1-sqrt" else u))
     else:
         t = min(1.0, (step - warmup) / max(1, steps - 1 - warmup))
+        t = (step + 1) / steps if settings.schedule == "minimind" else t
         left = 1 - t if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * t))
         share = floor + (1 - floor) * left
     return settings.init_lr_frac * share
 
 
 def warmup_steps(steps: int, settings: OptimizerSettings) -> int:
+    if settings.schedule == "minimind":
+        return 0
     return round(settings.warmup_ratio * steps) if settings.warmup_steps is None else settings.warmup_steps
 
 

@@ -15,6 +15,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from strop.objectives.settings import SftLossSettings
 
 Optimizer = Literal["adamw", "muon", "adafactor", "adamw_8bit"]
+Schedule = Literal["constant", "linear", "cosine", "wsd", "minimind"]
 KINDS = ("embedding", "head", "matrices", "vectors")
 
 
@@ -147,8 +148,10 @@ class OptimizerSettings(_Settings):
     init_lr_frac: float = Field(
         1.0, gt=0, le=1, description="Every learning rate is multiplied by this: SFT with the rates of pre-training."
     )
-    schedule: Literal["constant", "linear", "cosine", "wsd"] = Field(
-        "cosine", description="Course of the learning rate after warm-up; wsd: stable, then a decay at the end."
+    schedule: Schedule = Field(
+        "cosine",
+        description="Course of the learning rate after warm-up; wsd: stable, then a decay at the end; minimind: cosine "
+        "over all steps, without warm-up.",
     )
     warmup_ratio: float = Field(0.05, ge=0, lt=1, description="Share of the steps spent on linear warm-up.")
     warmup_steps: int | None = Field(None, ge=0, description="Or: optimiser steps of warm-up.")
@@ -192,6 +195,7 @@ class OptimizerSettings(_Settings):
             (adam, "set optimizer: adamw", "beta1", "beta2", "epsilon"),
             (self.schedule == "wsd", "set schedule: wsd", "decay_ratio", "decay_shape"),
             (self.schedule != "constant", "choose another schedule than constant", "min_lr_ratio"),
+            (self.schedule != "minimind", "schedule: minimind has no warm-up", "warmup_ratio", "warmup_steps"),
             (self.warmup_steps is None, "give warmup_steps or warmup_ratio, not both", "warmup_ratio"),
         ):
             for name in names:  # a complete config holds the defaults as well
@@ -219,7 +223,7 @@ class RlTrainSettings(OptimizerSettings, StepSettings):
         gt=0,
         description="Peak learning rate; 1e-6 is usual of all weights, 1e-5 to 1e-4 of adapters.",
     )
-    schedule: Literal["constant", "linear", "cosine", "wsd"] = Field(
+    schedule: Schedule = Field(
         "constant", description="Course of the learning rate after warm-up; wsd: stable, then a decay at the end."
     )
 

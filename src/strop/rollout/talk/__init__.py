@@ -10,12 +10,13 @@ from typing import Any, TextIO
 
 from strop.common.console import make_console
 from strop.common.errors import InputError
+from strop.rollout.talk.compare import compare_answers
 from strop.rollout.talk.loading import load_chat
 from strop.rollout.talk.pipe import answer_each, prompts_of
 from strop.rollout.talk.speaker import Speaker
 from strop.rollout.talk.terminal import Session, converse, line_reader
 
-__all__ = ["talk"]
+__all__ = ["compare_answers", "talk"]
 
 
 def talk(

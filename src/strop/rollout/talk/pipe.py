@@ -42,7 +42,7 @@ def answer_each(
             note(str(error))
             answers.append({"prompt": prompt, "error": str(error)})
             continue
-        answers.append({"prompt": prompt, **_fields(answer)})
+        answers.append({"prompt": prompt, **fields_of(answer)})
         if stdout is not None:
             shown = answer.text.translate(UNSHOWN) if stdout.isatty() else answer.text.translate(_ESCAPES)
             stdout.write(f"{shown}\n")
@@ -58,7 +58,7 @@ def answer_each(
     return code, answers
 
 
-def _fields(answer: Answer) -> dict[str, Any]:
+def fields_of(answer: Answer) -> dict[str, Any]:
     reason = "length" if answer.ended in ("max_tokens", "window") else answer.ended
     calls = {"tool_calls": list(answer.message.tool_calls)} if answer.message.tool_calls else {}
     return {

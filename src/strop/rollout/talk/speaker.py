@@ -9,10 +9,12 @@ from typing import Literal
 import torch
 
 from strop.chat import ChatEncoder, Message
+from strop.chat.text import document_ids
 from strop.common.errors import InputError
 from strop.rollout.engine import Engine, SamplingParams
 from strop.rollout.talk.stream import Apart, TextStream
 
+Ended = Literal["stop", "max_tokens", "window", "interrupt"]
 _TAIL = 64
 """Tokens at the end of a prompt that tell whether it opens the reasoning."""
 
@@ -22,7 +24,7 @@ class Answer:
     """One turn: what was thought and said, and why it ended: ``stop``, ``max_tokens``, ``window`` or ``interrupt``."""
 
     message: Message
-    ended: Literal["stop", "max_tokens", "window", "interrupt"]
+    ended: Ended
     tokens: int
 
     @property
@@ -63,6 +65,21 @@ class Speaker:
             InputError: the conversation leaves no room for an answer in the model's window.
         """
         ids = self.encoder.prompt(messages)
+        apart = Apart(self.decode(ids[-_TAIL:], skip_special_tokens=False), think, say)
+        stream = TextStream(self.decode, apart.push)
+        ended, count = self._generate(ids, stream)
+        message = self.encoder.parse(stream.text, messages, finished=ended == "stop").message
+        apart.finish(message)
+        return Answer(message, ended, count)
+
+    def go_on(self, text: str) -> Answer:
+        """What the model writes after ``text`` as it stands, without a template. Raises InputError as `answer`."""
+        stream = TextStream(self.decode, lambda piece: None)
+        ended, count = self._generate(document_ids(text, self.encoder), stream)
+        return Answer(Message("assistant", stream.text), ended, count)
+
+    def _generate(self, ids: list[int], stream: TextStream) -> tuple[Ended, int]:
+        """Tokens into the stream; why they end, and how many they are."""
         room = self.max_tokens if self.window is None else self.window - len(ids)
         if room < 1:
             raise InputError(
@@ -70,8 +87,6 @@ class Speaker:
                 "/reset starts a new one."
             )
         limit = min(self.max_tokens, room)
-        apart = Apart(self.decode(ids[-_TAIL:], skip_special_tokens=False), think, say)
-        stream = TextStream(self.decode, apart.push)
         sampling = SamplingParams(limit, self.temperature, self.top_p, seed=int(torch.randint(1 << 31, ())))
         count = 0
 
@@ -88,6 +103,4 @@ class Speaker:
         except KeyboardInterrupt:
             ended = "interrupt"
         stream.flush()
-        message = self.encoder.parse(stream.text, messages, finished=ended == "stop").message
-        apart.finish(message)
-        return Answer(message, ended, count)
+        return ended, count
