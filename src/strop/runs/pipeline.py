@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -36,13 +36,14 @@ from strop.report import write_report
 from strop.runs.begin import Beginning, Changed, begin, listed
 from strop.runs.made_from import Change, key_of
 from strop.runs.missing import Missing, all_named, missing, without
-from strop.runs.run_folder import check_data, check_recipe, claimed
+from strop.runs.run_folder import check_data, check_ranks, check_recipe, claimed
 from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
 from strop.runs.summary import UNSAFE, show, summarise
 from strop.sandbox import unsafe_local
 from strop.stages.base import Context, Stage
 from strop.tasks import open_task
 from strop.train.metrics import peak_memory_gb, reset_peak_memory
+from strop.train.world import World
 
 
 def run_recipe(
@@ -51,16 +52,20 @@ def run_recipe(
     """Run every stage, write ``summary.json`` and ``report.html`` and return the summary.
 
     With ``allow_missing`` the run goes without data and evals that cannot be had, which is said and noted.
-
+    Of several ranks the first one decides, writes and speaks; the others take part in what a stage computes.
     Raises InputError for bad input, Interrupted when a signal stopped a stage.
     """
+    world = World.current()
+    if world.rank:
+        console = Console(quiet=True)
+    check_ranks(recipe, world.size)
     check_data(recipe.run_folder, chain.from_iterable(one.local_data(recipe) for one in recipe.stages.values()))
     left_out = missing(recipe) if allow_missing else []
     for one in left_out:
         say(console, f"left out (--allow-missing): {one}", style="yellow")
     recipe = without(recipe, left_out) if left_out else recipe
-    with claimed(recipe.run_folder), unsafe_local(recipe.unsafe_local):
-        return _Run(recipe, console, changed, left_out).run()
+    with claimed(recipe.run_folder) if world.rank == 0 else nullcontext(), unsafe_local(recipe.unsafe_local):
+        return _Run(recipe, console, changed, world, left_out).run()
 
 
 @dataclass
@@ -68,41 +73,44 @@ class _Run:
     recipe: Recipe
     console: Console
     changed: Changed
+    world: World
     left_out: list[Missing] = field(default_factory=list)
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
         recipe, folder = self.recipe, self.recipe.run_folder
-        check_recipe(folder, list(recipe.stages), recipe.name)
         self.compute = best_compute(recipe.compute.device, recipe.compute.dtype)
-        model: Path = resolve(recipe.model)
-        _check_gates(recipe)
+        model: Path = self.world.in_turn(lambda: resolve(recipe.model))
         with all_named(recipe):
-            plan = self._plan(model)
+            plan = self.world.first(lambda: self._plan(model))
         say(self.console, f"{recipe.name}: {recipe.model_name} on {self.compute}, into {folder}", style="bold")
         if recipe.unsafe_local:
             say(self.console, f"unsafe_local: {UNSAFE}.", style="bold red")
-        if any(plan.values()):
-            with all_named(recipe):
-                for name, stage in recipe.stages.items():
-                    stage.preflight(self._context(name, folder / name, model))
+        with all_named(recipe):
+            self.world.first(lambda: self._preflight(model) if any(plan.values()) else None)
         for name, stage in recipe.stages.items():
             if (beginning := plan[name]) is not None:
                 self.done[name] = self._do(name, beginning, model)
             else:
-                self.done[name] = read_state(folder / name)
+                self.done[name] = self.world.first(lambda name=name: read_state(folder / name))
                 say(self.console, f"{name}: done before with the same settings and inputs, skipped.")
                 if (new := StageFolder(folder / name).new).exists():
                     text = f"{new} holds an unfinished run with other settings; delete it if it is not wanted."
                     say(self.console, text)
             if stage.trains and stage.hands_on:
                 model = folder / name / "model"
-        return self._finish()
+        return self.world.first(self._finish)
+
+    def _preflight(self, model: Path) -> None:
+        for name, stage in self.recipe.stages.items():
+            stage.preflight(self._context(name, self.recipe.run_folder / name, model))
 
     def _plan(self, model: Path) -> dict[str, Beginning | None]:
         """How every stage begins (None: done before), before any of them is touched. Raises InputError where one may
         not be done."""
         recipe = self.recipe
+        check_recipe(recipe.run_folder, list(recipe.stages), recipe.name)
+        _check_gates(recipe)
         inputs = {name: _inputs(recipe, stage) for name, stage in recipe.stages.items()}
         origin: dict[str, str] = {"name": recipe.model_name, "files": folder_stamp(model)}
         plan, keys = {}, {}
@@ -144,11 +152,7 @@ class _Run:
         heading(self.console, name)
         if beginning.words:
             say(self.console, beginning.words)
-        config = yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        if beginning.goes_on:
-            write_config(place, config)  # what has no effect may have changed
-        else:
-            folder.begin(beginning.state, place, config, beginning.progress)
+        self.world.first(lambda: self._begin(folder, beginning))
         reset_peak_memory()
         started = time.perf_counter()
         with self._stoppable(name, stage):
@@ -156,6 +160,16 @@ class _Run:
         minutes = (time.perf_counter() - started) / 60
         state = {**beginning.state, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
         state |= result.to_dict()
+        return self.world.first(lambda: self._end(name, folder, place, state))
+
+    def _begin(self, folder: StageFolder, beginning: Beginning) -> None:
+        config = yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        if beginning.goes_on:
+            write_config(beginning.place, config)  # what has no effect may have changed
+        else:
+            folder.begin(beginning.state, beginning.place, config, beginning.progress)
+
+    def _end(self, name: str, folder: StageFolder, place: Path, state: dict[str, Any]) -> dict[str, Any]:
         if self.recipe.unsafe_local:
             state["unsafe_local"] = True
         write_json(place / STATE, state)
@@ -164,7 +178,7 @@ class _Run:
             for outdated in ("summary.json", "report.html"):
                 (self.recipe.run_folder / outdated).unlink(missing_ok=True)
             folder.take_place()
-        say(self.console, f"{name}: done in {minutes:.1f} min.")
+        say(self.console, f"{name}: done in {state['minutes']:.1f} min.")
         return state
 
     def _context(self, name: str, place: Path, model: Path) -> Context:
