@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from strop.tasks.base import named_sets
 from strop.train.loop import train
 from strop.train.out_of_memory import explained_out_of_memory
 from strop.train.step import evaluation
+from strop.train.shards import Shards, make_weights
 from strop.train.weights import Weights
 
 if TYPE_CHECKING:
@@ -48,6 +49,18 @@ def what_to_load(stage: TrainingStage | RlStage, context: Context) -> tuple[tupl
     recipe = context.recipe
     how = {"name": context.model_name, "dtype": recipe.compute.dtype, "lora": stage.lora, "seed": stage.train.seed}
     return (context.model, recipe.chat, context.compute), {**how, "to_train": True}
+
+
+def weights_to_train(stage: TrainingStage | RlStage, context: Context, loaded: Loaded) -> Weights:
+    """The weights of the stage's training, whole or cut up among the ranks."""
+    world, parallel = context.world, context.recipe.compute.parallel
+    quantised = bool(stage.lora and stage.lora.quantize)
+    weights = make_weights(loaded.policy, stage.train, parallel, world, quantised)
+    if isinstance(weights, Shards):
+        context.say(f"{world.size} ranks, each with its rows of weights, gradients and moments (FSDP2)")
+    elif world.size > 1:
+        context.say(f"{world.size} ranks, each with a whole model; gradients are summed once a step")
+    return weights
 
 
 def engine_of(loaded: Loaded, context: Context) -> TorchEngine:
@@ -104,7 +117,7 @@ class Training(ABC):
     loss_unit = "nats per token"
 
     def __init__(self, stage: TrainingStage, context: Context):
-        self.stage, self.context, self.settings = stage, context, stage.train
+        self.stage, self.context, self.settings, self.world = stage, context, stage.train, context.world
 
     # -- what a kind says
 
@@ -142,27 +155,31 @@ class Training(ABC):
         room = min(settings.micro_batch_tokens, reads) if reads else settings.micro_batch_tokens
         encoding = Encoding(loaded.tokenizer, loaded.chat, loaded.stop_ids, room, reads)
         cache = cache_folder() / "prepared"
-        data, held_out = prepare_with_evaluation(
-            stage.mixture,
-            stage.held_out or stage.eval_mixture,
-            named_sets(),
-            encoding,
-            cache,
-            epochs=settings.epochs,
-            seed=seed,
-            content=stage.content,
+        data, held_out = self.world.in_turn(
+            lambda: prepare_with_evaluation(
+                stage.mixture,
+                stage.held_out or stage.eval_mixture,
+                named_sets(),
+                encoding,
+                cache,
+                epochs=settings.epochs,
+                seed=seed,
+                content=stage.content,
+            )
         )
         # Without an example there is nothing to prove, and what was left out says why.
         proven = [f"mask proven on every conversation: {data.report}"] if data.report.examples else data.report.unusual
         for line in (*proven, *data.notes(cache)):
             context.say(line)
-        if data.shown:
+        if data.shown and self.world.rank == 0:
             write_json(folder / "examples.json", data.shown)
         self.source = PackedSource(
             data.mixture(seed),
             global_batch_size=settings.global_batch_size,
             micro_batch_tokens=settings.micro_batch_tokens,
             epochs=settings.epochs,
+            rank=self.world.rank,
+            world_size=self.world.size,
             make=self.make,
             complete=self.complete,
         )
@@ -171,15 +188,16 @@ class Training(ABC):
         if stage.content == "conversations":  # a group is longer than any of its sequences, which the encoder measured
             check_length(loaded.policy.model, longest, example.place)
         self.measured = held_out.first_epoch(seed)
-        before_training(stage.looked_at(), context, loaded, self.source, data.report, self.measured)
+        if self.world.rank == 0:
+            before_training(stage.looked_at(), context, loaded, self.source, data.report, self.measured)
         objective, stateful = self.objective(), self.stateful()
         if line := eval_data_note(held_out, bool(self.measured), recipe.chat.max_length):
             context.say(line)
         torch.manual_seed(seed)  # of dropout, where there is any
         with explained_out_of_memory(settings, longest, stage.lora is not None):
-            weights = Weights(loaded.policy, settings)
+            self.weights = weights = weights_to_train(stage, context, loaded)
             self.begin()
-            self.rows = rows_of(self.measured, settings.micro_batch_tokens, self.make)
+            self.rows = self.rows_of(self.measured, self.make)
             tasks = in_training(stage, context, loaded)
             self.totals = totals = train(
                 weights,
@@ -205,12 +223,16 @@ class Training(ABC):
         for name, value in facts.items():
             context.say(f"{name}: {value}")
         with weights.whole():
-            loaded.save(folder, always_said(stage.mixture))
+            self.world.first(lambda: loaded.save(folder, always_said(stage.mixture)))
         warnings = totals.pop("warnings")
         for warning in warnings:
             context.say(f"warning: {warning}", style="yellow")
         measures = {name: metric.to_dict() for name, metric in tasks.metrics.items()} if tasks else {}
         return StageResult(totals=totals, mask=data.report.to_dict(), warnings=warnings, facts=facts, measures=measures)
+
+    def rows_of(self, examples: Sequence[Any], make: Callable[[Sequence[Any]], Batch]) -> list[Batch]:
+        """This rank's share of the rows of all examples."""
+        return rows_of(examples, self.settings.micro_batch_tokens, make, self.world.rank, self.world.size)
 
     def everything(self) -> list[Any]:
         """All examples or groups to train on."""

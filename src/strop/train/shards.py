@@ -140,14 +140,15 @@ class Shards(Weights):
         for part in _parts(self.policy):
             part.reshard()
 
-    def gathered(self, name: str, rows: Tensor | None = None) -> Tensor:
-        """A trained tensor of all ranks' rows, or one of its shape of which each rank has ``rows``."""
+    def shape(self, name: str) -> torch.Size:
+        """Of a trained tensor with all ranks' rows."""
+        return self._sharded[name].shape
+
+    def as_rows(self, name: str, rows: Tensor) -> DTensor:
+        """What has the shape of a trained tensor, and of which each rank has ``rows``."""
         like = self._sharded[name]
-        if rows is not None:
-            like = DTensor.from_local(
-                rows, like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
-            )
-        return like.detach().full_tensor()
+        given = {"run_check": False, "shape": like.shape, "stride": like.stride()}
+        return DTensor.from_local(rows, like.device_mesh, like.placements, **given)
 
     def rows_of(self, name: str, whole: Tensor) -> Tensor:
         """This rank's rows of what has the shape of a trained tensor."""
@@ -155,7 +156,7 @@ class Shards(Weights):
         return whole[self.world.rank * each : (self.world.rank + 1) * each]
 
     def wholes(self) -> Iterator[tuple[str, Tensor]]:
-        return ((name, self.gathered(name)) for name in self.named)
+        return ((name, p.detach().full_tensor()) for name, p in self._sharded.items())
 
     @torch.no_grad()
     def take(self, read: Callable[[str], Tensor]) -> None:
