@@ -19,9 +19,9 @@ from strop.data.settings import part_of
 from strop.evals.gates import GateSettings
 from strop.model.settings import NewModel
 from strop.rollout.engine_settings import EngineSettings
-from strop.train.settings import Parallel
 from strop.stages.base import STAGES, Examined, any_stage
 from strop.tasks.base import TASKS, UnknownTask, any_task_settings, named_tasks, unknown_task
+from strop.train.settings import Parallel
 
 
 class ComputeSettings(BaseModel):

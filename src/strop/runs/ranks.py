@@ -33,7 +33,7 @@ T = TypeVar("T")
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells each process that it starts."""
 TIMEOUT = timedelta(hours=2)
-"""How long a rank waits for the others: for as long as the first may prepare data. One that fails is noticed at once."""
+"""How long a rank waits for the others, as while the first prepares data. One that fails is noticed at once."""
 LOOK_SECONDS, ASK_SECONDS = 0.1, 0.5
 """Between two looks at the processes of this machine, and between two questions to the store."""
 PATIENCE_SECONDS, GRACE_SECONDS = 3.0, 5.0
@@ -81,8 +81,8 @@ def together(run: Callable[[], T]) -> T:
         result = run()
         watch.stop()
         dist.barrier()
-    except BaseException as error:
-        watch.leave(error)  # raises
+    except BaseException as error:  # noqa: BLE001 (it is raised, here or on another rank)
+        watch.leave(error)
     dist.destroy_process_group()
     return result
 

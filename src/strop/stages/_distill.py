@@ -111,7 +111,7 @@ class DistillTraining(Training):
 
     def evaluate(self, objective: Objective) -> dict[str, float]:
         """On the answers of ``eval_data``, also where others are sampled in training."""
-        return evaluation(self.loaded.policy, objective, self.held_out)
+        return evaluation(self.loaded.policy, objective, self.held_out, self.world)
 
     def before_saving(self) -> dict[str, Any]:
         if not self.rows:

@@ -19,19 +19,24 @@ from strop.data.settings import always_said
 from strop.data.source import PackedSource, rows_of
 from strop.doctor.before_training import before_training
 from strop.evals.in_training import InTraining
+from strop.model.policy import Policy
 from strop.model.preflight import check_length
 from strop.model.window import window
 from strop.objectives.objective import Objective
+from strop.rollout.engine import Engine
 from strop.rollout.loaded import Loaded, load
+from strop.rollout.ranks import shared_work
 from strop.rollout.torch_engine import TorchEngine
 from strop.stages._evals import tasks_in_training, wanted
 from strop.stages.base import Context, StageResult
 from strop.tasks.base import named_sets
+from strop.train.evaluations import Look
 from strop.train.loop import train
 from strop.train.out_of_memory import explained_out_of_memory
+from strop.train.shards import Shards, make_weights, whole_on_each
 from strop.train.step import evaluation
-from strop.train.shards import Shards, make_weights
 from strop.train.weights import Weights
+from strop.train.world import World
 
 if TYPE_CHECKING:
     from strop.stages._settings import TrainingStage
@@ -71,19 +76,39 @@ def engine_of(loaded: Loaded, context: Context) -> TorchEngine:
     return TorchEngine(loaded.policy, loaded.stop_ids, **rows, decode=decode)
 
 
-def in_training(stage: TrainingStage | RlStage, context: Context, loaded: Loaded) -> InTraining | None:
+class TasksInTraining(InTraining):
+    """Of several ranks the first one measures, and all compute its answers."""
+
+    def __init__(self, world: World, policy: Policy, engine: TorchEngine, *given: Any):
+        super().__init__(*given)
+        self._world, self._policy, self._own = world, policy, engine
+
+    def __call__(self, step: int, look: Look = lambda: None) -> dict[str, float]:
+        def work(engine: Engine) -> dict[str, float]:
+            self.answers_with(engine)
+            return super(TasksInTraining, self).__call__(step, look)
+
+        with whole_on_each(self._policy):
+            return shared_work(self._own, self._world, work)
+
+
+def in_training(stage: TrainingStage | RlStage, context: Context, loaded: Loaded) -> TasksInTraining | None:
     """What measures the stage's tasks on the weights of the moment; None where it has none."""
     tasks = tasks_in_training(stage.train, context.recipe)
     if not tasks:
         return None
     best = wanted(stage.train, context.recipe)
-    return InTraining(
+    engine = engine_of(loaded, context)
+    return TasksInTraining(
+        context.world,
+        loaded.policy,
+        engine,
         tasks,
         context.model,
         loaded.policy,
         loaded.tokenizer,
         loaded.encoder,
-        engine_of(loaded, context),
+        engine,
         context.folder,
         context.console,
         context.name,
@@ -217,7 +242,7 @@ class Training(ABC):
                     "chat": loaded.chat.model_dump(mode="json"),
                 },
             )
-            facts = {**measured_facts(totals, tasks), **self.before_saving()}
+            facts = self.world.first(lambda: measured_facts(totals, tasks)) | self.before_saving()
         if "eval_loss" in totals:
             totals["eval_loss"]["unit"] = self.loss_unit
         for name, value in facts.items():
@@ -252,9 +277,10 @@ class Training(ABC):
 
     def evaluate(self, objective: Objective) -> dict[str, float]:
         """The objective on ``rows`` with the weights of the moment."""
-        return evaluation(self.loaded.policy, objective, self.complete(self.rows, self.measured))
+        return evaluation(self.loaded.policy, objective, self.complete(self.rows, self.measured), self.world)
 
     def evaluations(self) -> list[dict[str, float]]:
         """Every evaluation of the run so far, those before it was stopped too, in order."""
-        lines = (self.context.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        file = self.context.folder / "metrics.jsonl"
+        lines = self.world.first(lambda: file.read_text(encoding="utf-8").splitlines())
         return [row for line in lines if "eval_loss" in (row := json.loads(line))]

@@ -180,7 +180,9 @@ def moments_of(entry: Mapping[str, Any], like: Tensor) -> Moments | None:
     if "v" in entry:
         return Moments(step, entry["m"], entry["v"])
     if "root_v" not in entry:
-        raise InputError("the checkpoint's optimiser has no moments that ranks can share; set compute.parallel=replicate.")
+        raise InputError(
+            "the checkpoint's optimiser has no moments that ranks can share; set compute.parallel=replicate."
+        )
     m = dequantise(entry["m"], entry["m_scale"], True)
     v = dequantise(entry["root_v"], entry["root_v_scale"], False).square_()
     return Moments(step, *(x.view(-1)[: like.numel()].view(like.shape) for x in (m, v)))
