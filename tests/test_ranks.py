@@ -45,7 +45,6 @@ class Letters(AnswerTask):
     def grade(cls, item, answer):
         return Judgement("wrong_answer", min(8, sum(c in "aeiou" for c in answer)), 8)
 """
-REWARD = "def vowels(samples):\n    return [float(sum(c in 'aeiou' for c in s.answer)) for s in samples]\n"
 TRAIN = {"global_batch_size": 4, "micro_batch_tokens": 64, "learning_rate": 1e-3, "max_steps": 4}
 TRAIN |= {"schedule": "constant", "warmup_steps": 0}
 ROLLOUT = {"prompts_per_step": 4, "group_size": 4, "max_tokens": 6, "keep_every": 1}
@@ -62,7 +61,7 @@ RL = {
     "kind": "rl",
     "data": ["sums.jsonl"],
     "rollout": ROLLOUT,
-    "rewards": {"vowels": {"kind": "function", "function": "mine.py:vowels"}},
+    "rewards": {"words": {"kind": "repetition", "n": 1}},
     "objective": {"kl_coef": 0.05},
     "train": {"max_steps": 2, "learning_rate": 1e-3, "micro_batch_tokens": 64},
 }
@@ -100,7 +99,6 @@ def place(tmp_path_factory, make_model_folder):
     sums = [{"question": f"What is {i} and 1?", "answer": str(i + 1)} for i in range(6)]
     for name, rows in {"chat": chat, "held": chat[::5], "pairs": pairs, "sums": sums}.items():
         (here / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (here / "mine.py").write_text(REWARD)
     (here / "task.py").write_text(TASK)
     for name, stage in STAGES.items():
         stage = {**stage, **({"teacher": str(teacher)} if "teacher" in stage else {})}
@@ -109,7 +107,7 @@ def place(tmp_path_factory, make_model_folder):
         if trained:
             given["evals"] = {"ranks_letters": {"max_tokens": 6}}
             given["stages"]["after"] = {"kind": "eval"}
-        (here / f"{name}.yaml").write_text(yaml.safe_dump({**given, "compute": {"dtype": "float32"}}))
+        (here / f"{name}.yaml").write_text(yaml.safe_dump({**given, "compute": {"dtype": "float32"}}, sort_keys=False))
     return here
 
 

@@ -60,7 +60,7 @@ def _device_bytes(device: torch.device) -> float:
 
 def shard(policy: Policy, world: World) -> Policy:
     """Cut up the parameters of ``policy``, each by its rows, among all ranks, which from here on go through it at the
-    same time. What is trained should be float32; it computes in the compute format."""
+    same time. It computes in the compute format; the rows of what is trained are float32."""
     dtype = policy.compute.dtype
     how = {
         "mesh": init_device_mesh(policy.compute.device.type, (world.size,)),
@@ -68,10 +68,16 @@ def shard(policy: Policy, world: World) -> Policy:
             param_dtype=None if dtype == torch.float32 else dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
         ),
     }
-    for part in (policy, policy.critic):
-        for block in decoder_blocks(part.model) if part is not None else ():
-            fully_shard(block, **how)
-    fully_shard(policy, **how)
+    networks = [part.model for part in (policy, policy.critic) if part is not None]
+    for module in (*(block for network in networks for block in decoder_blocks(network)), policy):
+        for parameter in module.parameters():  # of one block after the other: no device holds all in float32
+            if isinstance(parameter, DTensor):
+                continue
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+            elif parameter.dtype == torch.float32:
+                parameter.data = parameter.data.to(dtype)
+        fully_shard(module, **how)
     for part in _parts(policy):
         part.set_gradient_divide_factor(1.0)  # the loss is divided by what all ranks train on: gradients are summed
         part.set_force_sum_reduction_for_comms(True)
@@ -110,12 +116,7 @@ class Shards(Weights):
 
     def __init__(self, policy: Policy, settings: OptimizerSettings, world: World):
         self.policy, self.world = policy, world
-        kinds, dtype = tensor_kinds(policy), policy.compute.dtype
-        for parameter in policy.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
-            elif parameter.dtype == torch.float32:
-                parameter.data = parameter.data.to(dtype)
+        kinds = tensor_kinds(policy)
         shard(policy, world)
         self._sharded = {name: p for name, p in policy.named_parameters() if p.requires_grad}
         self.named = {name: p.detach().to_local().requires_grad_() for name, p in self._sharded.items()}
