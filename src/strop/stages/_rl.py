@@ -89,8 +89,8 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
         served = recipe.rollout.engine == "vllm"
         if isinstance(weights, Shards) and stage.rollout.staleness and not served:
             raise InputError(
-                f"stages.{context.name}.rollout.staleness: the process that samples ahead needs whole weights, which no "
-                "rank has; set it to 0, compute.parallel=replicate, or rollout.engine=vllm."
+                f"stages.{context.name}.rollout.staleness: the process that samples ahead needs whole weights, and no "
+                "rank has them; set it to 0, compute.parallel=replicate, or rollout.engine=vllm."
             )
         ranks = _ranks(weights, world, served)
         engine = nullcontext(NoEngine(loaded.stop_ids))
