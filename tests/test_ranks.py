@@ -45,6 +45,7 @@ class Letters(AnswerTask):
     def grade(cls, item, answer):
         return Judgement("wrong_answer", min(8, sum(c in "aeiou" for c in answer)), 8)
 """
+REWARD = "def vowels(samples):\n    return [float(sum(c in 'aeiou' for c in s.answer)) for s in samples]\n"
 TRAIN = {"global_batch_size": 4, "micro_batch_tokens": 64, "learning_rate": 1e-3, "max_steps": 4}
 TRAIN |= {"schedule": "constant", "warmup_steps": 0}
 ROLLOUT = {"prompts_per_step": 4, "group_size": 4, "max_tokens": 6, "keep_every": 1}
@@ -61,7 +62,8 @@ RL = {
     "kind": "rl",
     "data": ["sums.jsonl"],
     "rollout": ROLLOUT,
-    "rewards": {"words": {"kind": "repetition", "n": 1}},
+    "rewards": {"vowels": {"kind": "function", "function": "mine.py:vowels"}},
+    "grading": {"workers": 1},
     "objective": {"kl_coef": 0.05},
     "train": {"max_steps": 2, "learning_rate": 1e-3, "micro_batch_tokens": 64},
 }
@@ -100,6 +102,7 @@ def place(tmp_path_factory, make_model_folder):
     for name, rows in {"chat": chat, "held": chat[::5], "pairs": pairs, "sums": sums}.items():
         (here / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (here / "task.py").write_text(TASK)
+    (here / "mine.py").write_text(REWARD)
     for name, stage in STAGES.items():
         stage = {**stage, **({"teacher": str(teacher)} if "teacher" in stage else {})}
         trained = {"train": stage["train"]["tasks"]} if "tasks" in stage["train"] else {}
@@ -182,6 +185,7 @@ def same(one, several, what):
         compared = [name for name in expected if name.split("/")[0] in COMPARED or name in COMPARED]
         for name in compared:
             assert row[name] == pytest.approx(expected[name], rel=1e-3, abs=1e-4), (what, row["step"], name)
+    assert all(row["grad_norm"] > 0 for row in rows if "grad_norm" in row), what  # there is something to be equal
     assert several[1].get("measured") == one[1].get("measured"), what
     for name, tensor in one[2].items():
         torch.testing.assert_close(

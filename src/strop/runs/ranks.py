@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 import socket
 import sys
 import threading
@@ -20,7 +21,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -75,6 +76,7 @@ def together(run: Callable[[], T]) -> T:
         return run()
     store = _joined(here)
     watch = Watch(store, here)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         if here.rank:
             warnings.simplefilter("ignore")  # the first rank's are the same
@@ -83,8 +85,14 @@ def together(run: Callable[[], T]) -> T:
         dist.barrier()
     except BaseException as error:  # noqa: BLE001 (it is raised, here or on another rank)
         watch.leave(error)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     dist.destroy_process_group()
     return result
+
+
+def _stop(signum: int, frame: Any) -> None:
+    """torchrun ends the others as soon as one is gone; they leave by themselves, so that the cause is told."""
+    raise KeyboardInterrupt
 
 
 def _joined(here: Place) -> dist.Store:
@@ -124,6 +132,7 @@ class Watch:
 
     def leave(self, error: BaseException) -> None:
         """Raise ``error``, or what it comes of, where this rank is the first that fails; Elsewhere where it is not."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         broken = isinstance(error, dist.DistError)
         broken |= isinstance(error, RuntimeError) and bool(_CONNECTION.search(str(error)))
         if broken or isinstance(error, Interrupted | KeyboardInterrupt):  # another one's end may be the cause
