@@ -77,8 +77,8 @@ def test_a_number_of_ranks_that_cannot_work_is_refused_once(recipe, tmp_path):
     done = torchrun("run", "recipe.yaml", "stages.sft.train.global_batch_size=1")
     said = [line for line in done.stderr.splitlines() if line.startswith("strop:")]
     assert said == [
-        "strop: stages.sft.train.global_batch_size is 1, which 2 processes cannot share out: raise it to at least 2, or "
-        "start fewer."
+        "strop: stages.sft.train.global_batch_size is 1, which 2 processes cannot share out: raise it to at least 2, "
+        "or start fewer."
     ]
     assert "exitcode  : 2" in done.stderr
     assert not (tmp_path / "runs").exists()
