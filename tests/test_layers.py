@@ -57,6 +57,7 @@ ALLOWED = {
         "rollout.engine_settings",
         "stages.base",
         "tasks",
+        "train.settings",
     },
     "runs": {"chat", "config", "data", "evals", "model", "report", "sandbox", "stages.base", "tasks", "train"},
     "doctor": {"chat", "data", "model", "tasks"},

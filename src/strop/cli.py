@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.command_line import VerbParser, new_parser
-from strop.common.errors import Diverged, Halted, InputError, Interrupted
+from strop.common.errors import Diverged, Elsewhere, Halted, InputError, Interrupted
 from strop.exporting import verb as exporting_verb
 from strop.importing import verb as importing_verb
 from strop.model.memory import keep_freed_memory, spin_shortly
@@ -77,7 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _outcome(options: argparse.Namespace) -> Outcome:
     try:
-        return options.run(options)
+        if "WORLD_SIZE" not in os.environ or not getattr(options, "ranks", False):
+            return options.run(options)
+        from strop.runs.ranks import together  # with torch
+
+        return together(lambda: options.run(options))
+    except Elsewhere as error:
+        return error.exit_code, None
     except (InputError, Diverged, Halted, Interrupted) as error:
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -110,7 +116,7 @@ def _parser() -> VerbParser:
     )
     _recipe_options(demo)
     _run_options(demo)
-    demo.set_defaults(run=_run, recipe=None, verify=None)
+    demo.set_defaults(run=_run, recipe=None, verify=None, ranks=True)
 
     run = verbs.add_parser("run", help="run a recipe (YAML)", example="strop run recipes/code_basics.yaml")
     run.add_argument("recipe", type=Path, help="path of the recipe; of a run folder, which is run as it was")
@@ -122,7 +128,7 @@ def _parser() -> VerbParser:
     )
     _recipe_options(run)
     _run_options(run)
-    run.set_defaults(run=_run)
+    run.set_defaults(run=_run, ranks=True)
 
     for verb, (kind, what, settings) in STAGE_VERBS.items():
         asks = kind in ("rl", "sample")
@@ -144,7 +150,7 @@ def _parser() -> VerbParser:
         own = {"sample": "keep=passing", "distill": "teacher=./large"}.get(kind, "train.learning_rate=1e-6")
         _recipe_options(train, example=f"{own} {more} chat.max_length=1024")
         _run_options(train)
-        train.set_defaults(run=_train, kind=kind, verb=verb, settings=settings)
+        train.set_defaults(run=_train, kind=kind, verb=verb, settings=settings, ranks=True)
 
     doctor = verbs.add_parser(
         "doctor",

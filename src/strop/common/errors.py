@@ -52,3 +52,11 @@ class Halted(Exception):
     """A source asks the training loop to write a checkpoint and to stop (exit code 1); the message says why."""
 
     exit_code = 1
+
+
+class Elsewhere(Exception):
+    """Another process of this run failed and has told why; this one leaves with its ``exit_code``, without a word."""
+
+    def __init__(self, exit_code: int):
+        super().__init__("another process of this run failed")
+        self.exit_code = exit_code

@@ -22,6 +22,7 @@ from strop.model.settings import NewModel
 from strop.rollout.engine_settings import EngineSettings
 from strop.stages.base import STAGES, Examined, any_stage
 from strop.tasks.base import TASKS, UnknownTask, any_task_settings, named_tasks, unknown_task
+from strop.train.settings import Parallel
 
 
 class ComputeSettings(BaseModel):
@@ -31,6 +32,11 @@ class ComputeSettings(BaseModel):
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps …")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Number format of matrix products.")
+    parallel: Parallel = Field(
+        "auto",
+        description="Several processes (torchrun): replicate, each trains a whole model; shard, each holds a part of "
+        "weights, gradients and moments (FSDP2); auto: shard where they would take half of a device's memory.",
+    )
     max_rows: int = Field(128, ge=1, description="Answers generated at once.")
     cache_gb: float = Field(4.0, gt=0, description="Memory that generation may use for keys and values, in GB.")
 

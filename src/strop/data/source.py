@@ -67,10 +67,7 @@ class PackedSource:
         epoch = self.epoch
         chosen = [self.example(self.taken + i) for i in range(self.global_batch_size)]
         self.taken += self.global_batch_size
-        rows = pack([len(e.tokens) for e in chosen], self.micro_batch_tokens)
-        mine = [self._make([chosen[i] for i in row]) for row in rows[self.rank :: self.world_size]]
-        if len(mine) * self.world_size < len(rows):
-            mine.append(_fill(self._make(chosen[:1])))  # the ranks go through the model together
+        mine = rows_of(chosen, self.micro_batch_tokens, self._make, self.rank, self.world_size)
         return Step(self._complete(mine, chosen), ends_epoch=self.epoch > epoch)
 
     @property
@@ -104,7 +101,7 @@ class PackedSource:
         self.taken = state["taken"]
 
 
-def _fill(like: Batch) -> Batch:
+def fill(like: Batch) -> Batch:
     """A row of a single token that nothing is trained on, with the streams of another row."""
     fill = SimpleNamespace(tokens=like.tokens[:1].tolist(), loss_weights=[0.0])
     row = make_batch([fill], sequence_streams={name: [SHARED_VALUES.get(name, 0.0)] for name in like.sequence_streams})
@@ -112,13 +109,22 @@ def _fill(like: Batch) -> Batch:
 
 
 def rows_of(
-    examples: Sequence[Any], micro_batch_tokens: int, make: Callable[[Sequence[Any]], Batch] = make_batch
+    examples: Sequence[Any],
+    micro_batch_tokens: int,
+    make: Callable[[Sequence[Any]], Batch] = make_batch,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> list[Batch]:
-    """All examples once, in flat rows: for evaluation loss. Raises InputError when one is longer than a row."""
+    """All examples once, in flat rows, or this rank's share of these: every ``world_size``-th, and one of a single
+    token that nothing is trained on where others have one more, since the ranks go through the model together.
+    Raises InputError when an example is longer than a row."""
     for example in examples:
         _check_fits(example, micro_batch_tokens)
     rows = pack([len(e.tokens) for e in examples], micro_batch_tokens)
-    return [make([examples[i] for i in row]) for row in rows]
+    mine = [make([examples[i] for i in row]) for row in rows[rank::world_size]]
+    if len(mine) * world_size < len(rows):
+        mine.append(fill(make(examples[:1])))
+    return mine
 
 
 def _check_fits(example: Trainable, row_tokens: int) -> None:

@@ -17,7 +17,7 @@ from strop.common.console import Steady, say
 from strop.evals.measure import Measurement
 from strop.evals.results import changes_between
 from strop.model.policy import Policy
-from strop.rollout.torch_engine import TorchEngine
+from strop.rollout.engine import Engine
 from strop.tasks import open_task
 from strop.tasks.base import TaskSettings
 from strop.tasks.metrics import Metric, leading
@@ -43,7 +43,7 @@ class InTraining:
         policy: Policy,
         tokenizer: Any,
         encoder: ChatEncoder,
-        engine: TorchEngine,
+        engine: Engine,
         folder: Path,
         console: Console,
         title: str,
@@ -51,7 +51,7 @@ class InTraining:
     ):
         self.tasks = [open_task(name, settings) for name, settings in evals.items()]
         self.metrics = {name: metric for task in self.tasks for name, metric in task.measures().items()}
-        self._of = (model, policy, tokenizer, encoder, engine)
+        self._of = (model, policy, tokenizer, encoder)
         self._engine, self._folder, self._console, self._title = engine, folder, console, title
         self._noted = False
         own = {task.name: leading(task.measures().values()) for task in self.tasks}
@@ -75,7 +75,7 @@ class InTraining:
             at_work.advance()
             look()
 
-        measurement = Measurement(*self._of, place, silent, on_item=on_item)
+        measurement = Measurement(*self._of, self._engine, place, silent, on_item=on_item)
         self._engine.sync()
         try:
             with at_work:
@@ -96,6 +96,10 @@ class InTraining:
             one = found[name]
             row |= {f"{KEY}{name}": one["value"], f"{KEY}{name}_low": one["low"], f"{KEY}{name}_high": one["high"]}
         return {**row, "seconds/tasks": seconds}
+
+    def answers_with(self, engine: Engine) -> None:
+        """From here on through this engine."""
+        self._engine = engine
 
     def _say(self, text: str) -> None:
         say(self._console, f"{self._title}: {text}")

@@ -44,7 +44,8 @@ def best_compute(device: str = "auto", dtype: str = "auto") -> Compute:
     if dtype != "auto":
         return Compute(chosen, getattr(torch, dtype))
     if chosen.type == "cpu":
-        torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))  # with torchrun's others
         features = torch.cpu.get_capabilities()
         if features.get("avx512_bf16") or features.get("amx_bf16"):
             return Compute(chosen, torch.bfloat16)

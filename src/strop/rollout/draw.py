@@ -18,11 +18,11 @@ def draw_groups(
     names: Sequence[str],
     params: SamplingParams,
     size: int,
-    first: int,
+    numbers: Sequence[int],
     decode: Decode,
     player: Player | None = None,
 ) -> list[list[Trajectory]]:
-    """``size`` trajectories of every prompt, all prompts together; the groups count from ``first``.
+    """``size`` trajectories of every prompt, all prompts together; ``numbers`` are the groups'.
 
     What trajectory ``i`` draws depends on the seed, the prompt's name in ``names`` and ``i``, and with a ``player`` on
     what its environment says.
@@ -34,12 +34,12 @@ def draw_groups(
             answers = engine.generate(requests, on_finished=lambda *_: work.advance())
         return [
             [
-                trajectory(one, p.name, first + i, answer_text(one, decode, engine.stop_ids))
+                trajectory(one, p.name, number, answer_text(one, decode, engine.stop_ids))
                 for one in answers[i * size : (i + 1) * size]
             ]
-            for i, p in enumerate(prompts)
+            for i, (p, number) in enumerate(zip(prompts, numbers, strict=True))
         ]
     openings = [player.opening(name, p.start) for p, name in zip(prompts, names, strict=True)]
     with working("rollouts: trajectories by turns"):
         episodes = player.play(engine, openings, params, size)
-    return [[one.trajectory(first + i) for one in episodes[i * size : (i + 1) * size]] for i in range(len(prompts))]
+    return [[one.trajectory(number) for one in episodes[i * size : (i + 1) * size]] for i, number in enumerate(numbers)]

@@ -20,6 +20,7 @@ from strop.rollout.engine import Engine, EngineLost, SamplingParams
 from strop.rollout.grading import Grader
 from strop.rollout.numbers import Drawn
 from strop.rollout.prompts import Prompt
+from strop.rollout.ranks import ALONE, Ranks
 from strop.rollout.settings import RolloutSettings
 from strop.rollout.trajectory import Trajectory
 from strop.rollout.turns import Player
@@ -65,6 +66,7 @@ class Gathered:
 class Gatherer:
     """Asks ``engine`` for batches of answers to the prompts of ``walk``, and grades them.
 
+    Of several ranks each asks and grades its share of the prompts, and all have the whole batch.
     What answer ``i`` to a prompt draws depends on (seed, number of the batch, prompt, i) and the weights alone;
     with a ``player`` also on what its environment says.
     """
@@ -79,9 +81,11 @@ class Gatherer:
         objective: PolicyGradientSettings,
         seed: int,
         player: Player | None = None,
+        ranks: Ranks = ALONE,
     ):
         self.engine, self.walk, self.grader, self.seed = engine, walk, grader, seed
         self.settings, self.objective, self._tokenizer, self._player = settings, objective, tokenizer, player
+        self._ranks = ranks
 
     def gather(self, number: int, first: int, version: int) -> Gathered:
         """The whole batch. Raises Halted where more rewards fail than may, and where what generates is lost."""
@@ -103,11 +107,20 @@ class Gatherer:
         prompts = [self.walk[batch.taken + i] for i in range(count)]
         params = SamplingParams(settings.max_tokens, settings.temperature, seed=self.seed)
         names = [f"{batch.number}/{batch.taken + i}/{p.name}" for i, p in enumerate(prompts)]
-        with drawn.timed("rollout"):
-            groups = draw_groups(self.engine, prompts, names, params, size, len(drawn.every), self.decode, self._player)
-        groups = [[replace(one, version=batch.version) for one in group] for group in groups]
-        with drawn.timed("reward"), working("rollouts: rewards"):
-            groups = self.grader.grade(prompts, groups)
+
+        def draw(which: Sequence[int]) -> list[list[Trajectory]]:
+            asked, own = [prompts[i] for i in which], [names[i] for i in which]
+            numbers = [len(drawn.every) + i for i in which]
+            return draw_groups(self.engine, asked, own, params, size, numbers, self.decode, self._player)
+
+        def work() -> list[list[Trajectory]]:
+            with drawn.timed("rollout"):
+                groups = self._ranks.drawn(draw, count, EngineLost)
+            groups = [[replace(one, version=batch.version) for one in group] for group in groups]
+            with drawn.timed("reward"), working("rollouts: rewards"):
+                return self.grader.grade(self._ranks.mine(prompts), groups)
+
+        groups = self._ranks.done(work, EngineLost)
         batch.taken += count
         drawn.every += groups
         for prompt, group in zip(prompts, map(rewarded, groups), strict=True):

@@ -17,6 +17,7 @@ from strop.common.errors import Halted, InputError, RollBack
 from strop.data.batch import Batch, make_batch
 from strop.data.counter import permutation
 from strop.data.mixture import Mixture
+from strop.data.source import fill
 from strop.data.step import Step
 from strop.data.walk import Walk
 from strop.model.policy import Policy
@@ -29,6 +30,7 @@ from strop.rollout.gather import Gathered, Gatherer, lost
 from strop.rollout.grading import Grader
 from strop.rollout.kept import write_rollouts
 from strop.rollout.numbers import beside_training, numbers_of
+from strop.rollout.ranks import ALONE, Ranks
 from strop.rollout.rows import NOTHING, Rows, measure, packed, rows_of, unpacked
 from strop.rollout.settings import RolloutSettings, WatchSettings
 from strop.rollout.trajectory import Trajectory
@@ -51,7 +53,8 @@ class RolloutSource:
 
     A batch is committed when it is whole: whatever is raised on the way (a signal's KeyboardInterrupt, `Halted`), the
     state is that before it. The state holds the batch that is made ahead, and waits for it; where making it failed, it
-    is made again, by the weights of then. Of several processes each would ask the same prompts: it is for one.
+    is made again, by the weights of then. Of several ``ranks`` each asks and grades its share of the prompts; all have
+    the whole batch, and train their shares of its rows.
 
     ``folder``: where ``rollouts/step-NNNNNN.jsonl`` are written. ``player``: of the environment, where answers have
     several turns.
@@ -81,12 +84,15 @@ class RolloutSource:
         last_step: int | None = None,
         player: Player | None = None,
         say: Callable[[str], None] = lambda line: None,
+        ranks: Ranks = ALONE,
     ):
         self.policy, self.engine, self.grader = policy, engine, grader
         self.settings, self.objective, self.seed = settings, objective, seed
         self.micro_batch_tokens, self.folder, self.say = micro_batch_tokens, folder, say
         self._reference, self._last_step = reference, last_step
-        self._gatherer = Gatherer(engine, Walk(mixture), grader, tokenizer, settings, objective, seed, player)
+        self._ranks = ranks
+        shared = ranks.beside() if settings.staleness else ranks
+        self._gatherer = Gatherer(engine, Walk(mixture), grader, tokenizer, settings, objective, seed, player, shared)
         self._ahead = Ahead()
         self._coef = AdaptiveKL(objective.kl_coef, objective.kl_target)
         self._watch = Watch(watch or WatchSettings())
@@ -105,7 +111,7 @@ class RolloutSource:
     def next_step(self) -> Step:
         metrics = {} if self._order else self._roll_out()
         self.given += 1
-        return Step(self._mini[self._order.pop(0)], metrics)
+        return Step(self._ranks.rows(self._mini[self._order.pop(0)], fill), metrics)
 
     # -- a batch of rollouts
 
@@ -133,13 +139,15 @@ class RolloutSource:
 
     def _gather(self) -> Gathered:
         """The next batch, by the weights of now."""
-        self._sync()
-        return self._gatherer.gather(self.rollouts, self.taken, version=self.rollouts)
+        with self._ranks.whole():
+            self._sync()
+            return self._gatherer.gather(self.rollouts, self.taken, version=self.rollouts)
 
     def _begin_ahead(self) -> None:
         """Have the next batch made by the weights of now, which lack the updates on the batch at hand."""
         try:
-            self._sync()
+            with self._ranks.whole():
+                self._sync()
         except Halted as error:
             return self._ahead.fail(error)
         self._ahead.start(partial(self._gatherer.gather, self.rollouts, self.taken, version=self.rollouts - 1))
@@ -147,7 +155,7 @@ class RolloutSource:
     def _sync(self) -> None:
         """Raises Halted where the engine is lost."""
         try:
-            self.engine.sync()
+            self._ranks.done(lambda: self.engine.sync() or [], EngineLost)
         except EngineLost as error:
             raise lost(error) from error
 
@@ -227,7 +235,7 @@ class RolloutSource:
         sampler = rows.stream("rollout_logprobs")
         if every or values:
             want = (*(("logprobs",) if every else ()), *values)
-            found = measure(self.policy, rows.batches, want, temperature)
+            found = self._measured(self.policy, rows, want)
             streams |= {f"old_{name}": value for name, value in found.items()}
         old = streams.get("old_logprobs")
         if old is None:
@@ -236,11 +244,18 @@ class RolloutSource:
         told = {"rollout/mismatch": apart.mean().item(), "rollout/mismatch_max": apart.max().item()}
         if objective.uses_reference:
             with nullcontext() if self._reference else self.policy.reference():
-                found = measure(self._reference or self.policy, rows.batches, ("logprobs",), temperature)
+                found = self._measured(self._reference or self.policy, rows, ("logprobs",))
             streams["ref_logprobs"] = found["logprobs"]
             now = streams.get("old_logprobs", sampler)
             told["rollout/kl_to_reference"] = kl_estimate(now, found["logprobs"], "k3").mean().item()
         return streams, told
+
+    def _measured(self, policy: Policy, rows: Rows, want: Sequence[str]) -> dict[str, Tensor]:
+        """Outputs at the trained positions of all rows, of which each rank measures its share."""
+        mine = self._ranks.rows(rows.batches, fill)
+        each = [measure(policy, [batch], want, self.settings.temperature) for batch in mine]
+        every = self._ranks.joined(each[: len(self._ranks.mine(rows.batches))])
+        return {name: torch.cat([one[name] for one in every]) for name in want}
 
     def _alarms(self, metrics: Mapping[str, float]) -> list[str]:
         """The alarms that begin, as they are said. Raises Halted where one is to stop the run."""

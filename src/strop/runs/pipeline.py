@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -39,7 +39,7 @@ from strop.runs.live import Live
 from strop.runs.made_from import Change, key_of
 from strop.runs.missing import Missing, all_named, missing, without
 from strop.runs.provenance import provenance, write_provenance
-from strop.runs.run_folder import check_data, check_recipe, claimed
+from strop.runs.run_folder import check_data, check_ranks, check_recipe, claimed
 from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
 from strop.runs.summary import UNSAFE, describe_machine, show, summarise
 from strop.runs.trackers import Trackers
@@ -47,6 +47,7 @@ from strop.sandbox import unsafe_local
 from strop.stages.base import Context, Stage
 from strop.tasks import open_task
 from strop.train.metrics import peak_memory_gb, reset_peak_memory
+from strop.train.world import World
 
 
 def run_recipe(
@@ -61,22 +62,28 @@ def run_recipe(
     in a browser while it runs.
 
     With ``allow_missing`` the run goes without data and evals that cannot be had, which is said and noted.
-
+    Of several ranks the first one decides, writes and speaks; the others take part in what a stage computes.
     Raises InputError for bad input, Interrupted when a signal stopped a stage.
     """
+    world = World.current()
+    if world.rank:
+        console = Console(quiet=True)
+    check_ranks(recipe, world.size)
     check_data(recipe.run_folder, chain.from_iterable(one.local_data(recipe) for one in recipe.stages.values()))
     left_out = missing(recipe) if allow_missing else []
     for one in left_out:
         say(console, f"left out (--allow-missing): {one}", style="yellow")
     recipe = without(recipe, left_out) if left_out else recipe
-    with (
-        claimed(recipe.run_folder),
-        unsafe_local(recipe.unsafe_local),
-        speaking_on(console),
-        Live(recipe.run_folder, console, open_page) as live,
-        Trackers(recipe, console, changed) as trackers,
-    ):
-        summary = _Run(recipe, console, changed, live, left_out).run()
+    with ExitStack() as held:
+        if world.rank == 0:
+            held.enter_context(claimed(recipe.run_folder))
+        held.enter_context(unsafe_local(recipe.unsafe_local))
+        held.enter_context(speaking_on(console))
+        if world.rank:
+            return _Run(recipe, console, changed, world, None, left_out).run()
+        live = held.enter_context(Live(recipe.run_folder, console, open_page))
+        trackers = held.enter_context(Trackers(recipe, console, changed))
+        summary = _Run(recipe, console, changed, world, live, left_out).run()
         trackers.finish(summary)
         return summary
 
@@ -86,45 +93,49 @@ class _Run:
     recipe: Recipe
     console: Console
     changed: Changed
-    live: Live
+    world: World
+    live: Live | None  # of the first rank
     left_out: list[Missing] = field(default_factory=list)
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
         recipe, folder = self.recipe, self.recipe.run_folder
-        check_recipe(folder, list(recipe.stages), recipe.name)
         self.compute = best_compute(recipe.compute.device, recipe.compute.dtype)
         with working(f"{recipe.model_name}: looked up, or downloaded"):
-            model: Path = resolve(recipe.model)
-        _check_gates(recipe)
+            model: Path = self.world.in_turn(lambda: resolve(recipe.model))
         with all_named(recipe):
-            plan = self._plan(model)
+            plan = self.world.first(lambda: self._plan(model))
         say(self.console, f"{recipe.name}: {recipe.model_name} on {self.compute}, into {folder}", style="bold")
         if recipe.unsafe_local:
             say(self.console, f"unsafe_local: {UNSAFE}.", style="bold red")
-        if any(plan.values()):
-            with all_named(recipe):
-                for name, stage in recipe.stages.items():
-                    stage.preflight(self._context(name, folder / name, model))
-            self.made_with = provenance(describe_machine(self.compute))
-            write_provenance(folder, self.made_with, model, self.made_from)
-            write_config(folder, self._config())
+        with all_named(recipe):
+            self.world.first(lambda: self._preflight(model) if any(plan.values()) else None)
         for name in recipe.stages:
             if (beginning := plan[name]) is not None:
                 maker = recipe.model_from(name)
                 self.done[name] = self._do(name, beginning, folder / maker / "model" if maker else model)
             else:
-                self.done[name] = read_state(folder / name)
+                self.done[name] = self.world.first(lambda name=name: read_state(folder / name))
                 say(self.console, f"{name}: done before with the same settings and inputs, skipped.")
                 if (new := StageFolder(folder / name).new).exists():
                     text = f"{new} holds an unfinished run with other settings; delete it if it is not wanted."
                     say(self.console, text)
-        return self._finish()
+        return self.world.first(self._finish)
+
+    def _preflight(self, model: Path) -> None:
+        folder = self.recipe.run_folder
+        for name, stage in self.recipe.stages.items():
+            stage.preflight(self._context(name, folder / name, model))
+        self.made_with = provenance(describe_machine(self.compute))
+        write_provenance(folder, self.made_with, model, self.made_from)
+        write_config(folder, self._config())
 
     def _plan(self, model: Path) -> dict[str, Beginning | None]:
         """How every stage begins (None: done before), before any of them is touched. Raises InputError where one may
         not be done."""
         recipe = self.recipe
+        check_recipe(recipe.run_folder, list(recipe.stages), recipe.name)
+        _check_gates(recipe)
         inputs = {name: _inputs(recipe, stage) for name, stage in recipe.stages.items()}
         own = {"name": recipe.model_name, "files": folder_stamp(model)}
         plan, keys, self.made_from = {}, {}, {}
@@ -168,8 +179,20 @@ class _Run:
         heading(self.console, name)
         if beginning.words:
             say(self.console, beginning.words)
+        begun = self.world.first(lambda: self._begin(name, folder, beginning))
+        reset_peak_memory()
+        started = time.perf_counter()
+        with self._stoppable(name, stage):
+            result = stage.run(self._context(name, place, model))
+        minutes = (time.perf_counter() - started) / 60
+        state = {**begun, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
+        state |= result.to_dict()
+        return self.world.first(lambda: self._end(name, folder, place, state))
+
+    def _begin(self, name: str, folder: StageFolder, beginning: Beginning) -> dict[str, Any]:
+        """The stage's state as it begins."""
         # One that was cut off may go on with another version of something, and is then of both.
-        known = beginning.state.get("provenance", [])
+        known, place = beginning.state.get("provenance", []), beginning.place
         begun = {**beginning.state, "provenance": [*(one for one in known if one != self.made_with), self.made_with]}
         if beginning.goes_on:
             write_config(place, self._config())  # what has no effect may have changed
@@ -179,13 +202,9 @@ class _Run:
         so_far = {one: stage for one, stage in self.recipe.stages.items() if one in self.done or one == name}
         partial = self.recipe.model_copy(update={"stages": so_far, "gates": {}})
         self.live.stage(name, summarise(partial, {**self.done, name: {"minutes": None}}, self.compute))
-        reset_peak_memory()
-        started = time.perf_counter()
-        with self._stoppable(name, stage):
-            result = stage.run(self._context(name, place, model))
-        minutes = (time.perf_counter() - started) / 60
-        state = {**begun, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
-        state |= result.to_dict()
+        return begun
+
+    def _end(self, name: str, folder: StageFolder, place: Path, state: dict[str, Any]) -> dict[str, Any]:
         if self.recipe.unsafe_local:
             state["unsafe_local"] = True
         write_json(place / STATE, state)
@@ -195,7 +214,7 @@ class _Run:
             for outdated in ("summary.json", "report.html"):
                 (self.recipe.run_folder / outdated).unlink(missing_ok=True)
             folder.take_place()
-        say(self.console, f"{name}: done in {minutes:.1f} min.")
+        say(self.console, f"{name}: done in {state['minutes']:.1f} min.")
         return state
 
     def _config(self) -> str:

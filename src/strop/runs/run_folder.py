@@ -10,10 +10,14 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from strop.common.errors import InputError
 from strop.common.files import atomic_writer
 from strop.runs.stage_folder import NEW, OLD, STATE, read_state
+
+if TYPE_CHECKING:
+    from strop.config.recipe import Recipe
 
 LOCK = ".lock"
 _PARTIAL = re.compile(r"\..+\.(\d+-)?[0-9a-f]{8}")
@@ -87,6 +91,24 @@ def _check_place(folder: Path) -> None:
             raise InputError(f"{folder} lies in the data set {place}; give the run a folder elsewhere (folder=…).")
         if (place / STATE).is_file():
             raise InputError(f"{folder} lies in the stage of another run, {place}; give a folder elsewhere (folder=…).")
+
+
+def check_ranks(recipe: Recipe, size: int) -> None:
+    """Raises InputError for a number of ranks that the recipe gives too little to do, or one device."""
+    if size == 1:
+        return
+    if ":" in recipe.compute.device:
+        raise InputError(
+            f"compute.device: {recipe.compute.device} is one device, and there are {size} processes, each with its "
+            "own; write cuda, or start one process."
+        )
+    for name, stage in recipe.stages.items():
+        if stage.per_step is not None and stage.per_step[1] < size:
+            setting, count = stage.per_step
+            raise InputError(
+                f"stages.{name}.{setting} is {count}, which {size} processes cannot share out: raise it to at least "
+                f"{size}, or start fewer."
+            )
 
 
 def check_data(folder: Path, paths: Iterable[Path]) -> None:

@@ -17,7 +17,6 @@ from strop.common.files import folder_stamp
 from strop.data.batch import Batch, make_batch
 from strop.data.counter import uniform, words
 from strop.data.prepared import PreparedExample
-from strop.data.source import rows_of
 from strop.model.choices import top_logprobs
 from strop.model.names import load_model, resolve
 from strop.model.policy import Policy
@@ -32,6 +31,7 @@ from strop.stages._reference import stored
 from strop.stages._tokens import check_same_tokens
 from strop.stages._training import Training
 from strop.stages.base import Context
+from strop.train.shards import Shards, shard, whole_on_each
 from strop.train.step import evaluation
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class DistillTraining(Training):
         self.named = check_teacher(stage.teacher, context, self.loaded.tokenizer)
         compute, folder = self.loaded.policy.compute, resolve(stage.teacher)
         self.teacher = Policy(load_model(folder, compute.dtype, compute.device).requires_grad_(False), compute).eval()
+        if isinstance(self.weights, Shards):
+            shard(self.teacher, self.world)
         context.say(f"teacher: {stage.teacher}, its {stage.objective.top_k} likeliest of {self.named:,} tokens")
         asked = [*self._given(), *self.measured]
         objective = stage.objective
@@ -83,9 +85,9 @@ class DistillTraining(Training):
                 "teacher": folder_stamp(folder), "compute": str(compute), "top_k": objective.top_k,
                 "temperature": objective.temperature, "tokens": self.named,
             },
-            say=context.say,
+            say=context.say, world=self.world,
         )  # fmt: skip
-        self.held_out = rows_of(self.measured, tokens, self._with_given)
+        self.held_out = self.rows_of(self.measured, self._with_given)
         if not stage.on_policy:
             del self.teacher  # and its memory
             return
@@ -106,11 +108,11 @@ class DistillTraining(Training):
         own = self._sampled(range(first, first + len(examples)))
         kept = [example for example, sampled in zip(examples, own, strict=True) if not sampled]
         asked = [(first + i, example) for i, example in enumerate(examples) if own[i]]
-        return rows_of(kept, self.settings.micro_batch_tokens, self._with_given) + self._answered(asked)
+        return self.rows_of(kept, self._with_given) + self._answered(asked)
 
     def evaluate(self, objective: Objective) -> dict[str, float]:
         """On the answers of ``eval_data``, also where others are sampled in training."""
-        return evaluation(self.loaded.policy, objective, self.held_out)
+        return evaluation(self.loaded.policy, objective, self.held_out, self.world)
 
     def before_saving(self) -> dict[str, Any]:
         if not self.rows:
@@ -160,9 +162,10 @@ class DistillTraining(Training):
         ]
         self.engine.sync()  # the weights have changed since the last step
         try:
+            own = self.world.mine(requests)
             rows = getattr(self.engine, "max_rows", 1)
-            with working("answers", len(requests), at_once=rows) as work:
-                answers = self.engine.generate(requests, on_finished=lambda *_: work.advance())
+            with whole_on_each(self.loaded.policy), working("answers", len(own), at_once=rows) as work:
+                answers = self.world.joined(self.engine.generate(own, on_finished=lambda *_: work.advance()))
         finally:
             self.engine.sync()  # keys and values of these weights are of no use any more
         found = [trajectory(one, example.place, at, "") for one, (at, example) in zip(answers, asked, strict=True)]
@@ -171,7 +174,7 @@ class DistillTraining(Training):
             batch = make_batch(several)
             return self._told(batch, *self._ask(batch), given=0.0)
 
-        return rows_of(found, self.settings.micro_batch_tokens, row)
+        return self.rows_of(found, row)
 
     def _check_room(self) -> None:
         """Raise InputError where a prompt leaves no room for a longest answer."""

@@ -12,7 +12,6 @@ from torch import Tensor
 from strop.common.files import folder_stamp
 from strop.data.batch import Batch
 from strop.data.groups import Group, group_batch, mismatched
-from strop.data.source import rows_of
 from strop.evals.rates import wilson
 from strop.objectives.objective import Objective, sum_per_sequence
 from strop.objectives.preference import preference_objective
@@ -63,6 +62,7 @@ class PreferenceTraining(Training):
             folder=self.context.folder / "reference",
             made_from={"model": folder_stamp(self.context.model), "compute": str(compute)},
             say=self.context.say,
+            world=self.world,
         )
         self.reference = lambda batch, groups: with_reference(batch, logprobs(groups)["logprobs"])
 
@@ -100,8 +100,8 @@ class PreferenceTraining(Training):
     def _kl(self, groups: Sequence[Group]) -> float:
         """The mean over these answers of what the policy has gained on the reference, in nats."""
         policy, total = self.loaded.policy, 0.0
-        for row in rows_of(groups, self.settings.micro_batch_tokens, self.make):
+        for row in self.rows_of(groups, self.make):
             with policy.measuring():
                 gained = policy(row.to(policy.compute.device))["logprobs"].cpu() - row.streams["ref_logprobs"]
             total += sum_per_sequence(row.weights * gained, row).sum().item()
-        return total / len(groups)
+        return self.world.sum({"kl": total})["kl"] / len(groups)

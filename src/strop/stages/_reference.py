@@ -23,7 +23,9 @@ from strop.common.folders import whole_folder
 from strop.data.batch import Batch
 from strop.data.groups import Group
 from strop.data.packing import pack
+from strop.data.source import fill
 from strop.model.policy import Policy
+from strop.train.world import World
 
 Measure = Callable[[Batch], Mapping[str, Tensor]]
 Reference = Callable[[Batch, Sequence[Group]], Batch]
@@ -54,8 +56,10 @@ def stored(
     folder: Path,
     made_from: dict[str, Any],
     say: Callable[[str], None],
+    world: World,
 ) -> Callable[[Sequence[Any]], dict[str, Tensor]]:
     """What ``measure`` gives of all ``examples``, asked once, by name ``[S,…]``; a function that gives it for a row.
+    The ranks measure a share each.
 
     ``key``: what an example is known by, that JSON can hold. It is kept in ``folder`` for a run that goes on, and used
     where it was made of the same ``made_from`` and examples; otherwise it is made again, and said.
@@ -65,12 +69,13 @@ def stored(
     examples = list(unique.values())
     counts = [targets(example) for example in examples]
     made = hashlib.sha256(json.dumps([made_from, list(zip(unique, counts, strict=True))], sort_keys=True).encode())
-    whole = _kept(file, made.hexdigest(), name, say)
+    whole = world.first(lambda: _kept(file, made.hexdigest(), name, say))
     if whole is None:
-        whole = _measured(examples, counts, measure, make, row_tokens)
+        whole = _measured(examples, counts, measure, make, row_tokens, world)
         n_bytes = sum(tensor.nbytes for tensor in whole.values())
-        with whole_folder(folder, n_bytes, replace=True) as scratch:
-            save_file(whole, str(scratch / file.name), metadata={"key": made.hexdigest()})
+        if world.rank == 0:
+            with whole_folder(folder, n_bytes, replace=True) as scratch:
+                save_file(whole, str(scratch / file.name), metadata={"key": made.hexdigest()})
         if counts:
             say(f"{name}: log-probabilities of {sum(counts):,} tokens, computed once")
     parts = {
@@ -107,14 +112,20 @@ def _measured(
     measure: Measure,
     make: Callable[[Sequence[Any]], Batch],
     row_tokens: int,
+    world: World,
 ) -> dict[str, Tensor]:
     """What is measured at the trained positions of all examples, one after another."""
     found: list[dict[str, Tensor]] = [{}] * len(examples)
-    with working("log-probabilities of the frozen model", len(examples)) as work:
-        for row in pack([len(example.tokens) for example in examples], row_tokens):
-            told = measure(make([examples[i] for i in row]))
-            cut = {name: values.split([counts[i] for i in row]) for name, values in told.items()}
-            for place, i in enumerate(row):
-                found[i] = {name: parts[place] for name, parts in cut.items()}
+    rows = pack([len(example.tokens) for example in examples], row_tokens)
+    own, told_of = world.mine(rows), []
+    with working("log-probabilities of the frozen model", sum(map(len, own))) as work:
+        for row in own:
+            told_of.append(measure(make([examples[i] for i in row])))
             work.advance(len(row))
+    if len(told_of) * world.size < len(rows):
+        measure(fill(make(examples[:1])))  # the ranks go through the model together
+    for row, told in zip(rows, world.joined(told_of), strict=True):
+        cut = {name: values.split([counts[i] for i in row]) for name, values in told.items()}
+        for place, i in enumerate(row):
+            found[i] = {name: parts[place] for name, parts in cut.items()}
     return {name: torch.cat([one[name] for one in found]) for name in (found[0] if found else ())}

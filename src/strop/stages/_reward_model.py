@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
 from strop.data.batch import Batch
 from strop.data.groups import Group, group_batch
 from strop.data.packing import pack
+from strop.data.source import fill
 from strop.evals.calibration import correlation, expected_calibration_error
 from strop.evals.rates import rate
 from strop.objectives.objective import Objective
@@ -73,11 +75,18 @@ class RewardTraining(Training):
         """The score of every answer of ``measured``, in order."""
         policy, groups = self.loaded.policy, self.measured
         found: list[list[float]] = [[]] * len(groups)
-        for row in pack([len(group.tokens) for group in groups], self.settings.micro_batch_tokens):
-            batch = self.make([groups[i] for i in row])
+
+        def score(batch: Batch) -> Tensor:
             with policy.measuring():
                 scores = policy(batch.to(policy.compute.device), ("scores",))["scores"].cpu()
-            answers = scores[batch.sequence_streams["preferred"] != 0].split([len(groups[i].examples) for i in row])
+            return scores[batch.sequence_streams["preferred"] != 0]
+
+        rows = pack([len(group.tokens) for group in groups], self.settings.micro_batch_tokens)
+        mine = [score(self.make([groups[i] for i in row])) for row in self.world.mine(rows)]
+        if len(mine) * self.world.size < len(rows):
+            score(fill(self.make(groups[:1])))  # the ranks go through the model together
+        for row, scores in zip(rows, self.world.joined(mine), strict=True):
+            answers = scores.split([len(groups[i].examples) for i in row])
             for i, own in zip(row, answers, strict=True):
                 found[i] = own.tolist()
         return [score for group in found for score in group]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from strop.rollout.engines import open_training_engine
 from strop.rollout.grading import Grader
 from strop.rollout.loaded import load
 from strop.rollout.prompts import Prompts
+from strop.rollout.ranks import ALONE, NoEngine, Ranks
 from strop.rollout.source import RolloutSource
 from strop.rollout.turns import Player
 from strop.rollout.vllm.engine import check_loads
@@ -30,12 +31,14 @@ from strop.rollout.worker import loaded_policy
 from strop.stages._critic import add_values
 from strop.stages._evals import wanted
 from strop.stages._prompts import check_prompts, checked_prompts
-from strop.stages._training import in_training, load_to_train, measured_facts, what_to_load
+from strop.stages._training import in_training, load_to_train, measured_facts, weights_to_train, what_to_load
 from strop.stages.base import Context, StageResult
 from strop.train.evaluations import Look
 from strop.train.loop import train
 from strop.train.out_of_memory import explained_out_of_memory
+from strop.train.shards import Shards, shard, whole_on_each
 from strop.train.weights import Weights
+from strop.train.world import World
 
 if TYPE_CHECKING:
     from strop.stages.rl import RlStage
@@ -84,18 +87,27 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     decided = stage.objective.decided(apart=bool(stage.rollout.staleness) or recipe.rollout.engine != "torch")
     given, how = what_to_load(stage, context)
     with explained_out_of_memory(settings, settings.micro_batch_tokens, stage.lora is not None), ExitStack() as stack:
-        weights = Weights(policy, settings)
-        engine = open_training_engine(
-            recipe.rollout,
-            stage.rollout,
-            loaded,
-            context.model,
-            partial(loaded_policy, *given, **how),
-            max_rows=recipe.compute.max_rows,
-            cache_gb=recipe.compute.cache_gb,
-            folder=folder,
-            say=context.say,
-        )
+        weights, world = weights_to_train(stage, context, loaded), context.world
+        served = recipe.rollout.engine == "vllm"
+        if isinstance(weights, Shards) and stage.rollout.staleness and not served:
+            raise InputError(
+                f"stages.{context.name}.rollout.staleness: the process that samples ahead needs whole weights, and no "
+                "rank has them; set it to 0, compute.parallel=replicate, or rollout.engine=vllm."
+            )
+        ranks = _ranks(weights, world, served)
+        engine = nullcontext(NoEngine(loaded.stop_ids))
+        if world.rank == 0 or not served:
+            engine = open_training_engine(
+                recipe.rollout,
+                stage.rollout,
+                loaded,
+                context.model,
+                partial(loaded_policy, *given, **how),
+                max_rows=recipe.compute.max_rows,
+                cache_gb=recipe.compute.cache_gb,
+                folder=folder,
+                say=context.say,
+            )
         player = stage.environment and Player(loaded.encoder, stage.environment, settings.micro_batch_tokens)
         weights_of = {PART: stage.environment.weight} if stage.environment else {}
         source = RolloutSource(
@@ -108,12 +120,13 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             decided,
             micro_batch_tokens=settings.micro_batch_tokens,
             seed=seed,
-            reference=_reference(stage, context),
+            reference=_reference(stage, context, weights),
             watch=stage.watch,
-            folder=folder,
+            folder=folder if world.rank == 0 else None,
             last_step=settings.max_steps,
             player=player,
             say=context.say,
+            ranks=ranks,
         )
         objective = PolicyGradient(
             decided,
@@ -125,7 +138,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
 
         def measured(step: int, look: Look) -> dict[str, float]:
             row = tasks(step, look)
-            source.measured(step, tasks.falls(step, row))
+            source.measured(step, world.first(lambda: tasks.falls(step, row)))
             return row
 
         try:
@@ -152,22 +165,33 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             if player:
                 player.close()
     with weights.whole(), working("model: saving"):
-        loaded.save(folder)
+        world.first(lambda: loaded.save(folder))
     warnings = [*totals.pop("warnings"), *source.alarms]
     measures = {name: metric.to_dict() for name, metric in tasks.metrics.items()} if tasks else {}
-    facts = {**measured_facts(totals, tasks), **_facts(folder)}
+    facts = world.first(lambda: {**measured_facts(totals, tasks), **_facts(folder)})
     if "rollbacks" in totals:
         facts["rolled back"] = ", ".join(f"step {one['at_step']} → {one['to_step']}" for one in totals["rollbacks"])
     return StageResult(totals=totals, facts=facts, warnings=warnings, measures=measures)
 
 
-def _reference(stage: RlStage, context: Context) -> Policy | None:
+def _ranks(weights: Weights, world: World, served: bool) -> Ranks:
+    """How the ranks sample. Of weights that are cut up, servers get what the first rank gathers in the host's memory;
+    engines of its own every rank gives all of them."""
+    if world.size == 1:
+        return ALONE
+    if not isinstance(weights, Shards):
+        return Ranks(world, served=served)
+    return Ranks(world, weights.whole if served else partial(whole_on_each, weights.policy), served)
+
+
+def _reference(stage: RlStage, context: Context, weights: Weights) -> Policy | None:
     """A frozen copy of the model in the format of products, where there is a KL divergence and no adapters to be
     switched off."""
     if not stage.objective.uses_reference or stage.lora is not None:
         return None
     policy = load(context.model, context.recipe.chat, context.compute, name=context.model_name).policy
-    return policy.requires_grad_(False).eval()
+    policy = policy.requires_grad_(False).eval()
+    return shard(policy, context.world) if isinstance(weights, Shards) else policy
 
 
 def _facts(folder: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from strop.data.settings import (
 from strop.model.settings import LoraSettings
 from strop.stages._evals import check_in_training, check_tasks, task_inputs, task_paths, tasks_in_training
 from strop.stages.base import Context, Examined, Stage
-from strop.train.settings import TrainSettings
+from strop.train.settings import TrainSettings, check_shards
 
 if TYPE_CHECKING:
     from strop.config.recipe import Recipe
@@ -64,7 +64,12 @@ class TrainingStage(Stage):
             raise ValueError("train.tasks: a model of scores answers nothing; leave it out, and give eval_data.")
         return self
 
+    @property
+    def per_step(self) -> tuple[str, int] | None:
+        return "train.global_batch_size", self.train.global_batch_size
+
     def check(self, recipe: Recipe) -> None:
+        check_shards(recipe.compute.parallel, self.train, self.lora)
         check_in_training(self.train, recipe, has_loss=bool(self.eval_data))
         for part in self._parts():
             if part.stage is not None:

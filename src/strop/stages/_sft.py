@@ -27,5 +27,5 @@ class FineTuning(Training):
         return supervised_objective(self.settings)
 
     def stateful(self) -> dict[str, Any]:
-        alpha = self.settings.neftune_alpha
-        return {"neftune": Neftune(self.loaded.policy, alpha, self.settings.seed)} if alpha else {}
+        alpha, seed = self.settings.neftune_alpha, self.settings.seed + self.world.rank  # other rows, other noise
+        return {"neftune": Neftune(self.loaded.policy, alpha, seed)} if alpha else {}

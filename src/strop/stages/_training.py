@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,24 @@ from strop.data.settings import always_said
 from strop.data.source import PackedSource, rows_of
 from strop.doctor.before_training import before_training
 from strop.evals.in_training import InTraining
+from strop.model.policy import Policy
 from strop.model.preflight import check_length
 from strop.model.window import window
 from strop.objectives.objective import Objective
+from strop.rollout.engine import Engine
 from strop.rollout.loaded import Loaded, load
+from strop.rollout.ranks import shared_work
 from strop.rollout.torch_engine import TorchEngine
 from strop.stages._evals import tasks_in_training, wanted
 from strop.stages.base import Context, StageResult
 from strop.tasks.base import named_sets
+from strop.train.evaluations import Look
 from strop.train.loop import train
 from strop.train.out_of_memory import explained_out_of_memory
+from strop.train.shards import Shards, make_weights, whole_on_each
 from strop.train.step import evaluation
 from strop.train.weights import Weights
+from strop.train.world import World
 
 if TYPE_CHECKING:
     from strop.stages._settings import TrainingStage
@@ -51,6 +57,18 @@ def what_to_load(stage: TrainingStage | RlStage, context: Context) -> tuple[tupl
     return (context.model, recipe.chat, context.compute), {**how, "to_train": True}
 
 
+def weights_to_train(stage: TrainingStage | RlStage, context: Context, loaded: Loaded) -> Weights:
+    """The weights of the stage's training, whole or cut up among the ranks."""
+    world, parallel = context.world, context.recipe.compute.parallel
+    quantised = bool(stage.lora and stage.lora.quantize)
+    weights = make_weights(loaded.policy, stage.train, parallel, world, quantised)
+    if isinstance(weights, Shards):
+        context.say(f"{world.size} ranks, each with its rows of weights, gradients and moments (FSDP2)")
+    elif world.size > 1:
+        context.say(f"{world.size} ranks, each with a whole model; gradients are summed once a step")
+    return weights
+
+
 def engine_of(loaded: Loaded, context: Context) -> TorchEngine:
     """An engine on the weights that are trained."""
     compute = context.recipe.compute
@@ -59,19 +77,39 @@ def engine_of(loaded: Loaded, context: Context) -> TorchEngine:
     return TorchEngine(loaded.policy, loaded.stop_ids, **rows, decode=decode)
 
 
-def in_training(stage: TrainingStage | RlStage, context: Context, loaded: Loaded) -> InTraining | None:
+class TasksInTraining(InTraining):
+    """Of several ranks the first one measures, and all compute its answers."""
+
+    def __init__(self, world: World, policy: Policy, engine: TorchEngine, *given: Any):
+        super().__init__(*given)
+        self._world, self._policy, self._own = world, policy, engine
+
+    def __call__(self, step: int, look: Look = lambda: None) -> dict[str, float]:
+        def work(engine: Engine) -> dict[str, float]:
+            self.answers_with(engine)
+            return super(TasksInTraining, self).__call__(step, look)
+
+        with whole_on_each(self._policy):
+            return shared_work(self._own, self._world, work)
+
+
+def in_training(stage: TrainingStage | RlStage, context: Context, loaded: Loaded) -> TasksInTraining | None:
     """What measures the stage's tasks on the weights of the moment; None where it has none."""
     tasks = tasks_in_training(stage.train, context.recipe)
     if not tasks:
         return None
     best = wanted(stage.train, context.recipe)
-    return InTraining(
+    engine = engine_of(loaded, context)
+    return TasksInTraining(
+        context.world,
+        loaded.policy,
+        engine,
         tasks,
         context.model,
         loaded.policy,
         loaded.tokenizer,
         loaded.encoder,
-        engine_of(loaded, context),
+        engine,
         context.folder,
         context.console,
         context.name,
@@ -105,7 +143,7 @@ class Training(ABC):
     loss_unit = "nats per token"
 
     def __init__(self, stage: TrainingStage, context: Context):
-        self.stage, self.context, self.settings = stage, context, stage.train
+        self.stage, self.context, self.settings, self.world = stage, context, stage.train, context.world
 
     # -- what a kind says
 
@@ -143,27 +181,31 @@ class Training(ABC):
         room = min(settings.micro_batch_tokens, reads) if reads else settings.micro_batch_tokens
         encoding = Encoding(loaded.tokenizer, loaded.chat, loaded.stop_ids, room, reads)
         cache = cache_folder() / "prepared"
-        data, held_out = prepare_with_evaluation(
-            stage.mixture,
-            stage.held_out or stage.eval_mixture,
-            named_sets(),
-            encoding,
-            cache,
-            epochs=settings.epochs,
-            seed=seed,
-            content=stage.content,
+        data, held_out = self.world.in_turn(
+            lambda: prepare_with_evaluation(
+                stage.mixture,
+                stage.held_out or stage.eval_mixture,
+                named_sets(),
+                encoding,
+                cache,
+                epochs=settings.epochs,
+                seed=seed,
+                content=stage.content,
+            )
         )
         # Without an example there is nothing to prove, and what was left out says why.
         proven = [f"mask proven on every conversation: {data.report}"] if data.report.examples else data.report.unusual
         for line in (*proven, *data.notes(cache)):
             context.say(line)
-        if data.shown:
+        if data.shown and self.world.rank == 0:
             write_json(folder / "examples.json", data.shown)
         self.source = PackedSource(
             data.mixture(seed),
             global_batch_size=settings.global_batch_size,
             micro_batch_tokens=settings.micro_batch_tokens,
             epochs=settings.epochs,
+            rank=self.world.rank,
+            world_size=self.world.size,
             make=self.make,
             complete=self.complete,
         )
@@ -172,16 +214,17 @@ class Training(ABC):
         if stage.content == "conversations":  # a group is longer than any of its sequences, which the encoder measured
             check_length(loaded.policy.model, longest, example.place)
         self.measured = held_out.first_epoch(seed)
-        with working("data and settings examined"):
-            before_training(stage.looked_at(), context, loaded, self.source, data.report, self.measured)
+        if self.world.rank == 0:
+            with working("data and settings examined"):
+                before_training(stage.looked_at(), context, loaded, self.source, data.report, self.measured)
         objective, stateful = self.objective(), self.stateful()
         if line := eval_data_note(held_out, bool(self.measured), recipe.chat.max_length):
             context.say(line)
         torch.manual_seed(seed)  # of dropout, where there is any
         with explained_out_of_memory(settings, longest, stage.lora is not None):
-            weights = Weights(loaded.policy, settings)
+            self.weights = weights = weights_to_train(stage, context, loaded)
             self.begin()
-            self.rows = rows_of(self.measured, settings.micro_batch_tokens, self.make)
+            self.rows = self.rows_of(self.measured, self.make)
             tasks = in_training(stage, context, loaded)
             self.totals = totals = train(
                 weights,
@@ -201,18 +244,22 @@ class Training(ABC):
                     "chat": loaded.chat.model_dump(mode="json"),
                 },
             )
-            facts = {**measured_facts(totals, tasks), **self.before_saving()}
+            facts = self.world.first(lambda: measured_facts(totals, tasks)) | self.before_saving()
         if "eval_loss" in totals:
             totals["eval_loss"]["unit"] = self.loss_unit
         for name, value in facts.items():
             context.say(f"{name}: {value}")
         with weights.whole(), working("model: saving"):
-            loaded.save(folder, always_said(stage.mixture))
+            self.world.first(lambda: loaded.save(folder, always_said(stage.mixture)))
         warnings = totals.pop("warnings")
         for warning in warnings:
             context.say(f"warning: {warning}", style="yellow")
         measures = {name: metric.to_dict() for name, metric in tasks.metrics.items()} if tasks else {}
         return StageResult(totals=totals, mask=data.report.to_dict(), warnings=warnings, facts=facts, measures=measures)
+
+    def rows_of(self, examples: Sequence[Any], make: Callable[[Sequence[Any]], Batch]) -> list[Batch]:
+        """This rank's share of the rows of all examples."""
+        return rows_of(examples, self.settings.micro_batch_tokens, make, self.world.rank, self.world.size)
 
     def everything(self) -> list[Any]:
         """All examples or groups to train on."""
@@ -232,9 +279,10 @@ class Training(ABC):
 
     def evaluate(self, objective: Objective) -> dict[str, float]:
         """The objective on ``rows`` with the weights of the moment."""
-        return evaluation(self.loaded.policy, objective, self.complete(self.rows, self.measured))
+        return evaluation(self.loaded.policy, objective, self.complete(self.rows, self.measured), self.world)
 
     def evaluations(self) -> list[dict[str, float]]:
         """Every evaluation of the run so far, those before it was stopped too, in order."""
-        lines = (self.context.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        file = self.context.folder / "metrics.jsonl"
+        lines = self.world.first(lambda: file.read_text(encoding="utf-8").splitlines())
         return [row for line in lines if "eval_loss" in (row := json.loads(line))]

@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     from strop.model.precision import Compute
     from strop.model.settings import LoraSettings
     from strop.train.settings import TrainSettings
+    from strop.train.world import World
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage works with: its name, the model (a folder) as the stages before left it, its own folder."""
+    """What a stage works with: its name, the model (a folder) as the stages before left it, its own folder.
+
+    Of several ranks each runs the stage; the first one writes, and only its console speaks.
+    """
 
     recipe: Recipe
     name: str
@@ -40,6 +44,13 @@ class Context:
     folder: Path
     compute: Compute
     console: Console
+
+    @property
+    def world(self) -> World:
+        """The ranks that are at work."""
+        from strop.train.world import World
+
+        return World.current()
 
     @property
     def model_name(self) -> str:
@@ -113,6 +124,11 @@ class Stage(BaseModel):
     """The file in its folder whose rows later stages of the recipe may train on, where it leaves one."""
     if_stopped: ClassVar[str] = "it is done again by the same command"
     """What becomes of its work when a signal stops it, for the end of a sentence."""
+
+    @property
+    def per_step(self) -> tuple[str, int] | None:
+        """How many pieces each optimiser step shares out among the ranks, and the setting that says so."""
+        return None
 
     def check(self, recipe: Recipe) -> None:
         """Raises ValueError where the stage and the rest of the recipe do not go together."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -49,16 +49,23 @@ class EvalStage(Stage):
         from strop.evals.measure import Measurement
         from strop.rollout.engines import open_engine
         from strop.rollout.loaded import load
+        from strop.rollout.ranks import shared_work
 
         recipe, compute = context.recipe, context.recipe.compute
         loaded = load(context.model, recipe.chat, context.compute, name=context.model_name, say=context.say)
-        folder = context.folder
-        with open_engine(
-            recipe.rollout, loaded, context.model, max_rows=compute.max_rows, cache_gb=compute.cache_gb,
-            log=folder / "vllm.log", say=context.say,
-        ) as engine:  # fmt: skip
-            measurement = Measurement(
-                context.model, loaded.policy, loaded.tokenizer, loaded.encoder, engine, folder / "evals",
-                context.console,
-            )  # fmt: skip
-            return StageResult(**measurement.run(recipe.evals))
+        folder, world = context.folder, context.world
+
+        def measured(engine: Any) -> dict[str, Any]:
+            given = context.model, loaded.policy, loaded.tokenizer, loaded.encoder, engine, folder / "evals"
+            return Measurement(*given, context.console).run(recipe.evals)
+
+        def through_an_engine(work: Callable[[Any], dict[str, Any]] = measured) -> dict[str, Any]:
+            with open_engine(
+                recipe.rollout, loaded, context.model, max_rows=compute.max_rows, cache_gb=compute.cache_gb,
+                log=folder / "vllm.log", say=context.say,
+            ) as engine:  # fmt: skip
+                return work(engine)
+
+        if recipe.rollout.engine == "torch":  # of several ranks each computes its share of the answers
+            return StageResult(**through_an_engine(lambda engine: shared_work(engine, world, measured)))
+        return StageResult(**world.first(through_an_engine))

@@ -17,7 +17,7 @@ from strop.rollout.settings import RolloutSettings, WatchSettings
 from strop.stages._evals import check_in_training, check_tasks, task_inputs, task_paths, tasks_in_training
 from strop.stages._graded import GradedStage
 from strop.stages.base import Context, StageResult, register
-from strop.train.settings import RlTrainSettings
+from strop.train.settings import RlTrainSettings, check_shards
 
 if TYPE_CHECKING:
     from strop.config.recipe import Recipe
@@ -80,6 +80,10 @@ class RlStage(GradedStage):
             raise ValueError("lora.dropout would make the trained policy another one than the sampler; leave it out.")
         return self
 
+    @property
+    def per_step(self) -> tuple[str, int] | None:
+        return "rollout.prompts_per_step", self.rollout.prompts_per_step
+
     def check(self, recipe: Recipe) -> None:
         """Rounded weights are another model's, which nothing is to be trained on."""
         super().check(recipe)
@@ -95,6 +99,7 @@ class RlStage(GradedStage):
                 f"environment: {self.environment.kind} stops the model while it writes, which the process that samples "
                 "ahead cannot do; set rollout.staleness to 0, or take rollout.engine=vllm."
             )
+        check_shards(recipe.compute.parallel, self.train, self.lora)
         check_in_training(self.train, recipe, has_loss=False)
 
     def local_data(self, recipe: Recipe) -> Iterator[Path]:

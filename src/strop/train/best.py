@@ -39,8 +39,8 @@ class Best:
         if known is not None and self.wanted.better * (value - known["value"]) <= 0:
             totals["best"] = {**known, "last": value, "last_step": step}
             return
+        whole = {name: tensor.cpu() for name, tensor in self._weights.wholes() if write}  # which all ranks take part in
         if write:
-            whole = dict(self._weights.wholes())
             with whole_folder(self._place(step), tensor_bytes([whole]), replace=True) as scratch:
                 save_file({name: tensor.contiguous() for name, tensor in whole.items()}, str(scratch / FILE))
             self._drop_all_but(step, self._needed)

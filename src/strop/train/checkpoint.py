@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,13 +25,15 @@ from strop.common.folders import whole_folder
 from strop.train.manifest import FORMAT, RECORD, Damaged, check_whole, write_manifest
 from strop.train.optim import tensor_bytes
 from strop.train.random_state import set_random_state
-from strop.train.weight_files import Taken, put_back
+from strop.train.sharded import Averages, Written, put_back_any
+from strop.train.weight_files import Taken
 
 if TYPE_CHECKING:
     from strop.train.weights import Weights
 
 _STEP = re.compile(r"step-\d+")
 _DAMAGED = ".damaged"
+_NONE: Averages = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Keep:
 def save_checkpoint(
     folder: Path,
     step: int,
-    taken: Taken,
+    taken: Taken | Written,
     states: Sequence[dict[str, Any]],
     keep: Keep,
     about: Mapping[str, Any] | None = None,
@@ -124,22 +127,16 @@ def set_damaged_aside(folder: Path, after: int) -> None:
             path.rename(aside)
 
 
-def load_checkpoint(path: Path, weights: Weights, rank: int = 0, size: int = 1) -> dict[str, Any]:
-    """Put weights, optimiser and random generators back; returns the rest of the rank's state (``step``, ``source`` …).
+def load_checkpoint(path: Path, weights: Weights, rank: int = 0, averages: Averages = _NONE) -> dict[str, Any]:
+    """Put weights, optimiser, ``averages`` and random generators back; returns the rest of the rank's state (``step``,
+    ``source`` …). Of another number of ranks a new one has the first one's random generators.
 
-    Raises InputError when the checkpoint holds other weights than are trained now, or was written by another number
-    of ranks.
+    Raises InputError when the checkpoint holds other weights than are trained now.
     """
-    written_by = len(list(path.glob("state*.pt")))
-    if written_by != size:
-        raise InputError(
-            f"{path}: was written by {written_by} processes and this run has {size}; start as many, or start in a new "
-            "run folder."
-        )
-    put_back(path, weights)
     state = torch.load(path / _state_of(0), weights_only=True)
-    if rank:  # what is not a rank's own is the first one's
-        state |= torch.load(path / _state_of(rank), weights_only=True)
+    put_back_any(path, weights, averages, state)
+    if rank and (own := path / _state_of(rank)).is_file():  # what is not a rank's own is the first one's
+        state |= torch.load(own, weights_only=True)
     set_random_state(state)
     return state
 

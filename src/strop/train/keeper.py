@@ -22,6 +22,8 @@ from strop.train.checkpoint import (
 )
 from strop.train.random_state import random_state
 from strop.train.settings import StepSettings
+from strop.train.sharded import write_shards
+from strop.train.shards import Shards
 from strop.train.weight_files import copied, take
 from strop.train.weights import Weights
 from strop.train.world import World
@@ -35,7 +37,7 @@ Totals = dict[str, Any]
 class Keeper:
     """The checkpoints of a run in ``folder``.
 
-    ``own`` are things with a ``state_dict`` that every rank has one of, ``common`` those that are the same on all;
+    ``own`` are things with a ``state_dict`` that every rank has one of, ``common`` those with a number for each weight;
     ``trusted`` and ``about`` as in `strop.train.loop.train`. With several ranks every method but `poll` is
     called by all.
     """
@@ -79,8 +81,9 @@ class Keeper:
 
     def load(self, checkpoint: Path) -> dict[str, Any]:
         """Put all but the source back; returns the state, with ``source`` and ``totals``."""
-        state = load_checkpoint(checkpoint, self.weights, self.world.rank, self.world.size)
-        for name, extra in {**self.own, **self.common}.items():
+        averages = {name: one.state_dict() for name, one in self.common.items()}
+        state = load_checkpoint(checkpoint, self.weights, self.world.rank, averages)
+        for name, extra in self.own.items():
             extra.load_state_dict(state[name])
         return state
 
@@ -99,13 +102,20 @@ class Keeper:
         self._writer.wait()  # two at once would be a third copy of the weights
         state = {"source": self.source.state_dict(), **random_state()}
         states = self.world.gather(state | {name: one.state_dict() for name, one in self.own.items()})
+        averages, taken = {name: one.state_dict() for name, one in self.common.items()}, None
+        if isinstance(self.weights, Shards):
+            try:
+                taken, averages = write_shards(self.weights, averages, self.folder), {}
+            except InputError as error:
+                self._failed(str(error))
+                return
         if self.world.rank == 0:
             background, step = self.settings.checkpoint_in_background, totals["step"]
-            states[0] |= {"totals": totals, **{name: one.state_dict() for name, one in self.common.items()}}
+            states[0] |= {"totals": totals, **averages}
             keep = Keep(self.settings.keep_last, self.settings.keep_every, self.trusted and self.trusted())
             about = {**self.about, "step": step, "steps": steps}
             states = copied(states) if background else states
-            taken = take(self.weights, copy=background)
+            taken = taken or take(self.weights, copy=background)
             job = partial(save_checkpoint, self.folder, step, taken, states, keep, about)
             self._writer.start(job, partial(done, states[0]["totals"]), background=background)
         self._written = time.monotonic()

@@ -39,6 +39,8 @@ from strop.train.step import optimizer_step
 from strop.train.weights import Weights
 from strop.train.world import World
 
+_STOPPING = "finishing this step, then writing a checkpoint; again to stop now"
+
 
 def train(
     weights: Weights,
@@ -93,7 +95,7 @@ def train(
     with (
         compiled_blocks(policy.model) if compiled else nullcontext(),
         Progress(title, run.steps, done=run.step, console=console) as progress,
-        first_signal("finishing this step, then writing a checkpoint; again to stop now") as stopped,
+        first_signal(_STOPPING if world.rank == 0 else "") as stopped,
         run.keeper,
     ):
         step = None
@@ -177,7 +179,7 @@ class _Run:
         self.totals = state["totals"]
         if self.totals.get("best", {}).get("metric") != (self.best and self.best.wanted.name):
             self.totals.pop("best", None)  # another one is wanted now
-        if self.best:
+        if self.best and self.world.rank == 0:
             self.best.checkpointed(self.totals)
         return state["source"]
 
@@ -279,12 +281,12 @@ class _Run:
                 self.checkpoint()
             often = f"it went back {len(done)} times" if place else "no checkpoint is there of the time before"
             raise Halted(f"{asked.reason} The run stops here: {often}. Lower learning_rate, or mend the reward.")
-        aside = set_aside(self.folder, step_of(place), len(done) + 1)
+        aside = self.world.first(lambda: set_aside(self.folder, step_of(place), len(done) + 1))
         self.source.roll_back(self.load(place), asked.reason)
         row = {"at_step": step + 1, "to_step": self.step, "reason": asked.reason, "aside": str(aside)}
         self.totals["rollbacks"] = [*done, row]
-        record(self.folder, self.totals["rollbacks"])
         if self.log:
+            record(self.folder, self.totals["rollbacks"])
             self.log.close()
             self.log = MetricsLog(self.folder / "metrics.jsonl", lambda row: row["step"] <= self.step)
         self.checkpoint()

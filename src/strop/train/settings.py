@@ -230,3 +230,24 @@ class RlTrainSettings(OptimizerSettings, StepSettings):
 
 class SftTrainSettings(SftLossSettings, TrainSettings):
     """Supervised fine-tuning."""
+
+
+Parallel = Literal["auto", "replicate", "shard"]
+"""How several ranks hold what is trained: each all of it, or each a part."""
+
+
+def unshardable(settings: OptimizerSettings, quantised: bool) -> str:
+    """Why the state of a training cannot be shared out among ranks, with the setting to change; empty where it can."""
+    whole = sorted(settings.optimizers & {"muon", "adafactor"})
+    if whole:
+        return f"train.optimizer: {whole[0]} needs whole matrices; take adamw or adamw_8bit"
+    if settings.offload_optimizer:
+        return "train.offload_optimizer keeps the optimiser's state in the host's memory; leave it out"
+    return "lora.quantize packs weights, which are not cut up; leave it out" if quantised else ""
+
+
+def check_shards(parallel: Parallel, settings: OptimizerSettings, lora: Any) -> None:
+    """Raises ValueError for what ``compute.parallel: shard`` cannot do."""
+    why = unshardable(settings, bool(lora and lora.quantize))
+    if parallel == "shard" and why:
+        raise ValueError(f"{why}, or set compute.parallel=replicate.")

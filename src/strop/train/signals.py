@@ -13,7 +13,7 @@ def first_signal(words: str) -> Iterator[list[int]]:
     """Gives the list that the first SIGINT or SIGTERM comes into, so that the step in hand can be finished; a second
     one acts at once.
 
-    ``words`` are said on standard error as soon as the first one comes.
+    ``words``, if any, are said on standard error as soon as the first one comes.
     """
     came: list[int] = []
     previous = {}
@@ -22,7 +22,8 @@ def first_signal(words: str) -> Iterator[list[int]]:
         came.append(signum)
         for each, handler in previous.items():  # the second may be the other one
             signal.signal(each, handler)
-        os.write(2, f"\n{words}\n".encode())  # print may be in the middle of a line of its own
+        if words:
+            os.write(2, f"\n{words}\n".encode())  # print may be in the middle of a line of its own
 
     with suppress(ValueError):  # not the main thread: signals stay with whoever owns them
         for signum in (signal.SIGINT, signal.SIGTERM):

@@ -37,7 +37,7 @@ class SplitAdamW(EachTensor):
     """
 
     def __init__(self, params: Iterable, *, eight_bit: bool = False, **arguments: Any):
-        self._eight_bit = eight_bit
+        self.eight_bit = eight_bit
         super().__init__(params, **arguments)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ class SplitAdamW(EachTensor):
         return accelerate.adamw().join(p, state["low"]) if "low" in state else p.detach().float()
 
     def _start(self, p: Tensor) -> dict[str, Any]:
-        whole = {} if self._eight_bit else {n: torch.zeros_like(p, dtype=torch.float32) for n in _MOMENTS}
+        whole = {} if self.eight_bit else {n: torch.zeros_like(p, dtype=torch.float32) for n in _MOMENTS}
         return {"step": 0, "low": torch.zeros_like(p, dtype=torch.int16), **(whole or start_moments(p))}
 
     def _update(self, p: Tensor, group: dict[str, Any], scale: float) -> None:

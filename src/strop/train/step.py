@@ -37,7 +37,7 @@ def gradients(
         parts, told = _forward(weights.policy, objective, batch, objective.linear(batch, totals))
         sum(part / (totals[name] or 1.0) for name, part in parts.items()).backward()
         rows.append(told)
-    world.sum_gradients(weights.named.values())
+    weights.sum_gradients(world)
     return _summary(rows, totals, world), weights.gradient_norm()
 
 

@@ -22,6 +22,7 @@ from strop.train.groups import tensor_kinds
 from strop.train.optim import Optimizers, halvable
 from strop.train.settings import OptimizerSettings
 from strop.train.split_adamw import supported
+from strop.train.world import World
 
 
 class Weights:
@@ -83,6 +84,10 @@ class Weights:
         self._alone = passes == 1
         for tensor in self.named.values():
             tensor.grad = None  # not 0: what gets no gradient in a step is not stepped
+
+    def sum_gradients(self, world: World) -> None:
+        """After the backward passes: every gradient becomes the sum of all ranks', which is once for each step."""
+        world.sum_gradients(self.named.values())
 
     def gradient_norm(self) -> float:
         """The 2-norm of all gradients together."""

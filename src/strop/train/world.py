@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable, Iterable, Mapping
+import os
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -26,12 +27,12 @@ def added(each: Iterable[Mapping[Name, T]], join: Callable[[T, T], T] = operator
 class World:
     """``size`` ranks, of which this process is number ``rank``. Where there is one, every method is the identity.
 
-    Each method is called by all ranks at the same point. With several it goes through torch.distributed's default
-    group, whose backend must serve the device of the gradients (``cpu:gloo,cuda:nccl`` serves both).
+    Each method is called by all ranks at the same point. With several it goes through torch.distributed's ``group``, by
+    default all of them, whose backend must serve the device of the gradients (``cpu:gloo,cuda:nccl`` serves both).
     """
 
-    def __init__(self, rank: int = 0, size: int = 1):
-        self.rank, self.size = rank, size
+    def __init__(self, rank: int = 0, size: int = 1, group: dist.ProcessGroup | None = None):
+        self.rank, self.size, self.group = rank, size, group
 
     @classmethod
     def current(cls) -> World:
@@ -39,12 +40,40 @@ class World:
         up = dist.is_available() and dist.is_initialized()
         return cls(dist.get_rank(), dist.get_world_size()) if up else cls()
 
+    def beside(self) -> World:
+        """The same ranks by another group, for a thread: calls of both may come in any order."""
+        return World(self.rank, self.size, dist.new_group(backend="gloo")) if self.size > 1 else self
+
+    def mine(self, several: Sequence[T]) -> Sequence[T]:
+        """This rank's share of what all ranks have: every ``size``-th from its own number on (`joined` undoes it)."""
+        return several[self.rank :: self.size]
+
+    def joined(self, mine: Sequence[T]) -> list[T]:
+        """All ranks' shares, in the order that they had before `mine` cut them."""
+        parts = self.gather(list(mine))
+        return [parts[i % self.size][i // self.size] for i in range(sum(map(len, parts)))]
+
+    def first(self, make: Callable[[], T]) -> T:
+        """What ``make`` gives on rank 0, on every rank; the others do not call it."""
+        if self.size == 1:
+            return make()
+        box = [make() if self.rank == 0 else None]
+        dist.broadcast_object_list(box, 0, self.group)
+        return box[0]
+
+    def in_turn(self, make: Callable[[], T]) -> T:
+        """``make()`` on every rank: one of each machine before its others, which find in a cache what that one made."""
+        leads = int(os.environ.get("LOCAL_RANK", self.rank)) == 0
+        value = make() if leads else None
+        self.barrier()
+        return value if leads else make()
+
     def gather(self, value: T) -> list[T]:
         """Every rank's ``value``, in the ranks' order, on every rank."""
         if self.size == 1:
             return [value]
         values: list[T] = [value] * self.size
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, self.group)
         return values
 
     def sum(self, numbers: Mapping[Name, float]) -> dict[Name, float]:
@@ -66,7 +95,7 @@ class World:
 
     def barrier(self) -> None:
         if self.size > 1:
-            dist.barrier()
+            dist.barrier(self.group)
 
     @torch.no_grad()
     def sum_gradients(self, tensors: Iterable[Tensor]) -> None:
@@ -78,5 +107,5 @@ class World:
         for tensor, there in zip(tensors, zip(*theirs, strict=True), strict=True):
             if any(there):
                 own = torch.zeros_like(tensor, dtype=torch.float32) if tensor.grad is None else tensor.grad.float()
-                dist.all_reduce(own)
+                dist.all_reduce(own, group=self.group)
                 tensor.grad = own
