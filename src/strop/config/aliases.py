@@ -41,7 +41,7 @@ _NAMES = {
     "train.eval_every": "eval_steps eval_interval evals_per_epoch test_freq val_every eval_strategy "
     "evaluation_strategy val_check_interval",
     "train.checkpoint_every": "save_steps save_strategy save_freq saves_per_epoch save_every save_interval",
-    "train.keep_checkpoints": "save_total_limit max_ckpt_to_keep",
+    "train.keep_last": "save_total_limit max_ckpt_to_keep keep_checkpoints",
     "train.keep_best": "load_best_model_at_end metric_for_best_model early_stopping_metric",
     "train.gradient_checkpointing": "activation_checkpointing enable_gradient_checkpointing "
     "use_gradient_checkpointing enable_activation_checkpointing",
