@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,9 @@ class _Run:
             rows = {maker: keys[maker] for maker in stage.reads()}
             made_from = flat({**inputs[name], "model": origin, "rows": rows, "compute": str(self.compute)})
             keys[name] = key_of(made_from)
-            plan[name] = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
+            plan[name] = begin(
+                folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name, resume=stage.resume
+            )
             if stage.trains and stage.hands_on:
                 origin = {"stage": name, "key": keys[name]}
         return plan
@@ -148,11 +150,11 @@ class _Run:
         if beginning.goes_on:
             write_config(place, config)  # what has no effect may have changed
         else:
-            folder.begin(beginning.state, place, config, beginning.progress)
+            folder.begin(beginning.state, place, config, beginning.progress, beginning.checkpoint)
         reset_peak_memory()
         started = time.perf_counter()
         with self._stoppable(name, stage):
-            result = stage.run(self._context(name, place, model))
+            result = stage.run(replace(self._context(name, place, model), made_from=beginning.state["made_from"]))
         minutes = (time.perf_counter() - started) / 60
         state = {**beginning.state, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
         state |= result.to_dict()

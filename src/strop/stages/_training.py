@@ -50,6 +50,16 @@ def what_to_load(stage: TrainingStage | RlStage, context: Context) -> tuple[tupl
     return (context.model, recipe.chat, context.compute), {**how, "to_train": True}
 
 
+def described(stage: TrainingStage | RlStage, context: Context, loaded: Loaded) -> dict[str, Any]:
+    """What every checkpoint says of itself: what somebody needs who loads it, or goes on from it elsewhere."""
+    return {
+        "base": loaded.base.name,
+        "lora": stage.lora and stage.lora.model_dump(mode="json"),
+        "chat": loaded.chat.model_dump(mode="json"),
+        "made_from": dict(context.made_from),
+    }
+
+
 def engine_of(loaded: Loaded, context: Context) -> TorchEngine:
     """An engine on the weights that are trained."""
     compute = context.recipe.compute
@@ -193,11 +203,7 @@ class Training(ABC):
                 stateful=stateful,
                 title=context.name,
                 console=context.console,
-                about={
-                    "base": loaded.base.name,
-                    "lora": stage.lora and stage.lora.model_dump(mode="json"),
-                    "chat": loaded.chat.model_dump(mode="json"),
-                },
+                about=described(stage, context, loaded),
             )
             facts = {**measured_facts(totals, tasks), **self.before_saving()}
         if "eval_loss" in totals:

@@ -7,7 +7,7 @@ torch; what computes is imported by `Stage.run`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import or_
@@ -40,6 +40,7 @@ class Context:
     folder: Path
     compute: Compute
     console: Console
+    made_from: Mapping[str, Any] = field(default_factory=dict)  # settings and inputs by dotted name, see runs.made_from
 
     @property
     def model_name(self) -> str:
@@ -145,6 +146,11 @@ class Stage(BaseModel):
     def profiled(self) -> Stage:
         """The same with a step traced, where there is something to trace."""
         return self
+
+    @property
+    def resume(self) -> str | Path:
+        """What it goes on from: see `strop.train.settings`."""
+        return "auto"
 
     @property
     def seed(self) -> int | None:
