@@ -97,8 +97,9 @@ class Progress:
         self._shown += 1
         if "reward" in row:
             self._reward = f"reward {row['reward']:.3f} · "
+        loss = "skipped" if row["loss"] is None else f"loss {row['loss']:.3f}"
         text = (
-            f"{self._reward}loss {row['loss']:.3f} · {row['tokens_per_second']:,.0f} tok/s · "
+            f"{self._reward}{loss} · {row['tokens_per_second']:,.0f} tok/s · "
             f"{row['trained_tokens_per_second']:,.0f} trained/s · {row['memory_gb']:.1f} GB"
         )
         self._bar.update(self._task, completed=row["step"], text=text)
