@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 
 import pytest
@@ -12,6 +13,7 @@ from small_runs import SETTINGS, deterministic_rows, run
 from strop.common.errors import Diverged, Halted, Interrupted
 from strop.train import loop
 from strop.train.checkpoint import checkpoints
+from strop.train.metrics import MetricsLog
 
 
 def settings_of(**more):
@@ -157,3 +159,33 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_tried_again(make_model,
     said = capsys.readouterr().out
     assert said.count("WARNING: ") == 2
     assert "The checkpoint of step 6 is not written; earlier ones are whole." in said
+
+
+def test_rows_of_metrics_that_cannot_be_written_come_later_whole(make_model, tmp_path, monkeypatch, capsys):
+    real, calls = MetricsLog._append, []
+
+    def full(self):
+        calls.append(1)
+        if len(calls) in (3, 4):
+            raise OSError(28, "No space left on device")
+        real(self)
+
+    monkeypatch.setattr(MetricsLog, "_append", full)
+    run(make_model(), tmp_path, settings_of(), evaluates=False)
+    assert [row["step"] for row in rows(tmp_path)] == list(range(1, 13))
+    assert capsys.readouterr().out.count("metrics.jsonl cannot be written (No space left on device)") == 1
+
+
+def test_a_run_folder_that_vanishes_does_not_end_the_training(make_model, tmp_path, monkeypatch):
+    real, calls = loop.optimizer_step, []
+
+    def step(*args):
+        calls.append(1)
+        if len(calls) == 5:
+            shutil.rmtree(tmp_path / "run")
+        return real(*args)
+
+    monkeypatch.setattr(loop, "optimizer_step", step)
+    run(make_model(), tmp_path / "run", settings_of(checkpoint_in_background=False), evaluates=False)
+    assert [row["step"] for row in rows(tmp_path / "run")] == list(range(5, 13))
+    assert [path.name for path in checkpoints(tmp_path / "run/checkpoints")] == ["step-000012"]

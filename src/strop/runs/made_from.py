@@ -11,7 +11,7 @@ MadeFrom = dict[str, Any]
 """Dotted name -> a value of JSON: settings, hashes of files and of the model, strop's version."""
 
 WITHOUT_EFFECT = re.compile(
-    r"stage\.train\.(checkpoint_every|keep_last|keep_every|keep_checkpoints|checkpoint_in_background|resume|max_hours|compile|profile)"
+    r"stage\.train\.(checkpoint_every|keep_last|keep_every|keep_checkpoints|checkpoint_in_background|resume|max_hours|watchdog_minutes|compile|profile)"
     r"|stage\.grading\.(seconds|workers|max_failed)|stage\.rollout\.keep_every"
 )
 """Settings that change when and how fast, not what; they are no part of the key."""

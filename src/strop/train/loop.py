@@ -17,6 +17,7 @@ from rich.console import Console
 
 from strop.common.console import make_console
 from strop.common.errors import Diverged, Halted, InputError, Interrupted, NotFinite, RollBack, Stopped
+from strop.common.heartbeat import beat
 from strop.data.batch import Batch
 from strop.data.step import Source, Step
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
@@ -38,6 +39,7 @@ from strop.train.settings import TrainSettings
 from strop.train.signals import checkpoint_signal, first_signal, number
 from strop.train.step import evaluation as loss_of
 from strop.train.step import optimizer_step
+from strop.train.watchdog import watchdog
 from strop.train.weights import Weights
 from strop.train.world import World
 
@@ -100,6 +102,7 @@ def train(
         first_signal("finishing this step, then writing a checkpoint; again to stop now") as stopped,
         checkpoint_signal() as requested,
         run.keeper,
+        watchdog(settings.watchdog_minutes, folder),
     ):
         step = None
         while True:
@@ -178,7 +181,7 @@ class _Run:
             self.say(f"going on from step {self.step} of {self.steps} ({found}).")
         if self.world.rank == 0:
             kept = partial(Evaluations.holds, step=self.step, totals=self.totals) if found else None
-            self.log = MetricsLog(self.folder / "metrics.jsonl", kept)
+            self.log = MetricsLog(self.folder / "metrics.jsonl", kept, self.say)
 
     def load(self, checkpoint: Path) -> dict[str, Any]:
         """Put back all but the source, whose state is given."""
@@ -234,6 +237,7 @@ class _Run:
 
     def look(self, row: Mapping[str, Any]) -> None:
         """At the step that was just taken. Raises Diverged, RollBack or Halted where it is to end here."""
+        beat(f"step {self.step}")
         self.clock.took(row["seconds"])
         if not self.skipped:
             return self.health.trained(self.totals, row["loss"])
@@ -246,6 +250,7 @@ class _Run:
         """Measure what is due at this step and was not measured there before; a signal leaves it off."""
 
         def look() -> None:
+            beat("an item that was measured")
             if stopped and self.world.size == 1:  # one of several ranks cannot leave off alone
                 raise Stopped
 
@@ -314,7 +319,7 @@ class _Run:
         record(self.folder, self.totals["rollbacks"])
         if self.log:
             self.log.close()
-            self.log = MetricsLog(self.folder / "metrics.jsonl", lambda row: row["step"] <= self.step)
+            self.log = MetricsLog(self.folder / "metrics.jsonl", lambda row: row["step"] <= self.step, self.say)
         self.checkpoint()
         rate = f", and learning rates are {factor:g} times what they were" if factor != 1 else ""
         self.say(
@@ -325,6 +330,8 @@ class _Run:
     def finish(self) -> dict[str, Any]:
         """Leave the weights as the run made them; returns the totals."""
         self.check_weights()
+        if self.log:
+            self.log.close()
         if self.ema:
             self.ema.swap()
         self.weights.finish()

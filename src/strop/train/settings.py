@@ -95,6 +95,12 @@ class StepSettings(_Settings):
     max_hours: float | None = Field(
         None, gt=0, description="Stop, with a checkpoint, before the stage has run so long; the same command goes on."
     )
+    watchdog_minutes: float | None = Field(
+        60,
+        gt=0,
+        description="With nothing got on for so long (no row, no generated token, no graded answer) the run writes "
+        "where it hangs to stacks.txt and ends with exit code 1; null: it waits for ever.",
+    )
     max_bad_steps: int = Field(
         3,
         ge=1,
