@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from strop.common.heartbeat import beat
+
 EVERY = 30.0
 """Seconds after which long work is heard of again."""
 _PIPE_WIDTH = 10_000
@@ -98,6 +100,7 @@ class Steady:
 
     def advance(self, count: int = 1) -> None:
         """``count`` more are done."""
+        beat()
         self._done += count
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)

@@ -36,12 +36,13 @@ class Diverged(Exception):
 class RollBack(Exception):
     """A source asks the training loop to go back to a checkpoint of step ``before`` or earlier, and on from there.
 
-    ``reason``: what was raised, in a sentence; ``most``: how often a run may go back, after which it stops.
+    ``reason``: what was raised, in a sentence; ``most``: how often a run may go back, after which it stops;
+    ``lr_factor``: what learning rates are multiplied by from then on.
     """
 
-    def __init__(self, reason: str, before: int, most: int):
+    def __init__(self, reason: str, before: int, most: int, lr_factor: float = 1.0):
         super().__init__(reason)
-        self.reason, self.before, self.most = reason, before, most
+        self.reason, self.before, self.most, self.lr_factor = reason, before, most, lr_factor
 
 
 class Stopped(Exception):

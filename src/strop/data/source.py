@@ -100,6 +100,13 @@ class PackedSource:
             )
         self.taken = state["taken"]
 
+    def roll_back(self, state: dict[str, Any], reason: str) -> None:
+        """Check an earlier ``state``, and stay where it is now: what came since is left out, and as many examples
+        follow at the end (Chowdhery et al. 2022, arXiv:2204.02311, section 5.1)."""
+        taken = self.taken
+        self.load_state_dict(state)
+        self.taken = taken
+
 
 def fill(like: Batch) -> Batch:
     """A row of a single token that nothing is trained on, with the streams of another row."""

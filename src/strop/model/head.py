@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isfinite
 
 import torch
 import torch.nn.functional as F
@@ -199,6 +200,8 @@ def _factor(arrived: Tensor, announced: Tensor) -> float | None:
     if announced[largest] == 0:
         return None
     factor = (arrived[largest] / announced[largest]).item()
+    if not isfinite(factor):
+        return None  # computed again, so that the gradient is none either and the step is skipped
     if abs(factor - 1) < 1e-5:
         factor = 1.0
     same = torch.allclose(arrived, announced * factor, rtol=1e-5, atol=1e-6 * arrived[largest].abs().item())

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from strop.common.errors import InputError
+from strop.common.heartbeat import beat
 from strop.common.registry import load_plugins, plugin_file
 from strop.rewards import JudgeFault, Score, score_judgement
 from strop.rewards.kinds import FunctionReward, ModelReward, Reward, Sample, TaskReward, as_score, load_function
@@ -55,6 +56,7 @@ class Grader:
         for name, reward in self.rewards.items():
             which = [g for g, prompt in enumerate(prompts) if applies(reward, prompt)]
             found = self._scores(reward, [prompts[g] for g in which], [graded[g] for g in which])
+            beat(f"the reward {name}")
             for g, scores in zip(which, found, strict=True):
                 graded[g] = [_with(one, name, score) for one, score in zip(graded[g], scores, strict=True)]
         return [[self._summed(one) for one in group] for group in graded]

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from strop.common.errors import Halted, InputError, RollBack
+from strop.common.alarms import answer
+from strop.common.errors import Halted, InputError
 from strop.data.batch import Batch, make_batch
 from strop.data.counter import permutation
 from strop.data.mixture import Mixture
@@ -265,16 +266,11 @@ class RolloutSource:
         lines = [f"alarm {name}, at step {self.given + 1}: {text}" for name, text in begun.items()]
         for line in lines:
             self.say(line)
-        if lines and self._watch.settings.alarm == "stop":
-            self._watch.load_state_dict(before)
-            raise Halted(
-                f"{lines[0]} The run stops here since watch.alarm is stop; with watch.alarm=warn the same command "
-                "goes on from the checkpoint, and with --continue it does so with other rates."
-            )
-        if lines and self._watch.settings.alarm == "rollback":
+        settings = self._watch.settings
+        if lines and settings.alarm != "warn":
             since = self._watch.since(begun)
             self._watch.load_state_dict(before)
-            raise RollBack(lines[0], since, self._watch.settings.max_rollbacks)
+            answer(settings.alarm, "watch.alarm", lines[0], since, settings.max_rollbacks)
         return lines
 
     def measured(self, step: int, falls: Mapping[str, tuple[int, float]]) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from strop.common.errors import InputError, NotFinite
+from strop.common.heartbeat import beat
 from strop.model.accelerate import Int8Weights
 from strop.model.head import logprobs_of
 from strop.model.kv_cache import KVCache, cache_shapes
@@ -230,6 +231,7 @@ class TorchEngine:
         planned = self._scheduler.step()
         if planned is None:
             return None
+        beat("generated tokens")
         row, parts = planned
         hidden = self.policy(row, ("hidden",))["hidden"]
         self._scheduler.done(parts)

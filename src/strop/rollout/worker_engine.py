@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from strop.common.errors import InputError
+from strop.common.heartbeat import beat
 from strop.common.processes import without_main
 from strop.model.policy import Policy
 from strop.rollout.engine import (
@@ -155,6 +156,7 @@ class WorkerEngine:
                 if not self._pipe.poll(patience):
                     raise self._end(f"it gave no sign of life for {patience:g} seconds; see what else the machine does")
                 kind, value = self._pipe.recv()
+                beat("a message of the process that samples")
         except (EOFError, OSError):
             raise self._end(self._how_it_ended()) from None
         except BaseException:

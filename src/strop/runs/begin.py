@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from strop.common.errors import InputError
 from strop.runs.made_from import Change, MadeFrom, changes, key_of
+from strop.runs.resume import named_checkpoint, recorded
 from strop.runs.stage_folder import StageFolder, read_state
-from strop.train.checkpoint import checkpoints
+from strop.train.checkpoint import checkpoints, newest_whole
+from strop.train.manifest import Damaged, check_format
 
 Changed = Literal["stop", "continue", "fresh"]
 """What to do where settings or inputs are not those of the earlier result."""
@@ -19,30 +22,59 @@ Changed = Literal["stop", "continue", "fresh"]
 @dataclass(frozen=True)
 class Beginning:
     """How a stage that is to be done begins: where (its folder, or the new one beside it), whether that and ``state``
-    are there already, and the stage's folder whose checkpoints and metrics it takes over."""
+    are there already, the stage's folder whose checkpoints and metrics it takes over, and, where it is one alone, the
+    checkpoint with its name."""
 
     place: Path
     state: dict[str, Any]
     goes_on: bool = False
     progress: Path | None = None
+    checkpoint: tuple[Path, str] | None = None
     words: str = ""
 
 
-def begin(folder: StageFolder, made_from: MadeFrom, *, trains: bool, changed: Changed, run: str) -> Beginning | None:
+def begin(
+    folder: StageFolder,
+    made_from: MadeFrom,
+    *,
+    trains: bool,
+    changed: Changed,
+    run: str,
+    resume: str | Path = "auto",
+) -> Beginning | None:
     """None for a stage that is done. A stage that does not train is done again without a question, but for another
     model, and so is one whose model another stage made again.
 
-    Raises InputError where settings or inputs changed, with the choices, or where the one made is no way.
+    Raises InputError where settings or inputs changed, with the choices, or where the one made is no way, and for
+    checkpoints that are none or of another format.
     """
     key, name = key_of(made_from), folder.path.name
     state = read_state(folder.path)
     if state.get("done") and state.get("key") == key:
         return None
     for place in (folder.new, folder.path):
-        state = read_state(place)
-        if state.get("key") == key and not state.get("done"):
-            return Beginning(place, state, goes_on=True)
+        _check_formats(place)
     begun = {"run": run, "key": key, "done": False, "made_from": made_from}
+    origin = str(resume.resolve()) if isinstance(resume, Path) else None
+    for place in (folder.new, folder.path):
+        state = read_state(place)
+        if state.get("key") != key or state.get("done"):
+            continue
+        if (
+            resume == "auto"
+            or not checkpoints(place / "checkpoints")
+            or (origin and state.get("resumed_from") == origin)
+        ):
+            return Beginning(place, state, goes_on=True)
+    if isinstance(resume, Path):
+        return _from_path(name, folder, resume, begun, changed)
+    if resume == "none" and (known := _kept(folder)):
+        if changed != "fresh":
+            raise InputError(
+                f"{name}: {known[-1]} is there to go on from, and train.resume is none: leave that out to go on, or "
+                "begin anew with --fresh; the earlier run stays until the new one is done."
+            )
+        return Beginning(folder.new, begun, words=f"{name}: begins anew; the earlier run stays until it is done.")
     # An unfinished run beside a finished one is the later of the two.
     earlier = folder.new if checkpoints(folder.new / "checkpoints") else folder.path
     state = read_state(earlier)
@@ -77,13 +109,53 @@ def _go_on(name: str, folder: StageFolder, earlier: Path, begun: dict[str, Any],
             f"the like may change on the way ({listed(fixed)}); --fresh does the stage again from the start, name=… "
             "makes another run of it."
         )
-    known = checkpoints(earlier / "checkpoints")
-    if not known:
+    newest = newest_whole(earlier / "checkpoints", lambda line: None)  # the loop says which it passes over
+    if newest is None:
         raise InputError(f"{name}: there is no checkpoint to go on from; --fresh does it again from the start.")
     said = [{"setting": c.name.removeprefix("stage."), "before": c.before, "now": c.now} for c in found]
-    changed = [*read_state(earlier).get("changes", []), {"from": known[-1].name, "changed": said}]
-    words = f"{name}: goes on from {known[-1].name} with {listed(found)}."
+    changed = [*read_state(earlier).get("changes", []), {"from": newest.name, "changed": said}]
+    words = f"{name}: goes on from {newest.name} with {listed(found)}."
     return Beginning(folder.new, {**begun, "changes": changed}, progress=earlier, words=words)
+
+
+def _from_path(name: str, folder: StageFolder, path: Path, begun: dict[str, Any], changed: Changed) -> Beginning:
+    """From a checkpoint that the user named, of this run or another. Raises InputError where that is no way."""
+    checkpoint = named_checkpoint(path, name)
+    record = recorded(checkpoint)
+    found = changes(record["made_from"], begun["made_from"])
+    if fixed := [change for change in found if not change.continuable]:
+        raise InputError(
+            f"{name}: cannot go on from {checkpoint}, which is of other data, seed, model, adapters or template: "
+            f"{listed(fixed)}. Give what it was made with, or leave train.resume out."
+        )
+    there = _kept(folder) or read_state(folder.path).get("done")
+    if there and changed != "fresh":
+        raise InputError(
+            f"{name}: {folder.path} holds a run already, and train.resume names a checkpoint to begin from; with "
+            "--fresh the new one takes its place when it is done, and name=… makes another run of it."
+        )
+    said = [{"setting": c.name.removeprefix("stage."), "before": c.before, "now": c.now} for c in found]
+    state = {**begun, "resumed_from": str(path.resolve())}
+    if found:
+        state["changes"] = [{"from": checkpoint.name, "changed": said}]
+    stage = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint
+    words = f"{name}: goes on from {checkpoint}" + (f" with {listed(found)}." if found else ".")
+    place = folder.new if there else folder.path
+    target = (checkpoint, f"step-{record['step']:06d}")
+    return Beginning(place, state, progress=stage, checkpoint=target, words=words)
+
+
+def _kept(folder: StageFolder) -> list[Path]:
+    """The checkpoints of an unfinished run, the new one's last."""
+    places = [place for place in (folder.path, folder.new) if not read_state(place).get("done")]
+    return [path for place in places for path in checkpoints(place / "checkpoints")]
+
+
+def _check_formats(place: Path) -> None:
+    """Raises InputError where a checkpoint is of another program or format, before anything is touched."""
+    for path in checkpoints(place / "checkpoints"):
+        with suppress(Damaged):  # which is passed over, or not, when it is to be gone on from
+            check_format(path)
 
 
 def _choices(name: str, earlier: Path, found: list[Change]) -> Iterator[str]:

@@ -11,7 +11,7 @@ MadeFrom = dict[str, Any]
 """Dotted name -> a value of JSON: settings, hashes of files and of the model, strop's version."""
 
 WITHOUT_EFFECT = re.compile(
-    r"stage\.train\.(checkpoint_every|keep_last|keep_every|keep_checkpoints|checkpoint_in_background|resume|compile|profile)"
+    r"stage\.train\.(checkpoint_every|keep_last|keep_every|keep_checkpoints|checkpoint_in_background|resume|max_hours|watchdog_minutes|compile|profile)"
     r"|stage\.grading\.(seconds|workers|max_failed)|stage\.rollout\.keep_every"
 )
 """Settings that change when and how fast, not what; they are no part of the key."""
@@ -20,6 +20,7 @@ _MEASURED = re.compile(r"stage\.train\.(eval_every|tasks_every|tasks(\..*)?)|tas
 CONTINUABLE = re.compile(
     r"strop_version|stage\.train\.(epochs|max_steps|learning_rate|init_lr_frac|schedule|warmup_ratio|warmup_steps"
     r"|min_lr_ratio|decay_ratio|decay_shape|weight_decay|beta1|beta2|epsilon|muon_momentum|muon_scale|max_grad_norm"
+    r"|max_bad_steps|on_bad_steps|max_rollbacks|rollback_lr|loss_spike|alarm"
     r"|eval_every|tasks_every|tasks(\..*)?|keep_best|micro_batch_tokens|gradient_checkpointing|offload_optimizer|label_smoothing|z_loss|dft|aux_loss"
     r"|groups\.\d+\.(learning_rate|lr_scale|weight_decay))"
     r"|tasks(\..*)?|stage\.watch\..*"

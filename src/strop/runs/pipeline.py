@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,9 @@ class _Run:
             origin = {"stage": maker, "key": keys[maker]} if maker else own
             made_from = flat({**inputs[name], "model": origin, "rows": rows, "compute": str(self.compute)})
             keys[name], self.made_from[name] = key_of(made_from), made_from
-            plan[name] = begin(folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name)
+            plan[name] = begin(
+                folder, made_from, trains=stage.trains, changed=self.changed, run=recipe.name, resume=stage.resume
+            )
         return plan
 
     def _finish(self) -> dict[str, Any]:
@@ -183,7 +185,7 @@ class _Run:
         reset_peak_memory()
         started = time.perf_counter()
         with self._stoppable(name, stage):
-            result = stage.run(self._context(name, place, model))
+            result = stage.run(replace(self._context(name, place, model), made_from=beginning.state["made_from"]))
         minutes = (time.perf_counter() - started) / 60
         state = {**begun, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
         state |= result.to_dict()
@@ -198,7 +200,7 @@ class _Run:
             write_config(place, self._config())  # what has no effect may have changed
             write_json(place / STATE, begun)
         else:
-            folder.begin(begun, place, self._config(), beginning.progress)
+            folder.begin(begun, place, self._config(), beginning.progress, beginning.checkpoint)
         so_far = {one: stage for one, stage in self.recipe.stages.items() if one in self.done or one == name}
         partial = self.recipe.model_copy(update={"stages": so_far, "gates": {}})
         self.live.stage(name, summarise(partial, {**self.done, name: {"minutes": None}}, self.compute))

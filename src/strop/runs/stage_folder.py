@@ -45,9 +45,17 @@ class StageFolder:
         elif self.old.exists():
             self.old.rename(self.path)
 
-    def begin(self, state: dict[str, Any], place: Path, config: str, progress: Path | None = None) -> None:
+    def begin(
+        self,
+        state: dict[str, Any],
+        place: Path,
+        config: str,
+        progress: Path | None = None,
+        checkpoint: tuple[Path, str] | None = None,
+    ) -> None:
         """``place`` (the stage's folder, or the new one beside it) for a stage that begins: ``state`` and ``config``
-        alone, or with checkpoints and metrics of the stage's folder ``progress`` (which may be ``place``) as well.
+        alone, or with checkpoints and metrics of the stage's folder ``progress`` (which may be ``place``) as well; of
+        the checkpoints only ``checkpoint``, where one is given with its name here.
 
         Made beside it and renamed, so that a crash leaves no folder that says less or more than is in it.
         """
@@ -59,11 +67,13 @@ class StageFolder:
         write_config(made, config)
         write_json(made / STATE, state)
         if progress is not None:
-            for folder in ("checkpoints", "best", "evals"):  # what is to be compared with, too
+            for folder in ("best", "evals", *(() if checkpoint else ("checkpoints",))):  # what is compared with, too
                 if (progress / folder).is_dir():
                     shutil.copytree(progress / folder, made / folder, copy_function=_link)
             if (progress / "metrics.jsonl").is_file():
                 shutil.copyfile(progress / "metrics.jsonl", made / "metrics.jsonl")
+        if checkpoint is not None:
+            shutil.copytree(checkpoint[0], made / "checkpoints" / checkpoint[1], copy_function=_link)
         if place.exists():
             place.rename(gone)
         made.rename(place)

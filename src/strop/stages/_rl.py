@@ -31,7 +31,14 @@ from strop.rollout.worker import loaded_policy
 from strop.stages._critic import add_values
 from strop.stages._evals import wanted
 from strop.stages._prompts import check_prompts, checked_prompts
-from strop.stages._training import in_training, load_to_train, measured_facts, weights_to_train, what_to_load
+from strop.stages._training import (
+    described,
+    in_training,
+    load_to_train,
+    measured_facts,
+    weights_to_train,
+    what_to_load,
+)
 from strop.stages.base import Context, StageResult
 from strop.train.evaluations import Look
 from strop.train.loop import train
@@ -153,11 +160,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
                 trusted=(lambda: source.trusted) if stage.watch.alarm == "rollback" else None,
                 title=context.name,
                 console=context.console,
-                about={
-                    "base": loaded.base.name,
-                    "lora": stage.lora and stage.lora.model_dump(mode="json"),
-                    "chat": loaded.chat.model_dump(mode="json"),
-                },
+                about=described(stage, context, loaded),
             )
         finally:
             stack.close()  # the engine; what it still worked on ends

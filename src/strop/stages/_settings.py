@@ -124,6 +124,10 @@ class TrainingStage(Stage):
         return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
 
     @property
+    def resume(self) -> str | Path:
+        return self.train.resume
+
+    @property
     def seed(self) -> int:
         return self.train.seed
 

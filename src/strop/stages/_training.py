@@ -69,6 +69,16 @@ def weights_to_train(stage: TrainingStage | RlStage, context: Context, loaded: L
     return weights
 
 
+def described(stage: TrainingStage | RlStage, context: Context, loaded: Loaded) -> dict[str, Any]:
+    """What every checkpoint says of itself: what somebody needs who loads it, or goes on from it elsewhere."""
+    return {
+        "base": loaded.base.name,
+        "lora": stage.lora and stage.lora.model_dump(mode="json"),
+        "chat": loaded.chat.model_dump(mode="json"),
+        "made_from": dict(context.made_from),
+    }
+
+
 def engine_of(loaded: Loaded, context: Context) -> TorchEngine:
     """An engine on the weights that are trained."""
     compute = context.recipe.compute
@@ -238,11 +248,7 @@ class Training(ABC):
                 stateful=stateful,
                 title=context.name,
                 console=context.console,
-                about={
-                    "base": loaded.base.name,
-                    "lora": stage.lora and stage.lora.model_dump(mode="json"),
-                    "chat": loaded.chat.model_dump(mode="json"),
-                },
+                about=described(stage, context, loaded),
             )
             facts = self.world.first(lambda: measured_facts(totals, tasks)) | self.before_saving()
         if "eval_loss" in totals:

@@ -44,6 +44,7 @@ class Context:
     folder: Path
     compute: Compute
     console: Console
+    made_from: Mapping[str, Any] = field(default_factory=dict)  # settings and inputs by dotted name, see runs.made_from
 
     @property
     def world(self) -> World:
@@ -169,6 +170,11 @@ class Stage(BaseModel):
     def profiled(self) -> Stage:
         """The same with a step traced, where there is something to trace."""
         return self
+
+    @property
+    def resume(self) -> str | Path:
+        """What it goes on from: see `strop.train.settings`."""
+        return "auto"
 
     @property
     def seed(self) -> int | None:

@@ -134,6 +134,10 @@ class RlStage(GradedStage):
         return self.environment
 
     @property
+    def resume(self) -> str | Path:
+        return self.train.resume
+
+    @property
     def seed(self) -> int:
         return self.train.seed
 

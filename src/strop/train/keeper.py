@@ -90,7 +90,7 @@ class Keeper:
     def is_due(self, step: Step | None, number: int, steps: int) -> bool:
         """After ``step``, the ``number``-th of ``steps``."""
         if step is None:  # nothing was trained since the last one, if there is one
-            return self.trusted is not None and not self.known
+            return (self.trusted is not None or self.settings.goes_back) and not self.known
         every = self.settings.checkpoint_every
         if every != "auto":
             return every is not None and number % every == 0

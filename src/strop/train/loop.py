@@ -17,6 +17,7 @@ from rich.console import Console
 
 from strop.common.console import make_console, working
 from strop.common.errors import Diverged, Halted, InputError, Interrupted, NotFinite, RollBack, Stopped
+from strop.common.heartbeat import beat
 from strop.data.batch import Batch
 from strop.data.step import Source, Step
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
@@ -24,8 +25,10 @@ from strop.objectives.objective import Objective
 from strop.train import course
 from strop.train.best import Best
 from strop.train.checkpoint import step_of
+from strop.train.clock import Clock
 from strop.train.ema import EMA
 from strop.train.evaluations import Evaluations, Tasks, Wanted
+from strop.train.health import Health
 from strop.train.keeper import Keeper
 from strop.train.metrics import MetricsLog, Progress, peak_memory_gb
 from strop.train.profile import STEP, traced
@@ -33,9 +36,10 @@ from strop.train.random_state import kept_random_state
 from strop.train.roll_back import record, set_aside
 from strop.train.schedule import check_schedule, lr_share
 from strop.train.settings import TrainSettings
-from strop.train.signals import first_signal, number
+from strop.train.signals import checkpoint_signal, first_signal, number
 from strop.train.step import evaluation as loss_of
 from strop.train.step import optimizer_step
+from strop.train.watchdog import watchdog
 from strop.train.weights import Weights
 from strop.train.world import World
 
@@ -66,7 +70,8 @@ def train(
     ``eval_every`` steps, on every rank; ``tasks`` others at both ends and every ``tasks_every`` steps, which may take
     long. Both leave random numbers as they were. With ``ema_decay`` the averaged weights are evaluated, and are the
     policy's when this returns; with ``wanted`` those of the step where that was best. Writes ``folder/metrics.jsonl``.
-    SIGINT and SIGTERM finish the step, write a checkpoint and raise Interrupted. ``stateful``: what else shapes the run
+    SIGINT, SIGTERM and ``max_hours`` finish the step, write a checkpoint and raise Interrupted; SIGUSR1 writes one and
+    goes on. ``stateful``: what else shapes the run
     and has a ``state_dict`` for checkpoints (NEFTune's noise). ``about`` goes into every checkpoint's
     ``checkpoint.json``: what somebody needs who loads it by itself.
 
@@ -74,11 +79,12 @@ def train(
     writes and speaks.
 
     The totals hold ``eval_loss`` (`course.measured`), ``best`` (`Best`), ``rollbacks`` and ``warnings``, sentences
-    about a run that went wrong. Raises Diverged when the loss, its gradient or a weight is no finite number; nothing of
-    that step is kept. A source that raises Halted has given no step: a checkpoint of the step before is written, and it
-    is raised on. One that raises RollBack is put back with the weights (its ``roll_back``) to the newest checkpoint up
-    to the step that it names; ``trusted`` says up to which step nothing is amiss: the newest checkpoint up to there
-    stays, and one of step 0 is written.
+    about a run that went wrong. A step whose loss or gradient is no finite number changes nothing and is counted
+    (`Health`). Raises Diverged where there are ``max_bad_steps`` in a row, or a weight is none. A source that raises
+    Halted has given no step: a checkpoint of the step before is written, and it is raised on. One that raises
+    RollBack is put back with the weights (its ``roll_back``) to the newest checkpoint up to the step that it names;
+    ``trusted`` says up to which step nothing is amiss: the newest checkpoint up to there stays, and one of step 0 is
+    written.
     """
     world = world or World.current()
     console = (console or make_console()) if world.rank == 0 else Console(quiet=True)
@@ -96,24 +102,32 @@ def train(
         compiled_blocks(policy.model) if compiled else nullcontext(),
         Progress(title, run.steps, done=run.step, console=console) as progress,
         first_signal(_STOPPING if world.rank == 0 else "") as stopped,
+        checkpoint_signal() as requested,
         run.keeper,
+        watchdog(settings.watchdog_minutes, folder),
     ):
         step = None
         while True:
             run.keeper.poll()
             run.evaluations(stopped)
-            stop = world.agree(stopped)
-            if world.agree(run.keeper.is_due(step, run.step, run.steps)) or (stop and step):
+            late = run.clock.is_late()
+            stop = world.agree(stopped or late)
+            due, asked = run.well and run.keeper.is_due(step, run.step, run.steps), requested.pop()
+            if world.agree(due or (asked and step)) or (stop and step):
                 run.checkpoint()
             if stop and not run.step:
                 raise Interrupted(number(stopped), "stopped before the first step; the same command begins again.")
             if stop:
-                raise Interrupted(number(stopped), run.left())
+                raise Interrupted(number(stopped), run.left(late))
             if run.step >= run.steps:
                 break
             try:
                 with traced(run.step + 1 == profiled, folder, policy.compute.device):
                     step, row = run.take_step()
+                if run.log:
+                    run.log.write(row)
+                progress.show(row)
+                run.look(row)
             except RollBack as asked:
                 run.roll_back(asked)
                 step = None
@@ -122,9 +136,6 @@ def train(
                 if run.step:
                     run.checkpoint()
                 raise
-            if run.log:
-                run.log.write(row)
-            progress.show(row)
     return run.finish()
 
 
@@ -146,6 +157,7 @@ class _Run:
         check_schedule(self.steps, settings)
         self.ema = EMA(weights.named, settings.ema_decay, weights.push) if settings.ema_decay else None
         self.totals: dict[str, Any] = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
+        self.health, self.clock = Health(settings, self.say), Clock(settings.max_hours)
         self.keeper = Keeper(
             folder / "checkpoints",
             weights,
@@ -171,7 +183,7 @@ class _Run:
             self.say(f"going on from step {self.step} of {self.steps} ({found}).")
         if self.world.rank == 0:
             kept = partial(Evaluations.holds, step=self.step, totals=self.totals) if found else None
-            self.log = MetricsLog(self.folder / "metrics.jsonl", kept)
+            self.log = MetricsLog(self.folder / "metrics.jsonl", kept, self.say)
 
     def load(self, checkpoint: Path) -> dict[str, Any]:
         """Put back all but the source, whose state is given."""
@@ -186,17 +198,18 @@ class _Run:
     def take_step(self) -> tuple[Step, dict[str, Any]]:
         """One optimiser step; returns what it trained on and its row of metrics."""
         started, settings = time.perf_counter(), self.settings
-        share = lr_share(self.step, self.steps, settings)
+        share = lr_share(self.step, self.steps, settings) * self.totals.get("lr_factor", 1.0)
         rates = self.weights.optimizer.set_rates(share)
         step = self.source.next_step()
+        self.skipped, told, norm = "", {"loss": None, "skipped": 1}, None
         try:
             told, norm = optimizer_step(self.weights, self.objective, step.batches, settings.max_grad_norm, self.world)
         except FloatingPointError as error:
-            raise self.diverged(str(error), self.step + 1) from error
-        if self.step == 0:
+            self.skipped = str(error)
+        if self.step == 0 and not self.skipped:
             self.totals["first_loss"] = told["loss"]
             self.first = step.batches if self.objective.comparable else ()
-        if self.ema:
+        if self.ema and not self.skipped:
             self.ema.update()
         tokens = sum(len(b.tokens) for b in step.batches if len(b.labels))
         done = self.world.sum({"tokens": tokens, "trained_tokens": sum(len(b.labels) for b in step.batches)})
@@ -219,10 +232,27 @@ class _Run:
         }
         return step, row
 
+    @property
+    def well(self) -> bool:
+        """Whether the last step was no skipped one: until then the checkpoint from before stays the newest."""
+        return not self.totals.get("bad_in_row")
+
+    def look(self, row: Mapping[str, Any]) -> None:
+        """At the step that was just taken. Raises Diverged, RollBack or Halted where it is to end here."""
+        beat(f"step {self.step}")
+        self.clock.took(row["seconds"])
+        if not self.skipped:
+            return self.health.trained(self.totals, row["loss"])
+        try:
+            self.health.skipped(self.totals, self.skipped)
+        except FloatingPointError as error:
+            raise self.diverged(str(error), self.step - self.totals["bad_in_row"] + 1) from error
+
     def evaluations(self, stopped: list[int]) -> None:
         """Measure what is due at this step and was not measured there before; a signal leaves it off."""
 
         def look() -> None:
+            beat("an item that was measured")
             if stopped and self.world.size == 1:  # one of several ranks cannot leave off alone
                 raise Stopped
 
@@ -260,10 +290,12 @@ class _Run:
         self.check_weights()
         self.keeper.write(self.totals, self.steps, self.best.checkpointed if self.best else lambda totals: None)
 
-    def left(self) -> str:
-        """Where a run is that a signal stops, when all is written."""
+    def left(self, late: bool) -> str:
+        """Where a run is that a signal or ``max_hours`` stops, when all is written."""
         self.keeper.wait()
         at, known = f"stopped at step {self.step} of {self.steps}", self.keeper.known
+        if late:
+            at += f" by max_hours {self.settings.max_hours:g} ({self.clock.left(self.steps - self.step)} are left)"
         if known and step_of(known[-1]) == self.step:
             return f"{at}; {known[-1]} is written. Run the same command again to go on from there."
         where = f"from {known[-1]}, which is whole" if known else "from the start"
@@ -280,24 +312,32 @@ class _Run:
             if step:
                 self.checkpoint()
             often = f"it went back {len(done)} times" if place else "no checkpoint is there of the time before"
-            raise Halted(f"{asked.reason} The run stops here: {often}. Lower learning_rate, or mend the reward.")
+            raise Halted(
+                f"{asked.reason} The run stops here: {often}. Lower learning_rate, or look at the data or the reward."
+            )
         aside = self.world.first(lambda: set_aside(self.folder, step_of(place), len(done) + 1))
+        factor = self.totals.get("lr_factor", 1.0) * asked.lr_factor
         self.source.roll_back(self.load(place), asked.reason)
+        if factor != 1:
+            self.totals["lr_factor"] = factor
         row = {"at_step": step + 1, "to_step": self.step, "reason": asked.reason, "aside": str(aside)}
         self.totals["rollbacks"] = [*done, row]
         if self.log:
             record(self.folder, self.totals["rollbacks"])
             self.log.close()
-            self.log = MetricsLog(self.folder / "metrics.jsonl", lambda row: row["step"] <= self.step)
+            self.log = MetricsLog(self.folder / "metrics.jsonl", lambda row: row["step"] <= self.step, self.say)
         self.checkpoint()
+        rate = f", and learning rates are {factor:g} times what they were" if factor != 1 else ""
         self.say(
-            f"rolled back to step {self.step} ({place}), {len(done) + 1} of at most {asked.most} times; other prompts "
-            f"come from here on. What was trained since is in {aside}."
+            f"rolled back to step {self.step} ({place}), {len(done) + 1} of at most {asked.most} times; other data "
+            f"come from here on{rate}. What was trained since is in {aside}."
         )
 
     def finish(self) -> dict[str, Any]:
         """Leave the weights as the run made them; returns the totals."""
         self.check_weights()
+        if self.log:
+            self.log.close()
         if self.ema:
             self.ema.swap()
         self.weights.finish()
@@ -306,7 +346,7 @@ class _Run:
         if "best" in self.totals and self.totals["best"]["step"] != self.step:
             self.best.put_back(self.totals)
         moved = None
-        if self.first:
+        if self.first and "first_loss" in self.totals:
             row = self.measured(
                 partial(loss_of, self.weights.policy, self.objective, self.first, self.world),
                 "after it the loss on the first step's examples",
@@ -316,7 +356,11 @@ class _Run:
         # Noise of NEFTune and weights that are an average are in the difference too: small ones say nothing then.
         best = self.totals.get("best", {"step": self.step})["step"]
         exact = not (self.stateful or self.ema) and best == self.step
-        said = [*course.warnings(self.totals, moved if best else None, exact=exact), *course.kept(self.totals)]
+        said = [
+            *Health.finished(self.totals),
+            *course.warnings(self.totals, moved if best else None, exact=exact),
+            *course.kept(self.totals),
+        ]
         return {**self.totals, "peak_memory_gb": peak_memory_gb(), "warnings": said}
 
     def check_weights(self) -> None:
@@ -327,7 +371,8 @@ class _Run:
         """A checkpoint of ``self.step``, the step of the weights with which it went wrong, holds them."""
         self.keeper.wait()
         known = {step_of(path): path for path in self.keeper.known}
-        bad = known.pop(self.step, None) if self.step else None
+        of_weights = self.step - self.totals.get("bad_in_row", 0)
+        bad = known.pop(of_weights, None) if of_weights else None
         if known:
             first = f"move {bad} away, which holds the weights that diverged; then " if bad else ""
             way = f"{first}the same command with --continue goes on from {known[max(known)]}, which is whole."

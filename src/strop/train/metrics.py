@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import re
 import resource
 import sys
@@ -56,19 +58,49 @@ class MetricsLog:
     """Appends one JSON object per line; of the rows that are there first only those stay that are to be ``kept``, and
     none without it: a run that goes on makes the others again."""
 
-    def __init__(self, path: Path, kept: Callable[[dict[str, Any]], bool] | None = None):
+    def __init__(
+        self,
+        path: Path,
+        kept: Callable[[dict[str, Any]], bool] | None = None,
+        say: Callable[[str], None] = lambda text: None,
+    ):
         lines = path.read_text().splitlines() if path.exists() and kept else []
         with atomic_writer(path) as file:  # a kill at this moment must not cost the rows that were there
             file.writelines(f"{x}\n" for x in lines if x.endswith("}") and kept(json.loads(x)))
         self._stage = path.parent.name.removesuffix(".new")
-        self._file = path.open("a", buffering=1, encoding="utf-8")
+        self._path, self._say = path, say
+        self._kept_back: list[str] = []  # what could not be written yet
 
     def close(self) -> None:
-        self._file.close()
+        """Raises OSError where rows are left that could not be written."""
+        if self._kept_back:
+            self._append()
 
     def write(self, row: dict[str, Any]) -> None:
-        self._file.write(json.dumps(row) + "\n")
+        """A row that cannot be written is kept and tried again with the next one, which is said once."""
         tracking.track(self._stage, row)
+        first = not self._kept_back
+        self._kept_back.append(json.dumps(row) + "\n")
+        try:
+            self._append()
+        except OSError as error:
+            if first:
+                self._say(f"WARNING: {self._path} cannot be written ({error.strerror}): rows are kept until it can be.")
+
+    def _append(self) -> None:
+        """Whole rows or none: what a full disk took of one is cut off again. A file that is gone begins anew."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        content = "".join(self._kept_back).encode()
+        with self._path.open("ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            try:
+                written = file.write(content)
+                if written != len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                file.truncate(end)
+                raise
+        self._kept_back.clear()
 
 
 class Progress:
@@ -144,8 +176,9 @@ class Progress:
         self._done, self._row = row["step"], time.monotonic()
         if "reward" in row:
             self._reward = f"reward {row['reward']:.3f} · "
+        loss = "skipped" if row["loss"] is None else f"loss {row['loss']:.3f}"
         text = (
-            f"{self._reward}loss {row['loss']:.3f} · {row['tokens_per_second']:,.0f} tok/s · "
+            f"{self._reward}{loss} · {row['tokens_per_second']:,.0f} tok/s · "
             f"{row['trained_tokens_per_second']:,.0f} trained/s · {row['memory_gb']:.1f} GB"
         )
         self._text = text

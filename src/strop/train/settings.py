@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from strop.common.alarms import Answer
 from strop.objectives.settings import SftLossSettings
 
 Optimizer = Literal["adamw", "muon", "adafactor", "adamw_8bit"]
@@ -92,12 +93,39 @@ class StepSettings(_Settings):
         description="auto: a stage that was cut off goes on from its newest checkpoint that is whole; none: it begins "
         "anew; a path (a checkpoint, or a stage's folder): from there.",
     )
+    max_hours: float | None = Field(
+        None, gt=0, description="Stop, with a checkpoint, before the stage has run so long; the same command goes on."
+    )
+    watchdog_minutes: float | None = Field(
+        60,
+        gt=0,
+        description="With nothing got on for so long (no row, no generated token, no graded answer) the run writes "
+        "where it hangs to stacks.txt and ends with exit code 1; null: it waits for ever.",
+    )
+    max_bad_steps: int = Field(
+        3,
+        ge=1,
+        description="Steps in a row whose loss or gradient is no finite number: each is skipped, and with so many "
+        "the run does what on_bad_steps says.",
+    )
+    on_bad_steps: Literal["stop", "rollback"] = Field(
+        "stop", description="rollback: back to the last good checkpoint, and on with other data and a lower rate."
+    )
+    max_rollbacks: int = Field(2, ge=1, description="How often a run may go back for that; then it stops.")
+    rollback_lr: float = Field(
+        0.5, gt=0, le=1, description="Learning rates are multiplied by this each time that the run goes back for that."
+    )
     gradient_checkpointing: bool | int = Field(
         False, description="Compute activations again in the backward pass: of all blocks, or of every n-th."
     )
     compile: Literal["auto"] | bool = Field("auto", description="Compile the blocks of the model; auto: on CUDA.")
     profile: bool = Field(False, description="Trace one step into the stage's folder (trace.json).")
     seed: int = Field(0, ge=0, description="Seed of the data order and of the noise.")
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether the run may roll back, and so needs a checkpoint from its beginning on."""
+        return self.on_bad_steps == "rollback"
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -139,6 +167,22 @@ class WalkSettings(_Settings):
 
 class LoopSettings(StepSettings, WalkSettings):
     """What the loop and a source of data read."""
+
+    loss_spike: float | None = Field(
+        6.0,
+        gt=0,
+        description="Alarm: the loss is so many standard deviations above the mean of the last 50 steps, and a fifth "
+        "above it; null: none.",
+    )
+    alarm: Answer = Field(
+        "warn",
+        description="What an alarm does. stop: end the run, with a checkpoint; rollback: back to the newest checkpoint "
+        "from before, and on with other data and a lower rate.",
+    )
+
+    @property
+    def goes_back(self) -> bool:
+        return super().goes_back or self.alarm == "rollback"
 
 
 class OptimizerSettings(_Settings):

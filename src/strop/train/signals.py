@@ -35,5 +35,32 @@ def first_signal(words: str) -> Iterator[list[int]]:
             signal.signal(signum, handler)
 
 
+class Requests:
+    """Whether a checkpoint was asked for since it was asked last."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def ask(self, *_: object) -> None:
+        self._asked = True
+
+    def pop(self) -> bool:
+        asked, self._asked = self._asked, False
+        return asked
+
+
+@contextmanager
+def checkpoint_signal() -> Iterator[Requests]:
+    """Inside, SIGUSR1 asks for a checkpoint after the step in hand, and the run goes on."""
+    requests, previous = Requests(), None
+    with suppress(ValueError):  # not the main thread
+        previous = signal.signal(signal.SIGUSR1, requests.ask)
+    try:
+        yield requests
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGUSR1, previous)
+
+
 def number(stopped: list[int]) -> int:
     return stopped[0] if stopped else signal.SIGTERM  # of another rank

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from strop.common.console import working
+from strop.common.heartbeat import beat
 from strop.objectives.objective import Objective
 from strop.train.weights import Weights
 from strop.train.world import World, added
@@ -34,6 +35,7 @@ def gradients(
     weights.begin(len(batches) * world.size)
     rows = []
     for batch in batches:
+        beat("a row in training")
         parts, told = _forward(weights.policy, objective, batch, objective.linear(batch, totals))
         sum(part / (totals[name] or 1.0) for name, part in parts.items()).backward()
         rows.append(told)

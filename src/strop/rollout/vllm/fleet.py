@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
+from strop.common.heartbeat import beat
 from strop.rollout.vllm.client import Exchange, ServerLost
 from strop.rollout.vllm.protocol import GENERATE, Generated
 
@@ -77,6 +78,7 @@ class Fleet:
                     exchange, reply, ended = events.get()
                     if self._closed:
                         raise ServerLost("the servers were let go while they worked.")
+                    beat("an answer of a server")
                     if exchange not in running:
                         continue  # cancelled, or complete
                     server, job = running[exchange]
