@@ -174,7 +174,7 @@ def test_without_its_plugin_a_kind_is_unknown(strop):
     assert "other.py: there is no such Python file" in strop("run", "recipe.yaml").err
     Path("recipe.yaml").write_text(text.replace("plugins: [mine.py]\n", ""))
     done = strop("run", "recipe.yaml")
-    assert "there is no kind 'shrink'. The kinds are distill, eval, " in done.err
+    assert "there is no kind 'shrink'. The kinds are blind, distill, doctor, eval, " in done.err
     wrong = text.replace("factor: 0.5", "faktor: 0.5")
     Path("recipe.yaml").write_text(wrong)
     assert "unknown key 'stages.smaller.faktor'; did you mean 'factor'?" in strop("run", "recipe.yaml").err

@@ -79,7 +79,7 @@ def test_a_named_set(inspect):
     ("path", "options", "says"),
     [
         ("nowhere.jsonl", [], "there is no such file"),
-        ("task:nope", [], "there is no data set named 'nope'; known: code_basics"),
+        ("task:nope", [], "there is no data set named 'nope'; known: arc_challenge"),
         (None, ["--tokenizer", "nowhere"], "There is no model 'nowhere'"),
         (None, ["--stop", "<|nope|>"], "no token '<|nope|>'"),
         (None, ["--template", "chatm"], "did you mean chatml?"),

@@ -105,7 +105,7 @@ def test_reverse_grades_by_letters_in_their_place():
     wrong = item.data[:3] + "z"
     grades = [task.grade(item, a) for a in (item.data, wrong, item.data + "a", "", item.messages[0]["content"])]
     assert [g.accepted for g in grades] == [True, False, False, False, False]
-    assert [(g.passed, g.total) for g in grades[:4]] == [(4, 4), (3, 4), (4, 5), (0, 4)]
+    assert [(g.passed, g.total) for g in grades[:4]] == [(4, 4), (3, 4), (3, 4), (0, 4)]
 
 
 def test_parts_are_mixed_by_weight_and_the_order_is_the_seeds(tmp_path):

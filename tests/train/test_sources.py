@@ -58,7 +58,7 @@ def test_a_source_without_an_end_needs_max_steps(make_model, tmp_path):
 
 
 def test_a_checkpoint_is_written_where_an_epoch_ends(make_model, tmp_path):
-    run(make_model, tmp_path, Drawn(), max_steps=4, keep_checkpoints=9)
+    run(make_model, tmp_path, Drawn(), max_steps=4, keep_last=9)
     assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-000002", "step-000004"]
 
 

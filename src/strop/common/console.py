@@ -100,7 +100,7 @@ class Steady:
 
     def advance(self, count: int = 1) -> None:
         """``count`` more are done."""
-        beat()
+        beat(self._title)
         self._done += count
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)

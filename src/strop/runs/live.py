@@ -32,7 +32,8 @@ _LAST = 20.0
 
 class Live:
     """A context manager around a run. A run of less than `EVERY` seconds starts no process, unless the page is to be
-    opened. Nothing in here ends a run: what cannot be written is said once."""
+    opened; one that is refused before its first stage leaves what an earlier one wrote. Nothing in here ends a run:
+    what cannot be written is said once."""
 
     def __init__(self, folder: Path, console: Console, open_page: bool = False):
         self._folder, self._console, self._open = folder, console, open_page
@@ -42,7 +43,6 @@ class Live:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Live:
-        self._tell()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -55,7 +55,7 @@ class Live:
         else:
             stopped = isinstance(error, Interrupted | KeyboardInterrupt)
             self._told |= {"state": "stopped" if stopped else "failed", "why": str(error) or kind.__name__}
-        self._tell()
+        self._tell(over=kind is None)
         self._end("" if kind else "done\n")
 
     def stage(self, name: str, summary: dict[str, Any]) -> None:
@@ -76,7 +76,9 @@ class Live:
                 return
             self._tell()
 
-    def _tell(self) -> None:
+    def _tell(self, over: bool = False) -> None:
+        if "summary" not in self._told and not over:  # no stage has begun
+            return
         with self._lock:
             if doing := [one.state() for one in [*AT_WORK]]:  # of a run that ended, what it was at
                 self._told["doing"] = doing

@@ -58,7 +58,7 @@ def all_named(recipe: Recipe) -> Iterator[None]:
         said = [str(error)] if len(found) == 1 else list(map(str, found))
         with suppress(InputError):
             without(recipe, found)
-            said.append("--allow-missing runs without what cannot be had.")
+            said[-1] += " (--allow-missing runs without what cannot be had)"
         raise InputError("\n".join(said)) from error
 
 

@@ -50,7 +50,15 @@ class Keep:
         trusted = [path for path in known if self.trusted is not None and step_of(path) <= self.trusted][-1:]
         for old in known[: -self.last]:
             if old not in trusted and not (self.every and step_of(old) % self.every == 0):
-                shutil.rmtree(old)
+                remove_checkpoint(old)
+
+
+def remove_checkpoint(checkpoint: Path) -> None:
+    """Under another name first: a kill in the middle would leave half of one under its own."""
+    gone = checkpoint.with_name(f".{checkpoint.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    checkpoint.rename(gone)
+    shutil.rmtree(gone)
 
 
 def save_checkpoint(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.files import atomic_writer
-from strop.train.checkpoint import checkpoints, step_of
+from strop.train.checkpoint import checkpoints, remove_checkpoint, step_of
 
 FOLDER, RECORD = "rolled-back", "rollbacks.jsonl"
 _OF_STEP = re.compile(r"step-(\d+)(\..*)?")
@@ -31,7 +31,7 @@ def set_aside(folder: Path, step: int, number: int) -> Path:
             place.rename(aside / place.parent.name / place.name)
     for path in checkpoints(folder / "checkpoints"):
         if step_of(path) > step:
-            shutil.rmtree(path)
+            remove_checkpoint(path)
     return aside
 
 
