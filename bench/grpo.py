@@ -69,6 +69,7 @@ def measure(given: argparse.Namespace, variant: Variant) -> dict:
 
 
 def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
+    from common.models import policy_of
     from common.strop_side import Clocked
 
     from strop.data.mixture import Mixture
@@ -118,7 +119,7 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
 
     keep_freed_memory()
     lora, staleness = settings.get("lora"), settings.get("staleness", 0)
-    policy = _policy(given.model, lora)
+    policy = policy_of(given.model, lora)
     chosen = RlTrainSettings(
         learning_rate=1e-6,
         max_steps=given.warmup + given.steps + 1,
@@ -134,7 +135,9 @@ def _strop(given: argparse.Namespace, settings: dict[str, Any]) -> dict:
     mixture = Mixture([Prompts(asked)], PromptMixtureSettings(parts=[{"task": "words"}]))
     weights = Weights(policy, chosen)
     stop = frozenset({NOTHING_STOPS})
-    engine = WorkerEngine(policy, partial(_policy, given.model, lora), stop) if staleness else TorchEngine(policy, stop)
+    engine = (
+        WorkerEngine(policy, partial(policy_of, given.model, lora), stop) if staleness else TorchEngine(policy, stop)
+    )
     grader = Grader({"even": Even()}, GradingSettings())
     source = RolloutSource(
         policy, engine, mixture, grader, Words(), rollout, objective, micro_batch_tokens=given.micro_batch_tokens
@@ -161,19 +164,6 @@ def _cpu_seconds(pid: int) -> float:
     """That a process was given so far, on all cores (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
-
-
-def _policy(name: str, lora: dict[str, Any] | None) -> Any:
-    from common.models import make_model
-
-    from strop.model.lora import add_lora
-    from strop.model.policy import Policy
-    from strop.model.precision import best_compute
-    from strop.model.settings import LoraSettings
-
-    compute = best_compute()
-    model = make_model(name, compute.dtype) if lora else make_model(name)
-    return Policy(add_lora(model, LoraSettings(**lora)).network if lora else model, compute)
 
 
 def _trl(given: argparse.Namespace, settings: dict[str, Any]) -> dict:

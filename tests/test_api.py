@@ -122,7 +122,7 @@ def test_a_task_class_is_measured_and_two_measurements_are_compared(here, model_
     two = strop.evaluate(model_folder, {"echo": Echo}, max_tokens=6, folder="runs/b", **QUICK)
     assert set(one.metrics) == set(two.metrics) >= {"echo_right"}
     assert one.model is None
-    [comparison] = strop.compare(one, two)
+    [comparison] = strop.compare_runs(one, two)
     assert comparison.metrics["echo_right"].change.n == 2
 
 

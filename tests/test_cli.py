@@ -16,7 +16,7 @@ from strop.config.recipe import stage_recipe
         ([], "strop: name a verb, e.g. strop demo"),
         (["demmo"], "strop: there is no verb 'demmo'; did you mean 'demo'?"),
         (["my.yaml"], "strop: there is no verb 'my.yaml'; to run a recipe: strop run my.yaml"),
-        (["run"], "strop run: give recipe: path of the recipe"),
+        (["run"], "strop run: give recipe: path of the recipe; of a run folder, which is run as it was"),
         (["chat"], "strop chat: give model: folder, run folder, hub id, .gguf file or smollm2-135m"),
         (["run", "a.yaml", "--frehs"], "strop run: there is no option --frehs; did you mean --fresh?"),
         (["run", "a.yaml", "--frehs=1", "name=y"], "strop run: there is no option --frehs; did you mean --fresh?"),
@@ -124,7 +124,10 @@ def test_wrong_usage_with_json_is_one_object(tmp_path):
         [sys.executable, "-m", "strop", "run", "--json"], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 2
-    assert json.loads(done.stdout) == {"error": "strop run: give recipe: path of the recipe", "exit_code": 2}
+    assert json.loads(done.stdout) == {
+        "error": "strop run: give recipe: path of the recipe; of a run folder, which is run as it was",
+        "exit_code": 2,
+    }
 
 
 def test_an_encoding_without_the_character_is_no_traceback(tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -68,9 +69,10 @@ def test_where_one_fails_all_end_and_the_cause_is_told_once(recipe, how):
     for of_others in ("Connection closed by peer", "DistBackendError", "cannot be reached"):
         assert of_others not in done.stderr
     if how == "kill":
+        kept = list(Path("runs/small/sft/checkpoints").glob("step-*"))  # one may have been in writing
         again = torchrun("run", "faulty.yaml", "compute.parallel=shard", FAULT="")
         assert again.returncode == 0, again.stderr
-        assert "of 4 (runs/small/sft/checkpoints" in again.stdout  # that of step 2 may have been in writing
+        assert ("going on from step" in again.stdout) == bool(kept)
 
 
 def test_a_number_of_ranks_that_cannot_work_is_refused_once(recipe, tmp_path):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from strop.train.metrics import is_timing
 
-APART = ("report.html", "log.txt", ".lock", "provenance.json", "manifest.json")
+APART = ("report.html", "progress.json", "log.txt", ".lock", "provenance.json", "manifest.json")
 """Files that hold the time of day, process ids, digests of files with timings, and nothing that was learnt."""
 
 CHECKPOINT = {"model.safetensors", "optimizer.pt", "state.pt", "checkpoint.json"}

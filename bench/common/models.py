@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from strop.model.lora import add_lora
 from strop.model.names import load_model
+from strop.model.policy import Policy
+from strop.model.precision import best_compute
+from strop.model.settings import LoraSettings
 
 RANDOM = {
     "tiny": {
@@ -52,3 +58,10 @@ def make_model(name: str, dtype: torch.dtype = torch.float32, **overrides) -> Pr
     torch.manual_seed(0)
     with torch.device(device):
         return LlamaForCausalLM(config).to(dtype).eval()
+
+
+def policy_of(name: str, lora: dict[str, Any] | None) -> Policy:
+    """A policy to train, with adapters where they have settings; also for the process that samples ahead."""
+    compute = best_compute()
+    model = make_model(name, compute.dtype) if lora else make_model(name)
+    return Policy(add_lora(model, LoraSettings(**lora)).network if lora else model, compute)

@@ -13,7 +13,7 @@ from strop.common.errors import Diverged, Halted, InputError, Interrupted
 if TYPE_CHECKING:
     from strop.api import Model as Model
     from strop.api import Result as Result
-    from strop.api import compare as compare
+    from strop.api import compare_runs as compare_runs
     from strop.api import distill as distill
     from strop.api import dpo as dpo
     from strop.api import evaluate as evaluate
@@ -31,7 +31,7 @@ sys.modules["strop.errors"] = errors  # the name by which programs that use stro
 _VERBS = (
     "Model",
     "Result",
-    "compare",
+    "compare_runs",
     "distill",
     "dpo",
     "evaluate",

@@ -128,7 +128,7 @@ def test_a_row_that_is_not_of_the_named_format_names_the_field_expected(format, 
 def test_what_a_named_format_refuses(row, format, message):
     with pytest.raises(InputError) as caught:
         parse_row(row, "f:3", format)
-    expected = f"f:3: {message}" if message else "there is no format 'shargpt'; known: auto, messages,"
+    expected = f"f:3: {message}" if message else "there is no format 'shargpt'; known: auto, auto_text, messages,"
     assert str(caught.value).startswith(expected)
 
 

@@ -323,7 +323,10 @@ def test_what_cannot_be_read_says_so(tmp_path, name, content, message):
         ({}, "give either path"),
         ({"path": "x", "hub": "y"}, "give either path"),
         ({"path": "nothing.jsonl"}, "nothing.jsonl: there is no such file"),
-        ({"hub": "a/b", "format": "shargpt"}, "there is no format 'shargpt'; known: auto, messages, sharegpt,"),
+        (
+            {"hub": "a/b", "format": "shargpt"},
+            "there is no format 'shargpt'; known: auto, auto_text, messages, sharegpt,",
+        ),
         ({"path": "x.jsonl", "revision": "main"}, "a revision is for data on the hub"),
         ({"path": "x.jsonl", "subset": "main"}, "there is no folder main in it"),
     ],

@@ -4,7 +4,7 @@ Importing this loads neither torch nor transformers; the functions do. They rais
 `InputError` for bad input, `Diverged`, `Halted`, and `Interrupted` where a signal stopped a run.
 """
 
-from strop.api.measure import compare, evaluate
+from strop.api.measure import compare_runs, evaluate
 from strop.api.model import Model, load
 from strop.api.result import Result
 from strop.api.train import distill, dpo, grpo, ppo, reward_model, run, sft
@@ -12,7 +12,7 @@ from strop.api.train import distill, dpo, grpo, ppo, reward_model, run, sft
 __all__ = [
     "Model",
     "Result",
-    "compare",
+    "compare_runs",
     "distill",
     "dpo",
     "evaluate",

@@ -37,7 +37,7 @@ def evaluate(model: Name, tasks: Any, *, folder: Name | None = None, quiet: bool
     return result_of(recipe, run_recipe(recipe, console_of(quiet)))
 
 
-def compare(
+def compare_runs(
     first: Name | Result,
     *others: Name | Result,
     metrics: Sequence[str] = (),
@@ -55,7 +55,7 @@ def compare(
     from strop.report.sides import read_side
 
     if not others:
-        raise InputError("compare needs two evaluations or more.")
+        raise InputError("compare_runs needs two evaluations or more.")
     sides = [read_side(one.folder if isinstance(one, Result) else Path(one)) for one in (first, *others)]
     asked = {name: GateSettings.model_validate(gate) for name, gate in (gates or {}).items()}
     return compare_sides(sides[0], sides[1:], metrics, asked, least)

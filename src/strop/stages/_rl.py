@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from strop.common.console import working
 from strop.common.errors import InputError
 from strop.data.mixture import Mixture
@@ -43,6 +41,7 @@ from strop.stages.base import Context, StageResult
 from strop.train.evaluations import Look
 from strop.train.loop import train
 from strop.train.out_of_memory import explained_out_of_memory
+from strop.train.random_state import seed_everything
 from strop.train.shards import Shards, shard, whole_on_each
 from strop.train.weights import Weights
 from strop.train.world import World
@@ -89,7 +88,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     _check_rows(stage, parts)
     mixture = Mixture(parts, stage.data, seed)
     context.say(f"prompts: {len(mixture):,}, of {', '.join(part.title for part in stage.data.parts)}")
-    torch.manual_seed(seed)
+    seed_everything(seed)
     # Other weights or another program sample than are trained.
     decided = stage.objective.decided(apart=bool(stage.rollout.staleness) or recipe.rollout.engine != "torch")
     given, how = what_to_load(stage, context)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from strop.common.console import working
 from strop.common.files import write_json
 from strop.common.folders import cache_folder
@@ -34,6 +32,7 @@ from strop.tasks.base import named_sets
 from strop.train.evaluations import Look
 from strop.train.loop import train
 from strop.train.out_of_memory import explained_out_of_memory
+from strop.train.random_state import seed_everything
 from strop.train.shards import Shards, make_weights, whole_on_each
 from strop.train.step import evaluation
 from strop.train.weights import Weights
@@ -230,7 +229,7 @@ class Training(ABC):
         objective, stateful = self.objective(), self.stateful()
         if line := eval_data_note(held_out, bool(self.measured), recipe.chat.max_length):
             context.say(line)
-        torch.manual_seed(seed)  # of dropout, where there is any
+        seed_everything(seed)  # of dropout, where there is any
         with explained_out_of_memory(settings, longest, stage.lora is not None):
             self.weights = weights = weights_to_train(stage, context, loaded)
             self.begin()

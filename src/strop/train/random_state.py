@@ -19,6 +19,13 @@ def random_state() -> dict[str, Any]:
     return {"torch_rng": torch.get_rng_state(), "numpy_rng": numpy, "python_rng": random.getstate(), **cuda}
 
 
+def seed_everything(seed: int) -> None:
+    """What nothing else draws from a generator of its own: dropout, and what a model's or a user's code draws."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
 def set_random_state(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch_rng"])
     kind, keys, *rest = state["numpy_rng"]
