@@ -66,12 +66,20 @@ def describe(place: Path) -> dict[str, Any]:
         "state": state,
         "where": "" if state == "finished" else _where(progress, left, step, running),
         "stages": {name: "done" if stages[name].get("done") else "begun" for name in order},
-        "model": summary.get("model") or config.get("model"),
+        "model": summary.get("model") or _name_of(config.get("model")),
         "numbers": list(_numbers(summary)),
         "changed": changed,
         "bytes": sum(one.st_size for one in files),
         "why": progress.get("why", "") if state in ("failed", "stopped") else "",
     }
+
+
+def _name_of(model: Any) -> str | None:
+    """What a recipe's ``model`` is called: of a new one its family, as `strop.model.settings.NewModel` says it."""
+    if not isinstance(model, dict):
+        return model
+    family = model["new"].get("model_type") or model["new"].get("architectures")
+    return f"a new {family if isinstance(family, str) else family[0]}"
 
 
 def table(runs: list[dict[str, Any]]) -> Table:
