@@ -1,5 +1,8 @@
 """A throw-away model for tests: two layers, grouped heads, made in memory."""
 
+import json
+import shutil
+
 from strop.model.memory import spin_shortly
 
 spin_shortly()  # before torch is loaded, here and in the workers that inherit the environment
@@ -71,6 +74,21 @@ def make_model_folder(tmp_path_factory, make_model):
         folder = tmp_path_factory.mktemp("models") / "tiny"
         save_model(model, tokenizer, folder)
         return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_brief(tmp_path_factory):
+    """A function that copies a model's folder so that it often ends its turns, whatever it learnt by chance: the tokens
+    ``ids`` do so, too."""
+
+    def make(folder, ids):
+        brief = shutil.copytree(folder, tmp_path_factory.mktemp("models") / "brief")
+        told = json.loads((brief / "generation_config.json").read_text())
+        told["eos_token_id"] = [1, *ids]
+        (brief / "generation_config.json").write_text(json.dumps(told))
+        return brief
 
     return make
 

@@ -1,7 +1,6 @@
 """Reinforcement learning as a user has it: recipes and verbs, what is refused beforehand, a run that is stopped."""
 
 import json
-import shutil
 
 import pytest
 import yaml
@@ -128,13 +127,9 @@ def twice(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def brief_model(model_folder, tmp_path_factory):
-    """One that often ends its turns: a tenth of its tokens do so, whatever it learnt by chance."""
-    folder = shutil.copytree(model_folder, tmp_path_factory.mktemp("models") / "brief")
-    told = json.loads((folder / "generation_config.json").read_text())
-    told["eos_token_id"] = [1, *range(300, 360)]
-    (folder / "generation_config.json").write_text(json.dumps(told))
-    return folder
+def brief_model(model_folder, make_brief):
+    """One of whose tokens a tenth end a turn."""
+    return make_brief(model_folder, range(300, 360))
 
 
 @pytest.fixture
