@@ -136,6 +136,19 @@ def test_sigusr1_writes_a_checkpoint_and_goes_on(make_model, tmp_path, monkeypat
     assert len([row for row in deterministic_rows(tmp_path) if "loss" in row]) == 12
 
 
+def test_sigusr1_before_the_first_step_is_kept_for_after_it(make_model, tmp_path, monkeypatch):
+    real, asked = loop.Evaluations.due, []
+
+    def due(self, step, *rest):
+        if not asked:
+            asked.append(os.kill(os.getpid(), signal.SIGUSR1))
+        return real(self, step, *rest)
+
+    monkeypatch.setattr(loop.Evaluations, "due", due)
+    run(make_model(), tmp_path, settings_of(checkpoint_every=None, keep_last=9))
+    assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-000001"]
+
+
 def test_max_hours_stops_with_a_checkpoint_and_says_what_is_left(make_model, tmp_path, monkeypatch):
     monkeypatch.setattr("strop.train.clock.Clock.is_late", lambda self: self._steps >= 4)
     words = r"stopped at step 4 of 12 by max_hours 1 \(8 steps, about .*are left\); .*step-000004 is written"
@@ -154,8 +167,11 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_tried_again(make_model,
         return real(*args, **kwargs)
 
     monkeypatch.setattr(torch, "save", full)
-    run(make_model(), tmp_path, settings_of(keep_last=9))
+    totals = run(make_model(), tmp_path, settings_of(keep_last=9))
     assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-000003", "step-000012"]
+    [warning] = [line for line in totals["warnings"] if "could not be written" in line]
+    assert warning.startswith("2 checkpoints could not be written, and the newest that is there is ")
+    assert "step-000012; free space in " in warning
     said = capsys.readouterr().out
     assert said.count("WARNING: ") == 2
     assert "The checkpoint of step 6 is not written; earlier ones are whole." in said

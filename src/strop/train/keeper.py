@@ -129,6 +129,15 @@ class Keeper:
         self._writer.wait()
         self.world.barrier()
 
+    def finished(self) -> list[str]:
+        """What is to be said at the end of the run, when all is written."""
+        self.wait()
+        if not self.failed:
+            return []
+        count = "a checkpoint" if self.failed == 1 else f"{self.failed} checkpoints"
+        kept = f"the newest that is there is {self.known[-1]}" if self.known else "none is there"
+        return [f"{count} could not be written, and {kept}; free space in {self.folder}, or choose another folder."]
+
     def _failed(self, words: str) -> None:
         self.failed += 1
         self.say(f"WARNING: {words} Training goes on, and the next checkpoint is tried when it is due.")

@@ -112,8 +112,9 @@ def train(
             run.evaluations(stopped)
             late = run.clock.is_late()
             stop = world.agree(stopped or late)
-            due, asked = run.well and run.keeper.is_due(step, run.step, run.steps), requested.pop()
-            if world.agree(due or (asked and step)) or (stop and step):
+            due = run.well and run.keeper.is_due(step, run.step, run.steps)
+            on_request = step is not None and requested.pop()  # one that comes before a step is kept for after it
+            if world.agree(due or on_request) or (stop and step):
                 run.checkpoint()
             if stop and not run.step:
                 raise Interrupted(number(stopped), "stopped before the first step; the same command begins again.")
@@ -357,6 +358,7 @@ class _Run:
         best = self.totals.get("best", {"step": self.step})["step"]
         exact = not (self.stateful or self.ema) and best == self.step
         said = [
+            *self.keeper.finished(),
             *Health.finished(self.totals),
             *course.warnings(self.totals, moved if best else None, exact=exact),
             *course.kept(self.totals),
