@@ -62,9 +62,9 @@ def all_named(recipe: Recipe) -> Iterator[None]:
         raise InputError("\n".join(said)) from error
 
 
-def without(recipe: Recipe, left_out: list[Missing]) -> Recipe:
-    """The recipe without them, and without the gates on evals that go. Raises InputError where nothing would be left of
-    what a stage needs."""
+def without(recipe: Recipe, left_out: list[Missing]) -> tuple[Recipe, list[Missing]]:
+    """The recipe without them, and what else goes, since it needs them: gates, and what is measured while training.
+    Raises InputError where nothing would be left of what a stage needs."""
     values = recipe.model_dump(mode="json")
     for one in reversed(left_out):  # later positions of a list first
         *way, last = one.place
@@ -72,21 +72,23 @@ def without(recipe: Recipe, left_out: list[Missing]) -> Recipe:
         for key in way:
             inside = inside[key]
         del inside[last]
-    gone = {one.place[1] for one in left_out if one.place[0] == "evals"}
-    for stage in values["stages"].values():
-        named = stage.get("train", {}).get("tasks", {})
-        for task in gone & named.keys():
-            del named[task]
-        if gone and not named and stage.get("train", {}).get("tasks_every"):
-            stage["train"]["tasks_every"] = None
-        if not stage.get("eval_data", True) and stage.get("train", {}).get("eval_every"):
-            stage["train"]["eval_every"] = None
+    gone, also = {one.place[1] for one in left_out if one.place[0] == "evals"}, []
+    for name, stage in values["stages"].items():
+        train, at = stage.get("train", {}), ("stages", name, "train")
+        for task in [one for one in train.get("tasks", {}) if one in gone]:
+            del train["tasks"][task]
+            also.append(Missing((*at, "tasks", task), "is not measured while training."))
+        if gone and not train.get("tasks") and train.get("tasks_every"):
+            train["tasks_every"] = None
+        if not stage.get("eval_data", True) and train.get("eval_every"):
+            train["eval_every"] = None
+            also.append(Missing((*at, "eval_every"), "there is no evaluation loss without eval_data."))
     measured = {name.partition(".")[0] for name in values["evals"]}
-    values["gates"] = {
-        name: gate for name, gate in values["gates"].items() if not _gone(name.partition(".")[0], gone, measured)
-    }
+    for name in [one for one in values["gates"] if _gone(one.partition(".")[0], gone, measured)]:
+        del values["gates"][name]
+        also.append(Missing(("gates", name), "is not looked at."))
     try:
-        return type(recipe).model_validate(values)
+        return type(recipe).model_validate(values), also
     except ValidationError as error:
         said = error.errors()[0]
         where = ".".join(map(str, said["loc"]))

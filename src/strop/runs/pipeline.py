@@ -71,9 +71,11 @@ def run_recipe(
     check_ranks(recipe, world.size)
     check_data(recipe.run_folder, chain.from_iterable(one.local_data(recipe) for one in recipe.stages.values()))
     left_out = missing(recipe) if allow_missing else []
+    if left_out:
+        recipe, also = without(recipe, left_out)
+        left_out += also
     for one in left_out:
         say(console, f"left out (--allow-missing): {one}", style="yellow")
-    recipe = without(recipe, left_out) if left_out else recipe
     with ExitStack() as held:
         if world.rank == 0:
             held.enter_context(claimed(recipe.run_folder))
@@ -163,7 +165,7 @@ class _Run:
             for name, state in self.done.items()
             for change in state.get("changes", ())
         ]
-        summary["notes"] += [f"Left out, since it could not be had: {one}" for one in self.left_out]
+        summary["notes"] += [f"Left out, since data could not be had: {one}" for one in self.left_out]
         write_json(folder / "summary.json", summary)
         with working("report: writing"):
             summary["report"] = str(write_report(folder))
