@@ -8,6 +8,7 @@ import torch
 
 from strop.common.errors import InputError
 from strop.train.adamw_8bit import AdamW8bit, dequantise, dynamic_map, quantise
+from strop.train.muon import Muon
 from strop.train.optim import Optimizers, tensor_bytes
 from strop.train.settings import TrainSettings
 
@@ -90,6 +91,38 @@ def test_muon_moves_every_matrix_by_an_orthogonal_step_of_adamws_size():
     torch.testing.assert_close(  # the embedding by AdamW: first steps have the size of the rate
         (before["embedding"] - after["embedding"]).abs().detach(), torch.full((50, 16), 0.02), rtol=1e-4, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("scale", ["match_rms_adamw", "original"])
+def test_muon_is_torchs_with_its_newton_schulz_steps_in_float32(scale):
+    """Three steps beside a plain loop in float64, to its rounding, and beside torch.optim.Muon, whose steps are in
+    bfloat16, to that of its eight bits."""
+    mine = {n: t for n, t in make_tensors().items() if n in ("square", "wide")}
+    torchs, exact = ({n: t.detach().clone().requires_grad_() for n, t in mine.items()} for _ in range(2))
+    exact = {n: t.detach().double() for n, t in exact.items()}
+    buffers = {n: torch.zeros_like(t) for n, t in exact.items()}
+    of_mine = Muon([{"params": list(mine.items()), "lr": 0.02}], weight_decay=0.1, adjust_lr_fn=scale)
+    of_torch = torch.optim.Muon(torchs.values(), lr=0.02, weight_decay=0.1, adjust_lr_fn=scale)
+    for step in range(3):
+        for name in mine:
+            gradient = torch.randn(mine[name].shape, generator=torch.Generator().manual_seed(step))
+            mine[name].grad, torchs[name].grad = gradient.clone(), gradient.clone()
+            buffers[name] = 0.95 * buffers[name] + 0.05 * gradient.double()
+            x = 0.05 * gradient.double() + 0.95 * buffers[name]
+            x = x / x.norm()
+            for _ in range(5):
+                g = x @ x.T
+                x = 3.4445 * x + (-4.7750 * g + 2.0315 * g @ g) @ x
+            rows, columns = x.shape
+            size = 0.2 * max(rows, columns) ** 0.5 if scale == "match_rms_adamw" else max(1, rows / columns) ** 0.5
+            exact[name] = exact[name] * (1 - 0.02 * 0.1) - 0.02 * size * x
+        of_mine.step()
+        of_torch.step()
+    for name, matrix in mine.items():
+        torch.testing.assert_close(matrix.detach().double(), exact[name], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(matrix, torchs[name], rtol=0, atol=0.02 * 3 * 0.03)
+    with pytest.raises(ValueError, match="takes no closure"):
+        of_mine.step(lambda: None)
 
 
 def test_a_stack_of_experts_is_trained_as_its_matrices_one_by_one():

@@ -2,10 +2,10 @@
 
 - ``adamw`` (Loshchilov & Hutter 2019), fused: 8 bytes of state per parameter.
 - ``adamw`` and ``adamw_8bit`` over bfloat16 tensors: `strop.train.split_adamw`, 2 bytes more, in place of a master's 4.
-- ``muon`` (Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks; torch.optim.Muon) for
-  matrices, 4 bytes; AdamW for all else. ``B = μB + (1-μ)g``, ``O = NS5((1-μ)g + μB)`` (five Newton-Schulz steps in
-  bfloat16, which bring the singular values near 1), ``W = W·(1 - lr·wd) - lr·c·O``, with ``c = 0.2·√max(out, in)`` for
-  ``match_rms_adamw`` (Liu et al. 2025, Muon is Scalable for LLM Training) and ``√max(1, out/in)`` for ``original``.
+- ``muon`` (`strop.train.muon`) for matrices, 4 bytes; AdamW for all else. ``B = μB + (1-μ)g``, ``O = NS5((1-μ)g +
+  μB)`` (five Newton-Schulz steps, which bring the singular values near 1), ``W = W·(1 - lr·wd) - lr·c·O``, with ``c =
+  0.2·√max(out, in)`` for ``match_rms_adamw`` (Liu et al. 2025, Muon is Scalable for LLM Training) and ``√max(1,
+  out/in)`` for ``original``.
 - ``adafactor`` (Shazeer & Stern 2018, without first moment): rows + columns, next to nothing. Its rate is a share of a
   tensor's root mean square, so 1e-3 is a usual value, and at most ``1/√step``.
 - ``adamw_8bit``: `strop.train.adamw_8bit`, 2.03 bytes.
@@ -24,39 +24,9 @@ from torch.utils._pytree import tree_leaves
 from strop.common.errors import InputError
 from strop.train.adamw_8bit import AdamW8bit, EachTensor
 from strop.train.groups import Group, Kind, make_groups
+from strop.train.muon import Muon
 from strop.train.settings import OptimizerSettings
 from strop.train.split_adamw import SplitAdamW
-
-
-class Muon(torch.optim.Muon):
-    """Also over stacks of matrices ``[E, out, in]``, as mixtures of experts keep them.
-
-    Every matrix of a stack is a parameter of its own here: a view that shares the stack's memory and gradient.
-    """
-
-    def __init__(self, groups: list[dict[str, Any]], **arguments: Any):
-        self._stacks: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
-        super().__init__([{**group, "params": self._matrices(group["params"])} for group in groups], **arguments)
-
-    def _matrices(self, named: list[tuple[str, torch.Tensor]]) -> list[tuple[str, torch.Tensor]]:
-        flat = []
-        for name, tensor in named:
-            if tensor.ndim == 2:
-                flat.append((name, tensor))
-            else:
-                views = list(tensor.detach().unbind(0))
-                self._stacks.append((tensor, views))
-                flat += [(f"{name}.{i}", view) for i, view in enumerate(views)]
-        return flat
-
-    def step(self, closure=None) -> None:
-        for stack, views in self._stacks:
-            for i, view in enumerate(views):
-                view.grad = None if stack.grad is None else stack.grad[i]
-        super().step(closure)
-        for _, views in self._stacks:
-            for view in views:
-                view.grad = None  # else it would outlive the stack's
 
 
 class Optimizers:
