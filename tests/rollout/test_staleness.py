@@ -149,6 +149,18 @@ def test_f06_what_the_process_samples_has_the_trainers_log_probabilities(small):
         assert {"seconds/rollout", "rollout/ahead_seconds", "rollout/ahead_reward_seconds"} <= set(later)
 
 
+def test_an_engine_with_a_copy_takes_weights_when_it_is_told_to_and_never_by_itself(small):
+    run = ahead(small())
+    run.engine.sync()
+    before = [p.clone() for p in run.engine.policy.parameters()]
+    optimizer_step(run.weights, run.objective, run.source.next_step().batches, 1.0)
+    run.source._ahead.whole()
+    run.engine.generate(AGAIN)
+    assert all(torch.equal(x, y) for x, y in zip(before, run.engine.policy.parameters(), strict=True))
+    run.engine.sync()
+    assert all(torch.equal(x, y) for x, y in zip(run.policy.parameters(), run.engine.policy.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("lora", [False, True])
 def test_f20_f21_the_process_has_the_weights_of_the_last_sync_and_forgets_what_older_ones_computed(small, lora):
     def told(engine):

@@ -68,11 +68,13 @@ class TorchEngine:
         self._scheduler: Scheduler | None = None
         self._weights: tuple = ()
 
-    def sync(self) -> None:
-        """The weights have changed: what was computed with the old ones is forgotten."""
+    def release(self) -> None:
+        """Forget what was computed."""
         self._scheduler = None
 
-    release = sync
+    def sync(self) -> None:
+        """The weights have changed: what was computed with the old ones is forgotten."""
+        self.release()
 
     def generate(
         self,
@@ -197,14 +199,14 @@ class TorchEngine:
                 self._prepare(tokens)
                 yield self._scheduler
         except BaseException:
-            self.sync()  # steps that were planned are not computed
+            self.release()  # steps that were planned are not computed
             raise
         finally:
             self.policy.train(training)
 
     def _prepare(self, tokens: int) -> None:
         if (weights := self._weights_now()) != self._weights:
-            self.sync()
+            self.release()
         self._weights = weights
         self.policy.choose_decoder(self._int8)
         if self._scheduler is None:
