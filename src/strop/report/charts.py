@@ -3,7 +3,7 @@
 A figure is drawn in placeholder colours, one per role; afterwards each is replaced by the style sheet's variable for
 that role, so that one drawing serves light and dark mode. Text stays text. Equal figures give equal bytes.
 
-matplotlib takes a second to load, and most commands draw nothing: the first chart loads it.
+matplotlib takes half a second to load, and most commands draw nothing: the first chart loads it.
 """
 
 from __future__ import annotations
