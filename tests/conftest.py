@@ -12,6 +12,7 @@ import torch  # noqa: E402
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: E402
 
+from strop.common.folders import cache_folder  # noqa: E402
 from strop.model.names import save_model  # noqa: E402
 from strop.tasks.code_basics import generate  # noqa: E402
 
@@ -89,6 +90,21 @@ def make_brief(tmp_path_factory):
         told["eos_token_id"] = [1, *ids]
         (brief / "generation_config.json").write_text(json.dumps(told))
         return brief
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def empty_cache(tmp_path_factory):
+    """A function that makes a cache folder for STROP_CACHE with nothing in it but the kernels, which take a compiler
+    ten seconds: a process that begins in it does not build them again."""
+    kernels = cache_folder() / "kernels"
+    kernels.mkdir(parents=True, exist_ok=True)
+
+    def make():
+        folder = tmp_path_factory.mktemp("cache")
+        (folder / "kernels").symlink_to(kernels.resolve(), target_is_directory=True)
+        return folder
 
     return make
 

@@ -1,12 +1,11 @@
 """The scripts in examples/, each as a user runs it, on a tiny model."""
 
 import json
-import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
+from processes import STROP, in_a_child
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 SAYS = {
@@ -17,6 +16,15 @@ SAYS = {
     "loop_by_hand": "loss on all 4",
 }
 
+# What `python PATH MODEL` does, but for loading strop, which takes longer than all else.
+RUN = """
+import os, runpy, sys
+os.chdir({folder!r})
+sys.argv = {arguments}
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
 
 def test_every_example_is_here_and_short():
     assert {path.stem for path in EXAMPLES} == set(SAYS)
@@ -26,8 +34,6 @@ def test_every_example_is_here_and_short():
 @pytest.fixture(scope="module")
 def chatty_model(model_folder, tmp_path_factory):
     """One that ends turns now and then: a tenth of its tokens do so."""
-    import shutil
-
     folder = shutil.copytree(model_folder, tmp_path_factory.mktemp("models") / "chatty")
     told = json.loads((folder / "generation_config.json").read_text())
     told["eos_token_id"] = [1, *range(300, 360)]
@@ -36,9 +42,10 @@ def chatty_model(model_folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs(path, chatty_model, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(path.parents[1] / "src"), "STROP_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, str(path), str(chatty_model)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_an_example_runs(path, chatty_model, empty_cache, tmp_path):
+    done = in_a_child(
+        RUN.format(folder=str(tmp_path), arguments=[str(path), str(chatty_model)]),
+        STROP,
+        STROP_CACHE=str(empty_cache()),
+    )
     assert SAYS[path.stem] in done.stdout

@@ -258,7 +258,7 @@ import importlib, sys
 for module in sys.argv[1:]:
     before = set(sys.modules)
     importlib.import_module(f"strop.{module}")
-    print(module, *sorted({"torch", "transformers"} & (set(sys.modules) - before)))
+    print(module, *sorted({"torch", "transformers", "matplotlib"} & (set(sys.modules) - before)))
 """
 
 

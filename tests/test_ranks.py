@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as processes
 import yaml
+from processes import as_ranks
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -165,7 +165,7 @@ def test_several_ranks_do_what_one_does(size, place, tmp_path, make_model, monke
     monkeypatch.chdir(here)
     run("sft", HALF, folder="one-then-shard")
     shutil.copytree("one-then-shard", "one-then-replicate")
-    processes.spawn(a_rank, (size, here, make_model), nprocs=size)
+    as_ranks(a_rank, size, size, here, make_model)
     for name in {name for name, _ in CASES[size]}:
         run(name)
     for name, parallel in CASES[size]:

@@ -1,16 +1,28 @@
-"""Processes of their own, for what can be set only once in one, or ends it; a compiler that fails."""
+"""Processes of their own, for what can be set only once in one, or ends it; ranks; a compiler that fails."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+
+import torch.multiprocessing
 
 SECONDS = 300
 """After which a process is ended."""
+STROP = (
+    "strop.runs.pipeline",
+    "strop.stages._training",
+    "strop.stages._rl",
+    "transformers.models.llama.modeling_llama",
+)
+"""What a run loads; that takes longer than a run of a tiny model does."""
 
 
 def in_a_process(code: str, **environment: str) -> subprocess.CompletedProcess:
@@ -26,9 +38,12 @@ def in_a_process(code: str, **environment: str) -> subprocess.CompletedProcess:
     return done
 
 
-# Loads torch, which takes two seconds, and forks a child for every line that it is given.
+# Loads modules, which takes seconds, computes nothing, and forks a child for every line that it is given.
 PARENT = """
-import json, os, signal, sys, torch
+import importlib, json, os, signal, sys
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+del sys.argv[1:]
 for line in sys.stdin:
     code, environment, outputs, seconds = json.loads(line)
     if child := os.fork():
@@ -44,21 +59,35 @@ for line in sys.stdin:
 
 
 @cache
-def _parent() -> subprocess.Popen:
+def _parent(*loaded: str) -> subprocess.Popen:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-W", "always", "-c", PARENT], **pipes)
+    return subprocess.Popen([sys.executable, "-W", "always", "-c", PARENT, *loaded], **pipes)
 
 
-def in_a_child(code: str, **environment: str) -> SimpleNamespace:
-    """The same in a process that has torch already, but nothing of strop, and in which nothing was computed."""
+def in_a_child(code: str, loaded: tuple[str, ...] = ("torch",), **environment: str) -> SimpleNamespace:
+    """The same in a process that has the modules ``loaded`` already (torch, and nothing of strop), and in which nothing
+    was computed."""
     with tempfile.TemporaryDirectory() as folder:
         outputs = [str(Path(folder) / name) for name in ("stdout", "stderr")]
-        parent = _parent()
+        parent = _parent(*loaded)
         print(json.dumps([code, environment, outputs, SECONDS]), file=parent.stdin, flush=True)
         ended = int(parent.stdout.readline())
         out, err = (Path(output).read_text() for output in outputs)
     assert ended == 0, err
     return SimpleNamespace(stdout=out, stderr=err)
+
+
+def as_ranks(function: Callable[..., None], size: int, *arguments: Any) -> None:
+    """Call ``function(rank, *arguments)`` in ``size`` processes, copies of one that has strop loaded and has computed
+    nothing; raises what one of them raises."""
+    multiprocessing.set_forkserver_preload([*STROP, "torch.distributed.fsdp", "torch.distributed.checkpoint"])
+    call = (function, size, arguments)
+    torch.multiprocessing.start_processes(_rank, call, nprocs=size, start_method="forkserver")
+
+
+def _rank(rank: int, function: Callable[..., None], size: int, arguments: tuple[Any, ...]) -> None:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
+    function(rank, *arguments)
 
 
 def broken_compiler(folder: Path) -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as processes
+from processes import as_ranks
 from small_runs import FLOAT32, make_examples
 
 from strop.chat import Example
@@ -107,7 +107,7 @@ def rank_of_two(rank, folder, make_model):
 
 
 def test_two_ranks_train_what_one_does_whatever_is_minimised(make_model, tmp_path):
-    processes.spawn(rank_of_two, (tmp_path, make_model), nprocs=2)
+    as_ranks(rank_of_two, 2, tmp_path, make_model)
     ranks = [torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1)]
     for name in OBJECTIVES:
         expected, told = steps(make_model, name, World())

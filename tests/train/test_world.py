@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as processes
+from processes import as_ranks
 from small_runs import FLOAT32, SETTINGS, make_examples
 
 from strop.data.source import PackedSource
@@ -80,7 +80,7 @@ def _sums_gradients(world):
 def test_two_ranks_train_what_one_does(make_model, tmp_path):
     whole = PackedSource(make_examples(24), global_batch_size=6, micro_batch_tokens=30, epochs=2)
     assert {len(whole.next_step().batches) % 2 for _ in range(whole.steps)} == {0, 1}  # sometimes a rank fills up
-    processes.spawn(rank_of_two, (tmp_path, make_model), nprocs=2)
+    as_ranks(rank_of_two, 2, tmp_path, make_model)
     ranks = [torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1)]
     for kind, compute in COMPUTES.items():
         near = 1e-4 if compute is FLOAT32 else 3e-2

@@ -2,24 +2,28 @@
 
 A figure is drawn in placeholder colours, one per role; afterwards each is replaced by the style sheet's variable for
 that role, so that one drawing serves light and dark mode. Text stays text. Equal figures give equal bytes.
+
+matplotlib takes half a second to load, and most commands draw nothing: the first chart loads it.
 """
+
+from __future__ import annotations
 
 import io
 import re
 from collections.abc import Callable, Mapping
 from html import escape
+from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
-from matplotlib.ticker import MaxNLocator
 
 from strop.report.files import Interval, LoggedStep
 from strop.report.metrics import value_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 FONT_PX = 12
 WIDE, NARROW = 1000, 400
@@ -91,7 +95,7 @@ def loss_chart(steps: list[LoggedStep], name: str = "loss") -> Markup:
         figure = new_figure(width, 342 if len(rates) else 278)
         axes = px_axes(figure, 48, 12, 8, 250)
         axes.grid(color=ROLES["line"], linewidth=1)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        at_most(5, axes.yaxis)
         if len(train):
             axes.plot(*thinned(train).T, color=ROLES["before"], linewidth=1, alpha=0.6)
             axes.plot(*thinned(smoothed(train)).T, color=ROLES["after"], linewidth=2.2)
@@ -105,7 +109,7 @@ def loss_chart(steps: list[LoggedStep], name: str = "loss") -> Markup:
             _draw_rates(panels[-1], rates)
         for panel in panels:
             panel.set_xlim(0, max(1, last_step))
-            panel.xaxis.set_major_locator(MaxNLocator(6 if width == NARROW else 10, integer=True))
+            at_most(6 if width == NARROW else 10, panel.xaxis, integer=True)
         return figure
 
     return _for_desk_and_phone(draw, name, "Training loss, held-out loss and learning rate over steps")
@@ -172,11 +176,16 @@ def loss_limits(train: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure whose data units of size are CSS pixels at full width."""
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width / 72, height / 72), dpi=72)
 
 
 def text_width(text: str) -> float:
     """Pixels that a label takes in DejaVu Sans, which runs wider than what browsers choose for plain text."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
     return TextPath((0, 0), text, size=LABEL["fontsize"], prop=FontProperties(family="DejaVu Sans")).get_extents().width
 
 
@@ -191,6 +200,13 @@ def px_axes(figure: Figure, left: float, right: float, top: float, bottom: float
     return axes
 
 
+def at_most(ticks: int, axis: Axis, integer: bool = False) -> None:
+    """Give the axis up to ``ticks`` steps at round numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(ticks, integer=integer))
+
+
 def _for_desk_and_phone(draw: Callable[[int], Figure], name: str, label: str) -> Markup:
     desk = inline_svg(draw(WIDE), name, label, "wide")
     return desk + inline_svg(draw(NARROW), f"{name}-narrow", label, "narrow")
@@ -198,6 +214,8 @@ def _for_desk_and_phone(draw: Callable[[int], Figure], name: str, label: str) ->
 
 def inline_svg(figure: Figure, name: str, label: str, css_class: str) -> Markup:
     """The figure as an ``<svg>`` element; ``name`` keeps its ids apart from other charts', ``label`` is read aloud."""
+    import matplotlib
+
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "strop"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

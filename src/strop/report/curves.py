@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from strop.report.charts import ROLES, inline_svg, new_figure, px_axes, series, smoothed, smoothing_span, thinned
+from strop.report.charts import (
+    ROLES,
+    at_most,
+    inline_svg,
+    new_figure,
+    px_axes,
+    series,
+    smoothed,
+    smoothing_span,
+    thinned,
+)
 from strop.report.files import LoggedStep
 from strop.report.metrics import describe, in_order
 from strop.tasks.metrics import FAILED, Metric
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDTH, HEIGHT = 360, 168
 # Told apart without colour: how the line is drawn, in the page's colours.
@@ -175,7 +186,7 @@ def _measured(name: str, title: str, unit: str, points: list[tuple[Any, ...]]) -
     margin = 0.08 * (max(every) - min(every)) or 0.1 * abs(max(every)) or 0.1
     axes.set_ylim(min(every) - margin, max(every) + margin)
     if unit == "rate":
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}\N{NO-BREAK SPACE}%"))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}\N{NO-BREAK SPACE}%")
     change = " → ".join(_short(value, unit) for value in (values[:1] if len(values) == 1 else (values[0], values[-1])))
     chart = inline_svg(figure, name, f"{title} over steps, with 95 % intervals: {change}", "small-multiple")
     keys = [("after", "solid", "at each measurement", change), ("before", "solid", "95 % interval", "")]
@@ -206,7 +217,7 @@ def _panel(
         keys.append((role, style, label, _change(means, panel.unit)))
     axes.set_ylim(*_limits([points[:, 1] for points in lines.values()], panel.unit))
     if panel.unit == "rate":
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}\N{NO-BREAK SPACE}%"))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}\N{NO-BREAK SPACE}%")
     said = "; ".join(f"{label}: {change}" for *_, label, change in keys)
     chart = inline_svg(figure, name, f"{panel.title} over steps. {said}", "small-multiple")
     return {"title": panel.title, "unit": "" if panel.unit == "rate" else panel.unit, "keys": keys, "chart": chart}
@@ -246,7 +257,7 @@ def _time(name: str, steps: list[LoggedStep]) -> dict[str, Any] | None:
         base = base + column
         keys.append((role, "area", label, f"{100 * share:.0f}\N{NO-BREAK SPACE}%"))
     axes.set_ylim(0, 1)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}\N{NO-BREAK SPACE}%"))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}\N{NO-BREAK SPACE}%")
     said = "; ".join(f"{label}: {share}" for *_, label, share in keys)
     chart = inline_svg(figure, name, f"Where the time goes, share of each part over steps. {said}", "small-multiple")
     return {"title": "where the time goes", "unit": "", "keys": keys, "chart": chart}
@@ -256,8 +267,8 @@ def _axes(figure: Any, last: float) -> Axes:
     axes = px_axes(figure, 52, 10, 8, HEIGHT - 26)
     axes.grid(color=ROLES["line"], linewidth=1)
     axes.set_xlim(0, max(1, last))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    at_most(5, axes.xaxis, integer=True)
+    at_most(4, axes.yaxis)
     return axes
 
 
