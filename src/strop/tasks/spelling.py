@@ -71,17 +71,25 @@ def _asked(task: str, word: str, random: Random) -> Asked:
 
 
 def made_up(count: int, seed: int) -> list[str]:
-    """Words that there are not: letters drawn one after the other, each as the two before it go on in the words to
-    train on. None of them is a word to test with."""
+    """Words that there are not: letters drawn one after the other, each either as the two before it go on in the words
+    to train on, or as any letter that follows the one before it in one of them. So they look like words, and rare pairs
+    of letters, of which a tokenizer has pieces too, are not rare. None of them is a word to test with."""
     known, random, found = words("train"), Random(f"made-up words {seed}"), []
-    follows: dict[str, list[str]] = {}
+    usual: dict[str, list[str]] = {}  # as often as it occurs
+    ever: dict[str, list[str]] = {}  # once each
     for word in known:
         for i, letter in enumerate(f"{word}."):
-            follows.setdefault(word[max(i - 2, 0) : i], []).append(letter)
+            usual.setdefault(word[max(i - 2, 0) : i], []).append(letter)
+            if i and letter not in ever.setdefault(word[i - 1], []):
+                ever[word[i - 1]].append(letter)
     tested = set(words("test"))
     while len(found) < count:
         word = ""
-        while len(word) < 14 and (letter := random.choice(follows[word[-2:]])) != ".":
+        while len(word) < 14:
+            rarely = len(word) > 1 and (random.random() < 0.5 or word[-2:] not in usual)
+            letter = random.choice(ever[word[-1]] if rarely else usual[word[-2:]])
+            if letter == ".":
+                break
             word += letter
         if len(word) >= 3 and word not in tested:
             found.append(word)
