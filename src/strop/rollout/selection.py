@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,16 +21,18 @@ PART = "part "
 class Selection:
     """What is kept of the answers to a prompt, and the layout of its rows.
 
-    Never kept: answers without a reward, empty ones, those that repeat the text of an earlier one, and, but for
-    ``keep`` all, those that were cut off. Of the others
+    Never kept: answers without a reward, empty ones, those that repeat the text (with an environment: all turns) of an
+    earlier one, those of which no turn can be trained, and, but for ``keep`` all, those that were cut off. Of the
+    others
 
     - ``conversations`` holds the ``best`` (the highest reward, of equals the first), those that are ``passing``
       (reward at least ``threshold``), or ``all``;
     - ``pairs`` sets each of the same answers against the worst (the lowest reward, of equals the first), where it is
-      better by more than 0 and at least ``min_margin``;
+      better by more than 0 and at least ``min_margin``, and does not begin with all turns of that;
     - ``labelled`` holds the ``best`` and the worst, or ``all``, each labelled by whether it passes.
 
-    ``most``: rows of a prompt; the first ones, in the order in which answers were drawn.
+    ``most``: rows of a prompt; the first ones, in the order in which answers were drawn. ``tools``: JSON schemas, for
+    every row.
     """
 
     keep: Keep = "best"
@@ -37,6 +40,7 @@ class Selection:
     threshold: float = 1.0
     min_margin: float = 0.0
     most: int | None = None
+    tools: Sequence[dict[str, Any]] = ()
 
     def passes(self, one: Trajectory) -> bool:
         return one.reward is not None and one.reward >= self.threshold
@@ -59,7 +63,9 @@ class Selection:
         """The rows of a prompt; ``told`` counts them and what was left out."""
         usable = told.usable(group, self)
         if self.layout == "pairs":
-            rows = [_pair(prompt, *pair) for pair in self.pairs(usable)]
+            pairs = self.pairs(usable)
+            rows = [_pair(prompt, *pair) for pair in pairs if not _begins(*pair)]
+            told.counts["pairs left out: the chosen answer begins with the rejected one"] += len(pairs) - len(rows)
             if usable and len({one.reward for one in usable}) == 1:
                 told.counts["prompts without a pair: one reward"] += 1
             elif usable and not rows:
@@ -72,7 +78,7 @@ class Selection:
             rows = [{**_row(prompt, one), "label": self.passes(one)} for one in kept]
         else:
             rows = [_row(prompt, one) for one in self.chosen(usable)]
-        kept = rows[: self.most]
+        kept = [{**row, "tools": list(self.tools)} for row in rows[: self.most]] if self.tools else rows[: self.most]
         told.count_parts([one.parts for one in group if one.reward is not None], [r.get("parts", {}) for r in kept])
         told.counts["rows over most_per_prompt"] += len(rows) - len(kept)
         told.counts["prompts without a row"] += not kept
@@ -137,25 +143,41 @@ class Tally:
                 self.first_failure = self.first_failure or f"rewards.{name}: {one.place}: {why}"
             elif one.truncated and not cut_off_too:
                 self.counts["left out: cut off"] += 1
-            elif not one.text.strip():
+            elif not one.text.strip() or any(map(_is_empty, one.said)):
                 self.counts["left out: empty"] += 1
-            elif one.text in seen:
+            elif not any(_is_trained(message) for message in _said(one)):
+                self.counts["left out: no call that can be read"] += 1
+            elif (whole := json.dumps(_said(one))) in seen:
                 self.counts["left out: duplicate"] += 1
             else:
-                seen.add(one.text)
+                seen.add(whole)
                 yield one
+
+
+def _is_trained(message: dict[str, Any]) -> bool:
+    return message["role"] == "assistant" and message.get("train", True)
+
+
+def _is_empty(message: dict[str, Any]) -> bool:
+    return message["role"] == "assistant" and not any(map(message.get, ("content", "reasoning_content", "tool_calls")))
 
 
 def _reward(one: Trajectory) -> float:
     return one.reward
 
 
+def _begins(better: Trajectory, worse: Trajectory) -> bool:
+    """Whether the better answer has all turns of the worse one, so that nothing speaks against those."""
+    return bool(worse.said) and better.said[: len(worse.said)] == worse.said
+
+
 def _said(one: Trajectory) -> list[dict[str, Any]]:
-    return [{"role": "assistant", "content": one.text}]
+    return list(one.said) or [{"role": "assistant", "content": one.text}]
 
 
 def _about(one: Trajectory) -> dict[str, Any]:
-    return {"reward": one.reward, "parts": one.parts, "sample": one.sample, "finish_reason": one.finish_reason}
+    about = {"reward": one.reward, "parts": one.parts, "sample": one.sample, "finish_reason": one.finish_reason}
+    return {**about, "counts": one.counts} if one.counts else about
 
 
 def _row(prompt: Prompt, one: Trajectory) -> dict[str, Any]:
