@@ -15,6 +15,8 @@ Keep = Literal["best", "passing", "all"]
 Layout = Literal["conversations", "pairs", "labelled"]
 PART = "part "
 """What the counts of a reward's part begin with."""
+COUNTED = "environment "
+"""And those of what an environment counts."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ class Tally:
         counts["passing"] += sum(map(selection.passes, group))
         counts["prompts with a passing answer"] += any(map(selection.passes, group))
         counts["cut off"] += sum(one.truncated for one in group)
+        for name, count in (pair for one in group for pair in one.counts.items()):
+            counts[f"{COUNTED}{name}"] += count
         return list(self._whole(group, selection.keep == "all"))
 
     def count_parts(self, answers: Sequence[dict[str, float]], rows: Sequence[dict[str, float]]) -> None:
@@ -132,6 +136,12 @@ class Tally:
             )
             found[f"mean of {name.removeprefix(PART)}"] = f"{answers:.3f} of all answers, {rows:.3f} of the rows"
         return found
+
+    def counted(self) -> dict[str, str]:
+        """What an environment counted, an answer in the mean; nothing where there was none."""
+        names = [name for name in self.counts if name.startswith(COUNTED)]
+        means = [f"{self.counts[n] / self.counts['answers']:.2f} {n.removeprefix(COUNTED)}" for n in names]
+        return {"an answer in the mean": ", ".join(means)} if means else {}
 
     def _whole(self, group: Sequence[Trajectory], cut_off_too: bool) -> Iterator[Trajectory]:
         seen: set[str] = set()

@@ -26,7 +26,7 @@ from strop.rollout.grading import Grader
 from strop.rollout.kept_batches import KeptBatches
 from strop.rollout.loaded import load
 from strop.rollout.prompts import Prompt
-from strop.rollout.selection import PART, Selection, Tally
+from strop.rollout.selection import COUNTED, PART, Selection, Tally
 from strop.rollout.trajectory import Trajectory, trajectory
 from strop.rollout.turns import Player
 from strop.stages._prompts import checked_prompts
@@ -225,7 +225,7 @@ def _facts(stage: SampleStage, told: Tally) -> dict[str, Any]:
     facts: dict[str, Any] = {name: counts[name] for name in ("prompts", "answers", "rows")}
     facts["passing"] = f"{share}{stage.threshold:g}"
     known = (*facts, "tokens")
-    rest = {name: n for name, n in counts.items() if n and name not in known and not name.startswith(PART)}
+    rest = {name: n for name, n in counts.items() if n and name not in known and not name.startswith((PART, COUNTED))}
     mean = round(counts["tokens"] / counts["answers"], 1)
     failed = {f"failed: {name}": count for name, count in told.failures.items()}
-    return {**facts, **rest, "mean answer length": mean, **told.part_means(), **failed}
+    return {**facts, **rest, "mean answer length": mean, **told.counted(), **told.part_means(), **failed}
