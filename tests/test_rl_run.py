@@ -207,7 +207,6 @@ def test_f22_turns_ahead_of_training_killed_and_gone_on_are_uninterrupted_bit_fo
         ({"environment": "nothing"}, "no kind of environment"),
         ({"environment": {"kind": "inline", "tools": []}}, "tools"),
         ({"environment": "inline", "rewards": {"environment": {"kind": "stop"}}}, "give it another name"),
-        ({"environment": "inline", "rollout": {"staleness": 1}}, r"ahead cannot do; set rollout\.staleness to 0"),
     ],
 )
 def test_environments_that_are_none_are_refused(here, model_folder, stage, words):
