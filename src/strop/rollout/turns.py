@@ -67,12 +67,14 @@ class Player:
         params: SamplingParams,
         group_size: int = 1,
         on_finished: Callable[[int, Episode], None] = lambda index, episode: None,
+        on_turn: Callable[[Turn, Observation | None], None] = lambda turn, said: None,
     ) -> list[Episode]:
         """``group_size`` episodes of each opening, one opening after another. ``params.max_tokens``: tokens that the
         model may write in an episode, all turns together.
 
         What episode ``i`` of an opening draws depends on the seed, the opening's name and ``i``, and what the
-        environment says. ``on_finished(index in the result, episode)`` is called as episodes end.
+        environment says. ``on_finished(index in the result, episode)`` is called as episodes end, and ``on_turn`` with
+        each turn before it is answered (and None), and with the answer.
         """
         episodes = [
             Episode.of(one, i, self.environment.model_copy(), params.max_tokens)
@@ -90,7 +92,7 @@ class Player:
         while active:
             for episode, rollout in zip(active, rollouts, strict=True):
                 episode.take(rollout, self.decode, engine.stop_ids)
-            self._answer([one for one in active if one.finish is None])
+            self._answer([one for one in active if one.finish is None], on_turn)
             going = [one for one in active if one.finish is None]
             for episode in going:
                 if self._room(engine, episode) < 1:
@@ -142,8 +144,10 @@ class Player:
 
     # -- between turns
 
-    def _answer(self, episodes: list[Episode]) -> None:
+    def _answer(self, episodes: list[Episode], on_turn: Callable[[Turn, Observation | None], None]) -> None:
         turns = [self._turn(one) for one in episodes]
+        for turn in turns:
+            on_turn(turn, None)
         for episode, turn, done in zip(episodes, turns, self._steps(episodes, turns), strict=True):
             if not turn.paused:
                 episode.end_turn(turn.message.tool_calls, turn.malformed)
@@ -152,6 +156,7 @@ class Player:
                 episode.fail(f"the environment {done.why}")
                 continue
             episode.environment, said = done
+            on_turn(turn, said)
             episode.counts.update(said.counts)
             if said.reward is not None:
                 episode.reward = (episode.reward or 0.0) + float(said.reward)

@@ -164,6 +164,9 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             source.close()
             if player:
                 player.close()
+    if stage.environment:
+        given = stage.environment.model_dump(mode="json", exclude_defaults=True)
+        loaded.chat = loaded.chat.model_copy(update={"environment": given})
     with weights.whole(), working("model: saving"):
         world.first(lambda: loaded.save(folder))
     warnings = [*totals.pop("warnings"), *source.alarms]
