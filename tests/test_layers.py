@@ -52,6 +52,7 @@ ALLOWED = {
     "config.recipe": {
         "chat",
         "data.settings",
+        "environments.base",
         "evals.gates",
         "model.settings",
         "rollout.engine_settings",
