@@ -28,7 +28,7 @@ ALLOWED = {
     "environments": {"chat", "rewards", "tools"},
     "tasks": {"chat", "data", "environments.base", "rewards", "sandbox", "tools"},
     "rollout": {"chat", "data", "environments.base", "model", "objectives", "rewards", "tasks"},
-    "rollout.talk": {"chat", "data", "environments.base", "model", "train.checkpoint"},
+    "rollout.talk": {"chat", "data", "environments.base", "model", "sandbox", "train.checkpoint"},
     "train": {"data", "model", "objectives"},
     "evals": {"chat", "data", "environments.base", "model", "rewards", "rollout", "tasks"},
     "evals.gates": {"tasks"},

@@ -10,6 +10,7 @@ from strop.chat import ChatEncoder, ChatSettings, Message, fit_tokenizer
 from strop.chat.saved import FILE, chat_of, save_chat
 from strop.cli import main
 from strop.common.errors import InputError
+from strop.config.recipe import stage_recipe
 from strop.environments.base import read_environment
 from strop.rollout.engine import Rollout
 from strop.rollout.talk.compare import _said
@@ -171,6 +172,29 @@ def test_what_is_named_goes_before_what_was_trained_with_and_a_folder_cannot_nam
             lent(None, names, encoder)
     with pytest.raises(InputError, match="prints no tool calls"):
         lent(None, ["calculator"], plain)
+
+
+def test_programs_need_a_sandbox(monkeypatch):
+    def none():
+        raise InputError("none works here")
+
+    monkeypatch.setattr("strop.rollout.talk.lending.confinement", none)
+    with pytest.raises(InputError, match="--tool: none works here"):
+        lent(None, ["python"], make_encoder())
+    environment = {"kind": "tools", "tools": ["python"]}
+    assert lent(environment, None, make_encoder()) == (
+        None,
+        "the tools of the training cannot be lent: none works here",
+    )
+
+
+def test_a_recipe_says_what_is_lent_and_is_refused_where_there_is_none(model_folder):
+    stage = {"kind": "sft", "data": ["a.jsonl"]}
+    recipe = stage_recipe("sft", str(model_folder), stage, ["chat.environment={kind: inline, max_calls: 2}"])
+    assert recipe.chat.environment == {"kind": "inline", "max_calls": 2}
+    for given, words in (("abacus", "no kind of environment"), ("{kind: inline, tools: []}", "tools")):
+        with pytest.raises(InputError, match=rf"(?s)chat\.environment: .*{words}"):
+            stage_recipe("sft", str(model_folder), stage, [f"chat.environment={given}"])
 
 
 def test_a_model_keeps_what_it_was_trained_with_and_its_next_stage_too(tmp_path):

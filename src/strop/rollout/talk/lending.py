@@ -8,6 +8,7 @@ from typing import Any
 from strop.chat import ChatEncoder
 from strop.common.errors import InputError
 from strop.environments.base import Environment, read_environment
+from strop.sandbox.choice import confinement
 
 INLINE = "inline"
 """What the calculator within the text is called among tools."""
@@ -20,7 +21,8 @@ def lent(
     ``trained_with`` (the ``environment`` of its saved settings), if that is strop's own; an empty list: nothing.
 
     A model's folder may be anybody's, so functions that it names are never called because of it alone. Raises
-    InputError for tools that are named and are not there, or do not go with the model's template.
+    InputError for tools that are named and are not there, do not go with the model's template, or need a sandbox where
+    none works.
     """
     if named is not None:
         return (_named(list(named), encoder) if named else None), ""
@@ -32,11 +34,17 @@ def lent(
         if own := [name for name in tools if ":" in name]:
             lend = " ".join(f"--tool {name}" for name in tools)
             return None, f"the model was trained with {own[0]}, which nobody here has named; lend it with {lend}"
-        made.check(encoder)
+        _check(made, encoder)
     except ValueError as error:  # InputError is one: a plug-in's kind, another template since
         why = str(error).splitlines()[-1].strip()
         return None, f"the tools of the training cannot be lent: {why}"
     return made, f"lent as in the training: {', '.join(tools)} (--no-tools goes without)"
+
+
+def _check(environment: Environment, encoder: ChatEncoder) -> None:
+    environment.check(encoder)
+    if environment.runs_programs:
+        confinement()
 
 
 def _named(names: list[str], encoder: ChatEncoder) -> Environment:
@@ -44,7 +52,7 @@ def _named(names: list[str], encoder: ChatEncoder) -> Environment:
         raise InputError(f"--tool {INLINE} is a calculator within the text and stands alone; leave the others out.")
     made = read_environment(INLINE if names == [INLINE] else {"kind": "tools", "tools": names})
     try:
-        made.check(encoder)
+        _check(made, encoder)
     except InputError as error:
         raise InputError(f"--tool: {error} {INLINE} is a calculator within the text.") from error
     return made
