@@ -34,15 +34,15 @@ def lent(
         if own := [name for name in tools if ":" in name]:
             lend = " ".join(f"--tool {name}" for name in tools)
             return None, f"the model was trained with {own[0]}, which nobody here has named; lend it with {lend}"
-        _check(made, encoder)
+        made.check(encoder)
+        _check_sandbox(made)
     except ValueError as error:  # InputError is one: a plug-in's kind, another template since
         why = str(error).splitlines()[-1].strip()
         return None, f"the tools of the training cannot be lent: {why}"
     return made, f"lent as in the training: {', '.join(tools)} (--no-tools goes without)"
 
 
-def _check(environment: Environment, encoder: ChatEncoder) -> None:
-    environment.check(encoder)
+def _check_sandbox(environment: Environment) -> None:
     if environment.runs_programs:
         confinement()
 
@@ -52,7 +52,15 @@ def _named(names: list[str], encoder: ChatEncoder) -> Environment:
         raise InputError(f"--tool {INLINE} is a calculator within the text and stands alone; leave the others out.")
     made = read_environment(INLINE if names == [INLINE] else {"kind": "tools", "tools": names})
     try:
-        _check(made, encoder)
+        made.schemas()
     except InputError as error:
         raise InputError(f"--tool: {error} {INLINE} is a calculator within the text.") from error
+    try:
+        made.check(encoder)
+    except InputError as error:
+        raise InputError(
+            f"--tool {names[0]}: calls are written in the notation of the chat template, and this model's has none that "
+            f"can be read; take --tool {INLINE}, a calculator within the text, or a model whose template has tools."
+        ) from error
+    _check_sandbox(made)
     return made
