@@ -30,6 +30,8 @@ def lent(
         return None, ""
     try:
         made = read_environment(trained_with)
+        if made.kind not in ("tools", INLINE):
+            return None, f"the model was trained with the environment {made.kind} of a plug-in, which is not lent"
         tools = list(getattr(made, "tools", [INLINE]))
         if own := [name for name in tools if ":" in name]:
             lend = " ".join(f"--tool {name}" for name in tools)
@@ -59,8 +61,8 @@ def _named(names: list[str], encoder: ChatEncoder) -> Environment:
         made.check(encoder)
     except InputError as error:
         raise InputError(
-            f"--tool {names[0]}: calls are written in the notation of the chat template, and this model's has none that "
-            f"can be read; take --tool {INLINE}, a calculator within the text, or a model whose template has tools."
+            f"--tool {names[0]}: calls are written in the notation of the chat template, and this model's has none "
+            f"that can be read; take --tool {INLINE}, a calculator within the text, or a model whose template has tools."
         ) from error
     _check_sandbox(made)
     return made
