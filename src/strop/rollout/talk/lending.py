@@ -62,7 +62,7 @@ def _named(names: list[str], encoder: ChatEncoder) -> Environment:
     except InputError as error:
         raise InputError(
             f"--tool {names[0]}: calls are written in the notation of the chat template, and this model's has none "
-            f"that can be read; take --tool {INLINE}, a calculator within the text, or a model whose template has tools."
+            f"that can be read; take --tool {INLINE}, a calculator within the text, or a model whose template has one."
         ) from error
     _check_sandbox(made)
     return made
