@@ -28,7 +28,7 @@ ALLOWED = {
     "environments": {"chat", "rewards", "tools"},
     "tasks": {"chat", "data", "environments.base", "rewards", "sandbox", "tools"},
     "rollout": {"chat", "data", "environments.base", "model", "objectives", "rewards", "tasks"},
-    "rollout.talk": {"chat", "data", "model", "train.checkpoint"},
+    "rollout.talk": {"chat", "data", "environments.base", "model", "sandbox", "train.checkpoint"},
     "train": {"data", "model", "objectives"},
     "evals": {"chat", "data", "environments.base", "model", "rewards", "rollout", "tasks"},
     "evals.gates": {"tasks"},
@@ -52,6 +52,7 @@ ALLOWED = {
     "config.recipe": {
         "chat",
         "data.settings",
+        "environments.base",
         "evals.gates",
         "model.settings",
         "rollout.engine_settings",

@@ -207,7 +207,6 @@ def test_f22_turns_ahead_of_training_killed_and_gone_on_are_uninterrupted_bit_fo
         ({"environment": "nothing"}, "no kind of environment"),
         ({"environment": {"kind": "inline", "tools": []}}, "tools"),
         ({"environment": "inline", "rewards": {"environment": {"kind": "stop"}}}, "give it another name"),
-        ({"environment": "inline", "rollout": {"staleness": 1}}, r"ahead cannot do; set rollout\.staleness to 0"),
     ],
 )
 def test_environments_that_are_none_are_refused(here, model_folder, stage, words):
@@ -223,7 +222,7 @@ def test_tools_that_do_not_go_with_the_template_are_refused_before_the_run(here,
         run(recipe(here, model_folder, environment={"kind": "tools", "tools": ["abacus"]}))
 
 
-def test_tools_are_called_in_a_run_on_a_template_that_has_them(here, model_folder):
+def test_tools_are_called_in_a_run_on_a_template_that_has_them_and_lent_in_a_chat_after_it(here, model_folder, capsys):
     one = recipe(
         here, model_folder, "chat.template=chatml", environment={"kind": "tools", "tools": ["calculator", "python"]},
         train={"micro_batch_tokens": 4096},
@@ -231,6 +230,11 @@ def test_tools_are_called_in_a_run_on_a_template_that_has_them(here, model_folde
     run(one)
     told = json.loads((here / "runs/small/rl/metrics.jsonl").read_text().splitlines()[0])
     assert told["rollout/turns"] >= 1
+    chat = ["chat", "runs/small", "--prompt", "Hello", "--max-tokens", "4"]
+    assert main(chat) == 0
+    assert "lent as in the training: calculator, python (--no-tools goes without)" in capsys.readouterr().err
+    assert main([*chat, "--no-tools"]) == 0
+    assert "lent" not in capsys.readouterr().err
 
 
 def test_a_grader_that_raises_stops_the_run_and_is_named(here, model_folder, plugin):

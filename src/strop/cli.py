@@ -185,6 +185,18 @@ def _parser() -> VerbParser:
     chat.add_argument("--top-p", type=float, default=1.0, help="keep the smallest set of this probability (1)")
     chat.add_argument("--keep", action="store_true", help="lines through a pipe are turns of one conversation")
     chat.add_argument("--int8", action="store_true", help="weights in 8 bits on a CPU: faster, and not quite the model")
+    lent = chat.add_mutually_exclusive_group()
+    lent.add_argument(
+        "--tool",
+        action="append",
+        dest="tools",
+        metavar="NAME",
+        help="let the model call calculator, python or mine.py:function, or compute inline; repeatable "
+        "(default: what it was trained with)",
+    )
+    lent.add_argument(
+        "--no-tools", action="store_const", dest="tools", const=[], help="none, whatever the model was trained with"
+    )
     chat.add_argument("--json", action="store_true", help="print prompts and answers as JSON on standard output")
     chat.set_defaults(run=_chat)
 
@@ -355,7 +367,7 @@ def _doctor(options: argparse.Namespace) -> Outcome:
 def _chat(options: argparse.Namespace) -> Outcome:
     from strop.rollout.talk import compare_answers, talk
 
-    names = ("system", "max_tokens", "temperature", "top_p", "int8", "keep")
+    names = ("system", "max_tokens", "temperature", "top_p", "int8", "keep", "tools")
     shared = {name: getattr(options, name) for name in names}
     if options.compare:
         return compare_answers(

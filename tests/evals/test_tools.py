@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from strop.cli import main
+from strop.environments.base import Start
 from strop.evals.partial import Partial
 from strop.evals.played import play_answers
 from strop.evals.results import FAULT
 from strop.evals.run import judge_answers
 from strop.rollout.engine import Rollout, SamplingParams
+from strop.rollout.turns import Player
 from strop.tasks import open_task
 from strop.tasks.gsm8k import Gsm8kSettings
 
@@ -80,6 +82,92 @@ def test_a_calculation_is_done_for_the_model_and_what_was_played_is_kept(problem
     assert results[0].turns == [{"role": "assistant", "text": answers[0].text}]
     idle = Writes(tokenizer, "", left=0)
     assert play_answers(task, encoder, idle, SamplingParams(100), partial) == answers
+
+
+class Calls(Writes):
+    """At each turn what it would say there, by how many results of tools the prompt has."""
+
+    def __init__(self, tokenizer, *turns):
+        super().__init__(tokenizer, "")
+        self.turns = turns
+
+    def generate(self, requests, params=None, on_token=None, on_finished=None):
+        results = self.tokenizer.decode(requests[0].prompt).count("<tool_response>")
+        self.text = self.turns[min(results, len(self.turns) - 1)]
+        return super().generate(requests, params, on_token, on_finished)
+
+
+def chat_of_tools(model_folder):
+    from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
+    from strop.model.names import load_tokenizer
+
+    tokenizer = load_tokenizer(model_folder)
+    fit_tokenizer(tokenizer, "chatml")
+    stops = tokenizer.convert_tokens_to_ids(["<|im_end|>"])
+    return tokenizer, ChatEncoder(tokenizer, ChatSettings(template="chatml"), stops)
+
+
+def called(expression):
+    arguments = json.dumps({"expression": expression})
+    return f'<tool_call>\n{{"name": "calculator", "arguments": {arguments}}}\n</tool_call><|im_end|>'
+
+
+def finished(answer):
+    return f"{answer}<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("turns", "settings", "finish", "verdict", "counts"),
+    [
+        ([called("3*7"), finished("#### 21")], {}, "stop", "accepted", {"turns": 2, "calls": 1}),
+        (
+            [called("3*"), called("3*7"), finished("#### 21")],
+            {},
+            "stop",
+            "accepted",
+            {"turns": 3, "calls": 2, "malformed": 1},
+        ),
+        ([called("3*7")], {"max_turns": 2}, "turns", "wrong_answer", {"turns": 2, "calls": 2, "out_of_turns": 1}),
+        (
+            [called("3*7"), called("3*7"), finished("#### 21")],
+            {"max_calls": 1},
+            "stop",
+            "accepted",
+            {"turns": 3, "calls": 2, "exhausted": 1},
+        ),
+    ],
+    ids=["called", "malformed", "out of turns", "exhausted"],
+)
+def test_turns_with_the_calculator_have_the_budgets_of_training(
+    problems, model_folder, tmp_path, turns, settings, finish, verdict, counts
+):
+    """What is played for an evaluation is what is played for training: one player, and the same counts."""
+    tokenizer, encoder = chat_of_tools(model_folder)
+    environment = {"kind": "tools", **settings}
+    task = open_task("gsm8k", Gsm8kSettings(path=problems, environment=environment, count=1))
+    engine, partial = Calls(tokenizer, *turns), Partial(tmp_path / "a", "k")
+    engine.stop_ids = encoder.stop_ids
+    [answer] = play_answers(task, encoder, engine, SamplingParams(400), partial).values()
+    assert (answer.finish_reason, answer.counts) == (finish, counts)
+    [result] = judge_answers(task, {0: answer}, {}, partial)
+    assert result.verdict == verdict
+    assert [turn["role"] for turn in answer.turns][:2] == ["assistant", "tool"]
+    player, item = Player(encoder, task.settings.environment), task.all_items[0]
+    opening = player.opening("0", Start(item.name, item.messages, data=item.data))
+    [episode] = player.play(engine, [opening], SamplingParams(400))
+    trained = episode.trajectory(0)
+    assert (trained.text, trained.finish_reason, trained.length) == (answer.text, finish, answer.tokens)
+    assert trained.counts == {"segments": 1, **counts}
+
+
+def test_the_tokens_of_all_turns_together_are_bounded(problems, model_folder, tmp_path):
+    tokenizer, encoder = chat_of_tools(model_folder)
+    task = open_task("gsm8k", Gsm8kSettings(path=problems, environment="tools", count=1))
+    first = len(tokenizer.encode(called("3*7"), add_special_tokens=False))
+    engine = Calls(tokenizer, called("3*7"), finished("It is 21, I say.\n#### 21"))
+    engine.stop_ids = encoder.stop_ids
+    [answer] = play_answers(task, encoder, engine, SamplingParams(first + 3), Partial(tmp_path / "a", "k")).values()
+    assert (answer.finish_reason, answer.tokens, answer.counts["turns"]) == ("length", first + 3, 2)
 
 
 def test_an_environment_that_fails_is_no_wrong_answer(problems, model_folder, tmp_path):

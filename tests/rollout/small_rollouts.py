@@ -125,7 +125,7 @@ class Run:
             self.policy, self.engine, mixture, grader,
             Letters(), self.rollout, self.settings, micro_batch_tokens=self.train.micro_batch_tokens, seed=3,
             reference=reference, watch=given.pop("watch", WatchSettings()), folder=folder,
-            last_step=self.train.max_steps, say=self.said.append,
+            last_step=self.train.max_steps, say=self.said.append, player=given.pop("player", None),
         )  # fmt: skip
         assert not given
         self.folder = folder

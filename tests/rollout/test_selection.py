@@ -15,7 +15,8 @@ PROMPT = Prompt("f.jsonl:1", [{"role": "user", "content": "Which?"}], (1, 2))
 
 def answer(number, text, reward, reason="stop", **more):
     failed = {} if reward is not None else {"failures": {"task": "raised"}}
-    return Trajectory("f.jsonl:1", 0, number, (1, 2, 3), (0.0, 0.0, 1.0), (0.0,) * 3, reason, text, reward, **failed)
+    given = (1, 2, 3), (0.0, 0.0, 1.0), (0.0,) * 3
+    return Trajectory("f.jsonl:1", 0, number, *given, reason, text, reward, **failed, **more)
 
 
 GROUP = [
@@ -104,3 +105,32 @@ def test_what_choosing_brings_is_told_by_part():
     Selection("best").rows(PROMPT, [*group, GROUP[2]], told)
     assert told.part_means() == {"mean of right": "0.375 of all answers, 1.000 of the rows"}
     assert Tally().part_means() == {}
+
+
+def turn(text, **more):
+    return {"role": "assistant", "content": text, **more}
+
+
+def test_an_answer_is_not_compared_with_its_own_beginning():
+    """Of what both have nothing can be made less likely."""
+    result = {"role": "tool", "content": "42"}
+    cut = answer(0, "b", 0.0, "turns", said=(turn("a"), result, turn("b")))
+    whole = answer(1, "c", 1.0, said=(*cut.said, result, turn("c")))
+    other = answer(2, "c", 1.0, said=(turn("b"), result, turn("c")))
+    found, counts = rows(Selection("all", "pairs"), [cut, whole, other])
+    assert [row["about_chosen"]["sample"] for row in found] == [2]
+    assert counts["pairs left out: the chosen answer begins with the rejected one"] == 1
+
+
+def test_turns_tell_answers_apart_and_one_without_a_turn_to_train_is_left_out():
+    group = [
+        answer(0, "c", 1.0, said=(turn("a"), turn("c"))),
+        answer(1, "c", 1.0, said=(turn("b"), turn("c"))),
+        answer(2, "c", 1.0, said=(turn("a"), turn("c"))),
+        answer(3, "d", 1.0, said=(turn("<call>", train=False),)),
+        answer(4, "c", 1.0, said=(turn(""), turn("c"))),
+    ]
+    found, counts = rows(Selection("all"), group)
+    assert [row["sample"] for row in found] == [0, 1]
+    left = ("duplicate", "no call that can be read", "empty")
+    assert [counts[f"left out: {why}"] for why in left] == [1, 1, 1]

@@ -13,13 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 from small_rollouts import CPU, STOP, Copied, Run, Share
+from small_turns import make_encoder
 from test_rollout_source import plain_logprobs, same_weights, sequences
 
 from strop.common.errors import Halted
+from strop.environments.base import read_environment
 from strop.model.policy import Policy
-from strop.rollout.engine import EngineLost, Request, SamplingParams
+from strop.rollout.engine import EngineLost, Pauses, Request, SamplingParams
 from strop.rollout.settings import RolloutSettings, WatchSettings
 from strop.rollout.torch_engine import TorchEngine
+from strop.rollout.turns import Player
 from strop.train.step import gradients, optimizer_step
 
 AHEAD = {"staleness": 1}
@@ -256,6 +259,62 @@ def test_f22_with_the_process_too(small, tmp_path):
     assert same_weights(again, whole)
     assert timeless(rows_of(tmp_path / "cut")) == timeless(rows_of(tmp_path / "whole"))
     assert not _samplers()
+
+
+WORDS = [f"<<{a}+{b}=" for a in range(10) for b in range(20)]
+
+
+def test_f22_a_calculator_that_stops_the_model_while_it_writes_too(make_model, tmp_path):
+    encoder = make_encoder(words=WORDS)
+    ids = {"bos_token_id": 1, "eos_token_id": STOP, "pad_token_id": STOP}
+
+    def given(**train):
+        player = Player(encoder, read_environment({"kind": "inline", "max_calls": 3}), 256)
+        rollout = {**AHEAD, "prompts_per_step": 3, "max_tokens": 12}
+        return {"truths": "cdefg", "player": player, "rollout": rollout, "train": {"max_steps": 5, **train}}
+
+    def model():
+        return make_model(vocab_size=len(encoder.tokenizer), **ids)
+
+    with Run(model(), tmp_path / "whole", **given()) as whole:
+        whole.go()
+    with Run(model(), tmp_path / "cut", **given(checkpoint_every=1)) as cut:
+        _kill_after(cut, 3)
+        with pytest.raises(RuntimeError, match="killed"):
+            cut.go()
+    with Run(model(), tmp_path / "cut", **given(checkpoint_every=1)) as again:
+        again.go()
+    assert same_weights(again, whole)
+    assert not same_weights(again, cut)
+    rows = timeless(rows_of(tmp_path / "whole"))
+    assert rows == timeless(rows_of(tmp_path / "cut"))
+    assert all(row["rollout/calls"] > 1 for row in rows)
+    assert not _samplers()
+
+
+def test_an_engine_in_another_process_asks_after_some_tokens_and_no_others(small):
+    def told(rollouts):
+        return [(one.tokens, one.logprobs, one.finish_reason) for one in rollouts]
+
+    asked = []
+    with Run(small(), rollout=AHEAD) as run:
+        run.engine.sync()
+        ending, other = run.engine.generate(AGAIN)[0].tokens[1:3]
+        run.engine.sync()
+
+        def ends(index, token):
+            asked.append((index, token))
+            return token == ending
+
+        found = run.engine.generate(AGAIN, on_token=Pauses(frozenset({ending, other}), ends))
+        here = TorchEngine(run.policy, frozenset({STOP})).generate(AGAIN, on_token=lambda _, token: token == ending)
+        assert told(found) == told(here)
+        assert found[0].finish_reason == "cancelled"
+        for index, one in enumerate(found):  # in order, up to the last that it had to ask for
+            last = max((i for i, token in enumerate(one.tokens) if token in (ending, other)), default=-1)
+            assert [token for i, token in asked if i == index] == list(one.tokens[: last + 1])
+        with pytest.raises(ValueError, match="Pauses"):
+            run.engine.generate(AGAIN, on_token=ends)
 
 
 def test_no_batch_is_begun_that_no_step_would_train(small, tmp_path):

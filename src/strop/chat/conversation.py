@@ -192,6 +192,23 @@ def read_message(raw: Any, at: Field) -> Message:
     return Message(role, given.text, reasoning, calls, *named, train is not False, factor, given.parts)
 
 
+def message_row(message: Message) -> dict[str, Any]:
+    """The message as rows hold it: what `read_message` makes the same message of."""
+    made: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.parts:
+        made["content"] = [{"type": part.kind, "text": part.text} for part in message.parts]
+    for name in ("reasoning_content", "name", "tool_call_id"):
+        if getattr(message, name) is not None:
+            made[name] = getattr(message, name)
+    if message.tool_calls:
+        made["tool_calls"] = list(message.tool_calls)
+    if not message.train:
+        made["train"] = False
+    if message.weight != 1.0:
+        made["weight"] = message.weight
+    return made
+
+
 def read_tools(raw: Any, at: Field) -> tuple[dict[str, Any], ...]:
     """A list of JSON schemas (or other objects), or the JSON text of one."""
     raw = at.json(raw) if raw else None

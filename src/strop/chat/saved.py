@@ -18,8 +18,10 @@ from strop.common.files import write_json
 
 FILE = "strop_chat.json"
 FORMAT = 1
-KEPT = ("template_kwargs", "stop_tokens", "control_tokens", "assistant_may_write", "ordinary_tokens")
-"""The fields of `ChatSettings`, beside ``template``, that decide what a prompt is and where an answer ends."""
+KEPT = ("template_kwargs", "environment", "stop_tokens", "control_tokens", "assistant_may_write", "ordinary_tokens")
+"""The fields of `ChatSettings`, beside ``template``, that decide what a prompt is, where an answer ends and what is
+lent in a conversation."""
+_TOLD_ELSEWHERE = ("template", "environment")
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,10 @@ def chat_of(settings: ChatSettings, folder: Path, tokenizer: Any) -> tuple[ChatS
     chosen = settings.model_fields_set
     taken = {name: value for name, value in trained.items() if name not in chosen}
     notes = []
-    if shown := {k: v for k, v in taken.items() if k != "template" and v != getattr(settings, k)}:
+    if shown := {k: v for k, v in taken.items() if k not in _TOLD_ELSEWHERE and v != getattr(settings, k)}:
         notes.append(f"chat settings saved with the model are used: {_listed(shown)}")
     differing = {name: trained.get(name, _default(name)) for name in KEPT if name in chosen}
-    differing = {name: value for name, value in differing.items() if value != getattr(settings, name)}
+    differing = {k: v for k, v in differing.items() if k not in _TOLD_ELSEWHERE and v != getattr(settings, k)}
     if (folder / FILE).is_file():
         if "template" in chosen and template_text(settings.template) not in (None, tokenizer.chat_template):
             differing = {"template": trained.get("template", "its tokenizer's"), **differing}

@@ -30,6 +30,9 @@ class ChatSettings(BaseModel):
     template_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Extra variables for the template, e.g. {enable_thinking: false}."
     )
+    environment: dict[str, Any] | str | None = Field(
+        None, description="What `strop chat` lends the models: inline, tools, or settings as of a stage of kind rl."
+    )
     stop_tokens: list[str] = Field(
         default_factory=list, description="Tokens that end a turn, besides the tokenizer's and the model's own."
     )

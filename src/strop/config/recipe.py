@@ -17,6 +17,7 @@ from strop.common.registry import load_plugins
 from strop.config.load import load_config, load_values
 from strop.config.yaml_file import read_yaml
 from strop.data.settings import part_of
+from strop.environments.base import read_environment
 from strop.evals.gates import GateSettings
 from strop.model.settings import NewModel
 from strop.rollout.engine_settings import EngineSettings
@@ -93,6 +94,10 @@ class Recipe(BaseModel):
         for name, task in self.evals.items():
             if isinstance(task, UnknownTask):
                 raise ValueError(f"evals.{name}: {unknown_task(task.task or name)}")
+        try:
+            read_environment(self.chat.environment)
+        except ValueError as error:
+            raise ValueError(f"chat.environment: {error}") from error
         if not _NAME.fullmatch(self.name):
             raise ValueError(
                 f"name: {self.name!r} cannot be a folder's name under runs/; use letters, digits, - and _ (folder=… "

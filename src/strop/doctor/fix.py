@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from strop.chat import Conversation, Message, Text, parse_row
+from strop.chat.conversation import message_row
 from strop.chat.notes import notes_of
 from strop.common.errors import InputError
 from strop.common.files import atomic_writer, to_json
@@ -104,7 +105,7 @@ def to_row(row: ReadRow, conversation: Conversation | Text) -> dict[str, Any]:
     columns that are not read beside them."""
     if isinstance(conversation, Text) or (conversation is row.conversation and _reads_back(row.raw, conversation)):
         return dict(row.raw)
-    made: dict[str, Any] = {"messages": [_message(message) for message in conversation.messages]}
+    made: dict[str, Any] = {"messages": [message_row(message) for message in conversation.messages]}
     beside = {
         "tools": list(conversation.tools),
         "documents": list(conversation.documents),
@@ -121,22 +122,6 @@ def _reads_back(raw: Mapping[str, Any], conversation: Conversation) -> bool:
         return parse_row(raw, conversation.place) == conversation
     except InputError:
         return False
-
-
-def _message(message: Message) -> dict[str, Any]:
-    made: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.parts:
-        made["content"] = [{"type": part.kind, "text": part.text} for part in message.parts]
-    for name in ("reasoning_content", "name", "tool_call_id"):
-        if getattr(message, name) is not None:
-            made[name] = getattr(message, name)
-    if message.tool_calls:
-        made["tool_calls"] = list(message.tool_calls)
-    if not message.train:
-        made["train"] = False
-    if message.weight != 1.0:
-        made["weight"] = message.weight
-    return made
 
 
 _OTHERWISE = {

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny, WrapValidator
 
-from strop.chat import ChatEncoder, Message
+from strop.chat import ChatEncoder, Message, Part
 from strop.common.registry import Registry
 from strop.rewards.timed import TimedWorkers
 
@@ -103,6 +103,11 @@ class Environment(BaseModel):
     def may_pause(self, piece: str) -> bool:
         """Whether that can be after a token of this text: what is asked first, as a whole turn is slow to decode."""
         return True
+
+    def parts(self, written: Sequence[tuple[str, bool]]) -> list[Part]:
+        """A turn that results were put into, as the parts of a message: (text, whether the model wrote it), in order.
+        What it did not write is ``python_output``, which nothing is learnt from."""
+        return [Part("text" if own else "python_output", text) for text, own in written]
 
     def schemas(self) -> list[dict[str, Any]]:
         """JSON schemas of tools, for the template."""

@@ -6,11 +6,13 @@ after ``<|python_start|>3*4<|python_end|>`` comes ``<|output_start|>12<|output_e
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
-from strop.chat import ChatEncoder
+from strop.chat import ChatEncoder, Part
 from strop.common.errors import InputError
 from strop.environments.base import Environment, Observation, Start, Turn, register
 from strop.tools.base import CallError
@@ -66,6 +68,17 @@ class Inline(Environment):
         asked = self._asked(text) is not None
         self._over |= asked and self._called >= self.max_calls
         return asked and not self._over
+
+    def parts(self, written: Sequence[tuple[str, bool]]) -> list[Part]:
+        """nanochat's template writes the marks itself, and whatever stands between those of a result is a result."""
+        if self.notation != "nanochat":
+            return super().parts(written)
+        begin, ask, before, end = map(re.escape, NOTATIONS[self.notation])
+        found, at, text = [], 0, "".join(piece for piece, _ in written)
+        for match in re.finditer(f"{begin}(?P<python>.*?){ask}|{before}(?P<python_output>.*?){end}", text, re.DOTALL):
+            found += [Part("text", text[at : match.start()]), Part(match.lastgroup, match[match.lastgroup])]
+            at = match.end()
+        return [part for part in [*found, Part("text", text[at:])] if part.text]
 
     def may_pause(self, piece: str) -> bool:
         return piece[-1:] == NOTATIONS[self.notation].ask[-1]

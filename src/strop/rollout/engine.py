@@ -17,6 +17,18 @@ OnFinished = Callable[[int, "Rollout"], None]
 
 
 @dataclass(frozen=True)
+class Pauses:
+    """An ``on_token`` that ends answers after tokens of ``may_end`` alone, so that an engine in another process has to
+    ask for these only."""
+
+    may_end: frozenset[int]
+    on_token: OnToken
+
+    def __call__(self, index: int, token: int) -> bool | None:
+        return self.on_token(index, token)
+
+
+@dataclass(frozen=True)
 class SamplingParams:
     """How to draw the tokens of an answer, and what ends it.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from strop.chat import Message
 from strop.environments.base import PART, Environment, Start
 from strop.rollout.answers import answer_text
 from strop.rollout.engine import Rollout
@@ -55,12 +56,14 @@ class Episode:
     rounds: int = 0  # of generation
     begin: int = 0  # where in ids the turn begins
     paused: bool = False
+    asked: int = 0  # messages that the prompt has
+    message: Message | None = None  # what the newest turn that was answered is read as
 
     @classmethod
     def of(cls, opening: Opening, sample: int, environment: Environment, max_tokens: int) -> Episode:
         messages, n = list(environment.reset(opening.start)), len(opening.ids)
         return cls(opening, sample, environment, max_tokens, messages, opening.text, list(opening.ids), [0.0] * n,
-                   [0.0] * n, begin=n)  # fmt: skip
+                   [0.0] * n, begin=n, asked=len(messages))  # fmt: skip
 
     @property
     def request_name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,22 +15,26 @@ Keep = Literal["best", "passing", "all"]
 Layout = Literal["conversations", "pairs", "labelled"]
 PART = "part "
 """What the counts of a reward's part begin with."""
+COUNTED = "environment "
+"""And those of what an environment counts."""
 
 
 @dataclass(frozen=True)
 class Selection:
     """What is kept of the answers to a prompt, and the layout of its rows.
 
-    Never kept: answers without a reward, empty ones, those that repeat the text of an earlier one, and, but for
-    ``keep`` all, those that were cut off. Of the others
+    Never kept: answers without a reward, empty ones, those that repeat the text (with an environment: all turns) of an
+    earlier one, those of which no turn can be trained, and, but for ``keep`` all, those that were cut off. Of the
+    others
 
     - ``conversations`` holds the ``best`` (the highest reward, of equals the first), those that are ``passing``
       (reward at least ``threshold``), or ``all``;
     - ``pairs`` sets each of the same answers against the worst (the lowest reward, of equals the first), where it is
-      better by more than 0 and at least ``min_margin``;
+      better by more than 0 and at least ``min_margin``, and does not begin with all turns of that;
     - ``labelled`` holds the ``best`` and the worst, or ``all``, each labelled by whether it passes.
 
-    ``most``: rows of a prompt; the first ones, in the order in which answers were drawn.
+    ``most``: rows of a prompt; the first ones, in the order in which answers were drawn. ``tools``: JSON schemas, for
+    every row.
     """
 
     keep: Keep = "best"
@@ -37,6 +42,7 @@ class Selection:
     threshold: float = 1.0
     min_margin: float = 0.0
     most: int | None = None
+    tools: Sequence[dict[str, Any]] = ()
 
     def passes(self, one: Trajectory) -> bool:
         return one.reward is not None and one.reward >= self.threshold
@@ -59,7 +65,9 @@ class Selection:
         """The rows of a prompt; ``told`` counts them and what was left out."""
         usable = told.usable(group, self)
         if self.layout == "pairs":
-            rows = [_pair(prompt, *pair) for pair in self.pairs(usable)]
+            pairs = self.pairs(usable)
+            rows = [_pair(prompt, *pair) for pair in pairs if not _begins(*pair)]
+            told.counts["pairs left out: the chosen answer begins with the rejected one"] += len(pairs) - len(rows)
             if usable and len({one.reward for one in usable}) == 1:
                 told.counts["prompts without a pair: one reward"] += 1
             elif usable and not rows:
@@ -72,7 +80,7 @@ class Selection:
             rows = [{**_row(prompt, one), "label": self.passes(one)} for one in kept]
         else:
             rows = [_row(prompt, one) for one in self.chosen(usable)]
-        kept = rows[: self.most]
+        kept = [{**row, "tools": list(self.tools)} for row in rows[: self.most]] if self.tools else rows[: self.most]
         told.count_parts([one.parts for one in group if one.reward is not None], [r.get("parts", {}) for r in kept])
         told.counts["rows over most_per_prompt"] += len(rows) - len(kept)
         told.counts["prompts without a row"] += not kept
@@ -107,6 +115,8 @@ class Tally:
         counts["passing"] += sum(map(selection.passes, group))
         counts["prompts with a passing answer"] += any(map(selection.passes, group))
         counts["cut off"] += sum(one.truncated for one in group)
+        for name, count in (pair for one in group for pair in one.counts.items()):
+            counts[f"{COUNTED}{name}"] += count
         return list(self._whole(group, selection.keep == "all"))
 
     def count_parts(self, answers: Sequence[dict[str, float]], rows: Sequence[dict[str, float]]) -> None:
@@ -127,6 +137,12 @@ class Tally:
             found[f"mean of {name.removeprefix(PART)}"] = f"{answers:.3f} of all answers, {rows:.3f} of the rows"
         return found
 
+    def counted(self) -> dict[str, str]:
+        """What an environment counted, an answer in the mean; nothing where there was none."""
+        names = [name for name in self.counts if name.startswith(COUNTED)]
+        means = [f"{self.counts[n] / self.counts['answers']:.2f} {n.removeprefix(COUNTED)}" for n in names]
+        return {"an answer in the mean": ", ".join(means)} if means else {}
+
     def _whole(self, group: Sequence[Trajectory], cut_off_too: bool) -> Iterator[Trajectory]:
         seen: set[str] = set()
         for one in group:
@@ -137,25 +153,41 @@ class Tally:
                 self.first_failure = self.first_failure or f"rewards.{name}: {one.place}: {why}"
             elif one.truncated and not cut_off_too:
                 self.counts["left out: cut off"] += 1
-            elif not one.text.strip():
+            elif not one.text.strip() or any(map(_is_empty, one.said)):
                 self.counts["left out: empty"] += 1
-            elif one.text in seen:
+            elif not any(_is_trained(message) for message in _said(one)):
+                self.counts["left out: no call that can be read"] += 1
+            elif (whole := json.dumps(_said(one))) in seen:
                 self.counts["left out: duplicate"] += 1
             else:
-                seen.add(one.text)
+                seen.add(whole)
                 yield one
+
+
+def _is_trained(message: dict[str, Any]) -> bool:
+    return message["role"] == "assistant" and message.get("train", True)
+
+
+def _is_empty(message: dict[str, Any]) -> bool:
+    return message["role"] == "assistant" and not any(map(message.get, ("content", "reasoning_content", "tool_calls")))
 
 
 def _reward(one: Trajectory) -> float:
     return one.reward
 
 
+def _begins(better: Trajectory, worse: Trajectory) -> bool:
+    """Whether the better answer has all turns of the worse one, so that nothing speaks against those."""
+    return bool(worse.said) and better.said[: len(worse.said)] == worse.said
+
+
 def _said(one: Trajectory) -> list[dict[str, Any]]:
-    return [{"role": "assistant", "content": one.text}]
+    return list(one.said) or [{"role": "assistant", "content": one.text}]
 
 
 def _about(one: Trajectory) -> dict[str, Any]:
-    return {"reward": one.reward, "parts": one.parts, "sample": one.sample, "finish_reason": one.finish_reason}
+    about = {"reward": one.reward, "parts": one.parts, "sample": one.sample, "finish_reason": one.finish_reason}
+    return {**about, "counts": one.counts} if one.counts else about
 
 
 def _row(prompt: Prompt, one: Trajectory) -> dict[str, Any]:

@@ -66,7 +66,8 @@ class Trajectory(_OfTokens):
     ``group``: which prompt of the batch. ``text``: the last turn's, which is graded. ``reward``: None where a part of
     it failed; ``parts``: scores by name, before their weights; ``reasons`` and ``failures``: words by the part's name.
     ``version``: of the weights that sampled all of its tokens, the number of batches whose updates they had.
-    ``turns`` and ``counts`` (turns, segments, tool calls …) are there where an environment took part.
+    ``turns`` and ``counts`` (turns, segments, tool calls …) are there where an environment took part. ``said``: what
+    followed the prompt, as messages of a row, where rows are made of it.
     """
 
     place: str
@@ -85,6 +86,7 @@ class Trajectory(_OfTokens):
     earlier: tuple[Segment, ...] = ()
     turns: tuple[ShownTurn, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    said: tuple[dict[str, Any], ...] = ()
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -103,8 +105,10 @@ class Trajectory(_OfTokens):
 
     @classmethod
     def of_state(cls, state: dict[str, Any]) -> Trajectory:
+        """Also of what JSON makes of it."""
         earlier = tuple(Segment(**part) for part in state["earlier"])
-        return cls(**state | {"earlier": earlier, "turns": tuple(ShownTurn(**turn) for turn in state["turns"])})
+        turns = tuple(ShownTurn(**turn) for turn in state["turns"])
+        return cls(**state | {"earlier": earlier, "turns": turns, "said": tuple(state.get("said", ()))})
 
     @property
     def truncated(self) -> bool:

@@ -15,7 +15,8 @@ import pickle
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cache
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ from strop.common.errors import InputError
 from strop.common.registry import load_plugins, plugin_file
 from strop.environments.base import Environment, Observation, Start, Step, Turn
 from strop.rewards.timed import Failed, TimedWorkers
-from strop.rollout.engine import Engine, Request, Rollout, SamplingParams
+from strop.rollout.engine import Engine, Pauses, Request, Rollout, SamplingParams
 from strop.rollout.episodes import Episode, Opening
 from strop.rollout.trajectory import ShownTurn
 
@@ -46,7 +47,6 @@ class Player:
         self._schemas = environment.schemas()
         if not environment.timed:
             environment._pool = self.workers
-        self._piece = cache(lambda token: self.decode([token]))
 
     def close(self) -> None:
         self.workers.close()
@@ -67,12 +67,14 @@ class Player:
         params: SamplingParams,
         group_size: int = 1,
         on_finished: Callable[[int, Episode], None] = lambda index, episode: None,
+        on_turn: Callable[[Turn, Observation | None], None] = lambda turn, said: None,
     ) -> list[Episode]:
         """``group_size`` episodes of each opening, one opening after another. ``params.max_tokens``: tokens that the
         model may write in an episode, all turns together.
 
         What episode ``i`` of an opening draws depends on the seed, the opening's name and ``i``, and what the
-        environment says. ``on_finished(index in the result, episode)`` is called as episodes end.
+        environment says. ``on_finished(index in the result, episode)`` is called as episodes end, and ``on_turn`` with
+        each turn before it is answered (and None), and with the answer.
         """
         episodes = [
             Episode.of(one, i, self.environment.model_copy(), params.max_tokens)
@@ -90,7 +92,7 @@ class Player:
         while active:
             for episode, rollout in zip(active, rollouts, strict=True):
                 episode.take(rollout, self.decode, engine.stop_ids)
-            self._answer([one for one in active if one.finish is None])
+            self._answer([one for one in active if one.finish is None], on_turn)
             going = [one for one in active if one.finish is None]
             for episode in going:
                 if self._room(engine, episode) < 1:
@@ -113,27 +115,48 @@ class Player:
         if not self.environment.pauses:
             return engine.generate(requests)
         fresh: list[list[int]] = [[] for _ in episodes]
+        may_end = self._may_pause - engine.stop_ids
 
         def pauses(index: int, token: int) -> bool:
             episode = episodes[index]
             fresh[index].append(token)
-            if token in engine.stop_ids or not self.environment.may_pause(self._piece(token)):
+            if token not in may_end:
                 return False
             return episode.environment.pause(self.decode([*episode.ids[episode.begin :], *fresh[index]]))
 
-        return engine.generate(requests, on_token=pauses)
+        return engine.generate(requests, on_token=Pauses(may_end, pauses))
+
+    @cached_property
+    def _may_pause(self) -> frozenset[int]:
+        """The tokens after which the environment looks at all."""
+        return frozenset(i for i in range(len(self.encoder.tokenizer)) if self.environment.may_pause(self.decode([i])))
+
+    def said(self, episode: Episode) -> list[Message]:
+        """What followed the prompt of an episode that ended. Not to be trained are turns with a call that cannot be
+        read: as text it is not what the model wrote."""
+        said, last = list(episode.messages[episode.asked :]), episode.message
+        if last is None and len(episode.ids) > episode.begin:  # it was cut off
+            last = self._written(episode) if self.environment.pauses else Message("assistant", episode.answer)
+        said += [last] if last else []
+        while said and said[-1].role != "assistant":  # there was no room to answer that
+            said.pop()
+        return said
 
     # -- between turns
 
-    def _answer(self, episodes: list[Episode]) -> None:
+    def _answer(self, episodes: list[Episode], on_turn: Callable[[Turn, Observation | None], None]) -> None:
         turns = [self._turn(one) for one in episodes]
+        for turn in turns:
+            on_turn(turn, None)
         for episode, turn, done in zip(episodes, turns, self._steps(episodes, turns), strict=True):
             if not turn.paused:
                 episode.end_turn(turn.message.tool_calls, turn.malformed)
+                episode.message = turn.message
             if isinstance(done, Failed):
                 episode.fail(f"the environment {done.why}")
                 continue
             episode.environment, said = done
+            on_turn(turn, said)
             episode.counts.update(said.counts)
             if said.reward is not None:
                 episode.reward = (episode.reward or 0.0) + float(said.reward)
@@ -149,12 +172,29 @@ class Player:
                 self._go_on(episode, turn, said)
 
     def _turn(self, episode: Episode) -> Turn:
-        said = Message("assistant", episode.answer)
         if self.environment.pauses or episode.text is None:
+            said = Message("assistant", episode.answer) if episode.paused else self._written(episode)
             return Turn(said, episode.answer, episode.number, paused=episode.paused)
         parsed = self.encoder.parse(episode.ids[episode.begin :], episode.messages, self._schemas)
         malformed = [note for note in parsed.notes if note != UNFINISHED] if self._schemas else []
-        return Turn(parsed.message, episode.answer, episode.number, "; ".join(malformed))
+        message = replace(parsed.message, train=not malformed)
+        return Turn(message, episode.answer, episode.number, "; ".join(malformed))
+
+    def _written(self, episode: Episode) -> Message:
+        """The turn that ended, results that were put into it as parts of their own."""
+        ids, weights = episode.ids[episode.begin :], episode.weights[episode.begin :]
+        if ids and ids[-1] in self.encoder.stop_ids:
+            ids = ids[:-1]
+        written, end, before = [], 0, ""
+        for own, tokens in groupby(weights[: len(ids)], key=bool):
+            end += len(list(tokens))
+            text = self.decode(ids[:end])  # of the first token alone some tokenizers drop the space
+            written.append((text.removeprefix(before), own))
+            before = text
+        parts = self.environment.parts(written)
+        if all(part.kind == "text" for part in parts):
+            return Message("assistant", episode.answer)
+        return Message("assistant", "".join(part.text for part in parts), parts=tuple(parts))
 
     def _steps(self, episodes: list[Episode], turns: list[Turn]) -> list[Step | Failed]:
         pairs = [(one.environment, turn) for one, turn in zip(episodes, turns, strict=True)]
@@ -183,13 +223,13 @@ class Player:
         except InputError as error:  # a character that the tokenizer has no token for
             episode.fail(f"said what cannot be read: {error}")
             return
-        episode.messages = messages
+        episode.messages, episode.message = messages, None
         episode.next_turn(whole, ids, same)
 
     def _after(self, before: list[Message], said: Observation) -> tuple[str, list[Message]]:
         """The whole text before the next turn, traced, and the messages. A template that takes no message of a tool
         where there was no call is given it as the user's."""
-        given = list(said.messages)
+        given = [{**one, "train": False} if one["role"] == "assistant" else one for one in said.messages]
         try:
             return self._text([*before, *given])
         except InputError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -44,11 +45,13 @@ def loaded_policy(*given: Any, **how: Any) -> Policy:
 
 
 def serve(pipe: Connection, job: Job) -> None:
-    """Answer what comes through the pipe until it is closed: ``("generate", requests)`` with ``("done", rollouts)``;
-    ``("sync", None)``, the weights have changed; ``("release", None)``. Before that ``("ready", window)``.
+    """Answer what comes through the pipe until it is closed: ``("generate", (requests, may_end))`` with
+    ``("done", rollouts)``; ``("sync", None)``, the weights have changed; ``("release", None)``. Before that
+    ``("ready", window)``.
 
-    While it works it says ``("alive", None)``. What it refuses is ``("refused", sentence)``, any other error
-    ``("fault", text)``.
+    While it works it says ``("alive", None)``, and after a token of ``may_end`` it asks ``("ends", (index, the answer's
+    tokens since it asked last))``, which is answered with whether the answer ends there. What it refuses is
+    ``("refused", sentence)``, any other error ``("fault", text)``.
     """
     torch.set_num_threads(job.threads)
     torch.set_float32_matmul_precision(job.precision)
@@ -67,24 +70,33 @@ def serve(pipe: Connection, job: Job) -> None:
         except EOFError:
             return None
         if what == "generate":
-            pipe.send(_generate(engine, given, pipe))
+            pipe.send(_generate(engine, *given, pipe))
         else:
             if what == "sync":  # they were written from outside, which no version counter tells
                 increment_version([p for p in policy.parameters() if not p.is_inference()])
             engine.sync()
 
 
-def _generate(engine: TorchEngine, requests: Sequence[Request], pipe: Connection) -> tuple[str, Any]:
-    last = time.monotonic()
+def _generate(
+    engine: TorchEngine, requests: Sequence[Request], may_end: frozenset[int], pipe: Connection
+) -> tuple[str, Any]:
+    last, fresh = time.monotonic(), defaultdict(list)
 
-    def alive(index: int, token: int) -> None:
+    def on_token(index: int, token: int) -> bool:
         nonlocal last
         if (now := time.monotonic()) - last > SIGN_OF_LIFE:
             last = now
             pipe.send(("alive", None))
+        if not may_end:
+            return False
+        fresh[index].append(token)
+        if token not in may_end:
+            return False
+        pipe.send(("ends", (index, fresh.pop(index))))
+        return pipe.recv()
 
     try:
-        return "done", engine.generate(requests, on_token=alive)
+        return "done", engine.generate(requests, on_token=on_token)
     except Exception as error:  # noqa: BLE001 - the trainer says what it was
         return _told(error)
 

@@ -21,6 +21,7 @@ from strop.rollout.engine import (
     EngineLost,
     OnFinished,
     OnToken,
+    Pauses,
     Request,
     Rollout,
     SamplingParams,
@@ -113,14 +114,15 @@ class WorkerEngine:
         on_token: OnToken | None = None,
         on_finished: OnFinished | None = None,
     ) -> list[Rollout]:
-        """See ``Engine``; ``on_finished`` is called when all are there. Raises EngineLost, InputError as
-        `TorchEngine.generate`, and ValueError for ``on_token``, since tokens do not come one by one."""
-        if on_token is not None:
-            raise ValueError("an engine in another process gives whole answers, so there is no on_token.")
+        """See ``Engine``; ``on_finished`` is called when all are there, and ``on_token`` with an answer's tokens up to
+        each of ``on_token.may_end``, as that is drawn. Raises EngineLost, InputError as `TorchEngine.generate`, and
+        ValueError for an ``on_token`` that does not say where it may end an answer."""
+        if on_token is not None and not isinstance(on_token, Pauses):
+            raise ValueError("an engine in another process asks after some tokens only; give it Pauses for on_token.")
         requests = as_requests(requests, params)
         self._ready()
-        self._tell("generate", requests)
-        rollouts = self._answer(self._patience)
+        self._tell("generate", (requests, on_token.may_end if on_token else frozenset()))
+        rollouts = self._answer(self._patience, on_token)
         for index, one in enumerate(rollouts if on_finished else ()):
             on_finished(index, one)
         return rollouts
@@ -148,15 +150,18 @@ class WorkerEngine:
         except OSError:
             raise self._end(self._how_it_ended()) from None
 
-    def _answer(self, patience: float) -> Any:
-        """What the process says next, but for signs of life."""
+    def _answer(self, patience: float, on_token: OnToken | None = None) -> Any:
+        """What the process says next, but for signs of life, and for questions that ``on_token`` answers."""
         try:
             kind = "alive"
-            while kind == "alive":
+            while kind in ("alive", "ends"):
                 if not self._pipe.poll(patience):
                     raise self._end(f"it gave no sign of life for {patience:g} seconds; see what else the machine does")
                 kind, value = self._pipe.recv()
                 beat("a message of the process that samples")
+                if kind == "ends":
+                    index, tokens = value
+                    self._pipe.send(bool([on_token(index, token) for token in tokens][-1]))
         except (EOFError, OSError):
             raise self._end(self._how_it_ended()) from None
         except BaseException:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from strop.common.errors import InputError
 from strop.common.files import folder_stamp
 from strop.data.keys import data_identity, files_digest
 from strop.data.settings import DataSettings
-from strop.environments.base import Environment
+from strop.environments.base import PART, EnvironmentField
 from strop.rewards.kinds import AnyReward, FunctionReward, ModelReward
 from strop.rollout.settings import GradingSettings, PromptField, PromptSettings
 from strop.stages.base import Stage
@@ -31,6 +31,9 @@ class GradedStage(Stage):
         description="Parts of the reward by name; by default the task's grade, or equality with the ground truth.",
     )
     grading: GradingSettings = Field(default_factory=GradingSettings, description="How rewards are computed.")
+    environment: EnvironmentField | None = Field(
+        None, description="What answers between the model's turns: tools, inline, or a kind of a plug-in."
+    )
 
     @field_validator("rewards")
     @classmethod
@@ -39,16 +42,22 @@ class GradedStage(Stage):
             raise ValueError("give at least one reward.")
         return rewards
 
+    @model_validator(mode="after")
+    def _named_apart(self) -> GradedStage:
+        if self.environment and PART in self.rewards:
+            raise ValueError(f"rewards.{PART} is what the environment's own reward is called; give it another name.")
+        return self
+
     @property
-    def plays(self) -> Environment | None:
-        """What answers between the model's turns, in kinds of stage that have turns."""
-        return None
+    def own_weights(self) -> dict[str, float]:
+        """The weight of the environment's reward."""
+        return {PART: self.environment.weight} if self.environment else {}
 
     def inputs(self, recipe: Recipe) -> dict[str, Any]:
         functions = {name: reward for name, reward in self.rewards.items() if isinstance(reward, FunctionReward)}
         files = {name: reward.file for name, reward in functions.items() if reward.file}
         engine = recipe.rollout.arithmetic
-        own = [path for path in (self.plays.files() if self.plays else ()) if path.is_file()]
+        own = [path for path in (self.environment.files() if self.environment else ()) if path.is_file()]
         return {
             **({} if engine == "torch" else {"engine": engine}),
             "data": [_identity(part) for part in self.data.parts],

@@ -26,7 +26,7 @@ def check_prompts(stage: GradedStage, context: Context, max_tokens: int) -> list
     stop_ids = stop_token_ids(tokenizer, load_generation_config(context.model))
     parts = checked_prompts(stage, ChatEncoder(tokenizer, chat, stop_ids), window_of(context.model), max_tokens)
     programs = any(prompt.task is not None and prompt.task.runs_programs for part in parts for prompt in part)
-    if programs or (stage.plays and stage.plays.runs_programs):
+    if programs or (stage.environment and stage.environment.runs_programs):
         check_sandbox()
     return parts
 
@@ -35,9 +35,9 @@ def checked_prompts(stage: GradedStage, encoder: ChatEncoder, window: int | None
     """The prompts. Raises InputError where one cannot be made, is too long, or is graded by nothing, and where the
     environment and the template do not go together."""
     encoder.require_template()
-    if stage.plays:
-        stage.plays.check(encoder)
-    parts = read_prompts(stage.data, encoder, stage.plays)
+    if stage.environment:
+        stage.environment.check(encoder)
+    parts = read_prompts(stage.data, encoder, stage.environment)
     check_lengths(parts, window, max_tokens)
-    check_rewards(stage.rewards, parts, bool(stage.plays and stage.plays.rewards))
+    check_rewards(stage.rewards, parts, bool(stage.environment and stage.environment.rewards))
     return parts

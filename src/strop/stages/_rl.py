@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from strop.common.console import working
 from strop.common.errors import InputError
 from strop.data.mixture import Mixture
-from strop.environments.base import PART
 from strop.model.policy import Policy
 from strop.model.window import window_of
 from strop.objectives.policy_gradient import PolicyGradient
@@ -115,12 +114,11 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
                 say=context.say,
             )
         player = stage.environment and Player(loaded.encoder, stage.environment, settings.micro_batch_tokens)
-        weights_of = {PART: stage.environment.weight} if stage.environment else {}
         source = RolloutSource(
             policy,
             stack.enter_context(engine),
             mixture,
-            Grader(stage.rewards, stage.grading, context.compute, weights_of),
+            Grader(stage.rewards, stage.grading, context.compute, stage.own_weights),
             loaded.tokenizer,
             stage.rollout,
             decided,
@@ -166,6 +164,9 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             source.close()
             if player:
                 player.close()
+    if stage.environment:
+        given = stage.environment.model_dump(mode="json", exclude_defaults=True)
+        loaded.chat = loaded.chat.model_copy(update={"environment": given})
     with weights.whole(), working("model: saving"):
         world.first(lambda: loaded.save(folder))
     warnings = [*totals.pop("warnings"), *source.alarms]

@@ -6,24 +6,29 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from strop.chat.conversation import message_row
 from strop.common.console import working
 from strop.common.errors import Halted, InputError
 from strop.common.files import write_json, write_jsonl
 from strop.data.mixture import Mixture
 from strop.evals.partial import Partial, key_of
+from strop.evals.run import Keep, kept_answers
 from strop.model.window import window_of
 from strop.rollout.answers import answer_text
 from strop.rollout.engine import Request, Rollout, SamplingParams
 from strop.rollout.engines import open_engine
+from strop.rollout.episodes import Episode
 from strop.rollout.grading import Grader
 from strop.rollout.kept_batches import KeptBatches
 from strop.rollout.loaded import load
 from strop.rollout.prompts import Prompt
-from strop.rollout.selection import PART, Selection, Tally
+from strop.rollout.selection import COUNTED, PART, Selection, Tally
 from strop.rollout.trajectory import Trajectory, trajectory
+from strop.rollout.turns import Player
 from strop.stages._prompts import checked_prompts
 from strop.stages.base import Context, StageResult
 
@@ -45,8 +50,10 @@ def sample(stage: SampleStage, context: Context) -> StageResult:
     mixture = Mixture(parts, stage.data, stage.seed)
     prompts = [mixture[int(i)] for i in mixture.contents(0)]
     context.say(f"prompts: {len(prompts):,}, of {', '.join(part.title for part in stage.data.parts)}")
-    selection = Selection(stage.keep, stage.layout, stage.threshold, stage.min_margin, stage.most_per_prompt)
-    grader, folder = Grader(stage.rewards, stage.grading, context.compute), context.folder
+    player = stage.environment and Player(loaded.encoder, stage.environment)
+    tools = stage.environment.schemas() if stage.environment else ()
+    selection = Selection(stage.keep, stage.layout, stage.threshold, stage.min_margin, stage.most_per_prompt, tools)
+    grader, folder = Grader(stage.rewards, stage.grading, context.compute, stage.own_weights), context.folder
     size = max(1, _BATCH * compute.max_rows // stage.rollout.group_size)
     key = key_of(context.model, str(context.compute), size, [(prompt.name, prompt.ids) for prompt in prompts])
     kept, started = KeptBatches(folder / "batches", key), time.perf_counter()
@@ -60,12 +67,16 @@ def sample(stage: SampleStage, context: Context) -> StageResult:
         ) as engine:  # fmt: skip
             for number, asked, requests in islice(_batches(stage, prompts, size), done, None):
                 with closing(Partial(kept.answers(number), key)) as partial:
-                    answers = _answers(requests, engine, partial)
-                groups = grader.grade(asked, _groups(asked, answers, number * size, engine, loaded.tokenizer))
+                    if player:
+                        drawn = _played(asked, requests, engine, partial, player, number * size)
+                    else:
+                        answers = _answers(requests, engine, partial)
+                        drawn = _groups(asked, answers, number * size, engine, loaded.tokenizer)
+                groups = grader.grade(asked, drawn)
                 rows = [
                     {**row, "model": context.model_name}
                     for prompt, group in zip(asked, groups, strict=True)
-                    for row in selection.rows(prompt, group, told)
+                    for row in selection.rows(_begun(prompt, stage), group, told)
                 ]
                 _check_failures(stage, told)
                 kept.add(number, rows, told)
@@ -74,6 +85,8 @@ def sample(stage: SampleStage, context: Context) -> StageResult:
                     context.say(f"{counts['prompts']:,} of {len(prompts):,} prompts, {counts['rows']:,} rows")
     finally:
         grader.workers.close()
+        if player:
+            player.close()
     write_jsonl(folder / "rows.jsonl", kept.rows())
     counts = dict(told.counts) | {"seconds": round(time.perf_counter() - started, 1)}
     write_json(folder / "sampling.json", {**counts, "failures": dict(told.failures)})
@@ -116,17 +129,9 @@ def _answers(requests: Sequence[Request], engine: TorchEngine | VllmEngine, part
     """Every answer of every request, in order; what is in ``partial`` is not done again, and what is done goes there at
     once."""
     count = requests[0].group_size
-    left = [i for i in range(len(requests)) if any(partial.get("answer", i * count + s) is None for s in range(count))]
 
-    def keep(number: int, rollout: Rollout) -> None:
-        group, sample = divmod(number, count)
-        place = left[group] * count + sample
-        if partial.get("answer", place) is None:
-            partial.add("answer", place, [list(rollout.tokens), rollout.finish_reason, rollout.text_end])
-
-    if left:
-        total = len(left) * count
-        with working("answers", total, at_once=getattr(engine, "max_rows", 1)) as work:
+    def ask(left: list[int], keep: Keep[Rollout]) -> None:
+        with working("answers", len(left) * count, at_once=getattr(engine, "max_rows", 1)) as work:
 
             def kept(number: int, rollout: Rollout) -> None:
                 keep(number, rollout)
@@ -134,14 +139,56 @@ def _answers(requests: Sequence[Request], engine: TorchEngine | VllmEngine, part
 
             engine.generate([requests[i] for i in left], on_finished=kept)
         engine.sync()  # these prompts do not come again, and a long memory of prefixes is slow to search
+
+    def noted(rollout: Rollout) -> list[Any]:
+        return [list(rollout.tokens), rollout.finish_reason, rollout.text_end]
+
     found = []
-    for i, request in enumerate(requests):
-        for sample in range(count):
-            tokens, reason, end = partial.get("answer", i * count + sample)
-            # Nobody reads log-probabilities here, and with filters vLLM cannot tell the plain ones.
-            none = (0.0,) * len(tokens)
-            found.append(Rollout(tuple(request.prompt), tuple(tokens), none, reason, none, text_end=end, sample=sample))
+    kept = kept_answers(range(len(requests)), count, partial, ask, noted, lambda: None)
+    for place, (tokens, reason, end) in kept.items():
+        # Nobody reads log-probabilities here, and with filters vLLM cannot tell the plain ones.
+        none = (0.0,) * len(tokens)
+        prompt, sample = requests[place // count].prompt, place % count
+        found.append(Rollout(tuple(prompt), tuple(tokens), none, reason, none, text_end=end, sample=sample))
     return found
+
+
+def _played(
+    asked: Sequence[Prompt],
+    requests: Sequence[Request],
+    engine: TorchEngine | VllmEngine,
+    partial: Partial,
+    player: Player,
+    first: int,
+) -> list[list[Trajectory]]:
+    """As `_answers` and `_groups`, of an environment: with the messages that followed the prompt."""
+    count, params = requests[0].group_size, requests[0].params
+
+    def ask(left: list[int], keep: Keep[Episode]) -> None:
+        openings = [player.opening(requests[i].name, asked[i].start) for i in left]
+        with working("answers by turns", len(left) * count) as work:
+
+            def kept(number: int, episode: Episode) -> None:
+                keep(number, episode)
+                work.advance()
+
+            player.play(engine, openings, params, count, kept)
+        engine.sync()
+
+    def noted(episode: Episode) -> dict[str, Any]:
+        said = tuple(message_row(message) for message in player.said(episode))
+        return replace(episode.trajectory(0), said=said).state_dict()
+
+    kept = kept_answers(range(len(asked)), count, partial, ask, noted, lambda: None)
+    found = [replace(Trajectory.of_state(one), group=first + place // count) for place, one in kept.items()]
+    return [found[i * count : (i + 1) * count] for i in range(len(asked))]
+
+
+def _begun(prompt: Prompt, stage: SampleStage) -> Prompt:
+    """With the messages that its environment begins with."""
+    if stage.environment is None:
+        return prompt
+    return replace(prompt, messages=list(stage.environment.model_copy().reset(prompt.start)))
 
 
 def _groups(
@@ -178,7 +225,7 @@ def _facts(stage: SampleStage, told: Tally) -> dict[str, Any]:
     facts: dict[str, Any] = {name: counts[name] for name in ("prompts", "answers", "rows")}
     facts["passing"] = f"{share}{stage.threshold:g}"
     known = (*facts, "tokens")
-    rest = {name: n for name, n in counts.items() if n and name not in known and not name.startswith(PART)}
+    rest = {name: n for name, n in counts.items() if n and name not in known and not name.startswith((PART, COUNTED))}
     mean = round(counts["tokens"] / counts["answers"], 1)
     failed = {f"failed: {name}": count for name, count in told.failures.items()}
-    return {**facts, **rest, "mean answer length": mean, **told.part_means(), **failed}
+    return {**facts, **rest, "mean answer length": mean, **told.counted(), **told.part_means(), **failed}

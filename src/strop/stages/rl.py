@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from strop.common.errors import InputError
 from strop.common.files import folder_stamp
-from strop.environments.base import PART, Environment, EnvironmentField
 from strop.model.settings import LoraSettings
 from strop.objectives.policy_settings import PolicyGradientSettings
 from strop.rollout.settings import RolloutSettings, WatchSettings
@@ -44,9 +43,6 @@ class RlStage(GradedStage):
 
     kind: Literal["rl"]
     rollout: RolloutSettings = Field(default_factory=RolloutSettings, description="How answers are sampled.")
-    environment: EnvironmentField | None = Field(
-        None, description="What answers between the model's turns: tools, inline, or a kind of a plug-in."
-    )
     objective: PolicyGradientSettings = Field(
         default_factory=PolicyGradientSettings,
         description="How rewards become a gradient.",
@@ -74,8 +70,6 @@ class RlStage(GradedStage):
                 )
         if self.critic and not self.objective.uses_values:
             raise ValueError("critic would not be read: set objective.preset=ppo (advantage: gae), or leave it out.")
-        if self.environment and PART in self.rewards:
-            raise ValueError(f"rewards.{PART} is what the environment's own reward is called; give it another name.")
         if self.lora and self.lora.dropout:
             raise ValueError("lora.dropout would make the trained policy another one than the sampler; leave it out.")
         return self
@@ -94,11 +88,6 @@ class RlStage(GradedStage):
             )
         if self.rollout.sampler_threads is not None and recipe.rollout.engine != "torch":
             raise ValueError("rollout.sampler_threads are those of engine torch; leave them out beside vLLM.")
-        if self.rollout.staleness and self.environment and self.environment.pauses and recipe.rollout.engine == "torch":
-            raise ValueError(
-                f"environment: {self.environment.kind} stops the model while it writes, which the process that samples "
-                "ahead cannot do; set rollout.staleness to 0, or take rollout.engine=vllm."
-            )
         check_shards(recipe.compute.parallel, self.train, self.lora)
         check_in_training(self.train, recipe, has_loss=False)
 
@@ -128,10 +117,6 @@ class RlStage(GradedStage):
 
     def profiled(self) -> RlStage:
         return self.model_copy(update={"train": self.train.model_copy(update={"profile": True})})
-
-    @property
-    def plays(self) -> Environment | None:
-        return self.environment
 
     @property
     def resume(self) -> str | Path:

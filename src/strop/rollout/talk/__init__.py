@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TextIO
 
 from strop.common.console import make_console
 from strop.common.errors import InputError
 from strop.rollout.talk.compare import compare_answers
+from strop.rollout.talk.lending import lent
 from strop.rollout.talk.loading import load_chat
 from strop.rollout.talk.pipe import answer_each, prompts_of
 from strop.rollout.talk.speaker import Speaker
@@ -29,6 +31,7 @@ def talk(
     as_json: bool = False,
     keep: bool = False,
     int8: bool = False,
+    tools: Sequence[str] | None = None,
     stdin: TextIO | None = None,
     stdout: TextIO | None = None,
 ) -> tuple[int, dict[str, Any]]:
@@ -50,6 +53,7 @@ def talk(
         as_json: write no answers; they are returned.
         keep: lines through a pipe are turns of one conversation too.
         int8: compute with weights in 8 bits, which is faster and not quite the model that is measured.
+        tools: what the model may call; by default what it was trained with, see `strop.rollout.talk.lending.lent`.
 
     Raises:
         InputError: there is no such model, or it has no chat template; a setting is out of its range.
@@ -67,19 +71,23 @@ def talk(
     conversation = Session(system if system is not None else voice.system)
     if conversation.system and system is None:
         note(f"instructions of the training are used: {conversation.system}")
-    speaker = Speaker(voice.engine, voice.encoder, voice.tokenizer.decode, voice.window, max_tokens, temperature, top_p)
+    environment, told = lent(voice.environment, tools, voice.encoder)
+    if told:
+        note(told)
+    how = max_tokens, temperature, top_p, environment
     if stdout is None and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what the output's encoding lacks is escaped
     out = stdout or sys.stdout
-    if prompts:
-        asked = [(prompt, conversation.system) for prompt in prompts]
-    else:
-        read_line = line_reader(stdin)
-        terminal = stdin is None and sys.stdin.isatty()
-        if terminal:
-            note(f"{voice.name}\nWrite and press Enter; /help lists the commands.")
-        if (terminal or keep) and not as_json:
-            return converse(speaker, conversation, read_line, out, note), {}
-        asked = prompts_of(read_line, conversation, note)
-    code, answers = answer_each(speaker, asked, None if as_json else out, note)
-    return code, {"answers": answers}
+    with closing(Speaker(voice.engine, voice.encoder, voice.tokenizer.decode, voice.window, *how)) as speaker:
+        if prompts:
+            asked = [(prompt, conversation.system) for prompt in prompts]
+        else:
+            read_line = line_reader(stdin)
+            terminal = stdin is None and sys.stdin.isatty()
+            if terminal:
+                note(f"{voice.name}\nWrite and press Enter; /help lists the commands.")
+            if (terminal or keep) and not as_json:
+                return converse(speaker, conversation, read_line, out, note), {}
+            asked = prompts_of(read_line, conversation, note)
+        code, answers = answer_each(speaker, asked, None if as_json else out, note)
+        return code, {"answers": answers}

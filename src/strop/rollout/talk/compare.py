@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,6 +16,7 @@ from rich.text import Text
 from strop.chat import Message
 from strop.common.console import make_console, say
 from strop.common.errors import InputError
+from strop.rollout.talk.lending import lent
 from strop.rollout.talk.loading import load_chat
 from strop.rollout.talk.pipe import fields_of, prompts_of
 from strop.rollout.talk.speaker import Speaker
@@ -34,15 +36,16 @@ def compare_answers(
     as_json: bool = False,
     keep: bool = False,
     int8: bool = False,
+    tools: Sequence[str] | None = None,
     stdin: TextIO | None = None,
     console: Console | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Every model's answer to every prompt, each a conversation of its own, and what it makes of every text.
 
     The models are loaded one after the other. A run folder stands for the models of its stages, in the order in which
-    they were made. Without ``prompts`` and ``texts`` the lines of the input are prompts. Returns the exit code (2 where
-    a prompt could not be answered) and ``models`` with ``compared``: of each prompt (or ``text``) the ``answers``, one
-    for each model, as `strop.rollout.talk.pipe.answer_each` has them.
+    they were made. ``tools``: as in `strop.rollout.talk.talk`. Without ``prompts`` and ``texts`` the lines of the input
+    are prompts. Returns the exit code (2 where a prompt could not be answered) and ``models`` with ``compared``: of
+    each prompt (or ``text``) the ``answers``, one for each model, as `strop.rollout.talk.pipe.answer_each` has them.
 
     Raises InputError for fewer than two models, one that cannot be loaded, and settings out of their range.
     """
@@ -67,20 +70,22 @@ def compare_answers(
         voice = load_chat(folder, int8)
         for line in voice.notes:
             say(notes, f"{folder}: {line}", style="dim")
-        speaker = Speaker(
-            voice.engine, voice.encoder, voice.tokenizer.decode, voice.window, max_tokens, temperature, top_p
-        )
-        for row, (kind, text, own) in zip(compared, asked, strict=True):
-            messages = Session(own if own is not None else voice.system, [Message("user", text)]).messages
-            try:
-                answer = speaker.answer(messages, lambda piece: None) if kind == "prompt" else speaker.go_on(text)
-            except InputError as error:
-                code = 2
-                row["answers"].append({"model": folder, "error": str(error)})
-                continue
-            row["answers"].append({"model": folder, **fields_of(answer)})
-            if answer.ended == "interrupt":
-                return 130, {"models": folders, "compared": compared}
+        environment, told = lent(voice.environment, tools, voice.encoder)
+        if told:
+            say(notes, f"{folder}: {told}", style="dim")
+        how = max_tokens, temperature, top_p, environment
+        with closing(Speaker(voice.engine, voice.encoder, voice.tokenizer.decode, voice.window, *how)) as speaker:
+            for row, (kind, text, own) in zip(compared, asked, strict=True):
+                messages = Session(own if own is not None else voice.system, [Message("user", text)]).messages
+                try:
+                    answer = speaker.answer(messages, lambda piece: None) if kind == "prompt" else speaker.go_on(text)
+                except InputError as error:
+                    code = 2
+                    row["answers"].append({"model": folder, "error": str(error)})
+                    continue
+                row["answers"].append({"model": folder, **fields_of(answer)})
+                if answer.ended == "interrupt":
+                    return 130, {"models": folders, "compared": compared}
     if not as_json:
         show(compared, console or make_console(file=sys.stdout))
     return code, {"models": folders, "compared": compared}
@@ -132,10 +137,11 @@ def _said(answer: dict[str, Any]) -> str:
     """What a model wrote, its calls of tools too, and whether it ended by itself."""
     if "error" in answer:
         return f"({answer['error']})"
-    calls = [call["function"] for call in answer.get("tool_calls", ())]
-    parts = [
-        answer["answer"],
-        *(f"[{c['name']}({json.dumps(dict(c['arguments']), ensure_ascii=False)})]" for c in calls),
-    ]
+    turns = answer.get("turns") or [{"content": answer["answer"], "tool_calls": answer.get("tool_calls", ())}]
+    parts = []
+    for turn in turns:
+        parts.append(f"[→ {turn['content']}]" if turn.get("role") == "tool" else turn["content"])
+        calls = [call["function"] for call in turn.get("tool_calls", ())]
+        parts += [f"[{c['name']}({json.dumps(dict(c['arguments']), ensure_ascii=False)})]" for c in calls]
     text = "\n".join(part for part in parts if part).translate(UNSHOWN)
     return f"{text} …" if answer["finish_reason"] == "length" else text or "(no answer)"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
 from strop.chat import Message
+from strop.chat.conversation import message_row
 from strop.common.errors import InputError
 from strop.rollout.talk.speaker import Answer, Speaker
 from strop.rollout.talk.terminal import UNSHOWN, Note, Session, obey, read_message, unescaped, why_cut
@@ -29,14 +30,20 @@ def answer_each(
 
     Answers go to ``stdout``, a line each, in order: a line break in one is written as ``\\n`` and a backslash as two,
     but on a terminal as they are. ``stdout`` None: they are only returned, as ``prompt``, ``answer``, ``reasoning``
-    (null where there is none), ``finish_reason`` (``stop``, ``length`` or ``interrupt``) and ``tokens``; or ``error``
-    where there is none. The exit code is 2 where one could not be answered.
+    (null where there is none), ``finish_reason`` (``stop``, ``length``, ``turns`` or ``interrupt``) and ``tokens``,
+    with ``turns`` where tools were called, which is noted; or ``error`` where there is none. The exit code is 2 where
+    one could not be answered.
     """
     answers, code = [], 0
+
+    def tell(text: str, within: bool = False) -> None:
+        if not within:  # else it stands in the answer
+            note(text)
+
     for prompt, system in prompts:
         messages = Session(system, [Message("user", prompt)]).messages
         try:
-            answer = speaker.answer(messages, lambda text: None)
+            answer = speaker.answer(messages, lambda text: None, tell=tell)
         except InputError as error:
             code = 2
             note(str(error))
@@ -61,6 +68,8 @@ def answer_each(
 def fields_of(answer: Answer) -> dict[str, Any]:
     reason = "length" if answer.ended in ("max_tokens", "window") else answer.ended
     calls = {"tool_calls": list(answer.message.tool_calls)} if answer.message.tool_calls else {}
+    if len(answer.turns) > 1:
+        calls["turns"] = [message_row(message) for message in answer.turns]
     return {
         "answer": answer.text,
         "reasoning": answer.reasoning,

@@ -1,6 +1,6 @@
 """Tokens to text as they come, and text to what was thought and what was said."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from strop.chat.conversation import Message
 from strop.chat.thoughts import BLOCKS, opens, read_reply
@@ -24,11 +24,11 @@ class TextStream:
     an exception where a model with byte tokens writes bytes that make no character.)
     """
 
-    def __init__(self, decode: Callable[..., str], show: Callable[[str], None]):
+    def __init__(self, decode: Callable[..., str], show: Callable[[str], None], before: Sequence[int] = ()):
         self.decode, self.show = decode, show
-        self.ids: list[int] = []
+        self.ids = list(before)  # shown already
         self.window_start = 0  # decoding starts here,
-        self.shown_to = 0  # and the text of the tokens before this one has been shown
+        self.shown_to = len(before)  # and the text of the tokens before this one has been shown
         self.text = ""
 
     def push(self, token: int) -> None:
@@ -56,18 +56,19 @@ class TextStream:
 class Apart:
     """Shows a growing answer in two: ``think(text)`` gets its reasoning, ``say(text)`` what it says.
 
-    ``tail``: the end of the prompt, which may have opened the reasoning.
+    ``tail``: the end of the prompt, which may have opened the reasoning. ``calls``: marks of tool calls; what comes
+    after one waits until the answer is read.
     """
 
-    def __init__(self, tail: str, think: Callable[[str], None], say: Callable[[str], None]):
-        self._tail = tail
+    def __init__(self, tail: str, think: Callable[[str], None], say: Callable[[str], None], calls: Sequence[str] = ()):
+        self._tail, self._calls = tail, tuple(calls)
         self._think, self._say = think, say
         self._text = self._thought = self._said = ""
 
     def push(self, text: str) -> None:
         """More of the answer's text, in its notation."""
         self._text += text
-        if (known := _known(self._text)) is not None:
+        if (known := _known(self._text, self._calls)) is not None:
             self._show(self._read(known))
 
     def finish(self, message: Message) -> None:
@@ -90,10 +91,11 @@ class Apart:
         self._thought, self._said = max(thought, self._thought, key=len), max(said, self._said, key=len)
 
 
-def _known(text: str) -> str | None:
+def _known(text: str, calls: tuple[str, ...] = ()) -> str | None:
     """The part of a growing text of which it is certain what it is; None where that is nothing."""
+    text = text[: min((at for mark in calls if (at := text.find(mark)) >= 0), default=len(text))]
     last = max(text.rfind("<"), text.rfind("["))
-    if last >= 0 and any(mark.startswith(text[last:]) and mark != text[last:] for mark in _MARKS):
+    if last >= 0 and any(mark.startswith(text[last:]) and mark != text[last:] for mark in (*_MARKS, *calls)):
         text = text[:last]
     for header in _HEADERS:
         at = text.rfind(header)

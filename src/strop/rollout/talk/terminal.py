@@ -72,7 +72,7 @@ def converse(
         if _is_empty(answer):
             note("(no answer; the question is not kept)")
         else:
-            conversation.turns += [turn, answer.message]
+            conversation.turns += [turn, *answer.messages]
         interrupted = answer.ended == "interrupt"
         if interrupted:
             note("(stopped; Ctrl-C again or Ctrl-D leaves)")
@@ -84,6 +84,8 @@ def why_cut(answer: Answer, speaker: Speaker) -> str | None:
     """What to say of an answer that did not end by itself."""
     if answer.ended == "max_tokens":
         return f"(cut at {speaker.max_tokens} tokens; --max-tokens allows more)"
+    if answer.ended == "turns":
+        return "(cut: no turn is left to read what the tool said)"
     if answer.ended == "window":
         return f"(cut: the model's window of {speaker.window} tokens is full; /reset starts a new conversation)"
     return None
@@ -167,24 +169,35 @@ def line_reader(stdin: TextIO | None) -> Callable[[], str | None]:
 
 
 def _shown(speaker: Speaker, messages: list[Message], stdout: TextIO) -> Answer:
-    """The answer, written as it comes; on a terminal its reasoning is dimmed, elsewhere marked."""
+    """The answer, written as it comes; on a terminal its reasoning is dimmed, elsewhere marked. What tools are asked
+    for and say stands on lines of its own, or within the answer, dimmed on a terminal."""
     terminal = stdout.isatty()
     opening, closing = (_DIM, _PLAIN) if terminal else ("<think>\n", "\n</think>")
-    thinking = False
+    thinking, at_start = False, True
 
     def write(text: str, thought: bool = False) -> None:
-        nonlocal thinking
+        nonlocal thinking, at_start
         if thought != thinking:
             stdout.write(opening if thought else f"{closing}\n")
+            at_start = True
         thinking = thought
         stdout.write(text.translate(UNSHOWN) if terminal else text)
         stdout.flush()
+        at_start = text.endswith("\n") if text else at_start
+
+    def tell(text: str, within: bool = False) -> None:
+        write("" if within or at_start else "\n")
+        stdout.write(_DIM if terminal else "")
+        write(text)
+        stdout.write(_PLAIN if terminal else "")
+        write("" if within else "\n")
 
     try:
-        answer = speaker.answer(messages, write, partial(write, thought=True))
-        for call in answer.message.tool_calls:
-            function = call["function"]
-            write(f"\n(calls {function['name']} with {function['arguments']})")
+        answer = speaker.answer(messages, write, partial(write, thought=True), tell)
+        if not answer.turns:
+            for call in answer.message.tool_calls:
+                function = call["function"]
+                write(f"\n(calls {function['name']} with {function['arguments']})")
     finally:
         write("")  # no more thought
     write("\n")
