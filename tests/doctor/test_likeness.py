@@ -180,9 +180,9 @@ def test_a_pattern_with_other_numbers_is_no_copy_and_with_the_same_ones_is(langu
     for place, row in rows:
         index.look(place, [row["prompt"], row["completion"]], [row["prompt"]])
     assert not [match.item.name for match in index.matches() if match.kind == "contamination"]
-    long = [item for item in items if len(words(item.texts[0])) >= 15]
+    long = [item for item in items if len(words(item.texts[0])) >= 14]
     for item in long:
         index.look(f"copy of {item.name}", [f"Well: {item.texts[0]}", "?"], [f"Well: {item.texts[0]}"])
     found = {match.item.name for match in index.matches() if match.kind == "contamination"}
-    assert len(long) >= 20
+    assert len(long) >= 10
     assert found >= {item.name for item in long}
