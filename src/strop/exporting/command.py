@@ -46,6 +46,9 @@ def export(request: Request) -> tuple[int, dict[str, Any]]:
 def _prompts(request: Request) -> dict[str, Any]:
     from strop.exporting.verl import verl_rows, write_verl
 
+    for option, least in (("count", 1), ("seed", 0)):
+        if (given := getattr(request, option)) is not None and given < least:
+            raise InputError(f"--{option} {given}: give {least} or more.")
     if request.check:
         raise InputError("--check compares a model's answers, and --format verl writes data; leave it out.")
     if request.target.suffix != ".parquet":

@@ -69,6 +69,8 @@ def inspect(request: Request) -> int:
     """
     if request.count is not None and request.count < 1:
         raise InputError(f"--count {request.count}: at least one conversation is needed.")
+    if request.index is not None and request.index < 0:
+        raise InputError(f"--index {request.index}: rows are counted from 0; give 0 or more.")
     if request.json and request.html is not None:
         raise InputError("--json and --html are two ways to show the same; give one of them.")
     if hasattr(sys.stdout, "reconfigure"):
