@@ -114,3 +114,20 @@ def model_folder(make_model_folder):
     """One that knows the words of small programs, with a long window."""
     texts = [r.prompt + r.response for r in generate("train", 60, 0)]
     return make_model_folder(texts, 600, max_position_embeddings=2048)
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    """What long work would have said at its end: title -> (done, total), of work that people are told of."""
+    from strop.common.console import Steady
+
+    said, leave = {}, Steady.__exit__
+
+    def leave_and_tell(self, *error):
+        if not self._console.quiet:
+            state = self.state()
+            said[state["title"]] = state["done"], state["total"]
+        return leave(self, *error)
+
+    monkeypatch.setattr(Steady, "__exit__", leave_and_tell)
+    return said

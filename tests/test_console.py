@@ -48,6 +48,12 @@ def test_short_work_says_nothing():
     assert out.getvalue() == ""
 
 
+def test_items_are_counted_when_they_are_done_with():
+    with Steady(make_console(file=io.StringIO()), "rows", 3) as work:
+        seen = [work.state()["done"] for _ in work.through("abc")]
+    assert (seen, work.state()["done"]) == ([0, 1, 2], 3)
+
+
 def test_durations():
     assert [duration(s) for s in (3, 89.4, 150, 7200)] == ["3 s", "89 s", "2.5 min", "2.0 h"]
 

@@ -56,7 +56,7 @@ def strop(tmp_path, capsys, monkeypatch):
 TASK = "my:task=answers:path=mine.jsonl:grader=exact:max_tokens=6"
 
 
-def test_several_samples_then_the_same_command_then_graded_again(strop, model_folder):
+def test_several_samples_then_the_same_command_then_graded_again(strop, model_folder, heard):
     command = (model_folder, "--tasks", TASK, "--samples", 3, "--out", "run", "--json", "compute.dtype=float32")
     done = strop(*command)
     assert done.code == 0, done.err
@@ -74,7 +74,9 @@ def test_several_samples_then_the_same_command_then_graded_again(strop, model_fo
     for one in kept[:3]:  # as if a mended grader found these right
         one |= {"answer": "0", "finish_reason": "stop"}
     file.write_text("".join(json.dumps(one) + "\n" for one in kept))
+    heard.clear()
     again = strop("--regrade", "run", "--json")
+    assert heard == {"my: judged": (12, 12)}
     assert again.code == 0, again.err
     metrics = json.loads(Path("run/summary.json").read_text())["measured"]
     assert (metrics["my_accuracy"]["value"], metrics["my_pass@3"]["value"]) == (0.25, 0.25)

@@ -67,8 +67,10 @@ def logits(model):
         return model(torch.arange(3, 40)[None]).logits
 
 
-def test_a_run_becomes_a_model_with_a_card(export, trained):
+def test_a_run_becomes_a_model_with_a_card(export, trained, heard):
     done = export(trained.run, "--check")
+    assert heard["check: prompts"] == (4, 4)
+    assert "export: the model's files" in heard
     assert done.code == 0, done.err
     assert done.account["check"] == {"prompts": 4, "same": 4, "ties": 0, "difference": None}
     merged = AutoModelForCausalLM.from_pretrained(done.folder)

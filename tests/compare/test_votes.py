@@ -167,7 +167,7 @@ def server():
         thread.join()
 
 
-def test_from_the_page_to_agreement_on_the_command_line(comparison, tmp_path, server, capsys):
+def test_from_the_page_to_agreement_on_the_command_line(comparison, tmp_path, server, capsys, heard):
     folders = [str(side.folder) for side in (comparison.first, comparison.second)]
     page = tmp_path / "blind.html"
     assert main(["compare", *folders, "--blind", str(page), "--count", "30"]) == 0
@@ -176,6 +176,7 @@ def test_from_the_page_to_agreement_on_the_command_line(comparison, tmp_path, se
     kept = str(tmp_path / "judge.jsonl")
     arguments = ["--votes", str(votes), "--judge", "good", "--judge-url", server, "--judge-out", kept]
     assert main(["compare", *folders, *arguments]) == 0
+    assert heard["judge: replies"] == (60, 60)
     out = capsys.readouterr().out
     assert "the same vote in both orders on 30 of 30 pairs (100 %)" in out
     assert re.search(r"good: .*secret.* wins 30, .* wins 0, 0 ties", out)

@@ -9,9 +9,12 @@ from broken_data import break_file, sound_rows
 from strop.cli import main
 
 
-def test_each_of_ten_faults_is_found_with_its_place(recipe, examined):
+def test_each_of_ten_faults_is_found_with_its_place(recipe, examined, heard):
     places = break_file(Path("data.jsonl"))
     found = examined(recipe)
+    [(done, total)] = [count for title, count in heard.items() if title == "masks"]
+    assert done == total > 20
+    assert {"duplicates", "languages", "overlap with evaluations"} <= heard.keys()
     assert len(places) == 10
     for kind, place in places.items():
         if kind in found.kinds:

@@ -19,6 +19,9 @@ from strop.doctor.likeness import (
     near,
     words,
 )
+from strop.tasks import open_task
+from strop.tasks.base import named_sets
+from strop.tasks.sums import SumsSettings
 
 
 def rows_of(*raw):
@@ -165,3 +168,21 @@ def test_answers_in_another_language():
     assert (finding.kind, finding.count, finding.place) == ("language_mismatch", 1, "d:2")
     assert mix.user == {"en": pytest.approx(2 / 3), "de": pytest.approx(1 / 3)}
     assert mix.assistant["?"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_pattern_with_other_numbers_is_no_copy_and_with_the_same_ones_is(language):
+    """In Chinese one of two numbers stands in most runs of a sum, and sums with it are in the training data."""
+    tested = open_task("sums", SumsSettings(language=language)).all_items
+    items = [EvalItem("sums", item.name, (item.data.text, item.data.answer)) for item in tested]
+    rows = named_sets()[f"sums_{language}"](3500, 0)
+    index = Overlap(items)
+    for place, row in rows:
+        index.look(place, [row["prompt"], row["completion"]], [row["prompt"]])
+    assert not [match.item.name for match in index.matches() if match.kind == "contamination"]
+    long = [item for item in items if len(words(item.texts[0])) >= 14]
+    for item in long:
+        index.look(f"copy of {item.name}", [f"Well: {item.texts[0]}", "?"], [f"Well: {item.texts[0]}"])
+    found = {match.item.name for match in index.matches() if match.kind == "contamination"}
+    assert len(long) >= 10
+    assert found >= {item.name for item in long}

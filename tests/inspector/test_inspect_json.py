@@ -12,10 +12,11 @@ def objects(out: str) -> list[dict]:
     return whole["conversations"]
 
 
-def test_the_object_is_as_promised(inspect, data, turns):
+def test_the_object_is_as_promised(inspect, data, turns, heard):
     user, assistant = turns
     path = data([user("hi"), assistant("hello")])
     code, out, err = inspect(path, "--json")
+    assert heard["rows read"] == (1, None)
     [one] = objects(out)
     assert code == 0
     assert set(one) == {"index", "place", "text", "tokens", "loss_weights", "segments", "warnings"}

@@ -66,6 +66,20 @@ def test_gsm8k_answers(gsm8k, answer, strict, flexible):
     assert (parts["strict_match"], parts["flexible_extract"]) == (strict, flexible)
 
 
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("答案是42。", 42), ("共12个", 12), ("約３個", 3), ("等于-5度", -5), ("一共１，２３４．５元", 234.5),
+        ("총 7개입니다", 7), ("คำตอบคือ๔๒", 42), ("الجواب ٤٢", 42), ("从3到5。", 5), ("5×3", 3), ("#### ４２", 42),
+        # and English as before: a digit in a word is none
+        ("x2", None), ("H2O", None), ("α3", None), ("é3", None), ("v1.2.3", None), ("It is 1,234.50.", 1234.5),
+        ("from 10-3", 3), ("Ａ３", None), ("$-7", -7), ("10² apples", 10),
+    ],
+)  # fmt: skip
+def test_numbers_are_found_where_scripts_put_no_space_before_them(answer, value):
+    assert flexible_number(answer) == value
+
+
 def test_an_answer_that_was_cut_off_counts_only_where_its_number_is_whole(gsm8k):
     task = gsm8k()
     for answer, name in (("so there are 2", "no_answer"), ("#### 2", "no_answer"), ("#### 2\nand", "accepted")):

@@ -47,7 +47,7 @@ class VerbParser(argparse.ArgumentParser):
         """What to say of arguments that are none of this parser's."""
         name = next((text for text in rest if text.startswith("-")), "").partition("=")[0]
         options = [option for option in self._option_string_actions if option.startswith("--")]
-        takes = ", ".join(action.metavar or action.dest for action in self._actions if not action.option_strings)
+        takes = ", ".join(str(action.metavar or action.dest) for action in self._actions if not action.option_strings)
         if not name:
             return f"nothing is known of {rest[0]!r}; what it takes besides options: {takes}"
         if near := difflib.get_close_matches(name.strip("-"), [option[2:] for option in options], n=1):

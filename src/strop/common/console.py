@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -18,6 +18,7 @@ from rich.progress import Progress as Bar
 
 from strop.common.heartbeat import beat
 
+T = TypeVar("T")
 EVERY = 30.0
 """Seconds after which long work is heard of again."""
 _PIPE_WIDTH = 10_000
@@ -104,6 +105,12 @@ class Steady:
         self._done += count
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)
+
+    def through(self, items: Iterable[T]) -> Iterator[T]:
+        """The items, each counted when it is done with."""
+        for item in items:
+            yield item
+            self.advance()
 
     def _watch(self) -> None:
         while not self._stop.wait(self._every):

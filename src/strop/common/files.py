@@ -12,10 +12,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from strop.common.errors import InputError
+
 
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[TextIO]:
-    """A text file that takes its name only when the block ends without an error. Raises OSError as open() does."""
+    """A text file that takes its name only when the block ends without an error. Raises OSError as open() does,
+    and InputError for the name of a folder."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, and a file is to be written; give the name of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     file = partial.open("x", encoding="utf-8")

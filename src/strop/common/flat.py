@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
 def flat(tree: Any, name: str = "") -> dict[str, Any]:
     """Nested mappings and lists as one mapping of dotted names; what is empty or null is left out."""
     if isinstance(tree, Mapping):
-        items = tree.items()
+        items: Iterable[tuple[Any, Any]] = tree.items()
     elif isinstance(tree, list):
         items = enumerate(tree)
     else:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 
-_last = [time.monotonic(), "the start"]
+_last: tuple[float, str] = time.monotonic(), "the start"
 
 
 def beat(what: str) -> None:
     """Something got on: ``what``, in a few words. Costs nothing to speak of; from any thread."""
-    _last[:] = [time.monotonic(), what]
+    global _last
+    _last = time.monotonic(), what
 
 
 def silence() -> tuple[float, str]:
     """Seconds since the last sign of life, and which it was."""
-    return time.monotonic() - _last[0], _last[1]
+    at, what = _last
+    return time.monotonic() - at, what

@@ -78,6 +78,8 @@ def load_plugins(files: Iterable[Path]) -> None:
         if not file.is_file() or file.suffix != ".py":
             raise InputError(f"{file}: there is no such Python file; plugins are files that end in .py.")
         spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None  # a name that ends in .py has a loader
+        assert spec.loader is not None
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)

@@ -17,6 +17,7 @@ class _Marks(dict):
 
     def __missing__(self, code: int) -> str | int:
         category = unicodedata.category(chr(code))
+        mark: str | int
         if code < 0x20:
             mark = chr(0x2400 + code)
         elif code == 0x7F:

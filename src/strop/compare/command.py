@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from strop.common.console import make_console, say
+from strop.common.console import make_console, say, speaking_on, working
 from strop.common.errors import InputError
 from strop.common.files import atomic_writer
 from strop.compare.blind import Chosen, choose, write_blind
@@ -103,7 +103,8 @@ def _judged(request: Request, found: list[Comparison], console: Console) -> dict
     raters = [read_votes(path, request.key) for path in request.votes]
     result: dict[str, Any] = {"first": comparison.first.title, "second": comparison.second.title}
     if request.judge is not None:
-        done = _ask_judge(request, comparison, raters)
+        with speaking_on(console), working("judge"):  # a local one is loaded, too
+            done = _ask_judge(request, comparison, raters)
         raters.append(done.rater)
         result["judge"] = {"pairs": done.pairs, "consistent": done.consistent, "silent": done.silent}
         result["judge"] |= {"by_place": list(done.by_place)}

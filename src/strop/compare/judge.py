@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from strop.common.console import working
 from strop.common.errors import InputError
 from strop.common.files import write_jsonl
 from strop.compare.blind import Chosen
@@ -29,6 +30,7 @@ Ask = Callable[[Sequence[Messages]], list[str]]
 MAX_TOKENS = 512
 AT_ONCE = 4
 TIMEOUT = 300.0
+WORK = "judge: replies"
 PROMPT = """\
 Two assistants answered the same request. Judge which answer serves it better: whether it is right, complete, and no \
 longer than it needs to be. Neither the order of the answers nor their length may sway you.
@@ -121,8 +123,12 @@ def served(url: str, model: str, key: str | None = None) -> Ask:
             raise InputError(f"{address}: the reply is no chat completion; give the address up to /v1.") from None
 
     def ask(conversations: Sequence[Messages]) -> list[str]:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(one, conversations))
+        replies = []
+        with working(WORK, len(conversations), at_once=AT_ONCE) as work, ThreadPoolExecutor(AT_ONCE) as pool:
+            for reply in pool.map(one, conversations):
+                replies.append(reply)
+                work.advance()
+        return replies
 
     return ask
 
@@ -146,7 +152,12 @@ def local(model: str) -> Ask:
     def ask(conversations: Sequence[Messages]) -> list[str]:
         prompts = [loaded.encoder.prompt(messages) for messages in conversations]
         fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < engine.window]
-        rollouts = engine.generate([prompts[i] for i in fitting], SamplingParams(max_tokens=MAX_TOKENS))
+        with working(WORK, len(fitting), at_once=engine.max_rows) as work:
+            rollouts = engine.generate(
+                [prompts[i] for i in fitting],
+                SamplingParams(max_tokens=MAX_TOKENS),
+                on_finished=lambda index, rollout: work.advance(),
+            )
         replies = [""] * len(prompts)
         for i, rollout in zip(fitting, rollouts, strict=True):
             replies[i] = loaded.tokenizer.decode(rollout.tokens, clean_up_tokenization_spaces=False)

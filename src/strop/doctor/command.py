@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from strop.chat import ChatSettings
-from strop.common.console import heading, make_console
+from strop.common.console import heading, make_console, speaking_on
 from strop.common.errors import InputError
 from strop.config import load_overrides
 from strop.config.recipe import RECIPES, Recipe, check_said_once, load_recipe
@@ -54,7 +54,8 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, out: Path 
     settings_given = target.suffix in RECIPES or any(o.startswith("train.") for o in overrides)
     found = {}
     for name, stage in stages.items():
-        found[name] = examine(recipe, stage, console, settings_given, whole=out is not None)
+        with speaking_on(console):
+            found[name] = examine(recipe, stage, console, settings_given, whole=out is not None)
         if len(stages) > 1:
             heading(console, name)
         show(found[name], console)

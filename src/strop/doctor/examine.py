@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import track
 
 from strop.chat import ChatEncoder, fit_tokenizer
 from strop.chat.saved import chat_of
+from strop.common.console import Steady, working
 from strop.data.held_out import Division, divide
+from strop.data.rows import OnBad, Row
 from strop.data.settings import MixtureSettings
 from strop.doctor.before_training import estimate_stage, evaluation_items, part_rows
 from strop.doctor.findings import Finding, Tally, ordered
@@ -105,14 +107,15 @@ def examine(recipe: Recipe, stage: Examined, console: Console, settings_given: b
     skip = stage.mixture.on_bad_row == "skip"
     masks = MaskCheck(encoder, settings, ({eos} if isinstance(eos, int) else set(eos or ())) or None, names, skip)
     identity, overlap = Identity(), Overlap(items)
-    for row in track(rows, "masks", console=console, transient=True, disable=not console.is_terminal):
-        inspections = masks.look(row)
-        if inspections:
-            identity.look(row, inspections[0])
-        for index in missing.keys() & {token for one in inspections for token in one.example.tokens}:
-            used.add(str(index), row.place)
-        if items:
-            overlap.look(row.place, row.texts(), row.given())
+    with working("masks", len(rows)) as work:
+        for row in work.through(rows):
+            inspections = masks.look(row)
+            if inspections:
+                identity.look(row, inspections[0])
+            for index in missing.keys() & {token for one in inspections for token in one.example.tokens}:
+                used.add(str(index), row.place)
+            if items:
+                overlap.look(row.place, row.texts(), row.given())
 
     found = [Finding(f.kind, f.level, 1, f.message, f.mend, place=str(folder)) for f in faults]
     found += [*rejections(sets, skip), *readings(sets, encoder.report.notes), *masks.findings()]
@@ -122,13 +125,16 @@ def examine(recipe: Recipe, stage: Examined, console: Console, settings_given: b
         found += check_fractions(data.name, data.rows)
     found += check_cut(rows, settings, ChatEncoder(tokenizer, settings, stop_ids))
     found += [*check_turns(rows), *check_answers(rows), *check_placeholders(rows, tokenizer.get_added_vocab())]
-    found += check_duplicates(rows, look_for_near=len(rows) <= MOST_NEAR)
-    matches = overlap.matches()
+    with working("duplicates"):
+        found += check_duplicates(rows, look_for_near=len(rows) <= MOST_NEAR)
+    with working("overlap with evaluations"):
+        matches = overlap.matches()
     found += check_overlap(matches)
     evaluated = contaminated(matches)
     for row in rows:
         row.gone = row.gone or evaluated.get(row.place, "")
-    languages, mismatches = check_languages(rows)
+    with working("languages"):
+        languages, mismatches = check_languages(rows)
     found += mismatches
 
     room = min(train.micro_batch_tokens, window or train.micro_batch_tokens)
@@ -156,10 +162,15 @@ def _sets(mixture: MixtureSettings, division: Division | None) -> list[DataSet]:
     for part, portion in zip(mixture.parts, portions, strict=True):
         remarks: list[str] = []
         rows = partial(part_rows, part, say=remarks.append, portion=portion)
-        sets.append(read_set(part.title, rows, part.format, remarks))
+        with working(f"{part.title}: rows read") as work:
+            sets.append(read_set(part.title, partial(_counted, work, rows), part.format, remarks))
     total = mixture.total or sum(len(data.rows) for data in sets)
     weights = sum(part.weight for part in mixture.parts)
     for part, data in zip(mixture.parts, sets, strict=True):
         by_weight = total * part.weight / weights / max(1, len(data.rows))
         data.passes = part.epochs if mixture.mix == "concatenate" else by_weight
     return sets
+
+
+def _counted(work: Steady, rows: Callable[[OnBad], Iterable[Row]], on_bad: OnBad) -> Iterable[Row]:
+    return work.through(rows(on_bad))

@@ -203,6 +203,7 @@ class Overlap:
 
     Runs of words that say *how* things are asked ("Write a Python program that …") are not counted: those in more
     than 2 items and 2 % of their set, and those in more than 10 different training conversations and 0.1 % of them.
+    An item that is such a way of asking with numbers filled in is found only where all of its numbers are.
     Items of fewer than eight words match only where a message is exactly that. An item of which everything stands in
     one conversation is a copy, whatever phrases it is made of. Neither holds where its question is only an answer of
     the model's: "cba", asked for "abc", is not taught by "abc" answered with "cba".
@@ -269,12 +270,16 @@ class Overlap:
         sizes = Counter(index for holders in runs.values() for index in holders)
         all_runs = Counter(index for holders in self._every.values() for index in holders)
         matches = [Match(item) for item in self.items]
+        numbers = self._own_numbers(runs, sizes, all_runs)
         for index, places in self._exact.items():
             matches[index].exact, matches[index].share, matches[index].place = places[0], 1.0, places[0]
             matches[index].places += places
         for held, places in self._held.items():
             counts = Counter(index for run in held for index in runs.get(run, ()))
             shares = {index: k / sizes[index] for index, k in counts.items() if sizes[index] >= _FEWEST_RUNS}
+            for index in shares.keys() & numbers.keys():
+                shared = {word for run in held if index in runs.get(run, ()) for word in run.split() if _counts(word)}
+                shares[index] *= numbers[index] <= shared
             shares |= {index: 1.0 for run in held for index in self._short.get(run, ())}
             whole = Counter(index for run in held for index in self._every.get(run, ()))
             shares |= {index: 1.0 for index, k in whole.items() if k == all_runs[index] >= _FEWEST_RUNS}
@@ -291,6 +296,25 @@ class Overlap:
             for index in touched:
                 matches[index].places += [place for place in places if place not in matches[index].places]
         return matches
+
+    def _own_numbers(
+        self, runs: Mapping[str, list[int]], sizes: Mapping[int, int], all_runs: Mapping[int, int]
+    ) -> dict[int, set[str]]:
+        """Of items that are a set's pattern filled in (some of their runs say how it asks), the numbers filled in.
+
+        Only all of them together make such an item: of two, each in its place among characters that count as words,
+        one alone may stand in most of the runs.
+        """
+        filled: dict[int, set[str]] = defaultdict(set)
+        for run, holders in runs.items():
+            for index in holders:
+                if sizes[index] < all_runs[index]:
+                    filled[index].update(word for word in run.split() if _counts(word))
+        return filled
+
+
+def _counts(word: str) -> bool:
+    return any(letter.isdecimal() for letter in word)
 
 
 def _holders(said: Sequence[Sequence[Sequence[str]]], n: int) -> dict[str, list[int]]:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from strop.common.console import working
 from strop.common.errors import InputError
 from strop.evals.choices import chosen_option
 from strop.evals.results import TOO_LONG, ItemResult, answer_estimates, read_results, valued, write_results
-from strop.evals.run import graded, kept_as, not_asked
+from strop.evals.run import JUDGED_AT_ONCE, graded, kept_as, not_asked
 from strop.tasks import open_task
 from strop.tasks.base import AnswerTask, ChoiceTask, TaskSettings
 from strop.tasks.metrics import Metric
@@ -46,8 +47,13 @@ def regrade_task(name: str, settings: TaskSettings, file: Path) -> tuple[dict[st
 def _answers(task: AnswerTask, before: list[ItemResult]) -> list[ItemResult]:
     items = [item for item in task.all_items for _ in range(task.settings.samples)]
     said = [graded(task, one.answer, one.finish_reason, one.opened) for one in before]
-    after = []
-    for item, one, judgement in zip(items, before, task.judge(items, said), strict=True):
+    judgements, after = [], []
+    with working(f"{task.name}: judged", len(items)) as work:
+        for first in range(0, len(items), JUDGED_AT_ONCE):
+            chosen = slice(first, first + JUDGED_AT_ONCE)
+            judgements += task.judge(items[chosen], said[chosen])
+            work.advance(len(items[chosen]))
+    for item, one, judgement in zip(items, before, judgements, strict=True):
         if one.finish_reason == TOO_LONG:
             judgement = not_asked(judgement, one.detail)
         made = kept_as(item, one.answer, judgement, one.finish_reason, one.tokens)

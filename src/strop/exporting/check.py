@@ -12,6 +12,7 @@ import torch
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
+from strop.common.console import working
 from strop.common.errors import InputError
 from strop.model.generation import read_generation_config
 from strop.model.load import load_folder, quiet_transformers
@@ -70,25 +71,28 @@ def agreement(
     encoder = ChatEncoder(own, chat, stop)
     engine = TorchEngine(Policy(network, Compute(torch.device("cpu"), torch.float32)), encoder.stop_ids)
     same = ties = 0
-    for text in PROMPTS:
-        wanted, given = _ids(encoder, own, text), _rendered(tokenizer, text, chat.template_kwargs)
-        if wanted != given:
-            at = _parting(wanted, given)
-            shown = f"strop {own.decode(wanted[at : at + 5])!r}, the export {tokenizer.decode(given[at : at + 5])!r}"
-            return Agreement(len(PROMPTS), same, ties, f"{text!r}: the prompt differs at token {at}: {shown}")
-        [rollout] = engine.generate([wanted], SamplingParams(max_tokens=TOKENS))
-        ours, theirs = list(rollout.tokens), _greedy(model, wanted, sorted(encoder.stop_ids))
-        if ours == theirs:
-            same += 1
-            continue
-        at = _parting(ours, theirs)
-        gap = _gap(model, [*wanted, *ours[:at]], ours[at : at + 1], theirs[at : at + 1])
-        if gap is not None and gap < TIE:
-            ties += 1
-            continue
-        shown = f"strop {own.decode(ours[at : at + 5])!r}, the export {tokenizer.decode(theirs[at : at + 5])!r}"
-        far = "" if gap is None else f" (to the export their logits are {gap:.3g} apart)"
-        return Agreement(len(PROMPTS), same, ties, f"{text!r}: the answers part at token {at}: {shown}{far}")
+    with working("check: prompts", len(PROMPTS)) as work:
+        for text in work.through(PROMPTS):
+            wanted, given = _ids(encoder, own, text), _rendered(tokenizer, text, chat.template_kwargs)
+            if wanted != given:
+                at = _parting(wanted, given)
+                shown = (
+                    f"strop {own.decode(wanted[at : at + 5])!r}, the export {tokenizer.decode(given[at : at + 5])!r}"
+                )
+                return Agreement(len(PROMPTS), same, ties, f"{text!r}: the prompt differs at token {at}: {shown}")
+            [rollout] = engine.generate([wanted], SamplingParams(max_tokens=TOKENS))
+            ours, theirs = list(rollout.tokens), _greedy(model, wanted, sorted(encoder.stop_ids))
+            if ours == theirs:
+                same += 1
+                continue
+            at = _parting(ours, theirs)
+            gap = _gap(model, [*wanted, *ours[:at]], ours[at : at + 1], theirs[at : at + 1])
+            if gap is not None and gap < TIE:
+                ties += 1
+                continue
+            shown = f"strop {own.decode(ours[at : at + 5])!r}, the export {tokenizer.decode(theirs[at : at + 5])!r}"
+            far = "" if gap is None else f" (to the export their logits are {gap:.3g} apart)"
+            return Agreement(len(PROMPTS), same, ties, f"{text!r}: the answers part at token {at}: {shown}{far}")
     return Agreement(len(PROMPTS), same, ties)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from strop.common.console import make_console, say
+from strop.common.console import make_console, say, speaking_on, working
 from strop.common.errors import InputError
 
 FORMATS = ("hf", "adapter", "gguf", "verl")
@@ -39,12 +39,16 @@ def export(request: Request) -> tuple[int, dict[str, Any]]:
     for name, form in _ONLY.items():
         if getattr(request, name) is not None and request.format != form:
             raise InputError(f"--{name.replace('_', '-')} is for --format {form}; leave it out with {request.format}.")
-    return (0, _prompts(request)) if request.format == "verl" else _model(request)
+    with speaking_on(make_console(stderr=request.json)):
+        return (0, _prompts(request)) if request.format == "verl" else _model(request)
 
 
 def _prompts(request: Request) -> dict[str, Any]:
     from strop.exporting.verl import verl_rows, write_verl
 
+    for option, least in (("count", 1), ("seed", 0)):
+        if (given := getattr(request, option)) is not None and given < least:
+            raise InputError(f"--{option} {given}: give {least} or more.")
     if request.check:
         raise InputError("--check compares a model's answers, and --format verl writes data; leave it out.")
     if request.target.suffix != ".parquet":
@@ -52,7 +56,8 @@ def _prompts(request: Request) -> dict[str, Any]:
     if request.target.exists() and not request.fresh:
         raise InputError(f"{request.target}: is there already; say --fresh to replace it, or give another with --to.")
     rows = verl_rows(request.source, request.split, request.count, request.seed or 0)
-    written = write_verl(rows, request.target)
+    with working("prompts", request.count) as work:
+        written = write_verl(work.through(rows), request.target)
     say(make_console(stderr=request.json), f"{request.target}: {written:,} prompts with ground truth\n"
         f"next: data.train_files={request.target} in verl")  # fmt: skip
     return {"format": "verl", "path": str(request.target), "rows": written}
@@ -63,12 +68,14 @@ def _model(request: Request) -> tuple[int, dict[str, Any]]:
     from strop.exporting.source import source_of
 
     console = make_console(stderr=request.json)
-    source = source_of(request.source)
+    with working("export: the source, adapters merged where there are any"):
+        source = source_of(request.source)
     folders.check_target(request.target, source, request.fresh)
     account: dict[str, Any] = {"format": request.format, "path": str(request.target), "model": str(source.model)}
     rounded, file = None, None
     if request.format == "hf":
-        rounded = folders.write_model(source, request.target, request.dtype)
+        with working("export: the model's files"):
+            rounded = folders.write_model(source, request.target, request.dtype)
     elif request.format == "adapter":
         folders.write_adapter(source, request.target)
     else:
@@ -77,16 +84,18 @@ def _model(request: Request) -> tuple[int, dict[str, Any]]:
             raise InputError(
                 f"--check: weights in {outtype} are other ones, so answers differ; check f32, f16 or bf16."
             )
-        file, known = folders.write_gguf(
-            source, request.target, outtype, request.llama_cpp, lambda text: say(console, text)
-        )
+        with working("export: llama.cpp's converter"):
+            file, known = folders.write_gguf(
+                source, request.target, outtype, request.llama_cpp, lambda text: say(console, text)
+            )
         rounded = folders.OUTTYPES.get(outtype)
         account |= {"file": str(file), "pre_tokenizer": known}
     size = sum(path.stat().st_size for path in request.target.iterdir())
     say(console, f"{request.target}: {request.format}, {size / 1e6:,.1f} MB, with a card (README.md)")
     if not request.check:
         return 0, account
-    found = _check(request, source, rounded, file)
+    with working("check: the models"):
+        found = _check(request, source, rounded, file)
     account["check"] = found.to_dict()
     if found.difference is None:
         tied = f" ({found.ties} of them up to a tie of two tokens)" if found.ties else ""

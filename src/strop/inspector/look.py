@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strop.chat import ChatEncoder, Inspection, MaskReport, parse_row
+from strop.common.console import Steady
 from strop.common.errors import InputError
 from strop.data.readers import NamedSet, Row, rows_of_part
 from strop.data.settings import DataSettings
@@ -80,6 +81,8 @@ class Look:
     index: int | None = None
     place: str | None = None
     only_warnings: bool = False
+    work: Steady | None = None
+    """Told of every row that was read."""
     rejected: list[RejectedRow] = field(default_factory=list)
     rows: int = 0
     """Rows read, whether chosen or not."""
@@ -97,7 +100,7 @@ class Look:
 
     def __iter__(self) -> Iterator[Found]:
         for part in self.parts:
-            for row in part.rows:
+            for row in self.work.through(part.rows) if self.work else part.rows:
                 if self.count is not None and self.shown >= self.count:
                     return
                 index, self.rows = self.rows, self.rows + 1

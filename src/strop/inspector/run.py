@@ -13,6 +13,7 @@ from typing import TextIO
 from rich.console import Console
 
 from strop.chat.notes import lines
+from strop.common.console import Steady
 from strop.common.errors import InputError
 from strop.common.visible import one_line
 from strop.config.recipe import check_said_once
@@ -68,6 +69,8 @@ def inspect(request: Request) -> int:
     """
     if request.count is not None and request.count < 1:
         raise InputError(f"--count {request.count}: at least one conversation is needed.")
+    if request.index is not None and request.index < 0:
+        raise InputError(f"--index {request.index}: rows are counted from 0; give 0 or more.")
     if request.json and request.html is not None:
         raise InputError("--json and --html are two ways to show the same; give one of them.")
     if hasattr(sys.stdout, "reconfigure"):
@@ -84,10 +87,12 @@ def inspect(request: Request) -> int:
     notes = Console(stderr=request.json, highlight=False, markup=False, emoji=False)
     for line in means.notes:
         notes.print(one_line(line), soft_wrap=True)
-    if request.html:
-        _write_page(Page(request.data, means), look, request, notes)
-    elif request.json:
-        _print_json(look, request)
+    if request.html or request.json:
+        with Steady(notes, "rows read") as look.work:
+            if request.html:
+                _write_page(Page(request.data, means), look, request, notes)
+            else:
+                _print_json(look, request)
     else:
         terminal = Terminal(notes, request.tokens)
         for number, found in enumerate(look):

@@ -21,10 +21,10 @@ class Objective(Protocol):
     """
 
     want: tuple[str, ...]
-    comparable = True
+    comparable: bool = True
     """Whether the loss on the same examples before and after training says what was learnt (a policy gradient's does
     not); then the source gives the same first step whenever it is made."""
-    temperature = 1.0
+    temperature: float = 1.0
     """What the policy divides logits by: log-probabilities of sampled tokens are those that the sampler drew from."""
 
     def normalisers(self, batch: Batch) -> dict[str, float]: ...

@@ -125,11 +125,12 @@ class PolicyGradient(Objective):
     ):
         self._settings, self._one_update = settings.decided(apart=False), one_update
         self.temperature = temperature
-        self._constant = (settings.loss_constant or longest) if settings.reduction == "constant" else 1.0
-        if not self._constant:
+        constant = (settings.loss_constant or longest) if settings.reduction == "constant" else 1.0
+        if not constant:
             raise ValueError(
                 "reduction: constant divides by loss_constant, or by the longest answer: give one of them."
             )
+        self._constant = constant
         self.want = ("logprobs", "entropy", *(("values",) if settings.uses_values else ()))
 
     def normalisers(self, batch: Batch) -> dict[str, float]:
@@ -156,7 +157,7 @@ class PolicyGradient(Objective):
             parts["entropy_loss"] = -s.entropy_coef * (outputs["entropy"] * share).sum()
         if s.uses_values:
             losses = value_loss(
-                outputs["values"], *(_stream(batch, n) for n in ("old_values", "returns")), s.value_clip
+                outputs["values"], _stream(batch, "old_values"), _stream(batch, "returns"), s.value_clip
             )
             parts["value_loss"] = s.value_coef * (losses * batch.weights).sum()
         return parts

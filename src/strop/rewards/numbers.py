@@ -3,6 +3,9 @@
 ``strict``: what follows ``####``. ``flexible``: the last number of the text. Of several the last counts, so a worked
 example that the model recites before its own answer is never graded. Dollar signs, thousands' commas and a final full
 stop are no part of a number, and numbers are compared by value: 18.00 is 18.
+
+A digit within a word is no number (``x2``, ``H2O``, ``α3``), but Chinese, Japanese, Korean, Thai, Arabic … put no
+space between word and number: 答案是42。 ends in 42. Digits of every script count, full-width ones too.
 """
 
 from __future__ import annotations
@@ -12,25 +15,28 @@ from decimal import Decimal, InvalidOperation
 
 from .reasoning import without_reasoning
 
-_STRICT = re.compile(r"#### *(-?\$?-?[0-9.,]*[0-9][0-9.,]*)")
-_NUMBER = re.compile(r"(?<![\w.])[-−]?\$?[-−]?(?:[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?|\.[0-9]+)")
+_WIDE = str.maketrans("．－＄", ".-$")  # not the comma: ， ends a clause
+# Hebrew, Arabic; Thai, Lao, Tibetan, Burmese; Khmer; Kana, Han, Hangul
+_UNSPACED = "\u0590-\u06ff\u0e00-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
+_STRICT = re.compile(r"#### *(-?\$?-?[\d.,]*\d[\d.,]*)")
+_NUMBER = re.compile(rf"(?<![\d.])(?<![^\W{_UNSPACED}])[-−]?\$?[-−]?(?:\d(?:[\d,]*\d)?(?:\.\d+)?|\.\d+)")
 
 
 def strict_number(answer: str) -> Decimal | None:
     """The number after the last ``####`` of an answer, reasoning left out; None where there is none."""
-    found = _STRICT.findall(without_reasoning(answer))
+    found = _STRICT.findall(without_reasoning(answer).translate(_WIDE))
     return number(found[-1]) if found else None
 
 
 def flexible_number(answer: str) -> Decimal | None:
     """The last number of an answer, reasoning left out; None where there is none."""
-    found = _NUMBER.findall(without_reasoning(answer))
+    found = _NUMBER.findall(without_reasoning(answer).translate(_WIDE))
     return number(found[-1]) if found else None
 
 
 def number(text: str) -> Decimal | None:
     """The value of a number as people write it (``$1,234.50``, ``-3``, ``18.``), or None where it is none."""
-    text = text.strip().replace("−", "-").replace("$", "").replace(",", "").rstrip(".")
+    text = text.strip().translate(_WIDE).replace("−", "-").replace("$", "").replace(",", "").rstrip(".")
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -43,5 +49,5 @@ def finished_number(answer: str) -> str:
 
     A number at the very end may lack digits, and one in the middle of unfinished reasoning is no answer.
     """
-    found = [match for match in _STRICT.finditer(answer) if match.end() < len(answer)]
+    found = [match for match in _STRICT.finditer(answer.translate(_WIDE)) if match.end() < len(answer)]
     return answer[: found[-1].end()] if found else ""

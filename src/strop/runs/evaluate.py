@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from strop.common.console import heading, say
+from strop.common.console import heading, say, speaking_on
 from strop.common.errors import InputError
 from strop.common.files import write_json
 from strop.config import load_values
@@ -216,7 +216,7 @@ def regrade(run: Path, console: Console, overrides: Sequence[str] = ()) -> dict[
     changes: dict[str, Any] = {}
     if recipe.unsafe_local:
         say(console, f"unsafe_local: {UNSAFE}.", style="bold red")
-    with claimed(run), unsafe_local(recipe.unsafe_local):
+    with claimed(run), unsafe_local(recipe.unsafe_local), speaking_on(console):
         for name in found:
             state = states[name]
             for task in state["answered"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -20,7 +20,7 @@ _OPERATORS = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
-_SIGNS = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+_SIGNS: dict[type[ast.AST], Callable[[Fraction], Fraction]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _PERCENT = re.compile(r"%(?!\s*[\d.(])")  # "20%", and not "7 % 3"
 _WRITTEN = str.maketrans({"×": "*", "÷": "/", "−": "-", "$": None, "^": "~"})
@@ -53,7 +53,7 @@ def written(value: Fraction) -> str:
 
 def _value(node: ast.expr, text: str) -> Fraction:
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        spelled = ast.get_source_segment(text, node).replace("_", "")
+        spelled = (ast.get_source_segment(text, node) or "").replace("_", "")
         try:
             return _bounded(Fraction(spelled))
         except ValueError:  # 0x10

@@ -58,7 +58,7 @@ def talk(
     Raises:
         InputError: there is no such model, or it has no chat template; a setting is out of its range.
     """
-    if max_tokens < 1 or temperature < 0 or not 0 < top_p <= 1:
+    if max_tokens < 1 or not 0 <= temperature < float("inf") or not 0 < top_p <= 1:
         raise InputError("chat needs max_tokens of at least 1, temperature of at least 0 and top_p in (0, 1].")
     notes = make_console(stderr=True)
 

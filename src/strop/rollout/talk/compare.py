@@ -54,7 +54,7 @@ def compare_answers(
         raise InputError(f"--compare takes two models or more, or a run with several; {names[0]} is one: name another.")
     if keep:
         raise InputError("--keep is a conversation with one model; leave it or --compare out.")
-    if max_tokens < 1 or temperature < 0 or not 0 < top_p <= 1:
+    if max_tokens < 1 or not 0 <= temperature < float("inf") or not 0 < top_p <= 1:
         raise InputError("chat needs max_tokens of at least 1, temperature of at least 0 and top_p in (0, 1].")
     notes = make_console(stderr=True)
     asked = [("prompt", prompt, system) for prompt in prompts or ()]

@@ -1,0 +1,25 @@
+"""Options that cannot be meant: one line, exit 2, nothing written."""
+
+import pytest
+
+from strop.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("export rows.jsonl --format verl --to x.parquet --count -1", "--count -1: give 1 or more"),
+        ("export rows.jsonl --format verl --to x.parquet --seed -1", "--seed -1: give 0 or more"),
+        ("inspect rows.jsonl --model MODEL --html folder", "folder: is a folder, and a file is to be written"),
+        ("inspect rows.jsonl --model MODEL --index -1", "--index -1: rows are counted from 0"),
+        ("chat MODEL --prompt a --temperature nan", "temperature of at least 0"),
+    ],
+)
+def test_one_line_and_nothing_written(arguments, said, tmp_path, monkeypatch, capsys, model_folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    row = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+    (tmp_path / "rows.jsonl").write_text(row + "\n")
+    assert main([str(model_folder) if one == "MODEL" else one for one in arguments.split()]) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "rows.jsonl"]
