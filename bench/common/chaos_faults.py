@@ -48,7 +48,7 @@ def faults(name: str, kills: Kills, chance: random.Random) -> Iterator[dict[str,
             "read-only in the middle": read_only_during,
         },
         "grpo": {"grading process killed": worker_killed, "rollout server killed in an answer": server_killed},
-        "grpo ahead": {"sampling or grading process killed": worker_killed},
+        "grpo-ahead": {"sampling or grading process killed": worker_killed},
     }
     for fault, make in tried.get(name, {}).items():
         before, times, why = len(kills.found), 0, ""

@@ -74,7 +74,7 @@ def _places(a: Any, b: Any, place: tuple[Any, ...]) -> Iterator[tuple[tuple[Any,
             yield place, f"{count} bytes", count
     elif isinstance(a, dict) and isinstance(b, dict):
         for key in dict.fromkeys([*a, *b]):
-            if not (isinstance(key, str) and is_timing(key)):
+            if not (isinstance(key, str) and (is_timing(key) or key == "dirty")):  # as git finds the files by then
                 yield from _places(a.get(key), b.get(key), (*place, key))
     elif isinstance(a, list | tuple) and isinstance(b, list | tuple) and len(a) == len(b):
         for i, (one, other) in enumerate(zip(a, b, strict=True)):
