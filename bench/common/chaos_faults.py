@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.chaos_kills import Ended, Instant, forked
+from common.chaos_ranks import rank_killed
 from common.chaos_same import differences
 from common.chaos_stages import NAME, Chaotic
 from common.machine import ROOT
@@ -46,6 +47,7 @@ def faults(name: str, kills: Kills, chance: random.Random) -> Iterator[dict[str,
             "checkpoint with a flipped bit": damaged(flip),
             "read-only before the start": read_only_before,
             "read-only in the middle": read_only_during,
+            "one of two ranks killed": rank_killed,
         },
         "grpo": {"grading process killed": worker_killed, "rollout server killed in an answer": server_killed},
         "grpo-ahead": {"sampling or grading process killed": worker_killed},
