@@ -24,7 +24,6 @@ from common.chaos_ranks import rank_killed
 from common.chaos_same import differences
 from common.chaos_stages import NAME, Chaotic
 from common.machine import ROOT
-
 from strop.rollout.loaded import Loaded
 
 if TYPE_CHECKING:
