@@ -87,8 +87,8 @@ def _probe(folder: Path) -> None:
 
 
 def _clear_away(folder: Path) -> None:
-    """What a kill left of files and folders that were being written (`atomic_writer`, `whole_folder`, `write_shards`) or
-    removed (`remove_checkpoint`): nobody would finish it, and a model's are large."""
+    """What a kill left of files and folders that were being written (`atomic_writer`, `whole_folder`, `write_shards`)
+    or removed (`remove_checkpoint`): nobody would finish it, and a model's are large."""
     for path in [*folder.rglob(".*")]:
         if _PARTIAL.fullmatch(path.name):
             if path.is_dir() and not path.is_symlink():
