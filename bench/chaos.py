@@ -159,7 +159,7 @@ def chaos(kills: int, seed: int, stages: dict[str, Chaotic], with_faults: bool, 
     model = resolve(NewModel.model_validate(MODEL))
     rows, found, skipped = [], [], []
     for (name, stage), wanted in zip(stages.items(), shares(kills, len(stages)), strict=True):
-        place = work / name.replace(" ", "-")
+        place = work / name
         place.mkdir()
         one = Kills(name, stage, place, model, seed)
         one.begin()
@@ -208,11 +208,11 @@ def main() -> int:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--kills", type=int, default=25, help="kills in all, shared out over the stages (25)")
     made.add_argument("--seed", type=int, default=0, help="draws the instants (0)")
-    made.add_argument("--stage", action="append", choices=["sft", "lora", "dpo", "grpo", "pretrain"], default=[])
+    made.add_argument("--stage", action="append", choices=list(STAGES), default=[])
     made.add_argument("--no-faults", action="store_true", help="kills alone")
     made.add_argument("--json", action="store_true", help="no table")
     given = made.parse_args()
-    stages = {n: s for n, s in STAGES.items() if not given.stage or n.partition(" ")[0] in given.stage}
+    stages = {n: s for n, s in STAGES.items() if not given.stage or n in given.stage}
     torch.set_num_threads(1)
     work = Path(tempfile.mkdtemp(prefix="strop-chaos-"))  # a TemporaryDirectory would end with the first copy
     try:

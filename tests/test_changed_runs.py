@@ -266,6 +266,22 @@ def test_two_runs_at_once_are_refused(run):
     assert run().code == 0  # the lock goes with its process
 
 
+def test_what_a_kill_left_half_written_or_half_removed_is_cleared_away(tmp_path):
+    kept = ["step-000004/state.pt", ".notes", ".gone/mine"]
+    left = [
+        ".step-000002.gone/state.pt",
+        ".step-000006.123-0a1b2c3d/state.pt",
+        ".shards/__0_0.distcp",
+        ".x.json.0a1b2c3d",
+    ]
+    for name in (*kept, *left):
+        (tmp_path / "sft/checkpoints" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sft/checkpoints" / name).write_text("half")
+    with claimed(tmp_path):
+        there = {str(path.relative_to(tmp_path / "sft/checkpoints")) for path in tmp_path.rglob("*/checkpoints/**/*")}
+    assert there == {*kept, "step-000004", ".gone"}
+
+
 @pytest.mark.parametrize("cut_before", [1, 2, 3])
 def test_a_crash_at_any_rename_leaves_a_whole_result(tmp_path, monkeypatch, cut_before):
     stage = StageFolder(tmp_path / "sft")

@@ -204,6 +204,12 @@ def test_gguf_that_the_converter_cannot_make(export, trained, llama_cpp, monkeyp
     assert "the converter does not know how this tokenizer splits text" in done.err
     assert "no such type: bad" in done.account["error"]
     assert not done.folder.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("strop.exporting.gguf.HOURS", 0.0001)
+        done = export(trained.run, "--format", "gguf", "--llama-cpp", llama_cpp())
+        assert done.code == 2
+        assert "the converter did not end within 0.0001 hours; run `" in done.err
+        assert not done.folder.exists()
     monkeypatch.setenv("PATH", "")
     done = export(trained.run, "--format", "gguf")
     assert done.code == 2

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from strop.cli import main
 from strop.runs.stage_folder import read_state
+from strop.train import loop
 
 
 @pytest.fixture
@@ -19,9 +20,9 @@ def run(tmp_path, model_folder, capsys, monkeypatch):
     rows = [{"prompt": f"Say {i}.", "completion": str(i)} for i in range(12)]
     (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    def call(*arguments, name="first"):
+    def call(*arguments, name="first", model=model_folder):
         train = ["train.global_batch_size=4", "train.checkpoint_every=1", "train.keep_last=9", "compute.dtype=float32"]
-        code = main(["sft", str(model_folder), "--data", "chat.jsonl", f"name={name}", *train, *arguments])
+        code = main(["sft", str(model), "--data", "chat.jsonl", f"name={name}", *train, *arguments])
         out, err = capsys.readouterr()
         return SimpleNamespace(code=code, out=out, err=err, stage=tmp_path / f"runs/{name}/sft")
 
@@ -59,6 +60,55 @@ def test_what_may_change_is_taken_and_written_down_and_what_may_not_is_refused(r
     assert taken.code == 0, taken.err
     [written] = read_state(taken.stage)["changes"]
     assert written["changed"] == [{"setting": "train.learning_rate", "before": 1e-4, "now": 5e-5}]
+
+
+def test_another_model_is_refused_with_the_difference(run, tmp_path, make_model_folder):
+    run()
+    other = make_model_folder(["Say one."], hidden_size=64, max_position_embeddings=2048)
+    at = "train.resume=runs/first/sft/checkpoints/step-000002"
+    refused = run(at, name="other", model=other)
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1
+    assert "is of other data, seed, model, adapters or template: model." in refused.err
+    assert not refused.stage.exists()
+    more = tmp_path / "chat.jsonl"
+    more.write_text(more.read_text() + '{"prompt": "a", "completion": "b"}\n')
+    refused = run(at, name="data")
+    assert refused.code == 2
+    assert "data.0.content: its content changed" in refused.err
+    assert not refused.stage.exists()
+
+
+def test_other_micro_batches_train_on_the_same_samples_and_give_the_same_but_for_rounding(run, monkeypatch):
+    seen, real = [], loop.optimizer_step
+
+    def step(weights, objective, batches, *more):
+        seen.append((len(batches), sorted(token for b in batches for token in b.tokens.tolist())))
+        return real(weights, objective, batches, *more)
+
+    monkeypatch.setattr(loop, "optimizer_step", step)
+    whole = run("train.epochs=2")
+    uninterrupted, seen[:] = list(seen), []
+    at = "train.resume=runs/first/sft/checkpoints/step-000002"
+    other = run(at, "train.epochs=2", "train.micro_batch_tokens=64", name="second")
+    assert other.code == 0, other.err
+    assert [tokens for _, tokens in seen] == [tokens for _, tokens in uninterrupted[2:]]
+    assert all(now > before for (now, _), (before, _) in zip(seen, uninterrupted[2:], strict=True))
+    [written] = read_state(other.stage)["changes"]
+    assert written["changed"] == [{"setting": "train.micro_batch_tokens", "before": 2048, "now": 64}]
+    told = [
+        [json.loads(line) for line in (one.stage / "metrics.jsonl").read_text().splitlines()] for one in (whole, other)
+    ]
+    for before, now in zip(*told, strict=True):
+        assert [now[name] for name in ("step", "tokens", "trained_tokens", "lr")] == [
+            before[name] for name in ("step", "tokens", "trained_tokens", "lr")
+        ]
+        assert now["loss"] == pytest.approx(before["loss"], rel=1e-5)
+        assert now["grad_norm"] == pytest.approx(before["grad_norm"], rel=1e-4)
+    a, b = model(whole.stage), model(other.stage)
+    for name in a:
+        # A sum in another order may turn a gradient of about 0, and with it that weight's step of Adam.
+        assert ((a[name] - b[name]).abs() > 1e-6).float().mean() < 0.01, name
 
 
 @pytest.mark.parametrize(

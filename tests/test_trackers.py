@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -80,6 +81,24 @@ def test_one_that_fails_is_said_once_and_left_off(tmp_path, writer):
         tracking.track("sft", {"step": 2, "loss": 1.0})
     assert out.getvalue() == "trackers: tensorboard failed and is left off (ConnectionError: gone); the run goes on.\n"
     assert not [call for call in writer if call[0] == "scalar"]
+
+
+def test_one_that_does_not_close_is_left_off(tmp_path, monkeypatch):
+    over = threading.Event()
+
+    class Run:
+        summary, finish = {}, staticmethod(lambda: over.wait(60))
+
+    util = ModuleType("util")
+    util.generate_id = lambda: "abc"
+    a_module(monkeypatch, "wandb", init=lambda **how: Run(), util=util)
+    monkeypatch.setattr("strop.runs.trackers.CLOSE_SECONDS", 0.3)
+    out = io.StringIO()
+    with Trackers(recipe(tmp_path, "wandb"), make_console(file=out)):
+        pass
+    assert not over.is_set()
+    over.set()
+    assert "trackers: wandb was not done within 0.005 minutes and is left off" in out.getvalue()
 
 
 def test_one_that_is_not_installed_is_refused_with_the_command(tmp_path, monkeypatch):

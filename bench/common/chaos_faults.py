@@ -19,10 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.chaos_kills import Ended, Instant, forked
+from common.chaos_kills import Ended, forked
+from common.chaos_ranks import rank_killed
 from common.chaos_same import differences
 from common.chaos_stages import NAME, Chaotic
 from common.machine import ROOT
+from strop.rollout.loaded import Loaded
 
 if TYPE_CHECKING:
     from chaos import Kills
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 RUN = ["run", "recipe.yaml"]
 TIMES = 2
 FULL, READ_ONLY, DAMAGED = r"[Nn]o space|free space|free some space|are free", r"[Rr]ead-only", r"damaged|not whole"
+GOES_ON = "Training goes on"
 PART_OF_CHECKPOINTS = re.compile(r".*/checkpoints/.*")
 
 
@@ -46,9 +49,10 @@ def faults(name: str, kills: Kills, chance: random.Random) -> Iterator[dict[str,
             "checkpoint with a flipped bit": damaged(flip),
             "read-only before the start": read_only_before,
             "read-only in the middle": read_only_during,
+            "one of two ranks killed": rank_killed,
         },
         "grpo": {"grading process killed": worker_killed, "rollout server killed in an answer": server_killed},
-        "grpo ahead": {"sampling or grading process killed": worker_killed},
+        "grpo-ahead": {"sampling or grading process killed": worker_killed},
     }
     for fault, make in tried.get(name, {}).items():
         before, times, why = len(kills.found), 0, ""
@@ -56,6 +60,8 @@ def faults(name: str, kills: Kills, chance: random.Random) -> Iterator[dict[str,
             times = make(kills, chance)
         except Skipped as reason:
             why = f"skipped: {reason}"
+        except RuntimeError as reason:  # one that does not come about ends no table
+            kills.tell(fault, {"file": "", "what": f"could not be made: {reason}", "bytes": 0})
         found = kills.found[before:]
         good = "told, then identical" if not found else f"{len(found)} differences"
         yield {
@@ -71,18 +77,18 @@ def faults(name: str, kills: Kills, chance: random.Random) -> Iterator[dict[str,
 def again(kills: Kills, fault: str, ended: Ended, said: str | None, *, loses_checkpoints: bool = False) -> None:
     """After the fault: what the run said, nothing half visible, and the same command to the end. ``said``: what its
     output must have in it where it failed. One that trained on without being able to write has other checkpoints
-    (``loses_checkpoints``), and nothing else that is other."""
+    (``loses_checkpoints``) and says so among its warnings, and nothing else that is other."""
     if not fault.startswith((truncate.__name__, flip.__name__)):  # what was damaged is not whole
         kills.whole(fault)
     if "Traceback" in ended.said:
         kills.tell(fault, {"file": "", "what": f"a traceback: {ended.last_line}", "bytes": 0})
     if said and not re.search(said, ended.said):
         kills.tell(fault, {"file": "", "what": f"did not say {said}: {ended.last_line}", "bytes": 0})
-    went_on = ended.code == 0
+    went_on = loses_checkpoints and GOES_ON in ended.said
     kills.check(forked(kills.run, RUN), f"{fault}, then again")
     for one in differences(kills.reference / "runs" / NAME, kills.run / "runs" / NAME):
-        lost = loses_checkpoints and went_on and PART_OF_CHECKPOINTS.fullmatch(one["file"])
-        if not (lost or ".damaged/" in one["file"]):  # what was damaged stays, under another name
+        lost = PART_OF_CHECKPOINTS.fullmatch(one["file"]) or one["what"].startswith("warnings:")
+        if not ((went_on and lost) or ".damaged/" in one["file"]):  # what was damaged stays, under another name
             kills.tell(f"{fault}, then again", one)
 
 
@@ -117,9 +123,7 @@ def damaged(how: Callable[[Path, random.Random], None]) -> Callable[[Kills, rand
     def make(kills: Kills, chance: random.Random) -> int:
         for _ in range(TIMES):
             kills.fresh()
-            # In the last step there are two.
-            steps = sum(1 for part, _ in kills.rehearsal.entered if part == "step") // 2
-            forked(kills.run, RUN, Instant("step", steps))
+            forked(kills.run, RUN, prepare=_dies_before_the_model)  # when all checkpoints are written
             *earlier, newest = sorted((kills.run / "runs" / NAME / kills.stage.stage / "checkpoints").glob("step-*"))
             if not earlier:
                 raise RuntimeError(f"{newest} is alone, so it cannot be passed over")
@@ -132,6 +136,10 @@ def damaged(how: Callable[[Path, random.Random], None]) -> Callable[[Kills, rand
         return TIMES
 
     return make
+
+
+def _dies_before_the_model() -> None:
+    Loaded.save = lambda *given: os.killpg(0, signal.SIGKILL)
 
 
 def read_only_before(kills: Kills, chance: random.Random) -> int:

@@ -20,7 +20,8 @@ CHECKPOINT = {"model.safetensors", "optimizer.pt", "state.pt", "checkpoint.json"
 
 def differences(reference: Path, other: Path) -> list[dict[str, Any]]:
     """Every file below the two run folders that is not the same: ``{file, what, bytes}``, the number of bytes that
-    differ. Of JSON, rows of it and states, keys that are timings (`is_timing`) are left aside."""
+    differ. Of JSON, rows of it and states, keys that are timings (`is_timing`) and ``provenance`` (what made it; as git
+    finds the files by then) are left aside."""
     files = [{str(path.relative_to(root)): path for path in _files(root)} for root in (reference, other)]
     found = []
     for name in sorted(files[0].keys() | files[1].keys()):
@@ -74,7 +75,7 @@ def _places(a: Any, b: Any, place: tuple[Any, ...]) -> Iterator[tuple[tuple[Any,
             yield place, f"{count} bytes", count
     elif isinstance(a, dict) and isinstance(b, dict):
         for key in dict.fromkeys([*a, *b]):
-            if not (isinstance(key, str) and is_timing(key)):
+            if not (isinstance(key, str) and (is_timing(key) or key == "provenance")):
                 yield from _places(a.get(key), b.get(key), (*place, key))
     elif isinstance(a, list | tuple) and isinstance(b, list | tuple) and len(a) == len(b):
         for i, (one, other) in enumerate(zip(a, b, strict=True)):

@@ -130,7 +130,7 @@ STAGES = {
         {"pairs.jsonl": _lines(_PAIRS)},
     ),
     "grpo": _grpo(0),
-    "grpo ahead": _grpo(1),
+    "grpo-ahead": _grpo(1),
     "pretrain": _pretrain(),
 }  # fmt: skip
-"""By what they are called. ``grpo ahead`` is ``rollout.staleness: 1``: a second process samples the next batch."""
+"""By what they are called. ``grpo-ahead`` is ``rollout.staleness: 1``: a second process samples the next batch."""

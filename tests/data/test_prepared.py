@@ -257,6 +257,20 @@ def test_a_process_that_dies_is_said(spawn_early):
         list(encode_all(rows, Encoding(Deadly(), ChatSettings(), frozenset()), Job(), workers=1))
 
 
+class Sleepy:
+    """A tokenizer that keeps the process that it is brought to."""
+
+    def __reduce__(self):
+        return time.sleep, (600,)
+
+
+def test_a_process_that_hangs_is_said(spawn_early, monkeypatch):
+    monkeypatch.setattr(encoding_module, "STUCK_SECONDS", 3.0)
+    rows = [(f"n[{i}]", row(i)) for i in range(300)]
+    with pytest.raises(InputError, match=r"it hangs, or the chat template does.*data\.workers to 0"):
+        list(encode_all(rows, Encoding(Sleepy(), ChatSettings(), frozenset()), Job(), workers=1))
+
+
 BAD = {
     "unreadable": ("nonsense", "not JSON"),
     "wrong": ({"messages": [{"role": "wizard", "content": "x"}]}, "wizard"),

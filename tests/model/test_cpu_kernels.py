@@ -212,6 +212,17 @@ def test_a_compiler_that_fails_is_named_and_torch_takes_over(tmp_path):
 
 
 @needs_kernels
+def test_a_compiler_that_hangs_is_not_waited_for(tmp_path):
+    hangs = tmp_path / "hangs-c++"
+    hangs.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 1.0 && exit 0\nexec sleep 60\n')
+    hangs.chmod(0o755)
+    code = "from strop.model.cpu import build, kernels; build.SECONDS = 3.0; print(kernels.kernels())"
+    done = in_a_child(code, CXX=str(hangs), STROP_CACHE=str(tmp_path / "cache"))
+    assert done.stdout.strip() == "None"
+    assert "was not done with" in done.stderr
+
+
+@needs_kernels
 def test_a_cache_that_cannot_be_written_is_named_and_torch_takes_over(tmp_path):
     (tmp_path / "file").write_text("")
     code = "from strop.model.cpu.kernels import kernels; print(kernels())"

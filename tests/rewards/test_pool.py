@@ -154,3 +154,15 @@ def test_every_pair_may_have_limits_of_its_own():
     limits = [Limits(memory_mb=64), Limits(memory_mb=256)]
     judgements = judge_answers([("```python\nx = bytearray(10**8)\nprint(1)\n```", [Case("", "1")])] * 2, limits)
     assert [j.verdict for j in judgements] == ["runtime_error", "accepted"]
+
+
+def stop_if_negative(number):
+    if number < 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return number
+
+
+def test_workers_that_hang_are_killed_and_the_others_tasks_are_done(monkeypatch):
+    monkeypatch.setattr("strop.rewards.pool.STUCK_SECONDS", 8.0)
+    found = map_in_workers(stop_if_negative, [1, -2, 3], 2, on_death=lambda number: f"hung {number}")
+    assert found == [1, "hung -2", 3]

@@ -46,6 +46,7 @@ class Serving(ThreadingHTTPServer):
         )
         with self.lock:
             self.answers += 1
+            self.engine.release()  # what others had computed would round this one another way, as they came
             [one] = self.engine.generate([Request(body["token_ids"], params)])
         content = [{"token_id": t, "logprob": p} for t, p in zip(one.tokens, one.logprobs, strict=True)]
         choice = {"token_ids": one.tokens, "logprobs": {"content": content}, "finish_reason": one.finish_reason}

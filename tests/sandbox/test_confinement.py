@@ -70,7 +70,9 @@ def test_a_machine_that_cannot_confine_programs_runs_none(anew, monkeypatch, cha
 
 
 def test_bubblewrap_that_cannot_start_says_why(monkeypatch, tmp_path):
+    monkeypatch.setattr(by_bubblewrap, "START_SECONDS", 2.0)
     for text, said in (
+        ("exec sleep 60", "bwrap did not start within 2 s"),
         ("echo 'bwrap: No permissions to create new namespace' >&2; exit 1", "No permissions to create new namespace"),
         ("for i in $(seq 9); do echo; done >&2; exit 3", "bwrap ended"),
     ):

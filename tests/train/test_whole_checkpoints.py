@@ -9,7 +9,7 @@ from small_runs import SETTINGS, deterministic_rows, run
 
 from strop.common.errors import InputError
 from strop.train.checkpoint import checkpoints, newest_whole
-from strop.train.manifest import check_whole, versions
+from strop.train.manifest import Damaged, check_whole, versions, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +97,25 @@ def test_the_manifest_names_every_file_and_what_wrote_it(kept):
     check_whole(place)
     assert newest_whole(place.parent, print) == place
     assert newest_whole(place.parent, print, up_to=8).name == "step-000006"
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda shard: shard.unlink(), "is missing"),
+        (truncate, "has 999 bytes instead of 1,000"),
+        (flip, r"its content is not what was written \(sha256\)"),
+    ],
+)
+def test_shards_are_in_the_manifest_too(harm, said, kept, tmp_path):
+    place = tmp_path / "step-000003"
+    shutil.copytree(kept[0] / "checkpoints/step-000003", place)
+    (place / "manifest.json").unlink()
+    (place / "shards").mkdir()
+    for rank in range(2):
+        (place / f"shards/__{rank}_0.distcp").write_bytes(bytes([rank]) * 1000)
+    write_manifest(place)
+    check_whole(place)
+    harm(place / "shards/__1_0.distcp")
+    with pytest.raises(Damaged, match=f"shards/__1_0.distcp: {said}"):
+        check_whole(place)

@@ -41,7 +41,8 @@ def whole_folder(target: Path, n_bytes: int, *, replace: bool) -> Iterator[Path]
             )
         scratch.mkdir()
         yield scratch
-        _flush(scratch)
+        for path in [*scratch.rglob("*"), scratch]:
+            flush(path)
         _move_into_place(scratch, target, replace=replace)
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk with an exception of its own
         raise InputError(f"{target}: cannot be written ({error}); choose another folder or free some space.") from error
@@ -49,14 +50,14 @@ def whole_folder(target: Path, n_bytes: int, *, replace: bool) -> Iterator[Path]
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _flush(folder: Path) -> None:
-    """Without this a power cut after the rename can leave files that have a name and a size but no content."""
-    for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def flush(path: Path) -> None:
+    """A file or a folder to the disk; without this a power cut after a rename can leave files that have a name and a
+    size but no content. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _move_into_place(scratch: Path, target: Path, *, replace: bool) -> None:

@@ -27,9 +27,11 @@ from strop.data.counter import uniform, words
 from strop.data.rows import Row
 
 CHUNK = 128
+"""Rows that go to a process at a time."""
+STUCK_SECONDS = 1800.0
+"""In which a process has to be done with them; a second is usual."""
 SHOWN = 4
 """Examples that are kept for people to look at: two pairs, say."""
-"""Rows that go to a process at a time."""
 SPAWN_FROM = 2048
 """Rows from which on processes are started: each takes a second or two until it works."""
 
@@ -264,14 +266,21 @@ def _in_processes(chunks: Iterable[Chunk], encoding: Encoding, job: Job, workers
             with without_main():  # a process is started with each of the first
                 pending.append(pool.submit(_encode_here, *chunk))
             if len(pending) > 3 * workers:  # enough to keep everyone busy, and no more of the file in memory
-                yield pending.popleft().result()
+                yield pending.popleft().result(STUCK_SECONDS)
         while pending:
-            yield pending.popleft().result()
+            yield pending.popleft().result(STUCK_SECONDS)
     except BrokenProcessPool as error:
         raise InputError(
             f"a process that prepares the data ended before its time ({error}); memory may be short, "
             "so set data.workers lower, or to 0."
         ) from error
+    except TimeoutError:
+        for process in list(pool._processes.values()):
+            process.kill()
+        raise InputError(
+            f"a process that prepares the data has worked on {CHUNK} rows for {STUCK_SECONDS / 60:.0f} minutes: it "
+            "hangs, or the chat template does; look at the rows, or set data.workers to 0 to see where."
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -15,6 +15,8 @@ from typing import Any
 from strop.common.errors import InputError
 
 SCRIPT = "convert_hf_to_gguf.py"
+HOURS = 12.0
+"""For the largest models on the slowest disks."""
 _TEXT = re.compile(r"^\s*chktxt\s*=\s*(.+)$", re.MULTILINE)
 _KNOWN = re.compile(r'chkhsh\s*==\s*"([0-9a-f]{64})":\s*\n(?:\s*#.*\n)*\s*res\s*=\s*"([^"]+)"')
 
@@ -65,13 +67,19 @@ def pre_tokenizer(script: Path, tokenizer: Any) -> tuple[str | None, str]:
 
 
 def convert(script: Path, model: Path, file: Path, outtype: str, target: Path) -> None:
-    """Write ``file``, which is to become ``target``. Raises InputError with the converter's last words if it fails."""
+    """Write ``file``, which is to become ``target``. Raises InputError with the converter's last words if it fails, or
+    takes longer than `HOURS`."""
     command = [sys.executable, str(script), str(model), "--outfile", str(file), "--outtype", outtype]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    command[4] = str(target)
+    shown = shlex.join([*command[:4], str(target), *command[5:]])
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=3600 * HOURS)
+    except subprocess.TimeoutExpired:
+        raise InputError(
+            f"{script}: the converter did not end within {HOURS:g} hours; run `{shown}` yourself."
+        ) from None
     if done.returncode or not file.is_file():
         last = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()][-1:]
         raise InputError(
             f"{script}: the converter ended with {done.returncode} ({' '.join(last) or 'and said nothing'}); to see "
-            f"all of it run `{shlex.join(command)}`."
+            f"all of it run `{shown}`."
         )

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -23,6 +23,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _MOST_FAULTS_IN_A_ROW = 5
+STUCK_SECONDS = 3600.0
+"""Without a result of any worker for so long they count as dead; what they judge has limits of its own, far below."""
 _pools: dict[tuple[int, bool], ProcessPoolExecutor] = {}
 """By the number of workers, and whether programs are not confined there."""
 
@@ -60,7 +62,7 @@ def map_in_workers(
 
     ``function`` must be importable by name, tasks and results picklable. What a worker raises is raised here, as it is.
     When a worker dies, what may have been its task is tried again, alone; when that kills two workers more, the
-    task's result is ``on_death(task)``.
+    task's result is ``on_death(task)``. Workers that give no result for `STUCK_SECONDS` are killed.
 
     Raises:
         JudgeFault: a task killed two workers and there is no ``on_death``, or workers die whatever they are given.
@@ -98,8 +100,15 @@ def _run(
     try:
         for index in indices:
             futures[index] = _submit(pool, function, tasks[index])
-        for future in futures.values():
-            future.result()
+        left = set(futures.values())
+        while left:
+            done, left = wait(left, STUCK_SECONDS, FIRST_COMPLETED)
+            if not done:
+                for process in list(pool._processes.values()):
+                    process.kill()
+                done = left  # of which the pool tells that they are broken
+            for future in done:
+                future.result()
     except BrokenProcessPool:
         if _pools.get(kind) is pool:  # another thread may have replaced it
             del _pools[kind]

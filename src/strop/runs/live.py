@@ -27,7 +27,7 @@ from strop.report.live import EVERY, PROGRESS
 _TELLS = 5.0
 """Seconds between two looks at what is done."""
 _LAST = 20.0
-"""Seconds that the page's process gets for its last page."""
+"""Seconds that the page's process gets for its last page, and a browser to open."""
 
 
 class Live:
@@ -49,7 +49,7 @@ class Live:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_LAST)  # a browser that is opened may keep it
         if kind is None:
             self._told |= {"state": "finished"}
         else:

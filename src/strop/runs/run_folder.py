@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strop.common.errors import InputError
-from strop.common.files import atomic_writer
+from strop.common.folders import flush
 from strop.runs.stage_folder import NEW, OLD, STATE, read_state
 
 if TYPE_CHECKING:
     from strop.config.recipe import Recipe
 
 LOCK = ".lock"
-_PARTIAL = re.compile(r"\..+\.(\d+-)?[0-9a-f]{8}")
+_PARTIAL = re.compile(r"\..+\.(\d+-)?[0-9a-f]{8}|\.step-\d+\.gone|\.shards")
 _WEIGHTS = ("*.safetensors*", "*.bin", "*.bin.index.json", "*.gguf")
 
 
@@ -29,14 +31,7 @@ def claimed(folder: Path) -> Iterator[None]:
     """The folder for this process alone. Raises InputError when it cannot be written to, belongs to something else, or
     another process works in it; the lock of a process that died does not count."""
     _check_place(folder)
-    try:  # find out before the first minute of work, not after the last
-        with atomic_writer(folder / ".writable"):
-            pass
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written to ({error.strerror}); give another one with folder=PATH."
-        ) from error
+    _probe(folder)  # find out before the first minute of work, not after the last
     with (folder / LOCK).open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,9 +49,46 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
 
 
+def _probe(folder: Path) -> None:
+    """Do once what whole files and checkpoints rest on. Raises InputError, with all as it was, where the folder's file
+    system cannot do it: some network and FUSE ones flush no folders, or rename none."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    trial = folder / f".probe.{secrets.token_hex(4)}"  # which `_clear_away` knows
+    doing, whole = "written to", False
+    try:
+        for place in (trial / "a", trial / "b"):
+            place.mkdir(parents=True)
+        file = trial / "a" / "file"
+        for path in (file, trial / "other"):
+            path.write_text("strop\n", encoding="utf-8")
+        doing = "flushed to the disk, file by file (fsync)"
+        flush(file)
+        doing = "flushed to the disk (fsync)"
+        flush(trial)
+        doing = "worked in, since its file system renames no file"
+        file.replace(trial / "other")
+        doing = "worked in, since its file system renames no folder"
+        (trial / "a").rename(trial / "c")
+        doing = "locked against a second run"
+        with (trial / "other").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        whole = True
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise InputError(
+            f"{folder}: cannot be {'written to' if full else doing} ({error.strerror}); give another one with "
+            "folder=PATH."
+        ) from error
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
+        for place in () if whole else made:
+            with suppress(OSError):  # it was not made
+                place.rmdir()
+
+
 def _clear_away(folder: Path) -> None:
-    """What a kill left of files and folders that were being written (`atomic_writer`, `whole_folder`): nobody would
-    finish them, and a model's are large."""
+    """What a kill left of files and folders that were being written (`atomic_writer`, `whole_folder`, `write_shards`)
+    or removed (`remove_checkpoint`): nobody would finish it, and a model's are large."""
     for path in [*folder.rglob(".*")]:
         if _PARTIAL.fullmatch(path.name):
             if path.is_dir() and not path.is_symlink():

@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Mapping
+from contextvars import copy_context
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -96,6 +98,8 @@ class _Trackio:
         self._trackio.finish()
 
 
+CLOSE_SECONDS = 600.0
+"""That a tracker has for what is left, when the run is over."""
 _KINDS = {"tensorboard": _TensorBoard, "wandb": _Wandb, "trackio": _Trackio}
 
 
@@ -122,7 +126,17 @@ class Trackers:
         if self._receive in RECEIVERS:
             RECEIVERS.remove(self._receive)
         for name, one in [*self._open.items()]:
-            self._guarded(name, one.close)
+            self._close(name, one)
+
+    def _close(self, name: str, one: Any) -> None:
+        """What is left is sent, for a while: without a network it would be tried for ever, with all else done."""
+        context = copy_context()  # in which trackio looks for its run
+        closing = Thread(target=context.run, args=(self._guarded, name, one.close), name=f"close {name}", daemon=True)
+        closing.start()
+        closing.join(CLOSE_SECONDS)
+        if closing.is_alive():
+            text = f"trackers: {name} was not done within {CLOSE_SECONDS / 60:g} minutes and is left off; "
+            say(self._console, f"{text}all its numbers are in {self._recipe.run_folder}.", style="yellow")
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """The last numbers of the run."""

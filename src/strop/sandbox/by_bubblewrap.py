@@ -16,10 +16,12 @@ import shutil
 import signal
 from pathlib import Path
 
-from .processes import Ended, Plain, wait_until_gone
+from .processes import Ended, Plain, is_ready, wait_until_gone
 from .rules import environment, python_command, visible
 from .syscalls import syscall_number
 
+START_SECONDS = 60.0
+"""For a machine with much else to do."""
 _FOLDER = "/program"
 _MEND = "allow user namespaces (sysctl user.max_user_namespaces=10000)"
 
@@ -76,9 +78,12 @@ class BubblewrapProcess(Plain):
             super().__init__(bubblewrap_command(command, info), "/", {}, pass_fds=(info,))
         finally:
             os.close(info)
-        with os.fdopen(told, "rb") as file:
-            said = file.read()
         self._inside = -1
+        with os.fdopen(told, "rb") as file:
+            if not is_ready(told, START_SECONDS):
+                self.close()
+                raise RuntimeError(f"bwrap did not start within {START_SECONDS:g} s")
+            said = file.read()
         try:
             self._inside = os.pidfd_open(json.loads(said)["child-pid"])
         except (ValueError, KeyError, ProcessLookupError):
@@ -121,6 +126,8 @@ def why_not() -> str | None:
     except RuntimeError as error:
         return f"bwrap could not start ({error}): {_MEND}"
     try:
+        if not wait_until_gone(process.pidfd, START_SECONDS):
+            return f"bwrap did not end within {START_SECONDS:g} s: {_MEND}"
         ended = process.end()
         said = process.stderr.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
     finally:

@@ -137,7 +137,12 @@ def clocks(pid: int) -> tuple[float, float]:
 
 
 def wait_until_gone(pidfd: int, seconds: float | None = None) -> bool:
-    """Whether the process of a pidfd ended within that time; None waits for it."""
+    """Whether the process of a pidfd ended within that time; None waits for it, as for one that was killed."""
+    return is_ready(pidfd, seconds)
+
+
+def is_ready(descriptor: int, seconds: float | None) -> bool:
+    """Whether it can be read from within that time, or has ended."""
     poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
+    poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(None if seconds is None else 1000 * seconds))

@@ -58,7 +58,7 @@ def visible() -> Visible:
     listing = subprocess.run(
         [PYTHON, "-I", "-S", "-c", _LIST_LIBRARIES]
         + [name for name in modules if not name.startswith(_UNUSED_MODULES)],
-        capture_output=True, text=True, check=True, env={}, cwd="/",
+        capture_output=True, text=True, check=True, env={}, cwd="/", timeout=120,
     )  # fmt: skip
     shared = {os.path.realpath(path) for path in listing.stdout.splitlines() if path.startswith("/")}
     outside = {path for path in shared if not any(path.startswith(f"{top}/") for top in libraries)}

@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from strop import __version__
@@ -33,8 +33,9 @@ class Damaged(InputError):
 
 
 def write_manifest(folder: Path) -> None:
-    """Of all files that are in ``folder`` now."""
-    files = {path.name: _entry(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    """Of all files that are below ``folder`` now, shards among them."""
+    known = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {path.relative_to(folder).as_posix(): _entry(path) for path in known}
     write_json(folder / MANIFEST, {"format": FORMAT, "files": files, "versions": versions()})
 
 
@@ -76,7 +77,9 @@ def check_whole(folder: Path) -> None:
     if not isinstance(files, dict) or RECORD not in files:
         raise Damaged(f"{folder}: {MANIFEST} names no files")
     for name, written in sorted(files.items(), key=lambda one: one[1].get("bytes", 0)):  # what is quick first
-        path = folder / Path(name).name
+        if ".." in (parts := PurePosixPath(name.lstrip("/")).parts):
+            raise Damaged(f"{folder}: {MANIFEST} names {name}, which is not in the checkpoint")
+        path = folder.joinpath(*parts)
         try:
             size = path.stat().st_size
             if size != written.get("bytes"):

@@ -17,6 +17,8 @@ from strop.common.folders import cache_folder
 
 SWITCH = "STROP_KERNELS"
 """Environment variable; with 0 nothing is compiled."""
+SECONDS = 1200.0
+"""In which a compiler has to be done."""
 
 
 @lru_cache(maxsize=1)
@@ -56,13 +58,23 @@ def load(sources: Sequence[str], flags: Sequence[str], what: str, otherwise: str
             f"{compiler()} cannot compile {what} ({lines[0]}); {otherwise}. Name another compiler in CXX.",
             stacklevel=2,
         )
+    except subprocess.TimeoutExpired:
+        warnings.warn(
+            f"{compiler()} was not done with {what} within {SECONDS / 60:.0f} minutes; {otherwise}. Name another "
+            "compiler in CXX.",
+            stacklevel=2,
+        )
     return None
+
+
+def _said_by(command: Sequence[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
 
 
 def _built(sources: Sequence[str], flags: Sequence[str]) -> Path:
     """The library for these sources, flags and this compiler, built under another name and renamed."""
     here = Path(__file__).parent
-    version = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=True).stdout
+    version = _said_by([compiler(), "--version"])
     texts = [path.read_text() for path in (*sorted(here.glob("*.h")), *(here / name for name in sources))]
     key = hashlib.sha256("\0".join([version, *flags, *texts]).encode()).hexdigest()[:16]
     target = cache_folder() / "kernels" / f"{key}.so"
@@ -73,6 +85,6 @@ def _built(sources: Sequence[str], flags: Sequence[str]) -> Path:
             paths = [str(here / name) for name in sources]
             # flags last: a library is searched for what comes before it
             command = [compiler(), *paths, "-o", str(built), *flags]
-            subprocess.run(command, capture_output=True, text=True, check=True)
+            _said_by(command)
             built.rename(target)
     return target
