@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
-import checkpoints  # noqa: E402
+import checkpoints
 
 WRITES = """
 import json, sys, time
@@ -29,7 +29,7 @@ def test_rows_are_seen_as_they_appear(tmp_path):
     assert [row["step"] for _, row in rows] == [0, 1, 2]  # neither the one that was there nor notes
     times = [seconds for seconds, _ in rows]
     assert times == sorted(times)
-    assert times[2] - times[0] > 0.3
+    assert times[2] >= 0.9  # since the command began
 
 
 def test_a_command_that_fails_ends_the_measurement(tmp_path):
