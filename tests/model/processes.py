@@ -1,7 +1,7 @@
 """Processes of their own, for what can be set only once in one, or ends it; ranks; a compiler that fails."""
 
 import json
-import multiprocessing
+import multiprocessing.forkserver
 import os
 import subprocess
 import sys
@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch.multiprocessing
 
@@ -50,6 +51,7 @@ for line in sys.stdin:
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
         continue
     signal.alarm(seconds)
+    os.environ.pop("OMP_NUM_THREADS", None)
     os.environ.update(environment)
     for output, descriptor in zip(outputs, (1, 2)):
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), descriptor)
@@ -58,10 +60,15 @@ for line in sys.stdin:
 """
 
 
+ALONE = {"OMP_NUM_THREADS": "1"}
+"""For a process that forks: what is imported may otherwise start OpenMP's threads, for which a copy waits for ever."""
+
+
 @cache
 def _parent(*loaded: str) -> subprocess.Popen:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-W", "always", "-c", PARENT, *loaded], **pipes)
+    environment = os.environ if loaded == ("torch",) else os.environ | ALONE
+    return subprocess.Popen([sys.executable, "-W", "always", "-c", PARENT, *loaded], env=environment, **pipes)
 
 
 def in_a_child(code: str, loaded: tuple[str, ...] = ("torch",), **environment: str) -> SimpleNamespace:
@@ -81,6 +88,8 @@ def as_ranks(function: Callable[..., None], size: int, *arguments: Any) -> None:
     """Call ``function(rank, *arguments)`` in ``size`` processes, copies of one that has strop loaded and has computed
     nothing; raises what one of them raises."""
     multiprocessing.set_forkserver_preload([*STROP, "torch.distributed.fsdp", "torch.distributed.checkpoint"])
+    with patch.dict(os.environ, ALONE):
+        multiprocessing.forkserver.ensure_running()
     call = (function, size, arguments)
     torch.multiprocessing.start_processes(_rank, call, nprocs=size, start_method="forkserver")
 
