@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,15 +27,18 @@ def rows_by_the_clock(command: list[str], place: Path, metrics: Path) -> list[tu
     started, found, rest = time.monotonic(), [], ""
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, cwd=place, stdout=said, stderr=subprocess.STDOUT)
-        while process.poll() is None or (metrics.exists() and metrics.stat().st_size > known):
-            if metrics.exists() and metrics.stat().st_size > known:
-                with metrics.open() as file:
-                    file.seek(known)
-                    rest += file.read()
-                    known = file.tell()
-                *lines, rest = rest.split("\n")
-                found += [(time.monotonic() - started, row) for row in map(json.loads, lines) if "loss" in row]
-            time.sleep(LOOK_EVERY)
+        try:
+            while process.poll() is None or (metrics.exists() and metrics.stat().st_size > known):
+                if metrics.exists() and metrics.stat().st_size > known:
+                    with metrics.open() as file:
+                        file.seek(known)
+                        rest += file.read()
+                        known = file.tell()
+                    *lines, rest = rest.split("\n")
+                    found += [(time.monotonic() - started, row) for row in map(json.loads, lines) if "loss" in row]
+                time.sleep(LOOK_EVERY)
+        finally:
+            process.kill()  # where this ends early
         if process.returncode:
             said.seek(0)
             sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{said.read()[-2000:]}")
@@ -64,6 +68,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     steps, with_, without, starts, resumed = options.every * (options.times + 1), [], [], [], []
     for number in range(options.rounds):
         place = Path(tempfile.mkdtemp(prefix="strop-checkpoints-"))
