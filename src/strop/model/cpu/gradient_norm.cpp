@@ -1,5 +1,6 @@
 // sum of x_i^2 over a tensor at the speed of memory: for the norm of all gradients, which stands between the backward
-// passes of a step and its update. Contiguous, bfloat16 or float32, any length; the sum is a float64.
+// passes of a step and its update. Contiguous, bfloat16 or float32, any length. Summed in float64: how the numbers are
+// shared among ranks is then not seen in the result, which scales every update.
 
 #include <algorithm>
 #include <vector>
@@ -10,24 +11,27 @@ using namespace strop;
 
 namespace {
 
-constexpr long BLOCK = 1 << 15;  // summed in float32, and by one thread, so that the result is the same for any number
+constexpr long BLOCK = 1 << 15;  // by one thread, so that the result is the same for any number of them
+
+inline void add_squares(__m512 x, __m512d* sums) {
+    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(x)), high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1));
+    sums[0] = _mm512_fmadd_pd(low, low, sums[0]);
+    sums[1] = _mm512_fmadd_pd(high, high, sums[1]);
+}
 
 template <class T>
 double sum_of_block(const T* x, long n) {
-    __m512 sums[4] = {};
+    __m512d sums[8] = {};
     long i = 0;
     for (; i + 4 * LANES <= n; i += 4 * LANES)
-        for (int k = 0; k < 4; k++) {
-            const __m512 a = load(x + i + k * LANES);
-            sums[k] = _mm512_fmadd_ps(a, a, sums[k]);
-        }
+        for (int k = 0; k < 4; k++) add_squares(load(x + i + k * LANES), sums + 2 * k);
     for (; i < n; i += LANES) {
         T last[LANES] = {};
         std::copy(x + i, x + std::min(i + LANES, n), last);
-        const __m512 a = load(last);
-        sums[0] = _mm512_fmadd_ps(a, a, sums[0]);
+        add_squares(load(last), sums);
     }
-    return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
+    for (int k = 1; k < 8; k++) sums[0] = _mm512_add_pd(sums[0], sums[k]);
+    return _mm512_reduce_add_pd(sums[0]);
 }
 
 template <class T>

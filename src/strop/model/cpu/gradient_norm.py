@@ -22,7 +22,7 @@ def supported(tensors: Sequence[Tensor]) -> bool:
 
 
 def norm(tensors: Sequence[Tensor]) -> float:
-    """``sqrt(sum of x²)`` over all numbers of ``tensors``: float32 in blocks of 2¹⁵, float64 over them."""
+    """``sqrt(sum of x²)`` over all numbers of ``tensors``, summed in float64."""
     total, sum_of_one = 0.0, ctypes.c_double()
     for x in tensors:
         call("strop_sum_of_squares", x, x.dtype == torch.bfloat16, x.numel(), ctypes.addressof(sum_of_one))
