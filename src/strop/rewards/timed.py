@@ -13,15 +13,18 @@ import os
 import pickle
 import queue
 import signal
+import socket
+import struct
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from strop.common.processes import without_main
 from strop.sandbox import is_unsafe, set_unsafe
 
 _START_SECONDS = 120.0  # for a machine with much else to do
+_LENGTH = struct.Struct("<Q")
 
 
 class Failed(NamedTuple):
@@ -68,17 +71,18 @@ class TimedWorkers:
 class _Worker:
     def __init__(self):
         self._process: multiprocessing.process.BaseProcess | None = None
-        self._pipe: Connection | None = None
+        self._socket: socket.socket | None = None
 
     def call(self, function: Callable[[Any], Any], argument: Any, seconds: float) -> Any:
         try:
             if self._process is None:
                 self._start()
-            self._pipe.send_bytes(pickle.dumps((function, argument)))
-            if not self._pipe.poll(seconds):
-                self.end()
-                return Failed(f"took longer than {seconds:g} s")
-            return pickle.loads(self._pipe.recv_bytes())
+            end = time.monotonic() + seconds
+            _send(self._socket, pickle.dumps((function, argument)), end)
+            return pickle.loads(_receive(self._socket, end))
+        except TimeoutError:
+            self.end()
+            return Failed(f"took longer than {seconds:g} s")
         except (EOFError, OSError):
             self._process.join(1)
             code = self._process.exitcode
@@ -90,14 +94,15 @@ class _Worker:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # empty, instead of a copy of a process that holds a model
-        self._pipe, theirs = context.Pipe()
+        self._socket, theirs = socket.socketpair()
         self._process = context.Process(target=_serve, args=(theirs, is_unsafe()), daemon=True)
         with without_main():
             self._process.start()
         theirs.close()
-        if not self._pipe.poll(_START_SECONDS):
-            raise OSError("did not start")
-        self._pipe.recv_bytes()
+        try:
+            _receive(self._socket, time.monotonic() + _START_SECONDS)
+        except TimeoutError as error:
+            raise OSError("did not start") from error
 
     def end(self) -> None:
         if self._process is None:
@@ -106,17 +111,45 @@ class _Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
-        self._pipe.close()
-        self._process = self._pipe = None
+        self._socket.close()
+        self._process = self._socket = None
 
 
-def _serve(pipe: Connection, unsafe: bool) -> None:
+def _send(to: socket.socket, message: bytes, end: float | None = None) -> None:
+    """Its length and the message. Raises TimeoutError at ``end`` (`time.monotonic`), also where nobody reads."""
+    to.settimeout(_left(end))
+    to.sendall(_LENGTH.pack(len(message)) + message)
+
+
+def _receive(of: socket.socket, end: float | None = None) -> bytes:
+    """A message. Raises EOFError where the other side has ended, TimeoutError at ``end``."""
+
+    def exactly(count: int) -> bytes:
+        got = bytearray()
+        while len(got) < count:
+            of.settimeout(_left(end))
+            part = of.recv(min(count - len(got), 1 << 20))
+            if not part:
+                raise EOFError
+            got += part
+        return bytes(got)
+
+    [length] = _LENGTH.unpack(exactly(_LENGTH.size))
+    return exactly(length)
+
+
+def _left(end: float | None) -> float | None:
+    """Seconds, never 0: that would be no waiting at all."""
+    return None if end is None else max(end - time.monotonic(), 1e-3)
+
+
+def _serve(parent: socket.socket, unsafe: bool) -> None:
     set_unsafe(unsafe)
     os.setsid()  # a group of its own: what it starts ends with it, and Ctrl-C is the parent's to answer
-    pipe.send_bytes(b"ready")
+    _send(parent, b"ready")
     while True:
         try:
-            work = pipe.recv_bytes()
+            work = _receive(parent)
         except EOFError:  # the parent has ended
             return
         try:
@@ -124,4 +157,4 @@ def _serve(pipe: Connection, unsafe: bool) -> None:
             answer = pickle.dumps(function(argument))
         except Exception as error:  # noqa: BLE001 - anybody's code may raise anything, and it is told as it is
             answer = pickle.dumps(Failed(f"raised {type(error).__name__}: {error}"))
-        pipe.send_bytes(answer)
+        _send(parent, answer)
