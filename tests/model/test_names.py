@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -189,6 +191,60 @@ def test_a_folder_made_by_somebody_quicker_is_kept(tmp_path):
         with whole_folder(target, 0, replace=False) as quick:
             (quick / "who").write_text("quick")
     assert (target / "who").read_text() == "quick"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+WRITES = """
+import sys, time
+from pathlib import Path
+from strop.common.folders import whole_folder
+with whole_folder(Path(sys.argv[1]), 0, replace=True) as folder:
+    (folder / "weights").write_text("half")
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+def a_writer(target):
+    process = subprocess.Popen([sys.executable, "-c", WRITES, str(target)], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    return process
+
+
+def write(target):
+    with whole_folder(target, 0, replace=True) as folder:
+        (folder / "weights").write_text("whole")
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tmp_path):
+    target, other = tmp_path / "x", tmp_path / ".x.notes"
+    other.mkdir()
+    killed, running = a_writer(target), a_writer(target)
+    try:
+        killed.kill()
+        killed.wait()
+        assert len(list(tmp_path.glob(".x.*-*"))) == 2
+        write(target)
+        [left] = tmp_path.glob(".x.*-*")
+        assert left.name.startswith(f".x.{running.pid}-")
+        assert (left / "weights").read_text() == "half"
+    finally:
+        running.kill()
+        running.wait()
+    write(target)
+    assert sorted(tmp_path.iterdir()) == [other, target]
+
+
+def test_what_was_set_aside_for_a_folder_that_never_came_is_put_back(tmp_path):
+    """A kill between the two renames."""
+    target, scratch = tmp_path / "x", tmp_path / ".x.12-0123abcd"
+    scratch.mkdir()
+    aside = tmp_path / ".x.12-0123abcd.old"
+    aside.mkdir()
+    (aside / "weights").write_text("older")
+    with pytest.raises(RuntimeError), whole_folder(target, 0, replace=True):
+        raise RuntimeError("the new one fails too")
+    assert (target / "weights").read_text() == "older"
     assert list(tmp_path.iterdir()) == [target]
 
 

@@ -1,6 +1,8 @@
 """Folders that are either whole or not there: written beside their place, flushed to disk, then renamed into it."""
 
+import fcntl
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -25,21 +27,23 @@ def whole_folder(target: Path, n_bytes: int, *, replace: bool) -> Iterator[Path]
 
     `n_bytes` is the room that the caller expects to need; too little of it is refused before anything is written.
     With `replace` an existing `target` gives way; without it one that appeared meanwhile (another process doing the
-    same work) is kept and ours is thrown away.
+    same work) is kept and ours is thrown away. What a killed process left is removed first.
 
     Raises:
         InputError: the place cannot be written to, or the disk is full.
     """
     scratch = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}"
+    lock = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_what_was_left(target)
         free = shutil.disk_usage(target.parent).free
         if free < n_bytes:
             raise InputError(
                 f"{target}: {n_bytes / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; "
                 "free some space or choose another folder."
             )
-        scratch.mkdir()
+        lock = _make_locked(scratch)
         yield scratch
         for path in [*scratch.rglob("*"), scratch]:
             flush(path)
@@ -48,6 +52,49 @@ def whole_folder(target: Path, n_bytes: int, *, replace: bool) -> Iterator[Path]
         raise InputError(f"{target}: cannot be written ({error}); choose another folder or free some space.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _make_locked(folder: Path) -> int | None:
+    """It has its name only when it has its lock, so nobody takes it for one that was left."""
+    new = folder.with_name(folder.name + ".new")
+    new.mkdir()
+    lock = _lock(new)
+    new.rename(folder)
+    return lock
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that holds a folder's lock, which ends with the process; None where another one has it, or the file
+    system knows none."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _clear_what_was_left(target: Path) -> None:
+    """Remove what a killed process wrote for ``target``; put back what it had set aside and not replaced."""
+    ours = re.compile(rf"(\.{re.escape(target.name)}\.\d+-[0-9a-f]{{8}})(\.old)?")
+    for path in sorted(target.parent.iterdir(), reverse=True):  # one that stepped aside before what it made room for
+        if not (found := ours.fullmatch(path.name)):
+            continue
+        scratch = path.with_name(found[1])
+        try:
+            lock = _lock(scratch if scratch.exists() else path)
+        except FileNotFoundError:  # its owner has just finished
+            continue
+        if lock is None:
+            continue
+        if found[2] and not target.exists():
+            path.rename(target)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
 
 
 def flush(path: Path) -> None:
