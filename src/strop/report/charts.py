@@ -54,11 +54,14 @@ Estimates = Mapping[str, Interval]
 def metrics_chart(parts: Mapping[str, Estimates], names: list[str]) -> Markup:
     """Dot and whisker per rate: the estimate and its 95 % interval; of two ``parts`` the first above the second."""
     ticks = range(0, 101, 25)
-    margin = max(170, *(text_width(name) + 24 for name in names))
+    shown = {name: [estimates.get(name, Interval()) for estimates in parts.values()] for name in names}
+    values = {name: " → ".join(value_text(one.value, "rate") for one in both) for name, both in shown.items()}
+    sides = ((170, names), (130, values.values()))
+    margins = [max(least, *(text_width(text) + 24 for text in texts)) for least, texts in sides]
 
     def draw(width: int) -> Figure:
         narrow = width == NARROW
-        row, left, right = (62, 8, 8) if narrow else (48, margin, 130)
+        row, left, right = (62, 8, 8) if narrow else (48, *margins)
         figure = new_figure(width, row * len(names) + 30)
         axes = px_axes(figure, left, right, 4, 4 + row * len(names))
         axes.set(xlim=(0, 100), ylim=(len(names), 0), yticks=[])
@@ -74,13 +77,11 @@ def metrics_chart(parts: Mapping[str, Estimates], names: list[str]) -> Markup:
             axes.vlines(ticks, top, index + 1, color=ROLES["line"], linewidth=1, zorder=0, clip_on=False)
             if index:
                 axes.axhline(index, start, end, color=ROLES["line"], linewidth=1, clip_on=False)
-            shown = [estimates.get(name, Interval()) for estimates in parts.values()]
-            places = (-0.13, 0.13) if len(shown) == 2 else (0,)
-            for one, away, role in zip(shown, places, ("before", "after")[-len(shown) :], strict=True):
+            places = (-0.13, 0.13) if len(parts) == 2 else (0,)
+            for one, away, role in zip(shown[name], places, ("before", "after")[-len(parts) :], strict=True):
                 _whisker(axes, one, y + away, ROLES[role])
-            values = " → ".join(value_text(one.value, "rate") for one in shown)
             axes.text(label, text_y, name, transform=axes.get_yaxis_transform(), ha=side, **LABEL)
-            axes.text(end, text_y, values, transform=axes.get_yaxis_transform(), ha="right", **LABEL)
+            axes.text(end, text_y, values[name], transform=axes.get_yaxis_transform(), ha="right", **LABEL)
         return figure
 
     return _for_desk_and_phone(draw, "metrics", f"Main metrics {' and '.join(parts)}, with 95 % intervals")
