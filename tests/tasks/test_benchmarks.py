@@ -175,6 +175,10 @@ def test_mmlu_takes_subjects_in_turn_with_their_own_examples(tmp_path):
     [
         ("B", 1), ("(B)", 1), ("The answer is (C).", 2), ("**B**", 1), ("B. y", 1), ("\\boxed{\\text{A}}", 0), ("y", 1),
         ("First A seemed right. Answer: D", 3), ("<think>Answer: A", None), ("A dog", None), ("I think so", None),
+        ("答案是B", 1), ("答案：C。", 2), ("正确答案为 **D**", 3), ("所以选B，因为它最大", 1), ("故选：C", 2),
+        ("应选（A）", 0),
+        ("A不对，答案应该是选项 D", 3), ("選擇 B", 1), ("选项B是对的", 1), ("答案是 (C)", 2), ("本题选A是因为2小", 0),
+        ("不选A", None), ("选Apple", None), ("首选是苹果", None), ("The answer is B因为", 1),
     ],
 )  # fmt: skip
 def test_letters_in_answers(answer, index):

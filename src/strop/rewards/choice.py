@@ -10,21 +10,26 @@ from .reasoning import without_reasoning
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MARK = r"[*_$({\[\"'`]*(?:\\text\{|\\boxed\{)?[*_(\[]*"
 _SAID = r"(?:answer|option|choice)(?:\s+is)?\s*(?:[:=]|is)?\s*(?:option\s+|choice\s+)?"
+_SAID_IN_CHINESE = (
+    r"(?:答案|(?<![不别別未])[选選](?:[择擇]|[项項])?)\s*(?:应该|應該|应|應)?[是为為选選]?\s*[:：]?"
+    r"\s*(?:[选選][项項]\s*)?[（「【“]?"
+)
+_NO_WORD = r"(?=[\u4e00-\u9fff]|[^\w']|$)"  # goes on; Chinese has no spaces
 
 
 def chosen_letter(answer: str, options: Sequence[str]) -> int | None:
     """The index of the option that ``answer`` names: by letter, or by its whole text; None where it names none.
 
     Looked for in this order, each time the last one in the text: a letter in ``\\boxed{}``; one after "answer",
-    "option" or "choice"; an answer or a last line that is a letter alone, or begins with one and a mark (``B.``,
-    ``(B)``); an answer or a last line that is an option's text. Upper case only, since "a" is a word.
+    "option", "choice", 答案 or 选; an answer or a last line that is a letter alone, or begins with one and a mark
+    (``B.``, ``(B)``); an answer or a last line that is an option's text. Upper case only, since "a" is a word.
     """
     text = without_reasoning(answer).strip()
     letters = LETTERS[: len(options)]
     one = rf"([{letters}])"
     for pattern in (
         rf"\\boxed\{{\s*(?:\\text\{{)?\(?{one}\)?\s*\}}",
-        rf"(?i:{_SAID}){_MARK}{one}(?![\w'])",
+        rf"(?:(?i:{_SAID})|{_SAID_IN_CHINESE}){_MARK}{one}{_NO_WORD}",
     ):
         if found := re.findall(pattern, text):
             return letters.index(found[-1])
