@@ -56,6 +56,7 @@ def measure(given: argparse.Namespace, variant: Variant) -> dict:
 
 def strop(given: argparse.Namespace, scratch: Path) -> dict:
     command = [sys.executable, "-m", "strop", "eval", given.model, "--tasks", given.task, "--json"]
+    command += [f"compute.dtype={given.dtype}"] if given.dtype else []
     seconds, said = _timed([*command, "--out", str(scratch / "run")])
     [model] = json.loads(said)["results"]
     [task] = model["tasks"].values()
@@ -68,12 +69,18 @@ def lm_eval(given: argparse.Namespace, scratch: Path, batch: int) -> dict:
         raise Skipped("name an interpreter that has lm-eval: --lm-eval PYTHON")
     count, folder = write_task(given, scratch)
     command = [given.lm_eval, "-m", "lm_eval", "run", "--model", "hf", "--tasks", "peer", "--device", "cpu"]
-    command += ["--model_args", f"pretrained={folder},dtype={given.dtype}", "--batch_size", str(batch)]
+    command += ["--model_args", f"pretrained={folder},dtype={_dtype(given)}", "--batch_size", str(batch)]
     command += ["--include_path", str(scratch), "--output_path", str(scratch / "out"), "--log_samples"]
     seconds, _ = _timed(command)
     [found] = (scratch / "out").rglob("results_*.json")
     score = json.loads(found.read_text())["results"]["peer"].get("acc,none")
     return _row(seconds, count, score)
+
+
+def _dtype(given: argparse.Namespace) -> str:
+    from strop.model.precision import best_compute
+
+    return given.dtype or str(best_compute("cpu").dtype).removeprefix("torch.")
 
 
 def _row(seconds: float, items: int, score: float | None) -> dict:
@@ -107,7 +114,7 @@ def write_task(given: argparse.Namespace, scratch: Path) -> tuple[int, Path]:
     [(name, settings)] = recipe.evals.items()
     task = task_of(name, settings)(name, settings)
     place = resolve(given.model)
-    loaded = load(place, recipe.chat, best_compute("cpu", given.dtype), name=given.model)
+    loaded = load(place, recipe.chat, best_compute("cpu", _dtype(given)), name=given.model)
 
     def text(item) -> str:
         return item.text if item.text is not None else loaded.tokenizer.decode(prompt_of(item, loaded.encoder, name))
@@ -130,7 +137,7 @@ def main() -> None:
     made.add_argument("--task", required=True, help="TASK:key=value:key=value, as in strop eval --tasks")
     made.add_argument("--lm-eval", metavar="PYTHON", help="an interpreter that has lm-eval")
     made.add_argument("--batches", type=int, nargs="+", default=[16], help="rows at a time that lm-eval is tried with")
-    made.add_argument("--dtype", default="bfloat16", help="number format of both (bfloat16)")
+    made.add_argument("--dtype", help="number format of both (the machine's fastest)")
     given = parse(made)
     said = re.sub(r"path=[^:,]*/", "path=", given.task)  # results are for others to read
     variants = {"strop": Variant("strop", {"task": said})}

@@ -21,10 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from common.machine import fast_bfloat16
 from common.results import show
 from common.runs import ALLOCATOR, TimeUp, Variant, compare, parse, parser, within
 
-BF16 = {"bf16": True, "model_dtype": "float32"}
+BF16 = {"bf16": fast_bfloat16(), "model_dtype": "float32"}
 VARIANTS = {
     "strop": Variant("strop"),
     "strop LoRA": Variant("strop", {"lora": {"r": 16}}),

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import argparse
 
+from common.machine import fast_bfloat16
 from common.results import add_arithmetic, show
 from common.runs import ALLOCATOR, PEAK, Variant, compare, parse, parser
 
-TRL = {"bf16": True, "gradient_checkpointing": False, "per_device_train_batch_size": 1}
+TRL = {"bf16": fast_bfloat16(), "gradient_checkpointing": False, "per_device_train_batch_size": 1}
 SMALL = {"num_hidden_layers": 2, "hidden_size": 576, "intermediate_size": 1536}
 SMALL |= {"num_attention_heads": 9, "num_key_value_heads": 3}
 STEPS = (1, 4, 16, 64)

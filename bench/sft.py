@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import importlib.util
 
+from common.machine import fast_bfloat16
 from common.results import add_arithmetic, ratios, show
 from common.runs import ALLOCATOR, PEAK, Variant, compare, parse, parser
 
-BF16 = {"bf16": True, "gradient_checkpointing": False}
+BF16 = {"bf16": fast_bfloat16(), "gradient_checkpointing": False}
 LORA = {"lora": {"r": 16}}
 
 

@@ -41,6 +41,11 @@ def machine() -> str:
     )
 
 
+def fast_bfloat16() -> bool:
+    """Whether bfloat16 is the fastest format here, and so what others are asked to train in; float32 is else."""
+    return bool(shutil.which("nvidia-smi") or {"amx_bf16", "avx512_bf16"} & set(_cpuinfo().get("flags", "").split()))
+
+
 def commit() -> str:
     """The short hash of the tree that this file is in; ``+`` when strop's sources differ from it."""
     try:

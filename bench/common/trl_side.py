@@ -21,6 +21,7 @@ from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
 
 from common.clock import now, rates
+from common.machine import fast_bfloat16
 from common.models import make_model
 
 logging.set_verbosity_error()
@@ -131,7 +132,12 @@ def dpo(given: argparse.Namespace, pairs: Sequence[Sequence], per_step: int) -> 
         start = chosen.loss_weights.index(1.0)
         answers = {"chosen_ids": chosen.tokens[start:], "rejected_ids": rejected.tokens[start:]}
         rows.append({"prompt_ids": chosen.tokens[:start], **answers})
-    settings = {"bf16": True, "gradient_checkpointing": False, "per_device_train_batch_size": 2, "max_length": None}
+    settings = {
+        "bf16": fast_bfloat16(),
+        "gradient_checkpointing": False,
+        "per_device_train_batch_size": 2,
+        "max_length": None,
+    }
     settings |= {"precompute_ref_log_probs": True, "train_sampling_strategy": "sequential"}
     trainer = Tokenised(
         model=make_model(given.model),
