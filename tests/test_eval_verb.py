@@ -8,7 +8,7 @@ import pytest
 
 from strop.cli import main
 from strop.common.errors import InputError
-from strop.runs.evaluate import parse_tasks
+from strop.runs.evaluate import evaluation_recipe, parse_tasks
 from strop.sandbox import is_unsafe
 
 
@@ -132,3 +132,34 @@ def test_compare_names_what_ran_unconfined(strop, model_folder, capsys):
     assert main(["compare", "plain", "run"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "unsafe_local: programs in the answers of run ran without a sandbox" in said
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        ("gsm8kk", "--tasks: 'gsm8kk' is not a built-in task"),
+        ("code_basics:limt=2", "--tasks: code_basics has no setting 'limt'; did you mean 'limit'?"),
+        ("code_basics:max_token=2", "--tasks: code_basics has no setting 'max_token'; did you mean 'max_tokens'?"),
+        ("humaneval:k=10", "pass@10 needs as many answers to each item, and samples is 2"),
+        ("humaneval:k=[1,10]", "pass@10 needs as many answers to each item, and samples is 2"),
+    ],
+)
+def test_what_is_wrong_with_a_task_is_told_with_what_the_options_say(tasks, said, capsys):
+    assert main(["eval", "smollm2-135m", "--tasks", tasks, "--samples", "2"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_options_count_for_what_a_task_asks_of_them():
+    recipe = evaluation_recipe("m", parse_tasks("humaneval:k=10"), {"samples": 12}, (), None)
+    assert (recipe.evals["humaneval"].samples, recipe.evals["humaneval"].k) == (12, [10])
+
+
+def test_nothing_stays_of_a_run_that_could_not_begin(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.jsonl").write_text("")
+    assert main(["eval", "smollm2-135m", "--tasks", "gsm8k:path=empty.jsonl"]) == 2
+    assert "holds no row" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.jsonl"]
+    (tmp_path / "runs").mkdir()
+    assert main(["eval", "smollm2-135m", "--tasks", "gsm8k:path=empty.jsonl"]) == 2
+    assert list((tmp_path / "runs").iterdir()) == []

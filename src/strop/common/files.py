@@ -17,10 +17,15 @@ from strop.common.errors import InputError
 
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[TextIO]:
-    """A text file that takes its name only when the block ends without an error. Raises OSError as open() does,
-    and InputError for the name of a folder."""
+    """A text file that takes its name only when the block ends without an error; of a link, what it leads to. A device
+    or a pipe is written into. Raises OSError as open() does, and InputError for the name of a folder."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder, and a file is to be written; give the name of a file.")
+    if _is_device(path):
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+        return
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     file = partial.open("x", encoding="utf-8")
@@ -33,6 +38,13 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _is_device(path: Path) -> bool:
+    """Whether something is there that a file cannot take the place of; ``/dev/stdout`` may lead to a file."""
+    place = Path(os.path.abspath(path))
+    special = any(map(place.is_relative_to, ("/dev", "/proc"))) and not place.is_relative_to("/dev/shm")
+    return path.exists() and (special or not path.is_file())
 
 
 def folder_stamp(folder: Path) -> str:

@@ -30,8 +30,12 @@ def whole_folder(target: Path, n_bytes: int, *, replace: bool) -> Iterator[Path]
     same work) is kept and ours is thrown away. What a killed process left is removed first.
 
     Raises:
-        InputError: the place cannot be written to, or the disk is full.
+        InputError: the place cannot be written to, or is no folder, or the disk is full.
     """
+    if target.exists() and not target.is_dir():  # a device, too: root may replace those
+        raise InputError(f"{target}: is no folder, and one is to be written; give another place.")
+    if target.is_symlink():
+        target = target.resolve()
     scratch = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}"
     lock = None
     try:

@@ -27,8 +27,8 @@ _FORMATS = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 def check_target(target: Path, source: Source, fresh: bool) -> None:
     """Raise InputError where something is in the way that is not to be replaced."""
-    if target.is_file():
-        raise InputError(f"{target}: is a file, and a model is a folder; give another place with --to.")
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target}: is no folder, and a model is one; give another place with --to.")
     inside = target.resolve()
     for place in filter(None, (source.model, source.adapters, source.run)):
         if inside == place.resolve() or place.resolve().is_relative_to(inside):

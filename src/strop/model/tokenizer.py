@@ -20,6 +20,7 @@ DECLARED = {
     *((kind, name) for kind in (None, "llama", "smollm3", "qwen3", "qwen3_moe", "gemma3_text") for name in _GENERIC),
     *((kind, "Qwen2Tokenizer") for kind in ("qwen2", "qwen3", "qwen3_moe")),
 }
+_FILES = ("tokenizer.*", "vocab*", "*.model", "*.tiktoken", "*bpe*")
 
 
 def tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
@@ -58,6 +59,11 @@ def _loading(place: Path) -> Iterator[None]:
         # The tokenizers library raises nothing narrower for a broken file than Exception itself.
         if type(error) is not Exception and not isinstance(error, OSError | ValueError | KeyError):
             raise
+        if place.is_dir() and not any(path for pattern in _FILES for path in place.glob(pattern)):
+            raise InputError(
+                f"{place}: holds no tokenizer (tokenizer.json, or what its kind has instead); put the files of the "
+                "model's own there."
+            ) from error
         first_line = f"{error} is missing" if isinstance(error, KeyError) else str(error).strip().split("\n")[0]
         raise InputError(f"{place}: the tokenizer does not load: {first_line}") from error
 

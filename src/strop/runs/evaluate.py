@@ -6,6 +6,7 @@ command goes on where it was, and another one writes elsewhere.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
@@ -31,7 +32,7 @@ from strop.runs.stage_folder import STATE, read_state
 from strop.runs.summary import UNSAFE, summarise
 from strop.sandbox import unsafe_local
 from strop.stages.base import Context
-from strop.tasks.base import TASKS
+from strop.tasks.base import TASKS, UnknownTask, settings_class, unknown_task
 from strop.tasks.files import task_of
 
 STAGE = "eval"
@@ -167,8 +168,12 @@ def evaluation_recipe(
     plugins = [override for override in overrides if override.partition("=")[0] == "plugins"]
     kind = recipe_with(_value(plugins[-1].partition("=")[2], plugins[-1]) if plugins else None)
     for name, given in tasks.items():
-        probe = load_values(kind, _values("probe", model, {name: dict(given)}), plugins, "--tasks")
-        known = type(probe.evals[name]).model_fields
+        if (settings := settings_class(name, given)) is UnknownTask:
+            raise InputError(f"--tasks: {unknown_task(given.get('task', name))}")
+        known = settings.model_fields
+        for key in given.keys() - known:
+            if near := difflib.get_close_matches(key, (*_ALIASES, *known), n=1):
+                raise InputError(f"--tasks: {name} has no setting {key!r}; did you mean {near[0]!r}?")
         evals[name] = {**{key: value for key, value in shared.items() if key in known}, **given}
         unread -= set(known)
     if unread:

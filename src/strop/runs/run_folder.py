@@ -29,8 +29,10 @@ _WEIGHTS = ("*.safetensors*", "*.bin", "*.bin.index.json", "*.gguf")
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """The folder for this process alone. Raises InputError when it cannot be written to, belongs to something else, or
-    another process works in it; the lock of a process that died does not count."""
+    another process works in it; the lock of a process that died does not count. A folder that was made for it and in
+    which nothing was written goes again."""
     _check_place(folder)
+    made = _not_there(folder)
     _probe(folder)  # find out before the first minute of work, not after the last
     with (folder / LOCK).open("a+", encoding="utf-8") as lock:
         try:
@@ -46,13 +48,29 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
         _clear_away(folder)
-        yield
+        try:
+            yield
+        finally:
+            if made and [path.name for path in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
+                _remove_empty(made)
+
+
+def _not_there(folder: Path) -> list[Path]:
+    """Of a folder and those that it lies in, what is to be made; the innermost first."""
+    return [place for place in (folder, *folder.parents) if not place.exists()]
+
+
+def _remove_empty(places: list[Path]) -> None:
+    for place in places:
+        with suppress(OSError):  # it was not made, or holds something by now
+            place.rmdir()
 
 
 def _probe(folder: Path) -> None:
     """Do once what whole files and checkpoints rest on. Raises InputError, with all as it was, where the folder's file
     system cannot do it: some network and FUSE ones flush no folders, or rename none."""
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    made = _not_there(folder)
     trial = folder / f".probe.{secrets.token_hex(4)}"  # which `_clear_away` knows
     doing, whole = "written to", False
     try:
@@ -81,9 +99,8 @@ def _probe(folder: Path) -> None:
         ) from error
     finally:
         shutil.rmtree(trial, ignore_errors=True)
-        for place in () if whole else made:
-            with suppress(OSError):  # it was not made
-                place.rmdir()
+        if not whole:
+            _remove_empty(made)
 
 
 def _clear_away(folder: Path) -> None:

@@ -18,7 +18,7 @@ from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from strop.common.errors import InputError
 from strop.common.registry import Registry, load_plugins, plugin_file
@@ -48,7 +48,9 @@ class AnswerSettings(TaskSettings):
     """How a task of generated answers is measured."""
 
     samples: int = Field(1, ge=1, description="Answers to each item.")
-    k: list[int] | None = Field(None, description="Of pass@k, with several samples; by default 1 and all of them.")
+    k: Annotated[list[int], BeforeValidator(lambda k: [k] if isinstance(k, int) else k)] | None = Field(
+        None, description="Of pass@k, with several samples; by default 1 and all of them."
+    )
     temperature: float | None = Field(None, ge=0, description="0 is greedy; by default 0, or 0.8 for several samples.")
     top_p: float = Field(1.0, gt=0, le=1, description="Draw from the smallest set of this probability.")
     environment: EnvironmentField | None = Field(
@@ -340,15 +342,28 @@ class UnknownTask(TaskSettings):
 def any_task_settings() -> Any:
     """The type of what stands under ``evals.<name>``: the settings of any task that is registered by now, told by its
     ``task`` (`named_tasks` puts it there), or those of a file that is known by its columns."""
-    kinds = {"": AnswerSettings, "?": UnknownTask, **{name: task.Settings for name, task in TASKS.items()}}
+    kinds = _kinds()
 
     def tag(value: Any) -> str:
         if not isinstance(value, dict):
             return next((name for name, kind in kinds.items() if type(value) is kind), "")
-        wanted = value.get("task")
-        return wanted if wanted in kinds else "" if wanted is None and value.get("path") is not None else "?"
+        return _kind_of(value)
 
     return Annotated[reduce(or_, (Annotated[kind, Tag(name)] for name, kind in kinds.items())), Discriminator(tag)]
+
+
+def settings_class(name: str, given: Mapping[str, Any]) -> type[TaskSettings]:
+    """What ``evals.<name>`` is read by, whatever else it says; `UnknownTask` where there is no such task."""
+    return _kinds()[_kind_of(named_tasks({name: given})[name])]
+
+
+def _kinds() -> dict[str, type[TaskSettings]]:
+    return {"": AnswerSettings, "?": UnknownTask, **{name: task.Settings for name, task in TASKS.items()}}
+
+
+def _kind_of(given: Mapping[str, Any]) -> str:
+    wanted = given.get("task")
+    return wanted if wanted in _kinds() else "" if wanted is None and given.get("path") is not None else "?"
 
 
 def named_tasks(evals: Any) -> Any:
