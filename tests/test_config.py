@@ -165,7 +165,8 @@ def test_a_missing_recipe(tmp_path):
 
 
 def test_rows_are_asked_only_of_a_stage_that_leaves_some(tmp_path):
-    recipe = load(tmp_path, GOOD.replace("  sft:\n", "  sample: {kind: sample, data: [{task: gsm8k}], keep: passing}\n  sft:\n"), MEASURED)
+    sample = "  sample: {kind: sample, data: [{task: gsm8k}], keep: passing}\n"
+    recipe = load(tmp_path, GOOD.replace("  sft:\n", f"{sample}  sft:\n"), MEASURED)
     assert recipe.rows_of("sample") == Path("runs/x/sample/rows.jsonl")
     with pytest.raises(InputError, match=r"stages\.sft: leaves no rows"):
         recipe.rows_of("sft")
