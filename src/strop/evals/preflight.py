@@ -47,7 +47,7 @@ def check_evals(evals: Mapping[str, TaskSettings], chat: ChatSettings, model: Pa
             )
         programs |= getattr(task, "runs_programs", False)
         environment = getattr(task.settings, "environment", None)
-        programs |= environment is not None and environment.runs_programs
+        programs |= environment is not None and environment.needs_sandbox()
     if programs:
         check_sandbox()
 
