@@ -14,6 +14,7 @@ from strop.common.errors import InputError
 
 OnToken = Callable[[int, int], bool | None]
 OnFinished = Callable[[int, "Rollout"], None]
+Finish = Literal["stop", "length", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Rollout:
     prompt: tuple[int, ...]
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
-    finish_reason: Literal["stop", "length", "cancelled"]
+    finish_reason: Finish
     plain_logprobs: tuple[float, ...] = ()
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     text_end: int | None = None
@@ -130,16 +131,14 @@ class EngineLost(InputError):
     """Whatever generates died, hangs or talks nonsense, and nothing is left that could."""
 
 
-class Engine(Protocol):
-    """Turns prompts into answers. `TorchEngine` also tells how likely given ones are.
+class Sampler(Protocol):
+    """Turns prompts into answers. ``stop_ids`` end an answer; prompt and answer have at most ``window`` tokens."""
 
-    ``stop_ids`` end an answer; prompt and answer together have at most ``window`` tokens. Where the weights change,
-    ``sync`` is called before answers are to come from those of now, and ``release`` where none are wanted for a while:
-    the memory of what was computed is given back. Raises EngineLost where it is in other processes and these are gone.
-    """
+    @property
+    def stop_ids(self) -> frozenset[int]: ...
 
-    stop_ids: frozenset[int]
-    window: int
+    @property
+    def window(self) -> int: ...
 
     def generate(
         self,
@@ -154,6 +153,15 @@ class Engine(Protocol):
         ``on_finished(index in the result, rollout)`` is called for each answer as soon as it is complete.
         """
         ...
+
+
+class Engine(Sampler, Protocol):
+    """A sampler on weights that may change. `TorchEngine` also tells how likely given answers are.
+
+    Where the weights change, ``sync`` is called before answers are to come from those of now, and ``release`` where
+    none are wanted for a while: the memory of what was computed is given back. Raises EngineLost where it is in other
+    processes and these are gone.
+    """
 
     def sync(self) -> None: ...
 
