@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ import torch
 from strop.common.errors import InputError
 from strop.data.batch import Trainable
 from strop.data.counter import permutation
-from strop.data.settings import MixtureSettings
 
 Item = TypeVar("Item", covariant=True)
 
@@ -41,6 +40,32 @@ class Store(Protocol[Item]):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Item: ...
+
+
+class Mixed(Protocol):
+    """A part's settings, as far as a mixture reads them."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def epochs(self) -> float: ...
+
+
+class Mix(Protocol):
+    """How an epoch is made of parts: `MixtureSettings`, of conversations or of prompts."""
+
+    @property
+    def parts(self) -> Sequence[Mixed]: ...
+
+    @property
+    def mix(self) -> Literal["concatenate", "weights"]: ...
+
+    @property
+    def total(self) -> int | None: ...
 
 
 class InMemory:
@@ -89,7 +114,7 @@ class Mixture(Generic[Item]):
         InputError: when there is no example, or none of a part that is to have a share.
     """
 
-    def __init__(self, stores: Sequence[Store[Item]], settings: MixtureSettings | None = None, seed: int = 0):
+    def __init__(self, stores: Sequence[Store[Item]], settings: Mix | None = None, seed: int = 0):
         self._stores, self.settings, self.seed = tuple(stores), settings, seed
         self._first = np.cumsum([0, *map(len, stores)])  # where each part's examples start in the common count
         self._sizes = [[len(store.of_pass(n)) for n in range(store.passes)] for store in stores]

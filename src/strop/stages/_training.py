@@ -82,8 +82,9 @@ def engine_of(loaded: Loaded, context: Context) -> TorchEngine:
     """An engine on the weights that are trained."""
     compute = context.recipe.compute
     decode = partial(loaded.tokenizer.decode, clean_up_tokenization_spaces=False)
-    rows = {"max_rows": compute.max_rows, "cache_gb": compute.cache_gb}
-    return TorchEngine(loaded.policy, loaded.stop_ids, **rows, decode=decode)
+    return TorchEngine(
+        loaded.policy, loaded.stop_ids, max_rows=compute.max_rows, cache_gb=compute.cache_gb, decode=decode
+    )
 
 
 class TasksInTraining(InTraining):

@@ -35,7 +35,7 @@ from strop.train.profile import STEP, traced
 from strop.train.random_state import kept_random_state
 from strop.train.roll_back import record, set_aside
 from strop.train.schedule import check_schedule, lr_share
-from strop.train.settings import TrainSettings
+from strop.train.settings import RlTrainSettings, TrainSettings
 from strop.train.signals import checkpoint_signal, first_signal, number
 from strop.train.step import evaluation as loss_of
 from strop.train.step import optimizer_step
@@ -50,7 +50,7 @@ def train(
     weights: Weights,
     source: Source,
     objective: Objective,
-    settings: TrainSettings,
+    settings: TrainSettings | RlTrainSettings,
     folder: Path,
     *,
     world: World | None = None,
