@@ -46,12 +46,7 @@ def open_engine(
     decode = partial(loaded.tokenizer.decode, clean_up_tokenization_spaces=False)
     if settings.engine == "torch":
         yield TorchEngine(
-            loaded.policy,
-            loaded.stop_ids,
-            max_rows=max_rows,
-            cache_gb=cache_gb,
-            decode=decode,
-            int8=settings.int8,
+            loaded.policy, loaded.stop_ids, max_rows=max_rows, cache_gb=cache_gb, decode=decode, int8=settings.int8
         )
         return
     with ExitStack() as stack:

@@ -169,7 +169,7 @@ class VllmEngine:
             jobs += [_options_job(prompt, several, short[i : i + OPTIONS], row) for i in range(0, len(short), OPTIONS)]
             jobs += [_score_job(prompt, ids, i, row) for i, ids in enumerate(several) if len(ids) > 1]
         self._fleet.run(jobs)
-        return [[row[i] for i in range(len(row))] for row in found]
+        return [[row[i] for i in range(len(several))] for several, row in zip(continuations, found, strict=True)]
 
     def sync(self) -> None:
         """The weights have changed: with ``save`` every server gets those of now, and all prefixes are forgotten."""
