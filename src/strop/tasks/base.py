@@ -141,7 +141,7 @@ class Task(ABC):
     """What is done with a model: it answers, scores options, or is measured by its loss on conversations or texts."""
     Settings: ClassVar[type[TaskSettings]] = TaskSettings
     """What a recipe may say under ``evals.<name>``, with the defaults of the task."""
-    metrics: ClassVar[Sequence[Metric]]
+    metrics: Sequence[Metric]
     source: ClassVar[str] = ""
     """Where the items come from: a paper, a package, an address."""
     licence: ClassVar[str] = ""
