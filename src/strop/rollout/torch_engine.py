@@ -30,6 +30,7 @@ from strop.rollout.engine import (
     Score,
     as_requests,
     check_request,
+    score_in_windows,
 )
 from strop.rollout.random_numbers import uniform
 from strop.rollout.sampling import draw
@@ -166,22 +167,7 @@ class TorchEngine:
         A document that the window does not hold is read in windows; the first ``context`` tokens (half a window where
         none are named) of each later window are read again and not counted again.
         """
-        again = self.window // 2 if context is None else context
-        if not 0 < again < self.window:
-            raise InputError(f"context is {context}; it is at least 1 and below the model's window of {self.window}.")
-        pieces: list[tuple[int, Sequence[int], Sequence[int]]] = []
-        for i, document in enumerate(documents):
-            begin = 1  # the first token that is not counted yet
-            while begin < len(document):
-                start = max(0, begin - again) if begin > 1 else 0
-                end = min(len(document), start + self.window)
-                pieces.append((i, document[start:begin], document[begin:end]))
-                begin = end
-        scores = self.score([prompt for _, prompt, _ in pieces], [[ids] for _, _, ids in pieces])
-        found: list[list[float]] = [[] for _ in documents]
-        for (i, _, _), [one] in zip(pieces, scores, strict=True):
-            found[i] += one.logprobs
-        return [tuple(x) for x in found]
+        return score_in_windows(self, documents, self.window, context)
 
     def _check(self, request: Request, continuation: Sequence[int] = ()) -> None:
         check_request(request, self.window, self.decode, continuation)

@@ -100,7 +100,7 @@ class Item:
     @property
     def shown(self) -> str:
         """The prompt for people."""
-        return self.messages[-1]["content"] if self.text is None else self.text
+        return _shown(self.messages, self.text)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,14 @@ class Question:
     source: str = ""
     text: str | None = None
 
-    shown = Item.shown
+    @property
+    def shown(self) -> str:
+        """The prompt for people."""
+        return _shown(self.messages, self.text)
+
+
+def _shown(messages: Sequence[Mapping[str, str]], text: str | None) -> str:
+    return messages[-1]["content"] if text is None else text
 
 
 class Document(NamedTuple):
@@ -297,6 +304,10 @@ class LossTask(Task):
     @abstractmethod
     def rows(self) -> list[Row]:
         """The conversations as rows with their places."""
+
+
+NO_KIND = "the task {} is neither an AnswerTask, a ChoiceTask, a TextTask nor a LossTask."
+"""What is wrong with a task that nobody knows how to measure."""
 
 
 class _Job(NamedTuple):

@@ -26,6 +26,7 @@ from strop.rollout.engine import (
     Score,
     as_requests,
     check_request,
+    score_in_windows,
 )
 from strop.rollout.vllm.client import Exchange, Refused, ServerLost, connection_to
 from strop.rollout.vllm.fleet import Fleet, Job, Server
@@ -170,6 +171,12 @@ class VllmEngine:
             jobs += [_score_job(prompt, ids, i, row) for i, ids in enumerate(several) if len(ids) > 1]
         self._fleet.run(jobs)
         return [[row[i] for i in range(len(several))] for several, row in zip(continuations, found, strict=True)]
+
+    def score_documents(
+        self, documents: Sequence[Sequence[int]], context: int | None = None
+    ) -> list[tuple[float, ...]]:
+        """See `TorchEngine.score_documents`; a window is a token shorter, as in `score`."""
+        return score_in_windows(self, documents, self.window - 1, context)
 
     def sync(self) -> None:
         """The weights have changed: with ``save`` every server gets those of now, and all prefixes are forgotten."""
