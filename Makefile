@@ -36,7 +36,7 @@ test-all: $(READY)
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-# The types of what programs call (pyproject.toml, tool.mypy, lists the modules), by mypy
+# The types of the whole package, by mypy (pyproject.toml, tool.mypy)
 types: $(READY)
 	@test -x $(BIN)/mypy || $(PIP) -c constraints.txt mypy types-PyYAML
 	@$(BIN)/mypy

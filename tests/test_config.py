@@ -162,3 +162,11 @@ def test_names_of_other_tools_are_understood_where_the_setting_stands(tmp_path, 
 def test_a_missing_recipe(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         load_config(Recipe, tmp_path / "none.yaml")
+
+
+def test_rows_are_asked_only_of_a_stage_that_leaves_some(tmp_path):
+    sample = "  sample: {kind: sample, data: [{task: gsm8k}], keep: passing}\n"
+    recipe = load(tmp_path, GOOD.replace("  sft:\n", f"{sample}  sft:\n"), MEASURED)
+    assert recipe.rows_of("sample") == Path("runs/x/sample/rows.jsonl")
+    with pytest.raises(InputError, match=r"stages\.sft: leaves no rows"):
+        recipe.rows_of("sft")

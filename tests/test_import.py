@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from strop.cli import main
+from strop.common.errors import InputError
 from strop.config.recipe import Recipe, load_recipe
 from strop.importing import _axolotl_tables, _llamafactory_tables, _transformers, _trl_rl, _verl_tables, trl
-from strop.importing.draft import OF_RECIPE, To
+from strop.importing.draft import OF_RECIPE, Draft, To
 from strop.model.settings import LoraSettings
 from strop.stages.base import STAGES
 
@@ -330,3 +331,11 @@ def test_a_recipe_that_is_there_or_cannot_be_written(convert, tmp_path):
     done = convert("x.yaml", given, "--out", str(tmp_path / "chat.jsonl" / "y.yaml"))
     assert done.code == 2
     assert "cannot be written" in done.account["error"]
+
+
+def test_a_number_that_nobody_gives_is_named():
+    draft = Draft("x.yaml", {"epochs": "2", "steps": 2.5}, {"group": 8})
+    assert (draft.amount("epochs"), draft.count("group")) == (2.0, 8)
+    for ask, name in ((draft.amount, "rate"), (draft.count, "rate"), (draft.count, "steps")):
+        with pytest.raises(InputError, match=rf"x\.yaml: {name}: expected a"):
+            ask(name)

@@ -141,6 +141,16 @@ def test_through_pipeline_summary_and_report(strop):
     assert strop("report", "runs/plugged").code == 0  # what the metrics are stands in the run
 
 
+def test_a_stage_that_logs_steps_and_has_no_train_settings_is_verified(strop):
+    log = """        (context.folder / "metrics.jsonl").write_text(f'{{"step": 1, "loss": {self.factor}}}\\n')\n"""
+    Path("mine.py").write_text(PLUGIN.replace("        loaded.save(", f"{log}        loaded.save("))
+    assert strop("run", "recipe.yaml").code == 0
+    verified = strop("run", "runs/plugged", "--verify", "1", "--json")
+    assert verified.code == 0, verified.err
+    [found] = json.loads(verified.out)["stages"]
+    assert (found["stage"], found["same"], found["rows"]) == ("smaller", True, 1)
+
+
 def test_through_doctor_and_inspector(strop):
     examined = strop("doctor", "recipe.yaml", "--json")
     [stage] = json.loads(examined.out)["stages"].values()

@@ -205,6 +205,7 @@ def test_f22_turns_ahead_of_training_killed_and_gone_on_are_uninterrupted_bit_fo
     ("stage", "words"),
     [
         ({"environment": "nothing"}, "no kind of environment"),
+        ({"environment": {"kind": ["tools"]}}, "no kind of environment"),
         ({"environment": {"kind": "inline", "tools": []}}, "tools"),
         ({"environment": "inline", "rewards": {"environment": {"kind": "stop"}}}, "give it another name"),
     ],

@@ -141,6 +141,13 @@ def test_lists_of_several_splits(tmp_path):
         read(path, split="test")
 
 
+def test_a_list_that_is_named_after_no_split_is_train(tmp_path):
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps({"data": ROWS}))
+    with pytest.raises(InputError, match="there is no split test in it, but train; choose one"):
+        read(path, split="test")
+
+
 @pytest.mark.parametrize(
     "row",
     [

@@ -72,7 +72,7 @@ def test_a_calculation_is_done_for_the_model_and_what_was_played_is_kept(problem
     task = open_task("gsm8k", Gsm8kSettings(path=problems, environment="inline"))
     text = f"<<12300+45=\n#### 21{STOP}"
     engine, partial = Writes(tokenizer, text), Partial(tmp_path / "a", "k")
-    answers = play_answers(task, encoder, engine, SamplingParams(100), partial)
+    answers = play_answers(task, task.settings.environment, encoder, engine, SamplingParams(100), partial)
     assert [one.text for one in answers.values()] == ["<<12300+45=12345>>\n#### 21"] * 2
     assert engine.calls == 2
     assert answers[0].counts == {"turns": 1, "calls": 1}
@@ -81,7 +81,7 @@ def test_a_calculation_is_done_for_the_model_and_what_was_played_is_kept(problem
     assert [one.verdict for one in results] == ["accepted", "wrong_answer"]
     assert results[0].turns == [{"role": "assistant", "text": answers[0].text}]
     idle = Writes(tokenizer, "", left=0)
-    assert play_answers(task, encoder, idle, SamplingParams(100), partial) == answers
+    assert play_answers(task, task.settings.environment, encoder, idle, SamplingParams(100), partial) == answers
 
 
 class Calls(Writes):
@@ -147,7 +147,7 @@ def test_turns_with_the_calculator_have_the_budgets_of_training(
     task = open_task("gsm8k", Gsm8kSettings(path=problems, environment=environment, count=1))
     engine, partial = Calls(tokenizer, *turns), Partial(tmp_path / "a", "k")
     engine.stop_ids = encoder.stop_ids
-    [answer] = play_answers(task, encoder, engine, SamplingParams(400), partial).values()
+    [answer] = play_answers(task, task.settings.environment, encoder, engine, SamplingParams(400), partial).values()
     assert (answer.finish_reason, answer.counts) == (finish, counts)
     [result] = judge_answers(task, {0: answer}, {}, partial)
     assert result.verdict == verdict
@@ -166,7 +166,9 @@ def test_the_tokens_of_all_turns_together_are_bounded(problems, model_folder, tm
     first = len(tokenizer.encode(called("3*7"), add_special_tokens=False))
     engine = Calls(tokenizer, called("3*7"), finished("It is 21, I say.\n#### 21"))
     engine.stop_ids = encoder.stop_ids
-    [answer] = play_answers(task, encoder, engine, SamplingParams(first + 3), Partial(tmp_path / "a", "k")).values()
+    [answer] = play_answers(
+        task, task.settings.environment, encoder, engine, SamplingParams(first + 3), Partial(tmp_path / "a", "k")
+    ).values()
     assert (answer.finish_reason, answer.tokens, answer.counts["turns"]) == ("length", first + 3, 2)
 
 
@@ -187,7 +189,9 @@ def test_an_environment_that_fails_is_no_wrong_answer(problems, model_folder, tm
     task = open_task("gsm8k", Gsm8kSettings(path=problems, environment="falls", count=1))
     partial = Partial(tmp_path / "a", "k")
     engine = Writes(tokenizer, f"#### 21{STOP}")
-    answers = play_answers(task, ChatEncoder(tokenizer), engine, SamplingParams(100), partial)
+    answers = play_answers(
+        task, task.settings.environment, ChatEncoder(tokenizer), engine, SamplingParams(100), partial
+    )
     [result] = judge_answers(task, answers, {}, partial)
     assert (result.verdict, result.passed) == (FAULT, 0)
     assert "raised OSError: down" in result.detail

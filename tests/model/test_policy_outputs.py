@@ -12,6 +12,7 @@ from strop.common.errors import InputError
 from strop.data.batch import make_batch
 from strop.model.attention import FlatLayout
 from strop.model.attention_backends import attend_segments
+from strop.model.kv_cache import KVCache, PagedLayout, cache_shapes
 from strop.model.lora import add_lora
 from strop.model.policy import Policy, scalar_head
 from strop.model.precision import Compute
@@ -179,6 +180,18 @@ def test_adapters_leave_the_score_layer_trainable():
 def test_an_output_that_there_is_no_head_for(tiny_model, want, message):
     with pytest.raises(ValueError, match=message):
         Policy(tiny_model, FLOAT32)(make_batch(examples()), (want,))
+
+
+@pytest.mark.parametrize(
+    ("want", "message"), [("logprobs", "no labels"), ("choice_logprobs", "no labels"), ("scores", "may end before")]
+)
+def test_a_row_of_a_cache_is_asked_for_nothing_that_only_a_batch_knows(tiny_model, want, message):
+    policy = Policy(tiny_model, FLOAT32, heads={"scores": scalar_head(tiny_model)})
+    cache = KVCache(*cache_shapes(policy), torch.device("cpu"))
+    cache.grow(1)
+    layout = PagedLayout(cache, (3,), (3,), ((0,),))
+    with pytest.raises(ValueError, match=message), torch.no_grad():
+        policy(layout.row([1, 2, 3], [2]), (want,))
 
 
 def test_a_scoring_model_has_no_log_probabilities_and_a_classifier_no_score():

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -38,7 +39,8 @@ def is_socket(fd):
 def pid_of(workers):
     worker = workers._idle.get()
     workers._idle.put(worker)
-    return worker._process.pid
+    process, _ = worker._running
+    return process.pid
 
 
 @pytest.fixture
@@ -50,6 +52,16 @@ def workers():
 
 def test_long_messages_pass_both_ways(workers):
     assert workers.map(double, ["x" * LONG, "", "ab"], 60.0) == ["x" * 2 * LONG, "", "abab"]
+
+
+def test_a_worker_that_cannot_be_started_is_a_failure_in_words(workers, monkeypatch):
+    def refused():
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socketpair", refused)
+        assert workers.map(double, ["x"], 60.0) == [Failed("could not be started ([Errno 24] Too many open files)")]
+    assert workers.map(double, ["x"], 60.0) == ["xx"]
 
 
 @pytest.mark.parametrize("end", [stop, leave_a_daemon])

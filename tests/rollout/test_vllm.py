@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from strop.common.errors import InputError
-from strop.rollout.engine import Request, SamplingParams
+from strop.rollout.engine import Request, SamplingParams, Score
 from strop.rollout.engine_settings import EngineSettings, VllmSettings
 from strop.rollout.vllm.client import ServerLost
 from strop.rollout.vllm.engine import VllmEngine
@@ -118,6 +118,21 @@ def test_draws_have_a_seed_of_their_own_wherever_they_are_asked(servers):
     assert len({body["sampling_params"]["seed"] for body in generated(servers[0])}) == 4
     assert engine_of(servers).generate(ask(params)[::-1]) == rollouts[2:] + rollouts[:2]
     assert {r.plain_logprobs for r in rollouts} == {()}  # vLLM tells of one distribution only
+
+
+def test_texts_are_scored_in_windows_that_leave_a_token_for_the_draw(servers, monkeypatch):
+    engine = engine_of(servers[:1])
+    engine.window = 9
+
+    def score(prompts, continuations):
+        for prompt, [ids] in zip(prompts, continuations, strict=True):
+            assert prompt
+            assert len(prompt) + len(ids) <= 8
+        return [[Score(tuple(-float(token) for token in ids), False)] for [ids] in continuations]
+
+    monkeypatch.setattr(engine, "score", score)
+    documents = [[5, 6, 7], list(range(30)), [5]]
+    assert engine.score_documents(documents) == [tuple(-float(t) for t in one[1:]) for one in documents]
 
 
 def test_likeliest_tokens_are_in_order(servers):

@@ -54,10 +54,10 @@ def parse_answers(row: Mapping[str, Any], place: str, format: str, content: Cont
             raise _misfit(place, "no label: expected label (true or false), or chosen and rejected", row)
         value = 1.0 if _agreed(marks, place) else -1.0
     else:
-        value = _number(row, "score", place)
-        if value is None and not marks:
+        score = _number(row, "score", place)
+        if score is None and not marks:
             raise _misfit(place, "no score: expected score (a number), or label (true or false)", row)
-        value = float(_agreed(marks, place)) if value is None else value
+        value = float(_agreed(marks, place)) if score is None else score
     rest = {name: entry for name, entry in row.items() if name not in marks and name != "score"}
     parsed = parse_row(rest, place, format)
     if isinstance(parsed, LeftOut):

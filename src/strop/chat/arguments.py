@@ -121,7 +121,7 @@ NOTATIONS: dict[str, Callable[[str, str, str], Any]] = {
 }
 
 
-def tried(read: Callable[..., Any], *given: str) -> tuple[Any] | None:
+def tried(read: Callable[..., Any], *given: Any) -> tuple[Any] | None:
     """What it gives, in a tuple; None where the text is not of that notation."""
     try:
         with warnings.catch_warnings():  # Python's, of escapes that it does not know

@@ -106,7 +106,7 @@ def fit_tokenizer(tokenizer: Any, setting: str | None) -> list[str]:
     if text is None:
         return []
     tokenizer.chat_template = text
-    built_in = BUILT_IN.get(setting)
+    built_in = BUILT_IN.get(setting or "")
     if built_in is None:
         return []
     from tokenizers import AddedToken  # only here: the rest of the package gets by with the tokenizer it is given

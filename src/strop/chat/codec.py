@@ -52,7 +52,7 @@ class Codec:
         named = _token_ids(tokenizer, self.settings.stop_tokens, "stop_tokens")
         for name in ("assistant_may_write", "ordinary_tokens"):
             _token_ids(tokenizer, getattr(self.settings, name), name)
-        built_in = BUILT_IN.get(self.settings.template)
+        built_in = BUILT_IN.get(self.settings.template or "")
         ids = built_in.ids(tokenizer) if built_in else {}
         named += [ids[built_in.stop]] if built_in else []
         self.inserted_ids = frozenset(ids[token] for token in built_in.inserted) if built_in else frozenset()

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from strop.chat.field import Field, kind_of, printable
 from strop.common.errors import InputError
@@ -49,7 +49,9 @@ def has_column(row: Mapping[str, Any], source: str) -> bool:
     return _look_up(row, source)[0]
 
 
-def implied_format(columns: Mapping[str, str]) -> str:
+def implied_format(
+    columns: Mapping[str, str],
+) -> Literal["auto", "preference", "alpaca", "prompt_completion"]:
     """The format of a row that has these columns: ``auto`` where they leave it open."""
     if "chosen" in columns:
         return "preference"

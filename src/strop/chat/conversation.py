@@ -42,7 +42,8 @@ def read_parts(raw: Any, at: Field) -> Content:
         return Content(None)
     if not isinstance(raw, list | tuple):
         return Content(at.text(raw))
-    parts, reasoning, calls, order = [], [], [], []
+    parts, reasoning, order = [], [], []
+    calls: list[dict[str, Any]] = []
     for index, item in enumerate(raw):
         here = at.item(index)
         kind = here.mapping(item).get("type")
@@ -74,9 +75,8 @@ def _call(item: Any, at: Field) -> tuple[dict[str, Any], ...]:
     for name in ("value", "tool_call", "function_call"):
         if item.get(name) is not None:
             return read_calls([at.item(name).json(item[name], as_written=True)], at.item(name))
-    call = {"type": "function", "function": {"name": item.get("name"), "arguments": item.get("input")}}
-    if item["type"] != "tool_use":
-        call["function"]["arguments"] = item.get("arguments")
+    arguments = item.get("input" if item["type"] == "tool_use" else "arguments")
+    call = {"type": "function", "function": {"name": item.get("name"), "arguments": arguments}}
     return read_calls([call if item.get("id") is None else {"id": item["id"], **call}], at)
 
 
@@ -187,9 +187,11 @@ def read_message(raw: Any, at: Field) -> Message:
     for name, value in raw.items():
         if name not in _FIELDS and not is_empty(value) and not (role == "system" and name in _SYSTEM_FIELDS):
             at.note(f"field:{name}")
-    named = (None if raw.get(key) is None else at.item(key).text(raw[key]) for key in ("name", "tool_call_id"))
+    called, call_id = (
+        None if raw.get(key) is None else at.item(key).text(raw[key]) for key in ("name", "tool_call_id")
+    )
     factor = 1.0 if weighs is None else weighs
-    return Message(role, given.text, reasoning, calls, *named, train is not False, factor, given.parts)
+    return Message(role, given.text, reasoning, calls, called, call_id, train is not False, factor, given.parts)
 
 
 def message_row(message: Message) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from strop.chat.template import TemplateFailure
 from strop.common.errors import InputError
 
 Mend = Literal["split", "template", "allow"]
-MENDS: dict[Mend, str] = {
+MENDS: dict[str, str] = {
     "split": "chat.drift: split (one example per turn, as served) makes them equal, or train only the last turn",
     "template": "no split of the conversation makes them equal, but chat.template: chatml does, and chat.drift: allow "
     "goes on regardless",

@@ -125,7 +125,7 @@ class ChatEncoder(Codec):
         if too_long == "truncate" and any(weights[1:limit]):  # the first token is never a target
             self.report.truncated += 1
             yield self._proven(Encoded(rendered, turns, weights, build_example(*given, limit)), strict)
-        elif too_long == "split_turns" and rendered.part != "length":
+        elif too_long == "split_turns" and limit is not None and rendered.part != "length":
             yield from self._each(rendered, self._pieces(rendered, trained, limit), "length", strict)
         elif too_long in (None, "error"):
             made = Encoded(rendered, turns, weights, build_example(*given))
@@ -160,8 +160,8 @@ class ChatEncoder(Codec):
         made.found.append(Violation(name, f"the conversation {what}", 0, len(made.rendered.text)))
 
     def _encode_text(self, document: Text) -> list[Inspection]:
-        tokens, windows = encode_text(self, document)
-        windows = list(windows)
+        tokens, cut = encode_text(self, document)
+        windows = list(cut)
         self.report.conversations += 1
         self.report.count_strings(tokens.control_strings)
         for shown in windows:
@@ -219,7 +219,8 @@ def _by_length(
     message takes; ``fits`` says it exactly. Returns the pieces, and the exchanges that do not fit even alone.
     """
     messages = conversation.messages
-    head, exchanges = range(_opening(messages)), []
+    head = range(_opening(messages))
+    exchanges: list[list[int]] = []
     for index in range(len(head), len(messages)):
         opens = messages[index].role == "user" and messages[index - 1].role != "user"
         if opens or not exchanges:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from strop.chat.columns import misfit
 from strop.chat.conversation import Conversation, LeftOut, Message, read_documents
@@ -40,6 +40,7 @@ Format = Literal[
     "text",
 ]
 FORMATS: tuple[str, ...] = get_args(Format)
+Found = TypeVar("Found")
 AUTO = ("auto", "auto_text")
 """What goes by the columns, row by row: both alike but for a row of text alone, which is a text under the second."""
 _MOST_MESSAGES = 100_000
@@ -121,7 +122,7 @@ def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto")
         InputError: naming the place, the field and what was expected there; also for a row that says itself that it is
             not to be trained, which `parse_row` takes for `LeftOut`.
     """
-    parsed = _parse(row, place, format)
+    parsed = _conversation(*_opened(row, place, format), format)
     if isinstance(parsed, LeftOut):
         kind, _, column = next(iter(parsed.notes)).partition(":")
         value = str(row[column]).lower() if column else ""
@@ -132,18 +133,23 @@ def parse_conversation(row: Mapping[str, Any], place: str, format: str = "auto")
 def parse_row(row: Mapping[str, Any], place: str, format: str = "auto") -> Conversation | Text | LeftOut:
     """The same; `Text` for ``format: text``: the column ``text``, of which every token is trained; and `LeftOut` for a
     row that says itself that it is not to be trained: that its answer is bad (``label: false``), or weighs nothing."""
-    return _parse(row, place, format, texts=True)
-
-
-def _parse(row: Mapping[str, Any], place: str, format: str, texts: bool = False) -> Conversation | Text | LeftOut:
-    check_format(format)
-    at, seen = Field(place, "", Counter()), Seen(Field(place).mapping(row))
-    name = name_format(row) if format in AUTO else format
+    name, seen, at = _opened(row, place, format)
     said = format in ("text", "auto_text") and name == "text"
-    if texts and (said or (format in AUTO and isinstance(row, Document))):
+    if said or (format in AUTO and isinstance(row, Document)):
         return _text(seen, at)
+    return _conversation(name, seen, at, format)
+
+
+def _opened(row: Mapping[str, Any], place: str, format: str) -> tuple[str, Seen, Field]:
+    """What the row is taken for, the row, and its place."""
+    check_format(format)
+    seen = Seen(Field(place).mapping(row))
+    return name_format(row) if format in AUTO else format, seen, Field(place, "", Counter())
+
+
+def _conversation(name: str, seen: Seen, at: Field, format: str) -> Conversation | LeftOut:
     if (bad := _left_out(seen, at, name)) is not None:
-        return LeftOut(place, "preference" if bad == "only_rejected" else _TITLES.get(name, name), {bad: 1})
+        return LeftOut(at.place, "preference" if bad == "only_rejected" else _TITLES.get(name, name), {bad: 1})
     if name == "text":
         mend = "set format: text to train on all of it" if format in AUTO else "so it is no conversation"
         raise at.item("text").fail(f"plain text without '### Prompt' and '### Response' has no turns; {mend}")
@@ -166,7 +172,7 @@ def finished(name: str, messages: list[Message], seen: Seen, at: Field) -> Conve
     tools, documents, variables = tools_beside(seen, at), read_documents(seen, at), template_variables(seen, at)
     seen.note_unread(at)
     title = _TITLES.get(name, name)
-    return Conversation(tuple(messages), tools, place, documents, variables, title, dict(at.notes))
+    return Conversation(tuple(messages), tools, place, documents, variables, title, dict(at.notes or {}))
 
 
 def _text(row: Seen, at: Field) -> Text | LeftOut:
@@ -177,7 +183,7 @@ def _text(row: Seen, at: Field) -> Text | LeftOut:
         raise at.item("text").fail("the text is empty; drop the row")
     factor = _row_weight(row, at)
     row.note_unread(at)
-    return Text(text, at.place, factor, dict(at.notes)) if factor else LeftOut(at.place, "text", {"no_weight": 1})
+    return Text(text, at.place, factor, dict(at.notes or {})) if factor else LeftOut(at.place, "text", {"no_weight": 1})
 
 
 def _messages(name: str, row: Seen, at: Field, exact: bool) -> list[Message]:
@@ -186,29 +192,26 @@ def _messages(name: str, row: Seen, at: Field, exact: bool) -> list[Message]:
     def first(names: Iterable[str]) -> str | None:
         return _first(row.has, names) or _first(lambda n: n in row, names)
 
-    def need(found: Any) -> None:
+    def need(found: Found | None) -> Found:
         if not found:
             raise misfit(row, at.place, _EXPECTED[name], f" for the format {name}")
+        return found
 
     if name in ("messages", "sharegpt"):
         order = TURN_NAMES if name == "messages" else (*TURN_NAMES[1:], TURN_NAMES[0])
-        column = first(order if exact else TURN_NAMES)
-        need(column)
+        column = need(first(order if exact else TURN_NAMES))
         return read_turns(row[column], at.item(column), name if exact else None)
     if name == "prompt_completion":
-        prompt, completion = first(PROMPTS), first(COMPLETIONS)
-        need(prompt and completion)
+        prompt, completion = need(first(PROMPTS)), need(first(COMPLETIONS))
         return prompt_completion(row, prompt, completion, at)
     if name == "alpaca":
-        answer = first(("output", "response", *COMPLETIONS))
-        need("instruction" in row and answer)
+        need("instruction" in row)
+        answer = need(first(("output", "response", *COMPLETIONS)))
         return alpaca(row, answer, at)
     if name == "preference":
-        pair = _compared(lambda n: dict.get(row, n) is not None) or next(
-            (pair for pair in COMPARED if pair[0] in row), None
-        )
-        need(pair)
-        return preference(row, *pair, at)
+        pair = _compared(lambda n: dict.get(row, n) is not None)
+        chosen, rejected = need(pair or next((pair for pair in COMPARED if pair[0] in row), None))
+        return preference(row, chosen, rejected, at)
     if name == "prompt_response":
         need("text" in row)
         return read_prompt_response(row["text"], at.item("text"))

@@ -67,8 +67,8 @@ def build_example(
     """Of the first ``length`` tokens. A turn that the cut goes through ends without a stop token: none is invented."""
     if length is not None:
         text, weights = text[: tokens.ends[length - 1]], weights[:length]
-        cut = {"last": length, "end": len(text), "ending": "truncated"}
-        turns = [replace(turn, **cut) if turn.last > length else turn for turn in turns if turn.first < length]
+        kept = [turn for turn in turns if turn.first < length]
+        turns = [replace(t, last=length, end=len(text), ending="truncated") if t.last > length else t for t in kept]
     pieces, token, at = [], 0, 0
     for weight, group in groupby(weights):
         token += len(list(group))
@@ -117,7 +117,8 @@ class Inspection:
 
         Of the tokens that share one character, the last has it and the others are not there.
         """
-        pieces, stops = [], []
+        pieces: list[tuple[str, float]] = []
+        stops: list[int] = []
         borders = [0, *self.starts[1 : len(self.example.tokens)], len(self.text)]
         for token, (start, end) in enumerate(pairwise(borders)):
             if start < end:

@@ -107,7 +107,7 @@ def losses(text: str, runs: Sequence[Run], conversation: Conversation, since: in
                 yield _loss("dropped_reasoning", index, _part("reasoning_content", thoughts, missing))
         names = {call["function"]["name"] for call in message.tool_calls}
         yield from _calls(index, message.tool_calls, "\0".join(of(index, "tool_calls", names)), around)
-        if message.name and not of(index, "name") and _says_something(message, conversation):
+        if message.name and not of(index, "name") and _says_something(message.name, message, conversation):
             yield _loss("dropped_name", index, f"the name {_shown(message.name)} of this {message.role} message")
 
 
@@ -170,12 +170,12 @@ def _beside(
                 return
 
 
-def _says_something(message: Message, conversation: Conversation) -> bool:
-    """Whether a name tells what the text does not: a role's own name does not, nor a called function's."""
+def _says_something(name: str, message: Message, conversation: Conversation) -> bool:
+    """Whether a message's name tells what the text does not: a role's own name does not, nor a called function's."""
     if message.role != "tool":
-        return message.name.casefold() != message.role
+        return name.casefold() != message.role
     called = (call["function"]["name"] for other in conversation.messages for call in other.tool_calls)
-    return message.name not in called
+    return name not in called
 
 
 def _part(field: str, given: str, missing: str) -> str:

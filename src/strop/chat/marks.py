@@ -17,8 +17,10 @@ _WORDS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0
 _NUMBERED = ("label", "kto_tag", "desirable", "is_desirable")
 _MAY_BE_TEXT = ("chosen", "rejected", "correct", "bad")
 """Names that may as well hold an answer, which may be the word "False"."""
-_GOOD = (*_NUMBERED, "chosen", "is_chosen", "accepted", "is_accepted", "preferred", "is_preferred", "correct")
-_GOOD = (*_GOOD, "is_correct", "is_good", "thumbs_up")
+_GOOD = (
+    *(*_NUMBERED, "chosen", "is_chosen", "accepted", "is_accepted", "preferred", "is_preferred"),
+    *("correct", "is_correct", "is_good", "thumbs_up"),
+)
 _BAD = ("undesirable", "is_undesirable", "rejected", "is_rejected", "bad", "is_bad", "thumbs_down")
 
 

@@ -61,7 +61,7 @@ def turn_span(codec: Codec, rendered: Rendered, message: int, weight: float) -> 
         return TurnSpan(message, 0, 0, 0, 0, "none", weight)
     prompt = rendered.prompt_before(message, True)
     same = prompt is not None and rendered.text.startswith(prompt) and len(prompt) >= extent.before
-    start = len(prompt) if same else _start(codec, rendered, extent, prompt, message)
+    start = len(prompt) if same and prompt is not None else _start(codec, rendered, extent, prompt, message)
     end, ending = _end(tokens, extent, codec.stop_ids)
     if start >= end:
         return TurnSpan(message, start, start, 0, 0, "none", weight)
@@ -133,7 +133,7 @@ def _start(codec: Codec, rendered: Rendered, extent: _Extent, prompt: str | None
     model's to write.) A beginning without a control token proves nothing: the first own character it is, then.
     """
     bare = None if prompt is None else rendered.prompt_before(message, False)
-    if bare is None:
+    if prompt is None or bare is None:
         return extent.first_own
     header = prompt[common_length(prompt, bare) :]
     at = rendered.text.rfind(header, extent.before, extent.first_own) if header else -1

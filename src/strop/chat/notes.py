@@ -29,7 +29,8 @@ class Kind(NamedTuple):
     unit: str = ""
 
 
-class Note(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Note:
     """One line: its kind, how many it counts (of the most frequent name, where it lists several), and the words."""
 
     kind: str
@@ -213,7 +214,8 @@ class MaskReport:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "MaskReport":
-        return cls(**{name: Counter(value) if isinstance(value, dict) else value for name, value in values.items()})
+        given: dict[str, Any] = {n: Counter(value) if isinstance(value, dict) else value for n, value in values.items()}
+        return cls(**given)
 
     def __str__(self) -> str:
         return "\n".join([self.summary, *(self.unusual or ["nothing unusual met"])])
@@ -231,12 +233,13 @@ class MaskReport:
         """What was met that is worth a word, in lines; none where there was nothing."""
         drifted = f"trained after another prompt than served ({_number(self.drift_tokens, 'token')})"
         dropped = _list(self.dropped_fields, len(self.dropped_fields))
+        inferred = f"turns ending with a token outside the stop set ({_list(self.inferred_stops)})"
         met = (
             (self.control_strings, "control string", f"in messages ({_list(self.control_string_kinds)})"),
             (self.drift_turns, "turn", drifted),
-            (self.inferred_stops, "", f"turns ending with a token outside the stop set ({_list(self.inferred_stops)})"),
-            (self.dropped_fields, "", f"not printed by the template: {dropped}"),
-            (self.waived, "", f"waived violations ({_list(self.waived)})"),
+            (len(self.inferred_stops), "", inferred),
+            (len(self.dropped_fields), "", f"not printed by the template: {dropped}"),
+            (len(self.waived), "", f"waived violations ({_list(self.waived)})"),
             (self.missing_stop, "turn", "without a stop token"),
             (self.straddling_tokens, "token", "across a turn's border"),
             (self.too_long_dropped, "conversation", "dropped as too long"),

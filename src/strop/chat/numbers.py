@@ -24,8 +24,8 @@ class Number(float):
 
     __repr__ = __str__
 
-    def __getnewargs__(self) -> tuple[str]:
-        return (self.text,)
+    def __reduce__(self) -> tuple[type["Number"], tuple[str]]:
+        return Number, (self.text,)
 
 
 def number(text: str) -> float:

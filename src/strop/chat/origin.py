@@ -79,8 +79,8 @@ def blend(origins: set[str]) -> str:
         return next(iter(origins))
     if MIXED in origins:
         return MIXED
-    messages = {decode(origin)[0] for origin in origins}
-    return code(messages.pop(), "several") if len(messages) == 1 else MIXED
+    message, *others = {decode(origin)[0] for origin in origins}
+    return MIXED if message is None or others else code(message, "several")
 
 
 def leaves(value: Any) -> Iterator[str]:

@@ -5,6 +5,7 @@ template makes that text again. Text is never lost: what cannot be read stays co
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from strop.chat.codec import Codec, render
@@ -34,9 +35,11 @@ def typed(
         message if isinstance(message, Message) else read_message(message, Field("prompt", f"messages[{index}]"))
         for index, message in enumerate(messages)
     ]
-    tools = list(read_tools(tools, Field("prompt", "tools"))) or None
-    documents = list(read_tools(documents, Field("prompt", "documents"))) or None
-    return read, TemplateInputs(tools, documents, dict(template_kwargs or {}))
+    read_as = (
+        list(read_tools(tools, Field("prompt", "tools"))) or None,
+        list(read_tools(documents, Field("prompt", "documents"))) or None,
+    )
+    return read, TemplateInputs(*read_as, dict(template_kwargs or {}))
 
 
 def prompt_text(codec: Codec, messages: list[Message], inputs: TemplateInputs) -> str:
@@ -46,13 +49,18 @@ def prompt_text(codec: Codec, messages: list[Message], inputs: TemplateInputs) -
     reasoning that its content goes on with, or the template takes no such content.
     """
     messages = [_read_back(codec, message, messages[:index], inputs) for index, message in enumerate(messages)]
-    apart = [read_reply(m.content) if _is_raw(m) else m for m in messages]
-    for read in (messages, apart):
-        try:
-            return codec.renderer.render(traced_messages(read, plain_messages(read)), traced_inputs(inputs), True)
-        except TemplateFailure as error:
-            if read == apart:
-                raise InputError(f"prompt: the chat template refused these messages: {error}") from error
+    apart = [read_reply(m.content or "") if _is_raw(m) else m for m in messages]
+
+    def rendered(read: list[Message]) -> str:
+        return codec.renderer.render(traced_messages(read, plain_messages(read)), traced_inputs(inputs), True)
+
+    if apart != messages:
+        with suppress(TemplateFailure):
+            return rendered(messages)
+    try:
+        return rendered(apart)
+    except TemplateFailure as error:
+        raise InputError(f"prompt: the chat template refused these messages: {error}") from error
 
 
 def _read_back(codec: Codec, message: Message, before: list[Message], inputs: TemplateInputs) -> Message:
@@ -62,7 +70,7 @@ def _read_back(codec: Codec, message: Message, before: list[Message], inputs: Te
         tail = plain(codec.renderer.render(plain_messages(before), inputs, True))[-TAIL:]
     except TemplateFailure:
         return message
-    return read_reply(message.content, tail) if any(opens(tail, *marks) for marks in BLOCKS) else message
+    return read_reply(message.content or "", tail) if any(opens(tail, *marks) for marks in BLOCKS) else message
 
 
 def _is_raw(message: Message) -> bool:
@@ -150,7 +158,7 @@ def _fields(
         return {} if at == len(text) else None
     field, literal, last = layout.fields[number], layout.literals[number + 1], number + 1 == len(layout.fields)
     if field == "calls":
-        read = syntax.calls.read(text, at, literal, strings)
+        read = syntax.calls.read(text, at, literal, strings) if syntax.calls else None
         if read is None:
             return None
         calls, end = read
@@ -207,7 +215,7 @@ def _string_parameters(tools: Sequence[Mapping[str, Any]]) -> set[tuple[str, str
     """``(function, parameter)`` of those that are strings by their schema."""
     functions = (tool.get("function", tool) for tool in tools)
     return {
-        (function.get("name"), name)
+        (function.get("name", ""), name)
         for function in functions
         if isinstance(function, Mapping) and isinstance(function.get("parameters"), Mapping)
         for name, schema in (function["parameters"].get("properties") or {}).items()

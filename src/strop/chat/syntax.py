@@ -24,7 +24,7 @@ PROBE = Message("user", "zqask")
 _CONTENT, _REASONING, _NAMES, _IDS = "zqsaid", "zqthought", ("zqfirst", "zqsecond"), ("zqcall001", "zqcall002")
 _KEYS, _TEXTS, _NUMBERS = ("zqkeya", "zqkeyb"), ("zqvala", "zqvalb"), (75319, 86420)
 _HARD = 'it\'s "q",\nb\\n é <x>'
-_VALUES = (True, None, 2.5, {"zqn": [1, 2.5, "zqs, 'it'", {"zqm": {}}]}, [])
+_VALUES: tuple[Any, ...] = (True, None, 2.5, {"zqn": [1, 2.5, "zqs, 'it'", {"zqm": {}}]}, [])
 _MARK = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 
 
@@ -97,7 +97,7 @@ class CallSyntax:
             ends = [one.replace("\0", name) for one in (end, self.between) if one is not None]
             if literal == (self.empty or "").replace("\0", name) and any(text.startswith(e, start) for e in ends):
                 return name, {}, start
-            read = self.arguments.read(text, start, ends, lambda key, name=name: (name, key) in strings)
+            read = self.arguments.read(text, start, ends, {key for of, key in strings if of == name}.__contains__)
             if read is not None:
                 return name, *read
         return None
@@ -171,7 +171,7 @@ class _Learner:
                 return None
             literals.append(text[at:start])
             at = start + length
-            if field == "calls" and (at := self._arguments_end(calls, text, at)) < 0:
+            if field == "calls" and calls is not None and (at := self._arguments_end(calls, text, at)) < 0:
                 return None
         literals = [literal.replace(_NAMES[0], "\0") for literal in (*literals, text[at:])]
         return FieldLayout(tuple(field for _, field, _ in fields), tuple(literals), min(learnt_from, len(literals[0])))
@@ -209,13 +209,14 @@ class _Learner:
         text, pair = self._called(one), self._called(one, two)
         if text is None:
             return None
+        notation: Arguments
         if (found := found_json(text, 0, one)) is not None:
             start, end, notation = found
             middle, empty = text[:start], None
         else:
             end, middle, empty, notation = self._items(text)
         begins_alike = pair is not None and pair[:end] == text[:end] and _NAMES[1] in pair
-        between = pair[end : pair.index(_NAMES[1])] if begins_alike else None
+        between = pair[end : pair.index(_NAMES[1])] if pair is not None and begins_alike else None
         return CallSyntax(notation, middle, empty, between, self._marks(middle))
 
     def _items(self, text: str) -> tuple[int, str, str | None, Items]:

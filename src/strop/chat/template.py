@@ -157,7 +157,7 @@ class _OriginEnvironment(ImmutableSandboxedEnvironment):
 
         def format_with_origins(*args, **kwargs):
             if mapping_call:
-                args, kwargs = (), args[0]
+                return brace_format(form, SandboxedFormatter(self), (), args[0])
             return brace_format(form, SandboxedFormatter(self), args, kwargs)
 
         return format_with_origins

@@ -74,14 +74,18 @@ def _message(reasoning: str | None, content: str) -> Message:
 
 
 def _of_parts(parts: list[re.Match[str]]) -> Message:
-    reasoning, content, calls = [], [], []
+    reasoning: list[str] = []
+    content: list[str] = []
+    calls: list[dict] = []
     for part in parts:
         whole, header, body = part[0], part["header"], part["body"]
         recipient, channel = _RECIPIENT.search(header), _CHANNEL.search(header)
         to = recipient[1] if recipient else "user"
         if to not in ("self", "user"):
-            call = _call(to, body)
-            (calls if call else content).append(call or whole)
+            if call := _call(to, body):
+                calls.append(call)
+            else:
+                content.append(whole)
         elif to == "self" or (channel and channel[1] == "analysis"):
             reasoning.append(body)
         else:
@@ -120,6 +124,6 @@ def with_thoughts_apart(conversation: Conversation) -> Conversation:
     messages = list(conversation.messages)
     for index, message in enumerate(messages):
         if is_orphan(message):
-            before, _, after = message.content.partition(_CLOSES)
+            before, _, after = (message.content or "").partition(_CLOSES)
             messages[index] = replace(message, reasoning_content=before.strip("\n"), content=after.lstrip("\n"))
     return replace(conversation, messages=tuple(messages))

@@ -170,7 +170,8 @@ class TextEncoder:
         if _ALIASES.search(text):
             raise ControlStringError("the text mixes control strings with characters from U+F0000 on; remove either")
         backend, aliases, true_ids = self._aliased
-        pieces, origin, at = [], [], 0  # origin[i]: where the i-th character of the aliased text stands in `text`
+        pieces, at = [], 0
+        origin: list[int] = []  # origin[i]: where the i-th character of the aliased text stands in `text`
         for index, start, end in tokens:
             pieces += [text[at:start], aliases[ids[index]]]
             origin += range(at, start + 1)

@@ -3,7 +3,7 @@
 import re
 import string
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 from strop.chat.origin import TEMPLATE, blend, leaves
 from strop.chat.tool_calls import Written
@@ -18,6 +18,7 @@ class Traced(str):
     """
 
     __slots__ = ("_trace",)
+    _trace: str
 
     def __new__(cls, text: str, trace: str) -> "Traced":
         if len(text) != len(trace):
@@ -34,7 +35,7 @@ class Traced(str):
 
     # -- pieces of it
 
-    def __getitem__(self, key) -> "Traced":
+    def __getitem__(self, key: SupportsIndex | slice) -> "Traced":
         return Traced(str.__getitem__(self, key), self._trace[key])
 
     def __iter__(self) -> Iterator["Traced"]:
@@ -65,22 +66,24 @@ class Traced(str):
             at += len(piece) + (gap or 0)
         return found
 
-    def split(self, sep: str | None = None, maxsplit: int = -1) -> list["Traced"]:
-        return self._located(str.split(self, sep, maxsplit), None if sep is None else len(sep))
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        return [*self._located(str.split(self, sep, maxsplit), None if sep is None else len(sep))]
 
-    def rsplit(self, sep: str | None = None, maxsplit: int = -1) -> list["Traced"]:
-        return self._located(str.rsplit(self, sep, maxsplit), None if sep is None else len(sep))
+    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        return [*self._located(str.rsplit(self, sep, maxsplit), None if sep is None else len(sep))]
 
-    def splitlines(self, keepends: bool = False) -> list["Traced"]:
+    def splitlines(self, keepends: bool = False) -> list[str]:
         lines = self._located(str.splitlines(self, True), 0)
         bare = str.splitlines(self, keepends)
         return [line[: len(text)] for line, text in zip(lines, bare, strict=True)]
 
     def partition(self, sep: str) -> tuple["Traced", "Traced", "Traced"]:
-        return tuple(self._located(str.partition(self, sep), 0))
+        before, found, after = self._located(str.partition(self, sep), 0)
+        return before, found, after
 
     def rpartition(self, sep: str) -> tuple["Traced", "Traced", "Traced"]:
-        return tuple(self._located(str.rpartition(self, sep), 0))
+        before, found, after = self._located(str.rpartition(self, sep), 0)
+        return before, found, after
 
     # -- joined with others
 
@@ -94,7 +97,7 @@ class Traced(str):
             return NotImplemented
         return Traced(str.__add__(plain(other), self), trace_of(other) + self._trace)
 
-    def __mul__(self, count: int) -> "Traced":
+    def __mul__(self, count: SupportsIndex) -> "Traced":
         return Traced(str.__mul__(self, count), self._trace * count)
 
     __rmul__ = __mul__
@@ -103,29 +106,29 @@ class Traced(str):
         parts = list(parts)
         return Traced(str.join(self, parts), self._trace.join(map(trace_of, parts)))
 
-    def replace(self, old: str, new: str, count: int = -1) -> "Traced":
+    def replace(self, old: str, new: str, count: SupportsIndex = -1) -> str:
         if not old:
             return smear(str.replace(self, old, new, count), self, new)
         return traced(new).join(self.split(old, count))
 
-    def __mod__(self, values: Any) -> "Traced":
+    def __mod__(self, values: Any) -> str:
         return percent(self, values)
 
-    def __rmod__(self, form: str) -> "Traced":
+    def __rmod__(self, form: str) -> str:
         return percent(form, self)
 
     def __format__(self, spec: str) -> str:
         return self if not spec else smear(str.__format__(self, spec), self)
 
-    def center(self, width: int, fill: str = " ") -> "Traced":
+    def center(self, width: SupportsIndex, fill: str = " ") -> "Traced":
         text = str.center(self, width, fill)
         left = str.find(text, self) if self else 0
         return Traced(text, (TEMPLATE * left + self._trace).ljust(len(text), TEMPLATE))
 
-    def ljust(self, width: int, fill: str = " ") -> "Traced":
+    def ljust(self, width: SupportsIndex, fill: str = " ") -> "Traced":
         return Traced(str.ljust(self, width, fill), self._trace.ljust(width, TEMPLATE))
 
-    def rjust(self, width: int, fill: str = " ") -> "Traced":
+    def rjust(self, width: SupportsIndex, fill: str = " ") -> "Traced":
         return Traced(str.rjust(self, width, fill), self._trace.rjust(width, TEMPLATE))
 
 
@@ -208,7 +211,8 @@ def percent(form: str, values: Any) -> str:
     whole = str.__mod__(plain(form), values)  # raises as Python does, and is the text to arrive at
     if not origins_in(form, values):
         return whole
-    form, pieces, at = traced(form), [], 0
+    form, at = traced(form), 0
+    pieces: list[str] = []
     queue = iter(values if isinstance(values, tuple) else (values,))
     for match in _CONVERSION.finditer(plain(form)):
         pieces.append(form[at : match.start()])

@@ -23,8 +23,10 @@ _TURNS_TEXT = re.compile(r'\s*\[\s*\{\s*"(role|from|content|value)"\s*:')
 VARIABLE_NAMES = ("chat_template_kwargs", "template_kwargs")
 _FLAGS = ("enable_thinking", "thinking")
 # What the rest of the row says, and what is not about the text.
-_TAKEN = ("messages", "conversation", "tools", "documents", "chat_template", "tokenize", "return_dict")
-_TAKEN = (*_TAKEN, "add_generation_prompt", "continue_final_message", "return_tensors", "padding", "truncation")
+_TAKEN = (
+    *("messages", "conversation", "tools", "documents", "chat_template", "tokenize", "return_dict"),
+    *("add_generation_prompt", "continue_final_message", "return_tensors", "padding", "truncation"),
+)
 
 
 def turn_list(raw: Any, at: Field) -> list:
@@ -186,7 +188,8 @@ def tree(raw: Any, at: Field) -> list[Message]:
     Of an answer's replies, which are not ranked, it takes the first that was answered. Deleted messages, and those that
     reviewers turned down, are never on it. The messages beside it are noted (``branches``).
     """
-    path, here = [], at.mapping(raw)
+    path: list[tuple[Mapping[str, Any], Field]] = []
+    here: Mapping[str, Any] | None = at.mapping(raw)
     where = at
     while here is not None and len(path) < _DEEPEST:
         path.append((here, where))

@@ -99,12 +99,12 @@ def _judged(request: Request, found: list[Comparison], console: Console) -> dict
         raise InputError("answers are judged in pairs: give two folders.")
     [comparison] = found
     if request.blind is not None:
-        return _write_page(request, comparison, console)
+        return _write_page(request, request.blind, comparison, console)
     raters = [read_votes(path, request.key) for path in request.votes]
     result: dict[str, Any] = {"first": comparison.first.title, "second": comparison.second.title}
     if request.judge is not None:
         with speaking_on(console), working("judge"):  # a local one is loaded, too
-            done = _ask_judge(request, comparison, raters)
+            done = _ask_judge(request, request.judge, comparison, raters)
         raters.append(done.rater)
         result["judge"] = {"pairs": done.pairs, "consistent": done.consistent, "silent": done.silent}
         result["judge"] |= {"by_place": list(done.by_place)}
@@ -121,27 +121,27 @@ def _judged(request: Request, found: list[Comparison], console: Console) -> dict
     return result
 
 
-def _write_page(request: Request, comparison: Comparison, console: Console) -> dict[str, Any]:
+def _write_page(request: Request, page: Path, comparison: Comparison, console: Console) -> dict[str, Any]:
     chosen = choose(comparison, request.task, request.count, request.seed)
-    key = write_blind(request.blind, chosen, comparison, request.seed)
+    key = write_blind(page, chosen, comparison, request.seed)
     same = f"; {chosen.same:,} items have the same answer twice and are left out" if chosen.same else ""
-    say(console, f"page: {request.blind} ({len(chosen.pairs):,} pairs of {chosen.task}{same})")
+    say(console, f"page: {page} ({len(chosen.pairs):,} pairs of {chosen.task}{same})")
     say(console, f"key: {key} (who judges must not look into it)")
     folders = " ".join(shlex.quote(str(folder)) for folder in request.folders)
-    votes = request.blind.with_name(f"{request.blind.stem}.votes.jsonl")
+    votes = page.with_name(f"{page.stem}.votes.jsonl")
     say(
         console,
         f"next: open the page, judge, save; then strop compare {folders} --votes {shlex.quote(str(votes))}",
     )
-    return {"page": str(request.blind), "key": str(key), "task": chosen.task, "pairs": len(chosen.pairs)}
+    return {"page": str(page), "key": str(key), "task": chosen.task, "pairs": len(chosen.pairs)}
 
 
-def _ask_judge(request: Request, comparison: Comparison, raters: list[Rater]) -> Judged:
+def _ask_judge(request: Request, model: str, comparison: Comparison, raters: list[Rater]) -> Judged:
     """About the items that were voted on, or drawn ones where none were."""
     chosen = choose(comparison, request.task or (raters[0].task if raters else None), request.count, request.seed)
     if raters:
         voted = {name for one in raters if one.task == chosen.task for name in one.votes}
         pairs = [pair for pair in comparison.tasks[chosen.task].pairs if pair[0].name in voted]
         chosen = Chosen(chosen.task, pairs, chosen.same)
-    ask = served(request.judge_url, request.judge) if request.judge_url else local(request.judge)
-    return judge(chosen, ask, request.judge, request.judge_out)
+    ask = served(request.judge_url, model) if request.judge_url else local(model)
+    return judge(chosen, ask, model, request.judge_out)

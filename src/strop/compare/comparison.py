@@ -78,8 +78,9 @@ class Row:
         else:
             numbers += f"; {n:,} items"
         if self.p is not None:
-            corrected = f", {p_text(self.adjusted)} after Holm's correction for {self.tests}" if self.tests > 1 else ""
-            numbers += f"; {p_text(self.p)}{corrected}"
+            numbers += f"; {p_text(self.p)}"
+            if self.adjusted is not None and self.tests > 1:
+                numbers += f", {p_text(self.adjusted)} after Holm's correction for {self.tests}"
         least = change_text(self.least, unit).lstrip("+") if self.least is not None else ""
         if self.finding in ("better", "worse"):
             return Verdict(f"{name} is {self.finding}:", f"{numbers}.", self.finding)
@@ -142,7 +143,7 @@ def compare_sides(
     All tests of the call are corrected together. Raises InputError where nothing is shared, or a metric is not there.
     """
     made = [_compare(first, other, metrics, gates or {}, least) for other in others]
-    p = {(i, row.metric.name): row.p for i, one in enumerate(made) for row in one.tested}
+    p = {(i, row.metric.name): row.p for i, one in enumerate(made) for row in one.tested if row.p is not None}
     adjusted = holm(p)
     done = []
     for i, one in enumerate(made):
@@ -214,7 +215,8 @@ def _row(task: str, metric: Metric, pairs: Sequence[Pair], least: float | None, 
     if least is None:
         allowed = metric.allowed(first.value)
         least = allowed or (LEAST_RATE if metric.unit == "rate" else LEAST_SHARE * abs(first.value)) or None
-    return Row(task, metric, first, second, change, *(flips or (None, None)), p, None, least, None)
+    gained, lost = flips or (None, None)
+    return Row(task, metric, first, second, change, gained, lost, p, None, least, None)
 
 
 def _not_compared(metric: Metric, pairs: Sequence[Pair]) -> str | None:
@@ -239,7 +241,7 @@ def _powered(row: Row) -> Row:
     if row.least is None:
         return row
     level = LEVEL / row.tests
-    if row.gained is not None and row.change.n == row.change.groups:
+    if row.gained is not None and row.lost is not None and row.change.n == row.change.groups:
         flipping = (row.gained + row.lost + 2) / (row.change.n + 2)  # as Bonett and Price count them
         return replace(row, needed=items_for_flips(row.least, flipping, level))
     return replace(row, needed=items_for_mean(row.least, row.change, level))

@@ -58,17 +58,18 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if isinstance(value, str) and text.strip()[:1] not in ('"', "'"):  # YAML 1.1 reads 1e-4 as text
         with suppress(ValueError):
             value = float(value)
+    at: Any = values
     for depth, section in enumerate(sections):
-        place = _slot(values, section, override)
-        if isinstance(values, dict):
-            if section not in values and sections[:depth] == ["stages"]:
+        place = _slot(at, section, override)
+        if isinstance(at, dict):
+            if section not in at and sections[:depth] == ["stages"]:
                 raise InputError(
-                    f"override {override!r}: there is no stage {section!r}; the stages are {', '.join(values)}."
+                    f"override {override!r}: there is no stage {section!r}; the stages are {', '.join(at)}."
                 )
-            if values.get(section) is None:
-                values[section] = {}
-        values = values[place]
-    values[_slot(values, last, override)] = value
+            if at.get(section) is None:
+                at[section] = {}
+        at = at[place]
+    at[_slot(at, last, override)] = value
 
 
 def _slot(values: Any, key: str, override: str) -> str | int:

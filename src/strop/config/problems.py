@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from strop.config.aliases import ALIASES, NOT_NEEDED
 from strop.config.shape import fields_at, kinds_at, paths, tags_at
@@ -63,7 +64,7 @@ def _line_number(sentence: str) -> int:
     return int(match[1]) if match else 0
 
 
-def _sentence(keys: list[str], error: dict[str, Any], given: Given) -> str:
+def _sentence(keys: list[str], error: ErrorDetails, given: Given) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error" and (named := _NAMED.match(message)):
         path = named[1].split(".")
@@ -84,7 +85,7 @@ def _sentence(keys: list[str], error: dict[str, Any], given: Given) -> str:
     return f"{place}: {dotted}: {message}" if dotted else f"{place}: {message}"
 
 
-def _kind(keys: list[str], error: dict[str, Any], given: Given) -> str:
+def _kind(keys: list[str], error: ErrorDetails, given: Given) -> str:
     kinds, dotted = kinds_at(given.kind, keys), ".".join(keys)
     if error["type"] == "union_tag_not_found":
         return f"{dotted}: say what kind it is: {' or '.join(f'`kind: {k}`' for k in kinds)}."
@@ -92,7 +93,7 @@ def _kind(keys: list[str], error: dict[str, Any], given: Given) -> str:
     return f"{dotted}.kind: there is no kind {tag!r}{_meant(tag, kinds, 0.5)} The kinds are {', '.join(kinds)}."
 
 
-def _expected(error: dict[str, Any]) -> str:
+def _expected(error: ErrorDetails) -> str:
     kind, context, hint = error["type"], error.get("ctx", {}), "."
     found = context["actual_length"] if kind == "too_short" else _shown(error["input"])
     if kind in _SENTENCES:
@@ -159,5 +160,6 @@ def _keys(location: tuple[int | str, ...], given: Given) -> list[str]:
         if not inside and (part in kinds_at(given.kind, keys) or part in tags_at(given.kind, keys)):
             continue
         keys.append(str(part))
-        values = values[part] if inside and not (isinstance(values, list) and part >= len(values)) else None
+        beyond = isinstance(values, list) and isinstance(part, int) and part >= len(values)
+        values = values[part] if inside and not beyond else None
     return keys

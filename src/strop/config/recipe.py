@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from types import GenericAlias, MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, create_model, model_validator
 
@@ -21,8 +21,8 @@ from strop.environments.base import read_environment
 from strop.evals.gates import GateSettings
 from strop.model.settings import NewModel
 from strop.rollout.engine_settings import EngineSettings
-from strop.stages.base import STAGES, Examined, any_stage
-from strop.tasks.base import TASKS, UnknownTask, any_task_settings, named_tasks, unknown_task
+from strop.stages.base import STAGES, Examined, Stage, any_stage
+from strop.tasks.base import TASKS, TaskSettings, UnknownTask, any_task_settings, named_tasks, unknown_task
 from strop.train.settings import Parallel
 
 
@@ -58,6 +58,12 @@ def _by_shape(value: Any, handler: Any) -> Any:
 
 
 ModelField = Annotated[str | NewModel, WrapValidator(_by_shape)]
+if TYPE_CHECKING:
+    AnyTaskSettings = TaskSettings
+    AnyStage = Stage
+else:  # unions of what is registered
+    AnyTaskSettings = any_task_settings()
+    AnyStage = any_stage()
 
 
 class Recipe(BaseModel):
@@ -75,8 +81,8 @@ class Recipe(BaseModel):
     chat: ChatSettings = Field(default_factory=ChatSettings, description="How conversations become tokens.")
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="Device, precision, memory.")
     rollout: EngineSettings = Field(default_factory=EngineSettings, description="Which engine generates.")
-    evals: dict[str, any_task_settings()] = Field(default_factory=dict, description="What every eval stage measures.")
-    stages: dict[str, any_stage()] = Field(min_length=1, description="Stages by name, in order.")
+    evals: dict[str, AnyTaskSettings] = Field(default_factory=dict, description="What every eval stage measures.")
+    stages: dict[str, AnyStage] = Field(min_length=1, description="Stages by name, in order.")
     trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(
         [], description="Where metrics go too: tensorboard (in the run folder), wandb, trackio."
     )
@@ -140,8 +146,11 @@ class Recipe(BaseModel):
         return self.folder or Path("runs") / self.name
 
     def rows_of(self, stage: str) -> Path:
-        """The rows that a stage leaves, when it is done."""
-        return self.run_folder / stage / self.stages[stage].leaves
+        """The rows that a stage leaves, when it is done. Raises InputError for a stage that leaves none."""
+        leaves = self.stages[stage].leaves
+        if leaves is None:
+            raise InputError(f"stages.{stage}: leaves no rows that another stage could read; kind sample does.")
+        return self.run_folder / stage / leaves
 
     def model_of(self, stage: str) -> Path:
         """The model that a stage leaves, when it is done."""
@@ -233,6 +242,10 @@ def recipe_with(plugins: Any) -> type[Recipe]:
         load_plugins(map(Path, plugins))
     if {*STAGES.values(), *TASKS.values()} == _BUILT_IN:
         return Recipe
-    stages = (dict[str, any_stage()], Recipe.model_fields["stages"])
-    evals = (dict[str, any_task_settings()], Recipe.model_fields["evals"])
+    stages = (_by_name(any_stage()), Recipe.model_fields["stages"])
+    evals = (_by_name(any_task_settings()), Recipe.model_fields["evals"])
     return create_model("Recipe", __base__=Recipe, stages=stages, evals=evals)
+
+
+def _by_name(kind: Any) -> Any:
+    return GenericAlias(dict, (str, kind))

@@ -19,9 +19,14 @@ from torch import Tensor
 class Trainable(Protocol):
     """What a batch needs of an example: `strop.chat.Example` has it, and `PreparedExample`."""
 
-    tokens: Sequence[int]
-    loss_weights: Sequence[float]
-    place: str
+    @property
+    def tokens(self) -> Sequence[int] | np.ndarray: ...
+
+    @property
+    def loss_weights(self) -> Sequence[float] | np.ndarray: ...
+
+    @property
+    def place(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Trained(NamedTuple):
 
 
 def join(
-    sequences: Sequence[Sequence[int]],
+    sequences: Sequence[Sequence[int] | np.ndarray],
     parent: Sequence[int],
     trained: Sequence[Trained],
     sequence_streams: Mapping[str, Sequence[float]],
@@ -92,7 +97,7 @@ def join(
     """
     lens = [len(tokens) for tokens in sequences]
     starts = np.concatenate([[0], np.cumsum(lens)[:-1]])
-    places = []  # place of every sequence's first own token
+    places: list[int] = []  # place of every sequence's first own token
     for p in parent:
         places.append(0 if p < 0 else places[p] + lens[p])
 
@@ -112,7 +117,7 @@ def join(
     own = [np.flatnonzero((w != 0) & (np.arange(len(w)) + t.base > 0)) for w, t in zip(weights, trained, strict=True)]
     targets = list(zip(trained, own, strict=True))
 
-    def picked(values: Iterable[Sequence[float]], dtype=np.float32) -> Tensor:
+    def picked(values: Iterable[Sequence[float] | np.ndarray], dtype=np.float32) -> Tensor:
         """The values of the targets, out of those of all tokens."""
         return column((np.asarray(v, dtype)[at] for v, at in zip(values, own, strict=True)), dtype)
 

@@ -8,7 +8,7 @@ import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from strop.chat import ChatEncoder, ChatSettings, Conversation, Example, LeftOut, MaskReport, Message, Text, parse_row
-from strop.chat.answers import Content, parse_answers
+from strop.chat.answers import Answered, Content, parse_answers
 from strop.chat.inspection import Inspection
 from strop.common.errors import InputError
 from strop.common.processes import without_main
@@ -71,7 +71,7 @@ class PromptDraws:
         """``[count]`` for the rows from ``first`` on: 0 is no prompt, k the k-th one, counted from 1."""
         name = f"strop system prompt, seed {self.seed}, part {self.part}, pass {number % self.passes}"
         drawn = uniform(words(name, count, at=first)[:, :2])
-        which = 1 + (drawn[:, 1] * len(self.prompts)).astype(np.int32)
+        which: np.ndarray = 1 + (drawn[:, 1] * len(self.prompts)).astype(np.int32)
         return np.where(drawn[:, 0] < self.ratio, which, np.int32(0))
 
     def all(self, first: int, count: int) -> list[list[int]]:
@@ -125,7 +125,11 @@ def encode_rows(encoder: ChatEncoder, job: Job, first: int, rows: list[Row], end
     Raises InputError, ``ended`` where the reading ended with it after these rows.
     """
     drawn = job.draws.all(first, len(rows)) if job.draws else [[0]] * len(rows)
-    report, examples, skipped, own_system, shown = MaskReport(), [], [], [], []
+    report = MaskReport()
+    examples: list[tuple[int, int, Example, float]] = []
+    skipped: list[str] = []
+    own_system: list[bool] = []
+    shown: list[dict[str, Any]] = []
     parsed = [_parse(job, place, row, prompts) for (place, row), prompts in zip(rows, drawn, strict=True)]
     said = (group for one in parsed if not isinstance(one, InputError) for _, group in one[1])
     encoder.look_ahead(conversation for group in said for conversation, _ in group)
@@ -176,7 +180,7 @@ def _as_shown(inspected: Inspection) -> dict[str, Any]:
     return {"place": inspected.place, "pieces": pieces, "stops": stops}
 
 
-Group = list[tuple[Conversation | Text | LeftOut, float]]
+Group = Sequence[tuple[Conversation | Text | LeftOut, float]]
 """A conversation, or the judged answers that belong together, each with what is said of it."""
 Parsed = tuple[bool, list[tuple[int, Group]]]
 
@@ -185,15 +189,17 @@ def _parse(job: Job, place: str, row: Any, prompts: list[int]) -> Parsed | Input
     """Whether the row takes no system prompt from us, and what it holds with each of the prompts, by number."""
     try:
         if job.content == "conversations":
-            group: Group = [(parse_row(row, place, job.format), 0.0)]
+            read: Conversation | Text | LeftOut | list[Answered] = parse_row(row, place, job.format)
         else:
-            answers = parse_answers(row, place, job.format, job.content)
-            group = [(answers, 0.0)] if isinstance(answers, LeftOut) else list(answers)
+            read = parse_answers(row, place, job.format, job.content)
     except InputError as error:
         return error
-    first = group[0][0]
-    if not isinstance(first, Conversation) or any(m.role in ("system", "developer") for m in first.messages):
-        return True, [(0, group)]
+    if isinstance(read, Text | LeftOut):
+        return True, [(0, [(read, 0.0)])]
+    group = [(read, 0.0)] if isinstance(read, Conversation) else list(read)
+    own = any(m.role in ("system", "developer") for m in group[0][0].messages)
+    if own or job.draws is None:
+        return own, [(0, group)]
     return False, [(n, [(job.draws.given(c, n), value) for c, value in group] if n else group) for n in prompts]
 
 
@@ -203,9 +209,10 @@ def _encoded(encoder: ChatEncoder, job: Job, group: Group) -> list[tuple[Example
     Raises InputError for answers that are cut into several examples, and for a pair that no token tells apart.
     """
     found = [(encoder.encode(conversation), value) for conversation, value in group]
-    if job.content == "conversations" or isinstance(group[0][0], LeftOut):
+    first, last = group[0][0], group[-1][0]
+    if job.content == "conversations" or not (isinstance(first, Conversation) and isinstance(last, Conversation)):
         return [(example, value) for examples, value in found for example in examples]
-    place = group[0][0].place
+    place = first.place
     if any(len(examples) > 1 for examples, _ in found):
         raise InputError(
             f"{place}: the answer is cut into several examples, and can be judged as a whole only; set chat.drift: "
@@ -215,7 +222,7 @@ def _encoded(encoder: ChatEncoder, job: Job, group: Group) -> list[tuple[Example
         encoder.report.notes["half_pair"] += len(found) > 1
         return []
     if len(found) == 2 and found[0][0][0].tokens == found[1][0][0].tokens:
-        cut = " after it was cut to chat.max_length" if group[0][0].messages != group[1][0].messages else ""
+        cut = " after it was cut to chat.max_length" if first.messages != last.messages else ""
         raise InputError(f"{place}: the chosen and the rejected answer are the same{cut}; drop the row.")
     return [(examples[0], value) for examples, value in found]
 
@@ -239,7 +246,8 @@ Chunk = tuple[int, list[Row], InputError | None]
 
 def _chunks(rows: Iterable[Row]) -> Iterator[Chunk]:
     """``(number of the first row, rows, what ended the reading after them)``."""
-    first, chunk, ended = 0, [], None
+    first, ended = 0, None
+    chunk: list[Row] = []
     try:
         for row in rows:
             chunk.append(row)
@@ -285,7 +293,8 @@ def _in_processes(chunks: Iterable[Chunk], encoding: Encoding, job: Job, workers
         pool.shutdown(cancel_futures=True)
 
 
-_here: tuple[ChatEncoder, Job] | None = None
+_here: tuple[ChatEncoder, Job]
+"""Of a process that was started to encode."""
 
 
 def _start(pickled: bytes) -> None:
@@ -300,9 +309,10 @@ def _start(pickled: bytes) -> None:
 
 def _end_with_parent() -> None:
     """A process whose parent was killed would otherwise wait for work forever."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
-def _encode_here(*chunk: Any) -> EncodedRows:
-    return encode_rows(*_here, *chunk)
+def _encode_here(first: int, rows: list[Row], ended: InputError | None) -> EncodedRows:
+    return encode_rows(*_here, first, rows, ended)

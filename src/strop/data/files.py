@@ -35,6 +35,7 @@ _KNOWN = f"{', '.join(READERS)} ({' or '.join(_COMPRESSED)} after those that are
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 _ABOUT = {".md", ".rst", ".html", ".pdf", ".py", ".ipynb", ".yaml", ".yml", ".toml", ".png", ".jpg", ".svg", ".bib", ""}
 """Kinds of files that say something about the data."""
+_EITHER = "give either path (a file or folder) or hub (the name of a dataset on the hub)."
 
 
 def open_rows(
@@ -73,18 +74,20 @@ def open_rows(
     """
     check_format(format)
     pieces = parse_split(split)
-    if (path is None) == (hub is None):
-        raise InputError("give either path (a file or folder) or hub (the name of a dataset on the hub).")
+    if path is not None and hub is not None:
+        raise InputError(_EITHER)
     bad: list[InputError] = []
 
     def note(error: InputError) -> None:
         bad.append(error)
-        on_bad(error)
+        refuse(error, on_bad)
 
     handler = note if on_bad else None
     if hub is not None:
         found = [hub_rows(hub, subset, piece, revision, handler) for piece in pieces]
         return _some(found, count, hub, split, bad)
+    if path is None:
+        raise InputError(_EITHER)
     path = Path(path)
     if revision is not None:
         raise InputError(f"{path}: a revision is for data on the hub; give hub instead of path, or drop it.")
@@ -132,7 +135,7 @@ def _with_errors(every: Callable[[OnBad, Say], Iterator[Row]], say: Say) -> Iter
 def _all_rows(
     files: Iterable[Path], inside: str, documents: Documents, on_bad: OnBad | None, say: Say
 ) -> Iterator[Row]:
-    more = {".json": {"split": inside}, ".txt": {"documents": documents}}
+    more: dict[str, dict[str, str]] = {".json": {"split": inside}, ".txt": {"documents": documents}}
     for file in files:
         kind = _kind_of(file)
         yield from READERS[kind](file, on_bad, say, **more.get(kind, {}))

@@ -5,7 +5,7 @@ Shapes: N examples of a part, G groups of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -48,7 +48,7 @@ class Group:
         return np.concatenate([first, *(values[self.shared :] for values in others)])
 
 
-class Groups(Sequence[Group]):
+class Groups:
     """The groups of a prepared part, as a part of a mixture; ``size`` examples each, which stand one after another."""
 
     def __init__(self, part: Prepared, size: int):
@@ -83,6 +83,9 @@ class Groups(Sequence[Group]):
         index %= len(self)
         examples = tuple(self._part[index * self._size + i] for i in range(self._size))
         return Group(examples, examples[0].place, (self._part.folder.name, index))
+
+    def __iter__(self) -> Iterator[Group]:
+        return map(self.__getitem__, range(len(self)))
 
 
 def stores_of(parts: Sequence[Prepared], content: Content) -> list[Prepared] | list[Groups]:
@@ -121,7 +124,8 @@ def mismatched(groups: Sequence[Group], longest: int) -> list[Group]:
 
     Raises InputError where all have the same prompt.
     """
-    order, count = permutation("strop mismatched answers", len(groups)), len(groups)
+    count = len(groups)
+    order: list[int] = permutation("strop mismatched answers", count).tolist()
     begins = [int(np.flatnonzero(group.examples[0].loss_weights)[0]) for group in groups]
     prompts = [group.examples[0].tokens[:begin].tobytes() for group, begin in zip(groups, begins, strict=True)]
     if len(set(prompts)) < 2:

@@ -78,7 +78,7 @@ def divide(
     ]
     picked: set[bytes] = set()
     for part, found in zip(mixture.parts, digests, strict=True):
-        picked |= _pick(set(found) - {None}, settings, part)
+        picked |= _pick({digest for digest in found if digest is not None}, settings, part)
     seen: set[bytes] = set()
     training, measured, equal = [], [], 0
     for found in digests:

@@ -7,10 +7,10 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO
 
 from strop.common.errors import InputError
 from strop.common.visible import one_line
@@ -49,7 +49,7 @@ def json_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent, split:
         for key, count in values.left_out.items():
             say(f"{path}: left out as another split: {count:,} rows in the list {one_line(key)} (split: {key})")
         if split != "train" and not values.lists:
-            there = ", ".join(dict.fromkeys(["train", *map(split_named, values.left_out)]))
+            there = ", ".join(dict.fromkeys(["train", *(split_named(key) or "train" for key in values.left_out)]))
             raise InputError(f"{path}: there is no split {split} in it, but {there}; choose one.")
 
 
@@ -153,7 +153,8 @@ class _Values:
     def _object(self) -> Iterator[Any]:
         """The rows in its lists; without one that holds rows it is a row itself."""
         self._expect("{")
-        row, is_row, more = {}, True, self._peek() != "}"
+        row: dict[str, Any] = {}
+        is_row, more = True, self._peek() != "}"
         while more:
             key = self._value()
             if not isinstance(key, str):
@@ -192,8 +193,8 @@ class _Values:
     def _peek(self, after: int = 0) -> str:
         """The next character that is not a space, or the one ``after`` it; empty at the end."""
         while True:
-            self.at = _SPACE.match(self.text, self.at).end()
-            at = _SPACE.match(self.text, self.at + after).end()
+            self.at = _past_space(self.text, self.at)
+            at = _past_space(self.text, self.at + after)
             if at < len(self.text):
                 return self.text[at]
             if self.ended:
@@ -237,11 +238,17 @@ class _Values:
         self.text, self.at, self.ended = rest + more, 0, not more
 
 
+def _past_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
 class _Lines(Iterator[tuple[int, bytes]]):
     """``(number, line)`` of a file, counted from 1; lines that were looked at ahead can be put back."""
 
-    def __init__(self, file: BinaryIO):
-        self._numbered, self._back = enumerate(file, start=1), []
+    def __init__(self, file: Iterable[bytes]):
+        self._numbered = enumerate(file, start=1)
+        self._back: list[tuple[int, bytes]] = []
 
     def __next__(self) -> tuple[int, bytes]:
         return self._back.pop() if self._back else next(self._numbered)

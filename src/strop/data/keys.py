@@ -111,14 +111,15 @@ def hub_commit(name: str, revision: str | None = None) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, HTTPError
 
+    mend = "check the name, or set revision to a commit's full hash to use what was prepared before without a network."
     try:
-        return HfApi().dataset_info(name, revision=revision).sha
+        commit = HfApi().dataset_info(name, revision=revision).sha
     except (OSError, HTTPError, HFValidationError) as error:
         first_line = str(error).strip().partition("\n")[0]
-        raise NotReachable(
-            f"{name}: the hub does not say which commit this is ({first_line}); check the name, or set revision to a "
-            "commit's full hash to use what was prepared before without a network."
-        ) from error
+        raise NotReachable(f"{name}: the hub does not say which commit this is ({first_line}); {mend}") from error
+    if commit is None:
+        raise NotReachable(f"{name}: the hub does not say which commit this is; {mend}")
+    return commit
 
 
 def _sha256(content: str | bytes) -> str:

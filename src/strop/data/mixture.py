@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -16,10 +16,56 @@ import torch
 from strop.common.errors import InputError
 from strop.data.batch import Trainable
 from strop.data.counter import permutation
-from strop.data.settings import MixtureSettings
 
-if TYPE_CHECKING:
-    from strop.data.prepared import Prepared
+Item = TypeVar("Item", covariant=True)
+
+
+class Store(Protocol[Item]):
+    """What a mixture draws from: `Prepared` is one, and `InMemory`.
+
+    ``lengths [N]``: tokens of each; ``passes``: how many differ, of which ``of_pass`` gives the indices.
+    """
+
+    @property
+    def passes(self) -> int: ...
+
+    @property
+    def lengths(self) -> np.ndarray: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def of_pass(self, number: int) -> np.ndarray: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Item: ...
+
+
+class Mixed(Protocol):
+    """A part's settings, as far as a mixture reads them."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def epochs(self) -> float: ...
+
+
+class Mix(Protocol):
+    """How an epoch is made of parts: `MixtureSettings`, of conversations or of prompts."""
+
+    @property
+    def parts(self) -> Sequence[Mixed]: ...
+
+    @property
+    def mix(self) -> Literal["concatenate", "weights"]: ...
+
+    @property
+    def total(self) -> int | None: ...
 
 
 class InMemory:
@@ -57,7 +103,7 @@ class Stretch(NamedTuple):
     stop: int
 
 
-class Mixture:
+class Mixture(Generic[Item]):
     """Parts and how an epoch is made of them; see `MixtureSettings`.
 
     Every part is walked through without end, one pass after another, each pass a permutation of its own of the part's
@@ -68,16 +114,16 @@ class Mixture:
         InputError: when there is no example, or none of a part that is to have a share.
     """
 
-    def __init__(self, stores: Sequence[Prepared | InMemory], settings: MixtureSettings | None = None, seed: int = 0):
+    def __init__(self, stores: Sequence[Store[Item]], settings: Mix | None = None, seed: int = 0):
         self._stores, self.settings, self.seed = tuple(stores), settings, seed
         self._first = np.cumsum([0, *map(len, stores)])  # where each part's examples start in the common count
         self._sizes = [[len(store.of_pass(n)) for n in range(store.passes)] for store in stores]
-        self._weighted = settings is not None and settings.mix == "weights"
-        if self._weighted:
-            for part, sizes in zip(settings.parts, self._sizes, strict=True):
+        self._weighted = settings if settings is not None and settings.mix == "weights" else None
+        if self._weighted is not None:
+            for part, sizes in zip(self._weighted.parts, self._sizes, strict=True):
                 if not all(sizes):
                     raise InputError(f"{part.title}: no example is left of it, so it cannot have a share; drop it.")
-            self._total = settings.total or sum(sizes[0] for sizes in self._sizes)
+            self._total = self._weighted.total or sum(sizes[0] for sizes in self._sizes)
         if not len(self):
             raise InputError("there is no example to train on; look at the data file and at what was dropped.")
         if not self.length(0):
@@ -88,7 +134,7 @@ class Mixture:
     def __len__(self) -> int:
         return int(self._first[-1])
 
-    def __getitem__(self, index: int) -> Trainable:
+    def __getitem__(self, index: int) -> Item:
         part = int(np.searchsorted(self._first, index, side="right")) - 1
         return self._stores[part][int(index - self._first[part])]
 
@@ -136,7 +182,7 @@ class Mixture:
         if not self._weighted:
             return contents[shuffled]
         # The parts take turns at random, and each comes in the order of its own walk.
-        part_of = np.searchsorted(self._first, contents, side="right")
+        part_of = self._first.searchsorted(contents, side="right")
         order = np.empty_like(contents)
         order[np.argsort(part_of[shuffled], kind="stable")] = contents
         return order
@@ -144,7 +190,7 @@ class Mixture:
     def _stretches(self, part: int, epoch: int) -> list[Stretch]:
         sizes = self._sizes[part]
         if self._weighted:
-            weights = [Fraction(str(p.weight)) for p in self.settings.parts]
+            weights = [Fraction(str(p.weight)) for p in self._weighted.parts]
             start, stop = (deal(self._total * e, weights)[part] for e in (epoch, epoch + 1))
             return list(_walk(sizes, start, stop))
         often = Fraction(1) if self.settings is None else Fraction(str(self.settings.parts[part].epochs))
@@ -152,7 +198,8 @@ class Mixture:
         found = []
         for number in range(int(first), -int(-last // 1)):
             size = sizes[number % len(sizes)]
-            start, stop = (int(min(max(at - number, 0), 1) * size + Fraction(1, 2)) for at in (first, last))
+            shares = (min(max(at - number, Fraction(0)), Fraction(1)) for at in (first, last))
+            start, stop = (int(share * size + Fraction(1, 2)) for share in shares)
             found.append(Stretch(number, start, stop))
         return [stretch for stretch in found if stretch.start < stretch.stop]
 

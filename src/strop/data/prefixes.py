@@ -41,10 +41,11 @@ def make_group_batch(
     position, and ``shared_values`` (0 for a name that is not there) in the sequence streams. A group of one shares
     nothing, nor does one whose examples differ from the first token on.
     """
-    sequences: list[Sequence[int]] = []
+    sequences: list[Sequence[int] | np.ndarray] = []
     parent: list[int] = []
     trained = []
-    values: dict[str, list[float]] = {name: [] for name in sequence_streams or {}}
+    given = sequence_streams or {}
+    values: dict[str, list[float]] = {name: [] for name in given}
     for g, group in enumerate(groups):
         shared = common_prefix(group) if share and len(group) > 1 else 0
         above = -1
@@ -60,5 +61,5 @@ def make_group_batch(
             sequences.append(example.tokens[shared:])
             parent.append(above)
             for name, column in values.items():
-                column.append(sequence_streams[name][g][i])
+                column.append(given[name][g][i])
     return join(sequences, parent, trained, values)

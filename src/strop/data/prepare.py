@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import zip_longest
@@ -20,7 +20,7 @@ from strop.common.folders import whole_folder
 from strop.data.encoding import CHUNK, SHOWN, EncodedRows, Encoding, Job, PromptDraws, encode_all
 from strop.data.files import data_files
 from strop.data.groups import Group, stores_of
-from strop.data.held_out import Division, divide
+from strop.data.held_out import Division, Portion, divide
 from strop.data.keys import ingredients, key_of
 from strop.data.mixture import Mixture
 from strop.data.prepared import Prepared, PreparedExample, is_whole, mark_used, sweep, write
@@ -109,7 +109,7 @@ def prepare(
     for part in settings.parts:
         check_named(part, named)
     sweep(cache)
-    portions = [None] * len(settings.parts)
+    portions: Sequence[Portion | None] = [None] * len(settings.parts)
     if division is not None:
         portions = division.measured if measured else division.training
     passes, prompts = _passes(settings, named, epochs), settings.system_prompts
@@ -127,7 +127,8 @@ def prepare(
         else:
             _check_writable(cache)
             shutil.rmtree(folder, ignore_errors=True)  # only ever there when it is damaged
-            bad, notes = [], []
+            bad: list[InputError] = []
+            notes: list[str] = []
             with whole_folder(folder, _room(part), replace=False) as scratch:
                 rows = rows_of_part(part, named, bad.append if job.skip else None, notes.append)
                 rows = rows if portion is None else portion.of(rows)
@@ -159,11 +160,12 @@ def prepare_with_evaluation(
 
     Raises what `prepare` and `strop.data.held_out.divide` raise.
     """
-    division, once = None, eval_data
     if isinstance(eval_data, HeldOutSettings):
         for part in settings.parts:
             check_named(part, named)
         division, once = divide(settings, eval_data, named, content), measured_mixture(settings)
+    else:
+        division, once = None, eval_data
     how: dict[str, Any] = {"seed": seed, "division": division, "content": content}
     measured = prepare(once, named, encoding, cache, measured=True, **how)
     return prepare(settings, named, encoding, cache, epochs=epochs, **how), measured
@@ -190,7 +192,7 @@ def _check_writable(cache: Path) -> None:
         cache.mkdir(parents=True, exist_ok=True)
         reason = "" if os.access(cache, os.W_OK) else "permission denied"
     except OSError as error:
-        reason = error.strerror
+        reason = error.strerror or str(error)
     if reason:
         raise InputError(f"{cache}: prepared data cannot be written there ({reason}); set STROP_CACHE to a folder.")
 

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +48,7 @@ class PreparedExample:
     value: float = 0.0
 
 
-class Prepared(Sequence[PreparedExample]):
+class Prepared:
     """One part's examples, N of them, in the order of its rows.
 
     Where system prompts are drawn, a row has an example (or several) for each prompt that it gets in any pass, and
@@ -114,6 +114,9 @@ class Prepared(Sequence[PreparedExample]):
         end, value = int(self._examples["end"][index]), float(self._examples["value"][index])
         return PreparedExample(self._tokens[start:end], self._weights[start:end], self.place(index), value)
 
+    def __iter__(self) -> Iterator[PreparedExample]:
+        return map(self.__getitem__, range(len(self)))
+
 
 def write(
     folder: Path,
@@ -124,23 +127,26 @@ def write(
 ) -> None:
     """Fill an empty folder. ``unreadable`` and ``notes`` (of how the rows were read) may still grow while the chunks
     come. Raises what they raise."""
-    report, skipped, shown = MaskReport(), 0, []
+    report, skipped = MaskReport(), 0
+    shown: list[dict[str, Any]] = []
     first_skipped: list[str] = []
     digest = hashlib.sha256()
     with contextlib.ExitStack() as stack:
         files = {name: stack.enter_context((folder / name).open("wb")) for name in _FILES}
         for chunk in chunks:
             places = [place.encode() for place in chunk.places]
-            examples, rows = np.zeros(len(chunk.lengths), EXAMPLES), np.zeros(len(places), ROWS)
+            examples: np.ndarray = np.zeros(len(chunk.lengths), EXAMPLES)
+            rows: np.ndarray = np.zeros(len(places), ROWS)
             tokens_before = files["tokens.bin"].tell() // TOKENS.itemsize
             examples["end"] = tokens_before + np.cumsum(chunk.lengths, dtype=np.int64)
             examples["row"], examples["prompt"], examples["value"] = chunk.rows, chunk.prompts, chunk.values
             rows["place_end"] = files["places.bin"].tell() + np.cumsum([*map(len, places)], dtype=np.int64)
             rows["own_system"] = chunk.own_system
-            trained = (chunk.tokens.astype(TOKENS), chunk.weights.astype(WEIGHTS), examples)
+            columns: tuple[np.ndarray, ...] = (chunk.tokens.astype(TOKENS), chunk.weights.astype(WEIGHTS), examples)
+            trained = [column.tobytes() for column in columns]
             for data in trained:
-                digest.update(data.tobytes())
-            for file, data in zip(files.values(), (*trained, rows, b"".join(places)), strict=True):
+                digest.update(data)
+            for file, data in zip(files.values(), (*trained, rows.tobytes(), b"".join(places)), strict=True):
                 file.write(data)
             report.merge(chunk.report)
             skipped += len(chunk.skipped)

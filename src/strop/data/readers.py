@@ -57,8 +57,10 @@ def rows_of_part(
     if part.stage is not None:
         raise InputError(f"{part.title}: its rows are another stage's to make; strop run makes and reads them.")
     if part.task is not None:
-        rows = named[part.task]
-        return _of_named_set(part, rows.of(part.path) if part.path is not None else rows)
+        named_set = named[part.task]
+        if part.path is not None and isinstance(named_set, FileSet):
+            named_set = named_set.of(part.path)
+        return _of_named_set(part, named_set)
     how = part.model_dump(include={"format", "split", "revision", "subset", "documents"})
     rows = _with_trees_joined(open_rows(part.path, part.hub, **how, on_bad=on_bad, say=say), on_bad)
     rows = islice(rows, part.count)
@@ -95,8 +97,7 @@ def _mapped(rows: Iterable[Row], part: DataSettings, on_bad: OnBad | None) -> It
         else:
             yield place, map_columns(row, part.columns)
     if missing and there:
-        lacking = ", ".join(sorted(missing))
-        raise InputError(f"{part.title}: columns: no row has {lacking}; the first has {there}.")
+        raise InputError(f"{part.title}: columns: no row has {', '.join(sorted(missing))}; the first has {there}.")
 
 
 def _with_trees_joined(rows: Iterable[Row], on_bad: OnBad | None) -> Iterator[Row]:

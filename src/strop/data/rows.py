@@ -10,7 +10,7 @@ import shlex
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from strop.common.errors import InputError, NotReachable
 
@@ -65,7 +65,7 @@ def not_utf8(path: Path) -> str:
     return f"not UTF-8{was}; save the file as UTF-8, e.g. `{convert} > utf8-{shlex.quote(name)}`."
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> io.BufferedReader | gzip.GzipFile:
     """A file's bytes, unpacked where its name ends with .gz or .zst."""
     kind = path.suffix.lower()
     if kind == ".zst":

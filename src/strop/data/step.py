@@ -30,7 +30,8 @@ class Source(Protocol):
     ``steps``: how many there are, None where there is no end. The state holds everything that decides what comes next.
     """
 
-    steps: int | None
+    @property
+    def steps(self) -> int | None: ...
 
     def next_step(self) -> Step: ...
 

@@ -40,7 +40,7 @@ def csv_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent) -> Iter
             say(f"{path}: its cells are separated by {_DELIMITERS.get(delimiter, repr(delimiter))}")
         table = _cells(lines, delimiter)
         header = _header(next(table, []), path, say)
-        for number, cells in enumerate(filter(None, table), start=1):  # blank lines aside
+        for number, cells in enumerate((cells for cells in table if cells), start=1):  # blank lines aside
             place = f"{path}, row {number}"
             if isinstance(cells, csv.Error):
                 refuse(InputError(f"{place}: {_not_csv(cells)}"), on_bad)

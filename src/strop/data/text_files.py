@@ -51,8 +51,8 @@ def text_rows(
             if text.strip():
                 count += 1
                 yield f"{path}:{number}", Document(text=text)
-    what = {"file": "one document", "paragraph": f"{count:,} documents (blocks between blank lines)"}
-    what = what.get(documents, f"{count:,} documents (lines)")
+    said = {"file": "one document", "paragraph": f"{count:,} documents (blocks between blank lines)"}
+    what = said.get(documents, f"{count:,} documents (lines)")
     say(f"{path}: plain text, of which everything is trained: {what}{ends}")
 
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from strop.data.mixture import Mixture
 
+Item = TypeVar("Item")
 
-class Walk:
+
+class Walk(Generic[Item]):
     """Position -> example. The order within an epoch is drawn from (seed, epoch) alone."""
 
-    def __init__(self, mixture: Mixture):
+    def __init__(self, mixture: Mixture[Item]):
         self.mixture = mixture
         self._starts = [0]  # position at which each epoch begins, as far as known
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
-    def __getitem__(self, position: int) -> Any:
+    def __getitem__(self, position: int) -> Item:
         epoch = self.epoch_of(position)
         if self._order[0] != epoch:
             self._order = (epoch, self.mixture.order(epoch))
-        return self.mixture[self._order[1][position - self._starts[epoch]]]
+        return self.mixture[int(self._order[1][position - self._starts[epoch]])]
 
     def start_of(self, epoch: int) -> int:
         while len(self._starts) <= epoch:

@@ -29,6 +29,7 @@ from strop.tasks.general_chat import conversation_texts
 if TYPE_CHECKING:
     from strop.config.recipe import Recipe
     from strop.data.batch import Trainable
+    from strop.data.mixture import Mixture
     from strop.data.source import PackedSource
     from strop.rollout.loaded import Loaded
     from strop.stages.base import Context, Examined
@@ -70,7 +71,7 @@ def before_training(
 
 
 def check_examples(
-    examples: Sequence[Trainable],
+    examples: Mixture[Trainable] | Sequence[Trainable],
     report: MaskReport,
     train: TrainSettings,
     tokenizer: Any,
@@ -86,7 +87,8 @@ def check_examples(
     for token for token. Near duplicates, languages and the turns' order are left to `strop doctor`.
     """
     looked = [examples[i] for i in range(min(len(examples), MOST_EXAMPLES))]
-    tally, first, overlap = Tally(), {}, Overlap(items)
+    tally, overlap = Tally(), Overlap(items)
+    first: dict[bytes, Trainable] = {}
     answers: Counter[bytes] = Counter()
     for example in looked:
         tokens = np.asarray(example.tokens, np.int32)
@@ -134,7 +136,7 @@ def check_examples(
     return ordered(finding for finding in found if finding.level != "note")
 
 
-def _digest(tokens: Sequence[int]) -> bytes:
+def _digest(tokens: Sequence[int] | np.ndarray) -> bytes:
     return hashlib.sha1(np.asarray(tokens, np.int32).tobytes()).digest()
 
 
@@ -189,6 +191,7 @@ def evaluation_items(recipe: Recipe, stage: Examined, division: Division | None 
     """Everything that the recipe evaluates on: its ``evals``, and the stage's ``eval_data`` or the rows held out."""
     tasks = [open_task(name, settings) for name, settings in recipe.evals.items()]
     items = [EvalItem(task.name, name, texts) for task in tasks for name, texts in task.texts()]
+    sources: list[tuple[str, DataSettings, Portion | None]]
     sources = [(part.title, part, None) for part in stage.eval_mixture.parts]
     if division is not None:
         pairs = zip(stage.mixture.parts, division.measured, strict=True)

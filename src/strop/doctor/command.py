@@ -45,8 +45,9 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, out: Path 
         raise InputError(f"{target}: has no stage that trains on conversations, so there is nothing to examine.")
     if out is not None and len(stages) > 1:
         raise InputError(f"--fix {out}: the recipe has {len(stages)} SFT stages; give a data file instead.")
-    parts = [part for stage in stages.values() for part in stage.mixture.parts if part.path is not None]
-    files = [file for part in parts for file in data_files(part.path, part.split, part.subset)]
+    parts = [part for stage in stages.values() for part in stage.mixture.parts]
+    read = (data_files(part.path, part.split, part.subset) for part in parts if part.path is not None)
+    files = [file for several in read for file in several]
     inputs = list(dict.fromkeys([target, *files]))
     if out is not None:
         check_target(out, inputs)

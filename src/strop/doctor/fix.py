@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -32,7 +32,7 @@ def write_fixed(found: Examination, out: Path, inputs: Sequence[Path]) -> list[s
     Left out are rejected rows, rows that fail a check, duplicates, contaminated rows and empty exchanges. Returns what
     to know about the file, line by line. Raises InputError as `check_target` does, and when no row is left.
     """
-    rows, changed, converted, texts = [], [], Counter(), 0
+    rows, changed, converted, texts = [], [], Counter[str](), 0
     gone = [(r.place, f"rejected: {r.reason}") for data in found.sets for r in data.rejected]
     for left in (left for data in found.sets for left in data.left_out):
         why = "; ".join(note.text.rpartition(": ")[0] for note in notes_of(left.notes))
@@ -48,11 +48,11 @@ def write_fixed(found: Examination, out: Path, inputs: Sequence[Path]) -> list[s
         # A check that an empty turn made fail may hold once the turn is gone.
         if not reason and row.failed and mended is conversation:
             reason = f"failed check: {row.failed}"
-        if reason:
+        if reason or mended is None:
             gone.append((row.place, reason))
             continue
-        if mended is not conversation:
-            taken = len(conversation.messages) - len(mended.messages)
+        if isinstance(mended, Conversation) and mended is not conversation:
+            taken = len(row.messages) - len(mended.messages)
             changed.append((row.place, f"{taken} messages of empty exchanges taken out"))
         rows.append(plain(to_row(row, mended), converted))
     check_target(out, inputs)
@@ -124,7 +124,7 @@ def _reads_back(raw: Mapping[str, Any], conversation: Conversation) -> bool:
         return False
 
 
-_OTHERWISE = {
+_OTHERWISE: dict[str, tuple[type | tuple[type, ...], Callable[[Any], Any]]] = {
     "dates and times, as text (ISO 8601)": ((datetime, date, time), methodcaller("isoformat")),
     "durations, as seconds": (timedelta, methodcaller("total_seconds")),
     "decimals and ids, as text": ((Decimal, UUID), str),

@@ -43,7 +43,7 @@ class Identity:
         if not self.line:
             return []
         mine = {name.casefold() for name in _NAMED.findall(self.line)}
-        tally, names = Tally(), Counter()
+        tally, names = Tally(), Counter[str]()
         for row in rows:
             if _has_system(row):
                 continue

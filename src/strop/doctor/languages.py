@@ -84,7 +84,7 @@ def check_languages(rows: Sequence[ReadRow]) -> tuple[Languages, list[Finding]]:
     """Language by py3langid (Lui & Baldwin's langid.py, 2012), code and addresses left out."""
     step = max(1, -(-len(rows) // MOST_ROWS))
     looked, tally = rows[::step], Tally()
-    counts = {f"{who}{what}": Counter() for who in ("user", "assistant", "text") for what in ("", "_scripts")}
+    counts = {f"{who}{what}": Counter[str]() for who in ("user", "assistant", "text") for what in ("", "_scripts")}
 
     def count(who: str, text: str) -> Identified:
         found = identify(text)

@@ -218,9 +218,9 @@ class Overlap:
                 self._short[" ".join(texts[0])].append(index)
         self._texts = [frozenset(map(_plain, item.texts)) for item in self.items]
         self._wholes: dict[str, list[int]] = defaultdict(list)
-        for index, texts in enumerate(self._texts):
-            if texts:
-                self._wholes[max(texts, key=len)].append(index)
+        for index, plain in enumerate(self._texts):
+            if plain:
+                self._wholes[max(plain, key=len)].append(index)
         self._exact: dict[int, list[str]] = defaultdict(list)
         self._every = _holders(said, RUN)
         self._runs, self._dirty = self._telling(self._every), self._telling(_holders(said, DIRTY))
@@ -254,8 +254,8 @@ class Overlap:
                 held.add(whole)
         for text in texts:
             said = words(text)
-            for n, index in ((RUN, self._every), (DIRTY, self._dirty)):
-                held.update(run for run in grams(said, n) if run in index)
+            for n, known in ((RUN, self._every), (DIRTY, self._dirty)):
+                held.update(run for run in grams(said, n) if run in known)
         self._conversations += 1
         if held:
             self._held[frozenset(held)].append(place)  # equal ones together: copies are one conversation here

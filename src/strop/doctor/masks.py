@@ -74,7 +74,8 @@ class MaskCheck:
         if kind in self.settings.waive:
             return "warning"
         if kind == "drift":
-            return {"allow": "warning", "split": "note", "error": "error"}[self.settings.drift]
+            levels: dict[str, Level] = {"allow": "warning", "split": "note", "error": "error"}
+            return levels[self.settings.drift]
         if kind == "control_tokens":
             return "note" if self.settings.control_tokens == "text" else "warning"
         return _KINDS.get(kind, ("warning", "", ""))[0]

@@ -53,7 +53,7 @@ def check_placeholders(rows: Sequence[ReadRow], control_tokens: Collection[str])
     """``control_tokens``: the tokenizer's own added tokens, which the mask counts; only others' are named here."""
     for kind, (pattern, level, message, mend) in _KINDS.items():
         control = pattern is _CONTROL
-        tally, strings = Tally(), Counter()
+        tally, strings = Tally(), Counter[str]()
         for row in rows:
             texts = (text if control else _CODE.sub(" ", text) for text in row.texts())
             found = [match for text in texts for match in pattern.finditer(text)]

@@ -123,7 +123,8 @@ def read_set(
 
     def unreadable(error: InputError) -> None:
         match = _PLACE.fullmatch(str(error))
-        found.rejected.append(Rejected(match["place"] or "", match["reason"]))
+        place, reason = match.group("place", "reason") if match else ("", str(error))
+        found.rejected.append(Rejected(place or "", reason))
 
     for place, raw in rows(unreadable):
         try:

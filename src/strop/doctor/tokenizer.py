@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from strop.doctor.findings import Finding, Tally
+from strop.doctor.findings import Finding, Level, Tally
 from strop.doctor.machine import ModelShape
 
 
 def check_tokenizer(tokenizer: Any, stop_ids: Collection[int]) -> Iterator[Finding]:
     """``stop_ids``: all ids that end a turn, the model's generation_config included."""
     if tokenizer.eos_token_id is None:
-        level = "warning" if stop_ids else "error"
+        level: Level = "warning" if stop_ids else "error"
         message = "the tokenizer has no eos_token" + ("" if stop_ids else ", and nothing else says what ends an answer")
         mend = "set eos_token in tokenizer_config.json to the token that ends a turn"
         yield Finding("no_eos", level, 1, message, mend)

@@ -116,6 +116,10 @@ class Environment(BaseModel):
     def check(self, encoder: ChatEncoder) -> None:
         """Raises InputError where it cannot go with this template."""
 
+    def needs_sandbox(self) -> bool:
+        """Whether programs of the model's are run: always (``runs_programs``), or by what the settings name."""
+        return self.runs_programs
+
     def files(self) -> list[Path]:
         """What its answers depend on beside the settings."""
         return []
@@ -137,7 +141,7 @@ def read_environment(value: Any) -> Any:
         return value
     given = {"kind": value} if isinstance(value, str) else value
     kind = given.get("kind") if isinstance(given, dict) else None
-    if kind not in ENVIRONMENTS:
+    if not isinstance(kind, str) or kind not in ENVIRONMENTS:
         near = difflib.get_close_matches(str(kind), ENVIRONMENTS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(ENVIRONMENTS)}."
         raise ValueError(f"{kind!r} is no kind of environment; {hint}")

@@ -76,7 +76,8 @@ class Inline(Environment):
         begin, ask, before, end = map(re.escape, NOTATIONS[self.notation])
         found, at, text = [], 0, "".join(piece for piece, _ in written)
         for match in re.finditer(f"{begin}(?P<python>.*?){ask}|{before}(?P<python_output>.*?){end}", text, re.DOTALL):
-            found += [Part("text", text[at : match.start()]), Part(match.lastgroup, match[match.lastgroup])]
+            kind = "python_output" if match["python"] is None else "python"
+            found += [Part("text", text[at : match.start()]), Part(kind, match[kind])]
             at = match.end()
         return [part for part in [*found, Part("text", text[at:])] if part.text]
 
@@ -98,7 +99,7 @@ class Inline(Environment):
         self._called += 1
         marks, counts = NOTATIONS[self.notation], {"calls": 1}
         try:
-            result = calculate(self._asked(turn.text))
+            result = calculate(self._asked(turn.text) or "")
         except CallError:
             result = "error"
             counts["malformed"] = 1

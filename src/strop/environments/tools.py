@@ -52,8 +52,7 @@ class Tools(Environment):
                 raise InputError(f"environment.tools: {count} tools are called {name!r}; rename all but one.")
         return {tool.name: tool for tool in opened}
 
-    @property
-    def runs_programs(self) -> bool:
+    def needs_sandbox(self) -> bool:
         return any(tool.runs_programs for tool in self.by_name.values())
 
     def files(self) -> list[Path]:
@@ -117,6 +116,7 @@ class Tools(Environment):
         except RuntimeError as error:
             return ToolResult(f"error: {error}", "failed")
         work = _Work(plugin_file(type(tool)), pickle.dumps((tool, arguments, self.seconds)))
+        assert self._pool is not None  # whoever plays gives it
         [given] = self._pool.map(_call, [work], self.seconds)
         return ToolResult(f"error: {tool.name} {given.why}", "failed") if isinstance(given, Failed) else given
 

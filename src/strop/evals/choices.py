@@ -9,7 +9,7 @@ from strop.chat import ChatEncoder
 from strop.evals.partial import Partial
 from strop.evals.prompts import option_ids
 from strop.evals.results import SCORED, TOO_LONG, ItemResult
-from strop.rollout.torch_engine import TorchEngine
+from strop.rollout.engine import Scorer
 from strop.tasks.base import ChoiceTask, Question
 
 SCORED_AT_ONCE = 64
@@ -38,7 +38,7 @@ def encode_questions(task: ChoiceTask, encoder: ChatEncoder) -> list[Encoded]:
 def score_questions(
     task: ChoiceTask,
     encoded: Sequence[Encoded],
-    engine: TorchEngine,
+    engine: Scorer,
     partial: Partial,
     on_scored: Callable[[int], None] = lambda count: None,
 ) -> list[ItemResult]:

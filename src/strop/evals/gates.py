@@ -72,7 +72,7 @@ class GateSettings(BaseModel):
     def allowed(self, before: float) -> float:
         """The worsening allowed from ``before`` on, in the metric's unit."""
         limit = self.max_drop if self.max_rise is None else self.max_rise
-        return float(limit[:-1]) / 100 * abs(before) if isinstance(limit, str) else limit
+        return float(limit[:-1]) / 100 * abs(before) if isinstance(limit, str) else limit or 0.0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from strop.common.console import Steady, say
 from strop.evals.measure import Measurement
 from strop.evals.results import changes_between
 from strop.model.policy import Policy
-from strop.rollout.engine import Engine
+from strop.rollout.engine import Scorer
 from strop.tasks import open_task
 from strop.tasks.base import TaskSettings
 from strop.tasks.metrics import Metric, leading
@@ -43,7 +43,7 @@ class InTraining:
         policy: Policy,
         tokenizer: Any,
         encoder: ChatEncoder,
-        engine: Engine,
+        engine: Scorer,
         folder: Path,
         console: Console,
         title: str,
@@ -97,7 +97,7 @@ class InTraining:
             row |= {f"{KEY}{name}": one["value"], f"{KEY}{name}_low": one["low"], f"{KEY}{name}_high": one["high"]}
         return {**row, "seconds/tasks": seconds}
 
-    def answers_with(self, engine: Engine) -> None:
+    def answers_with(self, engine: Scorer) -> None:
         """From here on through this engine."""
         self._engine = engine
 
@@ -115,7 +115,8 @@ class InTraining:
         found = {}
         rows = {at: one for at, one in self._rows() if at < step} | {step: row}
         for task, metric in self.leading.items():
-            best = max(rows, key=lambda at, m=metric: (m.better * rows[at][KEY + m.name], -at))
+            values = {at: metric.better * one[KEY + metric.name] for at, one in rows.items()}
+            best = max(values, key=lambda at: (values[at], -at))
             fall = 0.0
             if best != step:
                 change = self._change(task, metric, best, step)
@@ -144,8 +145,8 @@ class InTraining:
         return [(row["step"], row) for line in lines if "seconds/tasks" in (row := json.loads(line))]
 
     def _change(self, task: str, metric: Metric, before: int, after: int) -> dict[str, Any]:
-        files = [self.place(at) / f"{task}.jsonl" for at in (before, after)]
-        return changes_between(*files, {metric.name: metric})[metric.name].to_dict()
+        first, second = (self.place(at) / f"{task}.jsonl" for at in (before, after))
+        return changes_between(first, second, {metric.name: metric})[metric.name].to_dict()
 
 
 def _with_interval(one: Mapping[str, Any]) -> str:

@@ -125,7 +125,7 @@ class StropLM(TemplateLM):
         """(Log-probability of the continuation, whether it is the greedy one) for each; contexts that several have in
         common are computed once. Raises InputError for a continuation that the window does not hold."""
         shared: dict[tuple[int, ...], list[int]] = {}
-        for i, (_, context, continuation) in enumerate(requests):
+        for i, (_said, context, continuation) in enumerate(requests):
             room = self.engine.window - len(continuation)
             if room < 1:
                 raise InputError(

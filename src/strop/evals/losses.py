@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -102,7 +103,7 @@ def run_loss_task(
     ``partial`` keeps what is done and gives what was done before; ``on_finished`` is told how many more are done.
     Raises NotFinite when a loss is not a finite number.
     """
-    done = {i: partial.get("loss", i) if partial is not None else None for i in range(len(examples))}
+    done: dict[int, Any] = {i: partial.get("loss", i) if partial is not None else None for i in range(len(examples))}
     left = [i for i, known in done.items() if known is None]
     with policy.measuring():
         for members in _rows([len(examples[i].tokens) for i in left], micro_batch_tokens):

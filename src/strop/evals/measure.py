@@ -27,9 +27,9 @@ from strop.evals.texts import encode_documents, measure_documents
 from strop.model.policy import Policy
 from strop.model.window import window
 from strop.rewards.reasoning import opened_by
-from strop.rollout.engine import Engine, SamplingParams
+from strop.rollout.engine import SamplingParams, Scorer
 from strop.tasks import open_task
-from strop.tasks.base import AnswerTask, ChoiceTask, LossTask, Task, TaskSettings, TextTask
+from strop.tasks.base import NO_KIND, AnswerTask, ChoiceTask, LossTask, Task, TaskSettings, TextTask
 from strop.tasks.metrics import ENDED, FAILED, Metric
 
 MICRO_BATCH_TOKENS = 2048
@@ -51,7 +51,7 @@ class Measurement:
     policy: Policy
     tokenizer: Any
     encoder: ChatEncoder
-    engine: Engine
+    engine: Scorer
     folder: Path
     console: Console
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -78,8 +78,7 @@ class Measurement:
 
     def _measure(self, task: Task) -> None:
         started, name = time.perf_counter(), task.name
-        ways = {"answers": self._answers, "choices": self._choices, "loss": self._loss, "text": self._text}
-        measured, metrics = ways[task.how](task)
+        measured, metrics = self._measured(task)
         self.metrics.update({metric: e.to_dict() for metric, e in measured.items()})
         self.measures.update({metric: one.to_dict() for metric, one in metrics.items()})
         self.tasks[name] = list(metrics)
@@ -88,6 +87,17 @@ class Measurement:
         ]
         items = next(iter(measured.values())).n
         say(self.console, f"{name}: {items:,} items in {time.perf_counter() - started:.0f} s: {', '.join(shown)}")
+
+    def _measured(self, task: Task) -> Measured:
+        if isinstance(task, AnswerTask):
+            return self._answers(task)
+        if isinstance(task, ChoiceTask):
+            return self._choices(task)
+        if isinstance(task, LossTask):
+            return self._loss(task)
+        if isinstance(task, TextTask):
+            return self._text(task)
+        raise TypeError(NO_KIND.format(task.name))
 
     def _loss(self, task: LossTask) -> Measured:
         name, metrics = task.name, task.measures()
@@ -145,8 +155,10 @@ class Measurement:
             done = self._going_on(name, partial, "answer", total, "answers")
             rows = getattr(self.engine, "max_rows", 1)
             with Steady(self.console, f"{name}: answers", total, done=done, at_once=rows) as work:
-                if plays:
-                    answers = play_answers(task, self.encoder, self.engine, params, partial, work.advance)
+                if settings.environment is not None:
+                    answers = play_answers(
+                        task, settings.environment, self.encoder, self.engine, params, partial, work.advance
+                    )
                 else:
                     rollouts = generate_answers(prompts, self.engine, params, partial, work.advance, samples)
                     answers = answered(rollouts, decode, self.engine.stop_ids)

@@ -63,7 +63,7 @@ def key_of(model: Path, *settings: Any) -> str:
 
 def _whole_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file up to the first that is not whole; none where there is no file."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
         try:
             row = json.loads(line)

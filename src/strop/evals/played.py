@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from strop.chat import ChatEncoder
+from strop.environments.base import Environment
 from strop.evals.partial import Partial
 from strop.evals.prompts import openings_of
 from strop.evals.results import ItemResult
@@ -21,16 +22,17 @@ from strop.tasks.base import AnswerTask
 
 def play_answers(
     task: AnswerTask,
+    environment: Environment,
     encoder: ChatEncoder,
     engine: Engine,
     params: SamplingParams,
     partial: Partial,
     on_answer: Callable[[], None] = lambda: None,
 ) -> dict[int, Answered]:
-    """As `strop.evals.run.generate_answers`: sample s of item i under ``i * samples + s``, what is in ``partial`` not
-    done again."""
+    """As `strop.evals.run.generate_answers`, in the task's ``environment``: sample s of item i under
+    ``i * samples + s``, what is in ``partial`` not done again."""
     samples = task.settings.samples
-    with closing(Player(encoder, task.settings.environment)) as player:
+    with closing(Player(encoder, environment)) as player:
         openings = openings_of(task, encoder, player)
         fitting = [i for i, one in enumerate(openings) if len(one.ids) < engine.window]
 
@@ -48,12 +50,12 @@ def _answered(episode: Episode) -> Answered:
     turns = [{"role": turn.role, "text": turn.text} for turn in episode.turns]
     tokens = sum(sum(turn.sampled) for turn in episode.turns)
     counts = {"turns": episode.number, **episode.counts}
-    return Answered(episode.answer, episode.finish, tokens, turns, counts, episode.failure)
+    return Answered(episode.answer, episode.finish or "", tokens, turns, counts, episode.failure)
 
 
 def turn_notes(results: Sequence[ItemResult]) -> list[str]:
     """What the environment counted, in the mean over all answers, in words."""
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for result in results:
         counts.update(result.counts)
     if not counts:

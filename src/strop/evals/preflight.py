@@ -16,7 +16,7 @@ from strop.model.names import load_generation_config, load_tokenizer, stop_token
 from strop.model.window import window_of
 from strop.rewards import judge_program
 from strop.tasks import open_task
-from strop.tasks.base import Task, TaskSettings
+from strop.tasks.base import NO_KIND, AnswerTask, ChoiceTask, LossTask, Task, TaskSettings, TextTask
 from strop.tasks.records import TestCase
 
 
@@ -34,7 +34,7 @@ def check_evals(evals: Mapping[str, TaskSettings], chat: ChatSettings, model: Pa
     programs = False
     for name, settings in evals.items():
         task = open_task(name, settings)
-        if task.how == "loss":
+        if isinstance(task, LossTask):
             held_out(task.rows(), ChatEncoder(tokenizer, yardstick(chat, limit), stop_ids), name)
             continue
         lengths = _lengths(task, ChatEncoder(tokenizer, chat, stop_ids))
@@ -47,18 +47,20 @@ def check_evals(evals: Mapping[str, TaskSettings], chat: ChatSettings, model: Pa
             )
         programs |= getattr(task, "runs_programs", False)
         environment = getattr(task.settings, "environment", None)
-        programs |= environment is not None and environment.runs_programs
+        programs |= environment is not None and environment.needs_sandbox()
     if programs:
         check_sandbox()
 
 
 def _lengths(task: Task, encoder: ChatEncoder) -> list[int]:
     """Tokens of every prompt or text of a task."""
-    if task.how == "text":
+    if isinstance(task, TextTask):
         return list(map(len, encode_documents(task.all_documents, encoder)))
-    if task.how == "choices":
+    if isinstance(task, ChoiceTask):
         return [one.longest - 1 for one in encode_questions(task, encoder)]
-    return list(map(len, prompts_of(task, encoder)))
+    if isinstance(task, AnswerTask):
+        return list(map(len, prompts_of(task, encoder)))
+    raise TypeError(NO_KIND.format(task.name))
 
 
 def check_sandbox() -> None:

@@ -68,9 +68,9 @@ def wilson(share: float, n: float, z: float = Z) -> tuple[float, float]:
 
 def bonett_price(total: float, squares: float, n: int, effect: float = 1.0, z: float = Z) -> tuple[float, float]:
     """The interval of a mean of changes, each in [-1, 1]: their sum, the sum of their squares, how many, and D."""
-    n, total, squares = n / effect + 2, total / effect, squares / effect + 2
-    middle = total / n
-    half = z * math.sqrt(max(0.0, squares / n - middle**2) / n)
+    size, total, squares = n / effect + 2, total / effect, squares / effect + 2
+    middle = total / size
+    half = z * math.sqrt(max(0.0, squares / size - middle**2) / size)
     return float(max(-1.0, middle - half)), float(min(1.0, middle + half))
 
 

@@ -6,17 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from strop.common.files import write_jsonl
 from strop.evals.intervals import Estimate, estimate, paired_change
 from strop.evals.rates import rate, rate_change
+from strop.rewards.code import Verdict
 from strop.tasks.metrics import Metric
 
 SCORED = "scored"
-FAULT = "judge_fault"
+FAULT: Verdict = "judge_fault"
 """The verdict on an answer of which nothing is known, since the judge itself failed."""
 TOO_LONG = "prompt_too_long"
 """Why an item has no answer whose prompt leaves no room for one in the model's window."""
@@ -124,14 +125,12 @@ def answer_changes(
     changes = {}
     for name, metric in metrics.items():
         pairs = [(a, b) for a, b in zip(before, after, strict=True) if name in a.values]
-        values, families = (
-            [[pair[side].values[name] for pair in pairs] for side in (0, 1)],
-            [a.family for a, _ in pairs],
-        )
+        first, second = ([pair[side].values[name] for pair in pairs] for side in (0, 1))
+        families = [a.family for a, _ in pairs]
         if metric.unit == "rate" and metric.weight is None:
-            changes[name] = rate_change(*values, families)
+            changes[name] = rate_change(first, second, families)
         else:
-            changes[name] = paired_change(*values, families, _weights([a for a, _ in pairs], metric))
+            changes[name] = paired_change(first, second, families, _weights([a for a, _ in pairs], metric))
     return changes
 
 
@@ -165,11 +164,14 @@ def _check_same(before: Sequence, after: Sequence) -> None:
         raise ValueError("before and after were not measured on the same items in the same order.")
 
 
+Kept = TypeVar("Kept", ItemResult, LossResult)
+
+
 def write_results(path: Path, results: Sequence[ItemResult] | Sequence[LossResult]) -> None:
     write_jsonl(path, (asdict(r) for r in results))
 
 
-def read_results(path: Path, kind: type) -> list:
+def read_results(path: Path, kind: type[Kept]) -> list[Kept]:
     """Results as written by ``write_results``."""
     lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: an answer may hold U+2028
     return [kind(**json.loads(line)) for line in lines if line]
@@ -180,6 +182,6 @@ def changes_between(before: Path, after: Path, metrics: Mapping[str, Metric]) ->
     with before.open(encoding="utf-8") as file:
         losses = "loss" in json.loads(file.readline())
     if losses:
-        sides = [read_results(file, LossResult) for file in (before, after)]
-        return {name: loss_change(*sides, metric) for name, metric in metrics.items()}
-    return answer_changes(*(read_results(file, ItemResult) for file in (before, after)), metrics)
+        first, second = (read_results(file, LossResult) for file in (before, after))
+        return {name: loss_change(first, second, metric) for name, metric in metrics.items()}
+    return answer_changes(read_results(before, ItemResult), read_results(after, ItemResult), metrics)

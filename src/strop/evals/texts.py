@@ -10,7 +10,7 @@ from strop.chat.text import text_ids
 from strop.common.errors import InputError, NotFinite
 from strop.evals.partial import Partial
 from strop.evals.results import LossResult
-from strop.rollout.torch_engine import TorchEngine
+from strop.rollout.engine import Scorer
 from strop.tasks.base import Document
 
 
@@ -29,7 +29,7 @@ def encode_documents(documents: Sequence[Document], encoder: ChatEncoder) -> lis
 def measure_documents(
     documents: Sequence[Document],
     encoded: Sequence[Sequence[int]],
-    engine: TorchEngine,
+    engine: Scorer,
     partial: Partial,
     on_measured: Callable[[int], None] = lambda count: None,
 ) -> list[LossResult]:
@@ -43,7 +43,8 @@ def measure_documents(
                 raise NotFinite(f"{documents[i].name}: the model's loss there is {loss}, so it cannot be measured.")
             partial.add("text", i, [loss, len(logprobs)])
             on_measured(1)
+    done = [partial.get("text", i) for i in range(len(documents))]
     return [
-        LossResult(document.name, document.name, *partial.get("text", i), len(document.text.encode()))
-        for i, document in enumerate(documents)
+        LossResult(document.name, document.name, loss, tokens, len(document.text.encode()))
+        for document, (loss, tokens) in zip(documents, done, strict=True)
     ]

@@ -14,7 +14,7 @@ from strop import __version__
 from strop.exporting.source import Source
 from strop.model.generation import read_json_object
 from strop.model.load import SCORING
-from strop.report.files import read_run
+from strop.report.files import Summary, read_run
 from strop.report.markdown import MARKS, escaped, how, numbers, table
 from strop.report.verdict import eval_losses, forgetting, gates, headline, interval_notes
 from strop.tasks.base import TASKS
@@ -29,7 +29,8 @@ def card(source: Source, form: str, load: str) -> str:
 
 
 def _lines(source: Source, form: str, load: str) -> Iterator[str]:
-    base, known = _base(source), source.run is not None and (source.run / "summary.json").is_file()
+    base = _base(source)
+    run = read_run(source.run) if source.run is not None and (source.run / "summary.json").is_file() else None
     licence = _licence(base)
     hub = base if re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).exists() else _DEMO.get(base, ("",))[0]
     head: dict[str, Any] = {"library_name": "peft" if "adapters" in form else "transformers"}
@@ -38,14 +39,14 @@ def _lines(source: Source, form: str, load: str) -> Iterator[str]:
     head |= ({"base_model": hub} if hub else {}) | ({"license": licence} if licence != UNKNOWN else {})
     yield from ("---", yaml.safe_dump(head, sort_keys=False).rstrip("\n"), "---", "")
     yield from (f"# {source.run.name if source.run else Path(source.name).name}", "")
-    made = f", trained by strop {_version(source)}" if source.stage else ""
+    made = f", trained by strop {_version(source.stage)}" if source.stage else ""
     yield from (f"{form} of {escaped(base)}{made}. Exported by strop {__version__}.", "")
     yield from ("```bash" if load.startswith(("llama", "strop")) else "```python", load, "```", "")
     if source.states:
         yield from _stages(source)
         yield from _data(source)
-    if known:
-        yield from _evaluation(source)
+    if run is not None:
+        yield from _evaluation(run.summary)
     else:
         yield from (
             "## Evaluation",
@@ -58,23 +59,22 @@ def _lines(source: Source, form: str, load: str) -> Iterator[str]:
     if UNKNOWN in licence or any(UNKNOWN in line for line in _licences(source)):
         yield "- what is unknown is not written down where strop reads it: look it up before you pass the model on."
     yield ""
-    if known:
+    if run is not None:
         yield from ("## How to do it again", "")
-        run = read_run(source.run)
         yield from how(run)
         yield from interval_notes(run.summary)
 
 
 def _base(source: Source) -> str:
     """What the run began with, as its user named it; of a model without a run, its own name."""
-    for state in (source.states or {}).values():
+    for state in source.states.values():
         if name := state.get("made_from", {}).get("model.name"):
             return str(name)
     return source.name
 
 
-def _version(source: Source) -> str:
-    state = json.loads((source.stage / "stage.json").read_text(encoding="utf-8"))
+def _version(stage: Path) -> str:
+    state = json.loads((stage / "stage.json").read_text(encoding="utf-8"))
     return str(state.get("made_from", {}).get("strop_version", UNKNOWN))
 
 
@@ -151,14 +151,12 @@ def _data_licence(part: Mapping[str, Any]) -> str:
 
 
 def _licences(source: Source) -> list[str]:
-    parts = _parts(source) if source.states else ()
     said = {str(part.get("path") or part.get("hub") or part.get("task") or part.get("stage")): _data_licence(part)
-            for _, part in parts}  # fmt: skip
+            for _, part in _parts(source)}  # fmt: skip
     return [f"- data {escaped(name)}: {licence}" for name, licence in said.items()]
 
 
-def _evaluation(source: Source) -> Iterator[str]:
-    summary = read_run(source.run).summary
+def _evaluation(summary: Summary) -> Iterator[str]:
     yield from ("## Evaluation", "", escaped(headline(summary).sentence), "")
     yield from numbers(summary)
     said = [*eval_losses(summary), forgetting(summary), *gates(summary)]

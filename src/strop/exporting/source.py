@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class Source:
     adapters: Path | None = None
     run: Path | None = None
     stage: Path | None = None
-    states: dict[str, dict[str, Any]] | None = None
+    states: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def source_of(name: str) -> Source:
@@ -39,12 +40,14 @@ def source_of(name: str) -> Source:
     model = resolve(name)
     stage = next((place for place in (model.absolute().parent, given.absolute()) if (place / STATE).is_file()), None)
     if given.is_dir() and adapter.is_adapter(given):
-        beside, parent = given, given.absolute().parent
-        stage = parent if (parent / STATE).is_file() else None
+        parent = given.absolute().parent
+        beside, stage = given, parent if (parent / STATE).is_file() else None
+    elif stage is not None and adapter.is_adapter(stage / "adapter"):
+        beside = stage / "adapter"
     else:
-        beside = stage / "adapter" if stage is not None and adapter.is_adapter(stage / "adapter") else None
+        beside = None
     run = stage.parent if stage is not None else None
-    return Source(name, model, beside, run, stage, _states(run) if run else None)
+    return Source(name, model, beside, run, stage, _states(run) if run else {})
 
 
 def _states(run: Path) -> dict[str, dict[str, Any]]:

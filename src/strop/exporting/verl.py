@@ -27,13 +27,18 @@ def verl_rows(name: str, split: str | None = None, count: int | None = None, see
     for index, prompt in enumerate(prompts_of(part)):
         truth, code = _truth(prompt)
         row = prompt.row
-        extra = row.get("extra_info") if isinstance(row.get("extra_info"), dict) else {}
+        extra = row.get("extra_info")
         yield {
             "data_source": str(row.get("data_source") or part.title),
             "prompt": [_turn(turn, prompt.name) for turn in prompt.messages],
             "ability": str(row.get("ability") or ("code" if code else "math" if _is_number(truth) else "general")),
             "reward_model": {"style": "rule", "ground_truth": truth},
-            "extra_info": {"split": "train", "index": index, **extra, **({"split": split} if split else {})},
+            "extra_info": {
+                "split": "train",
+                "index": index,
+                **(extra if isinstance(extra, dict) else {}),
+                **({"split": split} if split else {}),
+            },
         }
 
 
@@ -64,7 +69,7 @@ def _turn(turn: dict[str, Any], place: str) -> dict[str, str]:
 
 def _truth(prompt: Prompt) -> tuple[str, bool]:
     """(the ground truth as text, whether it is tests of a program)."""
-    if prompt.task is None:
+    if prompt.task is None or prompt.item is None:
         if prompt.truth is None:
             raise InputError(f"{prompt.name}: has no ground truth (answer, solution, reward_model.ground_truth …), and "
                              "verl grades by it; add the column.")  # fmt: skip

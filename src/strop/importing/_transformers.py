@@ -277,7 +277,7 @@ def saving(draft: Draft, strategy: str = "save_strategy") -> None:
     draft.needless(strategy, "as train.checkpoint_every says")
     draft.leave("save_steps", "train.checkpoint_every is in whole steps")
     if draft.get("save_total_limit") is not None:
-        draft.put("train.keep_checkpoints", max(1, draft.whole("save_total_limit")), "save_total_limit")
+        draft.put("train.keep_checkpoints", max(1, draft.count("save_total_limit")), "save_total_limit")
 
 
 def precision(draft: Draft) -> None:

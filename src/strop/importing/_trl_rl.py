@@ -94,13 +94,13 @@ def reinforcement(draft: Draft, stage: str) -> None:
 
 
 def _grpo(draft: Draft, stage: str) -> None:
-    group, world = draft.whole("num_generations"), draft.world or 1
-    per, accumulated = draft.whole("per_device_train_batch_size"), draft.whole("gradient_accumulation_steps")
+    group, world = draft.count("num_generations"), draft.world or 1
+    per, accumulated = draft.count("per_device_train_batch_size"), draft.count("gradient_accumulation_steps")
     generated = draft.whole("generation_batch_size")
     turns = draft.whole("steps_per_generation") or (generated // (per * world) if generated else accumulated)
     generated = generated or _transformers.batch(draft) // accumulated * turns
     prompts, mini = max(1, generated // group), max(1, turns // accumulated)
-    updates = draft.whole("num_iterations")
+    updates = draft.count("num_iterations")
     draft.put("rollout.group_size", group, "num_generations")
     draft.put("rollout.prompts_per_step", prompts, "per_device_train_batch_size", "gradient_accumulation_steps",
               "generation_batch_size", "steps_per_generation")  # fmt: skip
@@ -172,7 +172,7 @@ def _rloo(draft: Draft) -> None:
 
 def _ppo(draft: Draft) -> None:
     prompts = _transformers.batch(draft)
-    updates, mini = draft.whole("num_ppo_epochs"), draft.whole("num_mini_batches")
+    updates, mini = draft.count("num_ppo_epochs"), draft.count("num_mini_batches")
     draft.put("rollout.group_size", 1)
     draft.put("rollout.prompts_per_step", prompts, "per_device_train_batch_size", "gradient_accumulation_steps")
     draft.put("rollout.max_tokens", draft.whole("response_length"), "response_length")
@@ -209,7 +209,7 @@ def _steps(draft: Draft, prompts: int, each: int) -> None:
         draft.needless("num_train_epochs", "max_steps decides how long it trains")
         return
     draft.needless("max_steps", "off, as here")
-    epochs_to_steps(draft, draft.number("num_train_epochs"), "num_train_epochs", prompts, each)
+    epochs_to_steps(draft, draft.amount("num_train_epochs"), "num_train_epochs", prompts, each)
 
 
 def epochs_to_steps(draft: Draft, epochs: float, name: str, prompts: int, each: int) -> None:

@@ -61,7 +61,7 @@ class Axolotl(Program):
             draft.needless(name, "it is the kind of the stage here")
         _lora(draft)
         parts = _data(draft, stage)
-        length, per = draft.whole("sequence_len"), draft.whole("micro_batch_size")
+        length, per = draft.whole("sequence_len"), draft.count("micro_batch_size")
         two = 2 if _KINDS[stage] in ("preference", "reward_model") and stage != "kto" else 1
         too_long = draft.get("excess_length_strategy") or "drop"
         _transformers.window(draft, length, per * two, "truncate" if too_long == "truncate" else "drop", "sequence_len")
@@ -140,7 +140,9 @@ def _part(draft: Draft, one: Any, at: str, stage: str) -> dict[str, Any]:
     def leave(key: str, reason: str) -> None:
         draft.unmapped.append({"setting": f"{at}.{key}", "value": one[key], "reason": reason})
 
-    kind, columns, found = one.get("type"), {}, {}
+    kind = one.get("type")
+    columns: dict[str, str] = {}
+    found: dict[str, Any] = {}
     if stage == "pretrain":
         found, columns = {"format": "text"}, {"text": one["text_column"]} if one.get("text_column") else {}
     elif isinstance(kind, Mapping):
@@ -187,8 +189,8 @@ def _part(draft: Draft, one: Any, at: str, stage: str) -> dict[str, Any]:
 
 def _train(draft: Draft, stage: str) -> None:
     size = _transformers.batch(draft, "micro_batch_size")
-    if draft.whole("batch_size") and "gradient_accumulation_steps" not in draft.given:
-        size = draft.whole("batch_size")
+    if (given := draft.whole("batch_size")) and "gradient_accumulation_steps" not in draft.given:
+        size = given
         draft.put("train.global_batch_size", size, "batch_size")
     draft.put("train.global_batch_size", size, "micro_batch_size", "gradient_accumulation_steps")
     _transformers.walk(draft, "num_epochs")
@@ -249,7 +251,7 @@ def _grpo(draft: Draft, parts: list[dict[str, Any]]) -> None:
         draft.put("train.max_steps", draft.whole("max_steps"), "max_steps")
         draft.needless("num_epochs", "max_steps decides how long it trains")
     else:
-        epochs_to_steps(draft, draft.number("num_epochs"), "num_epochs", prompts, updates)
+        epochs_to_steps(draft, draft.amount("num_epochs"), "num_epochs", prompts, updates)
 
 
 def _schedule(draft: Draft) -> None:

@@ -92,6 +92,20 @@ class Draft:
             raise InputError(f"{self.source}: {name}: expected a whole number, found {value:g}; correct it.")
         return None if value is None else int(value)
 
+    def amount(self, name: str) -> float:
+        """Of a setting that the program has a default for. Raises InputError where it is no number."""
+        value = self.number(name)
+        if value is None:
+            raise InputError(f"{self.source}: {name}: expected a number, found none; give one.")
+        return value
+
+    def count(self, name: str) -> int:
+        """Of a setting that the program has a default for. Raises InputError where it is no whole number."""
+        value = self.whole(name)
+        if value is None:
+            raise InputError(f"{self.source}: {name}: expected a whole number, found none; give one.")
+        return value
+
     def flag(self, name: str, default: bool = False) -> bool:
         """Raises InputError where it is neither true nor false."""
         value = self.get(name, default)

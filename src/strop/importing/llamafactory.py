@@ -60,7 +60,7 @@ class LlamaFactory(Program):
         draft.needless("stage", "it is the kind of the stage here")
         _lora(draft)
         parts = _data(draft, foreign.path, stage)
-        per, length = draft.whole("per_device_train_batch_size"), draft.whole("cutoff_len")
+        per, length = draft.count("per_device_train_batch_size"), draft.whole("cutoff_len")
         _transformers.window(draft, length, per * (2 if stage in ("dpo", "rm") else 1), "truncate", "cutoff_len")
         if stage == "ppo":
             _ppo(draft, parts)
@@ -90,7 +90,7 @@ def _lora(draft: Draft) -> None:
     way = draft.get("finetuning_type")
     bits = draft.whole("quantization_bit")
     if way == "lora":
-        rank = draft.whole("lora_rank")
+        rank = draft.count("lora_rank")
         draft.put("lora.r", rank, "lora_rank", "finetuning_type")
         draft.put("lora.alpha", draft.number("lora_alpha", 2 * rank), "lora_alpha")
         targets = draft.texts("lora_target")
@@ -246,7 +246,7 @@ def _kto(draft: Draft) -> None:
 
 def _ppo(draft: Draft, parts: list[dict[str, Any]]) -> None:
     prompts = _transformers.batch(draft) * (draft.whole("ppo_buffer_size") or 1)
-    updates, mini = draft.whole("ppo_epochs"), draft.whole("ppo_buffer_size") or 1
+    updates, mini = draft.count("ppo_epochs"), draft.whole("ppo_buffer_size") or 1
     draft.put("data", [{key: one[key] for key in ("path", "hub", "split", "subset", "count") if key in one}
                        for one in parts], "dataset") if parts else None  # fmt: skip
     draft.put("rollout.group_size", 1)
@@ -266,4 +266,4 @@ def _ppo(draft: Draft, parts: list[dict[str, Any]]) -> None:
     if (draft.whole("max_steps") or -1) > 0:
         draft.put("train.max_steps", draft.whole("max_steps"), "max_steps")
     else:
-        epochs_to_steps(draft, draft.number("num_train_epochs"), "num_train_epochs", prompts, updates * mini)
+        epochs_to_steps(draft, draft.amount("num_train_epochs"), "num_train_epochs", prompts, updates * mini)

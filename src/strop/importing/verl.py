@@ -120,7 +120,7 @@ def _sft(draft: Draft) -> None:
                 draft.mapped.append({"setting": name, "value": draft.given[name], "to": "data.0.columns",
                                      "becomes": becomes, "default": False})  # fmt: skip
     draft.put("chat.train_on", "assistant")
-    length = draft.whole("data.max_length")
+    length = draft.count("data.max_length")
     _lengths(draft, length, "data.max_length")
     per = draft.whole("data.micro_batch_size_per_gpu") or 1
     draft.put("train.micro_batch_tokens", max(2048, per * length), "data.micro_batch_size_per_gpu")
@@ -157,15 +157,15 @@ def _lengths(draft: Draft, length: int, *names: str) -> None:
 
 def _ppo(draft: Draft) -> None:
     draft.put("model", str(draft.get(f"{_MODEL}.path")), f"{_MODEL}.path") if draft.get(f"{_MODEL}.path") else None
-    group, prompts = draft.whole(f"{_ROLLOUT}.n"), draft.whole("data.train_batch_size")
-    answer, asked = draft.whole("data.max_response_length"), draft.whole("data.max_prompt_length")
+    group, prompts = draft.whole(f"{_ROLLOUT}.n"), draft.count("data.train_batch_size")
+    answer, asked = draft.count("data.max_response_length"), draft.count("data.max_prompt_length")
     draft.put("rollout.group_size", group, f"{_ROLLOUT}.n")
     draft.put("rollout.prompts_per_step", prompts, "data.train_batch_size")
     draft.put("rollout.max_tokens", answer, "data.max_response_length")
     draft.put("rollout.temperature", draft.number(f"{_ROLLOUT}.temperature"), f"{_ROLLOUT}.temperature")
-    mini = max(1, prompts // draft.whole(f"{_ACTOR}.ppo_mini_batch_size"))  # theirs is in prompts
+    mini = max(1, prompts // draft.count(f"{_ACTOR}.ppo_mini_batch_size"))  # theirs is in prompts
     draft.put("rollout.mini_batches", mini, f"{_ACTOR}.ppo_mini_batch_size")
-    updates = draft.whole(f"{_ACTOR}.ppo_epochs")
+    updates = draft.count(f"{_ACTOR}.ppo_epochs")
     draft.put("rollout.updates_per_rollout", updates, f"{_ACTOR}.ppo_epochs")
     if (key := draft.get("data.prompt_key")) != "prompt":
         for one in draft.stage.get("data", []):
@@ -191,7 +191,7 @@ def _ppo(draft: Draft) -> None:
         draft.needless("trainer.total_epochs", "total_training_steps decides how long it trains")
     else:
         draft.needless("trainer.total_training_steps", "null, as here")
-        epochs_to_steps(draft, draft.number("trainer.total_epochs"), "trainer.total_epochs", prompts, updates * mini)
+        epochs_to_steps(draft, draft.amount("trainer.total_epochs"), "trainer.total_epochs", prompts, updates * mini)
     _rewards(draft)
 
 
@@ -232,16 +232,16 @@ def _objective(draft: Draft) -> None:
     else:
         draft.leave(f"{_ACTOR}.loss_agg_mode", f"objective.reduction is {', '.join(_REDUCTIONS.values())}")
     loss, in_reward = draft.get(f"{_ACTOR}.use_kl_loss"), draft.get("algorithm.use_kl_in_reward")
-    said = (f"{_ACTOR}.kl_loss_coef", f"{_ACTOR}.kl_loss_type", f"{_ACTOR}.use_kl_loss") if loss else (
+    coef, kind, switch = (f"{_ACTOR}.kl_loss_coef", f"{_ACTOR}.kl_loss_type", f"{_ACTOR}.use_kl_loss") if loss else (
         "algorithm.kl_ctrl.kl_coef", "algorithm.kl_penalty", "algorithm.use_kl_in_reward")  # fmt: skip
     if loss or in_reward:
-        estimator = _KL.get(str(draft.get(said[1])))
-        draft.put("objective.kl_coef", draft.number(said[0]), said[0], said[2])
-        draft.put("objective.kl_place", "loss" if loss else "reward", said[2])
+        estimator = _KL.get(str(draft.get(kind)))
+        draft.put("objective.kl_coef", draft.number(coef), coef, switch)
+        draft.put("objective.kl_place", "loss" if loss else "reward", switch)
         if estimator is None or (loss and estimator == "k1"):
-            draft.leave(said[1], "in the loss k2 or k3, in the reward k1, k2 or k3; it is k3 here")
+            draft.leave(kind, "in the loss k2 or k3, in the reward k1, k2 or k3; it is k3 here")
         draft.put("objective.kl_estimator", "k3" if estimator is None or (loss and estimator == "k1") else estimator,
-                  said[1])  # fmt: skip
+                  kind)  # fmt: skip
     else:
         draft.put("objective.kl_coef", 0.0, f"{_ACTOR}.use_kl_loss", "algorithm.use_kl_in_reward")
     for name in (f"{_ACTOR}.kl_loss_coef", f"{_ACTOR}.kl_loss_type", f"{_ACTOR}.use_kl_loss", "algorithm.kl_penalty",

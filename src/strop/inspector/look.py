@@ -36,7 +36,9 @@ class OpenedPart:
 
 def open_part(settings: Mapping[str, Any], named: Mapping[str, NamedSet]) -> OpenedPart:
     """Raises InputError when there is no such set, file or data set on the hub."""
-    part, bad, notes = DataSettings(**settings), [], []
+    part = DataSettings(**settings)
+    bad: list[InputError] = []
+    notes: list[str] = []
     rows = rows_of_part(part, named, bad.append, notes.append)
     if part.task is not None:
         return OpenedPart(part.name or f"task:{part.task}", rows)

@@ -90,7 +90,7 @@ def inspect(request: Request) -> int:
     if request.html or request.json:
         with Steady(notes, "rows read") as look.work:
             if request.html:
-                _write_page(Page(request.data, means), look, request, notes)
+                _write_page(Page(request.data, means), request.html, look, request, notes)
             else:
                 _print_json(look, request)
     else:
@@ -117,12 +117,12 @@ def _goes_on(look: Look, request: Request) -> bool:
     return not look.ended and request.index is None
 
 
-def _write_page(page: Page, look: Look, request: Request, console: Console) -> None:
+def _write_page(page: Page, target: Path, look: Look, request: Request, console: Console) -> None:
     page.fill(look)
     _check(look, request)
     cut = page.cut or (_goes_on(look, request) and request.count is None)
-    page.write(request.html, look, cut)
-    said = f"wrote {request.html}: {len(page.entries):,} conversations. Open it in a browser."
+    page.write(target, look, cut)
+    said = f"wrote {target}: {len(page.entries):,} conversations. Open it in a browser."
     console.print(said, soft_wrap=True)
     if cut:
         console.print(

@@ -50,7 +50,7 @@ def subject(data: str, overrides: Sequence[str], template: str | None, stop: Seq
     else:
         given = load_overrides(_Overrides, overrides)
         found = Subject([part_of(data) | given.data.model_dump(exclude_unset=True)], given.chat)
-    changes = {"stop_tokens": [*found.chat.stop_tokens, *stop]} if stop else {}
+    changes: dict[str, Any] = {"stop_tokens": [*found.chat.stop_tokens, *stop]} if stop else {}
     if template is not None:
         changes["template"] = template
     return replace(found, chat=found.chat.model_copy(update=changes))
@@ -77,7 +77,8 @@ def tools(subject: Subject, model: str | None, tokenizer: str | None) -> Tools:
     if name is None:
         raise InputError("name the model whose tokenizer is used: --model M, or --tokenizer T (with --template FILE).")
     loaded, config = (tokenizer_alone(tokenizer) if tokenizer else None), None
-    chat, notes = subject.chat, []
+    chat = subject.chat
+    notes: list[str] = []
     if loaded is None:
         loaded, config = load_tokenizer(name), load_generation_config(name)
         chat, notes = chat_of(chat, resolve(name), loaded)

@@ -98,8 +98,8 @@ def base_of(folder: Path, resolve: Callable[[str], Path]) -> tuple[Path, int | N
 
 def _base(folder: Path, config: dict[str, Any], sibling: Path, resolve: Callable[[str], Path]) -> Path:
     record = _read(folder / RECORD)
-    names = [record.get("base"), record.get("place"), config.get("base_model_name_or_path")]
-    names = list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+    said = [record.get("base"), record.get("place"), config.get("base_model_name_or_path")]
+    names = dict.fromkeys(name for name in said if isinstance(name, str) and name)
     failures = []
     for name in names:
         try:

@@ -136,5 +136,5 @@ class TiledAttention(torch.autograd.Function):
             ds = ds.to(q.dtype)
             dq[:, t.a : t.b] = torch.bmm(ds, k_seen).view(heads, t.b - t.a, width)
             dk[:, t.c : t.d] += torch.bmm(ds.transpose(1, 2), q_tile)
-        dsinks = None if sinks is None else dsinks.to(sinks.dtype)
+        dsinks = None if dsinks is None else dsinks.to(sinks.dtype)
         return dq, dk.to(k.dtype), dv.to(v.dtype), dsinks, None, None, None, None

@@ -38,7 +38,7 @@ def choice_logprobs(
     dtype = weight.dtype
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
-    hidden, weight, bias = (None if x is None else x.to(dtype) for x in (hidden, weight, bias))
+    hidden, weight, bias = hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     found = [
         checkpoint(
             _of_chunk, hidden[a:b], weight, bias, choices[a:b], temperatures[a:b], transform, use_reentrant=False

@@ -40,7 +40,7 @@ def _same(made: accelerate.Decoder, index: int) -> bool:
         own = layer(x[:, part], position_embeddings=turned, flat_layout=PagedLayout(own_cache, *sequence))
         own = (own[0] if isinstance(own, tuple) else own).view(-1, made.width).float()
         layout = PagedLayout(kernels_cache, *sequence)
-        got = made.run(x[0, part].clone(), *(t[0] for t in turned), layout, index).float()
+        got = made.run(x[0, part].clone(), cos[0, part], sin[0, part], layout, index).float()
         # What the layer adds, to 5 % (where attention is sharp its rounding counts), and the rounding of the sum.
         allowed = 0.05 * (own - x[0, part].float()).abs().mean() + own.abs().mean() / 512
         if not (got - own).abs().mean() <= allowed:

@@ -139,7 +139,7 @@ class _HeadStatistics(torch.autograd.Function):
         for a, b in _chunks(count, weight.shape[0]):
             logits = F.linear(hidden[a:b], weight, bias)
             outputs[:, a:b] = _statistics(logits, labels[a:b], transform, want)
-            if known:
+            if d_hidden is not None:
                 d_outputs = outputs.new_zeros(len(OUTPUTS), b - a)
                 d_outputs[0] = gradient[a:b]
                 d_logits = _gradient_(logits, labels[a:b], transform, outputs[:, a:b], d_outputs)
@@ -152,9 +152,9 @@ class _HeadStatistics(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *d_outputs):
+    def backward(ctx, *arrived):
         hidden, weight, bias, labels, outputs, d_hidden, d_weight, d_bias, gradient = ctx.saved_tensors
-        d_outputs = torch.stack(d_outputs)
+        d_outputs = torch.stack(arrived)
         if ctx.known:
             # What was announced, times one number for all (as a loss scale would), and nothing else?
             factor = _factor(d_outputs[0], gradient)
@@ -209,7 +209,7 @@ def _factor(arrived: Tensor, announced: Tensor) -> float | None:
 
 
 def _cast(gradient: Tensor | None, like: Tensor | None) -> Tensor | None:
-    return None if gradient is None else gradient.to(like.dtype)
+    return None if gradient is None or like is None else gradient.to(like.dtype)
 
 
 def _statistics(logits: Tensor, labels: Tensor, transform: LogitsTransform, want: tuple[str, ...]) -> Tensor:

@@ -25,10 +25,9 @@ def head_weight(head: nn.Module) -> Tensor:
     W + scale · B A, made anew at each call (`strop.model.lora` refuses dropout and DoRA on a head, which are no such
     matrix); with trained rows it is a copy of W that holds them.
     """
-    if rows := trained_rows(head):
-        return rows_layer(head).base_layer.weight.index_copy(0, rows.ids, rows.values)
     if (layer := rows_layer(head)) is not None:
-        return layer.base_layer.weight
+        rows, weight = rows_in_layer(layer), layer.base_layer.weight
+        return weight.index_copy(0, rows.ids, rows.values) if rows else weight
     if not hasattr(head, "lora_A") or head.disable_adapters:
         return head.weight
     (name,) = head.active_adapters

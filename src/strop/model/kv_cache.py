@@ -105,8 +105,8 @@ class PagedLayout:
         """The row of these tokens, which asks for the positions ``asked`` of it."""
         device = self.cache.keys[0].device
         place = [i for n, length in zip(self.counts, self.lengths, strict=True) for i in range(length - n, length)]
-        given = (torch.tensor(x, dtype=torch.int64, device=device) for x in (tokens, place, asked))
-        return CachedRow(*given, self)
+        flat, places, index = (torch.tensor(x, dtype=torch.int64, device=device) for x in (tokens, place, asked))
+        return CachedRow(flat, places, index, self)
 
     @cached_property
     def _places(self) -> tuple[Tensor, Tensor]:
@@ -200,4 +200,5 @@ class PagedLayout:
                 rows.append(cached[pages].transpose(0, 1).flatten(1, 2)[:, : self.lengths[i]])  # [K,length,D]
             parts.append(torch.cat(rows, dim=1))
         counts, lengths = (tuple(x[i] for i in self._several) for x in (self.counts, self.lengths))
-        return attend_segments(q, *parts, Segments(counts, lengths), scale, options)
+        keys, values = parts
+        return attend_segments(q, keys, values, Segments(counts, lengths), scale, options)

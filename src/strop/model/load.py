@@ -19,7 +19,12 @@ from strop.model.generation import check_generation_config, read_json_object
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+    )
     from transformers.utils.quantization_config import QuantizationConfigMixin
 
 # What is wrong in config.json shows as any of these; torch's own errors are RuntimeError.
@@ -30,7 +35,9 @@ WRONG_CONFIG = (
 SCORING = "ForSequenceClassification"
 
 
-def auto_class(architectures: Sequence[str] | None) -> type:
+def auto_class(
+    architectures: Sequence[str] | None,
+) -> type[AutoModelForCausalLM] | type[AutoModelForSequenceClassification]:
     """transformers' class that makes such a model: a causal language model, or one that scores whole sequences."""
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 

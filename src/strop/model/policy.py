@@ -70,7 +70,7 @@ class Policy(nn.Module):
         self._restore_attention = own
         self.token_name: Callable[[int], str] = str  # what messages call a token
         self.accelerated = accelerate.install(model, compute)
-        self._kernel_decoder = None  # see choose_decoder
+        self._kernel_decoder: accelerate.Decoder | None = None  # see choose_decoder
         if proof:
             self.transform = proof.prove(lambda *row: self._backbone(*row).last_hidden_state[0])
 
@@ -92,7 +92,8 @@ class Policy(nn.Module):
         this temperature. ``gradient [S]``: the gradient that ``logprobs`` will get, where it is known (see
         `head_statistics`). ``batch``: a `Batch`, or a row of a `KVCache`, whose earlier tokens it sees.
 
-        Raises ValueError for outputs that there are none of: of an unknown name, or without a head for them.
+        Raises ValueError for outputs that there are none of: of an unknown name, without a head for them, or,
+        of a cache's row, what needs labels or the ends of sequences.
         """
         want = tuple(want)
         self._check_wanted(want)
@@ -102,7 +103,7 @@ class Policy(nn.Module):
             return values if not rest else {**self(batch, rest, gradient, temperature), **values}
         if batch.tokens.device.type == "cpu":  # elsewhere it would wait for the device; there the data were on a CPU
             self.check_tokens(batch.tokens)
-        layout = getattr(batch, "layout", None) or attention.FlatLayout(batch.seq_lens, batch.parent)
+        layout = batch.layout if isinstance(batch, CachedRow) else attention.FlatLayout(batch.seq_lens, batch.parent)
         routers = {"output_router_logits": True} if "aux" in want else {}
         outputs: dict[str, Tensor] = {}
         with self.autocast():
@@ -111,12 +112,12 @@ class Policy(nn.Module):
             hidden = states[batch.trained_index]  # [S,D]
             head, transform = self.model.get_output_embeddings(), self.transform.at(temperature)
             if asked := tuple(name for name in want if name in OUTPUTS):
-                outputs |= head_statistics(hidden, batch.labels, head, transform, asked, gradient)
+                outputs |= head_statistics(hidden, _labelled(batch).labels, head, transform, asked, gradient)
             if "logits" in want:
                 outputs["logits"] = head_logits(hidden, head, transform)
             if "choice_logprobs" in want:
-                asked_of = batch.streams["choices"], batch.streams["choice_temperature"]
-                outputs["choice_logprobs"] = choice_logprobs(hidden, *asked_of, head, self.transform)
+                choices, at = (_labelled(batch).streams[name] for name in ("choices", "choice_temperature"))
+                outputs["choice_logprobs"] = choice_logprobs(hidden, choices, at, head, self.transform)
             if "values" in want:
                 outputs["values"] = linear_scores(hidden, self.value_head)
             if "scores" in want:
@@ -124,7 +125,7 @@ class Policy(nn.Module):
         if "hidden" in want:
             outputs["hidden"] = hidden
         if "logprobs" in outputs and not torch.is_grad_enabled():  # a measurement; training looks at its loss
-            check_logprobs(outputs["logprobs"], batch, self.token_name)
+            check_logprobs(outputs["logprobs"], _labelled(batch), self.token_name)
         if routers:
             outputs["aux"] = balance_loss(self.model, getattr(out, "router_logits", None))
         return outputs
@@ -230,8 +231,16 @@ class Policy(nn.Module):
             self.model.set_attn_implementation(own)
 
 
-def _last_index(layout: attention.FlatLayout, device: torch.device) -> Tensor:
+def _labelled(row: Batch | CachedRow) -> Batch:
+    if isinstance(row, CachedRow):
+        raise ValueError("a row of a cache has no labels and no streams; ask it for logits or hidden states.")
+    return row
+
+
+def _last_index(layout: attention.Layout, device: torch.device) -> Tensor:
     """Where each sequence ends in the flat row, int64 ``[N]``: one without own tokens where its parent does."""
+    if not isinstance(layout, attention.FlatLayout):
+        raise ValueError("a row of a cache may end before its sequences do; ask for scores of whole ones.")
     ends: list[int] = []
     for (a, b), above in zip(layout.bounds, layout.parent, strict=True):
         ends.append(b - 1 if b > a else ends[above])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -66,7 +67,7 @@ def _device(name: str) -> torch.device:
         if chosen.index:
             raise InputError(f"compute.device: {name!r}: there is one CPU; write cpu.")
         return torch.device("cpu")
-    module = getattr(torch, chosen.type, None)
+    module: Any = getattr(torch, chosen.type, None)
     count = module.device_count() if hasattr(module, "device_count") and module.is_available() else 0
     if (chosen.index or 0) >= count:
         here = f"this machine has {count} of that kind" if count else "this machine has none of that kind"

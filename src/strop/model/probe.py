@@ -202,7 +202,7 @@ class Probe:
 def check_scores(model: nn.Module, sequence: Tensor) -> None:
     """Raise InputError for a model whose score is not that of one linear layer `score` at the last token."""
     layer, kind = getattr(model, "score", None), type(model).__name__
-    if getattr(layer, "out_features", None) != 1:
+    if layer is None or getattr(layer, "out_features", None) != 1:
         raise InputError(
             f"{kind} has neither a head for tokens nor one linear layer `score` with one output; choose a causal "
             "language model, or a sequence-classification model with num_labels 1."

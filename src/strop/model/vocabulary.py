@@ -134,7 +134,10 @@ def untrained_fault(tokenizer: Any, faults: Mapping[int, str], adapters: bool | 
     message = "the model was never trained on control tokens that it needs ("
     message += "; ".join(f"{names[i]}: {why}" for i, why in faults.items()) + ")"
     listed = "[" + ", ".join(json.dumps(name, ensure_ascii=False) for name in names.values()) + "]"
-    mends = {True: f"set lora.train_tokens: {listed}", False: "this training learns them; adapters alone would not"}
+    mends: dict[bool | None, str] = {
+        True: f"set lora.train_tokens: {listed}",
+        False: "this training learns them; adapters alone would not",
+    }
     mend = mends.get(adapters, f"full fine-tuning learns them, and adapters do with lora.train_tokens: {listed}")
     return Fault("untrained_tokens", "warning", message, mend)
 

@@ -21,10 +21,10 @@ def alarms(stage: str, steps: Sequence[LoggedStep], warnings: Iterable[str]) -> 
     for warning in warnings:
         if warning.startswith(f"{stage}: ") and (found := _SAID.fullmatch(warning.removeprefix(f"{stage}: "))):
             said.setdefault(found["name"], []).append(found["text"])
-    batches = sorted({one.step: one for one in steps if ROLLOUTS in one.model_extra}.values(), key=_step)
-    names = {n.removeprefix("alarm/") for one in batches for n in one.model_extra if n.startswith("alarm/")}
+    batches = sorted({one.step: one for one in steps if ROLLOUTS in one.others}.values(), key=_step)
+    names = {n.removeprefix("alarm/") for one in batches for n in one.others if n.startswith("alarm/")}
     return [
-        {"name": name, "when": _spans([f"alarm/{name}" in one.model_extra for one in batches], batches), "texts": texts}
+        {"name": name, "when": _spans([f"alarm/{name}" in one.others for one in batches], batches), "texts": texts}
         for name in sorted(names | said.keys())
         for texts in [said.get(name, [])]
     ]
@@ -33,11 +33,11 @@ def alarms(stage: str, steps: Sequence[LoggedStep], warnings: Iterable[str]) -> 
 def failures(steps: Sequence[LoggedStep]) -> list[dict[str, Any]]:
     """Each part of the reward that failed: ``name``, ``batches`` with a failure of ``of``, and the ``worst`` share of a
     batch's answers that it cost, at ``step``."""
-    batches = sorted({one.step: one for one in steps if ROLLOUTS in one.model_extra}.values(), key=_step)
-    names = dict.fromkeys(n for one in batches for n in one.model_extra if n.startswith("failed/"))
+    batches = sorted({one.step: one for one in steps if ROLLOUTS in one.others}.values(), key=_step)
+    names = dict.fromkeys(n for one in batches for n in one.others if n.startswith("failed/"))
     found = []
     for name in names:
-        shares = {one.step: share for one in batches if (share := one.model_extra.get(name))}
+        shares = {one.step: share for one in batches if (share := one.others.get(name))}
         if shares:
             worst = max(shares, key=shares.__getitem__)
             found.append(

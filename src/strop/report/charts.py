@@ -12,7 +12,7 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
@@ -46,7 +46,7 @@ ROLES = {
         start=1,
     )
 }
-LABEL = {"va": "center", "fontsize": FONT_PX + 1, "color": ROLES["ink"]}
+LABEL: dict[str, Any] = {"va": "center", "fontsize": FONT_PX + 1, "color": ROLES["ink"]}
 
 Estimates = Mapping[str, Interval]
 
@@ -101,7 +101,7 @@ def loss_chart(steps: list[LoggedStep], name: str = "loss") -> Markup:
             axes.plot(*thinned(train).T, color=ROLES["before"], linewidth=1, alpha=0.6)
             axes.plot(*thinned(smoothed(train)).T, color=ROLES["after"], linewidth=2.2)
             axes.set_ylim(*loss_limits(train[:, 1], held_out[:, 1]))
-        dots = {"markersize": 6, "markeredgecolor": ROLES["panel"], "clip_on": False}
+        dots: dict[str, Any] = {"markersize": 6, "markeredgecolor": ROLES["panel"], "clip_on": False}
         axes.plot(*held_out.T, "o-", color=ROLES["ink"], linewidth=1, **dots)
         panels = [axes]
         if len(rates):
@@ -231,7 +231,7 @@ def inline_svg(figure: Figure, name: str, label: str, css_class: str) -> Markup:
     svg = re.sub(r'(href="|url\()#', rf"\1#{name}-", svg)
     for role, placeholder in ROLES.items():
         svg = svg.replace(placeholder, f"var(--{role})")
-    view_box = re.search(r'viewBox="[^"]+"', svg)[0]
-    head = f'<svg class="chart {css_class}" role="img" aria-label="{escape(label)}" {view_box}>'
+    box = re.search(r'viewBox="[^"]+"', svg)
+    head = f'<svg class="chart {css_class}" role="img" aria-label="{escape(label)}" {box[0] if box else ""}>'
     body = svg[svg.index(">") + 1 :]
     return Markup(head + re.sub(r"\s*\n\s*", " ", body))

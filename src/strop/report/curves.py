@@ -115,7 +115,7 @@ def curves_of_runs(name: str, runs: Mapping[str, list[LoggedStep]]) -> list[dict
         for metric, label in one.lines.items()
         if metric != "loss"
     ]
-    found = []
+    found: list[dict[str, Any]] = []
     for panel in panels:
         [metric] = panel.lines
         lines = {run: points for run, steps in runs.items() if len(points := series(steps, metric))}
@@ -127,7 +127,7 @@ def curves_of_runs(name: str, runs: Mapping[str, list[LoggedStep]]) -> list[dict
 
 def _evaluated(steps: list[LoggedStep]) -> Iterator[Panel]:
     """A panel for each metric beside the loss that was measured on held-out examples."""
-    names = dict.fromkeys(n for one in steps for n in one.model_extra if n.startswith("eval_"))
+    names = dict.fromkeys(n for one in steps for n in one.others if n.startswith("eval_"))
     for name in names:
         metric = name.removeprefix("eval_")
         unit = "rate" if metric.endswith("accuracy") else ""
@@ -142,7 +142,8 @@ def curves(stage: str, steps: list[LoggedStep]) -> tuple[list[dict[str, Any]], l
     """The charts of a stage in reading order: ``title``, ``unit``, ``keys`` (legend: colour, line, label, first → last)
     and ``chart``; and the titles of those that are not drawn, since they are 0 throughout. What was not logged is in
     neither."""
-    found, still = [], []
+    found: list[dict[str, Any]] = []
+    still: list[str] = []
     for panel in (REWARD, *_parts(steps), *PANELS):
         lines = _lines(panel, steps)
         if lines and (ALWAYS & panel.lines.keys() or any(points[:, 1].any() for points in lines.values())):
@@ -157,16 +158,16 @@ def task_curves(stage: str, steps: list[LoggedStep], measures: Mapping[str, Metr
     """The charts of the tasks that a training measured: one for each metric that has a direction, with its 95 %
     intervals; as `curves` gives them."""
     prefix, ends = "tasks/", ("_low", "_high")
-    logged = dict.fromkeys(name for one in steps for name in one.model_extra if name.startswith(prefix))
+    logged = dict.fromkeys(name for one in steps for name in one.others if name.startswith(prefix))
     names = [
         name for name in logged if not any(name.endswith(end) and name.removesuffix(end) in logged for end in ends)
     ]
-    found = []
+    found: list[dict[str, Any]] = []
     for name in in_order([name.removeprefix(prefix) for name in names], measures):
         metric = describe(name, measures)
         if not metric.better or metric.group == FAILED:
             continue
-        at = {one.step: [one.model_extra.get(f"{prefix}{name}{end}") for end in ("", *ends)] for one in steps}
+        at = {one.step: [one.others.get(f"{prefix}{name}{end}") for end in ("", *ends)] for one in steps}
         points = [(step, *values) for step, values in sorted(at.items()) if values[0] is not None]
         unit = "rate" if metric.unit == "rate" else "nats" if metric.unit == "nats" else ""
         found.append(_measured(f"{stage}-task-{len(found)}", name, unit, points))
@@ -195,7 +196,7 @@ def _measured(name: str, title: str, unit: str, points: list[tuple[Any, ...]]) -
 
 def _parts(steps: list[LoggedStep]) -> Iterator[Panel]:
     """A panel for each part of the reward: each has a scale of its own."""
-    names = dict.fromkeys(n for one in steps for n in one.model_extra if n.startswith("reward/"))
+    names = dict.fromkeys(n for one in steps for n in one.others if n.startswith("reward/"))
     for name in names:
         if not (name.endswith("_std") and name.removesuffix("_std") in names):
             yield Panel(f"reward: {name.removeprefix('reward/')}", "", {name: "mean score, before its weight"})
@@ -205,7 +206,7 @@ def _panel(
     name: str, panel: Panel, lines: dict[str, np.ndarray], looks: Sequence[tuple[str, str]] = LOOKS
 ) -> dict[str, Any]:
     figure = new_figure(WIDTH, HEIGHT)
-    axes = _axes(figure, max(points[-1, 0] for points in lines.values()))
+    axes = _axes(figure, max(float(points[-1, 0]) for points in lines.values()))
     keys = []
     for (role, style), (label, points) in zip(looks, lines.items(), strict=False):
         if len(points) > smoothing_span(len(points)):
@@ -228,7 +229,7 @@ def _time(name: str, steps: list[LoggedStep]) -> dict[str, Any] | None:
     rows: dict[int, dict[str, float]] = {}
     at = None
     for step in sorted({one.step: one for one in steps if one.loss is not None}.values(), key=lambda one: one.step):
-        logged = step.model_extra
+        logged = step.others
         if "seconds/rollout" in logged:
             at = rows.setdefault(step.step, {key: logged.get(key) or 0.0 for key in SECONDS})
         elif at is not None:
@@ -243,7 +244,7 @@ def _time(name: str, steps: list[LoggedStep]) -> dict[str, Any] | None:
     if len(drawn) == 1:  # an area needs two ends
         drawn = np.repeat(drawn, 2, axis=0) + np.array([[-0.4], [0.4]]) * np.eye(1, drawn.shape[1])
     figure = new_figure(WIDTH, HEIGHT)
-    axes = _axes(figure, at_steps[-1])
+    axes = _axes(figure, float(at_steps[-1]))
     whole = seconds.sum(axis=0) / max(seconds.sum(), 1e-12)
     base, keys = np.zeros(len(drawn)), []
     for (role, _), label, share, column in zip(LOOKS, SECONDS.values(), whole, drawn[:, 1:].T, strict=True):
@@ -252,8 +253,8 @@ def _time(name: str, steps: list[LoggedStep]) -> dict[str, Any] | None:
         axes.plot(drawn[:, 0], base + column, color=ROLES["panel"], linewidth=1.5)
         if share > 0.12:
             middle = len(drawn) // 2
-            place = (drawn[middle, 0], base[middle] + column[middle] / 2, label)
-            axes.text(*place, ha="center", va="center", fontsize=11, color=ROLES["on-time"])
+            x, y = float(drawn[middle, 0]), float(base[middle] + column[middle] / 2)
+            axes.text(x, y, label, ha="center", va="center", fontsize=11, color=ROLES["on-time"])
         base = base + column
         keys.append((role, "area", label, f"{100 * share:.0f}\N{NO-BREAK SPACE}%"))
     axes.set_ylim(0, 1)

@@ -110,6 +110,11 @@ class LoggedStep(BaseModel):
     lr: Number = None
     eval_loss: Number = None
 
+    @property
+    def others(self) -> dict[str, float | None]:
+        """What else was logged, by its name."""
+        return self.model_extra or {}
+
 
 class ShownExample(BaseModel):
     """One training conversation: (text, weight) per token in order; weight 0 = not trained.
@@ -144,12 +149,12 @@ class RunFiles:
     @property
     def sampled(self) -> dict[str, list[LoggedStep]]:
         """The steps of the stages that trained on their own rollouts."""
-        return {s: steps for s, steps in self.steps.items() if any(ROLLOUTS in one.model_extra for one in steps)}
+        return {s: steps for s, steps in self.steps.items() if any(ROLLOUTS in one.others for one in steps)}
 
     @property
     def measured(self) -> dict[str, list[LoggedStep]]:
         """The steps at which a training measured tasks, by stage."""
-        found = {s: [one for one in steps if MEASURED in one.model_extra] for s, steps in self.steps.items()}
+        found = {s: [one for one in steps if MEASURED in one.others] for s, steps in self.steps.items()}
         return {stage: steps for stage, steps in found.items() if steps}
 
 

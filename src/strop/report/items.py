@@ -170,13 +170,13 @@ def _parts(entry: Entry) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the script reads of an item: at first, and when it is looked at."""
     first = entry.first
     samples = [None if one is None else [_sample(row) for row in one.rows] for one in entry.results]
-    told = {"task": entry.task, "name": one_line(first.name), "values": entry.values}
-    told["sides"] = [side and [numbers for numbers, _ in side] for side in samples]
+    told: dict[str, Any] = {"task": entry.task, "name": one_line(first.name), "values": entry.values}
+    told["sides"] = [None if side is None else [numbers for numbers, _ in side] for side in samples]
     if first.prompt:
         told["says"] = first.prompt[:MOST_SAID]
     return told, {
         "prompt": first.prompt[:MOST_CHARACTERS],
-        "sides": [side and [texts for _, texts in side] for side in samples],
+        "sides": [None if side is None else [texts for _, texts in side] for side in samples],
     }
 
 

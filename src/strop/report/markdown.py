@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from strop.common.visible import visible
@@ -61,7 +61,7 @@ def with_interval(one: Interval, unit: str) -> str:
 def how(run: RunFiles) -> Iterator[str]:
     """Model, machine, time and the recipe, folded away, and the command that does the run again."""
     summary = run.summary
-    facts: Mapping[str, object] = {"model": summary.model, "seed": summary.seed, **dict(machine(summary))}
+    facts: dict[str, object] = {"model": summary.model, "seed": summary.seed, **dict(machine(summary))}
     minutes = ", ".join(f"{stage} {time:.1f}" for stage, time in summary.minutes.items() if time is not None)
     facts = facts | {"minutes": minutes} | {f"{stage}": metrics.count_text(one) for stage, one in summary.facts.items()}
     yield "<details><summary>How it was made</summary>\n"

@@ -54,7 +54,7 @@ def leading(metrics: Iterable[Metric]) -> Metric:
     the first."""
     metrics = list(metrics)
     metrics = [metric for metric in metrics if metric.better] or metrics
-    return min((metric for metric in metrics if metric.lead is not None), key=lambda m: m.lead, default=metrics[0])
+    return min((metric for metric in metrics if metric.lead is not None), key=lambda m: m.lead or 0, default=metrics[0])
 
 
 def value_text(value: float | None, unit: str) -> str:

@@ -152,7 +152,7 @@ def runs(one: KeptAnswer) -> list[list[Any]]:
     A character that several tokens share cannot be told from each; where one advantage holds for the whole answer its
     own text is shown instead, with the last token, where that is what ended it.
     """
-    merged = []
+    merged: list[list[Any]] = []
     for advantage, part in groupby(one.tokens, key=lambda token: None if token[1] is None else round(token[1], 4)):
         texts = [text for text, _ in part]
         merged.append(["".join(texts), advantage, len(texts)])

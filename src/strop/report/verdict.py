@@ -25,13 +25,16 @@ ABOUT = (
 )
 
 
+Tone = Literal["better", "worse", "unclear"]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What is claimed, the numbers that it rests on, and how it should look."""
 
     claim: str
     evidence: str
-    tone: Literal["better", "worse", "unclear"]
+    tone: Tone
 
     @property
     def sentence(self) -> str:
@@ -61,7 +64,7 @@ def headline(summary: Summary) -> Verdict:
     evidence = f"({', '.join(part for part in (interval, sample) if part)})."
     if feeling == "unclear":
         return Verdict(f"No measurable change: {name} went {went}", evidence, "unclear")
-    moved = "rose" if change.low > 0 else "fell"
+    moved = "rose" if (change.low or 0.0) > 0 else "fell"
     return Verdict(f"{name} {moved} {went}", evidence, "unclear" if feeling == "moved" else feeling)
 
 
@@ -104,7 +107,7 @@ def gates(summary: Summary) -> list[Verdict]:
 
 def gate_verdict(name: str, gate: Gate, metric: Metric, change: Interval) -> Verdict:
     """What became of one gate, with the change that it rests on."""
-    feeling = "worse" if gate.failed else "better" if gate.outcome == "within" else "unclear"
+    feeling: Tone = "worse" if gate.failed else "better" if gate.outcome == "within" else "unclear"
     if gate.allowed is None:
         return Verdict(f"Gate {name} failed:", "it was not measured on both sides, so nothing is known of it.", feeling)
     interval = change_interval_text(change, metric.unit) or "interval not known"
@@ -118,19 +121,19 @@ def gate_verdict(name: str, gate: Gate, metric: Metric, change: Interval) -> Ver
 
 def eval_losses(summary: Summary) -> list[Verdict]:
     """A sentence for each training stage whose evaluation loss was measured."""
-    return [_eval_loss(stage, one) for stage, one in summary.eval_loss.items() if one.end is not None]
+    return [_eval_loss(stage, one, one.end) for stage, one in summary.eval_loss.items() if one.end is not None]
 
 
-def _eval_loss(stage: str, one: EvalLoss) -> Verdict:
-    start, end, best = (value_text(value, "nats") for value in (one.start, one.end, one.best))
+def _eval_loss(stage: str, one: EvalLoss, last: float) -> Verdict:
+    start, end, best = (value_text(value, "nats") for value in (one.start, last, one.best))
     if one.start is None:
         moved = f"is {end}"
     elif start == end:
         moved = f"stayed at {end}"
     else:
-        moved = f"{'fell' if one.end < one.start else 'rose'} from {start} to {end}"
+        moved = f"{'fell' if last < one.start else 'rose'} from {start} to {end}"
     lowest = ""
-    if one.best is not None and one.best < one.end and best != end:
+    if one.best is not None and one.best < last and best != end:
         lowest = f"; the lowest was {best}" + (f" at step {one.best_step:,}" if one.best_step is not None else "")
     return Verdict(f"The evaluation loss of {stage} {moved}", f"({one.unit} of eval_data{lowest}).", "unclear")
 

@@ -22,6 +22,7 @@ DEEPER = 2000
 LONGEST = 1 << 28
 """Bytes of a frame; a length beyond it is a forged one."""
 BUILTIN_TYPES = (int, float, complex, str, bytes, bool, list, tuple, dict, set, frozenset, object, type, type(None))
+UNSAFE: bool
 SMALL = 1 << 4000
 """Whole numbers beyond it are written in hexadecimal; Python reads no more than 4,300 decimal digits."""
 TYPES = {kind.__name__: kind for kind in BUILTIN_TYPES}
@@ -54,7 +55,7 @@ def send(fd, text):
 
 # ---------------------------------------------------------------- values as JSON
 # Numbers, strings, true, false and null are themselves. Everything else is a list: a tag, then what it is made of.
-CONTAINERS = ((list, "l"), (tuple, "t"), (set, "s"), (frozenset, "f"))
+CONTAINERS: tuple[tuple, ...] = ((list, "l"), (tuple, "t"), (set, "s"), (frozenset, "f"))
 
 
 def encode(value, handle):
@@ -78,19 +79,19 @@ def encode(value, handle):
     if isinstance(value, bytes):
         return f'["b","{bytes.hex(value)}"]'
     if isinstance(value, dict):
-        items = [encode(one, handle) for pair in dict.items(value) for one in pair]
-        return "[" + ",".join(['"d"', *items]) + "]"
+        pairs = [encode(one, handle) for pair in dict.items(value) for one in pair]
+        return "[" + ",".join(['"d"', *pairs]) + "]"
     for plain, tag in CONTAINERS:
         if isinstance(value, plain):
             kinds = set(map(type, plain.__iter__(value)))
             if kinds == {str}:  # long lists are mostly of one kind
-                items = map(_json.encode_basestring_ascii, plain.__iter__(value))
+                items: map | list = map(_json.encode_basestring_ascii, plain.__iter__(value))
             elif kinds == {int} and all(-SMALL < one < SMALL for one in plain.__iter__(value)):
                 items = map(int.__repr__, plain.__iter__(value))
             else:
                 items = [encode(one, handle) for one in plain.__iter__(value)]
             return "[" + ",".join([f'"{tag}"', *items]) + "]"
-    if kind is type and TYPES.get(value.__name__) is value:
+    if kind is type and value in BUILTIN_TYPES:
         return f'["T","{value.__name__}"]'
     return handle(value)
 
@@ -103,11 +104,12 @@ def encode_float(value):
 class Scanner:
     """What the C scanner of JSON asks of whoever makes one."""
 
-    strict, object_hook, object_pairs_hook, memo = True, None, None, {}
+    strict, object_hook, object_pairs_hook = True, None, None
+    memo: dict = {}  # noqa: RUF012
     parse_float, parse_int, parse_constant = float, int, float
 
 
-SCAN = _json.make_scanner(Scanner())
+SCAN = _json.make_scanner(Scanner())  # type: ignore[arg-type] # any object that has these attributes
 
 
 def decode(text, held):
@@ -155,7 +157,7 @@ def build(value, held):
 def confine():
     """A Landlock domain below the harness's: no ptrace of, and no /proc/PID/fd on, what is outside of it. A kernel
     without that will do where there is no /proc: the list of system calls has no other way into a process."""
-    libc = _ctypes.dlopen(None, 2)
+    libc = _ctypes.dlopen(None, 2)  # type: ignore[arg-type] # the interpreter itself
     syscall = _ctypes.dlsym(libc, "syscall")
     rules = bytes(16) + (1).to_bytes(8, sys.byteorder)  # handled_access_fs, _net: none; scoped: abstract unix sockets
     descriptor = _ctypes.call_function(syscall, (444, rules, len(rules), 0))  # landlock_create_ruleset
@@ -205,7 +207,7 @@ def serve(source, requests, replies):
         kept.append(value)
         return f'["o",{len(kept) - 1}]'
 
-    actions = {
+    actions: dict = {
         "call": lambda name, args, kwargs: getattr(module, name)(*args, **kwargs),
         "apply": lambda value, args, kwargs: value(*args, **kwargs),
         "get": getattr,
@@ -421,7 +423,7 @@ def main():
     names, caught, setup, tests, nonce = frames()
     candidate.caught = caught.split()
     sys.stdout = sys.stderr
-    scope = {"__name__": "tests"}
+    scope: dict = {"__name__": "tests"}
     for name in names.split():
         scope[name] = lambda *args, _name=name, **kwargs: candidate.ask("call", _name, args, kwargs)
     try:
@@ -435,6 +437,6 @@ def main():
 
 
 builtins = __builtins__
-candidate = None
+candidate: Candidate = None  # type: ignore[assignment] # until it is loaded
 nonce = ""  # unknown until the candidate is loaded
 main()

@@ -112,7 +112,8 @@ def _check_confinement() -> None:
 def _caught(tests: str) -> list[str]:
     """Exceptions that the tests wait for, in ``except`` or as an argument (``assertRaises``), and never raise."""
     tree = parse_program(tests)
-    waited, raised = set(), set()
+    waited: set[str] = set()
+    raised: set[str] = set()
     for node in () if tree is None else ast.walk(tree):
         if isinstance(node, ast.ExceptHandler | ast.Raise):
             kinds = node.type if isinstance(node, ast.ExceptHandler) else node.exc
@@ -132,9 +133,12 @@ def _borrowed_imports(program: str, tests: str, names: Sequence[str]) -> list[st
     wanted = missing_names(theirs) - set(names)
     found = []
     for node in tree.body if wanted else ():
-        if not isinstance(node, ast.Import | ast.ImportFrom) or getattr(node, "level", 0):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            module = node.module
+        elif isinstance(node, ast.Import):
+            module = None
+        else:
             continue
-        module = getattr(node, "module", "")
         for alias in node.names:
             top = (module or alias.name).partition(".")[0]
             # What stands under a name in the tests is not the program's to choose.

@@ -31,8 +31,8 @@ def chosen_letter(answer: str, options: Sequence[str]) -> int | None:
         rf"\\boxed\{{\s*(?:\\text\{{)?\(?{one}\)?\s*\}}",
         rf"(?:(?i:{_SAID})|{_SAID_IN_CHINESE}){_MARK}{one}{_NO_WORD}",
     ):
-        if found := re.findall(pattern, text):
-            return letters.index(found[-1])
+        if said := re.findall(pattern, text):
+            return letters.index(said[-1])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for line in dict.fromkeys((text, *lines[-1:])):
         if found := re.match(rf"{_MARK}{one}(?:[.):\]*_\s]|$)", line):

@@ -37,8 +37,11 @@ _COMPILED_LINE = re.compile(r'^ +File "main\.py", line (\d+)$', re.MULTILINE)
 
 
 class StdioTest(Protocol):
-    stdin: str
-    stdout: str
+    @property
+    def stdin(self) -> str: ...
+
+    @property
+    def stdout(self) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,8 @@ def _with_libraries(block: _Candidate, before: list[_Candidate], names: Sequence
 
     A block that defines some of the ``names`` lacks the others.
     """
-    missing, libraries = set(block.missing), []
+    missing = set(block.missing)
+    libraries: list[str] = []
     if block.defines_some(names):
         missing |= set(names) - block.defines
     for earlier in reversed(before):
@@ -132,7 +133,7 @@ def put_before(head: str, code: str) -> str:
     """``code`` with ``head`` before it, but after its ``from __future__`` imports, which must come first."""
     tree = parse_program(code)
     statements = tree.body if tree is not None else ()
-    ends = [s.end_lineno for s in statements if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
+    ends = [s.end_lineno or s.lineno for s in statements if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
     if not ends:
         return f"{head}\n{code}"
     lines, first = lines_of(code), max(ends)

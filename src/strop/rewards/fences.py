@@ -145,9 +145,10 @@ def _opening(line: str, start: int) -> _Open | None:
 def _reads(content: str, block: _Open, index: int, may_doubt: bool) -> tuple[str, int | None]:
     """What a line does to an open block (content, closes, reopens), and how much of it is the block's (None: all)."""
     fence = _FENCE.match(content)
-    info = fence["info"].strip(f"{_SPACES}{INVISIBLE}\r\n") if fence else ""
-    counts = bool(fence) and fence["marks"].startswith(block.marks) and not (block.marks[0] == "`" and "`" in info)
-    near = counts and _columns(fence["lead"]) <= block.column + 3
+    lead, marks, info = fence.group("lead", "marks", "info") if fence else ("", "", "")
+    info = info.strip(f"{_SPACES}{INVISIBLE}\r\n")
+    counts = marks.startswith(block.marks) and not (block.marks[0] == "`" and "`" in info)
+    near = counts and _columns(lead) <= block.column + 3
     if not block.python and block.info:
         if near and not info:
             return "closes", 0
@@ -167,7 +168,7 @@ def _reads(content: str, block: _Open, index: int, may_doubt: bool) -> tuple[str
         if not info or block.python:
             return "closes", 0
         return "content", None
-    if fence and not info and block.python and fence["marks"][0] == block.marks[0] and may_doubt:
+    if not info and block.python and marks[:1] == block.marks[0] and may_doubt:
         block.short = block.short or (index, len(block.lines))
     if stray is not None and block.python and block.marks[0] == "`" and content[stray:].strip(" \t\r\n") == block.marks:
         return "closes", stray
@@ -194,7 +195,7 @@ def _strings(line: str, opened: str) -> tuple[int | None, str]:
 
 
 def _unquoted(line: str, depth: int) -> str:
-    return line[re.match(rf"(?:[ \t]{{0,3}}>[ \t]?){{0,{depth}}}", line).end() :]
+    return re.sub(rf"\A(?:[ \t]{{0,3}}>[ \t]?){{0,{depth}}}", "", line, count=1)
 
 
 def _columns(lead: str) -> int:

@@ -256,6 +256,8 @@ def load_function(name: str) -> Any:
             if not Path(place).is_file():
                 raise InputError(f"{name}: there is no file {place}; correct the path.")
             spec = importlib.util.spec_from_file_location(f"strop_reward_{Path(place).stem}", place)
+            assert spec is not None  # a name that ends in .py has a loader
+            assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             sys.modules[spec.name] = module
             spec.loader.exec_module(module)

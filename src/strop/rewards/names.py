@@ -60,7 +60,8 @@ def missing_names(tree: ast.Module) -> set[str]:
 
 def free_names(tree: ast.Module) -> set[str]:
     """The names that are read somewhere and bound nowhere, builtins among them."""
-    used, bound = set(), set()
+    used: set[str] = set()
+    bound: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)

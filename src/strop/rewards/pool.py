@@ -40,7 +40,7 @@ def _pool(kind: tuple[int, bool]) -> ProcessPoolExecutor:
         pool = ProcessPoolExecutor(kind[0], context, _begin, (kind[1],))
         # All workers at once, before a task can kill one: a worker that is started while its pool breaks is not told to
         # end, and the pool waits for it forever.
-        pool._safe_to_dynamically_spawn_children = False
+        pool._safe_to_dynamically_spawn_children = False  # type: ignore[attr-defined]
         with without_main():
             pool.submit(int)  # starts them
         _pools[kind] = pool
@@ -117,8 +117,8 @@ def _run(
     finally:
         for future in futures.values():
             future.cancel()
-    done = {index: future for index, future in futures.items() if future.done() and not future.cancelled()}
-    return {index: future.result() for index, future in done.items() if future.exception() is None}
+    ended = {index: future for index, future in futures.items() if future.done() and not future.cancelled()}
+    return {index: future.result() for index, future in ended.items() if future.exception() is None}
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[Task], Result], task: Task) -> Future[Result]:

@@ -68,7 +68,7 @@ def _parse(source: str) -> ParsedProgram:
     try:
         with _parser_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = compile(source.removeprefix("\ufeff"), "main.py", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+            tree = ast.parse(source.removeprefix("\ufeff"), "main.py")
         return ParsedProgram(tree, None, None)
     except SyntaxError as error:
         return ParsedProgram(None, f"{error.msg} (line {error.lineno})", error.lineno or 1)

@@ -70,49 +70,53 @@ class TimedWorkers:
 
 class _Worker:
     def __init__(self):
-        self._process: multiprocessing.process.BaseProcess | None = None
-        self._socket: socket.socket | None = None
+        self._running: tuple[multiprocessing.process.BaseProcess, socket.socket] | None = None
 
     def call(self, function: Callable[[Any], Any], argument: Any, seconds: float) -> Any:
         try:
-            if self._process is None:
-                self._start()
+            _, ours = self._running or self._start()
             end = time.monotonic() + seconds
-            _send(self._socket, pickle.dumps((function, argument)), end)
-            return pickle.loads(_receive(self._socket, end))
+            _send(ours, pickle.dumps((function, argument)), end)
+            return pickle.loads(_receive(ours, end))
         except TimeoutError:
             self.end()
             return Failed(f"took longer than {seconds:g} s")
-        except (EOFError, OSError):
-            self._process.join(1)
-            code = self._process.exitcode
+        except (EOFError, OSError) as error:
+            if self._running is None:
+                return Failed(f"could not be started ({error})")
+            process, _ = self._running
+            process.join(1)
+            code = process.exitcode
             self.end()
             return Failed(f"ended its process (exit code {code})")
         except BaseException:
             self.end()  # an answer that is still to come would be taken for the next one's
             raise
 
-    def _start(self) -> None:
+    def _start(self) -> tuple[multiprocessing.process.BaseProcess, socket.socket]:
         context = multiprocessing.get_context("spawn")  # empty, instead of a copy of a process that holds a model
-        self._socket, theirs = socket.socketpair()
-        self._process = context.Process(target=_serve, args=(theirs, is_unsafe()), daemon=True)
-        with without_main():
-            self._process.start()
-        theirs.close()
+        ours, theirs = socket.socketpair()
+        process = context.Process(target=_serve, args=(theirs, is_unsafe()), daemon=True)
+        with theirs, without_main():
+            process.start()
+        self._running = process, ours
         try:
-            _receive(self._socket, time.monotonic() + _START_SECONDS)
+            _receive(ours, time.monotonic() + _START_SECONDS)
         except TimeoutError as error:
             raise OSError("did not start") from error
+        return self._running
 
     def end(self) -> None:
-        if self._process is None:
+        if self._running is None:
             return
+        process, ours = self._running
+        assert process.pid is not None  # it was started
         with contextlib.suppress(OSError):  # it is gone, or has not become a group yet
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
-        self._process.join()
-        self._socket.close()
-        self._process = self._socket = None
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.join()
+        ours.close()
+        self._running = None
 
 
 def _send(to: socket.socket, message: bytes, end: float | None = None) -> None:

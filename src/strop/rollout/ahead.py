@@ -51,6 +51,7 @@ class Ahead:
 
     def wait(self) -> Gathered:
         """The batch, once it is made; it stays until the next one begins. Raises what its making raised."""
+        assert self._future is not None  # one was begun
         return self._future.result()
 
     def whole(self) -> Gathered | None:

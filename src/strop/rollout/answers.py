@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from strop.rollout.engine import Request, Rollout
+from strop.rollout.engine import Finish, Request, Rollout
 from strop.rollout.random_numbers import stream
 
 Decode = Callable[[Sequence[int]], str]
@@ -16,6 +16,7 @@ class Answer:
     def __init__(self, request: Request, sample: int, index: int, limit: int, stop_ids: frozenset[int], decode: Decode):
         self.request, self.sample, self.index, self.limit = request, sample, index, limit
         params = request.params
+        assert request.name is not None  # `as_requests` gives one
         self.key = stream(params.seed, request.name, sample)
         self.stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else stop_ids)
         self._decode = decode
@@ -26,7 +27,7 @@ class Answer:
         self.top: list[tuple[tuple[int, float], ...]] = []
         self.text_end: int | None = None
 
-    def take(self, token: int, logprob: float, plain: float, top: tuple[tuple[int, float], ...]) -> str | None:
+    def take(self, token: int, logprob: float, plain: float, top: tuple[tuple[int, float], ...]) -> Finish | None:
         """Add a token; why the answer ends with it, or None."""
         self.tokens.append(token)
         self.logprobs.append(logprob)
@@ -50,7 +51,7 @@ class Answer:
         self.text_end = min(found, default=None)
         return bool(found)
 
-    def rollout(self, reason: str) -> Rollout:
+    def rollout(self, reason: Finish) -> Rollout:
         return Rollout(
             tuple(self.request.prompt),
             tuple(self.tokens),

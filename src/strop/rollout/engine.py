@@ -14,6 +14,7 @@ from strop.common.errors import InputError
 
 OnToken = Callable[[int, int], bool | None]
 OnFinished = Callable[[int, "Rollout"], None]
+Finish = Literal["stop", "length", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Rollout:
     prompt: tuple[int, ...]
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
-    finish_reason: Literal["stop", "length", "cancelled"]
+    finish_reason: Finish
     plain_logprobs: tuple[float, ...] = ()
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     text_end: int | None = None
@@ -130,16 +131,14 @@ class EngineLost(InputError):
     """Whatever generates died, hangs or talks nonsense, and nothing is left that could."""
 
 
-class Engine(Protocol):
-    """Turns prompts into answers. `TorchEngine` also tells how likely given ones are.
+class Sampler(Protocol):
+    """Turns prompts into answers. ``stop_ids`` end an answer; prompt and answer have at most ``window`` tokens."""
 
-    ``stop_ids`` end an answer; prompt and answer together have at most ``window`` tokens. Where the weights change,
-    ``sync`` is called before answers are to come from those of now, and ``release`` where none are wanted for a while:
-    the memory of what was computed is given back. Raises EngineLost where it is in other processes and these are gone.
-    """
+    @property
+    def stop_ids(self) -> frozenset[int]: ...
 
-    stop_ids: frozenset[int]
-    window: int
+    @property
+    def window(self) -> int: ...
 
     def generate(
         self,
@@ -155,9 +154,52 @@ class Engine(Protocol):
         """
         ...
 
+
+class Engine(Sampler, Protocol):
+    """A sampler on weights that may change.
+
+    Where the weights change, ``sync`` is called before answers are to come from those of now, and ``release`` where
+    none are wanted for a while: the memory of what was computed is given back. Raises EngineLost where it is in other
+    processes and these are gone.
+    """
+
     def sync(self) -> None: ...
 
     def release(self) -> None: ...
+
+
+class Scorer(Engine, Protocol):
+    """An engine that also tells how likely given answers and texts are; see `TorchEngine`."""
+
+    def score(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[Score]]: ...
+
+    def score_documents(
+        self, documents: Sequence[Sequence[int]], context: int | None = None
+    ) -> list[tuple[float, ...]]: ...
+
+
+def score_in_windows(
+    engine: Scorer, documents: Sequence[Sequence[int]], window: int, context: int | None
+) -> list[tuple[float, ...]]:
+    """`Scorer.score_documents` by ``engine.score``, at most ``window`` tokens at once."""
+    again = window // 2 if context is None else context
+    if not 0 < again < window:
+        raise InputError(f"context is {context}; it is at least 1 and below the model's window of {window}.")
+    pieces: list[tuple[int, Sequence[int], Sequence[int]]] = []
+    for i, document in enumerate(documents):
+        begin = 1  # the first token that is not counted yet
+        while begin < len(document):
+            start = max(0, begin - again) if begin > 1 else 0
+            end = min(len(document), start + window)
+            pieces.append((i, document[start:begin], document[begin:end]))
+            begin = end
+    scores = engine.score([prompt for _, prompt, _ in pieces], [[ids] for _, _, ids in pieces])
+    found: list[list[float]] = [[] for _ in documents]
+    for (i, _, _), [one] in zip(pieces, scores, strict=True):
+        found[i] += one.logprobs
+    return [tuple(x) for x in found]
 
 
 NOT_FINITE = "its weights or its number format are at fault: try compute.dtype=float32, or an earlier checkpoint."

@@ -45,8 +45,9 @@ def open_engine(
     """
     decode = partial(loaded.tokenizer.decode, clean_up_tokenization_spaces=False)
     if settings.engine == "torch":
-        rows = {"max_rows": max_rows, "cache_gb": cache_gb}
-        yield TorchEngine(loaded.policy, loaded.stop_ids, **rows, decode=decode, int8=settings.int8)
+        yield TorchEngine(
+            loaded.policy, loaded.stop_ids, max_rows=max_rows, cache_gb=cache_gb, decode=decode, int8=settings.int8
+        )
         return
     with ExitStack() as stack:
         if loaded.base.new:  # the template's tokens are in the model that was loaded, and not in its folder
@@ -60,8 +61,17 @@ def open_engine(
             say(f"vLLM starts; its log is {log}")
             process.wait(vllm.start_timeout)
             urls = [process.url]
-        more = {"timeout": vllm.timeout, "save": save, "exchange": exchange, "say": say}
-        engine = VllmEngine(urls, loaded.stop_ids, model=model, decode=decode, at_once=max_rows, **more)
+        engine = VllmEngine(
+            urls,
+            loaded.stop_ids,
+            model=model,
+            decode=decode,
+            at_once=max_rows,
+            timeout=vllm.timeout,
+            say=say,
+            save=save,
+            exchange=exchange,
+        )
         stack.callback(engine.close)
         own = window(loaded.policy.model.config)
         if own is not None and engine.window < own:
@@ -92,16 +102,26 @@ def open_training_engine(
         shutil.rmtree(exchange, ignore_errors=True)  # of a run that was killed
         exchange.mkdir(parents=True)
         check_mergeable(loaded.policy.model)
-        given = {"max_rows": max_rows, "cache_gb": cache_gb, "log": folder / "vllm.log", "say": say}
         try:
-            with open_engine(settings, loaded, model, save=loaded.save_plain, exchange=exchange, **given) as engine:
+            with open_engine(
+                settings,
+                loaded,
+                model,
+                max_rows=max_rows,
+                cache_gb=cache_gb,
+                log=folder / "vllm.log",
+                save=loaded.save_plain,
+                exchange=exchange,
+                say=say,
+            ) as engine:
                 yield engine
         finally:
             shutil.rmtree(exchange, ignore_errors=True)
     elif rollout.staleness:
         threads = rollout.sampler_threads
-        given = {"threads": threads, "max_rows": max_rows, "cache_gb": cache_gb}
-        with WorkerEngine(loaded.policy, make, loaded.stop_ids, **given) as engine:
+        with WorkerEngine(
+            loaded.policy, make, loaded.stop_ids, threads=threads, max_rows=max_rows, cache_gb=cache_gb
+        ) as engine:
             say(f"threads: {get_num_threads()} to train, {engine.threads} for the process that samples ahead")
             yield engine
     else:

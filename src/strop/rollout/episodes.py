@@ -11,7 +11,7 @@ from strop.chat import Message
 from strop.environments.base import PART, Environment, Start
 from strop.rollout.answers import answer_text
 from strop.rollout.engine import Rollout
-from strop.rollout.trajectory import Segment, ShownTurn, Trajectory
+from strop.rollout.trajectory import Ending, Segment, ShownTurn, Trajectory
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -49,7 +49,7 @@ class Episode:
     turns: list[ShownTurn] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     reward: float | None = None
-    finish: str | None = None
+    finish: Ending | None = None
     failure: str = ""
     answer: str = ""
     number: int = 1  # of the turn
@@ -113,7 +113,7 @@ class Episode:
             self.ids, self.weights, self.logprobs = list(ids), [0.0] * len(ids), [0.0] * len(ids)
         self.text, self.begin, self.number = text, len(self.ids), self.number + 1
 
-    def end(self, why: str) -> None:
+    def end(self, why: Ending) -> None:
         """It ends here; a turn that it ends within is kept."""
         if self.paused:
             self.end_turn()
@@ -127,11 +127,12 @@ class Episode:
         """Up to the last token that was sampled: nothing is learnt from what stands after it, and no row has to hold
         what there was no room to answer."""
         end = next((i for i in range(len(self.weights), 0, -1) if self.weights[i - 1]), 0)
-        parts = (tuple(values[:end]) for values in (self.ids, self.weights, self.logprobs))
-        return Segment(self.opening.start.name, *parts)
+        ids, weights, logprobs = self.ids[:end], self.weights[:end], self.logprobs[:end]
+        return Segment(self.opening.start.name, tuple(ids), tuple(weights), tuple(logprobs))
 
     def trajectory(self, group: int) -> Trajectory:
         """As training has it. A last segment in which nothing was sampled is left out."""
+        assert self.finish is not None  # it has ended
         *earlier, last = [one for one in [*self.earlier, self._segment()] if any(one.loss_weights)]
         parts = {} if self.reward is None else {PART: self.reward}
         counts = {"turns": self.number, "segments": len(earlier) + 1, **self.counts}

@@ -56,9 +56,9 @@ class Gathered:
     @classmethod
     def of_state(cls, state: dict[str, Any], walk: Walk) -> Gathered:
         given = dict(state)
-        drawn, kept = Drawn(**given.pop("drawn")), given.pop("kept")
-        drawn.every = [[Trajectory.of_state(one) for one in group] for group in drawn.every]
-        drawn.seconds = defaultdict(float, drawn.seconds)
+        told, kept = given.pop("drawn"), given.pop("kept")
+        every = [[Trajectory.of_state(one) for one in group] for group in told["every"]]
+        drawn = Drawn(**told | {"every": every, "seconds": defaultdict(float, told["seconds"])})
         prompts = [walk[state["first"] + g] for g in kept]
         return cls(**given, prompts=prompts, groups=[rewarded(drawn.every[g]) for g in kept], drawn=drawn)
 

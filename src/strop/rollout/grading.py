@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,12 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from strop.common.errors import InputError
 from strop.common.heartbeat import beat
 from strop.common.registry import load_plugins, plugin_file
-from strop.rewards import JudgeFault, Score, score_judgement
+from strop.rewards import JudgeFault, Judgement, Score, score_judgement
 from strop.rewards.kinds import FunctionReward, ModelReward, Reward, Sample, TaskReward, as_score, load_function
 from strop.rewards.timed import Failed, TimedWorkers
 from strop.rollout.prompts import Prompt
 from strop.rollout.settings import GradingSettings
 from strop.rollout.trajectory import Trajectory
+from strop.tasks.base import AnswerTask
 
 if TYPE_CHECKING:
     from strop.model.precision import Compute
@@ -44,7 +44,7 @@ class Grader:
     ):
         self.rewards, self.settings = dict(rewards), settings
         self._weights = {**{name: one.weight for name, one in self.rewards.items()}, **weights}
-        paths = {reward.path for reward in rewards.values() if isinstance(reward, ModelReward)}
+        paths = {reward.path for reward in rewards.values() if isinstance(reward, ModelReward) and reward.path}
         self.models = _reward_models(sorted(paths), compute)
         self.workers = TimedWorkers(settings.workers)
         # The parts that say whether an answer is right, and not how it looks.
@@ -64,6 +64,7 @@ class Grader:
     def _scores(
         self, reward: Reward, prompts: list[Prompt], groups: list[list[Trajectory]]
     ) -> list[list[Score | Failed]]:
+        found: Sequence[list[Score | Failed] | Failed]
         if isinstance(reward, TaskReward):
             found = self._of_tasks(reward, prompts, groups)
         elif isinstance(reward, ModelReward):
@@ -85,6 +86,7 @@ class Grader:
         self, reward: ModelReward, prompts: list[Prompt], groups: list[list[Trajectory]]
     ) -> list[list[Score | Failed]]:
         asked = [(prompt.messages, one.text) for prompt, group in zip(prompts, groups, strict=True) for one in group]
+        assert reward.path is not None  # also of a stage's model, by now
         scores = iter(self.models[reward.path].each(*zip(*asked, strict=True)) if asked else ())
         return [[_of_score(next(scores)) for _ in group] for group in groups]
 
@@ -93,17 +95,17 @@ class Grader:
     ) -> list[list[Score | Failed] | Failed]:
         """Tasks that run programs have processes and time limits of their own; the others are given some."""
         found: list[Any] = [None] * len(prompts)
-        programs = defaultdict(list)
+        programs: dict[int, tuple[AnswerTask, list[int]]] = {}
         others = []
         for g, prompt in enumerate(prompts):
-            if prompt.task.runs_programs:
-                programs[id(prompt.task)].append(g)
+            if prompt.task is not None and prompt.task.runs_programs:
+                programs.setdefault(id(prompt.task), (prompt.task, []))[1].append(g)
             else:
                 others.append(g)
-        for several in programs.values():
+        for task, several in programs.values():
             pairs = [(prompts[g].item, one.text) for g in several for one in groups[g]]
             try:
-                judged = iter(prompts[several[0]].task.judge(*zip(*pairs, strict=True)))
+                judged: Iterator[Judgement | Failed] = iter(task.judge(*zip(*pairs, strict=True)))
             except Exception as error:  # noqa: BLE001 - a grader's own fault is told, and does not end the run
                 judged = iter([Failed(f"raised {type(error).__name__}: {error}")] * len(pairs))
             for g in several:
@@ -148,7 +150,7 @@ def check_rewards(rewards: Mapping[str, Reward], parts: Iterable[Iterable[Prompt
     for name, reward in rewards.items():
         if isinstance(reward, FunctionReward):
             load_function(reward.function)
-        if isinstance(reward, ModelReward) and reward.stage is None:
+        if isinstance(reward, ModelReward) and reward.stage is None and reward.path is not None:
             from strop.rollout.reward_model import check_reward_model
 
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ class Loaded:
     def _save(self, network: Any, folder: Path, system: str | None) -> None:
         merged = None
         if self.adapters is not None:
+            assert self.lora is not None  # which they were made by
             n_bytes = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
             with whole_folder(folder / "adapter", n_bytes, replace=True) as scratch:
                 self.adapters.save(scratch)
@@ -117,10 +119,11 @@ def load(
     encoder = ChatEncoder(tokenizer, chat, stop_token_ids(tokenizer, load_generation_config(model)))
     # Frozen weights are only ever multiplied, so they are held in the format of products; what scores keeps its own.
     packed = quantization(compute.dtype) if lora and lora.quantize else None
-    frozen = lora or not (to_train or scores)
-    held = (compute.dtype, compute.device, packed) if frozen else ()
+    read = partial(load_model, model, scores=scores)
+    if lora or not (to_train or scores):
+        read = partial(read, dtype=compute.dtype, device=compute.device, quantization=packed)
     with working(f"{name or model}: loading"):
-        network = load_model(model, *held, scores=scores)
+        network = read()
     if new:
         grown = fit_embeddings(network, known, new_ids.values())
         notes.append(

@@ -49,7 +49,7 @@ def numbers_of(drawn: Drawn, grading: Collection[str], now: int) -> dict[str, fl
     every = [one for group in drawn.every for one in group]
     rewarded = [one for one in every if one.reward is not None]
     lengths = np.array([one.length for one in every])
-    found = _spread("reward", [one.reward for one in rewarded])
+    found = _spread("reward", [one.reward for one in every if one.reward is not None])
     for name in dict.fromkeys(name for one in rewarded for name in one.parts):
         found |= _spread(f"reward/{name}", [one.parts[name] for one in rewarded if name in one.parts])
     failures = Counter(name for one in every for name in one.failures)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from strop.common.errors import InputError
 from strop.model.load import check_writes
-from strop.rollout.engine import Rollout, SamplingParams
+from strop.model.window import window
+from strop.rollout.engine import (
+    Finish,
+    OnFinished,
+    OnToken,
+    Request,
+    Rollout,
+    SamplingParams,
+    as_requests,
+    check_request,
+)
+from strop.rollout.random_numbers import stream
 
 
 class PlainEngine:
@@ -22,27 +33,34 @@ class PlainEngine:
     def __init__(self, model: PreTrainedModel, stop_ids: frozenset[int]):
         check_writes(model)
         self.model = model
-        self.stop_ids = stop_ids
+        self.stop_ids, self.window = stop_ids, window(model.config) or 1 << 20
         model.generation_config = GenerationConfig()
 
     @torch.inference_mode()
     def generate(
         self,
-        prompts: Sequence[Sequence[int]],
-        params: SamplingParams,
-        on_token: Callable[[int, int], bool | None] | None = None,
+        requests: Sequence[Request | Sequence[int]],
+        params: SamplingParams | None = None,
+        on_token: OnToken | None = None,
+        on_finished: OnFinished | None = None,
     ) -> list[Rollout]:
         """See ``Engine``. Raises InputError for parameters beside temperature, top_p, seed and max_tokens."""
-        if params != SamplingParams(params.max_tokens, params.temperature, params.top_p, params.seed):
-            raise InputError(
-                "this model generates by transformers' own code, which is asked for temperature and top_p alone; leave "
-                "the other sampling parameters out, or choose a model that strop can train."
-            )
-        torch.manual_seed(params.seed)
-        return [self._one(index, prompt, params, on_token) for index, prompt in enumerate(prompts)]
+        requests = as_requests(requests, params)
+        for request in requests:
+            _check(request, self.window)
+        done: list[Rollout] = []
+        for request in requests:
+            for sample in range(request.group_size):
+                assert request.name is not None  # `as_requests` gives one
+                torch.manual_seed(stream(request.params.seed, request.name, sample))
+                done.append(self._one(len(done), request, sample, on_token))
+                if on_finished:
+                    on_finished(len(done) - 1, done[-1])
+        return done
 
-    def _one(self, index: int, prompt: Sequence[int], params: SamplingParams, on_token) -> Rollout:
-        sampling = {"do_sample": False}
+    def _one(self, index: int, request: Request, sample: int, on_token: OnToken | None) -> Rollout:
+        prompt, params = request.prompt, request.params
+        sampling: dict[str, float] = {"do_sample": False}
         if params.temperature > 0:  # top_k=0: transformers would otherwise keep only the 50 most likely tokens
             sampling = {"do_sample": True, "temperature": params.temperature, "top_p": params.top_p, "top_k": 0}
         config = GenerationConfig(
@@ -61,13 +79,24 @@ class PlainEngine:
         )
         tokens = tuple(out[0, len(prompt) :].tolist())
         stopped = bool(tokens) and tokens[-1] in self.stop_ids
-        return Rollout(tuple(prompt), tokens, (), "stop" if stopped else "cancelled" if told.ended else "length")
+        why: Finish = "stop" if stopped else "cancelled" if told.ended else "length"
+        return Rollout(tuple(prompt), tokens, (), why, sample=sample)
+
+
+def _check(request: Request, window: int) -> None:
+    params = request.params
+    if params != SamplingParams(params.max_tokens, params.temperature, params.top_p, params.seed):
+        raise InputError(
+            "this model generates by transformers' own code, which is asked for temperature and top_p alone; leave "
+            "the other sampling parameters out, or choose a model that strop can train."
+        )
+    check_request(request, window, decode=None)
 
 
 class _Told(StoppingCriteria):
     """Calls ``on_token`` with every new token; ends the answer where it returns True."""
 
-    def __init__(self, index: int, on_token):
+    def __init__(self, index: int, on_token: OnToken | None):
         self.index, self.on_token, self.ended = index, on_token, False
 
     def __call__(self, input_ids, scores, **kwargs):

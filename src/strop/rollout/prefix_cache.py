@@ -120,7 +120,8 @@ class PrefixCache:
         Whole pages are shared, also those that the coming step computes; of a page that begins alike there is a copy.
         """
         self._clock += 1
-        node, pages = self.root, []
+        node = self.root
+        pages: list[int] = []
         while True:
             rest = tuple(tokens[len(pages) * PAGE : (len(pages) + 1) * PAGE])
             after = node.children.get(rest) if len(rest) == PAGE else None
@@ -130,7 +131,7 @@ class PrefixCache:
             pages.append(node.page)
         self.hold(pages)
         alike, best = node.nearest(rest)
-        if alike:
+        if alike and best is not None:
             best.used = self._clock
             self.uses[best.page] += 1  # not to be given away for its own copy
             copied = self.copy(best.page)
@@ -198,6 +199,7 @@ class PrefixCache:
             if not ends:
                 break
             for node in sorted(ends, key=lambda n: n.used)[: count - freed]:
+                assert node.parent is not None  # the root is none of them
                 node.parent.remove(node)
                 self.release([node.page])
                 freed += 1

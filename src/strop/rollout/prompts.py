@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -79,7 +79,7 @@ def read_prompts(
 ) -> list[Prompts]:
     """The prompts of every part, as the ``environment`` begins with them. Raises InputError, naming the place, for a
     row without a prompt, a task without items to train on, and a prompt that the template refuses."""
-    player = environment and Player(encoder, environment)
+    player = Player(encoder, environment) if environment else None
     return [Prompts(list(_encoded(prompts_of(part), encoder, player))) for part in settings.parts]
 
 
@@ -108,7 +108,6 @@ def prompts_of(part: PromptSettings) -> Iterator[Prompt]:
         if part.path is not None and part.task in TASKS and not TASKS[part.task].reads_path:
             raise InputError(f"{part.path}: the task {part.task} reads no file; drop the path, or the task.")
         task = open_task(part.task, TaskSettings(task=part.task, path=part.path, count=part.count, seed=part.seed))
-        items: Callable[[], list[Item]] = lambda: task.train_items(part.count, part.seed)  # noqa: E731
     elif (
         part.path is not None
         and part.path.is_file()
@@ -117,13 +116,14 @@ def prompts_of(part: PromptSettings) -> Iterator[Prompt]:
         and not known.task
     ):
         task = open_task(part.title, TaskSettings(path=part.path, count=part.count))
-        items = lambda: task.all_items  # noqa: E731 - whoever names a file of problems wants these
     else:
         yield from _of_rows(part)
         return
     if not isinstance(task, AnswerTask):
         raise InputError(f"data: the task {part.title} measures a loss, so no answer to it can be graded; drop it.")
-    for item in items():
+    # Whoever names a file of problems wants these.
+    items = task.all_items if part.task is None else task.train_items(part.count, part.seed)
+    for item in items:
         yield Prompt(item.name, item.messages, (), task=task, item=item)
 
 

@@ -56,7 +56,7 @@ class Ranks:
         if not self.served:
             return draw(self.mine(range(count)))
         asked = range(count) if self.first else range(0)
-        return self.mine(self.done(lambda: [draw(asked)], failure)[0])
+        return list(self.mine(self.done(lambda: [draw(asked)], failure)[0]))
 
     def done(self, work: Callable[[], list[T]], failure: type[Exception]) -> list[T]:
         """What each rank's ``work`` makes of its share, in order. A ``failure`` of one is raised on all."""
@@ -151,8 +151,12 @@ def shared_work(engine: TorchEngine, world: World, work: Callable[[Any], T]) -> 
     if world.rank == 0:
         value = work(SharedEngine(engine, world))
         return world.first(lambda: (None, value, ()))[1]
+
+    def told() -> tuple[str | None, Any, Sequence[Any]]:
+        raise AssertionError("the first rank says what is to be done")
+
     while True:
-        what, given, more = world.first(lambda: None)
+        what, given, more = world.first(told)
         if what is None:
             return given
         _answer(engine, world, what, given, *more)
@@ -162,7 +166,8 @@ def _answer(engine: TorchEngine, world: World, what: str, several: list[Any], *m
     """All ranks' answers, each having computed its share."""
     mine = world.mine(several)
     if what == "sync":
-        return engine.sync() or []
+        engine.sync()
+        return []
     if what == "generate":
         answers = iter(engine.generate(mine))
         found: list[Any] = [[next(answers) for _ in range(request.group_size)] for request in mine]

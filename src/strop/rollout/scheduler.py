@@ -73,7 +73,8 @@ class Scheduler:
         if len(self.running) < self.max_rows:
             copied = self.prefixes.copy(parent.pages[whole]) if part else None
             if copied is not None or not part:
-                branch.pages = self.prefixes.hold(parent.pages[:whole]) + ([copied] if part else [])
+                own = [] if copied is None else [copied]
+                branch.pages = self.prefixes.hold(parent.pages[:whole]) + own
                 branch.computed = parent.computed
                 self.running.append(branch)
                 return branch
@@ -164,7 +165,9 @@ class Scheduler:
         branch.pages, branch.computed = [], 0
 
     def _row(self, counts: dict[Branch, int]) -> tuple[CachedRow, list[Part]]:
-        parts, tokens, asked = [], [], []
+        parts: list[Part] = []
+        tokens: list[int] = []
+        asked: list[int] = []
         for branch, count in counts.items():
             begin, end = branch.computed, branch.computed + count
             places = range(max(begin, branch.first), end)

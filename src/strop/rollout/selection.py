@@ -58,7 +58,7 @@ class Selection:
         if not group:
             return []
         worst = min(group, key=_reward)
-        apart = ((one, one.reward - worst.reward) for one in self.chosen(group))
+        apart = ((one, _reward(one) - _reward(worst)) for one in self.chosen(group))
         return [(one, worst) for one, margin in apart if margin > 0 and margin >= self.min_margin]
 
     def rows(self, prompt: Prompt, group: Sequence[Trajectory], told: Tally) -> list[dict[str, Any]]:
@@ -73,11 +73,11 @@ class Selection:
             elif usable and not rows:
                 told.counts["prompts without a pair: too small a margin, or none passes"] += 1
         elif self.layout == "labelled":
-            kept = usable
+            labelled = usable
             if self.keep == "best" and usable:
                 ends = {id(max(usable, key=_reward)), id(min(usable, key=_reward))}
-                kept = [one for one in usable if id(one) in ends]
-            rows = [{**_row(prompt, one), "label": self.passes(one)} for one in kept]
+                labelled = [one for one in usable if id(one) in ends]
+            rows = [{**_row(prompt, one), "label": self.passes(one)} for one in labelled]
         else:
             rows = [_row(prompt, one) for one in self.chosen(usable)]
         kept = [{**row, "tools": list(self.tools)} for row in rows[: self.most]] if self.tools else rows[: self.most]
@@ -90,11 +90,18 @@ class Selection:
         return kept
 
 
+class Counts(dict[str, float]):
+    """By name; 0 for one that is not there."""
+
+    def __missing__(self, name: str) -> float:
+        return 0
+
+
 @dataclass
 class Tally:
     """What became of prompts and answers; an answer that was left out is counted once, under the first reason."""
 
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counts = field(default_factory=Counts)  # and sums of scores
     failures: Counter[str] = field(default_factory=Counter)  # by the part's name
     first_failure: str = ""
 
@@ -104,7 +111,7 @@ class Tally:
 
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> Tally:
-        return cls(Counter(told["counts"]), Counter(told["failures"]), told["first_failure"])
+        return cls(Counts(told["counts"]), Counter(told["failures"]), told["first_failure"])
 
     def usable(self, group: Sequence[Trajectory], selection: Selection) -> list[Trajectory]:
         """The answers that may be kept at all, in order."""
@@ -173,6 +180,7 @@ def _is_empty(message: dict[str, Any]) -> bool:
 
 
 def _reward(one: Trajectory) -> float:
+    assert one.reward is not None  # or it is not usable
     return one.reward
 
 
@@ -200,7 +208,7 @@ def _pair(prompt: Prompt, better: Trajectory, worse: Trajectory) -> dict[str, An
         "prompt": prompt.messages,
         "chosen": _said(better),
         "rejected": _said(worse),
-        "margin": better.reward - worse.reward,
+        "margin": _reward(better) - _reward(worse),
         "about_chosen": _about(better),
         "about_rejected": _about(worse),
         "origin": prompt.name,

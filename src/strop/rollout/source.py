@@ -155,8 +155,13 @@ class RolloutSource:
 
     def _sync(self) -> None:
         """Raises Halted where the engine is lost."""
+
+        def sync() -> list[None]:
+            self.engine.sync()
+            return []
+
         try:
-            self._ranks.done(lambda: self.engine.sync() or [], EngineLost)
+            self._ranks.done(sync, EngineLost)
         except EngineLost as error:
             raise lost(error) from error
 

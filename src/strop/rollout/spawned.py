@@ -45,5 +45,6 @@ def begin(work: Work) -> None:
 
 
 def _leave_with_the_starter() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ from strop.rollout.engine import (
     Score,
     as_requests,
     check_request,
+    score_in_windows,
 )
 from strop.rollout.random_numbers import uniform
 from strop.rollout.sampling import draw
@@ -90,37 +92,37 @@ class TorchEngine:
         for request in requests:
             self._check(request)
         first = list(accumulate((r.group_size for r in requests), initial=0))
-        done: list[Rollout | None] = [None] * first[-1]
+        done: dict[int, Rollout] = {}
         branches = [
-            Branch(list(r.prompt), len(r.prompt) - 1, (r, i), len(r.prompt))
+            Branch(list(r.prompt), len(r.prompt) - 1, _Group(r, i), len(r.prompt))
             for r, i in zip(requests, first, strict=False)
         ]
         # Longest first: what does not fit in memory shows at once.
         branches.sort(key=lambda branch: -len(branch.tokens))
 
-        def keep(branch: Branch, answer: Answer, drawn: tuple) -> None:
+        def keep(scheduler: Scheduler, branch: Branch, answer: Answer, drawn: tuple) -> None:
             reason = answer.take(*drawn)
             ended = bool(on_token(answer.index, answer.tokens[-1])) if on_token else False
             if reason is None and not ended:
                 branch.tokens.append(answer.tokens[-1])
                 branch.first = len(branch.tokens) - 1
                 return
-            self._scheduler.drop(branch)
+            scheduler.drop(branch)
             done[answer.index] = answer.rollout(reason or "cancelled")
             if on_finished:
                 on_finished(answer.index, done[answer.index])
 
         with self._running(max(map(_most_tokens(self.window), requests), default=1)) as scheduler:
             scheduler.add(branches)
-            while (step := self._step()) is not None:
+            while (step := self._step(scheduler)) is not None:
                 hidden, parts = step
                 asked = [(part, answer) for part in parts if not part.branch.left for answer in self._answers(part)]
                 for (part, answer), drawn in zip(asked, self._draw(hidden, asked), strict=True):
                     branch = part.branch
                     if branch.owner is not answer:  # a group's prompt: each answer goes on from it by itself
-                        branch = self._member(branch, answer, last=answer.sample + 1 == answer.request.group_size)
-                    keep(branch, answer, drawn)
-        return done
+                        branch = _member(scheduler, branch, answer)
+                    keep(scheduler, branch, answer, drawn)
+        return [done[index] for index in range(first[-1])]
 
     def score(
         self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
@@ -143,7 +145,7 @@ class TorchEngine:
             scheduler.add(
                 Branch(list(prompt), len(prompt) - 1, several, len(prompt)) for prompt, several in asked if several
             )
-            while (step := self._step()) is not None:
+            while (step := self._step(scheduler)) is not None:
                 hidden, parts = step
                 self._measure(hidden, parts)
                 for part in parts:
@@ -165,22 +167,7 @@ class TorchEngine:
         A document that the window does not hold is read in windows; the first ``context`` tokens (half a window where
         none are named) of each later window are read again and not counted again.
         """
-        again = self.window // 2 if context is None else context
-        if not 0 < again < self.window:
-            raise InputError(f"context is {context}; it is at least 1 and below the model's window of {self.window}.")
-        pieces: list[tuple[int, Sequence[int], Sequence[int]]] = []
-        for i, document in enumerate(documents):
-            begin = 1  # the first token that is not counted yet
-            while begin < len(document):
-                start = max(0, begin - again) if begin > 1 else 0
-                end = min(len(document), start + self.window)
-                pieces.append((i, document[start:begin], document[begin:end]))
-                begin = end
-        scores = self.score([prompt for _, prompt, _ in pieces], [[ids] for _, _, ids in pieces])
-        found: list[list[float]] = [[] for _ in documents]
-        for (i, _, _), [one] in zip(pieces, scores, strict=True):
-            found[i] += one.logprobs
-        return [tuple(x) for x in found]
+        return score_in_windows(self, documents, self.window, context)
 
     def _check(self, request: Request, continuation: Sequence[int] = ()) -> None:
         check_request(request, self.window, self.decode, continuation)
@@ -196,15 +183,14 @@ class TorchEngine:
         sharded = any(hasattr(parameter, "device_mesh") for parameter in self.policy.parameters())
         try:
             with torch.no_grad() if sharded else torch.inference_mode(), self.policy.autocast():
-                self._prepare(tokens)
-                yield self._scheduler
+                yield self._prepare(tokens)
         except BaseException:
             self.release()  # steps that were planned are not computed
             raise
         finally:
             self.policy.train(training)
 
-    def _prepare(self, tokens: int) -> None:
+    def _prepare(self, tokens: int) -> Scheduler:
         if (weights := self._weights_now()) != self._weights:
             self.release()
         self._weights = weights
@@ -221,6 +207,7 @@ class TorchEngine:
                 f"keys and values may take {self.cache_gb:g} GB, and one answer of {tokens:,} tokens with its prompt "
                 f"needs {gigabytes:.2g}; raise cache_gb, or lower max_tokens."
             )
+        return self._scheduler
 
     def _weights_now(self) -> tuple:
         """What changes when weights do: their places and version counters, and which adapters are off."""
@@ -228,35 +215,28 @@ class TorchEngine:
         adapters = [m.disable_adapters for m in self.policy.modules() if hasattr(m, "disable_adapters")]
         return tuple((p.data_ptr(), p._version) for p in parameters), tuple(adapters)
 
-    def _step(self) -> tuple[Tensor, list[Part]] | None:
-        """Compute what the scheduler plans: hidden states ``[S,D]`` of what is asked for, and the parts of the step."""
-        planned = self._scheduler.step()
+    def _step(self, scheduler: Scheduler) -> tuple[Tensor, list[Part]] | None:
+        """Compute what it plans: hidden states ``[S,D]`` of what is asked for, and the parts of the step."""
+        planned = scheduler.step()
         if planned is None:
             return None
         beat("generated tokens")
         row, parts = planned
         hidden = self.policy(row, ("hidden",))["hidden"]
-        self._scheduler.done(parts)
+        scheduler.done(parts)
         return hidden, parts
 
     def _answers(self, part: Part) -> list[Answer]:
         """The answers that a computed branch draws a token for: its own, or all of the group whose prompt it is."""
         owner = part.branch.owner
-        if isinstance(owner, Answer):
-            return [owner]
+        if not isinstance(owner, _Group):
+            return [owner] if isinstance(owner, Answer) else []
         request, first = owner
         limit = min(request.params.max_tokens, self.window - len(request.prompt))
         return [
             Answer(request, i, first + i, limit, self.stop_ids, self.decode or (lambda ids: ""))
             for i in range(request.group_size)
         ]
-
-    def _member(self, branch: Branch, answer: Answer, last: bool) -> Branch:
-        """What goes on from a group's prompt as ``answer``: the prompt's own branch for the last, new ones before."""
-        if last:
-            branch.owner = answer
-            return branch
-        return self._scheduler.fork(branch, list(branch.tokens), branch.first, answer, branch.prompt)
 
     def _draw(self, hidden: Tensor, asked: list[tuple[Part, Answer]]) -> Iterator[tuple]:
         """(token, logprob, plain logprob, likeliest) for each answer, from the last place of its branch."""
@@ -283,26 +263,41 @@ class TorchEngine:
         for part in parts:
             owner, branch = part.branch.owner, part.branch
             for place, row in zip(part.places, part.answers, strict=True):
-                for one in owner if isinstance(owner, list) else [owner]:
+                for one in _continuations(owner):
                     rows.append(row)
                     labels.append(one.ids[place + len(one.ids) - len(branch.tokens)] if one is owner else one.ids[0])
                     owners.append(one)
             branch.first = max(branch.first, part.places.stop)  # measured once, though the branch may be put back
         for begin in range(0, len(rows), HEAD_ROWS):
-            part = slice(begin, begin + HEAD_ROWS)
-            different = sorted(set(rows[part]))  # options of one token share a row
+            some = slice(begin, begin + HEAD_ROWS)
+            different = sorted(set(rows[some]))  # options of one token share a row
             raw = self.policy.raw_logits(hidden[different])
-            index = torch.tensor([different.index(row) for row in rows[part]], device=raw.device)
+            index = torch.tensor([different.index(row) for row in rows[some]], device=raw.device)
             logprobs, largest = logprobs_of(
-                raw, index, torch.tensor(labels[part], device=raw.device), self.policy.transform
+                raw, index, torch.tensor(labels[some], device=raw.device), self.policy.transform
             )
-            for one, logprob, is_largest in zip(owners[part], logprobs.tolist(), largest.tolist(), strict=True):
+            for one, logprob, is_largest in zip(owners[some], logprobs.tolist(), largest.tolist(), strict=True):
                 if logprob != logprob:
                     raise NotFinite(
                         f"the model's log-probabilities are not finite, so nothing can be scored; {NOT_FINITE}"
                     )
                 one.logprobs.append(logprob)
                 one.largest.append(is_largest)
+
+
+class _Group(NamedTuple):
+    """A request whose prompt is computed, and the index of its first answer."""
+
+    request: Request
+    first: int
+
+
+def _member(scheduler: Scheduler, branch: Branch, answer: Answer) -> Branch:
+    """What goes on from a group's prompt as ``answer``: the prompt's own branch for the last, new ones before."""
+    if answer.sample + 1 == answer.request.group_size:
+        branch.owner = answer
+        return branch
+    return scheduler.fork(branch, list(branch.tokens), branch.first, answer, branch.prompt)
 
 
 class Found:
@@ -312,6 +307,13 @@ class Found:
         self.ids = ids
         self.logprobs: list[float] = []
         self.largest: list[bool] = []
+
+
+def _continuations(owner: object) -> list[Found]:
+    """What is measured of a branch: its own continuation, or all of the prompt that it is."""
+    if isinstance(owner, list):
+        return owner
+    return [owner] if isinstance(owner, Found) else []
 
 
 def _most_tokens(window: int) -> Callable[[Request], int]:

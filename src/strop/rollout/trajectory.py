@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from strop.rollout.engine import Rollout
+from strop.rollout.engine import Finish, Rollout
+
+Ending = Finish | Literal["turns"]
 
 
 class _OfTokens:
@@ -76,7 +78,7 @@ class Trajectory(_OfTokens):
     tokens: tuple[int, ...]
     loss_weights: tuple[float, ...]
     rollout_logprobs: tuple[float, ...]
-    finish_reason: Literal["stop", "length", "cancelled", "turns"]
+    finish_reason: Ending
     text: str
     reward: float | None = None
     parts: dict[str, float] = field(default_factory=dict)
@@ -89,9 +91,9 @@ class Trajectory(_OfTokens):
     said: tuple[dict[str, Any], ...] = ()
 
     @property
-    def segments(self) -> tuple[Segment, ...]:
+    def segments(self) -> tuple[Segment | Trajectory, ...]:
         """In order of time, the trajectory itself as the last."""
-        return (*self.earlier, self)
+        return *self.earlier, self
 
     @property
     def length(self) -> int:

@@ -29,7 +29,7 @@ from strop.common.errors import InputError
 from strop.common.registry import load_plugins, plugin_file
 from strop.environments.base import Environment, Observation, Start, Step, Turn
 from strop.rewards.timed import Failed, TimedWorkers
-from strop.rollout.engine import Engine, Pauses, Request, Rollout, SamplingParams
+from strop.rollout.engine import Pauses, Request, Rollout, Sampler, SamplingParams
 from strop.rollout.episodes import Episode, Opening
 from strop.rollout.trajectory import ShownTurn
 
@@ -62,7 +62,7 @@ class Player:
 
     def play(
         self,
-        engine: Engine,
+        engine: Sampler,
         openings: Sequence[Opening],
         params: SamplingParams,
         group_size: int = 1,
@@ -108,10 +108,10 @@ class Player:
             rollouts = self._generate(engine, requests, active) if active else []
         return episodes
 
-    def _room(self, engine: Engine, episode: Episode) -> int:
+    def _room(self, engine: Sampler, episode: Episode) -> int:
         return episode.room(engine.window, self.longest)
 
-    def _generate(self, engine: Engine, requests: list[Request], episodes: list[Episode]) -> list[Rollout]:
+    def _generate(self, engine: Sampler, requests: list[Request], episodes: list[Episode]) -> list[Rollout]:
         if not self.environment.pauses:
             return engine.generate(requests)
         fresh: list[list[int]] = [[] for _ in episodes]

@@ -70,7 +70,8 @@ def serve(pipe: Connection, job: Job) -> None:
         except EOFError:
             return None
         if what == "generate":
-            pipe.send(_generate(engine, *given, pipe))
+            requests, may_end = given
+            pipe.send(_generate(engine, requests, may_end, pipe))
         else:
             if what == "sync":  # they were written from outside, which no version counter tells
                 increment_version([p for p in policy.parameters() if not p.is_inference()])

@@ -87,12 +87,12 @@ class WorkerEngine:
     @property
     def pid(self) -> int:
         """Of the process."""
+        assert self._process.pid is not None  # it was started
         return self._process.pid
 
     @property
     def window(self) -> int:
-        self._ready()
-        return self._window
+        return self._ready()
 
     @torch.no_grad()
     def sync(self) -> None:
@@ -123,8 +123,9 @@ class WorkerEngine:
         self._ready()
         self._tell("generate", (requests, on_token.may_end if on_token else frozenset()))
         rollouts = self._answer(self._patience, on_token)
-        for index, one in enumerate(rollouts if on_finished else ()):
-            on_finished(index, one)
+        if on_finished is not None:
+            for index, one in enumerate(rollouts):
+                on_finished(index, one)
         return rollouts
 
     def close(self) -> None:
@@ -138,11 +139,14 @@ class WorkerEngine:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _ready(self) -> None:
-        if self._lost is None and self._window is None:
-            self._window = self._answer(START_SECONDS)
+    def _ready(self) -> int:
+        """The window of its model, once it has that."""
         if self._lost is not None:
             raise EngineLost(self._lost)
+        if self._window is None:
+            window: int = self._answer(START_SECONDS)
+            self._window = window
+        return self._window
 
     def _tell(self, what: str, given: Any) -> None:
         try:
@@ -159,7 +163,7 @@ class WorkerEngine:
                     raise self._end(f"it gave no sign of life for {patience:g} seconds; see what else the machine does")
                 kind, value = self._pipe.recv()
                 beat("a message of the process that samples")
-                if kind == "ends":
+                if kind == "ends" and on_token is not None:
                     index, tokens = value
                     self._pipe.send(bool([on_token(index, token) for token in tokens][-1]))
         except (EOFError, OSError):

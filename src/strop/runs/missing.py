@@ -35,7 +35,7 @@ class Missing(NamedTuple):
 
 def missing(recipe: Recipe) -> list[Missing]:
     """What cannot be had of the data of stages and evals, in the recipe's order."""
-    found = []
+    found: list[Missing] = []
     for name, task in recipe.evals.items():
         found += _found(("evals", name), _of_task(name, task))
     for name, stage in recipe.stages.items():
@@ -68,7 +68,7 @@ def without(recipe: Recipe, left_out: list[Missing]) -> tuple[Recipe, list[Missi
     values = recipe.model_dump(mode="json")
     for one in reversed(left_out):  # later positions of a list first
         *way, last = one.place
-        inside = values
+        inside: Any = values
         for key in way:
             inside = inside[key]
         del inside[last]
@@ -121,19 +121,19 @@ def _parts(value: Any) -> tuple[Any, ...]:
     return (value.parts, "parts") if hasattr(value, "parts") else ([],)
 
 
-def _of_part(part: Any) -> Iterator[None]:
+def _of_part(part: Any) -> Iterator[object]:
     if part.path is not None:
         yield data_files(part.path, part.split, getattr(part, "subset", None))
     elif part.hub is not None:
         yield _answers(part.hub, part.revision)
     elif part.task is not None:
         of_set, task = named_sets().get(part.task), TASKS.get(part.task)
-        hub = of_set.hub if isinstance(of_set, FileSet) else None if of_set else task and task.hub
+        hub = of_set.hub if isinstance(of_set, FileSet) else None if of_set or task is None else task.hub
         if hub:
             yield _answers(hub, None)
 
 
-def _of_task(name: str, task: TaskSettings) -> Iterator[None]:
+def _of_task(name: str, task: TaskSettings) -> Iterator[object]:
     for _, value in task:
         if isinstance(value, Path) and not value.exists():
             raise NotReachable(f"{value}: there is no such file; check the path (it is relative to where you are).")

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ class _Run:
                 maker = recipe.model_from(name)
                 self.done[name] = self._do(name, beginning, folder / maker / "model" if maker else model)
             else:
-                self.done[name] = self.world.first(lambda name=name: read_state(folder / name))
+                self.done[name] = self.world.first(partial(read_state, folder / name))
                 say(self.console, f"{name}: done before with the same settings and inputs, skipped.")
                 if (new := StageFolder(folder / name).new).exists():
                     text = f"{new} holds an unfinished run with other settings; delete it if it is not wanted."
@@ -140,7 +141,8 @@ class _Run:
         _check_gates(recipe)
         inputs = {name: _inputs(recipe, stage) for name, stage in recipe.stages.items()}
         own = {"name": recipe.model_name, "files": folder_stamp(model)}
-        plan, keys, self.made_from = {}, {}, {}
+        keys: dict[str, str] = {}
+        plan, self.made_from = {}, {}
         for name, stage in recipe.stages.items():
             folder = StageFolder(recipe.run_folder / name)
             folder.recover()
@@ -157,7 +159,8 @@ class _Run:
     def _finish(self) -> dict[str, Any]:
         folder = self.recipe.run_folder
         started = time.perf_counter()
-        self.live.finishing()
+        if self.live:
+            self.live.finishing()
         summary = summarise(self.recipe, self.done, self.compute)
         summary["notes"] += [
             f"{name} went on from {change['from']} with "
@@ -204,8 +207,9 @@ class _Run:
         else:
             folder.begin(begun, place, self._config(), beginning.progress, beginning.checkpoint)
         so_far = {one: stage for one, stage in self.recipe.stages.items() if one in self.done or one == name}
-        partial = self.recipe.model_copy(update={"stages": so_far, "gates": {}})
-        self.live.stage(name, summarise(partial, {**self.done, name: {"minutes": None}}, self.compute))
+        unfinished = self.recipe.model_copy(update={"stages": so_far, "gates": {}})
+        if self.live:
+            self.live.stage(name, summarise(unfinished, {**self.done, name: {"minutes": None}}, self.compute))
         return begun
 
     def _end(self, name: str, folder: StageFolder, place: Path, state: dict[str, Any]) -> dict[str, Any]:

@@ -123,8 +123,8 @@ def _changes(
     changes: dict[str, Any] = {}
     for task in (task for task in before if task in after):
         metrics = {name: measures[name] for name in before[task] if name in after[task]}
-        files = [folder / "evals" / f"{task}.jsonl" for folder in folders]
-        changes |= {name: change.to_dict() for name, change in changes_between(*files, metrics).items()}
+        first, last = (folder / "evals" / f"{task}.jsonl" for folder in folders)
+        changes |= {name: change.to_dict() for name, change in changes_between(first, last, metrics).items()}
     return changes
 
 

@@ -26,6 +26,7 @@ from strop.runs.summary import describe_machine
 from strop.sandbox import unsafe_local
 from strop.stages.base import Context, Stage
 from strop.train.metrics import is_timing
+from strop.train.settings import StepSettings
 
 METRICS = "metrics.jsonl"
 LOOK_SECONDS = 0.05
@@ -79,8 +80,11 @@ def verify(recipe: Recipe, steps: int, console: Console) -> dict[str, Any]:
 def _replayed(stage: Stage, context: Context, steps: int, of: int) -> Rows:
     """The rows of the first ``steps`` of ``of``, done in ``context``'s folder; all of the stage if it has no more."""
     # Checkpoints have no effect on what comes, and may be large.
-    train = stage.train.model_copy(update={"checkpoint_every": None, "profile": False})
-    stage = stage.with_rows(context.recipe.rows_of).model_copy(update={"train": train})
+    train = getattr(stage, "train", None)
+    if isinstance(train, StepSettings):
+        less = train.model_copy(update={"checkpoint_every": None, "profile": False})
+        stage = stage.model_copy(update={"train": less})
+    stage = stage.with_rows(context.recipe.rows_of)
     with _until(context.folder, steps) if steps < of else _whole():
         stage.run(context)
     return _rows(context.folder, steps)
@@ -101,10 +105,10 @@ def _until(folder: Path, steps: int) -> Iterator[None]:
     def look() -> None:
         while not over.wait(LOOK_SECONDS):
             if any("loss" in row and row["step"] >= steps for row in _rows(folder)):
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+                signal.pthread_kill(main, signal.SIGUSR1)
                 return
 
-    over, before = threading.Event(), signal.signal(signal.SIGUSR1, enough)
+    over, main, before = threading.Event(), threading.get_ident(), signal.signal(signal.SIGUSR1, enough)
     watcher = threading.Thread(target=look, name="strop verify", daemon=True)
     watcher.start()
     try:
@@ -145,8 +149,9 @@ def _first(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any] 
         if is_timing(key) or json.dumps(a) == json.dumps(b):  # NaN is NaN
             continue
         row = {"step": before.get("step"), "key": key, "before": a, "now": b}
-        numbers = all(isinstance(x, int | float) for x in (a, b))
-        return row | ({"difference": b - a} if numbers else {})
+        if isinstance(a, int | float) and isinstance(b, int | float):
+            row["difference"] = b - a
+        return row
     return None
 
 

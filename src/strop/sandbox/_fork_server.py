@@ -13,7 +13,7 @@ def _serve():
     import posix
     import sys
 
-    libc = _ctypes.dlopen(None, 2)
+    libc = _ctypes.dlopen(None, 2)  # type: ignore[arg-type] # the interpreter itself
 
     def call(name, *arguments):
         result = _ctypes.call_function(_ctypes.dlsym(libc, name), arguments)
@@ -32,7 +32,7 @@ def _serve():
         try:
             pid = posix.fork()
         except OSError as error:
-            pid = -error.errno
+            pid = -(error.errno or 1)
         if pid == 0:
             break
         answer(pid, ends[1], ends[2], ends[4])

@@ -11,7 +11,7 @@ def _load():
     import posix
     import sys
 
-    builtins.exit = builtins.quit = sys.exit
+    builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
 
     def read(n):
         data = bytearray()
@@ -25,7 +25,7 @@ def _load():
     def number(n, size):
         return n.to_bytes(size, sys.byteorder)
 
-    libc = _ctypes.dlopen(None, 2)
+    libc = _ctypes.dlopen(None, 2)  # type: ignore[arg-type] # the interpreter itself
 
     def call(name, *arguments):
         if _ctypes.call_function(_ctypes.dlsym(libc, name), arguments) < 0:
@@ -51,8 +51,8 @@ def _load():
     posix.lseek(stdin, 0, 0)
     posix.dup2(stdin, 0)
     posix.close(stdin)
-    stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
-    sys.stdin = sys.__stdin__ = stdin
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.__stdin__ = sys.stdin  # type: ignore[misc]
     # No capabilities; then the list of system calls. struct sock_fprog holds the length and the address of the rules.
     call("capset", number(0x20080522, 4) + number(0, 4), bytes(24))
     if rules:

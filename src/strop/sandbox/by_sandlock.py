@@ -37,6 +37,7 @@ class SandlockProcess(Piped):
     def end(self) -> Ended:
         # Peek at the exit status before sandlock reaps the process: afterwards all kills look alike.
         ended = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOWAIT)
+        assert ended is not None  # it waits
         cpu_seconds, ticked = clocks(self.pid)
         self._process.wait()  # also kills what the program left behind
         exited = ended.si_code == os.CLD_EXITED

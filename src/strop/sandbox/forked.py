@@ -104,10 +104,11 @@ class ForkedProcess(Piped):
 
     def __init__(self) -> None:
         """Raises RuntimeError or OSError where it does not start."""
-        server, _idle.server = getattr(_idle, "server", None), None
+        server: _Server | None = getattr(_idle, "server", None)
+        _idle.server = None
         if server is None or server.owner != os.getpid() or server.is_used_up:
             server = _Server()
-        self._server: _Server | None = server
+        self._server, self._closed = server, False
         self._ended: Ended | None = None
         try:
             self._folder, pid, files = server.fork()
@@ -128,9 +129,9 @@ class ForkedProcess(Piped):
         return self._ended
 
     def close(self) -> None:
-        server, self._server = self._server, None
-        if server is None:
+        if self._closed:
             return
+        server, self._closed = self._server, True
         self._hang_up()
         whole = self._ended is not None and server.close.alive  # or it was broken off: the child ends with the server
         if whole and getattr(_idle, "server", None) is None:

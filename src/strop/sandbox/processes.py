@@ -106,7 +106,8 @@ class Plain(Piped):
             command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, cwd=folder, env=environment, pass_fds=pass_fds,
             start_new_session=True,
         )  # fmt: skip
-        super().__init__(self._process.pid, self._process.stdin, self._process.stdout, self._process.stderr)
+        made = self._process
+        super().__init__(made.pid, *filter(None, (made.stdin, made.stdout, made.stderr)))  # all three are pipes
 
     def end(self) -> Ended:
         os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOWAIT)  # not reaped: its number stays its own

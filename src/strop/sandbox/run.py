@@ -151,11 +151,12 @@ def _started(limits: Limits, folder: str) -> Iterator[Process]:
 
 
 def _start(limits: Limits, folder: str) -> Process:
-    for pause in (*_SPAWN_PAUSES, *(_MORE_PAUSES if _has_started.is_set() else ()), None):
+    pauses = iter((*_SPAWN_PAUSES, *(_MORE_PAUSES if _has_started.is_set() else ())))
+    while True:
         try:
             process = start([*python_command(), _launcher()], folder, limits.processes)
         except (RuntimeError, BlockingIOError) as error:
-            if pause is None:
+            if (pause := next(pauses, None)) is None:
                 raise InputError(
                     f"the sandbox did not start a process ({error}): in a container, allow the seccomp and landlock "
                     "system calls; elsewhere, raise the limits on processes and open files"
@@ -184,10 +185,10 @@ def _head(limits: Limits, input_bytes: int) -> bytes:
     ]
     if user:
         resources.append((resource.RLIMIT_NPROC, limits.threads, limits.threads))
-    number, rules = 0, b""
+    installed: tuple[int | None, bytes] = 0, b""
     if by != "none":
-        number, rules = syscall_number("seccomp"), seccomp_filter(alone=limits.processes == 1)
-    return marshal.dumps((resources, user, number, rules))
+        installed = syscall_number("seccomp"), seccomp_filter(alone=limits.processes == 1)
+    return marshal.dumps((resources, user, *installed))
 
 
 class _Conversation:
@@ -291,7 +292,7 @@ def _describe(
     elif ended.signal in (signal.SIGXCPU, signal.SIGKILL) and ticked >= limits.cpu_seconds:
         status, detail = "timeout", f"used more than {limits.cpu_seconds} s of CPU time"
     else:
-        known = {one.value: one.name for one in signal.Signals}
+        known: dict[int | None, str] = {one.value: one.name for one in signal.Signals}
         status, detail = "signal", f"ended by signal {known.get(ended.signal, ended.signal)}"
     stdout = bytes(conversation.stdout[: limits.output_bytes])
     return Execution(

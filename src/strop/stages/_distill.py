@@ -14,9 +14,8 @@ from torch import Tensor
 from strop.common.console import working
 from strop.common.errors import InputError
 from strop.common.files import folder_stamp
-from strop.data.batch import Batch, make_batch
+from strop.data.batch import Batch, Trainable, make_batch
 from strop.data.counter import uniform, words
-from strop.data.prepared import PreparedExample
 from strop.model.choices import top_logprobs
 from strop.model.names import load_model, resolve
 from strop.model.policy import Policy
@@ -124,7 +123,7 @@ class DistillTraining(Training):
 
     # -- the data's answers
 
-    def _given(self) -> list[PreparedExample]:
+    def _given(self) -> list[Trainable]:
         """Examples whose answers the run will train on."""
         if not self.stage.on_policy:
             return self.drawn()
@@ -191,7 +190,7 @@ class DistillTraining(Training):
                     f"{self.stage.rollout.max_tokens:,}, and {said.format(room)}, or lower rollout.max_tokens."
                 )
 
-    def _asked(self) -> Iterable[PreparedExample]:
+    def _asked(self) -> Iterable[Trainable]:
         positions = self.positions()
         own = self._sampled(positions)
         return (self.source.example(at) for at, sampled in zip(positions, own, strict=True) if sampled)

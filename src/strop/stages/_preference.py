@@ -26,6 +26,7 @@ class PreferenceTraining(Training):
     """Train on judged answers, each row with the reference's log-probabilities of them where the method has one."""
 
     stage: PreferenceStage
+    measured: list[Group]
     loss_unit = "loss per pair or answer"
     reference: Reference | None = None
 

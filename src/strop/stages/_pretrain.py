@@ -12,7 +12,7 @@ from strop.objectives.sft import supervised_objective
 from strop.stages._training import Training
 
 if TYPE_CHECKING:
-    from strop.stages.pretrain import PretrainStage
+    from strop.stages.pretrain import PretrainStage, PretrainTrainSettings
 
 BITS = "eval_bits_per_byte"
 
@@ -21,6 +21,7 @@ class Pretraining(Training):
     """Train the model on every token of the stage's mixture; the result goes to ``model`` in the stage's folder."""
 
     stage: PretrainStage
+    settings: PretrainTrainSettings
 
     def objective(self) -> Objective:
         return supervised_objective(self.settings)

@@ -26,7 +26,7 @@ def check_prompts(stage: GradedStage, context: Context, max_tokens: int) -> list
     stop_ids = stop_token_ids(tokenizer, load_generation_config(context.model))
     parts = checked_prompts(stage, ChatEncoder(tokenizer, chat, stop_ids), window_of(context.model), max_tokens)
     programs = any(prompt.task is not None and prompt.task.runs_programs for part in parts for prompt in part)
-    if programs or (stage.environment and stage.environment.runs_programs):
+    if programs or (stage.environment and stage.environment.needs_sandbox()):
         check_sandbox()
     return parts
 

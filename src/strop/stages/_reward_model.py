@@ -26,6 +26,7 @@ class RewardTraining(Training):
     """Train the score at the last token of whole conversations, as the template ends them."""
 
     stage: RewardModelStage
+    measured: list[Group]
     loss_unit = "loss per pair or answer"
 
     def objective(self) -> Objective:
@@ -97,8 +98,7 @@ class RewardTraining(Training):
         transformers takes the score at the last token that is not padding. Where padding is the token that texts end
         with, as it often is, that would be the one before it.
         """
-        mixture, tokenizer = self.source.mixture, self.loaded.tokenizer
-        groups = [*(mixture[index] for index in range(len(mixture))), *self.measured]
+        tokenizer, groups = self.loaded.tokenizer, [*self.everything(), *self.measured]
         ends = {int(example.tokens[-1]) for group in groups for example in group.examples}
         names = ("pad_token_id", "unk_token_id", "bos_token_id", "eos_token_id")
         known = (getattr(tokenizer, name) for name in names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from strop.data.mixture import Mixture
 from strop.model.policy import Policy
 from strop.model.window import window_of
 from strop.objectives.policy_gradient import PolicyGradient
-from strop.rollout.engine import SamplingParams
+from strop.rollout.engine import Engine, SamplingParams
 from strop.rollout.engines import open_training_engine
 from strop.rollout.grading import Grader
 from strop.rollout.loaded import load
@@ -29,6 +29,7 @@ from strop.stages._critic import add_values
 from strop.stages._evals import wanted
 from strop.stages._prompts import check_prompts, checked_prompts
 from strop.stages._training import (
+    TasksInTraining,
     described,
     in_training,
     load_to_train,
@@ -100,7 +101,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
                 "rank has them; set it to 0, compute.parallel=replicate, or rollout.engine=vllm."
             )
         ranks = _ranks(weights, world, served)
-        engine = nullcontext(NoEngine(loaded.stop_ids))
+        engine: AbstractContextManager[Engine] = nullcontext(NoEngine(loaded.stop_ids))
         if world.rank == 0 or not served:
             engine = open_training_engine(
                 recipe.rollout,
@@ -113,7 +114,9 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
                 folder=folder,
                 say=context.say,
             )
-        player = stage.environment and Player(loaded.encoder, stage.environment, settings.micro_batch_tokens)
+        player = None
+        if stage.environment:
+            player = Player(loaded.encoder, stage.environment, settings.micro_batch_tokens)
         source = RolloutSource(
             policy,
             stack.enter_context(engine),
@@ -140,7 +143,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
         )
         tasks = in_training(stage, context, loaded)
 
-        def measured(step: int, look: Look) -> dict[str, float]:
+        def measured(tasks: TasksInTraining, step: int, look: Look) -> dict[str, float]:
             row = tasks(step, look)
             source.measured(step, world.first(lambda: tasks.falls(step, row)))
             return row
@@ -152,7 +155,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
                 objective,
                 settings,
                 folder,
-                tasks=measured if tasks else None,
+                tasks=partial(measured, tasks) if tasks else None,
                 wanted=wanted(settings, recipe),
                 trusted=(lambda: source.trusted) if stage.watch.alarm == "rollback" else None,
                 title=context.name,
@@ -165,8 +168,8 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             if player:
                 player.close()
     if stage.environment:
-        given = stage.environment.model_dump(mode="json", exclude_defaults=True)
-        loaded.chat = loaded.chat.model_copy(update={"environment": given})
+        trained_with = stage.environment.model_dump(mode="json", exclude_defaults=True)
+        loaded.chat = loaded.chat.model_copy(update={"environment": trained_with})
     with weights.whole(), working("model: saving"):
         world.first(lambda: loaded.save(folder))
     warnings = [*totals.pop("warnings"), *source.alarms]

@@ -50,7 +50,7 @@ def sample(stage: SampleStage, context: Context) -> StageResult:
     mixture = Mixture(parts, stage.data, stage.seed)
     prompts = [mixture[int(i)] for i in mixture.contents(0)]
     context.say(f"prompts: {len(prompts):,}, of {', '.join(part.title for part in stage.data.parts)}")
-    player = stage.environment and Player(loaded.encoder, stage.environment)
+    player = Player(loaded.encoder, stage.environment) if stage.environment else None
     tools = stage.environment.schemas() if stage.environment else ()
     selection = Selection(stage.keep, stage.layout, stage.threshold, stage.min_margin, stage.most_per_prompt, tools)
     grader, folder = Grader(stage.rewards, stage.grading, context.compute, stage.own_weights), context.folder
@@ -88,8 +88,8 @@ def sample(stage: SampleStage, context: Context) -> StageResult:
         if player:
             player.close()
     write_jsonl(folder / "rows.jsonl", kept.rows())
-    counts = dict(told.counts) | {"seconds": round(time.perf_counter() - started, 1)}
-    write_json(folder / "sampling.json", {**counts, "failures": dict(told.failures)})
+    seconds = round(time.perf_counter() - started, 1)
+    write_json(folder / "sampling.json", {**told.counts, "seconds": seconds, "failures": dict(told.failures)})
     facts = _facts(stage, told)
     for name, value in facts.items():
         context.say(f"{name}: {value}")
@@ -116,7 +116,8 @@ def _batches(
     name (and how often that came before) and its number alone, whatever the batch."""
     settings, count = stage.rollout, stage.rollout.group_size
     how = settings.model_dump(include={"max_tokens", "temperature", "top_p", "top_k", "min_p", "seed"})
-    params, came = SamplingParams(**how), Counter()
+    params = SamplingParams(**how)
+    came: Counter[str] = Counter()
     for number, first in enumerate(range(0, len(prompts), size)):
         asked, requests = prompts[first : first + size], []
         for prompt in asked:
@@ -165,7 +166,7 @@ def _played(
     count, params = requests[0].group_size, requests[0].params
 
     def ask(left: list[int], keep: Keep[Episode]) -> None:
-        openings = [player.opening(requests[i].name, asked[i].start) for i in left]
+        openings = [player.opening(str(requests[i].name), asked[i].start) for i in left]
         with working("answers by turns", len(left) * count) as work:
 
             def kept(number: int, episode: Episode) -> None:

@@ -13,12 +13,14 @@ from strop.train.neftune import Neftune
 
 if TYPE_CHECKING:
     from strop.stages.sft import SftStage
+    from strop.train.settings import SftTrainSettings
 
 
 class FineTuning(Training):
     """Fine-tune the model on the stage's mixture; the result goes to ``model`` in the stage's folder."""
 
     stage: SftStage
+    settings: SftTrainSettings
 
     def objective(self) -> Objective:
         if self.stage.objective:

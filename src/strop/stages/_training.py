@@ -22,7 +22,7 @@ from strop.model.policy import Policy
 from strop.model.preflight import check_length
 from strop.model.window import window
 from strop.objectives.objective import Objective
-from strop.rollout.engine import Engine
+from strop.rollout.engine import Scorer
 from strop.rollout.loaded import Loaded, load
 from strop.rollout.ranks import shared_work
 from strop.rollout.torch_engine import TorchEngine
@@ -82,8 +82,9 @@ def engine_of(loaded: Loaded, context: Context) -> TorchEngine:
     """An engine on the weights that are trained."""
     compute = context.recipe.compute
     decode = partial(loaded.tokenizer.decode, clean_up_tokenization_spaces=False)
-    rows = {"max_rows": compute.max_rows, "cache_gb": compute.cache_gb}
-    return TorchEngine(loaded.policy, loaded.stop_ids, **rows, decode=decode)
+    return TorchEngine(
+        loaded.policy, loaded.stop_ids, max_rows=compute.max_rows, cache_gb=compute.cache_gb, decode=decode
+    )
 
 
 class TasksInTraining(InTraining):
@@ -94,7 +95,7 @@ class TasksInTraining(InTraining):
         self._world, self._policy, self._own = world, policy, engine
 
     def __call__(self, step: int, look: Look = lambda: None) -> dict[str, float]:
-        def work(engine: Engine) -> dict[str, float]:
+        def work(engine: Scorer) -> dict[str, float]:
             self.answers_with(engine)
             return super(TasksInTraining, self).__call__(step, look)
 

@@ -49,7 +49,9 @@ class DoctorStage(Stage):
         from strop.doctor.show import show
 
         recipe = context.recipe
-        found = examine(recipe, recipe.stages[self.of].examined(), context.console, settings_given=True, whole=False)
+        examined = recipe.stages[self.of].examined()
+        assert examined is not None  # see check
+        found = examine(recipe, examined, context.console, settings_given=True, whole=False)
         show(found, context.console)
         write_json(context.folder / FOUND, found.to_dict())
         if found.exit_code and self.stop_at == "error":

@@ -69,7 +69,7 @@ class TokenizerStage(Stage):
             )
 
     def _needed(self, recipe: Recipe) -> int:
-        template = BUILT_IN.get(recipe.chat.template)
+        template = BUILT_IN.get(recipe.chat.template or "")
         return BYTES + len({END, *self.special_tokens, *(template.tokens if template else ())})
 
     def inputs(self, recipe: Recipe) -> dict[str, Any]:
@@ -100,7 +100,9 @@ class TokenizerStage(Stage):
         place = context.folder / "tokenizer"
         with whole_folder(place, 0, replace=True) as scratch:
             tokenizer.save_pretrained(scratch)
-        made = resolve(context.recipe.model.model_copy(update={"tokenizer": str(place)}))
+        new = context.recipe.model
+        assert isinstance(new, NewModel)  # see check
+        made = resolve(new.model_copy(update={"tokenizer": str(place)}))
         with whole_folder(context.folder / "model", 0, replace=True) as scratch:
             shutil.copytree(made, scratch, dirs_exist_ok=True)
         facts = {"tokenizer": f"{len(tokenizer):,} tokens, {_measured(tokenizer, texts)}"}

@@ -104,7 +104,7 @@ class Answers(AnswerTask):
             raise InputError(f"{place}: has no 'choices', which the grader needs; give a list of texts.")
         return _messages(asked, place), Reference(grader, answer, options)
 
-    def _names(self, which: str, known: Sequence[str]) -> Sequence[str]:
+    def _names(self, which: Literal["prompt", "answer"], known: Sequence[str]) -> Sequence[str]:
         own = self.settings.columns.get(which)
         return (own,) if own else known
 
@@ -150,7 +150,9 @@ def _plain(text: str) -> str:
 
 def _messages(asked: Any, place: str) -> list[dict[str, str]]:
     if isinstance(asked, list):
-        turns = [{"role": t.get("role"), "content": t.get("content")} for t in asked if isinstance(t, Mapping)]
+        turns: list[dict[str, Any]] = [
+            {"role": t.get("role"), "content": t.get("content")} for t in asked if isinstance(t, Mapping)
+        ]
         if turns and len(turns) == len(asked) and all(isinstance(t["content"], str) for t in turns):
             return turns
         raise InputError(f"{place}: 'prompt' is no list of turns with role and content; correct it.")

@@ -102,7 +102,7 @@ class Item:
     @property
     def shown(self) -> str:
         """The prompt for people."""
-        return self.messages[-1]["content"] if self.text is None else self.text
+        return _shown(self.messages, self.text)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,14 @@ class Question:
     source: str = ""
     text: str | None = None
 
-    shown = Item.shown
+    @property
+    def shown(self) -> str:
+        """The prompt for people."""
+        return _shown(self.messages, self.text)
+
+
+def _shown(messages: Sequence[Mapping[str, str]], text: str | None) -> str:
+    return messages[-1]["content"] if text is None else text
 
 
 class Document(NamedTuple):
@@ -143,7 +150,7 @@ class Task(ABC):
     """What is done with a model: it answers, scores options, or is measured by its loss on conversations or texts."""
     Settings: ClassVar[type[TaskSettings]] = TaskSettings
     """What a recipe may say under ``evals.<name>``, with the defaults of the task."""
-    metrics: ClassVar[Sequence[Metric]]
+    metrics: Sequence[Metric]
     source: ClassVar[str] = ""
     """Where the items come from: a paper, a package, an address."""
     licence: ClassVar[str] = ""
@@ -299,6 +306,10 @@ class LossTask(Task):
     @abstractmethod
     def rows(self) -> list[Row]:
         """The conversations as rows with their places."""
+
+
+NO_KIND = "the task {} is neither an AnswerTask, a ChoiceTask, a TextTask nor a LossTask."
+"""What is wrong with a task that nobody knows how to measure."""
 
 
 class _Job(NamedTuple):

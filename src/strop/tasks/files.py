@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from strop.tasks.functions import FunctionTask, HumanEval, ProblemTask
 from strop.tasks.layouts import TaskLayout, name_tasks
 from strop.tasks.records import load_records
 
-_LOADERS = {
+_LOADERS: dict[TaskLayout, Callable[[Path], list[Any]]] = {
     layouts.PROBLEMS: load_records,
     layouts.CODE_CONTESTS: load_records,
     layouts.HUMANEVAL_PLUS: evalplus.load,
@@ -85,6 +85,8 @@ def open_task(name: str, settings: TaskSettings) -> Task:
     kind = task_of(name, settings)
     if kind is not None:
         return kind(name, settings)
+    if settings.path is None:
+        raise _no_task(name, settings)
     layout = what_tasks(Path(settings.path))
     if layout is not None and layout.task:
         return TASKS[layout.task](name, settings)
@@ -104,8 +106,12 @@ def task_of(name: str, settings: TaskSettings) -> type[Task] | None:
     """
     kind = TASKS.get(settings.task or name)
     if kind is None and (settings.task or settings.path is None):
-        raise InputError(f"evals.{name}: {unknown_task(settings.task or name)}")
+        raise _no_task(name, settings)
     return kind if kind is not None and (settings.path is None or kind.reads_path) else None
+
+
+def _no_task(name: str, settings: TaskSettings) -> InputError:
+    return InputError(f"evals.{name}: {unknown_task(settings.task or name)}")
 
 
 def _first_row(path: Path) -> Any:

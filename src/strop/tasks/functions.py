@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from strop.common.errors import InputError
@@ -54,7 +54,7 @@ class FunctionTask(AnswerTask):
     metrics = (PASS_AT_1, NO_ANSWER)
     runs_programs = True
 
-    def __init__(self, name: str, settings: TaskSettings, found: list[HumanEvalItem] | list[MbppItem]):
+    def __init__(self, name: str, settings: TaskSettings, found: Sequence[HumanEvalItem] | Sequence[MbppItem]):
         super().__init__(name, settings)
         self.found = found
 

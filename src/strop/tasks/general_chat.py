@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from strop.chat import Conversation, LeftOut, parse_row
 from strop.data.readers import NamedSet, built_in, read_jsonl
@@ -33,7 +33,7 @@ class GeneralChat(LossTask):
         return {"general_chat": built_in("general_chat", "train"), "general_chat_heldout": _held_out}
 
 
-def conversation_texts(rows: Iterator[Row] | list[Row], format: str = "auto") -> Iterator[tuple[str, tuple[str, ...]]]:
+def conversation_texts(rows: Iterable[Row], format: str = "auto") -> Iterator[tuple[str, tuple[str, ...]]]:
     """(place, what is said but by the system) of every conversation or text; rows that are left out are none."""
     for place, row in rows:
         read = parse_row(row, place, format)

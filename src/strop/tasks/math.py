@@ -10,6 +10,7 @@ from pydantic import Field
 
 from strop.common.errors import InputError
 from strop.rewards import Judgement
+from strop.rewards.code import Verdict
 from strop.rewards.math import MathVerdict, math_verdicts, require_math_verify
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerTask, Item, TaskSettings, register
@@ -45,10 +46,7 @@ class Math(AnswerTask):
     def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings)
         require_math_verify()
-
-    @property
-    def stop(self):
-        return ("Problem:",) if self.settings.style == "completion" else ()
+        self.stop = ("Problem:",) if self.settings.style == "completion" else ()
 
     def items(self) -> list[Item]:
         settings, own = self.settings, self._rows(self.settings.path, self.settings.split, self.settings.count)
@@ -83,9 +81,12 @@ class Math(AnswerTask):
         return answer[:end] if end else ""
 
 
+_VERDICTS: dict[str, Verdict] = {"equal": "accepted", "different": "wrong_answer", "fault": "judge_fault"}
+
+
 def judgement(verdict: MathVerdict, answer: str) -> Judgement:
     """What strop calls a verdict of math-verify's."""
-    name = {"equal": "accepted", "different": "wrong_answer", "fault": "judge_fault"}.get(verdict.kind, "no_answer")
+    name = _VERDICTS.get(verdict.kind, "no_answer")
     parts = {"format_rate": float(boxed_end(without_reasoning(answer)) > 0)}
     return Judgement(name, int(name == "accepted"), 1, verdict.detail, parts=parts)
 

@@ -8,6 +8,7 @@ The paper tests on the rows with a ``task_id`` of 11 to 510; a file is measured 
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,20 +76,23 @@ def _item(row: Mapping[str, Any], place: str) -> MbppItem:
         )
     number = row.get("task_id")
     name = place if number is None else str(number) if isinstance(number, str) else f"MBPP/{number}"
-    names = _names("\n".join((setup, *tests)), code)
+    asked = parse_program("\n".join((setup, *tests)))
+    if asked is None:
+        raise InputError(f"{place}: 'test_list' is nested too deep to be read; simplify it.")
+    names = _names(asked, code)
     if not names:
         raise InputError(f"{place}: 'test_list' calls no function of the answer; correct it.")
     return MbppItem(name, text, tuple(tests), setup, names, code)
 
 
-def _names(tests: str, code: str) -> tuple[str, ...]:
+def _names(tests: ast.Module, code: str) -> tuple[str, ...]:
     """What the tests need of the answer: what they use and the reference defines, which may be called ``sum``.
 
     Without a reference, what they call and nobody binds.
     """
-    tree, reference = parse_program(tests), parse_program(code)
+    reference = parse_program(code)
     defined = set() if reference is None else defined_names(reference, imports=False)
-    return tuple(sorted(free_names(tree) & defined or missing_names(tree) & called_names(tree)))
+    return tuple(sorted(free_names(tests) & defined or missing_names(tests) & called_names(tests)))
 
 
 def grade(item: MbppItem, answer: str, limits: Limits | None = None) -> Judgement:

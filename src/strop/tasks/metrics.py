@@ -22,6 +22,9 @@ VERDICTS = {
 }
 
 
+Better = Literal[1, 0, -1]
+
+
 @dataclass(frozen=True)
 class Metric:
     """``better``: +1 higher is better, -1 lower is better, 0 neither. ``bound``: the worsening that is allowed, in the
@@ -34,7 +37,7 @@ class Metric:
     name: str
     about: str = ""
     unit: Literal["rate", "nats", "number"] = "number"
-    better: Literal[1, 0, -1] = 0
+    better: Better = 0
     group: str = OTHER
     bound: float | None = None
     relative: bool = False
@@ -64,12 +67,11 @@ class Metric:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: all but how it is computed."""
-        computed = ("value", "of_item")
-        kept = asdict(replace(self, **dict.fromkeys(computed)))
-        return {name: value for name, value in kept.items() if name not in computed}
+        kept = asdict(replace(self, value=None, of_item=None))
+        return {name: value for name, value in kept.items() if name not in ("value", "of_item")}
 
 
-def _rate(name: str, about: str, value: Callable[[Any], float], group: str = TASK, better: int = 1, **how) -> Metric:
+def _rate(name: str, about: str, value: Callable[[Any], float], group: str = TASK, better: Better = 1, **how) -> Metric:
     return Metric(name, about, "rate", better, group, value=value, **how)
 
 
@@ -102,7 +104,11 @@ def _ran(result: Any) -> bool:
     return result.verdict in ("accepted", "wrong_answer")
 
 
-_BETTER = {"accepted": 1, "wrong_answer": 0}
+def _is_verdict(name: str) -> Callable[[Any], float]:
+    return lambda result: result.verdict == name
+
+
+_BETTER: dict[str, Better] = {"accepted": 1, "wrong_answer": 0}
 PASS_AT_1 = _rate("pass@1", "problems solved by the one answer", _is_accepted, OTHER, lead=2)
 
 PROGRAM_METRICS = (
@@ -112,7 +118,7 @@ PROGRAM_METRICS = (
     _rate("format_rate", "answers that end by themselves and hold one Python block", lambda r: r.well_formed),
     *(
         # A wrong answer is neither good nor bad in itself: a program that used to crash and now runs is progress.
-        _rate(f"verdict/{name}", about, lambda r, name=name: r.verdict == name, FAILED, _BETTER.get(name, -1))
+        _rate(f"verdict/{name}", about, _is_verdict(name), FAILED, _BETTER.get(name, -1))
         for name, about in VERDICTS.items()
     ),
 )
@@ -142,7 +148,7 @@ def leading(metrics: Iterable[Metric]) -> list[Metric]:
     return sorted(told or every, key=lambda m: math.inf if m.lead is None else m.lead)
 
 
-def part(name: str, about: str, group: str = OTHER, better: int = 1, **how) -> Metric:
+def part(name: str, about: str, group: str = OTHER, better: Better = 1, **how) -> Metric:
     """The metric of a number that the grader gives beside its verdict (`Judgement.parts`), 0 where it gives none."""
     return _rate(name, about, lambda r: r.parts.get(name, 0.0), group, better, **how)
 

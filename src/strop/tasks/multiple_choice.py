@@ -8,7 +8,7 @@ options begin the answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -23,7 +23,7 @@ from strop.rewards.choice import LETTERS
 from strop.tasks import choice
 from strop.tasks.base import TASKS, ChoiceTask, Question, TaskSettings, register
 from strop.tasks.choice import ChoiceItem
-from strop.tasks.metrics import TASK, part
+from strop.tasks.metrics import TASK, Metric, part
 from strop.tasks.prompts import PromptedSettings, Shot, Shots, prompt, task_rows
 
 ACC = part("acc", "questions whose right option is the likeliest", TASK, lead=1, bound=0.05, by_source=True)
@@ -45,7 +45,7 @@ class MultipleChoice(ChoiceTask):
     settings: ChoiceSettings
     reads_path = True
     source = "path: a file of questions"
-    metrics = (ACC, ACC_NORM)
+    metrics: Sequence[Metric] = (ACC, ACC_NORM)
     subset: ClassVar[str | None] = None
     train_split: ClassVar[str] = "train"
 
@@ -64,7 +64,7 @@ class MultipleChoice(ChoiceTask):
 
         def rows(path: Path | None, count: int | None, seed: int) -> list[Row]:
             made = cls(name, cls.Settings(path=path)).load(path, cls.train_split)
-            asked = [
+            asked: list[Row] = [
                 (one.place, {"prompt": _with_letters(one, INSTRUCTION), "completion": LETTERS[one.answer]})
                 for one in made
             ]

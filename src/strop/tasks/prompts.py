@@ -84,7 +84,7 @@ def prompt(style: str, shots: Sequence[Shot], question: str, head: str = "", gap
 
 
 def task_rows(
-    path: Path | None, hub: str, subset: str | None = None, split: str = "test", count: int | None = None
+    path: Path | None, hub: str | None, subset: str | None = None, split: str = "test", count: int | None = None
 ) -> Iterator[Row]:
     """The rows of a benchmark: of a file; of a folder those of the split (and, where it has one, of the folder
     ``subset``); or, without a path, of the hub. Raises InputError for what is not there."""

@@ -118,9 +118,9 @@ def parse_record(row: Mapping[str, Any], place: str) -> Record:
         prompt, response = f"{_REQUEST}\n\n{description.strip()}", ""
     else:
         prompt, response = _split_text(row, place)
-    name, *labels = (_label(row, label, place) for label in _LABELS)
+    name, source, family, difficulty, language = (_label(row, label, place) for label in _LABELS)
     tests, time_limit = _tests(row, place), _time_limit(row.get("time_limit"), place)
-    return Record(name or place, *labels, prompt, response, tests, time_limit)
+    return Record(name or place, source, family, difficulty, language, prompt, response, tests, time_limit)
 
 
 def _label(row: Mapping[str, Any], field: str, place: str) -> str:

@@ -18,6 +18,7 @@ from strop.common.errors import InputError
 from strop.data.readers import NamedSet, built_in
 from strop.data.rows import Row
 from strop.rewards import Judgement
+from strop.rewards.code import Verdict
 from strop.rewards.numbers import finished_number, flexible_number, strict_number
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerTask, Item, register
@@ -74,7 +75,8 @@ def made_up(count: int, seed: int) -> list[str]:
     """Words that there are not: letters drawn one after the other, each either as the two before it go on in the words
     to train on, or as any letter that follows the one before it in one of them. So they look like words, and rare pairs
     of letters, of which a tokenizer has pieces too, are not rare. None of them is a word to test with."""
-    known, random, found = words("train"), Random(f"made-up words {seed}"), []
+    known, random = words("train"), Random(f"made-up words {seed}")
+    found: list[str] = []
     usual: dict[str, list[str]] = {}  # as often as it occurs
     ever: dict[str, list[str]] = {}  # once each
     for word in known:
@@ -172,7 +174,7 @@ class SpellingBee(_Spelling):
         parts = {"format_rate": float(strict is not None)}
         if found is None:
             return Judgement("no_answer", 0, 1, "the answer holds no number", parts=parts)
-        verdict = "accepted" if found == right else "wrong_answer"
+        verdict: Verdict = "accepted" if found == right else "wrong_answer"
         return Judgement(verdict, int(found == right), 1, f"{found}, expected {right}", parts=parts)
 
 

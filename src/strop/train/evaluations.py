@@ -39,9 +39,10 @@ class Evaluations:
 
     def due(self, step: int, steps: int, totals: dict[str, Any]) -> Iterator[Callable[[Look], dict[str, float]]]:
         """What is to be measured at ``step`` of ``steps``; each counts as measured when the next is asked for."""
-        ways = {
-            LOSS: self._evaluate and (lambda look: self._evaluate()),
-            TASKS: self._tasks and (lambda look: self._tasks(step, look)),
+        evaluate, tasks = self._evaluate, self._tasks
+        ways: dict[str, Callable[[Look], dict[str, float]] | None] = {
+            LOSS: evaluate and (lambda look: evaluate()),
+            TASKS: tasks and (lambda look: tasks(step, look)),
         }
         # A checkpoint from before this was written down had all of it measured.
         done = totals.setdefault("evaluated", dict.fromkeys(ways, step) if step else {})

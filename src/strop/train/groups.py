@@ -56,7 +56,7 @@ def make_groups(
     tensor and for Muon over vectors.
     """
     named = list(named)
-    found: dict[tuple, list[tuple[str, Tensor]]] = {}
+    found: dict[tuple[int, str, str, float, float], list[tuple[str, Tensor]]] = {}
     taken: set[int] = set()
     for name, tensor in named:
         kind = kinds[name]

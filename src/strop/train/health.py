@@ -9,7 +9,7 @@ from typing import Any
 
 from strop.common.alarms import answer
 from strop.common.errors import RollBack
-from strop.train.settings import StepSettings
+from strop.train.settings import LoopSettings, StepSettings
 
 WINDOW, SEEN = 50, 20
 """Losses that a new one is compared with, and how many there have to be."""
@@ -45,12 +45,12 @@ class Health:
     def trained(self, totals: Totals, loss: float) -> None:
         """A step was taken, which had this ``loss``. Raises what the alarm ``loss_spike`` is answered with."""
         totals["bad_in_row"] = 0
-        limit, known = getattr(self._settings, "loss_spike", None), totals.get("losses", [])
+        settings, known = self._settings, totals.get("losses", [])
         totals["losses"] = [*known, loss][-WINDOW:]
-        if limit is None or len(known) < SEEN:
+        if not isinstance(settings, LoopSettings) or settings.loss_spike is None or len(known) < SEEN:
             return
         mean, spread = fmean(known), pstdev(known)
-        was, now = totals.get("spiking", False), loss > mean + max(limit * spread, RISE * abs(mean))
+        was, now = totals.get("spiking", False), loss > mean + max(settings.loss_spike * spread, RISE * abs(mean))
         totals["spiking"] = now
         if not now or was:
             return
@@ -60,7 +60,6 @@ class Health:
         )
         totals["alarms"] = [*totals.get("alarms", []), said]
         self._say(said)
-        settings = self._settings
         answer(settings.alarm, "train.alarm", said, totals["step"] - 1, settings.max_rollbacks, settings.rollback_lr)
 
     @staticmethod

@@ -22,9 +22,9 @@ from strop.train.checkpoint import (
 )
 from strop.train.random_state import random_state
 from strop.train.settings import StepSettings
-from strop.train.sharded import write_shards
+from strop.train.sharded import Written, write_shards
 from strop.train.shards import Shards
-from strop.train.weight_files import copied, take
+from strop.train.weight_files import Taken, copied, take
 from strop.train.weights import Weights
 from strop.train.world import World
 from strop.train.writer import Writer
@@ -66,18 +66,18 @@ class Keeper:
     def newest(self, up_to: int | None = None) -> Path | None:
         """See `newest_whole`; damaged ones that it passes over get another name."""
         self.wait()
-        path, error = None, ""
+        newest, error = None, ""
         if self.world.rank == 0:
             try:
-                path = newest_whole(self.folder, self.say, up_to)
-                if path and up_to is None:
-                    set_damaged_aside(self.folder, step_of(path))
+                newest = newest_whole(self.folder, self.say, up_to)
+                if newest and up_to is None:
+                    set_damaged_aside(self.folder, step_of(newest))
             except InputError as refused:
                 error = str(refused)
-        path, error = self.world.gather((path and str(path), error))[0]
+        path, error = self.world.gather((newest and str(newest), error))[0]
         if error:
             raise InputError(error)
-        return path and Path(path)
+        return Path(path) if path else None
 
     def load(self, checkpoint: Path) -> dict[str, Any]:
         """Put all but the source back; returns the state, with ``source`` and ``totals``."""
@@ -102,7 +102,8 @@ class Keeper:
         self._writer.wait()  # two at once would be a third copy of the weights
         state = {"source": self.source.state_dict(), **random_state()}
         states = self.world.gather(state | {name: one.state_dict() for name, one in self.own.items()})
-        averages, taken = {name: one.state_dict() for name, one in self.common.items()}, None
+        averages = {name: one.state_dict() for name, one in self.common.items()}
+        taken: Written | Taken | None = None
         if isinstance(self.weights, Shards):
             try:
                 taken, averages = write_shards(self.weights, averages, self.folder), {}

@@ -35,7 +35,7 @@ from strop.train.profile import STEP, traced
 from strop.train.random_state import kept_random_state
 from strop.train.roll_back import record, set_aside
 from strop.train.schedule import check_schedule, lr_share
-from strop.train.settings import TrainSettings
+from strop.train.settings import RlTrainSettings, TrainSettings
 from strop.train.signals import checkpoint_signal, first_signal, number
 from strop.train.step import evaluation as loss_of
 from strop.train.step import optimizer_step
@@ -50,7 +50,7 @@ def train(
     weights: Weights,
     source: Source,
     objective: Objective,
-    settings: TrainSettings,
+    settings: TrainSettings | RlTrainSettings,
     folder: Path,
     *,
     world: World | None = None,
@@ -202,7 +202,8 @@ class _Run:
         share = lr_share(self.step, self.steps, settings) * self.totals.get("lr_factor", 1.0)
         rates = self.weights.optimizer.set_rates(share)
         step = self.source.next_step()
-        self.skipped, told, norm = "", {"loss": None, "skipped": 1}, None
+        told: Mapping[str, float | None] = {"loss": None, "skipped": 1}
+        self.skipped, norm = "", None
         try:
             told, norm = optimizer_step(self.weights, self.objective, step.batches, settings.max_grad_norm, self.world)
         except FloatingPointError as error:
@@ -344,7 +345,7 @@ class _Run:
         self.weights.finish()
         self.weights.policy.eval()
         self.totals.pop("evaluated", None)
-        if "best" in self.totals and self.totals["best"]["step"] != self.step:
+        if self.best and "best" in self.totals and self.totals["best"]["step"] != self.step:
             self.best.put_back(self.totals)
         moved = None
         if self.first and "first_loss" in self.totals:

@@ -64,9 +64,11 @@ class MetricsLog:
         kept: Callable[[dict[str, Any]], bool] | None = None,
         say: Callable[[str], None] = lambda text: None,
     ):
-        lines = path.read_text().splitlines() if path.exists() and kept else []
+        rows: list[str] = []
+        if kept and path.exists():
+            rows = [x for x in path.read_text().splitlines() if x.endswith("}") and kept(json.loads(x))]
         with atomic_writer(path) as file:  # a kill at this moment must not cost the rows that were there
-            file.writelines(f"{x}\n" for x in lines if x.endswith("}") and kept(json.loads(x)))
+            file.writelines(f"{x}\n" for x in rows)
         self._stage = path.parent.name.removesuffix(".new")
         self._path, self._say = path, say
         self._kept_back: list[str] = []  # what could not be written yet
@@ -189,4 +191,4 @@ class Progress:
         # Said a step early rather than late: the next one may take as long as this one did.
         if tenth or time.monotonic() - self._said + row["seconds"] > EVERY:
             self._said = time.monotonic()
-            self._line(f"step {row['step']}/{self._steps} · {text} · {duration(self._left())} left")
+            self._line(f"step {row['step']}/{self._steps} · {text} · {duration(self._left() or 0)} left")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from strop.common.errors import InputError
-from strop.train.settings import LoopSettings
+from strop.train.settings import StepSettings
 
 _CPU = "DefaultCPUAllocator"
 """How torch's own allocator begins its complaint, which it raises as a plain RuntimeError."""
@@ -18,7 +18,7 @@ _UNITS = {"bytes": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 <
 
 
 @contextmanager
-def explained_out_of_memory(settings: LoopSettings, longest: int, lora: bool) -> Iterator[None]:
+def explained_out_of_memory(settings: StepSettings, longest: int, lora: bool) -> Iterator[None]:
     """Inside, a lack of memory becomes an InputError with the mend; all other errors pass.
 
     ``longest``: tokens of the longest example, below which a row cannot shrink; ``lora``: only adapters are trained.
@@ -33,7 +33,7 @@ def explained_out_of_memory(settings: LoopSettings, longest: int, lora: bool) ->
         raise InputError(f"out of memory{more}; {_mend(settings, longest, lora)}.") from error
 
 
-def _mend(settings: LoopSettings, longest: int, lora: bool) -> str:
+def _mend(settings: StepSettings, longest: int, lora: bool) -> str:
     mends = []
     smaller = max(longest, settings.micro_batch_tokens // 2)
     if smaller < settings.micro_batch_tokens:

@@ -14,8 +14,14 @@ import torch
 def random_state() -> dict[str, Any]:
     """Of torch, NumPy and Python; what ``torch.load(weights_only=True)`` can read."""
     cuda = {"cuda_rng": torch.cuda.get_rng_state_all()} if torch.cuda.is_initialized() else {}
-    kind, keys, *rest = np.random.get_state()
-    numpy = (kind, torch.from_numpy(keys.astype(np.int64)), *rest)
+    of_numpy = np.random.get_state(legacy=False)
+    numpy = (
+        of_numpy["bit_generator"],
+        torch.from_numpy(of_numpy["state"]["key"].astype(np.int64)),
+        of_numpy["state"]["pos"],
+        of_numpy["has_gauss"],
+        of_numpy["gauss"],
+    )
     return {"torch_rng": torch.get_rng_state(), "numpy_rng": numpy, "python_rng": random.getstate(), **cuda}
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 
 @contextmanager
@@ -16,7 +17,7 @@ def first_signal(words: str) -> Iterator[list[int]]:
     ``words``, if any, are said on standard error as soon as the first one comes.
     """
     came: list[int] = []
-    previous = {}
+    previous: dict[signal.Signals, Any] = {}
 
     def remember(signum, frame):
         came.append(signum)

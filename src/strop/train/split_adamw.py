@@ -11,6 +11,7 @@ What is here needs `strop.model.accelerate.adamw`; elsewhere `strop.train.weight
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -51,13 +52,13 @@ class SplitAdamW(EachTensor):
         """Set ``p`` to a float32 ``master`` of its shape: the rounding goes into ``p``, the rest into the state."""
         if master.shape != p.shape:
             raise ValueError(f"a master of {tuple(master.shape)} for a tensor of {tuple(p.shape)}")
-        hi, self.state[p]["low"] = accelerate.adamw().split(master)
+        hi, self.state[p]["low"] = _kernel().split(master)
         p.copy_(hi)
 
     def master(self, p: Tensor) -> Tensor:
         """The float32 master of ``p``, a new tensor."""
         state = self.state.get(p, {})
-        return accelerate.adamw().join(p, state["low"]) if "low" in state else p.detach().float()
+        return _kernel().join(p, state["low"]) if "low" in state else p.detach().float()
 
     def _start(self, p: Tensor) -> dict[str, Any]:
         whole = {} if self.eight_bit else {n: torch.zeros_like(p, dtype=torch.float32) for n in _MOMENTS}
@@ -74,7 +75,7 @@ class SplitAdamW(EachTensor):
         moments = [state[name] for name in names]
         if names == _EIGHT_BIT:
             moments += [*tables(True, p.device), *tables(False, p.device)]
-        accelerate.adamw().step(p, state["low"], grad, moments, group, state["step"], scale)
+        _kernel().step(p, state["low"], grad, moments, group, state["step"], scale)
         torch.autograd.graph.increment_version(p)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -91,6 +92,12 @@ class SplitAdamW(EachTensor):
 _EIGHT_BIT = ("m", "m_scale", "root_v", "root_v_scale")
 _SMALL = ("m", "v")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def _kernel() -> ModuleType:
+    kernel = accelerate.adamw()
+    assert kernel is not None  # or no tensor would be `supported`
+    return kernel
 
 
 def _require(p: Tensor) -> None:

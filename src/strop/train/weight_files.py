@@ -94,7 +94,8 @@ def read_once(path: Path, parts: int = 8) -> Any:
         return tree_flatten(torch.load(path, weights_only=True, mmap=True))
 
     leaves, tree = mapped()  # of this mapping nothing is touched
-    room, taken, source = tensor_bytes(leaves) / parts, math.inf, []
+    room, taken = tensor_bytes(leaves) / parts, math.inf
+    source: list[Any] = []
     for i, leaf in enumerate(leaves):
         if isinstance(leaf, Tensor):
             if taken > room:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -57,14 +57,15 @@ class World:
         """What ``make`` gives on rank 0, on every rank; the others do not call it."""
         if self.size == 1:
             return make()
-        box = [make() if self.rank == 0 else None]
+        box: list[Any] = [make() if self.rank == 0 else None]
         dist.broadcast_object_list(box, 0, self.group)
         return box[0]
 
     def in_turn(self, make: Callable[[], T]) -> T:
         """``make()`` on every rank: one of each machine before its others, which find in a cache what that one made."""
         leads = int(os.environ.get("LOCAL_RANK", self.rank)) == 0
-        value = make() if leads else None
+        if leads:
+            value = make()
         self.barrier()
         return value if leads else make()
 

@@ -40,8 +40,9 @@ def install() -> bool:
 
 def region() -> Region:
     """What the region holds. Needs a process in which `install` was True."""
-    state = (ctypes.c_size_t * 3)()
-    _library().strop_allocator_state(state)
+    library, state = _library(), (ctypes.c_size_t * 3)()
+    assert library is not None  # it is installed
+    library.strop_allocator_state(state)
     return Region(*state)
 
 

@@ -42,10 +42,10 @@ def load(sources: Sequence[str], flags: Sequence[str], what: str, otherwise: str
     None where there is no compiler, or, with a warning, where it cannot be compiled or kept; the warning says ``what``
     is then missing and what happens ``otherwise``.
     """
-    if compiler() is None:
+    if (by := compiler()) is None:
         return None
     try:
-        return ctypes.CDLL(str(_built(sources, flags)))
+        return ctypes.CDLL(str(_built(by, sources, flags)))
     except OSError as error:
         warnings.warn(
             f"{what} cannot be kept in {cache_folder()} ({error}); {otherwise}. "
@@ -55,12 +55,12 @@ def load(sources: Sequence[str], flags: Sequence[str], what: str, otherwise: str
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or ["no message"]
         warnings.warn(
-            f"{compiler()} cannot compile {what} ({lines[0]}); {otherwise}. Name another compiler in CXX.",
+            f"{by} cannot compile {what} ({lines[0]}); {otherwise}. Name another compiler in CXX.",
             stacklevel=2,
         )
     except subprocess.TimeoutExpired:
         warnings.warn(
-            f"{compiler()} was not done with {what} within {SECONDS / 60:.0f} minutes; {otherwise}. Name another "
+            f"{by} was not done with {what} within {SECONDS / 60:.0f} minutes; {otherwise}. Name another "
             "compiler in CXX.",
             stacklevel=2,
         )
@@ -71,10 +71,10 @@ def _said_by(command: Sequence[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
 
 
-def _built(sources: Sequence[str], flags: Sequence[str]) -> Path:
-    """The library for these sources, flags and this compiler, built under another name and renamed."""
+def _built(by: str, sources: Sequence[str], flags: Sequence[str]) -> Path:
+    """The library for these sources, flags and the compiler ``by``, built under another name and renamed."""
     here = Path(__file__).parent
-    version = _said_by([compiler(), "--version"])
+    version = _said_by([by, "--version"])
     texts = [path.read_text() for path in (*sorted(here.glob("*.h")), *(here / name for name in sources))]
     key = hashlib.sha256("\0".join([version, *flags, *texts]).encode()).hexdigest()[:16]
     target = cache_folder() / "kernels" / f"{key}.so"
@@ -84,7 +84,7 @@ def _built(sources: Sequence[str], flags: Sequence[str]) -> Path:
             built = Path(scratch) / target.name
             paths = [str(here / name) for name in sources]
             # flags last: a library is searched for what comes before it
-            command = [compiler(), *paths, "-o", str(built), *flags]
+            command = [by, *paths, "-o", str(built), *flags]
             _said_by(command)
             built.rename(target)
     return target

@@ -66,7 +66,8 @@ class Decoder:
         self.inner = first.mlp.gate_proj.out_features
         self.layers = (_Layer * len(decoder.layers))()
         self.int8: Int8Weights | None = None  # where weights are taken from, if not the model's own
-        self._rank, self._adapters = 0, []  # of all adapters, and copies of them as the kernel takes them
+        self._rank = 0  # of all adapters
+        self._adapters: list[Tensor] = []  # copies of them as the kernel takes them
         self._pointed: tuple[KVCache, int] | None = None  # whose place is in `layers`, beside that of the weights
         for layer, module in zip(self.layers, decoder.layers, strict=True):
             norm, options = module.input_layernorm, module.self_attn.fused
@@ -87,7 +88,8 @@ class Decoder:
             self._point(layout.cache)
             self._pointed = layout.cache, layout.cache.pages
         count, device = len(x), x.device
-        row, table, segments, tables = 0, 0, [], []
+        row, table, segments = 0, 0, []
+        tables: list[int] = []
         parts = zip(layout.counts, layout.lengths, layout.tables, layout.prompts or layout.lengths, strict=True)
         for n, length, pages, prompt in parts:
             segments += [row, n, length, table, prompt]
@@ -133,18 +135,21 @@ class Decoder:
         return a, b
 
 
-def _linears(layer: nn.Module) -> dict[str, fused_lora.Operands | None]:
-    """The matrices by name, None for one that the kernel does not compute."""
-    return {
+def _linears(layer: nn.Module) -> dict[str, fused_lora.Operands]:
+    """The matrices by name, without those that the kernel does not compute."""
+    found = {
         name: _linear(getattr(layer.self_attn if name in "qkvo" else layer.mlp, f"{name}_proj", None))
         for name in _LINEAR
     }
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def _linear(module: nn.Module | None) -> fused_lora.Operands | None:
+    if module is None:
+        return None
     if type(module) is nn.Linear and "forward" not in vars(module):
         return fused_lora.Operands(module.weight, module.bias, None, None, 1.0)
-    if module is None or _method(module) is not fused_lora.forward:
+    if _method(module) is not fused_lora.forward:
         return None
     if module.disable_adapters and not module.merged:
         return _linear(module.base_layer)
@@ -177,7 +182,7 @@ def _plain(layer: nn.Module) -> bool:
     if _method(attention) is not attention_layer.forward or _method(mlp) is not gated_unit.forward:
         return False
     norms, linears = _norms(layer), _linears(layer)
-    if any(_method(norm) is not rms_norm.forward for norm in norms.values()) or None in linears.values():
+    if any(_method(norm) is not rms_norm.forward for norm in norms.values()) or len(linears) < len(_LINEAR):
         return False
     if any(linears[name].bias is not None for name in ("gate", "up", "down")):
         return False

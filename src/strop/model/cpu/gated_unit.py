@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,7 +21,7 @@ def silu_gate(gate: Tensor, up: Tensor) -> Tensor:
 @torch.no_grad()
 def usual(module: nn.Module) -> tuple[()] | None:
     """Whether ``module`` is `down(silu(gate(x)) · up(x))` with linear layers, which may have adapters; None if not."""
-    parts = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
+    parts: list[Any] = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
     linear = all(isinstance(part, nn.Module) and hasattr(part, "in_features") for part in parts)
     activation = getattr(module, "act_fn", None)
     if not linear or activation is None or not parts[0].weight.is_floating_point():

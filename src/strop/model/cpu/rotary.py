@@ -31,7 +31,8 @@ class _Rotary(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        return _turn(grad, *ctx.saved_tensors, back=True), None, None
+        cos, sin = ctx.saved_tensors
+        return _turn(grad, cos, sin, back=True), None, None
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor, back: bool) -> Tensor:

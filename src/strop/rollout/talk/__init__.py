@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TextIO
@@ -80,7 +80,7 @@ def talk(
     out = stdout or sys.stdout
     with closing(Speaker(voice.engine, voice.encoder, voice.tokenizer.decode, voice.window, *how)) as speaker:
         if prompts:
-            asked = [(prompt, conversation.system) for prompt in prompts]
+            asked: Iterable[tuple[str, str | None]] = [(prompt, conversation.system) for prompt in prompts]
         else:
             read_line = line_reader(stdin)
             terminal = stdin is None and sys.stdin.isatty()

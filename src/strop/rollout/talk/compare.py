@@ -64,7 +64,7 @@ def compare_answers(
         asked = [("prompt", prompt, own) for prompt, own in read]
     if not asked:
         raise InputError("there is nothing to answer; give --prompt or --text, or lines on standard input.")
-    compared = [{kind: text, "answers": []} for kind, text, _ in asked]
+    compared: list[dict[str, Any]] = [{kind: text, "answers": []} for kind, text, _ in asked]
     code = 0
     for folder in folders:
         voice = load_chat(folder, int8)

@@ -45,7 +45,7 @@ def lent(
 
 
 def _check_sandbox(environment: Environment) -> None:
-    if environment.runs_programs:
+    if environment.needs_sandbox():
         confinement()
 
 

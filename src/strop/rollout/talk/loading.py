@@ -16,7 +16,7 @@ from strop.model.policy import Policy
 from strop.model.precision import best_compute
 from strop.model.vocabulary import check_tokens, template_token_ids
 from strop.model.window import window
-from strop.rollout.engine import Engine
+from strop.rollout.engine import Sampler
 from strop.rollout.plain_engine import PlainEngine
 from strop.rollout.talk.stopped import Stopped, restore, stopped_run
 from strop.rollout.torch_engine import TorchEngine
@@ -30,7 +30,7 @@ class LoadedChat:
     ``environment``: what its saved settings say that it was trained with."""
 
     name: str
-    engine: Engine
+    engine: Sampler
     encoder: ChatEncoder
     tokenizer: Any
     window: int | None
@@ -67,7 +67,7 @@ def load_chat(name: str | Path, int8: bool = False, max_rows: int = 1) -> Loaded
     notes += [note] if note else []
     attention = model.config._attn_implementation
     try:
-        engine: Engine = TorchEngine(
+        engine: Sampler = TorchEngine(
             Policy(model, compute), _stops(encoder), max_rows=max_rows, cache_gb=None, int8=int8
         )
     except InputError as error:

@@ -15,7 +15,7 @@ from strop.chat.syntax import syntax_of
 from strop.chat.text import document_ids
 from strop.common.errors import InputError
 from strop.environments.base import Environment, Observation, Start, Turn
-from strop.rollout.engine import Engine, OnToken, Request, Rollout, SamplingParams
+from strop.rollout.engine import OnFinished, OnToken, Request, Rollout, Sampler, SamplingParams, as_requests
 from strop.rollout.talk.stream import Apart, TextStream
 from strop.rollout.turns import Player
 
@@ -69,7 +69,7 @@ class Speaker:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Sampler,
         encoder: ChatEncoder,
         decode: Callable[..., str],
         window: int | None,
@@ -81,10 +81,11 @@ class Speaker:
         self.engine, self.encoder, self.decode = engine, encoder, decode
         self.window, self.max_tokens = window, max_tokens
         self.temperature, self.top_p = temperature, top_p
-        self.player = environment and Player(encoder, environment)
+        self.player = Player(encoder, environment) if environment else None
         self._calls: tuple[str, ...] = ()
         if environment and (schemas := environment.schemas()):
-            self._calls = syntax_of(encoder, TemplateInputs(schemas)).calls.marks
+            syntax = syntax_of(encoder, TemplateInputs(schemas))
+            self._calls = syntax.calls.marks if syntax.calls else ()
 
     def close(self) -> None:
         if self.player:
@@ -133,8 +134,8 @@ class Speaker:
 
         try:
             [rollout] = self.engine.generate([ids], sampling, on_token)
-            full = "max_tokens" if sampling.max_tokens == self.max_tokens else "window"
-            ended = "stop" if rollout.finish_reason == "stop" else full
+            full: Ended = "max_tokens" if sampling.max_tokens == self.max_tokens else "window"
+            ended: Ended = "stop" if rollout.finish_reason == "stop" else full
         except KeyboardInterrupt:
             ended = "interrupt"
         stream.flush()
@@ -159,7 +160,8 @@ class Speaker:
         think: Callable[[str], None],
         tell: Tell,
     ) -> Answer:
-        opening = player.opening("chat", Start("chat", list(messages)))
+        given: list[Any] = list(messages)  # strop's own environments hand them on as they are
+        opening = player.opening("chat", Start("chat", given))
         sampling = replace(self._sampling(len(opening.ids)), max_tokens=self.max_tokens)
         heard = _Heard(self, say, think, tell, self._calls)
         try:
@@ -171,8 +173,11 @@ class Speaker:
         turns = player.said(episode)
         last = turns[-1] if turns else Message("assistant", "")
         heard.finish(last)
-        full = "max_tokens" if episode.left < 1 else "window"
-        ended = "interrupt" if heard.interrupted else full if episode.finish == "length" else episode.finish
+        ended: Ended = "turns" if episode.finish == "turns" else "stop"
+        if heard.interrupted:
+            ended = "interrupt"
+        elif episode.finish == "length":
+            ended = "max_tokens" if episode.left < 1 else "window"
         return Answer(last, ended, heard.count, tuple(turns), episode.answer if last.parts else None)
 
 
@@ -194,11 +199,16 @@ class _Heard:
         self.count, self.interrupted, self._rounds = 0, False, 0
 
     def generate(
-        self, requests: Sequence[Request], params: Any = None, on_token: OnToken | None = None, on_finished: Any = None
+        self,
+        requests: Sequence[Request | Sequence[int]],
+        params: SamplingParams | None = None,
+        on_token: OnToken | None = None,
+        on_finished: OnFinished | None = None,
     ) -> list[Rollout]:
         """One request's answer, whatever its name draws: each round has a seed of its own."""
-        [request] = requests
-        speaker, tokens = self._speaker, []
+        [request] = as_requests(requests, params)
+        speaker = self._speaker
+        tokens: list[int] = []
         tail = list(request.prompt[-_TAIL:])
         if self._apart is None:
             text = speaker.decode(tail, skip_special_tokens=False)

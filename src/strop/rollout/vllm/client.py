@@ -129,6 +129,7 @@ class Exchange:
         return connection.getresponse()
 
     def _patience(self) -> None:
+        assert self._socket is not None  # it is open
         self._socket.settimeout(max(0.001, self._deadline - time.monotonic()))
 
     def _check(self, response: HTTPResponse) -> None:

@@ -17,6 +17,7 @@ from transformers import AutoConfig
 from strop.common.errors import InputError
 from strop.rollout.answers import Answer, Decode
 from strop.rollout.engine import (
+    Finish,
     OnFinished,
     OnToken,
     Request,
@@ -25,6 +26,7 @@ from strop.rollout.engine import (
     Score,
     as_requests,
     check_request,
+    score_in_windows,
 )
 from strop.rollout.vllm.client import Exchange, Refused, ServerLost, connection_to
 from strop.rollout.vllm.fleet import Fleet, Job, Server
@@ -84,7 +86,8 @@ class VllmEngine:
         self._save, self._exchange, self._timeout = save, exchange, timeout
         self._fleet = Fleet([Server(url.rstrip("/")) for url in dict.fromkeys(urls)], at_once, timeout, say)
         self._name, self._updates = f"strop-{uuid.uuid4().hex[:8]}", 0
-        windows, others = {}, []
+        windows: dict[Server, int] = {}
+        others: list[Server] = []
 
         def look(server: Server) -> None:
             windows[server], same = self._look(server, model)
@@ -92,7 +95,7 @@ class VllmEngine:
 
         self._fleet.each(look)
         self.window = min(windows[server] for server in self._fleet.servers)
-        if others:
+        if others and model is not None:
             self._load(model, others)
 
     def generate(
@@ -113,7 +116,7 @@ class VllmEngine:
             check_request(request, self.window, self.decode)
             check_params(request.params)
         first = list(accumulate((r.group_size for r in requests), initial=0))
-        done: list[Rollout | None] = [None] * first[-1]
+        done: dict[int, Rollout] = {}
 
         def fresh(request: Request, sample: int, index: int) -> Answer:
             limit = min(request.params.max_tokens, self.window - len(request.prompt))
@@ -135,7 +138,7 @@ class VllmEngine:
                         raise ServerLost(f"{url} ended an answer for a reason of its own: {choice.finish_reason}")
                 return False
 
-            def keep(reason: str) -> None:
+            def keep(reason: Finish) -> None:
                 rollout = answer.rollout(reason)
                 done[index] = replace(rollout, plain_logprobs=()) if filtered(request.params) else rollout
                 if on_finished:
@@ -148,7 +151,7 @@ class VllmEngine:
             return Job(tuple(request.prompt), lambda: answer_body(answer, stream), take, lost, stream)
 
         self._fleet.run(job(r, s, i + s) for r, i in zip(requests, first, strict=False) for s in range(r.group_size))
-        return done
+        return [done[index] for index in range(first[-1])]
 
     def score(
         self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
@@ -156,7 +159,7 @@ class VllmEngine:
         """See `TorchEngine.score`. Options of one token are one request for all; other continuations are computed from
         the prompt's beginning each, and may take one token less than the window, since vLLM draws one more.
         """
-        found: list[list[Score | None]] = [[None] * len(several) for several in continuations]
+        found: list[dict[int, Score]] = [{} for _ in continuations]
         jobs = []
         for prompt, several, row in zip(prompts, continuations, found, strict=True):
             if not all(several):
@@ -167,7 +170,13 @@ class VllmEngine:
             jobs += [_options_job(prompt, several, short[i : i + OPTIONS], row) for i in range(0, len(short), OPTIONS)]
             jobs += [_score_job(prompt, ids, i, row) for i, ids in enumerate(several) if len(ids) > 1]
         self._fleet.run(jobs)
-        return found
+        return [[row[i] for i in range(len(several))] for several, row in zip(continuations, found, strict=True)]
+
+    def score_documents(
+        self, documents: Sequence[Sequence[int]], context: int | None = None
+    ) -> list[tuple[float, ...]]:
+        """See `TorchEngine.score_documents`; a window is a token shorter, as in `score`."""
+        return score_in_windows(self, documents, self.window - 1, context)
 
     def sync(self) -> None:
         """The weights have changed: with ``save`` every server gets those of now, and all prefixes are forgotten."""
@@ -238,9 +247,10 @@ class VllmEngine:
     def _look(self, server: Server, model: Path | None) -> tuple[int, bool]:
         """Its window, and whether it has the weights of ``model``. Raises InputError where it lacks something."""
 
-        def ask(kind: Any, path: str, *body: Any) -> Any:
+        def ask(kind: Any, path: str, body: Any = None) -> Any:
+            method = "GET" if body is None else "POST"
             try:
-                return Exchange(server.url, "POST" if body else "GET", path, *body, timeout=self._timeout).reply(kind)
+                return Exchange(server.url, method, path, body, self._timeout).reply(kind)
             except Refused as error:
                 if error.status not in (403, 404):
                     raise
@@ -282,7 +292,9 @@ def check_loads(folder: Path, why: str, mend: str) -> None:
         )
 
 
-def _options_job(prompt: Sequence[int], several: Sequence[Sequence[int]], which: list[int], row: list) -> Job:
+def _options_job(
+    prompt: Sequence[int], several: Sequence[Sequence[int]], which: list[int], row: dict[int, Score]
+) -> Job:
     tokens = sorted({several[i][0] for i in which})
 
     def take(reply: Generated, url: str) -> bool:
@@ -294,7 +306,7 @@ def _options_job(prompt: Sequence[int], several: Sequence[Sequence[int]], which:
     return Job(tuple(prompt), lambda: options_body(prompt, tokens), take)
 
 
-def _score_job(prompt: Sequence[int], ids: Sequence[int], place: int, row: list) -> Job:
+def _score_job(prompt: Sequence[int], ids: Sequence[int], place: int, row: dict[int, Score]) -> Job:
     def take(reply: Generated, url: str) -> bool:
         row[place] = scored(reply, ids, url)
         return True

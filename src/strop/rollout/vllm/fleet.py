@@ -85,6 +85,7 @@ class Fleet:
                     try:
                         if ended is not None:
                             ended.result()
+                        if reply is None:
                             raise ServerLost(f"{server.url} ended its answer early")
                         self._check_weights(server, reply)
                         if job.take(reply, server.url):

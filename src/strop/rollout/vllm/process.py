@@ -25,6 +25,7 @@ class ServerProcess:
     """``url``: where it listens. Its output goes to ``log``."""
 
     def __init__(self, model: Path, settings: VllmSettings, log: Path, dtype: str, max_rows: int, cache_gb: float):
+        assert settings.python is not None  # one is started with it
         python = settings.python.expanduser()
         if shutil.which(python) is None:
             raise InputError(f"rollout.vllm.python is {python}, and there is no such program; name a Python with vLLM.")
@@ -71,6 +72,7 @@ class ServerProcess:
 
     def close(self) -> None:
         """End it and all that it started."""
+        assert self._process.stdin is not None  # it is a pipe
         self._process.stdin.close()
         self._process.wait(2 * keeper.GRACE_SECONDS + 5)
         self._folder.cleanup()

@@ -173,11 +173,16 @@ def option_scores(reply: Generated, tokens: Sequence[int], server: str) -> dict[
 def scored(reply: Generated, continuation: Sequence[int], server: str) -> Score:
     """The score in a reply to `score_body`. Raises as `drawn`."""
     places = (reply.prompt_logprobs or [])[-len(continuation) :]
-    told = [(place or {}).get(token) for place, token in zip(places, continuation, strict=False)]
-    if len(told) != len(continuation) or None in told:
+    asked = zip(places, continuation, strict=False)
+    # Of each place what was asked about and the largest.
+    told = [
+        (place[token].logprob, max(one.logprob for one in place.values()))
+        for place, token in asked
+        if place and token in place
+    ]
+    if len(told) != len(continuation):
         raise ServerLost(f"{server} did not tell how likely the tokens are that it was asked about")
-    if any(one.logprob <= NO_NUMBER for one in told):
+    if any(logprob <= NO_NUMBER for logprob, _ in told):
         raise NotFinite(f"{server}: {NO_SCORE}")
     # vLLM's rank counts equals in, so that of two tokens that are likeliest alike none has rank 1.
-    greedy = all(one.logprob >= max(x.logprob for x in place.values()) for one, place in zip(told, places, strict=True))
-    return Score(tuple(one.logprob for one in told), greedy)
+    return Score(tuple(logprob for logprob, _ in told), all(logprob >= largest for logprob, largest in told))

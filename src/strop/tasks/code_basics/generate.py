@@ -103,5 +103,5 @@ class CodeBasics(ProblemTask):
         }
 
 
-def _conversations(split: str, count: int, seed: int) -> list[Row]:
+def _conversations(split: Literal["train", "test"], count: int, seed: int) -> list[Row]:
     return [(f"code_basics[{r.name}]", {"messages": r.messages()}) for r in generate(split, count, seed)]

@@ -52,7 +52,8 @@ def in_order(family: str, seed: int) -> Iterator[Record]:
 
     Names are `code_basics/FAMILY/SEED-INDEX`.
     """
-    own, others = [], []
+    own: list[Row] = []
+    others: list[Row] = []
     for place, row in frozen()[family]:
         (own if f"/{seed}-" in row["name"] else others).append((place, row))
     for place, row in own + Random(f"{family} {seed}").sample(others, len(others)):
