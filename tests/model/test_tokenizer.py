@@ -52,7 +52,7 @@ def test_anything_else_is_left_to_the_library(folder, kind, name):
 
 
 def test_no_tokenizer_is_one_sentence(tmp_path):
-    with pytest.raises(InputError, match="holds no tokenizer .*; put the files of the model's own there"):
+    with pytest.raises(InputError, match=r"holds no tokenizer .*; put the files of the model's own there"):
         tokenizer_in(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(InputError, match="the tokenizer does not load"):
