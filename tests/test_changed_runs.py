@@ -274,6 +274,8 @@ def test_what_a_kill_left_half_written_or_half_removed_is_cleared_away(tmp_path)
         ".shards/__0_0.distcp",
         ".x.json.0a1b2c3d",
     ]
+    (tmp_path / "sft").mkdir()
+    (tmp_path / "sft/stage.json").write_text("{}")
     for name in (*kept, *left):
         (tmp_path / "sft/checkpoints" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "sft/checkpoints" / name).write_text("half")

@@ -135,6 +135,7 @@ def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):
     for path in (*stays, *goes):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
+    (tmp_path / "sft/stage.json").write_text("{}")
     with claimed(tmp_path):
         assert all(path.exists() for path in stays)
         assert not any(path.exists() for path in goes)

@@ -56,6 +56,9 @@ _STORAGE = {
     errno.EDQUOT: "the quota is used up",
     errno.EROFS: "it is read-only",
     errno.EACCES: "permission was denied",
+    errno.EPERM: "that is not permitted",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "the link leads in a circle",
 }
 Outcome = tuple[int, dict[str, Any] | None]
 """Exit code, and what ``--json`` prints; None where the verb has printed it."""

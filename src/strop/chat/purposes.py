@@ -65,7 +65,10 @@ def _bare_prompt(row: Mapping[str, Any]) -> bool:
 
 
 _EVALS = "they are measured with evals: {NAME: {path: FILE}}, not trained on"
-_CHOICE = "they are for measuring a model by (evals), which strop cannot do with choices yet, and not for training"
+_CHOICE = (
+    "they are measured with evals: {NAME: {task: choice, path: FILE}}; to train on question and right letter, set "
+    "data: [{task: choice, path: FILE}]"
+)
 _RL = "they are for reinforcement learning, and sft needs answers"
 
 

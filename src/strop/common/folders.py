@@ -32,10 +32,10 @@ def whole_folder(target: Path, n_bytes: int, *, replace: bool) -> Iterator[Path]
     Raises:
         InputError: the place cannot be written to, or is no folder, or the disk is full.
     """
-    if target.exists() and not target.is_dir():  # a device, too: root may replace those
+    if os.path.exists(target) and not target.is_dir():  # a device, too: root may replace those
         raise InputError(f"{target}: is no folder, and one is to be written; give another place.")
-    if target.is_symlink():
-        target = target.resolve()
+    if os.path.islink(target):
+        target = Path(os.path.realpath(target))
     scratch = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}"
     lock = None
     try:
@@ -44,7 +44,7 @@ def whole_folder(target: Path, n_bytes: int, *, replace: bool) -> Iterator[Path]
         free = shutil.disk_usage(target.parent).free
         if free < n_bytes:
             raise InputError(
-                f"{target}: {n_bytes / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; "
+                f"{target}: {_size(n_bytes)} are needed and {_size(free)} are free; "
                 "free some space or choose another folder."
             )
         lock = _make_locked(scratch)
@@ -58,6 +58,10 @@ def whole_folder(target: Path, n_bytes: int, *, replace: bool) -> Iterator[Path]
         shutil.rmtree(scratch, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
 
 
 def _make_locked(folder: Path) -> int | None:

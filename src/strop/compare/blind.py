@@ -8,18 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from strop.common.errors import InputError
-from strop.common.files import atomic_writer, write_json
+from strop.common.files import atomic_writer, check_output, write_json
 from strop.compare.comparison import Comparison
 from strop.compare.pairs import Pair
 from strop.web import render, script_data
 
 HERE = Path(__file__).parent
+_KEY = re.compile(r'\{\s*"page": ')
 COUNT = 50
 """Pairs on a page, where nobody says how many."""
 
@@ -54,7 +56,10 @@ def choose(comparison: Comparison, task: str | None, count: int, seed: int) -> C
 
 
 def write_blind(path: Path, chosen: Chosen, comparison: Comparison, seed: int) -> Path:
-    """Write the page to ``path`` and the key to ``<stem>.key.json`` beside it; returns the key's path."""
+    """Write the page to ``path`` and the key to ``<stem>.key.json`` beside it; returns the key's path. Raises
+    InputError where something that is no key has its name."""
+    key = path.with_name(f"{path.stem}.key.json")
+    check_output(key, _KEY)
     flips = random.Random(f"{seed} sides")
     left = [flips.choice(("first", "second")) for _ in chosen.pairs]
     entries = [
@@ -76,7 +81,6 @@ def write_blind(path: Path, chosen: Chosen, comparison: Comparison, seed: int) -
     )
     with atomic_writer(path) as file:
         file.write(html)
-    key = path.with_name(f"{path.stem}.key.json")
     order = [{"name": pair[0].name, "left": side} for pair, side in zip(chosen.pairs, left, strict=True)]
     sides = {"first": comparison.first.title, "second": comparison.second.title}
     write_json(key, {"page": page, "task": chosen.task, **sides, "seed": seed, "order": order})

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from strop.common.console import make_console, say, speaking_on, working
 from strop.common.errors import InputError
-from strop.common.files import atomic_writer
+from strop.common.files import PAGE, atomic_writer, check_output
 from strop.compare.blind import Chosen, choose, write_blind
 from strop.compare.comparison import Comparison, compare_sides
-from strop.compare.judge import Judged, judge, local, served
+from strop.compare.judge import VOTES, Judged, judge, local, served
 from strop.compare.show import METHOD, agreement_text, as_json, judge_text, markdown, show, win_text
 from strop.compare.votes import Rater, agreement, read_votes, win_rate
 from strop.evals.gates import read_gate
@@ -57,6 +57,9 @@ def compare(request: Request) -> tuple[int, dict[str, Any]]:
         raise InputError(f"--count {request.count}: at least one pair is judged.")
     if request.judge_url and not request.judge:
         raise InputError("--judge-url: name the model there with --judge NAME.")
+    for place, ours in ((request.html, PAGE), (request.blind, PAGE), (request.judge_out, VOTES)):
+        if place is not None:
+            check_output(place, ours)
     gates = dict(map(read_gate, request.gate))
     if len(gates) < len(request.gate):
         raise InputError("--gate: a metric is named twice; keep one of the two.")

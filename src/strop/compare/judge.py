@@ -47,6 +47,8 @@ longer than it needs to be. Neither the order of the answers nor their length ma
 [End]
 Explain in one or two sentences, then end with one line: [[A]] if answer A is better, [[B]] if answer B is better, \
 [[C]] for a tie."""
+VOTES = re.compile(r'\{"task": ')
+"""How a file of votes begins."""
 _STRAIGHT: dict[str, Vote] = {"A": "first", "B": "second", "C": "tie"}
 _TURNED: dict[str, Vote] = {"A": "second", "B": "first", "C": "tie"}
 _VERDICT = re.compile(r"\[\[\s*([ABC])\s*\]\]")

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from strop import __version__
+from strop.common.errors import InputError
 from strop.common.flat import flat
 from strop.common.visible import one_line
 from strop.compare.comparison import Comparison
@@ -89,13 +90,24 @@ def differences(runs: Mapping[str, RunFiles]) -> list[tuple[str, list[str]]]:
     """(setting, its value in each run) of what the runs' recipes say differently; their names and folders aside."""
     if len(runs) < 2:
         return []
-    recipes = [flat(yaml.safe_load([*run.configs.values()][-1]) if run.configs else {}) for run in runs.values()]
+    recipes = [flat(_recipe(run)) for run in runs.values()]
     names = dict.fromkeys(name for recipe in recipes for name in recipe if name not in ("name", "folder"))
     return [
         (name, [_setting(recipe.get(name)) for recipe in recipes])
         for name in names
         if any(recipe.get(name) != recipes[0].get(name) for recipe in recipes)
     ]
+
+
+def _recipe(run: RunFiles) -> Any:
+    """That of the last stage. Raises InputError where the file is damaged."""
+    for name, text in [*run.configs.items()][-1:]:
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            place = f"{run.folder / name} is not YAML ({getattr(error, 'problem', error)})"
+            raise InputError(f"{place}; get it from the run again, or delete it.") from error
+    return {}
 
 
 def _facts(summaries: Sequence[Summary]) -> list[tuple[str, list[str]]]:

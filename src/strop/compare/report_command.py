@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import webbrowser
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from strop.common.console import make_console, say
 from strop.common.errors import InputError
-from strop.common.files import atomic_writer
+from strop.common.files import PAGE, atomic_writer, check_output
 from strop.compare.comparison import Comparison, compare_sides
 from strop.compare.page import MOST_RUNS, beside, differences, render
 from strop.compare.show import markdown as compared_markdown
@@ -21,6 +22,9 @@ from strop.report import write_report
 from strop.report.files import RunFiles, runs_among
 from strop.report.markdown import escaped, how, markdown, table
 from strop.report.sides import NoEvaluation, Side, read_side
+
+MARKDOWN = re.compile(r"#{2,3} ")
+"""How Markdown begins, of one run and of several."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ def report(request: ReportRequest) -> dict[str, Any]:
         raise InputError("--open shows the page, and --md writes none; leave one of them out.")
     if (out := request.target) is not None and out.is_dir():
         raise InputError(f"--out {out} is a folder; name a file in it, e.g. {out / 'report.html'}.")
+    if out is not None:
+        check_output(out, MARKDOWN if request.md else PAGE)
     console = make_console(stderr=request.json or request.md)
     several = Beside.read(request.folders) if len(request.folders) > 1 else None
     if request.md:
@@ -50,7 +56,9 @@ def report(request: ReportRequest) -> dict[str, Any]:
         return {"report": str(_written(out, text, console))}
     if several:
         names = "-and-".join(folder.resolve().name for folder in request.folders)
-        path = _written(out or request.folders[0].parent / f"{names}.html", several.page(), console)
+        path = out or request.folders[0].parent / f"{names}.html"
+        check_output(path, PAGE)
+        _written(path, several.page(), console)
     else:
         path = write_report(request.folders[0], out)
         say(console, str(path))

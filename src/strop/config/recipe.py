@@ -99,7 +99,7 @@ class Recipe(BaseModel):
     def _known_names(self) -> Recipe:
         for name, task in self.evals.items():
             if isinstance(task, UnknownTask):
-                raise ValueError(f"evals.{name}: {unknown_task(task.task or name)}")
+                raise ValueError(f"evals.{name}: {unknown_task(task.task or name, task.path, bool(task.task))}")
         try:
             read_environment(self.chat.environment)
         except ValueError as error:

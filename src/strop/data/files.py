@@ -151,7 +151,7 @@ def _some(
         yield row
     if empty and not bad and count != 0:
         if all(piece.whole for piece in parse_split(split)):
-            raise InputError(f"{name}: holds no row; put one conversation in each, e.g. one JSON object on each line.")
+            raise InputError(f"{name}: holds no row; give a file that has some, e.g. one JSON object on each line.")
         raise InputError(f"{name}: {split} takes none of its rows; choose a slice within what is there.")
 
 

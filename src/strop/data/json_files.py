@@ -265,7 +265,9 @@ def _parsed(line: bytes) -> Any:
     except UnicodeDecodeError:
         raise _NotJson("not UTF-8; save the file as UTF-8") from None
     except json.JSONDecodeError as error:
-        message = f"not JSON ({error.msg} at column {error.colno}); each line must be one JSON object"
+        message = (
+            f"not JSON ({error.msg.removesuffix(' at')} at column {error.colno}); each line must be one JSON object"
+        )
         raise _NotJson(message, _goes_on(error, text)) from None
     except RecursionError:
         raise _NotJson("nested too deep to be read; flatten the object") from None

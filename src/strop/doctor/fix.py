@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -153,8 +154,10 @@ def plain(value: Any, changed: Counter[str]) -> Any:
 
 def check_target(out: Path, inputs: Iterable[Path]) -> None:
     """Raises InputError where writing to ``out`` would overwrite an input or a file that the doctor did not write."""
+    if not out.name or out.is_dir():
+        raise InputError(f"--fix {out}: is a folder; name a file in it, e.g. {out / 'clean.jsonl'}.")
     for target in (out, report_of(out)):
-        if any(target.resolve() == path.resolve() for path in inputs):
+        if any(os.path.realpath(target) == os.path.realpath(path) for path in inputs):
             raise InputError(f"--fix {out}: {target} is read here; choose another name, so that nothing is lost.")
     if out.exists() and not report_of(out).is_file():
         raise InputError(f"--fix {out}: there is a file that strop doctor did not write; choose another name.")

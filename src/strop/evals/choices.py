@@ -92,6 +92,12 @@ def notes_of(task: ChoiceTask, encoded: Sequence[Encoded], window: int) -> list[
     """What of the questions is not as one would think, in words."""
     notes = list(task.notes)
     total = len(encoded)
+    options = [tuple(map(str.strip, question.options)) for question in task.all_questions]
+    if twice := sum(len(set(one)) < len(one) for one in options):
+        notes.append(
+            f"{twice:,} of {total:,} questions have the same option twice; the first of both counts, so that some may "
+            "have no right answer that can be given"
+        )
     if joined := sum(one.joined for one in encoded):
         notes.append(
             f"in {joined:,} of {total:,} questions a token holds the end of the prompt and the beginning of an option; "

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from strop.common.errors import InputError
 from strop.common.files import write_jsonl
 from strop.evals.intervals import Estimate, estimate, paired_change
 from strop.evals.rates import rate, rate_change
@@ -172,15 +173,28 @@ def write_results(path: Path, results: Sequence[ItemResult] | Sequence[LossResul
 
 
 def read_results(path: Path, kind: type[Kept]) -> list[Kept]:
-    """Results as written by ``write_results``."""
-    lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: an answer may hold U+2028
-    return [kind(**json.loads(line)) for line in lines if line]
+    """Results as written by ``write_results``. Raises InputError for a file that cannot be read, or holds others."""
+    again = "evaluate the model again"
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: an answer may hold U+2028
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); {again}.") from error
+    found: list[Kept] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found += [kind(**json.loads(line))] if line else []
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}:{number}: is no item of an evaluation ({error}); {again}.") from error
+    return found
 
 
 def changes_between(before: Path, after: Path, metrics: Mapping[str, Metric]) -> dict[str, Estimate]:
     """Paired changes of one task's metrics from the files of two evaluations: of answers, or of losses."""
-    with before.open(encoding="utf-8") as file:
-        losses = "loss" in json.loads(file.readline())
+    try:
+        with before.open(encoding="utf-8") as file:
+            losses = "loss" in json.loads(file.readline())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{before}: cannot be read ({error}); evaluate the model again.") from error
     if losses:
         first, second = (read_results(file, LossResult) for file in (before, after))
         return {name: loss_change(first, second, metric) for name, metric in metrics.items()}

@@ -71,6 +71,7 @@ def _model(request: Request) -> tuple[int, dict[str, Any]]:
     with working("export: the source, adapters merged where there are any"):
         source = source_of(request.source)
     folders.check_target(request.target, source, request.fresh)
+    folders.check_source(source.model)
     account: dict[str, Any] = {"format": request.format, "path": str(request.target), "model": str(source.model)}
     rounded, file = None, None
     if request.format == "hf":

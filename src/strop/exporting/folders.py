@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,10 @@ from strop.exporting import gguf
 from strop.exporting.card import card
 from strop.exporting.source import Source
 from strop.model.adapter import MERGED
-from strop.model.generation import read_json_object
-from strop.model.load import auto_class, load_folder, quiet_transformers, stored
+from strop.model.generation import check_generation_config, read_json_object
+from strop.model.load import auto_class, load_folder, quiet_transformers, size_fault, stored
 from strop.model.tokenizer import tokenizer_in
+from strop.model.whole import weights_fault
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 OUTTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
@@ -29,7 +31,7 @@ def check_target(target: Path, source: Source, fresh: bool) -> None:
     """Raise InputError where something is in the way that is not to be replaced."""
     if target.exists() and not target.is_dir():
         raise InputError(f"{target}: is no folder, and a model is one; give another place with --to.")
-    inside = target.resolve()
+    inside = Path(os.path.realpath(target))
     for place in filter(None, (source.model, source.adapters, source.run)):
         if inside == place.resolve() or place.resolve().is_relative_to(inside):
             raise InputError(f"{target}: holds what is exported; give another place with --to.")
@@ -43,6 +45,16 @@ def check_target(target: Path, source: Source, fresh: bool) -> None:
         raise InputError(
             f"{target}: holds files that are no model, which --fresh does not replace; give another place."
         )
+
+
+def check_source(folder: Path) -> None:
+    """Raise InputError where a model's files are not whole: an export would hand that on."""
+    if why := weights_fault(folder):
+        raise InputError(why)
+    if fault := size_fault(folder):
+        raise InputError(f"{'; '.join(fault)}.")
+    check_generation_config(folder)
+    tokenizer_in(folder)
 
 
 def write_model(source: Source, target: Path, dtype: str | None) -> torch.dtype | None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from strop.chat.notes import lines
 from strop.common.console import Steady
 from strop.common.errors import InputError
+from strop.common.files import PAGE, check_output
 from strop.common.visible import one_line
 from strop.config.recipe import check_said_once
 from strop.inspector.look import Look, open_part
@@ -71,8 +72,10 @@ def inspect(request: Request) -> int:
         raise InputError(f"--count {request.count}: at least one conversation is needed.")
     if request.index is not None and request.index < 0:
         raise InputError(f"--index {request.index}: rows are counted from 0; give 0 or more.")
-    if request.json and request.html is not None:
-        raise InputError("--json and --html are two ways to show the same; give one of them.")
+    if request.html is not None:
+        if request.json:
+            raise InputError("--json and --html are two ways to show the same; give one of them.")
+        check_output(request.html, PAGE)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show ⟦ gets an escape, not an error
     given = {

@@ -5,8 +5,11 @@ torch is imported where weights are wanted, so that finding a model and its toke
 
 from __future__ import annotations
 
+import pickle
+import re
+import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +19,7 @@ from huggingface_hub.errors import StrictDataclassError
 from strop.common.errors import InputError
 from strop.common.folders import whole_folder
 from strop.model.generation import check_generation_config, read_json_object
+from strop.model.whole import weights_fault
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +36,9 @@ WRONG_CONFIG = (
     *(OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ArithmeticError),
     StrictDataclassError,
 )
+# And in a .bin file.
+WRONG_PICKLE = (pickle.UnpicklingError, struct.error, EOFError)
+_LAYER = re.compile(r"\.\d+\.")
 SCORING = "ForSequenceClassification"
 
 
@@ -56,8 +63,10 @@ def outline(folder: Path) -> PreTrainedModel:
         with torch.device("meta"):
             return auto_class(config.architectures).from_config(config)
     except WRONG_CONFIG as error:
+        own = read_json_object(folder / "config.json").get("auto_map")
+        code = " Its own code (auto_map) is not run: choose a model that transformers knows." if own else ""
         raise InputError(
-            f"{folder}: config.json does not describe a causal language model ({first_line(error)})."
+            f"{folder}: config.json does not describe a causal language model ({first_line(error)}).{code}"
         ) from error
 
 
@@ -86,12 +95,11 @@ def load_folder(
             model, found = auto_class(architectures).from_pretrained(
                 folder, dtype=dtype, local_files_only=True, output_loading_info=True, **more
             )
-    except (*WRONG_CONFIG, SafetensorError) as error:
+    except (*WRONG_CONFIG, *WRONG_PICKLE, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        fault = size_fault(folder)
-        why = f"{'; '.join(fault)}." if fault else f"{folder}: the model does not load: {first_line(error)}"
-        raise InputError(why) from error
+        raise InputError(_why_not(folder, error)) from error
+    check_layers(folder, found["unexpected_keys"], dict(model.named_parameters()))
     missing = sorted(set(found["missing_keys"]) - ({"score.weight"} if scores else set()))
     if missing:
         raise InputError(
@@ -101,6 +109,30 @@ def load_folder(
     model = model if device is None or quantization is not None else model.to(device)
     check_weights(model, folder)
     return model
+
+
+def _why_not(folder: Path, error: Exception) -> str:
+    if why := weights_fault(folder):
+        return why
+    if fault := size_fault(folder):
+        return f"{'; '.join(fault)}."
+    if isinstance(error, WRONG_PICKLE):
+        return f"{folder}: its .bin files hold no weights ({first_line(error)}); download or save the model again."
+    return f"{folder}: the model does not load: {first_line(error)}"
+
+
+def check_layers(folder: Path, unused: Collection[str], known: Collection[str]) -> None:
+    """Raise InputError where the weight files hold more layers than ``config.json`` says (``unused`` weights beside
+    ``known`` ones of another layer): what was made of them would be a part of the model, and only the numbers would
+    tell. Layers that predict further tokens are no part of it."""
+    if read_json_object(folder / "config.json").get("num_nextn_predict_layers"):
+        return
+    layers = {_LAYER.sub(".0.", name, count=1) for name in known}
+    if left := sorted(name for name in unused if _LAYER.search(name) and _LAYER.sub(".0.", name, count=1) in layers):
+        raise InputError(
+            f"{folder}: the weight files hold layers that config.json does not have ({len(left)} weights, the first is "
+            f"{left[0]}); get the model again, with its own config.json."
+        )
 
 
 def save_model(
@@ -190,4 +222,6 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+    """The first line, and the next one where it only announces that."""
+    lines = [line.strip() for line in str(error).strip().split("\n") if line.strip()]
+    return " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])

@@ -59,6 +59,8 @@ def resolve(name: str | Path | NewModel) -> Path:
         return make_new(name.new, _tokenizer_place(name.tokenizer), name.seed)
     if str(name) == DEMO_MODEL:
         return gguf.convert(_demo_file())
+    if not str(name).strip():
+        raise InputError("the model's name is empty; name a folder, a run folder, a .gguf file or a hub id.")
     path = Path(name).expanduser()
     if path.is_dir():
         return adapter.merged(path, resolve) if adapter.is_adapter(path) else _model_in(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strop.common.errors import InputError
+from strop.model.whole import tokenizer_fault
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -20,7 +21,7 @@ DECLARED = {
     *((kind, name) for kind in (None, "llama", "smollm3", "qwen3", "qwen3_moe", "gemma3_text") for name in _GENERIC),
     *((kind, "Qwen2Tokenizer") for kind in ("qwen2", "qwen3", "qwen3_moe")),
 }
-_FILES = ("tokenizer.*", "vocab*", "*.model", "*.tiktoken", "*bpe*")
+_FILES = ("tokenizer.json", "tokenizer.model", "vocab*", "*.model", "*.tiktoken", "*bpe*")
 
 
 def tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
@@ -65,7 +66,8 @@ def _loading(place: Path) -> Iterator[None]:
                 "model's own there."
             ) from error
         first_line = f"{error} is missing" if isinstance(error, KeyError) else str(error).strip().split("\n")[0]
-        raise InputError(f"{place}: the tokenizer does not load: {first_line}") from error
+        why = tokenizer_fault(place) or first_line
+        raise InputError(f"{place}: the tokenizer does not load: {why}") from error
 
 
 def declared_class(folder: Path) -> str | None:

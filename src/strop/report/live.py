@@ -31,9 +31,10 @@ _MOST_BYTES = 1 << 19
 def read_progress(folder: Path) -> dict[str, Any]:
     """Empty where there is none, or it is damaged: it only says where a run is."""
     try:
-        return json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+        found = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_live(folder: Path, progress: dict[str, Any], running: bool) -> None:

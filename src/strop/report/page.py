@@ -124,7 +124,7 @@ def replay(run: RunFiles) -> str | None:
     if not run.configs:
         return None
     config = run.folder / [*run.configs][-1]
-    again = run.folder.with_name(f"{run.folder.name}-again")
+    again = run.folder.parent / f"{run.folder.name}-again" if run.folder.name else Path("..", "again")
     return shlex.join(["strop", "run", str(config), f"folder={again}"])
 
 

@@ -57,6 +57,10 @@ def parse_tasks(text: str) -> dict[str, dict[str, Any]]:
                 continue
             if not equals or not key:
                 raise InputError(f"--tasks {one}: {part!r} is no setting; write TASK:key=value:key=value.")
+            if not value.strip():
+                raise InputError(
+                    f"--tasks {one}: {key} has no value; write {key}=VALUE ({key}=null is none), or drop it."
+                )
             key = _ALIASES.get(key, key)
             if key in given:
                 raise InputError(f"--tasks {one}: {key} stands there twice; keep one.")
@@ -169,7 +173,7 @@ def evaluation_recipe(
     kind = recipe_with(_value(plugins[-1].partition("=")[2], plugins[-1]) if plugins else None)
     for name, given in tasks.items():
         if (settings := settings_class(name, given)) is UnknownTask:
-            raise InputError(f"--tasks: {unknown_task(given.get('task', name))}")
+            raise InputError(f"--tasks: {unknown_task(given.get('task', name), given.get('path'), 'task' in given)}")
         known = settings.model_fields
         for key in given.keys() - known:
             if near := difflib.get_close_matches(key, (*_ALIASES, *known), n=1):
@@ -217,6 +221,8 @@ def regrade(run: Path, console: Console, overrides: Sequence[str] = ()) -> dict[
     found = [name for name, state in states.items() if state.get("done") and state.get("tasks")]
     if not found:
         raise InputError(f"{run}: holds no finished evaluation; give the folder of a run (runs/NAME).")
+    if not any(states[name].get("answered") for name in found):
+        raise InputError(f"{run}: holds no answers to be graded, only losses; there is nothing to grade again.")
     recipe = load_recipe(run / found[0] / "config.yaml", [*overrides, f"folder={run}"])
     changes: dict[str, Any] = {}
     if recipe.unsafe_local:
@@ -224,7 +230,7 @@ def regrade(run: Path, console: Console, overrides: Sequence[str] = ()) -> dict[
     with claimed(run), unsafe_local(recipe.unsafe_local), speaking_on(console):
         for name in found:
             state = states[name]
-            for task in state["answered"]:
+            for task in state.get("answered", ()):
                 settings = recipe.evals.get(task)
                 if settings is None:
                     raise InputError(f"{run / name}: has answers to {task!r}, which its recipe does not name.")

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,33 @@ def runs_in(folder: Path) -> list[dict[str, Any]]:
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; give one that holds runs (strop runs FOLDER).")
     places = [folder] if _is_run(folder) else sorted(place for place in folder.iterdir() if _is_run(place))
-    return sorted(map(describe, places), key=lambda one: one["changed"], reverse=True)
+    return sorted(map(_described, places), key=lambda one: one["changed"], reverse=True)
 
 
 def _is_run(place: Path) -> bool:
     return place.is_dir() and ((place / LOCK).is_file() or any(place.glob(f"[!.]*/{STATE}")))
 
 
+def _described(place: Path) -> dict[str, Any]:
+    """One run, whatever its files hold: a damaged one does not hide the others."""
+    try:
+        return describe(place)
+    except InputError as error:
+        nothing = {
+            "where": "",
+            "stages": {},
+            "model": None,
+            "numbers": [],
+            "bytes": 0,
+            "changed": place.stat().st_mtime,
+        }
+        return {"name": place.name, "folder": str(place), "state": "damaged", "why": str(error)} | nothing
+
+
 def describe(place: Path) -> dict[str, Any]:
     """One run: ``state`` (running, finished, stopped, failed, cut off, not begun) and ``where`` of it, its ``stages``
     with what each is at, ``model``, headline ``numbers`` as (name, before, after, unit), ``changed`` (seconds since
-    1970), ``bytes`` on the disk, and ``why`` it failed."""
+    1970), ``bytes`` on the disk, and ``why`` it failed. Raises InputError for a damaged one."""
     stages = {stage.parent.name: read_state(stage.parent) for stage in _stages(place)}
     summary, progress, running = _json(place / "summary.json"), read_progress(place), _locked(place)
     config = _config(place, stages)
@@ -78,7 +95,8 @@ def _name_of(model: Any) -> str | None:
     """What a recipe's ``model`` is called: of a new one its family, as `strop.model.settings.NewModel` says it."""
     if not isinstance(model, dict):
         return model
-    family = model["new"].get("model_type") or model["new"].get("architectures")
+    new = model.get("new") or {}
+    family = new.get("model_type") or new.get("architectures") or "model"
     return f"a new {family if isinstance(family, str) else family[0]}"
 
 
@@ -104,8 +122,9 @@ def show(runs: list[dict[str, Any]], folder: Path, console: Console) -> None:
         return
     console.print(table(runs), markup=False)
     for one in runs:
-        if one["state"] == "failed" and one["why"]:
-            console.print(f"{one['name']} failed: {one['why'].splitlines()[0]}", markup=False, soft_wrap=True)
+        if one["state"] in ("failed", "damaged") and one["why"]:
+            words = f"{one['name']} {'failed' if one['state'] == 'failed' else 'is damaged'}"
+            console.print(f"{words}: {one['why'].splitlines()[0]}", markup=False, soft_wrap=True)
 
 
 def _stages(place: Path) -> Iterator[Path]:
@@ -147,7 +166,8 @@ def _step(place: Path, stage: str) -> int | None:
                 file.seek(max(0, path.stat().st_size - (1 << 16)))
                 lines = [line for line in file.read().splitlines() if line.endswith(b"}")]
             if lines:
-                return json.loads(lines[-1]).get("step")
+                with suppress(ValueError, AttributeError):  # it only says how far a run is
+                    return json.loads(lines[-1]).get("step")
     return None
 
 
@@ -177,17 +197,20 @@ def _config(place: Path, stages: dict[str, Any]) -> dict[str, Any]:
     """The recipe as the last stage had it; empty where it cannot be read."""
     for name in reversed(stages):
         try:
-            return yaml.safe_load((place / name / "config.yaml").read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError):
+            found = yaml.safe_load((place / name / "config.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
             continue
+        if isinstance(found, dict):
+            return found
     return {}
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _files(place: Path) -> Iterator[os.stat_result]:

@@ -11,17 +11,20 @@ import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strop.common.errors import InputError
 from strop.common.folders import flush
+from strop.runs.provenance import FILE as PROVENANCE
 from strop.runs.stage_folder import NEW, OLD, STATE, read_state
 
 if TYPE_CHECKING:
     from strop.config.recipe import Recipe
 
 LOCK = ".lock"
+_OF_A_RUN = ("config.yaml", "summary.json", "report.html", "progress.json")
 _PARTIAL = re.compile(r"\..+\.(\d+-)?[0-9a-f]{8}|\.step-\d+\.gone|\.shards")
 _WEIGHTS = ("*.safetensors*", "*.bin", "*.bin.index.json", "*.gguf")
 
@@ -33,6 +36,9 @@ def claimed(folder: Path) -> Iterator[None]:
     which nothing was written goes again."""
     _check_place(folder)
     made = _not_there(folder)
+    before = _is_run(folder)
+    if not before:
+        _check_foreign(folder)
     _probe(folder)  # find out before the first minute of work, not after the last
     with (folder / LOCK).open("a+", encoding="utf-8") as lock:
         try:
@@ -43,11 +49,14 @@ def claimed(folder: Path) -> Iterator[None]:
                 f"{folder}: another run works in this folder ({lock.read().strip() or 'of a process not named'}); wait "
                 "for it, or give another folder (folder=…)."
             ) from None
+        if not os.fstat(lock.fileno()).st_nlink:
+            raise InputError(f"{folder}: another run has just left this folder; run the same command again.")
         lock.seek(0)
         lock.truncate()
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
-        _clear_away(folder)
+        if before:
+            _clear_away(folder)
         try:
             yield
         finally:
@@ -65,6 +74,19 @@ def _remove_empty(places: list[Path]) -> None:
     for place in places:
         with suppress(OSError):  # it was not made, or holds something by now
             place.rmdir()
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (LOCK, PROVENANCE)) or any(folder.glob(f"[!.]*/{STATE}"))
+
+
+def _check_foreign(folder: Path) -> None:
+    """Raises InputError where a run would write over files of a folder that holds none yet."""
+    if found := [name for name in _OF_A_RUN if (folder / name).exists()]:
+        raise InputError(
+            f"{folder} holds a {found[0]} and no run, which would write its own there; give the run a folder of its "
+            "own (folder=…)."
+        )
 
 
 def _probe(folder: Path) -> None:
@@ -105,8 +127,10 @@ def _probe(folder: Path) -> None:
 
 def _clear_away(folder: Path) -> None:
     """What a kill left of files and folders that were being written (`atomic_writer`, `whole_folder`, `write_shards`)
-    or removed (`remove_checkpoint`): nobody would finish it, and a model's are large."""
-    for path in [*folder.rglob(".*")]:
+    or removed (`remove_checkpoint`): nobody would finish it, and a model's are large. In the run's own folders alone:
+    what else lies there may be anything."""
+    stages = [path.parent for path in folder.glob(f"[!.]*/{STATE}")]
+    for path in [*folder.glob(".*"), *chain.from_iterable(stage.rglob(".*") for stage in stages)]:
         if _PARTIAL.fullmatch(path.name):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
@@ -115,7 +139,7 @@ def _clear_away(folder: Path) -> None:
 
 
 def check_recipe(folder: Path, stages: list[str], name: str) -> None:
-    """Raises InputError where the folder holds the run of another recipe."""
+    """Raises InputError where the folder holds the run of another recipe, or something else in a stage's place."""
     for found in sorted(folder.glob(f"[!.]*/{STATE}")):
         stage = found.parent.name.removesuffix(NEW).removesuffix(OLD)
         run = read_state(found.parent).get("run", name)
@@ -129,10 +153,19 @@ def check_recipe(folder: Path, stages: list[str], name: str) -> None:
                 "this one another name (name=…), or move that folder away."
             )
 
+    for place in (folder / stage for stage in stages):
+        foreign = place.is_dir() and any(place.iterdir()) and not (place / STATE).is_file()
+        if foreign or (place.exists() and not place.is_dir()):
+            raise InputError(
+                f"{place} {'holds files that strop did not write' if foreign else 'is no folder'}, and the stage's "
+                "results belong there; give the run another folder (folder=…)."
+            )
+
 
 def _check_place(folder: Path) -> None:
     """A run inside of a model or a data set would become part of it."""
-    for place in (folder.resolve(), *folder.resolve().parents):
+    whole = Path(os.path.realpath(folder))
+    for place in (whole, *whole.parents):
         weights = (place / "config.json").is_file() and any(any(place.glob(pattern)) for pattern in _WEIGHTS)
         if weights or (place / "adapter_config.json").is_file():
             raise InputError(f"{folder} lies in the model {place}; give the run a folder elsewhere (folder=…).")
@@ -163,5 +196,5 @@ def check_ranks(recipe: Recipe, size: int) -> None:
 def check_data(folder: Path, paths: Iterable[Path]) -> None:
     """Raises InputError where the run's folder lies in a folder of its data: what it writes would be read as data."""
     for path in paths:
-        if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
+        if path.is_dir() and Path(os.path.realpath(folder)).is_relative_to(path.resolve()):
             raise InputError(f"{folder} lies in the data folder {path}; give the run a folder elsewhere (folder=…).")

@@ -108,7 +108,10 @@ def _link(source: str, target: str) -> None:
 def read_state(folder: Path) -> dict[str, Any]:
     """What is written down of a stage; empty where nothing is. Raises InputError for a damaged file."""
     try:
-        return json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if not isinstance(state, dict):
+            raise ValueError("no object")
+        return state
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:

@@ -153,7 +153,10 @@ def _messages(asked: Any, place: str) -> list[dict[str, str]]:
         turns: list[dict[str, Any]] = [
             {"role": t.get("role"), "content": t.get("content")} for t in asked if isinstance(t, Mapping)
         ]
-        if turns and len(turns) == len(asked) and all(isinstance(t["content"], str) for t in turns):
-            return turns
-        raise InputError(f"{place}: 'prompt' is no list of turns with role and content; correct it.")
+        if not turns or len(turns) < len(asked) or not all(isinstance(t["content"], str) for t in turns):
+            raise InputError(f"{place}: 'prompt' is no list of turns with role and content; correct it.")
+        if turns[-1]["role"] == "assistant":
+            raise InputError(f"{place}: 'prompt' ends with an answer of the assistant's; give the turns up to the one "
+                             "that is to be answered.")  # fmt: skip
+        return turns
     return [{"role": "user", "content": check_text(asked, "prompt", place, empty=False)}]

@@ -389,11 +389,12 @@ def named_tasks(evals: Any) -> Any:
     return found
 
 
-def unknown_task(wanted: str) -> str:
-    """What to say of a task that there is not."""
+def unknown_task(wanted: str, path: object = None, given: bool = False) -> str:
+    """What to say of a task that there is not; ``given``: the settings name it (``task``), beside a ``path`` or not."""
     near = difflib.get_close_matches(wanted, TASKS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "give it a `path`."
-    own = f"{wanted!r} is " if near else ""
+    known = "leave `task` out, and the file's columns tell" if path is not None else "give it a `path`"
+    hint = f"did you mean {near[0]!r}?" if near else f"{known}."
+    own = f"{wanted!r} is " if near or given else ""
     return f"{own}not a built-in task ({', '.join(TASKS)}); {hint}"
 
 

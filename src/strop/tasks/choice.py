@@ -21,10 +21,10 @@ from typing import Any
 from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.data.rows import Row, opened, reading
+from strop.rewards.choice import LETTERS
 from strop.tasks.fields import check_text, check_texts
 from strop.tasks.layouts import ARC, CHOICE_LAYOUTS, MMLU, name_tasks
 
-_LETTERS = "ABCDEFGHIJ"
 _MMLU_COLUMNS = ("question", "A", "B", "C", "D", "answer")
 
 
@@ -45,7 +45,7 @@ class ChoiceItem:
     @property
     def prompt(self) -> str:
         """The question and its options, each after its letter."""
-        options = (f"{letter}. {option}" for letter, option in zip(_LETTERS, self.options, strict=False))
+        options = (f"{letter}. {option}" for letter, option in zip(LETTERS, self.options, strict=False))
         return "\n".join((self.question, *options))
 
 
@@ -66,7 +66,7 @@ def is_mmlu_csv(path: Path) -> bool:
     if ".csv" not in (suffix.lower() for suffix in path.suffixes[-2:]):
         return False
     cells = next(_csv(path), [])
-    return len(cells) == len(_MMLU_COLUMNS) and cells[-1].strip() in tuple(_LETTERS[:4])
+    return len(cells) == len(_MMLU_COLUMNS) and cells[-1].strip() in tuple(LETTERS[:4])
 
 
 def _csv(path: Path) -> Iterator[list[str]]:
@@ -89,14 +89,17 @@ def item_of(row: Mapping[str, Any], place: str) -> ChoiceItem:
     """The question of a row in any of the layouts above. Raises InputError where it is of none of them."""
     layout = name_tasks(row)
     if layout not in CHOICE_LAYOUTS:
-        has = ", ".join(map(str, row))[:200]
-        raise InputError(f"{place}: is no multiple-choice question (it has {has}); see strop.tasks.choice for layouts.")
+        has = ", ".join(f"{name} (null)" if value is None else str(name) for name, value in row.items())[:200]
+        raise InputError(
+            f"{place}: is no multiple-choice question (it has {has}); give question, choices (a list of texts) and "
+            "answer (an index or a letter), or a layout of docs/tasks.md."
+        )
     return {MMLU: _mmlu, ARC: _arc}.get(layout, _listed)(row, place)
 
 
 def _mmlu(row: Mapping[str, Any], place: str) -> ChoiceItem:
-    options, subject = [row[letter] for letter in _LETTERS[:4]], row.get("subject", "")
-    return _made(row["question"], options, _LETTERS[:4], row["answer"], "answer", place, subject)
+    options, subject = [row[letter] for letter in LETTERS[:4]], row.get("subject", "")
+    return _made(row["question"], options, LETTERS[:4], row["answer"], "answer", place, subject)
 
 
 def _arc(row: Mapping[str, Any], place: str) -> ChoiceItem:
@@ -117,13 +120,17 @@ def _listed(row: Mapping[str, Any], place: str) -> ChoiceItem:
     ask, key = ("query", "gold") if "gold" in row else ("question", "answer")
     subject = row.get("subject") or row.get("type") or ""
     options = row["choices"]
-    letters = _LETTERS[: len(options)] if isinstance(options, list) else ""
+    letters = LETTERS[: len(options)] if isinstance(options, list) else ""
     return _made(row[ask], options, letters, row[key], key, place, subject)
 
 
 def _made(question, options, labels, key, field: str, place: str, subject: Any = "") -> ChoiceItem:
     question = check_text(question, "question", place, empty=False)
     options = check_texts(options, "choices", place)
+    for number, option in enumerate(options):
+        check_text(option, f"choices[{number}]", place, empty=False)  # nothing is always the likeliest
+    if len(options) > len(LETTERS):
+        raise InputError(f"{place}: {len(options)} choices, and letters are there for {len(LETTERS)}; drop the row.")
     if len(options) < 2 or len(labels) != len(options):
         counts = f"{len(options)} choices and {len(labels)} labels"
         raise InputError(f"{place}: {counts}; a question needs two or more of both.")
@@ -139,8 +146,8 @@ def _index(key: Any, labels, field: str, place: str) -> int:
         key, known = key.strip(), list(labels)
         if key in known:
             found = known.index(key)
-        elif len(key) == 1 and key in _LETTERS:
-            found = _LETTERS.index(key)
+        elif len(key) == 1 and key in LETTERS:
+            found = LETTERS.index(key)
         elif key.isdecimal():  # labels are letters: ARC counts from 1
             found = int(key) - 1
     if found is None or not 0 <= found < len(labels):

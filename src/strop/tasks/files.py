@@ -111,7 +111,7 @@ def task_of(name: str, settings: TaskSettings) -> type[Task] | None:
 
 
 def _no_task(name: str, settings: TaskSettings) -> InputError:
-    return InputError(f"evals.{name}: {unknown_task(settings.task or name)}")
+    return InputError(f"evals.{name}: {unknown_task(settings.task or name, settings.path, bool(settings.task))}")
 
 
 def _first_row(path: Path) -> Any:

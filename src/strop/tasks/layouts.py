@@ -108,6 +108,7 @@ _LAYOUTS = (
     ),
     TaskLayout("MATH problems", "problem solution", measured=True, use=_MEASURE, task="math"),
     TaskLayout("questions and answers", "question answer", _is_answered, use=f"{_GRADER}, or {LOSS}"),
+    TaskLayout("prompts and answers", "prompt answer", use=f"{_GRADER}, or {LOSS}"),
     TaskLayout("prompts with neither answers nor anything to judge them by", "prompt", _is_bare),
 )
 """In the order in which they are tried."""

@@ -100,6 +100,8 @@ def field_of(row: Mapping[str, Any], place: str, names: Sequence[str], what: str
     """The first of the columns ``names`` that the row has. Raises InputError, which says what was expected."""
     found = next((row[name] for name in names if row.get(name) is not None), None)
     if found is None:
+        if null := [name for name in names if name in row]:
+            raise InputError(f"{place}: '{null[0]}' is null, and it is {what}; fill it in or drop the row.")
         has = ", ".join(map(str, row))[:200]
         raise InputError(f"{place}: has no {' or '.join(map(repr, names))}, {what} (it has {has}); give a file in the "
                          "layout of this task, or name the columns.")  # fmt: skip
