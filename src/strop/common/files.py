@@ -26,8 +26,8 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
     a folder and where no file can have that name."""
     _check_place(path)
     if _is_device(path):
-        with path.open("w", encoding="utf-8") as file:
-            yield file
+        with path.open("w", encoding="utf-8") as device:
+            yield device
         return
     partial, file = _opened_beside(path := Path(os.path.realpath(path)), path)
     try:

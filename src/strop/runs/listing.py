@@ -46,7 +46,7 @@ def _described(place: Path) -> dict[str, Any]:
     try:
         return describe(place)
     except InputError as error:
-        nothing = {
+        nothing: dict[str, Any] = {
             "where": "",
             "stages": {},
             "model": None,
