@@ -29,18 +29,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a copy of a process with thread
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import torch
 from common.chaos_faults import faults
-from common.chaos_kills import Ended, by_itself, draw, forked, left_over
+from common.chaos_kills import Ended, by_itself, draw, forked, left_over, load_all
 from common.chaos_same import differences, half_visible
 from common.chaos_stages import MODEL, NAME, STAGES, Chaotic
 from common.machine import about
 from rich.console import Console
 from rich.table import Table
 
-import strop.runs.pipeline
-import strop.stages._rl
-import strop.stages._training  # noqa: F401 - loaded once, for all copies
 from strop.common.folders import cache_folder
 from strop.model.names import resolve
 from strop.model.settings import NewModel
@@ -213,7 +209,7 @@ def main() -> int:
     made.add_argument("--json", action="store_true", help="no table")
     given = made.parse_args()
     stages = {n: s for n, s in STAGES.items() if not given.stage or n in given.stage}
-    torch.set_num_threads(1)
+    load_all()
     work = Path(tempfile.mkdtemp(prefix="strop-chaos-"))  # a TemporaryDirectory would end with the first copy
     try:
         found = chaos(given.kills, given.seed, stages, not given.no_faults, work)

@@ -19,14 +19,11 @@ os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HU
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 
 import torch
-from common.chaos_kills import forked, left_over
+from common.chaos_kills import forked, left_over, load_all
 from common.chaos_same import differences, half_visible
 from common.chaos_stages import MODEL, REWARD, STAGES, Chaotic
 from safetensors.torch import save_file
 
-import strop.exporting.verb
-import strop.runs.pipeline
-import strop.stages._rl
 import strop.stages._training
 from strop.common import folders
 from strop.common.console import Steady
@@ -269,5 +266,5 @@ def main(work: Path, only: list[str]) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
+    load_all()
     print(json.dumps(main(Path(sys.argv[1]), sys.argv[2:])))

@@ -7,6 +7,7 @@ random is drawn by the caller. A kill goes to the run's whole process group.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import random
@@ -68,6 +69,28 @@ class Ended:
     def last_line(self) -> str:
         lines = [line for line in self.said.splitlines() if line.strip()]
         return lines[-1].strip() if lines else ""
+
+
+def load_all() -> None:
+    """Load what runs load, and measure what they measure of the machine, so that no copy of this process has to."""
+    for name in (
+        "strop.exporting.verb",
+        "strop.runs.pipeline",
+        "strop.stages._rl",
+        "strop.stages._training",
+        "matplotlib.backends.backend_svg",
+        "matplotlib.figure",
+        "matplotlib.textpath",
+        "torch.profiler",
+        "transformers.models.llama.modeling_llama",
+    ):
+        importlib.import_module(name)
+    import torch
+
+    from strop.doctor.machine import product_rate
+
+    torch.set_num_threads(1)
+    product_rate(torch.device("cpu"), torch.float32)
 
 
 def forked(

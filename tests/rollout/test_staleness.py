@@ -5,13 +5,13 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from processes import loaded_context
 from small_rollouts import CPU, STOP, Copied, Run, Share
 from small_turns import make_encoder
 from test_rollout_source import plain_logprobs, same_weights, sequences
@@ -27,10 +27,16 @@ from strop.train.step import gradients, optimizer_step
 
 AHEAD = {"staleness": 1}
 AGAIN = [Request((4, 3, 5, 4), SamplingParams(4, 1.0, seed=7), 4, "again")]
-HERE = Path(__file__).parent
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
+def loaded_already(monkeypatch):
+    """What samples begins with strop loaded, which takes longer than a test of it; that of `endless` begins empty."""
+    context = loaded_context()
+    monkeypatch.setattr("strop.rollout.worker_engine.multiprocessing.get_context", lambda _: context)
+
+
+@pytest.fixture(scope="module")
 def small(make_model):
     return lambda **more: make_model(vocab_size=8, bos_token_id=1, eos_token_id=STOP, pad_token_id=STOP, **more)
 
@@ -182,7 +188,8 @@ def test_f20_f21_the_process_has_the_weights_of_the_last_sync_and_forgets_what_o
         assert after == told(TorchEngine(run.policy, frozenset({STOP})))
 
 
-def test_a_process_that_does_not_even_listen_keeps_nobody_waiting(small):
+def test_a_process_that_does_not_even_listen_keeps_nobody_waiting(small, monkeypatch):
+    monkeypatch.setattr("strop.rollout.worker_engine.GRACE_SECONDS", 0.5)
     with Run(small(), rollout=AHEAD, patience=2.0) as run:
         run.engine.sync()
         os.kill(run.engine.pid, signal.SIGSTOP)
@@ -194,42 +201,54 @@ def test_a_process_that_does_not_even_listen_keeps_nobody_waiting(small):
 # -- resume
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"objective": {"preset": "grpo"}},
-        {
-            "objective": {"preset": "rloo", "kl_coef": 0.05, "kl_target": 0.01},
-            "rollout": {"no_spread": "drop", "refill": 2, "group_size": 3},
-        },
-        {"objective": {"preset": "cispo"}, "rollout": {"updates_per_rollout": 1, "mini_batches": 1}},
-    ],
-    ids=["grpo", "rloo", "cispo"],
-)
-@pytest.mark.parametrize("killed_after", [1, 2, 4, 5])
-def test_f22_killed_and_resumed_is_uninterrupted_bit_for_bit(small, tmp_path, given, killed_after):
-    """With four updates a batch 4 is between two batches, and 5 after the first update on a batch made ahead."""
-    rollout = {"prompts_per_step": 3, "mini_batches": 2, "updates_per_rollout": 2, **given.get("rollout", {})}
+RESUMED = {
+    "grpo": {"objective": {"preset": "grpo"}},
+    "rloo": {
+        "objective": {"preset": "rloo", "kl_coef": 0.05, "kl_target": 0.01},
+        "rollout": {"no_spread": "drop", "refill": 2, "group_size": 3},
+    },
+    "cispo": {"objective": {"preset": "cispo"}, "rollout": {"updates_per_rollout": 1, "mini_batches": 1}},
+}
 
-    def make(folder, **more):
+
+@pytest.fixture(scope="module")
+def whole_runs(small, tmp_path_factory):
+    """A function that makes a run of `RESUMED`, and one that gives it when it has ended uninterrupted, and its rows."""
+
+    def make(name, folder, **more):
+        given = RESUMED[name]
+        rollout = {"prompts_per_step": 3, "mini_batches": 2, "updates_per_rollout": 2, **given.get("rollout", {})}
         reference = Policy(small(), CPU).requires_grad_(False).eval()
         return ahead(
             small(), folder, reference=reference, objective=given["objective"], rollout=rollout, truths="cdefg",
             train={"max_steps": 9, **more},
         )  # fmt: skip
 
-    whole = make(tmp_path / "whole")
-    whole.go()
-    cut = make(tmp_path / "cut", checkpoint_every=1)
+    @cache
+    def whole(name):
+        folder = tmp_path_factory.mktemp("whole")
+        run = make(name, folder)
+        run.go()
+        return run, rows_of(folder)
+
+    return make, whole
+
+
+@pytest.mark.parametrize("name", RESUMED)
+@pytest.mark.parametrize("killed_after", [1, 2, 4, 5])
+def test_f22_killed_and_resumed_is_uninterrupted_bit_for_bit(whole_runs, tmp_path, name, killed_after):
+    """With four updates a batch 4 is between two batches, and 5 after the first update on a batch made ahead."""
+    make, whole_run = whole_runs
+    whole, rows = whole_run(name)
+    cut = make(name, tmp_path / "cut", checkpoint_every=1)
     _kill_after(cut, killed_after)
     with pytest.raises(RuntimeError, match="killed"):
         cut.go()
-    again = make(tmp_path / "cut", checkpoint_every=1)
+    again = make(name, tmp_path / "cut", checkpoint_every=1)
     again.go()
     assert same_weights(again, whole)
     assert not same_weights(again, cut)
     assert (again.source.taken, again.source.rollouts) == (whole.source.taken, whole.source.rollouts)
-    rows = rows_of(tmp_path / "whole")
     assert timeless(rows) == timeless(rows_of(tmp_path / "cut"))
     assert {row["rollout/version_lag"] for row in rows[1:] if "reward" in row} == {1}
 
@@ -391,36 +410,28 @@ def test_a_process_that_is_lost_stops_the_run_with_a_checkpoint(small, tmp_path,
     assert [row["rollout/version_lag"] for row in rows_of(tmp_path)] == [0, 1, 1, 0, 1, 1]
 
 
-ENDLESS = """
-import sys
-sys.path[:0] = sys.argv[1:]
-
-if __name__ == "__main__":
-    from conftest import make_tiny_model
-    from small_rollouts import Run
-    from strop.rollout.engine import Request, SamplingParams
-
-    run = Run(make_tiny_model(), rollout={"staleness": 1})
-    print(run.engine.pid, flush=True)
+def endless(make_model, pipe):
+    run = Run(make_model(), rollout=AHEAD)
+    pipe.send(run.engine.pid)
     run.engine.sync()
-    print("has the weights", flush=True)
+    pipe.send("has the weights")
     while True:
         run.engine.generate([Request([5], SamplingParams(500, 1.0, ignore_eos=True), 64)])
-"""
 
 
 @pytest.mark.parametrize("when", ["starts", "works"])
-def test_the_process_leaves_when_its_trainer_is_killed(tmp_path, when):
-    (tmp_path / "endless.py").write_text(ENDLESS)
-    command = [sys.executable, tmp_path / "endless.py", HERE, HERE.parent]
-    trainer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    sampler = int(trainer.stdout.readline())
+def test_the_process_leaves_when_its_trainer_is_killed(make_model, when):
+    pipe, theirs = multiprocessing.Pipe()
+    trainer = loaded_context().Process(target=endless, args=(make_model, theirs))
+    trainer.start()
+    theirs.close()
+    sampler = pipe.recv()
     if when == "works":
-        assert trainer.stdout.readline() == "has the weights\n"
+        assert pipe.recv() == "has the weights"
         time.sleep(1.0)
     assert _alive(sampler)
     trainer.kill()
-    trainer.wait(10)
+    trainer.join()
     until = time.monotonic() + 30
     while _alive(sampler) and time.monotonic() < until:
         time.sleep(0.1)
