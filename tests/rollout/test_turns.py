@@ -336,8 +336,8 @@ def test_every_token_of_a_trajectory_is_computed_once_however_many_turns_it_has(
     engine = TorchEngine(policy, encoder.stop_ids | frozenset(range(40, 256)))  # most turns end soon
     computed, step = [], engine._step
 
-    def counted():
-        found = step()
+    def counted(scheduler):
+        found = step(scheduler)
         computed.append(sum(part.count for part in found[1]) if found else 0)
         return found
 
