@@ -87,6 +87,8 @@ def strop(tmp_path, model_folder, capsys, monkeypatch):
     for registry in (STAGES, TASKS):
         list(registry)
         monkeypatch.setattr(registry, "_things", dict(registry._things))
+    pools: dict = {}  # workers of another test know its plug-in
+    monkeypatch.setattr("strop.rewards.pool._pools", pools)
     known = set(sys.modules)
     Path("mine.py").write_text(PLUGIN)
     Path("recipe.yaml").write_text(f"""\
@@ -107,6 +109,8 @@ stages:
         return SimpleNamespace(code=code, out=out, err=err)
 
     yield call
+    for pool in pools.values():
+        pool.shutdown()
     for name in set(sys.modules) - known:
         if name.startswith("strop_plugin_"):
             del sys.modules[name]
