@@ -70,9 +70,19 @@ def refused(done, said):
     [
         (f"{ANSWERS}:limit=0", "evals.my.count: must be at least 1, found 0"),
         (f"{ANSWERS}:limit=-3", "evals.my.count: must be at least 1, found -3"),
-        (f"{ANSWERS}:graader=exact", "unknown key 'evals.my.graader'; did you mean 'grader'?"),
+        (f"{ANSWERS}:graader=exact", "my has no setting 'graader'; did you mean 'grader'?"),
         (f"{ANSWERS}:samples=2:k=[3]", "pass@3 needs as many answers"),
         ("gsm8", "'gsm8' is not a built-in task"),
+        ("my:task=quiz:path=mine.jsonl", "'quiz' is not a built-in task"),
+        (f"{ANSWERS}:limit=", "limit has no value; write limit=VALUE"),
+        ("my:path=mine.jsonl", "measure it with evals: {NAME: {task: answers, path: mine.jsonl"),
+        ("my:task=answers:path=null.jsonl", "null.jsonl:1: 'answer' is null, and it is the reference answer"),
+        ("my:task=answers:path=said.jsonl", "said.jsonl:1: 'prompt' ends with an answer of the assistant's"),
+        ("arc_easy:path=mine.jsonl", "give question, choices (a list of texts) and answer (an index or a letter)"),
+        ("arc_easy:path=blank.jsonl", "blank.jsonl:1: 'choices[1]' is empty"),
+        ("arc_easy:path=open.jsonl", "it has question, choices, answer (null)"),
+        ("arc_easy:path=many.jsonl", "many.jsonl:1: 27 choices, and letters are there for 26"),
+        ("my:task=answers:path=cut.jsonl", "cut.jsonl:1: not JSON (Unterminated string starting at column 12)"),
         ("e:task=answers:path=empty.jsonl", "empty.jsonl: holds no row"),
         ("e:path=twins.jsonl:task=answers", "evals.e: 2 items are called 'x'; give each a name of its own"),
         ("gsm8k:path=gsm8k.jsonl:shots=2:style=chat:shots_path=gsm8k.jsonl", "2 examples are asked for and 1 there"),
@@ -82,6 +92,12 @@ def refused(done, said):
 )
 def test_one_line_and_what_to_do(strop, model_folder, tasks, said):
     Path("empty.jsonl").touch()
+    write("null.jsonl", {"prompt": "a", "answer": None})
+    write("said.jsonl", {"prompt": [{"role": "assistant", "content": "a"}], "answer": "b"})
+    write("blank.jsonl", {"question": "a", "choices": ["b", " "], "answer": 0})
+    write("open.jsonl", {"question": "a", "choices": ["b", "c"], "answer": None})
+    write("many.jsonl", {"question": "a", "choices": [*"abcdefghijklmnopqrstuvwxyz", "aa"], "answer": 0})
+    Path("cut.jsonl").write_text('{"prompt": "a')
     write("twins.jsonl", {"id": "x", "prompt": "a", "answer": "b"}, {"id": "x", "prompt": "c", "answer": "d"})
     refused(strop(model_folder, "--tasks", tasks), said)
 
@@ -96,6 +112,19 @@ def test_more_than_there_are_and_the_same_twice_are_said(strop, model_folder):
     ]
     assert notes["choice"] == ["9 items are asked for (count, limit) and 4 are there; these are measured"]
     assert done.tasks["my"]["metrics"]["my_accuracy"]["n"] == 4
+
+
+def test_the_same_option_twice_is_counted_and_twelve_have_letters(strop, model_folder):
+    twelve = [f"{n}" for n in range(12)]
+    rows = ({"question": "a", "choices": ["b", " b"], "answer": 1}, {"question": "a", "choices": twelve, "answer": "L"})
+    write("choice.jsonl", *rows)
+    done = strop(model_folder, "--tasks", f"{CHOICE},letters:task={CHOICE}:style=chat:options=letters")
+    assert done.tasks["letters"]["metrics"]["letters_acc"]["n"] == 2
+    assert done.tasks["choice"]["notes"][:1] == [
+        "1 of 2 questions have the same option twice; the first of both counts, so that some may have no right answer "
+        "that can be given"
+    ]
+    assert done.tasks["choice"]["metrics"]["choice_acc"]["n"] == 2
 
 
 def test_answers_that_never_end_are_cut_counted_and_said(strop, model_folder):

@@ -13,6 +13,7 @@ from strop.cli import main
         ("inspect rows.jsonl --model MODEL --html folder", "folder: is a folder, and a file is to be written"),
         ("inspect rows.jsonl --model MODEL --index -1", "--index -1: rows are counted from 0"),
         ("chat MODEL --prompt a --temperature nan", "temperature of at least 0"),
+        ("doctor / --model MODEL", "strop: /: "),
     ],
 )
 def test_one_line_and_nothing_written(arguments, said, tmp_path, monkeypatch, capsys, model_folder):
@@ -23,3 +24,18 @@ def test_one_line_and_nothing_written(arguments, said, tmp_path, monkeypatch, ca
     assert main([str(model_folder) if one == "MODEL" else one for one in arguments.split()]) == 2
     assert said in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "rows.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["export", "MODEL"], "give --to: where to"),
+        (["report"], "give RUN: run folders"),
+        (["chat", "MODEL", "--prompt", "\udcff"], "argument --prompt: holds bytes that are not UTF-8"),
+    ],
+)
+def test_what_an_argument_is_stands_in_the_line(arguments, said, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert said in capsys.readouterr().err

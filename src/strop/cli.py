@@ -22,7 +22,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from strop.common.command_line import VerbParser, new_parser
+from strop.common.command_line import VerbParser, new_parser, utf8
 from strop.common.errors import Diverged, Elsewhere, Halted, InputError, Interrupted
 from strop.compare import verb as compare_verb
 from strop.exporting import verb as exporting_verb
@@ -180,9 +180,11 @@ def _parser() -> VerbParser:
         metavar="MODEL",
         help="instead of one model: answers of several to the same prompts; a run folder stands for its stages' models",
     )
-    chat.add_argument("--prompt", action="append", help="answer this and leave; repeatable")
-    chat.add_argument("--text", action="append", help="with --compare: go on from this text as it stands; repeatable")
-    chat.add_argument("--system", help="the system turn")
+    chat.add_argument("--prompt", action="append", type=utf8, help="answer this and leave; repeatable")
+    chat.add_argument(
+        "--text", action="append", type=utf8, help="with --compare: go on from this text as it stands; repeatable"
+    )
+    chat.add_argument("--system", type=utf8, help="the system turn")
     chat.add_argument("--max-tokens", type=int, default=512, help="longest answer, in tokens (512)")
     chat.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     chat.add_argument("--top-p", type=float, default=1.0, help="keep the smallest set of this probability (1)")

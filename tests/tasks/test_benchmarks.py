@@ -179,6 +179,9 @@ def test_mmlu_takes_subjects_in_turn_with_their_own_examples(tmp_path):
         ("应选（A）", 0),
         ("A不对，答案应该是选项 D", 3), ("選擇 B", 1), ("选项B是对的", 1), ("答案是 (C)", 2), ("本题选A是因为2小", 0),
         ("不选A", None), ("选Apple", None), ("首选是苹果", None), ("The answer is B因为", 1),
+        ("【答案】B", 1), ("【正确答案】：C", 2), ("答案是《B》", 1), ("答案：Ｂ", 1), ("正解：B", 1), ("正确的是B", 1),
+        ("B。", 1), ("B、因为它最大", 1), ("（B）", 1), ("B：x", 1), ("不应选A", None), ("备选A", None), ("选AB", None),
+        ("选择题A卷", None), ("A, B", None), ("A,B", None), ("A, because", None),
     ],
 )  # fmt: skip
 def test_letters_in_answers(answer, index):

@@ -14,6 +14,17 @@ from strop import __version__
 _REQUIRED = "the following arguments are required:"
 
 
+def utf8(text: str) -> str:
+    """An argument that a model is to read. Raises argparse.ArgumentTypeError for bytes that are no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(
+            "holds bytes that are not UTF-8; give text, or set the terminal to UTF-8"
+        ) from None
+    return text
+
+
 class VerbParser(argparse.ArgumentParser):
     """Takes ``key=value`` wherever it stands, which argparse does not after an option; knows an example of itself.
 
@@ -59,7 +70,10 @@ class VerbParser(argparse.ArgumentParser):
         """Say what is wrong, with the usage and an example; exit with 2."""
         if message.startswith(_REQUIRED):
             needed = message.removeprefix(_REQUIRED).strip().split(", ")
-            helps = {action.dest: action.help for action in self._actions}
+            helps: dict[str, str | None] = {}
+            for action in self._actions:
+                names = (*action.option_strings, action.dest, *([action.metavar] if action.metavar else []))
+                helps |= {str(name): action.help for name in names}
             message = "give " + " and ".join(f"{name}: {helps.get(name, name)}" for name in needed)
         lines = [f"{self.prog}: {message}", *([f"example: {self.example}"] if self.example else [])]
         if "--json" in sys.argv:

@@ -78,7 +78,7 @@ def _recipe(target: Path, overrides: Sequence[str], model: str | None) -> Recipe
     settings = load_overrides(_Overrides, overrides)
     data = [{"path": target, **settings.data.model_dump(exclude_unset=True)}]
     stage = {"kind": "sft", "data": data, "train": settings.train}
-    return Recipe(name=target.stem, model=model, chat=settings.chat, stages={"sft": stage})
+    return Recipe(name="doctor", model=model, chat=settings.chat, stages={"sft": stage})
 
 
 def _next_step(

@@ -10,10 +10,14 @@ from .reasoning import without_reasoning
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MARK = r"[*_$({\[\"'`]*(?:\\text\{|\\boxed\{)?[*_(\[]*"
 _SAID = r"(?:answer|option|choice)(?:\s+is)?\s*(?:[:=]|is)?\s*(?:option\s+|choice\s+)?"
+_NOT = r"(?<![不別别未备備])(?<!不[应應该該])(?<!不应该)(?<!不應該)"
 _SAID_IN_CHINESE = (
-    r"(?:答案|(?<![不别別未])[选選](?:[择擇]|[项項])?)\s*(?:应该|應該|应|應)?[是为為选選]?\s*[:：]?"
-    r"\s*(?:[选選][项項]\s*)?[（「【“]?"
+    rf"(?:答案|正解|正[确確]的|{_NOT}[选選](?:[择擇]|[项項])?)[】》」]?\s*(?:应该|應該|应|應)?[是为為选選]?\s*[:：]?"
+    r"\s*(?:[选選][项項]\s*)?[（「【《“]?"
 )
+_WIDE = {ord(letter) + 0xFEE0: letter for letter in LETTERS}  # Ｂ
+_ENDED = ".):]*_。．、，：）】"
+_ENDS = re.escape(_ENDED)
 _NO_WORD = r"(?=[\u4e00-\u9fff]|[^\w']|$)"  # goes on; Chinese has no spaces
 
 
@@ -21,10 +25,10 @@ def chosen_letter(answer: str, options: Sequence[str]) -> int | None:
     """The index of the option that ``answer`` names: by letter, or by its whole text; None where it names none.
 
     Looked for in this order, each time the last one in the text: a letter in ``\\boxed{}``; one after "answer",
-    "option", "choice", 答案 or 选; an answer or a last line that is a letter alone, or begins with one and a mark
-    (``B.``, ``(B)``); an answer or a last line that is an option's text. Upper case only, since "a" is a word.
+    "option", "choice", 答案, 选 or the like; an answer or a last line that is a letter alone, or begins with one and a
+    mark (``B.``, ``(B)``); an answer or a last line that is an option's text. Upper case only, since "a" is a word.
     """
-    text = without_reasoning(answer).strip()
+    text = without_reasoning(answer).strip().translate(_WIDE)
     letters = LETTERS[: len(options)]
     one = rf"([{letters}])"
     for pattern in (
@@ -35,9 +39,9 @@ def chosen_letter(answer: str, options: Sequence[str]) -> int | None:
             return letters.index(said[-1])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for line in dict.fromkeys((text, *lines[-1:])):
-        if found := re.match(rf"{_MARK}{one}(?:[.):\]*_\s]|$)", line):
+        if found := re.match(rf"{_MARK}[（【]?{one}(?:[{_ENDS}\s]|$)", line):
             rest = line[found.end() :].strip(" .*_)]")
-            if not rest or line[found.end() - 1] in ".):]*_" or _same(rest, options[letters.index(found[1])]):
+            if not rest or line[found.end() - 1] in _ENDED or _same(rest, options[letters.index(found[1])]):
                 return letters.index(found[1])
     for line in dict.fromkeys((text, *lines[-1:])):
         if same := [i for i, option in enumerate(options) if _same(line, option)]:

@@ -58,9 +58,7 @@ def parse_tasks(text: str) -> dict[str, dict[str, Any]]:
             if not equals or not key:
                 raise InputError(f"--tasks {one}: {part!r} is no setting; write TASK:key=value:key=value.")
             if not value.strip():
-                raise InputError(
-                    f"--tasks {one}: {key} has no value; write {key}=VALUE ({key}=null is none), or drop it."
-                )
+                raise InputError(f"--tasks {one}: {key} has no value; write {key}=VALUE (null is none), or drop it.")
             key = _ALIASES.get(key, key)
             if key in given:
                 raise InputError(f"--tasks {one}: {key} stands there twice; keep one.")
