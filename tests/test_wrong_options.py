@@ -31,6 +31,8 @@ def test_one_line_and_nothing_written(arguments, said, tmp_path, monkeypatch, ca
     [
         (["export", "MODEL"], "give --to: where to"),
         (["report"], "give RUN: run folders"),
+        (["eval", "MODEL", "--tasks", "gsm8k", "--out", ""], "argument --out: is empty; name a file or a folder"),
+        (["report", ""], "argument RUN: is empty"),
         (["chat", "MODEL", "--prompt", "\udcff"], "argument --prompt: holds bytes that are not UTF-8"),
     ],
 )

@@ -22,7 +22,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from strop.common.command_line import VerbParser, new_parser, utf8
+from strop.common.command_line import VerbParser, new_parser, place, utf8
 from strop.common.errors import Diverged, Elsewhere, Halted, InputError, Interrupted
 from strop.compare import verb as compare_verb
 from strop.exporting import verb as exporting_verb
@@ -123,7 +123,7 @@ def _parser() -> VerbParser:
     demo.set_defaults(run=_run, recipe=None, verify=None, ranks=True)
 
     run = verbs.add_parser("run", help="run a recipe (YAML)", example="strop run recipes/code_basics.yaml")
-    run.add_argument("recipe", type=Path, help="path of the recipe; of a run folder, which is run as it was")
+    run.add_argument("recipe", type=place, help="path of the recipe; of a run folder, which is run as it was")
     run.add_argument(
         "--verify",
         type=int,
@@ -161,10 +161,10 @@ def _parser() -> VerbParser:
         help="what is wrong with a recipe's data and settings, before training",
         example="strop doctor my.jsonl --model smollm2-135m",
     )
-    doctor.add_argument("target", type=Path, help="a recipe (YAML), or a data file together with --model")
+    doctor.add_argument("target", type=place, help="a recipe (YAML), or a data file together with --model")
     _recipe_options(doctor, "print the findings as JSON on standard output")
     doctor.add_argument("--model", help="folder, hub id, .gguf file or smollm2-135m")
-    doctor.add_argument("--fix", type=Path, metavar="OUT", help="write the cleaned data to OUT (.jsonl)")
+    doctor.add_argument("--fix", type=place, metavar="OUT", help="write the cleaned data to OUT (.jsonl)")
     doctor.set_defaults(run=_doctor)
 
     chat = verbs.add_parser(
@@ -222,7 +222,7 @@ def _parser() -> VerbParser:
     inspect.add_argument("--place", help="only rows whose place has this in it, e.g. :17 for line 17")
     inspect.add_argument("--only-warnings", action="store_true", help="only conversations with warnings")
     inspect.add_argument("--tokens", action="store_true", help="draw the borders of tokens")
-    inspect.add_argument("--html", type=Path, metavar="FILE", help="write one page with search and filters instead")
+    inspect.add_argument("--html", type=place, metavar="FILE", help="write one page with search and filters instead")
     _recipe_options(inspect, "one JSON object with every conversation on standard output", "chat.train_on=last")
     inspect.set_defaults(run=_inspect)
 
@@ -242,10 +242,10 @@ def _parser() -> VerbParser:
     evaluation.add_argument("--shots", type=int, help="worked examples before each item")
     evaluation.add_argument("--style", choices=("chat", "completion"), help="how items are put")
     evaluation.add_argument(
-        "--out", type=Path, dest="folder", metavar="FOLDER", help="run folder (default: runs/eval-MODEL-…)"
+        "--out", type=place, dest="folder", metavar="FOLDER", help="run folder (default: runs/eval-MODEL-…)"
     )
     evaluation.add_argument(
-        "--regrade", type=Path, metavar="RUN", help="grade a run's kept answers again, without a model"
+        "--regrade", type=place, metavar="RUN", help="grade a run's kept answers again, without a model"
     )
     _recipe_options(evaluation, "one JSON object with every task's metrics on standard output", "compute.dtype=float32")
     _unsafe_option(evaluation)
@@ -261,10 +261,10 @@ def _parser() -> VerbParser:
         help="one page about a run, or about several side by side",
         example="strop report runs/a runs/b --open",
     )
-    report.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders; of several, also stages'")
+    report.add_argument("folders", type=place, nargs="+", metavar="RUN", help="run folders; of several, also stages'")
     report.add_argument(
         "--out",
-        type=Path,
+        type=place,
         dest="target",
         metavar="FILE",
         help="where to (RUN/report.html; of several beside the first)",
@@ -275,7 +275,7 @@ def _parser() -> VerbParser:
     report.set_defaults(run=_report)
 
     runs = verbs.add_parser("runs", help="which runs there are, and what each is at", example="strop runs")
-    runs.add_argument("folder", type=Path, nargs="?", default=Path("runs"), help="a folder of runs, or a run (runs)")
+    runs.add_argument("folder", type=place, nargs="?", default=Path("runs"), help="a folder of runs, or a run (runs)")
     runs.add_argument("--json", action="store_true", help="print everything as JSON on standard output")
     runs.set_defaults(run=_runs)
 

@@ -7,11 +7,19 @@ import difflib
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from strop import __version__
 
 _REQUIRED = "the following arguments are required:"
+
+
+def place(text: str) -> Path:
+    """A file or a folder. Raises argparse.ArgumentTypeError for an empty name, which would mean where one is."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; name a file or a folder (. is the one that you are in)")
+    return Path(text)
 
 
 def utf8(text: str) -> str:

@@ -63,7 +63,7 @@ def _opened_beside(path: Path, named: Path) -> tuple[Path, TextIO]:
         return partial, partial.open("x", encoding="utf-8")
     except OSError as error:
         if error.errno in _NO_PLACE:
-            raise InputError(f"{named}: no file can be written there ({error.strerror}); give another name.") from error
+            raise InputError(f"{named}: cannot be written ({error.strerror}); give another name.") from error
         error.filename = str(named)
         raise
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
+
+from strop.common.command_line import place
 
 
 def add(verbs: Any) -> argparse.ArgumentParser:
@@ -16,7 +17,7 @@ def add(verbs: Any) -> argparse.ArgumentParser:
     )
     compare.add_argument(
         "folders",
-        type=Path,
+        type=place,
         nargs="+",
         metavar="FOLDER",
         help="run, stage or evaluation folders; each is compared with the first",
@@ -34,19 +35,21 @@ def add(verbs: Any) -> argparse.ArgumentParser:
     )
     compare.add_argument("--flips", type=int, default=0, metavar="N", help="show N flipped items each way, with a diff")
     compare.add_argument("--md", action="store_true", help="print Markdown, for a pull request")
-    compare.add_argument("--html", type=Path, metavar="FILE", help="write one page with every item, search and filters")
-    compare.add_argument("--blind", type=Path, metavar="FILE", help="write a page for judging pairs blindly")
+    compare.add_argument(
+        "--html", type=place, metavar="FILE", help="write one page with every item, search and filters"
+    )
+    compare.add_argument("--blind", type=place, metavar="FILE", help="write a page for judging pairs blindly")
     compare.add_argument("--task", help="whose answers are judged (the first of both)")
     compare.add_argument("--count", type=int, default=50, help="how many pairs are judged (50)")
     compare.add_argument("--seed", type=int, default=0, help="draws the pairs and who is left (0)")
     compare.add_argument(
-        "--votes", type=Path, action="append", default=[], metavar="FILE", help="what was voted; repeatable"
+        "--votes", type=place, action="append", default=[], metavar="FILE", help="what was voted; repeatable"
     )
-    compare.add_argument("--key", type=Path, metavar="FILE", help="the key of the blind page (beside the votes)")
+    compare.add_argument("--key", type=place, metavar="FILE", help="the key of the blind page (beside the votes)")
     compare.add_argument("--judge", metavar="MODEL", help="a model judges too: a folder, or with --judge-url a name")
     compare.add_argument(
         "--judge-url", metavar="URL", help="an OpenAI-compatible server, e.g. http://localhost:8000/v1"
     )
-    compare.add_argument("--judge-out", type=Path, metavar="FILE", help="keep the judge's votes, for --votes")
+    compare.add_argument("--judge-out", type=place, metavar="FILE", help="keep the judge's votes, for --votes")
     compare.add_argument("--json", action="store_true", help="print everything as JSON on standard output")
     return compare

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
+
+from strop.common.command_line import place
 
 
 def add(verbs: Any) -> argparse.ArgumentParser:
@@ -15,7 +16,7 @@ def add(verbs: Any) -> argparse.ArgumentParser:
         example="strop export runs/code_basics --to my-model --check",
     )
     export.add_argument("source", help="run folder, stage, model folder …; for verl a file, hub id or task:NAME")
-    export.add_argument("--to", type=Path, dest="target", required=True, metavar="FOLDER", help="where to")
+    export.add_argument("--to", type=place, dest="target", required=True, metavar="FOLDER", help="where to")
     export.add_argument(
         "--format",
         choices=("hf", "adapter", "gguf", "verl"),
@@ -24,7 +25,7 @@ def add(verbs: Any) -> argparse.ArgumentParser:
     )
     export.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="hf: weights in this format")
     export.add_argument("--outtype", metavar="TYPE", help="gguf: f32, f16 (default), bf16, q8_0 …")
-    export.add_argument("--llama-cpp", type=Path, metavar="DIR", help="gguf: a checkout of llama.cpp")
+    export.add_argument("--llama-cpp", type=place, metavar="DIR", help="gguf: a checkout of llama.cpp")
     export.add_argument("--split", help="verl: what extra_info.split says (train)")
     export.add_argument("--count", type=int, help="verl: so many prompts")
     export.add_argument("--seed", type=int, help="verl: of generated prompts (0)")

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from strop.common.command_line import place
+
 
 def add(verbs: Any) -> argparse.ArgumentParser:
     """Its parser, added to those of the other verbs."""
@@ -14,12 +16,12 @@ def add(verbs: Any) -> argparse.ArgumentParser:
         help="make a recipe of a configuration of TRL, LLaMA-Factory, axolotl or verl",
         example="strop import sft.yaml --out recipe.yaml",
     )
-    importing.add_argument("file", type=Path, help="YAML, JSON, or a shell script with the command line")
+    importing.add_argument("file", type=place, help="YAML, JSON, or a shell script with the command line")
     importing.add_argument(
         "--from", dest="program", metavar="PROGRAM", help="trl, llamafactory, axolotl or verl; with its stage: trl:dpo"
     )
     importing.add_argument(
-        "--out", type=Path, dest="target", default=Path("recipe.yaml"), metavar="FILE", help="where to (recipe.yaml)"
+        "--out", type=place, dest="target", default=Path("recipe.yaml"), metavar="FILE", help="where to (recipe.yaml)"
     )
     importing.add_argument("--fresh", action="store_true", help="replace the file where it is there already")
     return importing
