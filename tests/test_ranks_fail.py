@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from processes import RANKS, STROP, loaded_python
 
 from strop.cli import main
 
@@ -49,10 +50,11 @@ def recipe(tmp_path, monkeypatch, make_model_folder):
     (tmp_path / "faulty.yaml").write_text(yaml.safe_dump({**content, "plugins": ["fault.py"]}))
 
 
-def torchrun(*arguments, **variables):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "strop", *arguments]
-    inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    environment = {**inherited, "OMP_NUM_THREADS": "1", **variables}
+def torchrun(*arguments, python=None, **variables):
+    """``python``: what torchrun and the ranks are run by, the interpreter's own path or that of `loaded_python`."""
+    python = python or loaded_python("torch.distributed.launcher.api", *STROP, *RANKS)
+    command = [python, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "strop", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON_EXEC": python, **variables}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
 
 
@@ -76,7 +78,7 @@ def test_where_one_fails_all_end_and_the_cause_is_told_once(recipe, how):
 
 
 def test_a_number_of_ranks_that_cannot_work_is_refused_once(recipe, tmp_path):
-    done = torchrun("run", "recipe.yaml", "stages.sft.train.global_batch_size=1")
+    done = torchrun("run", "recipe.yaml", "stages.sft.train.global_batch_size=1", python=sys.executable)
     said = [line for line in done.stderr.splitlines() if line.startswith("strop:")]
     assert said == [
         "strop: stages.sft.train.global_batch_size is 1, which 2 processes cannot share out: raise it to at least 2, "

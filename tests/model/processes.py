@@ -1,8 +1,11 @@
 """Processes of their own, for what can be set only once in one, or ends it; ranks; a compiler that fails."""
 
+import atexit
 import json
 import multiprocessing.forkserver
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +27,9 @@ STROP = (
     "transformers.models.llama.modeling_llama",
 )
 """What a run loads; that takes longer than a run of a tiny model does."""
+
+RANKS = ("torch.distributed.fsdp", "torch.distributed.checkpoint")
+"""What several that train one model load besides."""
 
 
 def in_a_process(code: str, **environment: str) -> subprocess.CompletedProcess:
@@ -84,10 +90,26 @@ def in_a_child(code: str, loaded: tuple[str, ...] = ("torch",), **environment: s
     return SimpleNamespace(stdout=out, stderr=err)
 
 
+@cache
+def loaded_python(*loaded: str) -> str:
+    """The path of a program to be called instead of `sys.executable`, with ``-m MODULE …``, whose processes have the
+    modules ``loaded`` already, see loaded_python.py; as little was computed in them as in any."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    here, called, server = Path(__file__).with_name("loaded_python.py"), folder / "python", folder / "socket"
+    called.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-I", "-S", str(here), str(server)])} "$@"\n')
+    called.chmod(0o755)
+    command = [sys.executable, str(here), "serve", str(server), *loaded]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = subprocess.Popen(command, env=os.environ | ALONE, **pipes)
+    assert started.stdout.readline() == "ready\n"
+    return str(called)
+
+
 def loaded_context() -> multiprocessing.context.ForkServerContext:
     """Whose processes are copies of one that has strop loaded and has computed nothing: what starts seconds sooner than
     the empty ones of "spawn", and is as much a process of its own."""
-    multiprocessing.set_forkserver_preload([*STROP, "torch.distributed.fsdp", "torch.distributed.checkpoint"])
+    multiprocessing.set_forkserver_preload([*STROP, *RANKS])
     with patch.dict(os.environ, ALONE):
         multiprocessing.forkserver.ensure_running()
     return multiprocessing.get_context("forkserver")
