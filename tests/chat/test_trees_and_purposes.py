@@ -104,7 +104,7 @@ CHOICES = [{"text": "x", "label": "A"}, {"text": "y", "label": "B"}]
         (
             {"id": "1", "question": {"stem": "q", "choices": CHOICES}, "answerKey": "A"},
             "arc",
-            "this is a file of ARC's multiple-choice questions: they are for measuring a model by (evals)",
+            "this is a file of ARC's multiple-choice questions: they are measured with evals: {NAME: {task: choice,",
         ),
         ({"question": "q", "choices": {"text": ["x"], "label": ["A"]}, "answerKey": "A"}, "choices", None),
         (

@@ -101,7 +101,8 @@ def scored(folder, questions, encoded, path, rows):
 
 
 def test_lm_eval_704_and_3055_a_score_does_not_hang_on_its_batch(task, tmp_path, model_folder, tokenizer):
-    rows = [{"query": f"Say {'x' * n}?", "choices": ["hello", "one world", "hi" * n], "gold": n % 3} for n in range(9)]
+    options = [["hello", "one world", "hi" * n] for n in range(1, 10)]
+    rows = [{"query": f"Say {'x' * len(o[2])}?", "choices": o, "gold": len(o[2]) % 3} for o in options]
     questions = task("choice", *rows)
     encoded = encode_questions(questions, ChatEncoder(tokenizer, ChatSettings(), frozenset({1})))
     runs = [scored(model_folder, questions, encoded, tmp_path / f"{n}", n) for n in (1, 4, 64)]

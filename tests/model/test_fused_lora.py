@@ -89,7 +89,7 @@ def test_it_is_as_near_to_the_formula_as_pefts_own_forward(dtype):
     expected = formula(layer, x, upstream)
     ours = gradients(layer, layer, x, upstream)
     theirs = gradients(lambda x: Linear.forward(layer, x), layer, x, upstream)
-    assert not torch.equal(ours[0], theirs[0])  # it was not peft's that computed
+    assert vars(layer)["forward"].__func__ is fused_lora.forward  # it was not peft's that computed
     assert all(error(mine, pefts.double()) < 2 * BOUND[dtype] for mine, pefts in zip(ours, theirs, strict=True))
     errors = [sum(error(t, true) for t, true in zip(found, expected, strict=True)) for found in (ours, theirs)]
     assert errors[0] < 1.05 * errors[1]
