@@ -109,7 +109,7 @@ def loaded_python(*loaded: str) -> str:
 def loaded_context() -> multiprocessing.context.ForkServerContext:
     """Whose processes are copies of one that has strop loaded and has computed nothing: what starts seconds sooner than
     the empty ones of "spawn", and is as much a process of its own."""
-    multiprocessing.set_forkserver_preload([*STROP, *RANKS])
+    multiprocessing.set_forkserver_preload(["pytest", *STROP, *RANKS])
     with patch.dict(os.environ, ALONE):
         multiprocessing.forkserver.ensure_running()
     return multiprocessing.get_context("forkserver")

@@ -10,10 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from processes import loaded_context
 
 from strop.common.errors import InputError
 from strop.rewards import JudgeFault, Judgement, judge_answers, judge_fault, map_in_workers, score_judgement
 from strop.sandbox import Limits
+
+
+@pytest.fixture(autouse=True)
+def loaded_already(monkeypatch):
+    """Workers begin with strop loaded, many a test starts several; those of the script below begin empty."""
+    context = loaded_context()
+    monkeypatch.setattr("strop.rewards.pool.multiprocessing.get_context", lambda _: context)
 
 
 @dataclass
