@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -243,6 +244,50 @@ def test_bad_input_is_one_line(export, trained, tmp_path, source, more, message)
     assert done.code == 2
     assert message in done.account["error"]
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.fixture
+def damaged(trained, tmp_path):
+    """A copy of the model that the run began with, to be damaged."""
+    return Path(shutil.copytree(trained.base, tmp_path / "damaged"))
+
+
+def lack_a_layer(folder):
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: t for name, t in weights.items() if ".layers.0." not in name}, folder / "model.safetensors")
+
+
+def have_a_layer_more(folder):
+    weights = load_file(folder / "model.safetensors")
+    more = {name.replace(".layers.0.", ".layers.7."): t.clone() for name, t in weights.items() if ".layers.0." in name}
+    save_file(weights | more, folder / "model.safetensors")
+
+
+def have_a_pickle_that_is_none(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"no pickle at all")
+
+
+def have_a_template_that_does_not_compile(folder):
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endif %}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lack_a_layer, "the weight files lack"),
+        (have_a_layer_more, "layers.7"),
+        (have_a_pickle_that_is_none, "its .bin files hold no weights"),
+        (have_a_template_that_does_not_compile, "its chat template does not compile"),
+    ],
+)
+def test_a_model_that_nobody_can_load_is_not_handed_on(export, damaged, damage, message):
+    damage(damaged)
+    done = export(damaged)
+    assert done.code == 2
+    assert message in done.account["error"]
+    assert len(done.err.splitlines()) == 1
+    assert not done.folder.exists()
 
 
 def test_a_run_that_is_not_finished(export, trained, tmp_path):

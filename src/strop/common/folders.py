@@ -1,6 +1,5 @@
 """Folders that are either whole or not there: written beside their place, flushed to disk, then renamed into it."""
 
-import fcntl
 import os
 import re
 import secrets
@@ -12,6 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from strop.common.errors import InputError
+from strop.common.scratch import lock_folder
 
 
 def cache_folder() -> Path:
@@ -68,21 +68,9 @@ def _make_locked(folder: Path) -> int | None:
     """It has its name only when it has its lock, so nobody takes it for one that was left."""
     new = folder.with_name(folder.name + ".new")
     new.mkdir()
-    lock = _lock(new)
+    lock = lock_folder(new)
     new.rename(folder)
     return lock
-
-
-def _lock(folder: Path) -> int | None:
-    """A descriptor that holds a folder's lock, which ends with the process; None where another one has it, or the file
-    system knows none."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def _clear_what_was_left(target: Path) -> None:
@@ -93,7 +81,7 @@ def _clear_what_was_left(target: Path) -> None:
             continue
         scratch = path.with_name(found[1])
         try:
-            lock = _lock(scratch if scratch.exists() else path)
+            lock = lock_folder(scratch if scratch.exists() else path)
         except FileNotFoundError:  # its owner has just finished
             continue
         if lock is None:

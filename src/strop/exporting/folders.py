@@ -9,14 +9,17 @@ from pathlib import Path
 
 import torch
 
+from strop.chat import ChatSettings
+from strop.chat.saved import chat_of
+from strop.chat.template import ChatTemplate, TemplateFailure
 from strop.common.errors import InputError
 from strop.common.folders import whole_folder
 from strop.exporting import gguf
 from strop.exporting.card import card
 from strop.exporting.source import Source
 from strop.model.adapter import MERGED
-from strop.model.generation import check_generation_config, read_json_object
-from strop.model.load import auto_class, load_folder, quiet_transformers, size_fault, stored
+from strop.model.generation import read_json_object
+from strop.model.load import META, auto_class, load_folder, quiet_transformers, size_fault, stored
 from strop.model.tokenizer import tokenizer_in
 from strop.model.whole import weights_fault
 
@@ -53,8 +56,15 @@ def check_source(folder: Path) -> None:
         raise InputError(why)
     if fault := size_fault(folder):
         raise InputError(f"{'; '.join(fault)}.")
-    check_generation_config(folder)
-    tokenizer_in(folder)
+    load_folder(folder, device=META)
+    own = tokenizer_in(folder)
+    chat_of(ChatSettings(), folder, own)
+    templates = own.chat_template or ""
+    for text in templates.values() if isinstance(templates, dict) else [templates]:
+        try:
+            ChatTemplate(text)
+        except TemplateFailure as error:
+            raise InputError(f"{folder}: its chat template does not compile: {error}; mend the template.") from error
 
 
 def write_model(source: Source, target: Path, dtype: str | None) -> torch.dtype | None:

@@ -40,6 +40,7 @@ WRONG_CONFIG = (
 WRONG_PICKLE = (pickle.UnpicklingError, struct.error, EOFError)
 _LAYER = re.compile(r"\.\d+\.")
 SCORING = "ForSequenceClassification"
+META = "meta"  # torch's device of tensors that have shapes and no numbers
 
 
 def auto_class(
@@ -77,7 +78,8 @@ def load_folder(
     quantization: QuantizationConfigMixin | None = None,
     scores: bool = False,
 ) -> PreTrainedModel:
-    """See `strop.model.names.load_model`."""
+    """See `strop.model.names.load_model`. On the device `META` it has no numbers: what its files lack or hold too much
+    is found for the price of their headers."""
     import torch
     from safetensors import SafetensorError
 
@@ -85,7 +87,9 @@ def load_folder(
 
     check_generation_config(folder)
     dtype = torch.float32 if dtype is None else dtype
-    more = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": device or "cpu"}}
+    more: dict[str, Any] = {} if quantization is None else {"quantization_config": quantization}
+    if placed := quantization is not None or device == META:  # where transformers reads them to
+        more["device_map"] = {"": device or "cpu"}
     architectures = read_json_object(folder / "config.json").get("architectures")
     if scores:
         architectures, more["num_labels"] = [SCORING], 1
@@ -106,8 +110,9 @@ def load_folder(
             f"{folder}: the weight files lack {len(missing)} of the model's weights (the first is {missing[0]}); "
             "download or save the model again."
         )
-    model = model if device is None or quantization is not None else model.to(device)
-    check_weights(model, folder)
+    model = model if device is None or placed else model.to(device)
+    if device != META:
+        check_weights(model, folder)
     return model
 
 

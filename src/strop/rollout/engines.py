@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from torch import get_num_threads
 
+from strop.common.scratch import scratch_folder
 from strop.model.merged import check_mergeable
 from strop.model.policy import Policy
 from strop.model.window import window
@@ -51,7 +51,7 @@ def open_engine(
         return
     with ExitStack() as stack:
         if loaded.base.new:  # the template's tokens are in the model that was loaded, and not in its folder
-            model = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="strop-model-"))) / "model"
+            model = stack.enter_context(scratch_folder("strop-model-")) / "model"
             loaded.save_plain(model)
         vllm, urls = settings.vllm, settings.vllm.url
         if vllm.python is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from rich.console import Console
 from strop.common.console import say
 from strop.common.errors import InputError
 from strop.common.flat import flat
+from strop.common.scratch import scratch_folder
 from strop.config.recipe import Recipe
 from strop.model.names import resolve
 from strop.model.precision import best_compute
@@ -58,9 +58,9 @@ def verify(recipe: Recipe, steps: int, console: Console) -> dict[str, Any]:
                         f"{name} {what} on its way, so its rows are not those of one recipe from its start; verify "
                         "another run."
                     )
-                with tempfile.TemporaryDirectory(prefix="strop-verify-") as scratch:
+                with scratch_folder("strop-verify-") as scratch:
                     quiet = Console(file=StringIO())
-                    context = Context(recipe, name, model, Path(scratch), compute, quiet)
+                    context = Context(recipe, name, model, scratch, compute, quiet)
                     now = _replayed(stage, context, steps, of=_last_step(folder))
                 known = _rows(folder, steps)
                 row = compared(name, known, now)

@@ -10,14 +10,14 @@ import contextlib
 import functools
 import os
 import secrets
-import shutil
 import signal
 import struct
-import tempfile
 import threading
 import weakref
 from importlib import resources
 from typing import IO
+
+from strop.common.scratch import ScratchFolder
 
 from .by_sandlock import SandlockProcess
 from .processes import Ended, Piped, clocks, ended_with, wait_until_gone
@@ -33,7 +33,8 @@ class _Server:
     """Raises RuntimeError where it does not start, has ended or cannot fork."""
 
     def __init__(self) -> None:
-        self.owner, self.folder = os.getpid(), tempfile.mkdtemp(prefix="strop-programs-")
+        self.owner, own = os.getpid(), ScratchFolder("strop-programs-")
+        self.folder = str(own.path)
         try:
             # One for each run, made beforehand: programs must not list the folder that they lie in.
             self._names = [secrets.token_hex(4) for _ in range(_MOST_RUNS)]
@@ -42,10 +43,10 @@ class _Server:
                 os.mkdir(folder, 0o555)
             self._process = SandlockProcess([*python_command(), _source()], self.folder, 2, folders)
         except BaseException:
-            shutil.rmtree(self.folder)
+            own.close()
             raise
         # Also when its thread or this process ends.
-        self.close = weakref.finalize(self, _close, self._process, self.folder, self.owner)
+        self.close = weakref.finalize(self, _close, self._process, own, self.owner)
 
     @property
     def is_used_up(self) -> bool:
@@ -84,10 +85,10 @@ class _Server:
         return answer
 
 
-def _close(process: SandlockProcess, folder: str, owner: int) -> None:
+def _close(process: SandlockProcess, folder: ScratchFolder, owner: int) -> None:
     if os.getpid() == owner:
         process.close()
-        shutil.rmtree(folder)
+        folder.close()
     else:  # a fork of the owner has let its copy go: the server lives on, and sandlock is not to end it
         process._process._handle = None
         process._hang_up()

@@ -25,9 +25,7 @@ import marshal
 import os
 import resource
 import select
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -38,6 +36,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from strop.common.errors import InputError
+from strop.common.scratch import scratch_folder
 
 from .choice import confinement, is_forked, start
 from .processes import Ended, Process, look_at_tree
@@ -130,15 +129,9 @@ def _launcher() -> str:
 @contextlib.contextmanager
 def _own_folder() -> Iterator[str]:
     """An empty folder that nobody can write to, for the program alone."""
-    folder = tempfile.mkdtemp(prefix="strop-program-")
-    os.chmod(folder, 0o555)
-    try:
-        yield folder
-    finally:
-        try:
-            os.rmdir(folder)
-        except OSError:  # there is something in it, by a program that was not confined
-            shutil.rmtree(folder)
+    with scratch_folder("strop-program-") as folder:
+        folder.chmod(0o555)
+        yield str(folder)
 
 
 @contextlib.contextmanager

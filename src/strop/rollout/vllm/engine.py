@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from strop.common.errors import InputError
+from strop.common.scratch import scratch_folder
 from strop.rollout.answers import Answer, Decode
 from strop.rollout.engine import (
     Finish,
@@ -183,9 +183,9 @@ class VllmEngine:
         if self._save is None:
             self._fleet.each(self._forget)
             return
-        with tempfile.TemporaryDirectory(prefix="strop-weights-", dir=self._exchange) as folder:
-            self._save(Path(folder) / "model")
-            self.load_weights(Path(folder) / "model")
+        with scratch_folder("strop-weights-", self._exchange) as folder:
+            self._save(folder / "model")
+            self.load_weights(folder / "model")
 
     def release(self) -> None:
         """Nothing: a server's memory for keys and values is its own."""

@@ -6,11 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from strop.common.errors import InputError
+from strop.common.scratch import ScratchFolder
 from strop.rollout.engine_settings import VllmSettings
 from strop.rollout.vllm import keeper
 from strop.rollout.vllm.client import UNIX, Exchange, ServerLost
@@ -31,8 +31,8 @@ class ServerProcess:
             raise InputError(f"rollout.vllm.python is {python}, and there is no such program; name a Python with vLLM.")
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._folder = tempfile.TemporaryDirectory(prefix="strop-vllm-")  # mode 0700
-        socket = Path(self._folder.name) / "server"
+        self._folder = ScratchFolder("strop-vllm-")
+        socket = self._folder.path / "server"
         self.url = f"{UNIX}{socket}"
         self._begins = log.stat().st_size if log.exists() else 0
         # `vllm serve` itself looks for a package of that name, which builds for the CPU do not have.
@@ -75,7 +75,7 @@ class ServerProcess:
         assert self._process.stdin is not None  # it is a pipe
         self._process.stdin.close()
         self._process.wait(2 * keeper.GRACE_SECONDS + 5)
-        self._folder.cleanup()
+        self._folder.close()
 
     def _end_of_log(self) -> str:
         if not self.log.exists():
