@@ -37,7 +37,6 @@ def test_it_is_there_in_the_block_and_gone_after_it(tmp_path):
     with scratch_folder("strop-test-", tmp_path) as folder:
         assert folder.parent == tmp_path
         assert folder.name.startswith("strop-test-")
-        assert not folder.name.endswith(".new")
         assert folder.stat().st_mode & 0o777 == 0o700
         (folder / "something").write_text("there")
     assert list(tmp_path.iterdir()) == []
@@ -56,18 +55,20 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_needs_stays(tmp_p
     try:
         killed.kill()
         killed.wait()
-        (tmp_path / "strop-test-of-a-user.txt").write_text("no folder")
+        (tmp_path / "strop-test-of-a-user.locked").write_text("no folder")
         (tmp_path / "another").mkdir()
-        (tmp_path / "strop-test-link").symlink_to(tmp_path / "another")
+        (tmp_path / "strop-test-not-locked").mkdir()
+        (tmp_path / "strop-test-link.locked").symlink_to(tmp_path / "another")
         assert (left / "weights").is_file()
         with scratch_folder("strop-test-", tmp_path):
             assert not left.exists()
             assert (needed / "weights").is_file()
         assert {path.name for path in tmp_path.iterdir()} == {
             needed.name,
-            "strop-test-of-a-user.txt",
+            "strop-test-of-a-user.locked",
             "another",
-            "strop-test-link",
+            "strop-test-not-locked",
+            "strop-test-link.locked",
         }
     finally:
         living.communicate("")
@@ -90,7 +91,7 @@ def test_a_fork_leaves_its_parents_folder_alone(tmp_path):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to somebody")
 def test_another_users_folder_is_left_alone(tmp_path):
-    theirs = tmp_path / "strop-test-theirs"
+    theirs = tmp_path / "strop-test-theirs.locked"
     theirs.mkdir()
     os.chown(theirs, 12345, 12345)
     with scratch_folder("strop-test-", tmp_path):

@@ -4,6 +4,7 @@
 is of is filled in, since it is what the server was told.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -68,9 +69,10 @@ class Handler(BaseHTTPRequestHandler):
             text = REPLIES.get(json.dumps(body, sort_keys=True))
             status, text = (400, '{"error":{"message":"not recorded"}}') if text is None else (200, text)
             text = re.sub(r'"version":"default"', f'"version":"{server.weights}"', text)
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(text.encode())
+        with contextlib.suppress(BrokenPipeError):  # who asked may have gone
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text.encode())
 
     def log_message(self, *args):
         pass

@@ -26,9 +26,9 @@ class ScratchFolder:
     def __init__(self, prefix: str, parent: Path | None = None):
         within = parent or Path(tempfile.gettempdir())
         _remove_what_was_left(within, prefix)
-        new = Path(tempfile.mkdtemp(suffix=_NEW, prefix=prefix, dir=within))  # not yet one to be removed
+        new = Path(tempfile.mkdtemp(prefix=prefix, dir=within))
         lock = lock_folder(new)
-        self.path = new.rename(new.with_name(new.name.removesuffix(_NEW)))
+        self.path = new.rename(new.with_name(new.name + _LOCKED))
         self.close = weakref.finalize(self, _close, self.path, lock, os.getpid())
 
 
@@ -54,7 +54,8 @@ def lock_folder(folder: Path) -> int | None:
     return descriptor
 
 
-_NEW = ".new"
+_LOCKED = ".locked"
+"""How a folder's name ends once its lock is held: others are nobody's to remove."""
 
 
 def _close(path: Path, lock: int | None, owner: int) -> None:
@@ -68,10 +69,11 @@ def _close(path: Path, lock: int | None, owner: int) -> None:
 def _remove_what_was_left(within: Path, prefix: str) -> None:
     """Once in a process: of this user, with nobody who holds its lock."""
     for entry in os.scandir(within):
-        if not entry.name.startswith(prefix) or entry.name.endswith(_NEW) or not entry.is_dir(follow_symlinks=False):
+        if not (entry.name.startswith(prefix) and entry.name.endswith(_LOCKED)):
             continue
         with contextlib.suppress(FileNotFoundError):  # its owner has just finished, or another process removes it
-            if entry.stat(follow_symlinks=False).st_uid != os.getuid():
+            theirs = entry.stat(follow_symlinks=False).st_uid != os.getuid()
+            if theirs or not entry.is_dir(follow_symlinks=False):
                 continue
             if (lock := lock_folder(Path(entry.path))) is not None:
                 shutil.rmtree(entry.path, ignore_errors=True)
