@@ -86,6 +86,13 @@ def test_a_copy_of_the_policy_learns_values_and_only_the_policy_is_saved(here, f
         assert any(name.startswith("critic.model.") for name in kept.keys())  # noqa: SIM118 - not a mapping
 
 
+def test_a_process_that_samples_ahead_needs_no_critic(here, folder):
+    assert ppo(folder, "critic.separate=true", "rollout.staleness=1", steps=8) == 0
+    rows = metrics(here)
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    assert any(row.get("rollout/version_lag") for row in rows)
+
+
 def test_with_adapters_the_critic_has_its_own_and_a_rate_of_its_own(here, folder):
     lora = ("lora={r: 2, targets: [all-linear]}", 'train.groups=[{match: "^critic", learning_rate: 1.0e-3}]')
     assert ppo(folder, "critic.separate=true", *lora, steps=2) == 0

@@ -31,10 +31,71 @@ def value(answer, truth=None, finish="stop", tokens=0, **given):
         ({"as_number": True}, "that makes $1,200.0", "1200", 1),
         ({"as_number": True}, "-3", "3", 0),
         ({"as_number": True}, "none", "3", 0),
+        ({"as_number": True}, "so the answer is 0", "0", 1),
+        ({"as_number": True}, "so the answer is 0.0", 0, 1),
+        ({"as_number": True}, "12345678901234567", "12345678901234568", 0),  # one to a float
+        ({"as_number": True, "extract": "answer is (.*)"}, "The answer is 72.", "72", 1),
+        ({"as_number": True, "extract": "answer is (.*)"}, "The answer is 71.", "9*8=72", 0),
+        ({"ignore_case": True, "extract": r"answer is (\w+)"}, "answer is paris", "Paris", 1),
+        ({}, "<think>2 + 2</think>\n4", "4", 1),
+        ({}, "<think>4", "4", 0),
     ],
 )
 def test_exact(given, answer, truth, expected):
     assert value(answer, truth, kind="exact", **given) == expected
+
+
+def test_a_truth_that_is_no_number_is_refused_before_and_a_failure_later():
+    one = reward(kind="exact", as_number=True)
+    assert one.truth_fault("#### 7") is None
+    assert "holds no number ('seven')" in one.truth_fault("seven")
+    with pytest.raises(ValueError, match="the ground truth holds no number"):
+        one.score([Sample("p", [], "7", "seven")])
+
+
+def test_reasoning_that_the_prompt_opened_is_reasoning():
+    def of(answer, **given):
+        [score] = reward(**given).score([Sample("p", [], answer, "4", opened="<think>")])
+        return score.value
+
+    assert of("I reason.</think>The answer is 4.", kind="think") == 1
+    assert of("The answer is 4.", kind="think") == 0
+    assert of("it is 4</think>\n5", kind="exact", as_number=True) == 0
+    assert of("it is 5</think>\n4", kind="exact", as_number=True) == 1
+    assert of("so it is 4", kind="exact", as_number=True) == 0  # it was still thinking
+
+
+@pytest.mark.parametrize(
+    ("answer", "compiles"),
+    [
+        ("```python\nprint(1)\n```", 1),
+        ("Here it is:\n```python\nprint(1\n```", 0),
+        ("I do not know.", 0),
+        ("<think>\n```python\n1 +\n```\n</think>\n```python\nx = 1\n```", 1),
+    ],
+)
+def test_a_program_that_compiles(answer, compiles):
+    assert value(answer, kind="compiles") == compiles
+
+
+@pytest.mark.parametrize(
+    ("language", "answer", "share"),
+    [
+        ("en", "Hello, 12 worlds!", 1),
+        ("en", "café", 1),
+        ("zh", "你好，世界 42", 1),
+        ("zh", "你好 ab", 0.5),
+        ("zh", "答案\n```python\nprint(1)\n```\n是", 1),  # code is in every language
+        ("zh", "答案\n```python\nprint(1)", 1),
+        ("ja", "これは東京です", 1),
+        ("ko", "안녕", 1),
+        ("ru", "да no", 0.5),
+        ("en", "42", 0),
+        ("en", "", 0),
+    ],
+)
+def test_the_share_of_a_languages_letters(language, answer, share):
+    assert value(answer, kind="language", language=language) == share
 
 
 def test_form_length_and_repetition():

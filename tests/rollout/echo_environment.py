@@ -5,6 +5,17 @@ from typing import ClassVar, Literal
 
 from strop.environments.base import Environment, Observation
 
+WRONG = {
+    "nothing": None,
+    "nan": Observation(reward=float("nan")),
+    "word": Observation(reward="much"),
+    "no role": Observation([{"content": "hello"}]),
+    "list": Observation([["user", "hello"]]),
+    "insert": Observation(insert=("a", "b")),
+    "counts": Observation(counts={"tries": "two"}),
+}
+"""By what is said: what an environment must not give."""
+
 
 class Echo(Environment):
     """Answers every turn with its text, twice, with a reward of 0.25 for it; ``bye`` ends it."""
@@ -17,5 +28,7 @@ class Echo(Environment):
             raise KeyError("no such thing")
         if turn.text == "hang":
             time.sleep(100)
+        if turn.text in WRONG:
+            return WRONG[turn.text]
         said = {"role": "user", "content": turn.message.content * 2}
         return Observation([said], reward=0.25, done=turn.text == "bye")

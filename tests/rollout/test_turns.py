@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from echo_environment import Echo
+from echo_environment import WRONG, Echo
 from small_rollouts import CPU
 from small_turns import call, make_encoder, make_tokenizer, play, start
 
@@ -302,6 +302,35 @@ def test_an_environment_answers_rewards_and_ends_and_one_that_fails_ends_its_tra
     assert "took longer than 1.5 s" in hung.failures[PART]
     assert cut.parts == {PART: 0.25}
     assert cut.text == "cut"
+
+
+def test_what_an_environment_must_not_give_fails_its_trajectory_and_no_other():
+    texts = [[f"{wrong}{END}"] for wrong in WRONG] + [[f"bye{END}"]]
+    _, _, episodes = play(Echo(), texts)
+    *failed, good = (one.trajectory(0) for one in episodes)
+    assert good.parts == {PART: 0.25}
+    assert [one.parts for one in failed] == [{}] * len(WRONG)
+    words = [
+        "a NoneType instead of an Observation",
+        "the reward nan",
+        "the reward 'much'",
+        "{'content': 'hello'}, which",
+    ]
+    words += ["['user', 'hello'], which is no message", "something to insert that", "counts that"]
+    for one, word in zip(failed, words, strict=True):
+        assert one.failures[PART].startswith("the environment gave ")
+        assert word in one.failures[PART]
+
+
+def test_an_episode_that_ends_before_a_reward_has_the_one_that_is_set_and_says_so():
+    for given, expected in (({}, 0.0), ({"unrewarded": -1.0}, -1.0)):
+        _, _, [cut, rewarded] = play(Echo(**given), [["cut"], [f"a{END}", "cut"]])
+        one = cut.trajectory(0)
+        assert one.parts == {PART: expected}
+        assert one.reasons == {PART: "it ended before the environment gave a reward"}
+        assert rewarded.trajectory(0).parts == {PART: 0.25}
+    _, _, [plain] = play(tools(), [["cut"]])
+    assert plain.trajectory(0).parts == {}
 
 
 def test_tokens_and_room_are_those_of_the_whole_trajectory():

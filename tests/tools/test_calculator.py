@@ -43,6 +43,7 @@ def test_values(expression, value):
         "__import__('os')", "x+1", "1 if 2 else 3", "[1]", "(1).real", "1 < 2", "True", "'a'*3", "1j", "0x10 + 1", "",
         "1/0", "1//0", "5 % 0", "0**-1", "9**9**9", "2**0.5", "(" * 90 + "1" + ")" * 90 + ")", "1" * 201,
         "10**600*10**600", "2^3", "print(1)", "1;2", "\x00", "9" * 190 + "**9",
+        "1e999999999", "1E-999999999", "1e1000000", "0e99999999", "2 * 1.5e+0009999999", "1e" + "9" * 150, "1e617",
     ],
 )  # fmt: skip
 def test_all_else_is_refused_in_words(expression):
@@ -63,3 +64,11 @@ def test_what_is_written_is_the_value_to_six_decimals():
         value = Fraction(generator.randint(-(10**8), 10**8), generator.randint(1, 10**4))
         assert abs(Fraction(written(value)) - value) <= Fraction(1, 2 * 10**6)
         assert not written(value).endswith(".")
+
+
+def test_a_large_exponent_is_too_large_and_is_not_written_out():
+    for expression in ("1e999999999", "3 + 1e-99999999", "1e617"):
+        with pytest.raises(CallError, match="the result is too large"):
+            calculate(expression)
+    assert calculate("1e600 / 1e599") == "10"
+    assert calculate("2e0003") == "2000"

@@ -7,6 +7,7 @@ in a file under ``plugins``, see ``docs/rl.md``.
 from __future__ import annotations
 
 import difflib
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,29 @@ class Observation:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
+def observation_fault(said: Any) -> str | None:
+    """What is wrong with what a step gave, which may be anybody's code: the end of a sentence; None for nothing."""
+    if not isinstance(said, Observation):
+        return f"gave a {type(said).__name__} instead of an Observation"
+    if said.reward is not None and not _is_finite(said.reward):
+        return f"gave the reward {said.reward!r:.80}, which is no finite number"
+    for one in said.messages:
+        if not isinstance(one, Mapping) or not isinstance(one.get("role"), str) or "content" not in one:
+            return f"gave {one!r:.80}, which is no message with a role and content"
+    if said.insert is not None and (len(said.insert) != 3 or not all(isinstance(x, str) for x in said.insert)):
+        return "gave something to insert that is not three texts (notation, text, notation)"
+    if not all(isinstance(count, int) for count in said.counts.values()):
+        return "gave counts that are no whole numbers"
+    return None
+
+
+def _is_finite(number: Any) -> bool:
+    try:
+        return math.isfinite(number)
+    except TypeError:
+        return False
+
+
 class Environment(BaseModel):
     """Settings, and (in private attributes) the state of one episode: each trajectory has a copy of its own.
 
@@ -80,6 +104,9 @@ class Environment(BaseModel):
     seconds: float = Field(10.0, gt=0, description="Time that a step, or a call of a tool, may take.")
     workers: int = Field(2, ge=1, description="Processes for what is anybody's code, and steps at a time.")
     weight: float = Field(1.0, description="What the environment's own reward is multiplied by, where it gives any.")
+    unrewarded: float = Field(
+        0.0, description="Its reward of an episode that ended (cut off, say) before it gave one, where it gives any."
+    )
     timed: ClassVar[bool] = True
     rewards: ClassVar[bool] = False
     """Whether it gives rewards, so that an answer may be graded by nothing else."""

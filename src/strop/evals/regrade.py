@@ -11,7 +11,7 @@ from strop.common.console import working
 from strop.common.errors import InputError
 from strop.evals.choices import chosen_option
 from strop.evals.results import TOO_LONG, ItemResult, answer_estimates, read_results, valued, write_results
-from strop.evals.run import JUDGED_AT_ONCE, graded, kept_as, not_asked
+from strop.evals.run import JUDGED_AT_ONCE, kept_as, not_asked
 from strop.tasks import open_task
 from strop.tasks.base import AnswerTask, ChoiceTask, TaskSettings
 from strop.tasks.metrics import Metric
@@ -46,7 +46,7 @@ def regrade_task(name: str, settings: TaskSettings, file: Path) -> tuple[dict[st
 
 def _answers(task: AnswerTask, before: list[ItemResult]) -> list[ItemResult]:
     items = [item for item in task.all_items for _ in range(task.settings.samples)]
-    said = [graded(task, one.answer, one.finish_reason, one.opened) for one in before]
+    said = [task.graded(one.answer, one.finish_reason, one.opened) for one in before]
     judgements, after = [], []
     with working(f"{task.name}: judged", len(items)) as work:
         for first in range(0, len(items), JUDGED_AT_ONCE):

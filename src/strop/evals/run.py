@@ -127,7 +127,7 @@ def judge_answers(
         chosen = left[first : first + JUDGED_AT_ONCE]
         # An empty answer gets its judgement too: how many tests there are is the task's to say.
         given = [(answers.get(p, empty), opened[p // samples]) for p in chosen]
-        said = [graded(task, one.text, one.finish_reason, mark) for one, mark in given]
+        said = [task.graded(one.text, one.finish_reason, mark) for one, mark in given]
         judgements = task.judge([items[p // samples] for p in chosen], said)
         for place, judgement in zip(chosen, judgements, strict=True):
             partial.add("judgement", place, asdict(judgement))
@@ -144,13 +144,6 @@ def judge_answers(
         mark = opened[place // samples]
         results.append(replace(kept, sample=place % samples, opened=mark, turns=one.turns, counts=one.counts))
     return results
-
-
-def graded(task: AnswerTask, answer: str, finish_reason: str, opened: str) -> str:
-    """What a grader is given of an answer: after the mark that its prompt opened reasoning with, so that reasoning that
-    was cut off is seen as such; and where it was cut off, what the task takes for finished."""
-    whole = f"{opened}\n{answer}" if opened else answer
-    return task.finished_part(whole) if finish_reason == "length" else whole
 
 
 def kept_as(item: Item, answer: str, judgement: Judgement, finish_reason: str, tokens: int) -> ItemResult:

@@ -8,61 +8,32 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from strop.common.errors import InputError
 from strop.common.given import SUFFIX, read_given
 from strop.rewards.code import Score
+from strop.rewards.forms import (
+    CompilesReward,
+    LanguageReward,
+    LengthReward,
+    RegexReward,
+    RepetitionReward,
+    StopReward,
+    ThinkReward,
+)
+from strop.rewards.numbers import flexible_number
+from strop.rewards.reasoning import without_reasoning
+from strop.rewards.reward import Reward, Sample, as_score, checked_pattern
 from strop.rewards.timed import Failed
-
-_NUMBER = re.compile(r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
-_THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)</think>(?P<answer>.*)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One answer as a reward sees it.
-
-    ``messages``: its prompt. ``answer``: its text, without the stop token. ``truth``: the ground truth of a row, None
-    where a task grades. ``tokens``: its length, the stop token included. ``finish_reason``: ``stop`` or ``length``.
-    ``row``: all columns of the row that the prompt came from.
-    """
-
-    name: str
-    messages: list[dict[str, Any]]
-    answer: str
-    truth: Any = None
-    tokens: int = 0
-    finish_reason: str = "stop"
-    row: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Reward(BaseModel):
-    """One part of the reward: ``weight`` times its score is added."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    kind: str
-    weight: float = Field(1.0, description="What its score is multiplied by; a negative one punishes.")
-    needs_truth: ClassVar[bool] = False
-    timed: ClassVar[bool] = False
-    """Whether it is run in a worker process with a time limit, since nobody knows how long it takes."""
-
-    def score(self, samples: Sequence[Sample]) -> list[Score | Failed]:
-        """The scores of the answers to one prompt."""
-        return [self.one(sample) for sample in samples]
-
-    def one(self, sample: Sample) -> Score:
-        raise NotImplementedError
 
 
 class TaskReward(Reward):
@@ -75,7 +46,7 @@ class TaskReward(Reward):
 
 
 class ExactReward(Reward):
-    """1 where the answer is the ground truth, else 0; white space at both ends does not count."""
+    """1 where the answer is the ground truth, else 0; white space at both ends and reasoning do not count."""
 
     kind: Literal["exact"]
     extract: str | None = Field(
@@ -89,97 +60,49 @@ class ExactReward(Reward):
     @field_validator("extract")
     @classmethod
     def _is_a_pattern(cls, extract: str | None) -> str | None:
-        return extract and _checked(extract)
+        return extract and checked_pattern(extract)
+
+    def truth_fault(self, truth: Any) -> str | None:
+        if self.as_number and self._of_truth(str(truth)) is None:
+            return f"holds no number ({truth!r:.60}), which as_number compares"
+        return None
 
     def one(self, sample: Sample) -> Score:
-        given, wanted = self._of(sample.answer), self._of(str(sample.truth)) or str(sample.truth).strip()
+        given, wanted = self._of(without_reasoning(sample.whole)), self._of_truth(str(sample.truth))
+        if wanted is None:
+            raise ValueError(f"the ground truth {self.truth_fault(sample.truth)}")
         if given is None:
             return Score(0.0, reason="nothing in the answer to compare")
         right = given == wanted
-        return Score(float(right), reason="" if right else f"{given!r:.80} is not {wanted!r:.80}")
+        return Score(float(right), reason="" if right else f"{given!s:.80} is not {wanted!s:.80}")
 
-    def _of(self, text: str) -> str | float | None:
-        """What is compared of a text; None where there is nothing of the kind."""
+    def _of(self, text: str) -> str | Decimal | None:
+        """What is compared of an answer; None where there is nothing of the kind."""
         if self.extract:
             found = list(re.finditer(self.extract, text))
             if not found:
                 return None
             text = found[-1][1 if found[-1].re.groups else 0] or ""
+        return self._compared(text)
+
+    def _of_truth(self, text: str) -> str | Decimal | None:
+        """Of a truth the same; where ``extract`` finds nothing in it, it is what is to be extracted."""
+        found = self._of(text)
+        return self._compared(text) if found is None else found
+
+    def _compared(self, text: str) -> str | Decimal | None:
         if self.as_number:
-            numbers = _NUMBER.findall(text)
-            return float(numbers[-1].replace(",", "")) if numbers else None
+            return flexible_number(text)
         text = text.strip()
         return text.lower() if self.ignore_case else text
 
 
-class RegexReward(Reward):
-    """1 where the pattern is found in the answer, or is the whole of it, else 0: the form of an answer."""
+class MathReward(Reward):
+    """1 where the answer's last result equals the ground truth as mathematics, by math-verify (`1/2` is `0.5`), else 0
+    (`strop.rollout.grading` asks for all answers at once: what takes too long is ended with its process)."""
 
-    kind: Literal["regex"]
-    pattern: str = Field(description="A Python regular expression; a dot is any character, also the end of a line.")
-    whole: bool = Field(False, description="Whether the pattern must match the whole answer.")
-    timed: ClassVar[bool] = True
-
-    @field_validator("pattern")
-    @classmethod
-    def _is_a_pattern(cls, pattern: str) -> str:
-        return _checked(pattern)
-
-    def one(self, sample: Sample) -> Score:
-        search = re.fullmatch if self.whole else re.search
-        found = search(self.pattern, sample.answer.strip() if self.whole else sample.answer, re.DOTALL)
-        return Score(float(found is not None), reason="" if found else "does not match")
-
-
-class StopReward(Reward):
-    """1 where the answer ended by itself, 0 where it was cut off."""
-
-    kind: Literal["stop"]
-
-    def one(self, sample: Sample) -> Score:
-        ended = sample.finish_reason == "stop"
-        return Score(float(ended), reason="" if ended else "was cut off")
-
-
-class ThinkReward(Reward):
-    """1 where the answer is ``<think>…</think>`` once, with text inside and after it, else 0."""
-
-    kind: Literal["think"]
-
-    def one(self, sample: Sample) -> Score:
-        match = _THOUGHT.fullmatch(sample.answer)
-        marks = sample.answer.count("<think>") + sample.answer.count("</think>")
-        if match is None or marks != 2:
-            return Score(0.0, reason="is not one <think>…</think> and then an answer")
-        empty = next((name for name in ("thought", "answer") if not match[name].strip()), None)
-        return Score(float(empty is None), reason=f"the {empty} is empty" if empty else "")
-
-
-class LengthReward(Reward):
-    """0 up to ``most - slack`` tokens, falling to -1 at ``most`` and from there on: soft overlong punishment (Yu et al.
-    2025, DAPO, arXiv:2503.14476, equation 13)."""
-
-    kind: Literal["length"]
-    most: int = Field(ge=1, description="Tokens from which on the score is -1.")
-    slack: int = Field(ge=1, description="Tokens over which it falls from 0.")
-
-    def one(self, sample: Sample) -> Score:
-        over = sample.tokens - (self.most - self.slack)
-        return Score(-min(1.0, max(0.0, over / self.slack)), reason=f"{sample.tokens} tokens" if over > 0 else "")
-
-
-class RepetitionReward(Reward):
-    """Minus the share of n-grams of words that stood in the answer before: 0 where nothing is repeated (Yeo et al.
-    2025, Demystifying Long Chain-of-Thought Reasoning, arXiv:2502.03373, count them alike)."""
-
-    kind: Literal["repetition"]
-    n: int = Field(4, ge=1, description="Words in an n-gram.")
-
-    def one(self, sample: Sample) -> Score:
-        words = sample.answer.split()
-        grams = list(zip(*(words[i:] for i in range(self.n)), strict=False))
-        repeated = 1 - len(set(grams)) / len(grams) if grams else 0.0
-        return Score(-repeated, reason=f"{repeated:.0%} of {self.n}-grams are repeated" if repeated else "")
+    kind: Literal["math"]
+    needs_truth: ClassVar[bool] = True
 
 
 class ModelReward(Reward):
@@ -230,11 +153,14 @@ class FunctionReward(Reward):
 AnyReward = Annotated[
     TaskReward
     | ExactReward
+    | MathReward
     | RegexReward
     | StopReward
     | ThinkReward
     | LengthReward
     | RepetitionReward
+    | CompilesReward
+    | LanguageReward
     | ModelReward
     | FunctionReward,
     Field(discriminator="kind"),
@@ -271,23 +197,3 @@ def load_function(name: str) -> Any:
     if not callable(found):
         raise InputError(f"{name}: {place} has no function {function}; correct the name.")
     return found
-
-
-def as_score(value: Any) -> Score | Failed:
-    """A number or a Score as one; what is no finite number has failed."""
-    number = value.value if isinstance(value, Score) else value
-    try:
-        number = float(number)
-    except (TypeError, ValueError):
-        return Failed(f"gave {value!r:.80}, which is no number")
-    if not math.isfinite(number):
-        return Failed(f"gave {number}")
-    return Score(number, reason=value.reason) if isinstance(value, Score) else Score(number)
-
-
-def _checked(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression ({error}); correct it.") from None
-    return pattern

@@ -134,10 +134,13 @@ class Episode:
         """As training has it. A last segment in which nothing was sampled is left out."""
         assert self.finish is not None  # it has ended
         *earlier, last = [one for one in [*self.earlier, self._segment()] if any(one.loss_weights)]
-        parts = {} if self.reward is None else {PART: self.reward}
+        reward, reasons = self.reward, {}
+        if reward is None and self.environment.rewards and not self.failure:
+            reward, reasons = self.environment.unrewarded, {PART: "it ended before the environment gave a reward"}
+        parts = {} if reward is None else {PART: reward}
         counts = {"turns": self.number, "segments": len(earlier) + 1, **self.counts}
         return Trajectory(
             last.place, group, self.sample, last.tokens, last.loss_weights, last.rollout_logprobs, self.finish,
-            self.answer, parts=parts, failures={PART: self.failure} if self.failure else {},
+            self.answer, parts=parts, reasons=reasons, failures={PART: self.failure} if self.failure else {},
             earlier=tuple(earlier), turns=tuple(self.turns), counts=counts,
         )  # fmt: skip

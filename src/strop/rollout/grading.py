@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,17 @@ from strop.common.errors import InputError
 from strop.common.heartbeat import beat
 from strop.common.registry import load_plugins, plugin_file
 from strop.rewards import JudgeFault, Judgement, Score, score_judgement
-from strop.rewards.kinds import FunctionReward, ModelReward, Reward, Sample, TaskReward, as_score, load_function
+from strop.rewards.kinds import (
+    FunctionReward,
+    MathReward,
+    ModelReward,
+    Reward,
+    Sample,
+    TaskReward,
+    as_score,
+    load_function,
+)
+from strop.rewards.math import math_verdicts, require_math_verify
 from strop.rewards.timed import Failed, TimedWorkers
 from strop.rollout.prompts import Prompt
 from strop.rollout.settings import GradingSettings
@@ -69,6 +80,8 @@ class Grader:
             found = self._of_tasks(reward, prompts, groups)
         elif isinstance(reward, ModelReward):
             found = self._of_model(reward, prompts, groups)
+        elif isinstance(reward, MathReward):
+            found = _of_maths(prompts, groups)
         else:
             given = [[_sample(p, one) for one in group] for p, group in zip(prompts, groups, strict=True)]
             if reward.timed:
@@ -93,17 +106,20 @@ class Grader:
     def _of_tasks(
         self, reward: TaskReward, prompts: list[Prompt], groups: list[list[Trajectory]]
     ) -> list[list[Score | Failed] | Failed]:
-        """Tasks that run programs have processes and time limits of their own; the others are given some."""
+        """Of what evaluation would grade too: of answers that were cut off what is finished, and no reasoning.
+
+        Tasks that run programs have processes and time limits of their own; the others are given some.
+        """
         found: list[Any] = [None] * len(prompts)
         programs: dict[int, tuple[AnswerTask, list[int]]] = {}
         others = []
         for g, prompt in enumerate(prompts):
-            if prompt.task is not None and prompt.task.runs_programs:
+            if prompt.task is not None and prompt.task.judges_itself:
                 programs.setdefault(id(prompt.task), (prompt.task, []))[1].append(g)
             else:
                 others.append(g)
         for task, several in programs.values():
-            pairs = [(prompts[g].item, one.text) for g in several for one in groups[g]]
+            pairs = [(prompts[g].item, _graded(prompts[g], one)) for g in several for one in groups[g]]
             try:
                 judged: Iterator[Judgement | Failed] = iter(task.judge(*zip(*pairs, strict=True)))
             except Exception as error:  # noqa: BLE001 - a grader's own fault is told, and does not end the run
@@ -113,7 +129,7 @@ class Grader:
         work = []
         for g in others:
             kind = type(prompts[g].task)
-            packed = pickle.dumps((kind, prompts[g].item, [one.text for one in groups[g]]))
+            packed = pickle.dumps((kind, prompts[g].item, [_graded(prompts[g], one) for one in groups[g]]))
             work.append(_Graded(plugin_file(kind), packed))
         for g, judged in zip(others, self.workers.map(_grade, work, self.settings.seconds), strict=True):
             found[g] = judged if isinstance(judged, Failed) else [_judged(one, reward) for one in judged]
@@ -122,7 +138,8 @@ class Grader:
     def _summed(self, one: Trajectory) -> Trajectory:
         if one.failures:
             return replace(one, reward=None)
-        return replace(one, reward=sum(self._weights[name] * score for name, score in one.parts.items()))
+        # Rounded once: 0.7 + 0.2 + 0.1 is to be 1, the whole of what can be had.
+        return replace(one, reward=math.fsum(self._weights[name] * score for name, score in one.parts.items()))
 
 
 def applies(reward: Reward, prompt: Prompt) -> bool:
@@ -130,6 +147,26 @@ def applies(reward: Reward, prompt: Prompt) -> bool:
     if isinstance(reward, TaskReward):
         return prompt.task is not None
     return not reward.needs_truth or prompt.truth is not None
+
+
+def _graded(prompt: Prompt, one: Trajectory) -> str:
+    assert prompt.task is not None  # its grade is asked for
+    return prompt.task.graded(one.text, one.finish_reason, prompt.opened)
+
+
+def _of_maths(prompts: list[Prompt], groups: list[list[Trajectory]]) -> list[list[Score | Failed]]:
+    """In this process, which starts some that can be killed."""
+    pairs = [(str(p.truth), _sample(p, one).whole) for p, group in zip(prompts, groups, strict=True) for one in group]
+    verdicts = iter(math_verdicts(pairs))
+
+    def score() -> Score | Failed:
+        verdict = next(verdicts)
+        if verdict.kind == "fault":
+            return Failed(verdict.detail)
+        right = verdict.kind == "equal"
+        return Score(float(right), reason="" if right else verdict.detail or "nothing in the answer to compare")
+
+    return [[score() for _ in group] for group in groups]
 
 
 def _of_score(score: float | InputError) -> Score | Failed:
@@ -150,6 +187,8 @@ def check_rewards(rewards: Mapping[str, Reward], parts: Iterable[Iterable[Prompt
     for name, reward in rewards.items():
         if isinstance(reward, FunctionReward):
             load_function(reward.function)
+        if isinstance(reward, MathReward):
+            require_math_verify()
         if isinstance(reward, ModelReward) and reward.stage is None and reward.path is not None:
             from strop.rollout.reward_model import check_reward_model
 
@@ -164,6 +203,10 @@ def check_rewards(rewards: Mapping[str, Reward], parts: Iterable[Iterable[Prompt
                 f"{prompt.name}: there is no ground truth, which rewards.{truth} compares answers with; name its "
                 f"column with truth: COLUMN (there are {', '.join(sorted(map(str, prompt.row))[:20])})."
             )
+        if prompt.truth is not None:
+            for name, reward in rewards.items():
+                if fault := reward.truth_fault(prompt.truth):
+                    raise InputError(f"{prompt.name}: the ground truth {fault}; correct the row, or rewards.{name}.")
         if not others and not any(applies(reward, prompt) for reward in rewards.values()):
             kind = "task" if prompt.task else "exact"
             raise InputError(f"{prompt.name}: no reward applies to this prompt; give one of kind {kind}.")
@@ -204,7 +247,8 @@ def _judged(judged: Any, reward: TaskReward) -> Score | Failed:
 
 
 def _sample(prompt: Prompt, one: Trajectory) -> Sample:
-    return Sample(prompt.name, prompt.messages, one.text, prompt.truth, one.length, one.finish_reason, prompt.row)
+    about = prompt.truth, one.length, one.finish_reason, prompt.row, prompt.opened
+    return Sample(prompt.name, prompt.messages, one.text, *about)
 
 
 def _with(one: Trajectory, name: str, score: Score | Failed) -> Trajectory:

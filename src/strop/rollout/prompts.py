@@ -16,11 +16,14 @@ from strop.chat.columns import has_column, map_columns
 from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.environments.base import Environment, Start
+from strop.rewards.reasoning import opened_by
 from strop.rollout.settings import PromptMixtureSettings, PromptSettings
 from strop.rollout.turns import Player
 from strop.tasks import open_task, what_tasks
 from strop.tasks.base import TASKS, AnswerTask, Item, TaskSettings
 
+_END = 32
+"""Tokens of a prompt's end that a mark of reasoning, and white space after it, have room in."""
 _PROMPTS = ("prompt", "question", "problem", "messages")
 _TRUTHS = ("answer", "ground_truth", "reward_model.ground_truth", "solution", "target")
 
@@ -28,7 +31,8 @@ _TRUTHS = ("answer", "ground_truth", "reward_model.ground_truth", "solution", "t
 @dataclass(frozen=True)
 class Prompt:
     """``ids`` are what the model reads. Answers are graded by ``task`` (of whose ``item`` it is the prompt) or compared
-    with ``truth``; ``row`` is where that came from."""
+    with ``truth``; ``row`` is where that came from. ``opened``: the mark (``<think>``) with which ``ids`` end, if they
+    begin reasoning."""
 
     name: str
     messages: list[dict[str, Any]]
@@ -37,6 +41,7 @@ class Prompt:
     task: AnswerTask | None = field(default=None, repr=False)
     item: Item | None = None
     row: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    opened: str = ""
 
     @property
     def start(self) -> Start:
@@ -99,7 +104,8 @@ def _encoded(found: Iterable[Prompt], encoder: ChatEncoder, player: Player | Non
             ids = player.opening(one.name, one.start).ids if player else encoder.prompt(one.messages)
         except InputError as error:
             raise InputError(f"{one.name}: {error}") from error
-        yield replace(one, ids=tuple(ids))
+        end = encoder.tokenizer.decode(list(ids[-_END:]), clean_up_tokenization_spaces=False)
+        yield replace(one, ids=tuple(ids), opened=opened_by(end))
 
 
 def prompts_of(part: PromptSettings) -> Iterator[Prompt]:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from strop.rollout.prompts import Prompt
 from strop.rollout.trajectory import Trajectory
 
+_ROUNDING = 1e-9
+"""Of a reward that is a sum of weighted scores."""
 Keep = Literal["best", "passing", "all"]
 Layout = Literal["conversations", "pairs", "labelled"]
 PART = "part "
@@ -45,7 +47,7 @@ class Selection:
     tools: Sequence[dict[str, Any]] = ()
 
     def passes(self, one: Trajectory) -> bool:
-        return one.reward is not None and one.reward >= self.threshold
+        return one.reward is not None and one.reward >= self.threshold - _ROUNDING
 
     def chosen(self, group: Sequence[Trajectory]) -> list[Trajectory]:
         """Of answers that may be kept, all with rewards: those that ``keep`` asks for, in order."""

@@ -27,7 +27,7 @@ from strop.chat.parse import UNFINISHED, prompt_text, typed
 from strop.chat.traced import concat, plain, relabel
 from strop.common.errors import InputError
 from strop.common.registry import load_plugins, plugin_file
-from strop.environments.base import Environment, Observation, Start, Step, Turn
+from strop.environments.base import Environment, Observation, Start, Step, Turn, observation_fault
 from strop.rewards.timed import Failed, TimedWorkers
 from strop.rollout.engine import Pauses, Request, Rollout, Sampler, SamplingParams
 from strop.rollout.episodes import Episode, Opening
@@ -154,6 +154,9 @@ class Player:
                 episode.message = turn.message
             if isinstance(done, Failed):
                 episode.fail(f"the environment {done.why}")
+                continue
+            if fault := observation_fault(done.observation):
+                episode.fail(f"the environment {fault}")
                 continue
             episode.environment, said = done
             on_turn(turn, said)

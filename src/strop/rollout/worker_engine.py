@@ -61,7 +61,8 @@ class WorkerEngine:
         patience: float = PATIENCE_SECONDS,
     ):
         self.stop_ids, self._patience = stop_ids, patience
-        heads = {id(p) for head in (policy.value_head, policy.score_head) if head for p in head.parameters()}
+        beside = (policy.value_head, policy.score_head, policy.critic)  # what samples needs none of them
+        heads = {id(p) for part in beside if part is not None for p in part.parameters()}
         named = policy.named_parameters()
         self._trained = {name: p for name, p in named if p.requires_grad and id(p) not in heads}
         memory = Memory(self._trained)

@@ -82,6 +82,14 @@ class Answers(AnswerTask):
             made.append(Item(name, family, messages, reference, str(row.get("source") or row.get("subject") or "")))
         return made
 
+    @property
+    def judges_itself(self) -> bool:
+        return self.settings.grader == "math"
+
+    def train_items(self, count: int | None, seed: int) -> list[Item]:
+        """Of the file, which is to be another one than what is measured."""
+        return self.all_items[:count]
+
     def _read(self, row: Mapping[str, Any], place: str) -> tuple[list[dict[str, str]], Reference]:
         grader = self.settings.grader
         if grader == "choice" and not self.settings.columns:

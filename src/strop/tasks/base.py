@@ -203,6 +203,11 @@ class AnswerTask(Task):
     stop: Sequence[str] = ()
     """Texts that end an answer, and are no part of it."""
 
+    @property
+    def judges_itself(self) -> bool:
+        """Whether `judge` has processes and time limits of its own, so that nobody has to give it some."""
+        return self.runs_programs
+
     @abstractmethod
     def items(self) -> list[Item]:
         """All items, in order."""
@@ -227,6 +232,13 @@ class AnswerTask(Task):
     def finished_part(cls, answer: str) -> str:
         """What is graded of an answer that was cut off: all of it, unless the task knows better."""
         return answer
+
+    @classmethod
+    def graded(cls, answer: str, finish_reason: str, opened: str = "") -> str:
+        """What is graded of an answer: after the mark that its prompt ``opened`` reasoning with, so that reasoning that
+        was cut off is seen as such; and where it was cut off, what the task takes for finished."""
+        whole = f"{opened}\n{answer}" if opened else answer
+        return cls.finished_part(whole) if finish_reason == "length" else whole
 
     def added_metrics(self) -> list[Metric]:
         """How answers ended, and with several samples pass@k."""

@@ -66,6 +66,12 @@ class Math(AnswerTask):
     def _rows(self, path, split: str, count: int | None) -> list[tuple[str, str, str]]:
         return [problem_of(row, place) for place, row in islice(task_rows(path, HUB, None, split), count)]
 
+    judges_itself = True
+
+    def train_items(self, count: int | None, seed: int) -> list[Item]:
+        """Of the file that was given: another one than what is measured."""
+        return super().train_items(count, seed) if self.settings.path is None else self.all_items[:count]
+
     def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
         verdicts = math_verdicts([(item.data, answer) for item, answer in zip(items, answers, strict=True)])
         return list(map(judgement, verdicts, answers))

@@ -12,6 +12,8 @@ from typing import Any
 from strop.tools.base import CallError, Tool, register
 
 _LONGEST, _BITS, _DIGITS = 200, 2048, 6
+_PLACES = 3
+"""Of an exponent: 10^999 has 3,319 bits, and more than `_BITS` of them are refused."""
 _OPERATORS = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -22,6 +24,7 @@ _OPERATORS = {
 }
 _SIGNS: dict[type[ast.AST], Callable[[Fraction], Fraction]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_EXPONENT = re.compile(r"[eE][-+]?(\d+)$")
 _PERCENT = re.compile(r"%(?!\s*[\d.(])")  # "20%", and not "7 % 3"
 _WRITTEN = str.maketrans({"×": "*", "÷": "/", "−": "-", "$": None, "^": "~"})
 
@@ -53,11 +56,7 @@ def written(value: Fraction) -> str:
 
 def _value(node: ast.expr, text: str) -> Fraction:
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        spelled = (ast.get_source_segment(text, node) or "").replace("_", "")
-        try:
-            return _bounded(Fraction(spelled))
-        except ValueError:  # 0x10
-            raise CallError(f"{spelled!r} is no decimal number") from None
+        return _bounded(_number((ast.get_source_segment(text, node) or "").replace("_", "")))
     if isinstance(node, ast.UnaryOp) and type(node.op) in _SIGNS:
         return _SIGNS[type(node.op)](_value(node.operand, text))
     if isinstance(node, ast.BinOp):
@@ -69,6 +68,16 @@ def _value(node: ast.expr, text: str) -> Fraction:
                 raise CallError("division by zero")
             return _bounded(Fraction(_OPERATORS[type(node.op)](left, right)))
     raise CallError("only numbers, + - * / // % ** and parentheses are computed")
+
+
+def _number(spelled: str) -> Fraction:
+    exponent = _EXPONENT.search(spelled)
+    if exponent and len(exponent[1].lstrip("0")) > _PLACES:  # else it would be written out before it is looked at
+        raise CallError("the result is too large")
+    try:
+        return Fraction(spelled)
+    except ValueError:  # 0x10
+        raise CallError(f"{spelled!r} is no decimal number") from None
 
 
 def _power(base: Fraction, exponent: Fraction) -> Fraction:
