@@ -10,10 +10,32 @@ from strop.cli import main
 from strop.config.recipe import stage_recipe
 
 
+def test_without_a_verb_the_first_steps_are_shown(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert not caught.value.code
+    said = capsys.readouterr().out
+    for command in ("strop demo", "strop run reverse", "strop sft MODEL --data my.jsonl", "strop --help"):
+        assert command in said
+
+
+def test_a_built_in_recipe_is_found_by_its_name_from_anywhere(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "revers"]) == 2
+    assert "reverse" in capsys.readouterr().err
+    assert main(["run", "reverse", "stages.rl.train.max_stepz=1"]) == 2
+    assert "did you mean 'max_steps'" in capsys.readouterr().err
+    for verb in ("doctor", "inspect"):
+        assert main([verb, "from_scratch", "stages.sft.trainn.seed=1"]) == 2
+        assert "did you mean 'train'" in capsys.readouterr().err
+    (tmp_path / "reverse.yaml").write_text("name: 1 2\n")  # what is there goes first
+    assert main(["run", "reverse.yaml"]) == 2
+    assert "reverse.yaml:1: 'model' is missing" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "strop: name a verb, e.g. strop demo"),
         (["demmo"], "strop: there is no verb 'demmo'; did you mean 'demo'?"),
         (["my.yaml"], "strop: there is no verb 'my.yaml'; to run a recipe: strop run my.yaml"),
         (["run"], "strop run: give recipe: path of the recipe; of a run folder, which is run as it was"),
@@ -47,7 +69,9 @@ def test_bad_usage_exits_with_2_and_shows_an_example(arguments, said, capsys):
 
 def test_a_missing_recipe_is_one_line(capsys):
     assert main(["run", "nowhere.yaml"]) == 2
-    assert capsys.readouterr().err == "strop: nowhere.yaml: there is no such file; give the path of a recipe (YAML).\n"
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("strop: nowhere.yaml: there is no such file; give the path of a recipe (YAML), or a built-in")
+    assert line.endswith("trl_full, trl_lora, verl_code.")
 
 
 def test_several_problems_are_several_lines(capsys, tmp_path):

@@ -24,6 +24,7 @@ from typing import Any
 
 from strop.common.command_line import VerbParser, new_parser, place, utf8
 from strop.common.errors import Diverged, Elsewhere, Halted, InputError, Interrupted
+from strop.common.first_steps import EXAMPLES, FIRST_STEPS
 from strop.compare import verb as compare_verb
 from strop.exporting import verb as exporting_verb
 from strop.importing import verb as importing_verb
@@ -41,15 +42,6 @@ STAGE_VERBS = {
     "sample": ("sample", "write the model's own graded answers as rows to train on (best of n)", {}),
 }
 """Verbs that are a recipe of one stage: its kind, what it does, and the settings that make it this verb."""
-EXAMPLES = """\
-examples:
-  strop demo                                        measure a model, fine-tune it, measure it again
-  strop run recipes/code_basics.yaml model=./my-model
-  strop inspect my.jsonl --model smollm2-135m       what would be trained, token by token
-  strop doctor my.yaml                              what is wrong with data and settings
-  strop chat runs/code_basics                       talk to the result
-  strop eval smollm2-135m --tasks gsm8k:limit=100   measure models on benchmarks
-"""
 # What the place that was written to has to say about it; any other OSError is a failure inside.
 _STORAGE = {
     errno.ENOSPC: "no space is left",
@@ -113,7 +105,7 @@ def _say(message: str, code: int) -> Outcome:
 
 
 def _parser() -> VerbParser:
-    parser, verbs = new_parser(EXAMPLES)
+    parser, verbs = new_parser(FIRST_STEPS, EXAMPLES)
 
     demo = verbs.add_parser(
         "demo", help="the built-in recipe code_basics: baseline, SFT, evaluation, report", example="strop demo"

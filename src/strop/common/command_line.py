@@ -91,15 +91,16 @@ class VerbParser(argparse.ArgumentParser):
 
 
 class _TopParser(VerbParser):
-    """Without a verb: the help; with one that there is not: the nearest."""
+    """Without a verb: the first steps; with one that there is not: the nearest."""
 
     verbs: dict[str, Any]
+    first_steps: str
 
     def parse_known_args(self, args=None, namespace=None):
         given = sys.argv[1:] if args is None else list(args)
         if not given:
-            self.print_help(sys.stderr)
-            self.exit(2, f"\n{self.prog}: name a verb, e.g. {self.prog} demo\n")
+            print(self.first_steps, end="")
+            self.exit(0)
         if given[0].startswith("-") and given[0] not in self._option_string_actions:
             self.error(self._not_understood(given[:1]))
         if not given[0].startswith("-") and given[0] not in self.verbs:
@@ -111,7 +112,7 @@ class _TopParser(VerbParser):
         return super().parse_known_args(given, namespace)
 
 
-def new_parser(examples: str) -> tuple[VerbParser, Any]:
+def new_parser(first_steps: str, examples: str) -> tuple[VerbParser, Any]:
     """(the parser, what verbs are added to)."""
     parser = _TopParser(
         prog="strop",
@@ -119,6 +120,7 @@ def new_parser(examples: str) -> tuple[VerbParser, Any]:
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.first_steps = first_steps
     parser.add_argument("--version", action="version", version=f"strop {__version__}")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB", parser_class=VerbParser)
     parser.verbs = verbs.choices

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, WrapValidator, create_model, 
 
 from strop.chat import ChatSettings
 from strop.common.errors import InputError
+from strop.common.packaged import recipe_file
 from strop.common.registry import load_plugins
 from strop.config.load import load_config, load_values
 from strop.config.yaml_file import read_yaml
@@ -228,10 +229,12 @@ def check_said_once(overrides: Sequence[str], arguments: Mapping[str, str]) -> N
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in a YAML file with ``section.key=value`` overrides; the files under ``plugins`` are read first.
+    """The recipe in a YAML file, or the built-in one of a name, with ``section.key=value`` overrides; the files under
+    ``plugins`` are read first.
 
     Raises InputError with one line for every problem, see `load_config`.
     """
+    path = recipe_file(path)
     return load_config(recipe_with(read_yaml(path).values.get("plugins")), path, overrides)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from strop.common.errors import InputError
+from strop.common.packaged import built_in_recipes
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ def read_yaml(path: Path) -> YamlFile:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; give the path of a recipe (YAML).") from None
+        raise InputError(
+            f"{path}: there is no such file; give the path of a recipe (YAML), or a built-in one's name: "
+            f"{', '.join(built_in_recipes())}."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error}).") from error
     try:

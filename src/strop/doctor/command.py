@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from strop.chat import ChatSettings
 from strop.common.console import heading, make_console, speaking_on
 from strop.common.errors import InputError
+from strop.common.packaged import recipe_file
 from strop.config import load_overrides
 from strop.config.recipe import RECIPES, Recipe, check_said_once, load_recipe
 from strop.data.files import data_files
@@ -37,6 +38,7 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, out: Path 
 
     Raises InputError when the recipe, the model or a whole file cannot be read, or ``out`` would overwrite an input.
     """
+    target = recipe_file(target)
     if model is not None:
         check_said_once(overrides, {"model": "the model is given by --model; name it there."})
     recipe = _recipe(target, overrides, model)

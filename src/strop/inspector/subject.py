@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
 from strop.common.errors import InputError
+from strop.common.packaged import recipe_file
 from strop.config import load_overrides
 from strop.config.recipe import RECIPES, load_recipe
 from strop.data.settings import ReadSettings, part_of
@@ -45,8 +46,8 @@ def subject(data: str, overrides: Sequence[str], template: str | None, stop: Seq
 
     Raises InputError when a recipe does not load or trains on no conversations, or a setting is wrong.
     """
-    if data.endswith(RECIPES):
-        found = _from_recipe(Path(data), overrides)
+    if (recipe := recipe_file(Path(data))).suffix in RECIPES:
+        found = _from_recipe(recipe, overrides)
     else:
         given = load_overrides(_Overrides, overrides)
         found = Subject([part_of(data) | given.data.model_dump(exclude_unset=True)], given.chat)

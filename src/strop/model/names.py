@@ -14,6 +14,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from strop.common.errors import InputError
+from strop.common.packaged import tokenizer_folder
 from strop.model import adapter, gguf
 from strop.model.bpe import bytes_alone
 from strop.model.generation import read_generation_config
@@ -133,6 +134,8 @@ def _tokenizer_place(name: str | None) -> Path:
     if name is None:
         return bytes_alone()
     path = Path(name).expanduser()
+    if not path.exists() and (built_in := tokenizer_folder(name)):
+        return built_in
     alone = (path.is_file() and path.suffix == ".json") or (path / "tokenizer.json").is_file()
     return path if alone else resolve(name)
 

@@ -57,8 +57,8 @@ class NewModel(BaseModel):
     )
     tokenizer: str | None = Field(
         None,
-        description="Its tokenizer: a folder, a tokenizer.json, or a model that has it; by default bytes, until a "
-        "stage of kind tokenizer has trained another.",
+        description="Its tokenizer: a folder, a tokenizer.json, a model that has it, or characters (bytes and the "
+        "tokens of a chat); by default bytes, until a stage of kind tokenizer has trained another.",
     )
     seed: int = Field(0, ge=0, description="Decides the weights that it starts from.")
 
