@@ -70,7 +70,7 @@ def test_bad_usage_exits_with_2_and_shows_an_example(arguments, said, capsys):
 def test_a_missing_recipe_is_one_line(capsys):
     assert main(["run", "nowhere.yaml"]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("strop: nowhere.yaml: there is no such file; give the path of a recipe (YAML), or a built-in")
+    assert line.startswith("strop: nowhere.yaml: there is no such file; give the path of a recipe (YAML), or a built-")
     assert line.endswith("trl_full, trl_lora, verl_code.")
 
 

@@ -20,6 +20,12 @@ from strop.tasks.gsm8k import Gsm8kSettings
 class Encoder:
     """The prompt's characters for ids."""
 
+    def __init__(self):
+        self.tokenizer = self
+
+    def decode(self, ids, **_):
+        return "".join(map(chr, ids))
+
     def prompt(self, messages):
         return [ord(c) for turn in messages for c in turn["role"][0] + turn["content"]]
 
@@ -132,3 +138,10 @@ def test_parts_are_mixed_by_weight_and_the_order_is_the_seeds(tmp_path):
 def test_settings_that_make_no_sense_are_refused(data, words):
     with pytest.raises(ValidationError, match=words):
         TypeAdapter(PromptField).validate_python(data)
+
+
+def test_a_prompt_says_what_reasoning_its_end_opened(tmp_path):
+    path = write(
+        tmp_path / "rows.jsonl", {"prompt": "hi<think>\n", "answer": "1"}, {"prompt": "<think>?", "answer": "1"}
+    )
+    assert [one.opened for one in read({"path": path})[0]] == ["<think>", ""]

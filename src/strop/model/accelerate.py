@@ -7,7 +7,8 @@ computes the same.
 
 The functions below `install` are asked at each call, by code that has torch's operations at hand for the answer None.
 
-CPU kernels exist for bfloat16 on processors with AVX-512 BF16 (`strop.model.cpu`): nothing else knows of them.
+CPU kernels exist for bfloat16 on processors with AVX-512 BF16, and for generation in float32 on all
+(`strop.model.cpu`): nothing else knows of them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from strop.model.cpu import decoder as _decoder
 from strop.model.cpu import head as _head
 from strop.model.cpu.decoder import Decoder
 from strop.model.cpu.int8 import Int8Weights
-from strop.model.cpu.kernels import kernels
+from strop.model.cpu.kernels import float32_kernels, kernels
 from strop.model.precision import Compute
 from strop.model.segments import AttentionOptions
 
@@ -43,9 +44,11 @@ _FORWARDS = {kind.forward for kind in (*_ANYWHERE.values(), *_CPU.values())}
 
 @dataclass
 class Installed:
-    """What `install` has put into a model: ``modules`` by kind, and whether the processor has kernels for the rest."""
+    """What `install` has put into a model: ``modules`` by kind, whether the processor has ``kernels`` for the rest, and
+    whether it has one that ``generates`` in float32."""
 
     kernels: bool
+    generates: bool = False
     modules: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -53,6 +56,8 @@ class Installed:
         if self.kernels:
             parts = ["attention", "head", "AdamW", "gradient norm", *parts]
         where = "CPU kernels (AVX-512 BF16)" if self.kernels else "no kernels"
+        if self.generates:
+            where = "a CPU kernel for generation"
         return f"{where}: {', '.join(parts)}" if parts else f"{where}: torch's own operations"
 
 
@@ -63,8 +68,13 @@ def available() -> bool:
 
 def install(model: nn.Module, compute: Compute) -> Installed:
     """Have the modules of ``model`` use what there is for ``compute``; those that have somebody's method keep it."""
-    found = Installed(compute.device.type == "cpu" and compute.dtype == torch.bfloat16 and available())
-    kinds = {**_ANYWHERE, **(_CPU if found.kernels else {})}
+    on_cpu, dtype = compute.device.type == "cpu", compute.dtype
+    found = Installed(
+        on_cpu and dtype == torch.bfloat16 and available(),
+        on_cpu and dtype == torch.float32 and float32_kernels() is not None,
+    )
+    # In float32 these compute as they did: they say what the layers are made of, to the kernel that computes them all.
+    kinds = {**_ANYWHERE, **(_CPU if found.kernels or found.generates else {})}
     counts = dict.fromkeys(kinds, 0)
     for module in model.modules():
         if "forward" in vars(module):
@@ -74,7 +84,8 @@ def install(model: nn.Module, compute: Compute) -> Installed:
                 module.fused, module.forward = settings, MethodType(kind.forward, module)
                 counts[name] += 1
                 break
-    found.modules = {name: count for name, count in counts.items() if count}
+    told = kinds if found.kernels else _ANYWHERE
+    found.modules = {name: count for name, count in counts.items() if count and name in told}
     return found
 
 
@@ -117,7 +128,7 @@ def head_product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8
 
 def decoder(model: nn.Module) -> Decoder | None:
     """One kernel for all layers of ``model`` on rows of a cache, where they are built like those that it computes."""
-    return _decoder.decoder(model) if available() else None
+    return _decoder.decoder(model)
 
 
 def adamw() -> ModuleType | None:

@@ -184,13 +184,14 @@ class Policy(nn.Module):
             self._kernel_decoder.int8 = int8
         elif int8 is not None:
             raise InputError(
-                "weights in int8 are for what the decoding kernel computes (a model of the plain Llama shape in "
-                "bfloat16, a processor with AVX-512 BF16), which is not so here; leave int8 out."
+                "weights in int8 are for what the decoding kernel computes (on a CPU, a model of the plain Llama shape "
+                "in float32 or, with AVX-512 BF16, bfloat16), which is not so here; leave int8 out."
             )
 
     def _backbone(self, tokens: Tensor, positions: Tensor, layout: attention.Layout, **arguments):
-        if isinstance(layout, PagedLayout) and not arguments and self._kernel_decoder is not None:
-            return self._kernel_decoder(tokens, positions, layout)
+        kernel = self._kernel_decoder
+        if isinstance(layout, PagedLayout) and not arguments and kernel is not None and kernel.takes(len(tokens)):
+            return kernel(tokens, positions, layout)
         # use_cache=False: with a cache, sequences of one row would see each other.
         return self.model.get_decoder()(
             input_ids=tokens[None], position_ids=positions[None], use_cache=False, flat_layout=layout, **arguments

@@ -7,19 +7,13 @@
 #include <cmath>
 #include <cstring>
 
+#include "operands.h"
 #include "tiles.h"
 
 namespace strop {
 namespace {
 
 constexpr float NOTHING = -1e30f;  // a maximum over no key yet; finite, so that differences of two are 0 and not NaN
-
-struct Paged {  // one head of a sequence whose tokens lie in pages of TILE rows; `row` is good within a page
-    const bf16* pool;
-    const int32_t* table;
-    long page, stride;  // numbers from one page, one row, to the next
-    const bf16* row(long i) const { return pool + table[i / TILE] * page + i % TILE * stride; }
-};
 
 struct Mask {  // which queries of a block (lanes) see a key
     int first, window;  // position of the block's first query among the keys

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from strop.model import fused_lora
 from strop.model.cpu import attention_layer, gated_unit, rms_norm
 from strop.model.cpu.int8 import Int8Weights
-from strop.model.cpu.kernels import call, computable
+from strop.model.cpu.kernels import call, decoding
 from strop.model.segments import PAGE
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ _LINEAR = ("q", "k", "v", "o", "gate", "up", "down")
 _RANKS = 32
 """Adapters' ranks are filled up with zeros to a multiple of it."""
 
+MOST_FLOAT32 = 256
+"""Tokens of a row in float32, of which torch multiplies more faster (MKL)."""
 MOST_SHARED = 16
 """Query heads of a key/value head, at most."""
 
@@ -61,6 +63,7 @@ class Decoder:
         self.decoder = decoder
         first = decoder.layers[0]
         attention = first.self_attn
+        self._ending = decoding(attention.q_proj.weight)
         self.width, self.d = attention.q_proj.in_features, attention.head_dim
         self.heads, self.kv_heads = (p.out_features // self.d for p in (attention.q_proj, attention.k_proj))
         self.inner = first.mlp.gate_proj.out_features
@@ -103,13 +106,30 @@ class Decoder:
         shape = (len(self.layers) if only is None else 1, self.width, self.heads, self.kv_heads, self.d, self.inner)
         sizes = torch.tensor((*shape, self._rank))
         work = torch.tensor(segments, dtype=torch.int32), len(layout.counts), torch.tensor(tables, dtype=torch.int32)
-        call("strop_decode", layers, sizes, x, cos.contiguous(), sin.contiguous(), count, *work, h, qkv, act, low)
+        call(
+            f"strop_decode{self._ending}",
+            layers,
+            sizes,
+            x,
+            cos.contiguous(),
+            sin.contiguous(),
+            count,
+            *work,
+            h,
+            qkv,
+            act,
+            low,
+        )
         return x
 
     def fits(self) -> bool:
         """Whether the model is still as it was when this was made; where its weights are is looked up again."""
         self._pointed = None
-        return fits(self.decoder)
+        return fits(self.decoder) and decoding(self.decoder.layers[0].self_attn.q_proj.weight) == self._ending
+
+    def takes(self, tokens: int) -> bool:
+        """Whether a row of so many tokens is computed faster here than by the modules."""
+        return not self._ending or self.int8 is not None or tokens <= MOST_FLOAT32
 
     def _point(self, cache: KVCache) -> None:
         """Write down where the weights and the cache are, and copy the adapters."""
@@ -194,7 +214,7 @@ def _plain(layer: nn.Module) -> bool:
 
 
 def fits(decoder: nn.Module) -> bool:
-    """Whether all layers are of the shape and of one size that the kernel takes, in bfloat16."""
+    """Whether all layers are of the shape and of one size that the kernel takes, in bfloat16 or in float32."""
     if not len(decoder.layers) or not all(_plain(layer) for layer in decoder.layers):
         return False
     first = decoder.layers[0]
@@ -205,7 +225,8 @@ def fits(decoder: nn.Module) -> bool:
     fitting &= all(n % 32 == 0 for n in (attention.q_proj.in_features, first.mlp.gate_proj.out_features, q, k))
     norms = {m.fused for layer in decoder.layers for m in (layer.input_layernorm, layer.post_attention_layernorm)}
     alike = len(norms) == 1 and all(_shapes(layer) == shapes for layer in decoder.layers)
-    return fitting and alike and all(p.is_contiguous() and computable(p) for p in decoder.layers.parameters())
+    parameters = list(decoder.layers.parameters())
+    return fitting and alike and all(p.is_contiguous() for p in parameters) and decoding(*parameters) is not None
 
 
 def _shapes(layer: nn.Module) -> list[torch.Size | None]:

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from strop.model.cpu.int8 import Int8Weights
-from strop.model.cpu.kernels import call, computable, kernels
+from strop.model.cpu.kernels import call, computable, decoding, kernels
+
+MOST_FLOAT32 = 64
+"""Rows in float32, of which torch multiplies more faster (MKL)."""
 
 
 def supported(logits: Tensor) -> bool:
@@ -34,11 +37,13 @@ def product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8Weigh
     of 32.
     """
     parts = (hidden, weight) if bias is None else (hidden, weight, bias)
-    if weight.shape[0] % 16 or weight.shape[1] % 32 or not weight.is_contiguous() or not computable(*parts):
+    if weight.shape[0] % 16 or weight.shape[1] % 32 or not weight.is_contiguous():
+        return None
+    if (ending := decoding(*parts)) is None or (ending and len(hidden) > MOST_FLOAT32 and int8 is None):
         return None
     out = torch.empty(len(hidden), weight.shape[0])
     eight = (None, None) if int8 is None else int8.of(weight)
-    call("strop_linear", hidden.contiguous(), weight, *eight, bias, out, *out.shape, weight.shape[1])
+    call(f"strop_linear{ending}", hidden.contiguous(), weight, *eight, bias, out, *out.shape, weight.shape[1])
     return out
 
 

@@ -1,12 +1,15 @@
-"""The kernels of this folder, as C functions: bfloat16 with AVX-512 BF16.
+"""The kernels of this folder, as C functions: bfloat16 with AVX-512 BF16, and of decoding float32 on any processor.
 
 They are plain functions over pointers, so that a compiler needs no headers of torch (5 seconds instead of a minute) and
-a build fits every version of torch. Where there is no C++ compiler or the processor lacks AVX-512 BF16, there are none.
+a build fits every version of torch. Without a C++ compiler there are none.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import platform
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -15,16 +18,17 @@ from torch import Tensor
 from strop.model.cpu.build import load
 
 _NAMES = ("attention", "decoder", "draw", "head", "rms_norm", "gated_unit", "rotary", "adamw", "gradient_norm")
-_FLAGS = (
-    *("-O3", "-std=c++20", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-w"),
-    *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"),
-)
+_COMMON = ("-O3", "-std=c++20", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-w")
+_FLAGS = (*_COMMON, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma")
+_FLOAT32 = "_f32"
 _P, _L, _I, _F, _D = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float, ctypes.c_double
 _SIGNATURES = {
     "strop_attention_forward": [_P] * 7 + [_I] * 4 + [_L, _I, _F],
     "strop_attention_backward": [_P] * 12 + [_I] * 4 + [_L, _L, _I, _F, _I],
     "strop_decode": [_P] * 5 + [_L, _P, _L] + [_P] * 5,
     "strop_linear": [_P] * 6 + [_L] * 3,
+    "strop_decode_f32": [_P] * 5 + [_L, _P, _L] + [_P] * 5,
+    "strop_linear_f32": [_P] * 6 + [_L] * 3,
     "strop_draw": [_P, _L, _L] + [_P] * 5,
     "strop_head_statistics": [_P, _L, _L, _P, _F, _F] + [_P] * 4,
     "strop_head_gradient": [_P, _L, _L, _P, _F, _F] + [_P] * 6,
@@ -46,22 +50,46 @@ def kernels() -> ctypes.CDLL | None:
     """The compiled kernels, or None where this machine has none; the first call on a machine compiles them."""
     if not torch.cpu.get_capabilities().get("avx512_bf16"):
         return None
-    library = load(
-        [f"{name}.cpp" for name in _NAMES], _FLAGS, "strop's CPU kernels", "torch's slower operations take their place"
+    return _loaded(_NAMES, _FLAGS, "strop's CPU kernels", "")
+
+
+@lru_cache(maxsize=1)
+def float32_kernels() -> ctypes.CDLL | None:
+    """Those that decode in float32, compiled for the processor that this is; None where they cannot be."""
+    processor = (
+        f"{platform.machine()} {sorted(torch.cpu.get_capabilities().items())}"  # a cache may be several machines'
     )
+    known_by = hashlib.sha256(processor.encode()).hexdigest()[:8]
+    flags = (*_COMMON, "-march=native", f"-DFOR_{known_by}")
+    return _loaded(("decoder_f32",), flags, "strop's kernel for generation in float32", _FLOAT32)
+
+
+def _loaded(names: Sequence[str], flags: Sequence[str], what: str, ending: str) -> ctypes.CDLL | None:
+    library = load([f"{name}.cpp" for name in names], flags, what, "torch's slower operations take their place")
     if library is None:
         return None
     for name, arguments in _SIGNATURES.items():
-        function = getattr(library, name)
-        function.argtypes, function.restype = arguments, None
+        if name.endswith(_FLOAT32) == bool(ending):
+            function = getattr(library, name)
+            function.argtypes, function.restype = arguments, None
     return library
 
 
 def call(name: str, *arguments: Tensor | float | None) -> None:
     """Run a kernel; of a tensor it gets the address of the first number."""
-    getattr(kernels(), name)(*(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments))
+    library = float32_kernels() if name.endswith(_FLOAT32) else kernels()
+    getattr(library, name)(*(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments))
 
 
 def computable(*tensors: Tensor) -> bool:
     """Whether all of them are in bfloat16 on a CPU that the kernels run on."""
     return all(x.device.type == "cpu" and x.dtype == torch.bfloat16 for x in tensors) and kernels() is not None
+
+
+def decoding(*tensors: Tensor) -> str | None:
+    """How the names of the kernels end that decode in the format of ``tensors``: with nothing for bfloat16, with _f32
+    for float32; None where there are none for all of them."""
+    if computable(*tensors):
+        return ""
+    float32 = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
+    return _FLOAT32 if float32 and float32_kernels() is not None else None

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bf16.h"
+#include "operands.h"
 
 namespace strop {
 namespace {
@@ -42,17 +43,6 @@ inline __m128 four_sums(__m512 a, __m512 b, __m512 c, __m512 d) {
 
 constexpr int COLUMNS = 4;
 
-// A weight w [n, k], or in its place the integers q of `scale[n] q[n, k]`; and, of rank > 0, its adapter: x w^T + low b^T
-// with low [m, rank], b [n, rank].
-struct Weight {
-    const bf16* w;
-    const int8_t* q = nullptr;
-    const float* scale = nullptr;
-    const bf16 *low = nullptr, *b = nullptr;
-    long rank = 0;
-    long from = 0;  // the column that w begins with
-};
-
 template <int R>
 inline void add_products(const bf16* x, long ldx, const bf16* w, long k, __m512 (&sum)[R][COLUMNS]) {
     for (long i = 0; i < k; i += 2 * LANES) {
@@ -68,7 +58,7 @@ inline void add_products(const bf16* x, long ldx, const bf16* w, long k, __m512 
 // sums[r]: the products of row `row + r` of x with four rows of the weight from `column` on; k and the rank are multiples
 // of 32.
 template <int R>
-inline void tile(const bf16* x, long ldx, long row, const Weight& w, long column, long k, __m128* sums) {
+inline void tile(const bf16* x, long ldx, long row, const Weight<bf16>& w, long column, long k, __m128* sums) {
     __m512 sum[R][COLUMNS];
     for (auto& line : sum)
         for (auto& s : line) s = _mm512_setzero_ps();
@@ -119,7 +109,6 @@ inline __m512 rounded(__m512 x) {
 }
 
 constexpr long ROWS = 256;  // of x at once: they stay in the second cache while the weight passes
-constexpr long PANEL = 16;  // columns at once: their weights stay in the first cache while rows pass
 
 // One tile for each of the weights, handed to `done` as vectors of R rows x 4 columns: 4 rows and, of six, 2 more.
 template <int R, class Done, class... Weights>
@@ -135,7 +124,7 @@ inline void tiles(const bf16* x, long ldx, long row, long column, long k, Done& 
 }
 
 // The panel of a weight in bfloat16, in `room` where it is integers (all of them have one that is exact).
-inline Weight panel_of(Weight w, long panel, long k, bf16* room) {
+inline Weight<bf16> panel_of(Weight<bf16> w, long panel, long k, bf16* room) {
     if (!w.q) return w;
     for (long i = 0; i < PANEL * k; i += 2 * LANES) {
         const int8_t* q = w.q + panel * k + i;

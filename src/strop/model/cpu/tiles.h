@@ -10,7 +10,7 @@
 namespace strop {
 namespace {
 
-constexpr int TILE = 64;
+constexpr int TILE = 64;  // as many as a page has
 constexpr int MAX_D = 256;  // numbers of a row
 
 struct Rows {  // one head of a tensor
