@@ -47,8 +47,8 @@ inline void tile(const float* x, long ldx, long row, const Weight<float>& w, lon
 // The panel of a weight in float32, in `room` where it is integers.
 inline Weight<float> panel_of(Weight<float> w, long panel, long k, float* room) {
     if (!w.q) return w;
-    for (long i = 0; i < PANEL * k; i += WIDE)
-        store(room + i, __builtin_convertvector(load<Vector<WIDE>::bytes>(w.q + panel * k + i), Wide));
+    const int8_t* q = w.q + panel * k;
+    for (long i = 0; i < PANEL * k; i++) room[i] = q[i];  // a loop that compilers make vectors of
     w.w = room, w.from = panel;
     return w;
 }

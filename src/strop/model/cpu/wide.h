@@ -19,13 +19,12 @@ template <int N>
 struct Vector {
     typedef float floats __attribute__((vector_size(4 * N)));
     typedef int32_t ints __attribute__((vector_size(4 * N)));
-    typedef int8_t bytes __attribute__((vector_size(N)));
 };
 using Wide = Vector<WIDE>::floats;
 using Four = Vector<4>::floats;
 
-template <class V = Wide, class N = float>
-inline V load(const N* p) {
+template <class V = Wide>
+inline V load(const float* p) {
     V x;
     __builtin_memcpy(&x, p, sizeof(V));
     return x;
