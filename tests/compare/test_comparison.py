@@ -63,6 +63,29 @@ def test_what_is_only_in_one_or_is_another_item_is_left_out_and_said(evaluation)
     assert "1 item (q3) is left out: another prompt under the same name" in said
 
 
+def test_the_same_last_turn_after_other_turns_or_with_other_options_is_another_item(evaluation):
+    shots = [{**row, "asked": f"{row['asked']} after 5 others"} for row in answers(BETTER)]
+    with pytest.raises(InputError, match=r"left out: other turns before the last one \(shots\), or other options"):
+        compared(evaluation("a", mine=answers(BASE)), evaluation("b", mine=shots))
+
+
+def test_items_graded_by_another_reference_are_left_out(evaluation):
+    ours = [{**row, "reference": "r"} for row in answers(BASE)]
+    theirs = [{**row, "reference": "r"} for row in answers(BETTER)]
+    theirs[2]["reference"] = "mended"
+    [one] = compared(evaluation("a", mine=ours), evaluation("b", mine=theirs))
+    assert one.tasks["mine"].other == {"another reference to be graded by": ["q2"]}
+
+
+def test_what_an_older_strop_did_not_keep_is_not_claimed_to_be_the_same(evaluation):
+    older = [{name: value for name, value in row.items() if name != "asked"} for row in answers(BASE)]
+    [one] = compared(evaluation("a", mine=older), evaluation("b", mine=answers(BETTER)))
+    assert len(one.tasks["mine"].pairs) == N
+    assert f"of {N} items only the last turn of the prompt could be compared" in " ".join(one.notes)
+    [new] = compared(evaluation("c", mine=answers(BASE)), evaluation("d", mine=answers(BETTER)))
+    assert new.notes == []
+
+
 def test_nothing_in_common_is_refused(evaluation):
     other = [{**row, "prompt": "other"} for row in answers(BASE)]
     with pytest.raises(InputError, match=r"mine: no item can be compared: .* another prompt"):

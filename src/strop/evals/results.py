@@ -33,7 +33,8 @@ class ItemResult:
     ``opened``: what the prompt opened reasoning with. ``sample``: which of several answers to the item it is.
     ``parts``: what the grader says beside its verdict. ``values``: each metric of the answer by its full name; those of
     the item as a whole stand with its first answer. ``turns`` and ``counts`` are there where an environment took part:
-    what was said (role and text), and the calls of tools.
+    what was said (role and text), and the calls of tools; ``failure`` is why it failed. ``asked`` and ``reference``:
+    digests of what the model was asked and of what it was graded by, empty where they are not known.
     """
 
     name: str
@@ -56,6 +57,9 @@ class ItemResult:
     option_logprobs: list[float] = field(default_factory=list)
     turns: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    failure: str = ""
+    asked: str = ""
+    reference: str = ""
 
 
 @dataclass(frozen=True)

@@ -139,10 +139,10 @@ def judge_answers(
         if place not in answers:
             judgement = not_asked(judgement, unanswered[place // samples])
         elif one.failure:
-            judgement = replace(not_asked(judgement, one.failure), verdict=FAULT)
+            judgement = failed(judgement, one.failure)
         kept = kept_as(item, one.text, judgement, one.finish_reason, one.tokens)
-        mark = opened[place // samples]
-        results.append(replace(kept, sample=place % samples, opened=mark, turns=one.turns, counts=one.counts))
+        kept = replace(kept, sample=place % samples, opened=opened[place // samples])
+        results.append(replace(kept, turns=one.turns, counts=one.counts, failure=one.failure))
     return results
 
 
@@ -163,6 +163,8 @@ def kept_as(item: Item, answer: str, judgement: Judgement, finish_reason: str, t
         well_formed=well_formed(answer, finish_reason),
         source=item.source,
         parts=judgement.parts,
+        asked=item.asked,
+        reference=item.reference,
     )
 
 
@@ -171,6 +173,11 @@ def not_asked(judgement: Judgement, why: str) -> Judgement:
     verdict = "no_answer" if judgement.accepted else judgement.verdict
     parts = dict.fromkeys(judgement.parts, 0.0)
     return replace(judgement, verdict=verdict, passed=0, detail=why, stderr_tail="", parts=parts)
+
+
+def failed(judgement: Judgement, why: str) -> Judgement:
+    """The judgement of an answer whose environment failed: nothing is known of it, whatever was said until then."""
+    return replace(not_asked(judgement, why), verdict=FAULT)
 
 
 def well_formed(answer: str, finish_reason: str) -> bool:

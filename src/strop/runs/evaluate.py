@@ -232,19 +232,23 @@ def regrade(run: Path, console: Console, overrides: Sequence[str] = ()) -> dict[
                 settings = recipe.evals.get(task)
                 if settings is None:
                     raise InputError(f"{run / name}: has answers to {task!r}, which its recipe does not name.")
-                estimates, metrics, changed = regrade_task(task, settings, run / name / "evals" / f"{task}.jsonl")
-                words = changed_words(state["metrics"], estimates)
-                state["metrics"] |= estimates
-                state["measures"] |= {metric: one.to_dict() for metric, one in metrics.items()}
-                state["tasks"][task] = list(metrics)
+                done = regrade_task(task, settings, run / name / "evals" / f"{task}.jsonl")
+                words = changed_words(state["metrics"], done.estimates)
+                state["metrics"] |= done.estimates
+                state["measures"] |= {metric: one.to_dict() for metric, one in done.metrics.items()}
+                state["tasks"][task] = list(done.metrics)
                 state["unsafe_local"] = recipe.unsafe_local
                 write_json(run / name / STATE, state)
-                verdicts = f"{changed:,} verdicts changed"
-                say(console, f"{name}: {task}: {'; '.join([verdicts, *words]) if changed or words else 'as it was'}")
-                changes.setdefault(name, {})[task] = {"changed": changed, "metrics": estimates}
-        done = {name: states[name] for name in recipe.stages if name in states}
-        if set(done) == set(recipe.stages):
+                told = "; ".join([f"{done.changed:,} verdicts changed", *words])
+                say(console, f"{name}: {task}: {told if done.changed or words else 'as it was'}")
+                for note in done.notes:
+                    say(console, f"{name}: {task}: {note}")
+                changes.setdefault(name, {})[task] = {
+                    "changed": done.changed, "metrics": done.estimates, "notes": done.notes
+                }  # fmt: skip
+        finished = {name: states[name] for name in recipe.stages if name in states}
+        if set(finished) == set(recipe.stages):
             compute = best_compute(recipe.compute.device, recipe.compute.dtype)
-            write_json(run / "summary.json", summarise(recipe, done, compute))
+            write_json(run / "summary.json", summarise(recipe, finished, compute))
             say(console, f"report: {write_report(run)}")
     return {"regraded": str(run), "stages": changes}

@@ -12,7 +12,7 @@ from strop.stages.base import Context, Stage, StageResult, register
 if TYPE_CHECKING:
     from strop.config.recipe import Recipe
 
-RESULTS = 4
+RESULTS = 5
 """Raised when what is kept of an item changes, so that older results are not compared with new ones."""
 
 

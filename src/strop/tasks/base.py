@@ -22,6 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from strop.common.errors import InputError
 from strop.common.registry import Registry, load_plugins, plugin_file
+from strop.common.stable import Unstable, digest
 from strop.data.readers import NamedSet, built_in
 from strop.data.rows import Row
 from strop.environments.base import EnvironmentField
@@ -104,6 +105,16 @@ class Item:
         """The prompt for people."""
         return _shown(self.messages, self.text)
 
+    @cached_property
+    def asked(self) -> str:
+        """A digest of all that a model is asked: every turn, not the last alone."""
+        return _digest(self.messages, self.text)
+
+    @cached_property
+    def reference(self) -> str:
+        """A digest of what answers are graded by; empty where ``data`` cannot be told from other data."""
+        return _digest(self.data)
+
 
 @dataclass(frozen=True)
 class Question:
@@ -127,6 +138,23 @@ class Question:
     def shown(self) -> str:
         """The prompt for people."""
         return _shown(self.messages, self.text)
+
+    @cached_property
+    def asked(self) -> str:
+        """A digest of every turn and of the options."""
+        return _digest(self.messages, self.text, self.options)
+
+    @cached_property
+    def reference(self) -> str:
+        """A digest of what is right."""
+        return _digest(self.answer, self.lengths)
+
+
+def _digest(*values: Any) -> str:
+    try:
+        return digest(*values)
+    except Unstable:
+        return ""
 
 
 def _shown(messages: Sequence[Mapping[str, str]], text: str | None) -> str:
