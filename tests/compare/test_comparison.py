@@ -122,6 +122,24 @@ def test_too_few_items_are_said_with_how_many_would_do(evaluation):
     )
 
 
+def test_six_losses_that_did_not_change_are_not_enough_to_say_so(evaluation):
+    both = [losses([1.0 + n / 2 for n in range(count)]) for count in (6, 200)]
+    few, more = (compared(*(evaluation(f"{s}{i}", chat=rows) for s in "ab"))[0] for i, rows in enumerate(both))
+    assert [one.metrics["chat_loss"].finding for one in (few, more)] == ["untold", "no change"]
+    assert few.metrics["chat_loss"].needed > 6
+
+
+def test_a_rate_with_weights_has_an_interval_when_nothing_changed(evaluation):
+    rows = answers([1] * 6, values={"ifeval_instruction_strict": 1.0})
+    rows = [row | {"total": 1 + i % 3} for i, row in enumerate(rows)]
+    state = {"tasks": {"ifeval": ["ifeval_instruction_strict"]}}
+    [one] = compared(*(evaluation(name, state, ifeval=rows) for name in "ab"))
+    row = one.metrics["ifeval_instruction_strict"]
+    assert row.change.low < -0.2 < 0.2 < row.change.high
+    assert row.first.low < 0.7
+    assert row.finding == "untold"
+
+
 def test_enough_items_without_a_change_are_no_significant_change(evaluation):
     same = [1, 0] * 400
     other = [0, 1, *same[2:]]
