@@ -8,8 +8,10 @@ import pytest
 
 from strop.cli import main
 from strop.common.errors import InputError
+from strop.rewards import Judgement
 from strop.runs.evaluate import evaluation_recipe, parse_tasks
 from strop.sandbox import is_unsafe
+from strop.stages.base import STAGES
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,63 @@ def test_unsafe_local_is_named_in_the_terminal_and_in_every_report(strop, model_
         assert (said in strop("--regrade", folder).out) is there
     assert not is_unsafe()
     # Seen again: what was done without a sandbox is said by a run that skips it.
-    strop(model_folder, "--tasks", TASK, "--out", "run", "compute.dtype=float32")
+    again = strop(model_folder, "--tasks", TASK, "--out", "run", "compute.dtype=float32")
+    assert "skipped" in again.out
+    assert said in Path("run/report.html").read_text()
+
+
+def test_an_evaluation_that_goes_on_in_the_sandbox_uses_no_verdict_from_without(strop, model_folder, monkeypatch):
+    judged = []
+
+    def judge(task, items, answers):
+        if len(judged) == 1:
+            judged.append(None)
+            raise KeyboardInterrupt
+        judged.append((is_unsafe(), len(answers)))
+        return [Judgement("accepted", 1, 1) if is_unsafe() else Judgement("wrong_answer", 0, 1)] * len(answers)
+
+    monkeypatch.setattr("strop.tasks.answers.Answers.judge", judge)
+    monkeypatch.setattr("strop.evals.run.JUDGED_AT_ONCE", 2)
+    command = (model_folder, "--tasks", TASK, "--out", "run", "--json", "compute.dtype=float32")
+    assert strop(*command, "--unsafe-local").code == 130
+    done = strop(*command)
+    assert "going on; 4 of 4 answers" in done.err
+    assert judged == [(True, 2), None, (False, 2), (False, 2)]
+    assert json.loads(done.out)["results"][0]["tasks"]["my"]["metrics"]["my_accuracy"]["value"] == 0
+    assert "without a sandbox" not in Path("run/report.html").read_text()
+
+
+STAGES_OF_MINE = """
+from pathlib import Path
+from typing import Literal
+
+from strop.stages.base import Stage, StageResult, register
+
+
+@register("half")
+class Half(Stage):
+    kind: Literal["half"]
+
+    def run(self, context):
+        mark = context.folder / "half"
+        if not mark.exists():
+            mark.write_text("")
+            raise KeyboardInterrupt
+        return StageResult(facts={"half": "done"})
+"""
+
+
+def test_what_a_stage_did_without_a_sandbox_before_it_was_stopped_is_named(strop, model_folder, monkeypatch):
+    Path("mine.py").write_text(STAGES_OF_MINE)
+    Path("r.yaml").write_text(
+        f"name: r\nmodel: {model_folder}\nplugins: [mine.py]\nfolder: run\nstages: {{one: {{kind: half}}}}\n"
+    )
+    list(STAGES)
+    monkeypatch.setattr(STAGES, "_things", dict(STAGES._things))
+    assert main(["run", "r.yaml", "--unsafe-local"]) == 130
+    assert main(["run", "r.yaml"]) == 0
+    said = "one: unsafe_local: programs in answers run on this machine without a sandbox"
+    assert any(said in text for text in json.loads(Path("run/summary.json").read_text())["warnings"])
     assert said in Path("run/report.html").read_text()
 
 

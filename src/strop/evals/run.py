@@ -12,10 +12,18 @@ from strop.rewards import Judgement
 from strop.rewards.extract import code_blocks
 from strop.rollout.answers import answer_text
 from strop.rollout.engine import Engine, Request, Rollout, SamplingParams
+from strop.sandbox import is_unsafe
 from strop.tasks.base import AnswerTask, Item
 
 Answer = TypeVar("Answer")
 Keep = Callable[[int, Answer], None]
+
+
+def judged() -> str:
+    """What judgements are kept as: those of programs that ran without a sandbox apart, so that none is taken for one of
+    a call with it."""
+    return "judgement without a sandbox" if is_unsafe() else "judgement"
+
 
 JUDGED_AT_ONCE = 32
 """Answers that are judged before their verdicts are written down."""
@@ -118,11 +126,11 @@ def judge_answers(
     empty answer is, never accepted, with `TOO_LONG` for a ``finish_reason``. ``opened``: for each item the mark that
     its prompt opens reasoning with, which the answer then goes on from, or nothing.
     """
-    samples, items = task.settings.samples, task.all_items
+    samples, items, kind = task.settings.samples, task.all_items, judged()
     empty = Answered("", TOO_LONG, 0)
     opened = opened or [""] * len(items)
     places = range(len(items) * samples)
-    left = [place for place in places if partial.get("judgement", place) is None]
+    left = [place for place in places if partial.get(kind, place) is None]
     for first in range(0, len(left), JUDGED_AT_ONCE):
         chosen = left[first : first + JUDGED_AT_ONCE]
         # An empty answer gets its judgement too: how many tests there are is the task's to say.
@@ -130,11 +138,11 @@ def judge_answers(
         said = [task.graded(one.text, one.finish_reason, mark) for one, mark in given]
         judgements = task.judge([items[p // samples] for p in chosen], said)
         for place, judgement in zip(chosen, judgements, strict=True):
-            partial.add("judgement", place, asdict(judgement))
+            partial.add(kind, place, asdict(judgement))
         on_judged(len(chosen))
     results = []
     for place in places:
-        item, judgement = items[place // samples], Judgement(**partial.get("judgement", place))
+        item, judgement = items[place // samples], Judgement(**partial.get(kind, place))
         one = answers.get(place, empty)
         if place not in answers:
             judgement = not_asked(judgement, unanswered[place // samples])

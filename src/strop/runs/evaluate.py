@@ -181,7 +181,9 @@ def evaluation_recipe(
     if unread:
         option = sorted(unread)[0]
         raise InputError(f"--{option.replace('_', '-')}: none of the tasks ({', '.join(tasks)}) has it; leave it out.")
-    described = json.dumps([model, evals, sorted(overrides)], sort_keys=True, default=str)
+    # With and without a sandbox is one evaluation: what it did so far knows which.
+    settings = sorted(one for one in overrides if one.partition("=")[0] != "unsafe_local")
+    described = json.dumps([model, evals, settings], sort_keys=True, default=str)
     digest = hashlib.sha256(described.encode()).hexdigest()[:8]
     slug = re.sub(r"[^\w.-]+", "-", model).strip("-.") or "model"
     values = _values(f"eval-{slug}-{digest}"[-200:], model, evals)

@@ -21,6 +21,7 @@ class EvalStage(Stage):
     """Measure the model on the recipe's ``evals``; every item goes to ``evals/<task>.jsonl`` in the stage's folder."""
 
     kind: Literal["eval"]
+    judges_anew: ClassVar[bool] = True
     if_stopped: ClassVar[str] = "answers that were given are kept, and the same command goes on from there"
 
     def check(self, recipe: Recipe) -> None:
