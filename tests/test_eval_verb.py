@@ -1,6 +1,7 @@
 """strop eval: tasks by one line, models one after the other, kept answers graded again."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -221,3 +222,23 @@ def test_nothing_stays_of_a_run_that_could_not_begin(tmp_path, monkeypatch, caps
     (tmp_path / "runs").mkdir()
     assert main(["eval", "smollm2-135m", "--tasks", "gsm8k:path=empty.jsonl"]) == 2
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_models_whose_names_make_one_folder_have_two(strop, model_folder):
+    for place in ("a/b", "a-b", "other"):
+        shutil.copytree(model_folder, place)
+    with Path("a/b/generation_config.json").open("a") as file:
+        file.write("\n")
+    done = strop("a/b", "a-b", "other", "--tasks", TASK, "--out", "F", "--json", "compute.dtype=float32")
+    assert done.code == 0, done.err
+    first, second, third = (result["folder"] for result in json.loads(done.out)["results"])
+    assert first != second
+    assert third == "F/other"
+    assert all(Path(place, "eval/evals/my.jsonl").is_file() for place in (first, second, third))
+    # One after the other, into the place of one of them, nothing gives way.
+    refused = strop("a-b", "--tasks", TASK, "--out", first, "compute.dtype=float32")
+    assert refused.code == 2
+    assert "holds the run of another recipe" in refused.err
+    same_name = strop("a/b", "--tasks", TASK, "--out", "G", "name=x", "compute.dtype=float32")
+    assert same_name.code == 0
+    assert strop("a-b", "--tasks", TASK, "--out", "G", "name=x", "compute.dtype=float32").code == 2

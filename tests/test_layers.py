@@ -34,7 +34,7 @@ ALLOWED = {
     "evals.gates": {"tasks"},
     "report": {"chat", "evals.gates", "tasks", "web"},
     "compare": {"evals.gates", "evals.intervals", "evals.rates", "report", "tasks", "web"},
-    "compare.judge": {"chat", "model", "rollout"},
+    "compare.judge": {"chat", "model", "rewards", "rollout"},
     "stages.blind": {"compare", "report", "stages.base"},
     "stages": {
         "chat",

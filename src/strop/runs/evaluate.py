@@ -138,7 +138,12 @@ def evaluate(
     wanted = parse_tasks(tasks)
     if repeated := [model for model in models if list(models).count(model) > 1]:
         raise InputError(f"{repeated[0]} is named twice; name every model once.")
-    recipes = [evaluation_recipe(model, wanted, shared, overrides, folder, alone=len(models) == 1) for model in models]
+    places = [folder] * len(models)
+    if folder is not None and len(models) > 1:
+        places = [folder / name for name in _folder_names(models)]
+    recipes = [
+        evaluation_recipe(model, wanted, shared, overrides, place) for model, place in zip(models, places, strict=True)
+    ]
     for recipe in recipes if len(recipes) > 1 else ():  # one alone is looked at by its run
         place = resolve(recipe.model)
         compute = best_compute(recipe.compute.device, recipe.compute.dtype)
@@ -160,9 +165,9 @@ def evaluation_recipe(
     shared: dict[str, Any],
     overrides: Sequence[str],
     folder: Path | None,
-    alone: bool = True,
 ) -> Recipe:
-    """A recipe of one eval stage: ``tasks`` with their settings, ``shared`` ones for every task that has them.
+    """A recipe of one eval stage in ``folder``: ``tasks`` with their settings, ``shared`` ones for every task that has
+    them.
 
     Raises InputError for a shared setting that no task has, and as `load_values`.
     """
@@ -185,11 +190,28 @@ def evaluation_recipe(
     settings = sorted(one for one in overrides if one.partition("=")[0] != "unsafe_local")
     described = json.dumps([model, evals, settings], sort_keys=True, default=str)
     digest = hashlib.sha256(described.encode()).hexdigest()[:8]
-    slug = re.sub(r"[^\w.-]+", "-", model).strip("-.") or "model"
-    values = _values(f"eval-{slug}-{digest}"[-200:], model, evals)
+    values = _values(f"eval-{_slug(model)}-{digest}"[-200:], model, evals)
     if folder is not None:
-        values["folder"] = str(folder if alone else folder / slug)
+        values["folder"] = str(folder)
     return load_values(kind, values, overrides, "--tasks")
+
+
+def _slug(model: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", model).strip("-.") or "model"
+
+
+def _folder_names(models: Sequence[str]) -> list[str]:
+    """A name for each model's folder: ``a/b`` and ``a-b`` are both a-b, and then have a digest each."""
+    slugs = [_slug(model) for model in models]
+    return [
+        f"{slug}-{hashlib.sha256(model.encode()).hexdigest()[:8]}" if _alike(slug, slugs) > 1 else slug
+        for model, slug in zip(models, slugs, strict=True)
+    ]
+
+
+def _alike(slug: str, slugs: Sequence[str]) -> int:
+    """How many are the same folder, also where a file system knows no capitals."""
+    return sum(slug.casefold() == one.casefold() for one in slugs)
 
 
 def _values(name: str, model: str, evals: dict[str, Any]) -> dict[str, Any]:
