@@ -8,10 +8,10 @@ from statistics import NormalDist
 import numpy as np
 from scipy.stats import binom
 
+from strop.evals.gates import POWER
 from strop.evals.intervals import Estimate
 from strop.evals.rates import Z
 
-POWER = 0.8
 LEVEL = 0.05
 MOST_ITEMS = 10_000_000
 
