@@ -21,6 +21,23 @@ from strop.stages.base import STAGES
         ("gsm8k", {"gsm8k": {}}),
         ("gsm8k:limit=200,mmlu:path=a:b:shots=0", {"gsm8k": {"count": 200}, "mmlu": {"path": "a:b", "shots": 0}}),
         ("mmlu:subjects=[law,art]", {"mmlu": {"subjects": ["law", "art"]}}),
+        ("text:path=2024", {"text": {"path": "2024"}}),
+        ("text:path=2024-01-01:documents=line", {"text": {"path": "2024-01-01", "documents": "line"}}),
+        ("text:path=no:count=3", {"text": {"path": "no", "count": 3}}),
+        ("text:path=null", {"text": {"path": None}}),
+        (
+            """text:path="a,b: c.txt":count=3,text:name='null':path='it''s'""",
+            {"text": {"path": "a,b: c.txt", "count": 3}, "null": {"task": "text", "path": "it's"}},
+        ),
+        ("answers:path=q.jsonl:suffix=Answer: yes", {"answers": {"path": "q.jsonl", "suffix": "Answer: yes"}}),
+        ('answers:suffix=It\'s "5", text:path=b', {"answers": {"suffix": 'It\'s "5"'}, "text": {"path": "b"}}),
+        ("answers:columns={prompt: no, answer: 'a,b'}", {"answers": {"columns": {"prompt": "no", "answer": "a,b"}}}),
+        ("answers:columns=null:samples=2", {"answers": {"columns": None, "samples": 2}}),
+        ("mmlu:subjects=[2024, on]:shots=0", {"mmlu": {"subjects": ["2024", "on"], "shots": 0}}),
+        (
+            "mine:task=answers:path=1e3:temperature=0.5",
+            {"mine": {"task": "answers", "path": "1e3", "temperature": 0.5}},
+        ),
         ("gsm8k, gsm8k:name=g5:style=completion", {"gsm8k": {}, "g5": {"task": "gsm8k", "style": "completion"}}),
     ],
 )
@@ -35,6 +52,7 @@ def test_tasks_by_one_line(text, evals):
         ("gsm8k:limit", "'limit' is no setting"),
         ("gsm8k:limit=1:count=2", "count stands there twice"),
         ("gsm8k,", "a task's name is missing"),
+        ('text:path="a,b', "close the quote"),
     ],
 )
 def test_what_is_written_otherwise_is_refused(text, said):

@@ -72,7 +72,8 @@ def test_from_recipe_to_report(run):
     assert "Gate humaneval_pass@1 cannot be told with 2 items, and it passes:" in gated.out
     strict = run("gates={humaneval.pass@1: {max_drop: 0.05, undecided: fail}}")
     assert (strict.code, strict.out.count("skipped")) == (3, 3)
-    assert "Gate humaneval_pass@1 cannot be told with 2 items, and it fails" in (done.folder / "report.html").read_text()
+    page = (done.folder / "report.html").read_text()
+    assert "Gate humaneval_pass@1 cannot be told with 2 items, and it fails" in page
     other = run("--fresh", "stages.sft.train.learning_rate=2e-2")
     assert "baseline: done before" in other.out
     assert other.out.count("skipped") == 1  # the evaluation after it depends on what was trained

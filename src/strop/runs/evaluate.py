@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from strop.common.console import heading, say, speaking_on
@@ -30,67 +29,17 @@ from strop.runs.pipeline import run_recipe
 from strop.runs.run_folder import claimed
 from strop.runs.stage_folder import STATE, read_state
 from strop.runs.summary import UNSAFE, summarise
+from strop.runs.task_line import ALIASES, parse_tasks, yaml_value
 from strop.sandbox import unsafe_local
 from strop.stages.base import Context
 from strop.tasks.base import TASKS, UnknownTask, settings_class, unknown_task
 from strop.tasks.files import task_of
 
 STAGE = "eval"
-_ALIASES = {"limit": "count"}
-
-
-def parse_tasks(text: str) -> dict[str, dict[str, Any]]:
-    """``gsm8k:limit=200,mmlu:path=FOLDER:shots=0`` as the ``evals`` of a recipe; values are YAML.
-
-    ``limit`` is ``count``, and ``name`` is what the task is to be called, where one is measured twice. Raises
-    InputError for what is written otherwise, and for two tasks of one name.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for one in _split(text, ","):
-        task, *settings = _split(one, ":")
-        given: dict[str, Any] = {}
-        for part in settings:
-            key, equals, value = part.partition("=")
-            if not equals and given:  # a colon within a value
-                last = list(given)[-1]
-                given[last] = f"{given[last]}:{part}"
-                continue
-            if not equals or not key:
-                raise InputError(f"--tasks {one}: {part!r} is no setting; write TASK:key=value:key=value.")
-            if not value.strip():
-                raise InputError(f"--tasks {one}: {key} has no value; write {key}=VALUE (null is none), or drop it.")
-            key = _ALIASES.get(key, key)
-            if key in given:
-                raise InputError(f"--tasks {one}: {key} stands there twice; keep one.")
-            given[key] = _value(value, one)
-        name = str(given.pop("name", task))
-        if not task:
-            raise InputError(f"--tasks {text}: a task's name is missing; write TASK,TASK:key=value.")
-        if name in found:
-            raise InputError(
-                f"--tasks: two tasks are called {name!r}; give one of them another name, e.g. {task}:name={task}_2."
-            )
-        found[name] = given if name == task else {"task": task, **given}
-    return found
-
-
-def _split(text: str, by: str) -> list[str]:
-    """At ``by``, but not within brackets."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(character, 0)
-        if character == by and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
-
-
-def _value(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--tasks {where}: {text!r} is not a valid YAML value.") from None
+HOW = """\
+write TASK:key=value:key=value, several with commas between them. Texts and paths are taken as they are written, other
+values are YAML. A value with commas or colons of its own stands in quotes:
+  --tasks 'text:path="a,b.txt",answers:path=q.jsonl:suffix="Answer: yes"'"""
 
 
 def evaluation(
@@ -110,7 +59,7 @@ def evaluation(
     if tasks == "help" or not tasks:
         lines = [f"  {name:16} {kind.source or 'a file'}" for name, kind in TASKS.items()]
         if tasks:
-            say(console, "\n".join(["tasks:", *lines]))
+            say(console, "\n".join(["tasks:", *lines, HOW]))
             return {"tasks": {name: {"source": k.source, "licence": k.licence} for name, k in TASKS.items()}}
         raise InputError(f"name what to measure: --tasks {', '.join(TASKS)} (strop eval --tasks help says more).")
     if not models:
@@ -135,6 +84,7 @@ def evaluate(
     if folder is not None:
         said["folder"] = "the folder is given by --out; name it there."
     check_said_once(overrides, said)
+    _with_plugins(overrides)  # whose settings are read as they are
     wanted = parse_tasks(tasks)
     if repeated := [model for model in models if list(models).count(model) > 1]:
         raise InputError(f"{repeated[0]} is named twice; name every model once.")
@@ -172,14 +122,13 @@ def evaluation_recipe(
     Raises InputError for a shared setting that no task has, and as `load_values`.
     """
     evals, unread = {}, set(shared)
-    plugins = [override for override in overrides if override.partition("=")[0] == "plugins"]
-    kind = recipe_with(_value(plugins[-1].partition("=")[2], plugins[-1]) if plugins else None)
+    kind = _with_plugins(overrides)
     for name, given in tasks.items():
         if (settings := settings_class(name, given)) is UnknownTask:
             raise InputError(f"--tasks: {unknown_task(given.get('task', name), given.get('path'), 'task' in given)}")
         known = settings.model_fields
         for key in given.keys() - known:
-            if near := difflib.get_close_matches(key, (*_ALIASES, *known), n=1):
+            if near := difflib.get_close_matches(key, (*ALIASES, *known), n=1):
                 raise InputError(f"--tasks: {name} has no setting {key!r}; did you mean {near[0]!r}?")
         evals[name] = {**{key: value for key, value in shared.items() if key in known}, **given}
         unread -= set(known)
@@ -194,6 +143,11 @@ def evaluation_recipe(
     if folder is not None:
         values["folder"] = str(folder)
     return load_values(kind, values, overrides, "--tasks")
+
+
+def _with_plugins(overrides: Sequence[str]) -> type[Recipe]:
+    plugins = [override for override in overrides if override.partition("=")[0] == "plugins"]
+    return recipe_with(yaml_value(plugins[-1].partition("=")[2], plugins[-1]) if plugins else None)
 
 
 def _slug(model: str) -> str:
