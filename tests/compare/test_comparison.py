@@ -69,6 +69,19 @@ def test_the_same_last_turn_after_other_turns_or_with_other_options_is_another_i
         compared(evaluation("a", mine=answers(BASE)), evaluation("b", mine=shots))
 
 
+def test_pages_hold_such_items_apart(evaluation):
+    [first], [shots], [older] = (answers([1], **{"asked": asked} if asked else {}) for asked in ("a", "b", ""))
+    del older["asked"]
+    one, other, unknown = (
+        read_side(evaluation(name, mine=[row])).tasks["mine"]["q0"]
+        for name, row in (("a", first), ("b", shots), ("c", older))
+    )
+    assert one.asks_the_same(one)
+    assert not one.asks_the_same(other)
+    assert one.asks_the_same(unknown)  # as far as it was kept
+    assert unknown.asks_the_same(other)
+
+
 def test_items_graded_by_another_reference_are_left_out(evaluation):
     ours = [{**row, "reference": "r"} for row in answers(BASE)]
     theirs = [{**row, "reference": "r"} for row in answers(BETTER)]

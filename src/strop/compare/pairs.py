@@ -54,7 +54,7 @@ def _difference(a: Result, b: Result) -> str | None:
         return "another prompt"
     if ("loss" in a.row) != ("loss" in b.row):
         return "a loss on one side and an answer on the other"
-    if not a.asks_what(b):
+    if not a.asks_the_same(b):
         return "other turns before the last one (shots), or other options,"
     if "loss" in a.row:
         if any(a.weights[metric] == b.weights.get(metric) for metric in a.weights):

@@ -152,7 +152,7 @@ class Measurement:
             settings.max_tokens, settings.drawn_at, settings.top_p, settings.seed, stop=tuple(task.stop)
         )
         opened = [opened_by(decode(prompt[-16:])) for prompt in prompts]
-        plays = [settings.environment] if settings.environment else []
+        plays: list[object] = [settings.environment] if settings.environment else []
         if settings.environment and settings.environment.needs_sandbox() and is_unsafe():
             plays.append("unsafe_local")
         with self._partial(name, prompts, data, params, samples, *plays) as partial:

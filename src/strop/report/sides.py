@@ -44,7 +44,7 @@ class Result:
     def prompt(self) -> str:
         return str(self.row.get("prompt", ""))
 
-    def asks_what(self, other: Result) -> bool:
+    def asks_the_same(self, other: Result) -> bool:
         """Whether both ask the same: every turn and option, where both sides kept a digest of them, else the last turn;
         and whether both measure a loss, or neither."""
         if both_have("asked", self, other) and self.row["asked"] != other.row["asked"]:

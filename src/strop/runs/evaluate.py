@@ -136,8 +136,8 @@ def evaluation_recipe(
         option = sorted(unread)[0]
         raise InputError(f"--{option.replace('_', '-')}: none of the tasks ({', '.join(tasks)}) has it; leave it out.")
     # With and without a sandbox is one evaluation: what it did so far knows which.
-    settings = sorted(one for one in overrides if one.partition("=")[0] != "unsafe_local")
-    described = json.dumps([model, evals, settings], sort_keys=True, default=str)
+    differing = sorted(one for one in overrides if one.partition("=")[0] != "unsafe_local")
+    described = json.dumps([model, evals, differing], sort_keys=True, default=str)
     digest = hashlib.sha256(described.encode()).hexdigest()[:8]
     values = _values(f"eval-{_slug(model)}-{digest}"[-200:], model, evals)
     if folder is not None:
@@ -215,7 +215,9 @@ def regrade(run: Path, console: Console, overrides: Sequence[str] = ()) -> dict[
                 state["metrics"] |= done.estimates
                 state["measures"] |= {metric: one.to_dict() for metric, one in done.metrics.items()}
                 state["tasks"][task] = list(done.metrics)
-                state["unsafe_local"] = recipe.unsafe_local
+                # Verdicts are given anew; what tools ran while the model answered is as it was.
+                played = any(getattr(recipe.evals.get(one), "environment", None) for one in state["answered"])
+                state["unsafe_local"] = recipe.unsafe_local or bool(played and state.get("unsafe_local"))
                 write_json(run / name / STATE, state)
                 told = "; ".join([f"{done.changed:,} verdicts changed", *words])
                 say(console, f"{name}: {task}: {told if done.changed or words else 'as it was'}")
