@@ -1,6 +1,7 @@
 """strop eval: tasks by one line, models one after the other, kept answers graded again."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,8 +9,10 @@ import pytest
 
 from strop.cli import main
 from strop.common.errors import InputError
+from strop.rewards import Judgement
 from strop.runs.evaluate import evaluation_recipe, parse_tasks
 from strop.sandbox import is_unsafe
+from strop.stages.base import STAGES
 
 
 @pytest.mark.parametrize(
@@ -18,6 +21,23 @@ from strop.sandbox import is_unsafe
         ("gsm8k", {"gsm8k": {}}),
         ("gsm8k:limit=200,mmlu:path=a:b:shots=0", {"gsm8k": {"count": 200}, "mmlu": {"path": "a:b", "shots": 0}}),
         ("mmlu:subjects=[law,art]", {"mmlu": {"subjects": ["law", "art"]}}),
+        ("text:path=2024", {"text": {"path": "2024"}}),
+        ("text:path=2024-01-01:documents=line", {"text": {"path": "2024-01-01", "documents": "line"}}),
+        ("text:path=no:count=3", {"text": {"path": "no", "count": 3}}),
+        ("text:path=null", {"text": {"path": None}}),
+        (
+            """text:path="a,b: c.txt":count=3,text:name='null':path='it''s'""",
+            {"text": {"path": "a,b: c.txt", "count": 3}, "null": {"task": "text", "path": "it's"}},
+        ),
+        ("answers:path=q.jsonl:suffix=Answer: yes", {"answers": {"path": "q.jsonl", "suffix": "Answer: yes"}}),
+        ('answers:suffix=It\'s "5", text:path=b', {"answers": {"suffix": 'It\'s "5"'}, "text": {"path": "b"}}),
+        ("answers:columns={prompt: no, answer: 'a,b'}", {"answers": {"columns": {"prompt": "no", "answer": "a,b"}}}),
+        ("answers:columns=null:samples=2", {"answers": {"columns": None, "samples": 2}}),
+        ("mmlu:subjects=[2024, on]:shots=0", {"mmlu": {"subjects": ["2024", "on"], "shots": 0}}),
+        (
+            "mine:task=answers:path=1e3:temperature=0.5",
+            {"mine": {"task": "answers", "path": "1e3", "temperature": 0.5}},
+        ),
         ("gsm8k, gsm8k:name=g5:style=completion", {"gsm8k": {}, "g5": {"task": "gsm8k", "style": "completion"}}),
     ],
 )
@@ -32,6 +52,7 @@ def test_tasks_by_one_line(text, evals):
         ("gsm8k:limit", "'limit' is no setting"),
         ("gsm8k:limit=1:count=2", "count stands there twice"),
         ("gsm8k,", "a task's name is missing"),
+        ('text:path="a,b', "close the quote"),
     ],
 )
 def test_what_is_written_otherwise_is_refused(text, said):
@@ -122,7 +143,63 @@ def test_unsafe_local_is_named_in_the_terminal_and_in_every_report(strop, model_
         assert (said in strop("--regrade", folder).out) is there
     assert not is_unsafe()
     # Seen again: what was done without a sandbox is said by a run that skips it.
-    strop(model_folder, "--tasks", TASK, "--out", "run", "compute.dtype=float32")
+    again = strop(model_folder, "--tasks", TASK, "--out", "run", "compute.dtype=float32")
+    assert "skipped" in again.out
+    assert said in Path("run/report.html").read_text()
+
+
+def test_an_evaluation_that_goes_on_in_the_sandbox_uses_no_verdict_from_without(strop, model_folder, monkeypatch):
+    judged = []
+
+    def judge(task, items, answers):
+        if len(judged) == 1:
+            judged.append(None)
+            raise KeyboardInterrupt
+        judged.append((is_unsafe(), len(answers)))
+        return [Judgement("accepted", 1, 1) if is_unsafe() else Judgement("wrong_answer", 0, 1)] * len(answers)
+
+    monkeypatch.setattr("strop.tasks.answers.Answers.judge", judge)
+    monkeypatch.setattr("strop.evals.run.JUDGED_AT_ONCE", 2)
+    command = (model_folder, "--tasks", TASK, "--out", "run", "--json", "compute.dtype=float32")
+    assert strop(*command, "--unsafe-local").code == 130
+    done = strop(*command)
+    assert "going on; 4 of 4 answers" in done.err
+    assert judged == [(True, 2), None, (False, 2), (False, 2)]
+    assert json.loads(done.out)["results"][0]["tasks"]["my"]["metrics"]["my_accuracy"]["value"] == 0
+    assert "without a sandbox" not in Path("run/report.html").read_text()
+
+
+STAGES_OF_MINE = """
+from pathlib import Path
+from typing import Literal
+
+from strop.stages.base import Stage, StageResult, register
+
+
+@register("half")
+class Half(Stage):
+    kind: Literal["half"]
+
+    def run(self, context):
+        mark = context.folder / "half"
+        if not mark.exists():
+            mark.write_text("")
+            raise KeyboardInterrupt
+        return StageResult(facts={"half": "done"})
+"""
+
+
+def test_what_a_stage_did_without_a_sandbox_before_it_was_stopped_is_named(strop, model_folder, monkeypatch):
+    Path("mine.py").write_text(STAGES_OF_MINE)
+    Path("r.yaml").write_text(
+        f"name: r\nmodel: {model_folder}\nplugins: [mine.py]\nfolder: run\nstages: {{one: {{kind: half}}}}\n"
+    )
+    list(STAGES)
+    monkeypatch.setattr(STAGES, "_things", dict(STAGES._things))
+    assert main(["run", "r.yaml", "--unsafe-local"]) == 130
+    assert main(["run", "r.yaml"]) == 0
+    said = "one: unsafe_local: programs in answers run on this machine without a sandbox"
+    assert any(said in text for text in json.loads(Path("run/summary.json").read_text())["warnings"])
     assert said in Path("run/report.html").read_text()
 
 
@@ -163,3 +240,23 @@ def test_nothing_stays_of_a_run_that_could_not_begin(tmp_path, monkeypatch, caps
     (tmp_path / "runs").mkdir()
     assert main(["eval", "smollm2-135m", "--tasks", "gsm8k:path=empty.jsonl"]) == 2
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_models_whose_names_make_one_folder_have_two(strop, model_folder):
+    for place in ("a/b", "a-b", "other"):
+        shutil.copytree(model_folder, place)
+    with Path("a/b/generation_config.json").open("a") as file:
+        file.write("\n")
+    done = strop("a/b", "a-b", "other", "--tasks", TASK, "--out", "F", "--json", "compute.dtype=float32")
+    assert done.code == 0, done.err
+    first, second, third = (result["folder"] for result in json.loads(done.out)["results"])
+    assert first != second
+    assert third == "F/other"
+    assert all(Path(place, "eval/evals/my.jsonl").is_file() for place in (first, second, third))
+    # One after the other, into the place of one of them, nothing gives way.
+    refused = strop("a-b", "--tasks", TASK, "--out", first, "compute.dtype=float32")
+    assert refused.code == 2
+    assert "holds the run of another recipe" in refused.err
+    same_name = strop("a/b", "--tasks", TASK, "--out", "G", "name=x", "compute.dtype=float32")
+    assert same_name.code == 0
+    assert strop("a-b", "--tasks", TASK, "--out", "G", "name=x", "compute.dtype=float32").code == 2

@@ -7,6 +7,8 @@ from itertools import combinations
 
 import pytest
 
+from strop.tasks.base import TASKS
+
 HELDOUT, TRAIN = "heldout.jsonl", "train.jsonl"
 
 
@@ -48,3 +50,11 @@ def test_no_two_conversations_are_alike():
         assert len(one & two) < 0.1 * len(one | two), (first, second)
     questions = [messages[-2]["content"].lower() for messages in loaded]
     assert len(set(questions)) == len(questions)
+
+
+def test_whatever_is_measured_says_where_it_comes_from():
+    """A licence too, but for files of the user's own."""
+    assert [name for name, kind in TASKS.items() if not kind.source] == []
+    own = [name for name, kind in TASKS.items() if not kind.licence]
+    assert all(TASKS[name].source.startswith("path: a") for name in own)
+    assert "general_chat" not in own

@@ -30,11 +30,11 @@ ALLOWED = {
     "rollout": {"chat", "data", "environments.base", "model", "objectives", "rewards", "tasks"},
     "rollout.talk": {"chat", "data", "environments.base", "model", "sandbox", "train.checkpoint"},
     "train": {"data", "model", "objectives"},
-    "evals": {"chat", "data", "environments.base", "model", "rewards", "rollout", "tasks"},
+    "evals": {"chat", "data", "environments.base", "model", "rewards", "rollout", "sandbox", "tasks"},
     "evals.gates": {"tasks"},
     "report": {"chat", "evals.gates", "tasks", "web"},
     "compare": {"evals.gates", "evals.intervals", "evals.rates", "report", "tasks", "web"},
-    "compare.judge": {"chat", "model", "rollout"},
+    "compare.judge": {"chat", "model", "rewards", "rollout"},
     "stages.blind": {"compare", "report", "stages.base"},
     "stages": {
         "chat",

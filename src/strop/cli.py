@@ -226,7 +226,11 @@ def _parser() -> VerbParser:
     evaluation.add_argument(
         "models", nargs="*", metavar="MODEL", help="folder, run folder, hub id, .gguf file or smollm2-135m"
     )
-    evaluation.add_argument("--tasks", help="TASK:key=value:key=value,TASK … ('strop eval --tasks help' lists them)")
+    evaluation.add_argument(
+        "--tasks",
+        help="TASK:key=value:key=value,TASK … ('strop eval --tasks help' lists them); a value with commas or colons in "
+        "quotes: 'text:path=\"a,b.txt\"'",
+    )
     evaluation.add_argument("--samples", type=int, help="answers to each item; pass@k is then given")
     evaluation.add_argument("--temperature", type=float, help="0 is greedy (default); 0.8 with several samples")
     evaluation.add_argument("--max-tokens", type=int, help="longest answer, in tokens")

@@ -8,6 +8,7 @@ def answers(solved, **fields):
     return [
         {
             "name": f"q{i}", "family": f"q{i}", "prompt": f"question {i}",
+            "asked": f"digest {i}",
             "answer": f"answer {i}\n{['no', 'yes'][one]}",
             "verdict": "accepted" if one else "wrong_answer", "total": 3, "values": {PASS: float(one)}, **fields,
         }

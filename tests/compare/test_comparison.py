@@ -63,6 +63,42 @@ def test_what_is_only_in_one_or_is_another_item_is_left_out_and_said(evaluation)
     assert "1 item (q3) is left out: another prompt under the same name" in said
 
 
+def test_the_same_last_turn_after_other_turns_or_with_other_options_is_another_item(evaluation):
+    shots = [{**row, "asked": f"{row['asked']} after 5 others"} for row in answers(BETTER)]
+    with pytest.raises(InputError, match=r"left out: other turns before the last one \(shots\), or other options"):
+        compared(evaluation("a", mine=answers(BASE)), evaluation("b", mine=shots))
+
+
+def test_pages_hold_such_items_apart(evaluation):
+    [first], [shots], [older] = (answers([1], **{"asked": asked} if asked else {}) for asked in ("a", "b", ""))
+    del older["asked"]
+    one, other, unknown = (
+        read_side(evaluation(name, mine=[row])).tasks["mine"]["q0"]
+        for name, row in (("a", first), ("b", shots), ("c", older))
+    )
+    assert one.asks_the_same(one)
+    assert not one.asks_the_same(other)
+    assert one.asks_the_same(unknown)  # as far as it was kept
+    assert unknown.asks_the_same(other)
+
+
+def test_items_graded_by_another_reference_are_left_out(evaluation):
+    ours = [{**row, "reference": "r"} for row in answers(BASE)]
+    theirs = [{**row, "reference": "r"} for row in answers(BETTER)]
+    theirs[2]["reference"] = "mended"
+    [one] = compared(evaluation("a", mine=ours), evaluation("b", mine=theirs))
+    assert one.tasks["mine"].other == {"another reference to be graded by": ["q2"]}
+
+
+def test_what_an_older_strop_did_not_keep_is_not_claimed_to_be_the_same(evaluation):
+    older = [{name: value for name, value in row.items() if name != "asked"} for row in answers(BASE)]
+    [one] = compared(evaluation("a", mine=older), evaluation("b", mine=answers(BETTER)))
+    assert len(one.tasks["mine"].pairs) == N
+    assert f"of {N} items only the last turn of the prompt could be compared" in " ".join(one.notes)
+    [new] = compared(evaluation("c", mine=answers(BASE)), evaluation("d", mine=answers(BETTER)))
+    assert new.notes == []
+
+
 def test_nothing_in_common_is_refused(evaluation):
     other = [{**row, "prompt": "other"} for row in answers(BASE)]
     with pytest.raises(InputError, match=r"mine: no item can be compared: .* another prompt"):
@@ -97,6 +133,24 @@ def test_too_few_items_are_said_with_how_many_would_do(evaluation):
     assert plain(row.verdict.claim) == (
         f"{PASS} cannot be told with 12 items; {row.needed:,} would do to find a change of 5.0 points in 80 % of cases:"
     )
+
+
+def test_six_losses_that_did_not_change_are_not_enough_to_say_so(evaluation):
+    both = [losses([1.0 + n / 2 for n in range(count)]) for count in (6, 200)]
+    few, more = (compared(*(evaluation(f"{s}{i}", chat=rows) for s in "ab"))[0] for i, rows in enumerate(both))
+    assert [one.metrics["chat_loss"].finding for one in (few, more)] == ["untold", "no change"]
+    assert few.metrics["chat_loss"].needed > 6
+
+
+def test_a_rate_with_weights_has_an_interval_when_nothing_changed(evaluation):
+    rows = answers([1] * 6, values={"ifeval_instruction_strict": 1.0})
+    rows = [row | {"total": 1 + i % 3} for i, row in enumerate(rows)]
+    state = {"tasks": {"ifeval": ["ifeval_instruction_strict"]}}
+    [one] = compared(*(evaluation(name, state, ifeval=rows) for name in "ab"))
+    row = one.metrics["ifeval_instruction_strict"]
+    assert row.change.low < -0.2 < 0.2 < row.change.high
+    assert row.first.low < 0.7
+    assert row.finding == "untold"
 
 
 def test_enough_items_without_a_change_are_no_significant_change(evaluation):

@@ -132,3 +132,12 @@ def test_an_unknown_interval_gives_no_number():
     alone = rate_change([0, 1], [1, 1], ["a", "a"])
     assert math.isnan(alone.low)
     assert items_for_mean(0.05, alone) is None
+
+
+def test_a_change_that_did_not_vary_is_not_known_to_vary_by_nothing():
+    """Losses 0.4 apart, unchanged: six conversations do not show that others would not change by 0.1; 48 do."""
+    few, more = (paired_change([2.0] * n, [2.0] * n, range(n)) for n in (6, 48))
+    assert few.low == few.high == 0
+    assert items_for_mean(0.1, few) is None
+    assert items_for_mean(0.1, few, spread=0.4) == math.ceil(6 * (2.8016 * (0.4 / 7) / 0.1) ** 2) == 16
+    assert items_for_mean(0.1, more, spread=0.4) <= 48

@@ -116,9 +116,20 @@ def test_kappa_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("reply", "expected"), [("[[A]]", "A"), ("first [[A]], no: [[ B ]]", "B"), ("[[D]] A", None), ("", None)]
+    ("reply", "expected"),
+    [
+        ("[[A]]", "A"),
+        ("First [[A]],\nno: **[[ B ]]**\n", "B"),
+        ("[[C]], since both are right.\nSo it is.", "C"),
+        ("<think>\nPerhaps [[A]] is better.\n</think>\nB is shorter.\n[[B]]", "B"),
+        ("<think>\nPerhaps [[A]] is better, but let me look", None),
+        ("I will answer with [[A]] or [[B]]", None),
+        ("[[A]] is wrong and [[B]] is right.\nSo it is.", None),
+        ("[[D]] A", None),
+        ("", None),
+    ],
 )
-def test_the_last_verdict_of_a_reply_counts(reply, expected):
+def test_what_a_reply_ends_with_counts(reply, expected):
     assert verdict(reply) == expected
 
 

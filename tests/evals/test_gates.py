@@ -1,10 +1,11 @@
 """How far a metric may fall: limits, directions, what the interval decides, and how a gate is written."""
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from strop.common.errors import InputError
-from strop.evals.gates import GateSettings, decide, judge_gate, metric_named, named_gates, read_gate
+from strop.evals.gates import GateSettings, decide, items_to_decide, judge_gate, metric_named, named_gates, read_gate
 from strop.evals.rates import rate_change
 from strop.report.files import Interval
 from strop.report.metrics import describe
@@ -58,6 +59,42 @@ def test_an_interval_that_is_not_known_is_open_as_nan_too():
 def test_what_is_undecided_passes_unless_the_gate_says_otherwise(undecided, low, high, failed):
     gate = GateSettings(max_drop=0.05, undecided=undecided)
     assert judge_gate(gate, 0.5, interval(low, high)).failed is failed
+
+
+def said_of(settings, change):
+    gate = judge_gate(settings, 0.5, change)
+    assert gate.outcome == "open"
+    return gate_verdict("x", gate, Metric("x", unit="rate"), change).sentence.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_an_open_gate_says_with_how_many_items_and_how_many_would_do():
+    """(1.96 + 0.84) standard errors of 0.05 / 1.96 within 0.02: 100 (2.80159 · 0.02551 / 0.02)² = 1,277.01."""
+    change = Interval(value=-0.01, low=-0.06, high=0.04, n=100, families=100)
+    assert said_of(GateSettings(max_drop=0.02), change) == (
+        "Gate x cannot be told with 100 items, and it passes: −1.0 points (−6.0 to +4.0 points), allowed −2.0 points; "
+        "1,278 would do to show in 80 % of cases that nothing changed."
+    )
+    narrow = Interval(value=-0.04, low=-0.06, high=-0.02, n=400, families=400)
+    assert "80 % of cases that nothing changed, so measure others as well" in said_of(
+        GateSettings(max_drop=0.05), narrow
+    )
+    assert "by no number of items: allow something" in said_of(GateSettings(max_drop=0), change)
+    assert "how many items would do is not known" in said_of(GateSettings(max_drop=0.02), Interval(value=-0.1, n=9))
+
+
+def test_as_many_items_as_are_said_decide():
+    """One in five items flips, either way: of 400 evaluations with that many items 80 % ± 7 are within the limit."""
+    random = np.random.default_rng(0)
+
+    def change(n):
+        before = random.random(n) < 0.5
+        after = before ^ (random.random(n) < 0.2)
+        return rate_change(before.astype(float), after.astype(float), range(n))
+
+    needed = [items_to_decide(change(200), 200, 0.05) for _ in range(40)]
+    items = int(np.median(needed))
+    shown = np.mean([decide(change(items), 1, 0.05) == "within" for _ in range(400)])
+    assert shown == pytest.approx(0.8, abs=0.07)
 
 
 def test_what_was_not_measured_fails():

@@ -18,7 +18,8 @@ from strop.model.precision import Compute
 from strop.rewards import Judgement
 from strop.rollout.engine import Rollout, SamplingParams
 from strop.rollout.torch_engine import TorchEngine
-from strop.tasks.base import TaskSettings
+from strop.sandbox import is_unsafe, unsafe_local
+from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings
 from strop.tasks.code_basics import generate
 from strop.tasks.functions import ProblemTask
 from strop.tasks.records import write_records
@@ -52,10 +53,11 @@ def measure(tmp_path):
     texts = {10 + i: r.response if i != 1 else "I would sort them." for i, r in enumerate(records)}
     decode = lambda ids: texts[ids[0]]  # noqa: E731
 
-    def call(engine, name="x"):
+    def call(engine, name="x", unsafe=False):
         partial = Partial(tmp_path / name, "k")
         rollouts = generate_answers(prompts, engine, SamplingParams(), partial)
-        return judge_answers(task, answered(rollouts, decode, engine.stop_ids), {4: "25 are too many"}, partial)
+        with unsafe_local(unsafe):
+            return judge_answers(task, answered(rollouts, decode, engine.stop_ids), {4: "25 are too many"}, partial)
 
     return call
 
@@ -68,6 +70,24 @@ def test_only_what_is_left_is_generated_and_the_results_are_the_same(measure):
     assert measure(second) == expected
     assert (len(first.asked), len(second.asked)) == (2, 3)
     assert first.asked + second.asked == whole.asked
+
+
+def test_verdicts_without_a_sandbox_are_none_of_a_call_with_it(measure, monkeypatch):
+    judged = []
+
+    def judge(task, items, answers):
+        judged.append((is_unsafe(), len(answers)))
+        return [Judgement("accepted" if is_unsafe() else "wrong_answer", int(is_unsafe()), 1)] * len(answers)
+
+    monkeypatch.setattr(ProblemTask, "judge", judge)
+    unsafe = measure(Scripted(), unsafe=True)
+    generated = Scripted()
+    confined = measure(generated)
+    assert generated.asked == []  # answers are the same in either case
+    assert [one.verdict for one in unsafe].count("accepted") == 5
+    assert [one.verdict for one in confined].count("accepted") == 0
+    assert measure(Scripted(), unsafe=True) == unsafe
+    assert judged == [(True, 6), (False, 6)]
 
 
 def test_a_prompt_that_fills_the_window_has_a_result_of_its_own(measure):
@@ -129,7 +149,7 @@ def measurement(model_folder, tmp_path):
     tokenizer = load_tokenizer(model_folder)
     encoder = ChatEncoder(tokenizer, ChatSettings(), stop_token_ids(tokenizer, load_generation_config(model_folder)))
 
-    def run(name, stop_after=None):
+    def run(name, stop_after=None, task=None):
         policy = Policy(load_model(model_folder, FLOAT32.dtype), FLOAT32)
         policy.model.config.max_position_embeddings = 2048
         engine = TorchEngine(policy, encoder.stop_ids, max_rows=2)
@@ -149,7 +169,7 @@ def measurement(model_folder, tmp_path):
             engine.generate = generate_some
         out = io.StringIO()
         one = Measurement(model_folder, policy, tokenizer, encoder, engine, tmp_path / name, make_console(file=out))
-        return one.run(evals), out.getvalue()
+        return one.run(evals) if task is None else one.measure([task]), out.getvalue()
 
     run.folder = tmp_path
     return run
@@ -169,6 +189,43 @@ def test_an_interrupted_measurement_ends_as_an_uninterrupted_one(measurement):
         files = [(measurement.folder / name / f"{task}.jsonl").read_text() for name in ("whole", "cut")]
         assert files[0] == files[1]
     assert not list(measurement.folder.glob("*/*.partial.jsonl"))
+
+
+class Words(AnswerTask):
+    """Graded by an object without a text of its own, which holds a set."""
+
+    metrics = ()
+
+    def __init__(self, held):
+        super().__init__("words", AnswerSettings(max_tokens=4))
+        self.held = held
+
+    def items(self):
+        return [Item(f"words/{n}", f"{n}", [{"role": "user", "content": f"hello {n}"}], self.held(n)) for n in range(4)]
+
+    @classmethod
+    def grade(cls, item, answer):
+        return Judgement("wrong_answer", 0, 1)
+
+
+class Held:
+    def __init__(self, n):
+        self.words = {"hello", "world", n}
+
+
+def test_data_without_a_text_of_its_own_is_gone_on_with(measurement):
+    with pytest.raises(KeyboardInterrupt):
+        measurement("held", 2, Words(Held))
+    _, said = measurement("held", task=Words(Held))
+    assert "words: going on; 2 of 4 answers are there from before" in said
+
+
+def test_data_that_nobody_could_tell_again_are_named(measurement):
+    with pytest.raises(KeyboardInterrupt):
+        measurement("held", 2, Words(lambda n: lambda: n))
+    _, said = measurement("held", task=Words(lambda n: lambda: n))
+    assert "words: what its answers are graded by holds a function or class without a name of its own" in said
+    assert "going on" not in said
 
 
 def test_answers_that_the_judge_failed_on_are_counted_in_words(measurement, monkeypatch):

@@ -14,7 +14,7 @@ from strop.evals.choices import encode_questions, score_questions
 from strop.evals.notes import answer_notes
 from strop.evals.partial import Partial
 from strop.evals.prompts import prompts_of
-from strop.evals.run import answered, graded, judge_answers
+from strop.evals.run import answered, judge_answers
 from strop.model.names import load_model, load_tokenizer
 from strop.model.policy import Policy
 from strop.model.precision import Compute
@@ -150,7 +150,7 @@ def test_lm_eval_3382_reasoning_that_was_cut_off_is_no_answer(task, name, row, s
     made = task(name, row, **settings) if row else open_task(name, TASKS[name].Settings(count=1))
     for answer, opened in ((f"<think>\nMaybe {right}", ""), (f"Maybe\n{right}so", "<think>")):
         for reason in ("length", "stop"):
-            judged = made.judge(made.all_items[:1], [graded(made, answer, reason, opened)])[0]
+            judged = made.judge(made.all_items[:1], [made.graded(answer, reason, opened)])[0]
             assert judged.verdict == "no_answer"
             assert not any(judged.parts.values())
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from strop.evals.gates import GateSettings, judge_gate
 from strop.evals.results import (
     ItemResult,
     LossResult,
@@ -21,7 +22,7 @@ from strop.rollout.engine import Rollout
 from strop.tasks.base import TaskSettings
 from strop.tasks.code_basics import generate
 from strop.tasks.functions import ProblemTask
-from strop.tasks.metrics import PROGRAM_METRICS
+from strop.tasks.metrics import PROGRAM_METRICS, Metric
 
 METRICS = {metric.name: metric for metric in PROGRAM_METRICS}
 
@@ -160,3 +161,20 @@ def test_answers_with_any_character_come_back(tmp_path):
     odd = [replace(BEFORE[0], answer="a\u2028b\x85c\x0b\0 \ud800"), BEFORE[1]]
     write_results(tmp_path / "mine.jsonl", odd)
     assert read_results(tmp_path / "mine.jsonl", ItemResult) == odd
+
+
+def test_a_weighted_rate_of_few_items_is_never_certain():
+    """IFEval's instructions: six prompts with one to three each, all of them followed twice."""
+    metrics = {"followed": Metric("followed", unit="rate", better=1, weight="total")}
+    results = [
+        replace(item(str(n), str(n), "accepted", total), total=total, values={"followed": 1.0})
+        for n, total in enumerate([1, 2, 3, 1, 2, 3])
+    ]
+    one, change = answer_estimates(results, metrics)["followed"], answer_changes(results, results, metrics)["followed"]
+    assert (one.value, one.high) == (1, 1)
+    assert 0.3 < one.low < 0.6
+    assert change.value == 0
+    assert change.low < -0.2
+    assert change.high > 0.2
+    gate = judge_gate(GateSettings(max_drop=0.0, undecided="fail"), one.value, change)
+    assert (gate.outcome, gate.failed) == ("open", True)

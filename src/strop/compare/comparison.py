@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Literal
+
+import numpy as np
 
 from strop.common.errors import InputError
 from strop.compare.pairs import Pair, Pairs, pair_up
@@ -34,7 +35,7 @@ class Row:
     items that flipped, None of any other. ``p``: two-sided, see `strop.compare.significance`; ``adjusted``: by Holm for
     all metrics that are tested together. Both are None of metrics that only describe (kinds of failure, parts by
     source). ``least``: the smallest change that matters, in the metric's unit; ``needed``: with how many items it would
-    be found (None: not known, or too many).
+    be found (None: not known, or too many). ``spread``: how far families differ by a number that has no bounds.
     """
 
     task: str
@@ -49,6 +50,7 @@ class Row:
     least: float | None
     needed: int | None
     tests: int = 1
+    spread: float = 0.0
 
     @property
     def finding(self) -> Finding:
@@ -90,7 +92,8 @@ class Row:
             said = f"{numbers}; {self.needed:,} items find a change of {least} in {100 * POWER:.0f} % of cases."
             return Verdict(f"{name}: no significant change:", said, "unclear")
         if self.needed is None:
-            would = "how many would do is not known" if math.isnan(self.change.low) else "no usual number would do"
+            known = self.change.low < self.change.high  # and no NaN
+            would = "no usual number would do" if known else "how many would do is not known"
             return Verdict(f"{name} cannot be told with {n:,} items ({would}):", f"{numbers}.", "unclear")
         would = f"{self.needed:,} would do to find a change of {least} in {100 * POWER:.0f} % of cases"
         return Verdict(f"{name} cannot be told with {n:,} items; {would}:", f"{numbers}.", "unclear")
@@ -202,21 +205,30 @@ def _row(task: str, metric: Metric, pairs: Sequence[Pair], least: float | None, 
     """The numbers of one metric; how many items would do comes later, when the number of tests is known."""
     before, after = ([pair[side].values[metric.name] for pair in pairs] for side in (0, 1))
     families, weights = [a.family for a, _ in pairs], [a.weights.get(metric.name, 1.0) for a, _ in pairs]
-    of_rate = metric.unit == "rate" and len(set(weights)) == 1
-    one = rate if of_rate else partial(estimate, weights=weights)
-    both = rate_change if of_rate else partial(paired_change, weights=weights)
-    first, second, change = one(before, families), one(after, families), both(before, after, families)
-    flips = _flips(before, after) if of_rate else None
+    one, both = (rate, rate_change) if metric.unit == "rate" else (estimate, paired_change)
+    first, second = one(before, families, weights), one(after, families, weights)
+    change = both(before, after, families, weights)
+    alike = len(set(weights)) == 1
+    flips = _flips(before, after) if metric.unit == "rate" and alike else None
     p = None
     if tested and flips is not None and len(set(families)) == len(families):
         p = mcnemar(*flips)
     elif tested:
-        p = swap_test([b - a for a, b in zip(before, after, strict=True)], families, None if of_rate else weights)
+        p = swap_test([b - a for a, b in zip(before, after, strict=True)], families, None if alike else weights)
     if least is None:
         allowed = metric.allowed(first.value)
         least = allowed or (LEAST_RATE if metric.unit == "rate" else LEAST_SHARE * abs(first.value)) or None
     gained, lost = flips or (None, None)
-    return Row(task, metric, first, second, change, gained, lost, p, None, least, None)
+    spread = 0.0 if metric.unit == "rate" else _spread(before, families)
+    return Row(task, metric, first, second, change, gained, lost, p, None, least, None, spread=spread)
+
+
+def _spread(values: Sequence[float], families: Sequence[str]) -> float:
+    """The standard deviation of the families' means."""
+    by_family: dict[str, list[float]] = {}
+    for value, family in zip(values, families, strict=True):
+        by_family.setdefault(family, []).append(value)
+    return float(np.std([np.mean(several) for several in by_family.values()]))
 
 
 def _not_compared(metric: Metric, pairs: Sequence[Pair]) -> str | None:
@@ -244,4 +256,4 @@ def _powered(row: Row) -> Row:
     if row.gained is not None and row.lost is not None and row.change.n == row.change.groups:
         flipping = (row.gained + row.lost + 2) / (row.change.n + 2)  # as Bonett and Price count them
         return replace(row, needed=items_for_flips(row.least, flipping, level))
-    return replace(row, needed=items_for_mean(row.least, row.change, level))
+    return replace(row, needed=items_for_mean(row.least, row.change, level, row.spread))

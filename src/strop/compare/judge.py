@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from strop.common.files import write_jsonl
 from strop.compare.blind import Chosen
 from strop.compare.pairs import Pair
 from strop.compare.votes import Rater, Vote
+from strop.rewards.reasoning import opened_by, without_reasoning
 
 Messages = list[dict[str, str]]
 Ask = Callable[[Sequence[Messages]], list[str]]
@@ -94,9 +96,14 @@ def judge(chosen: Chosen, ask: Ask, name: str, out: Path | None = None) -> Judge
 
 
 def verdict(reply: str) -> str | None:
-    """The last [[A]], [[B]] or [[C]] of a reply; None where there is none."""
-    found = _VERDICT.findall(reply)
-    return found[-1] if found else None
+    """The [[A]], [[B]] or [[C]] that a reply comes to, reasoning left out: that of its last line, or the one that it
+    names at all; None where there is none, or it names several."""
+    lines = without_reasoning(reply).strip().splitlines()
+    for part in (lines[-1:], lines):
+        found = set(_VERDICT.findall("\n".join(part)))
+        if found:
+            return found.pop() if len(found) == 1 else None
+    return None
 
 
 def _messages(pair: Pair) -> Messages:
@@ -162,7 +169,9 @@ def local(model: str) -> Ask:
             )
         replies = [""] * len(prompts)
         for i, rollout in zip(fitting, rollouts, strict=True):
-            replies[i] = loaded.tokenizer.decode(rollout.tokens, clean_up_tokenization_spaces=False)
+            decode = partial(loaded.tokenizer.decode, clean_up_tokenization_spaces=False)
+            opened = opened_by(decode(prompts[i][-16:]))  # what follows is reasoning until it is closed
+            replies[i] = f"{opened}\n{decode(rollout.tokens)}" if opened else decode(rollout.tokens)
         return replies
 
     return ask

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strop.common.errors import InputError
-from strop.report.sides import Result, Side
+from strop.report.sides import Result, Side, both_have
 
 Pair = tuple[Result, Result]
 
@@ -15,7 +15,8 @@ Pair = tuple[Result, Result]
 @dataclass(frozen=True)
 class Pairs:
     """``pairs`` of one task in the order of the first; ``only``: names that one side alone has; ``other``: names with
-    another prompt, other tests or other tokens there, which are left out. ``notes`` say so in words."""
+    another prompt, other options, another reference, other tests or other tokens there, which are left out. ``notes``
+    say so in words."""
 
     task: str
     pairs: list[Pair]
@@ -38,6 +39,7 @@ def pair_up(task: str, first: Side, second: Side) -> Pairs:
         else:
             pairs.append((one, theirs[name]))
     notes = [*_missing(task, first, second, only), *_left_out(task, other), *_settings(task, first, second)]
+    notes += _unknown(task, pairs)
     if not pairs:
         raise InputError(
             f"{task}: no item can be compared: {'; '.join(notes) or 'both are empty'}. Measure both models with the "
@@ -52,13 +54,25 @@ def _difference(a: Result, b: Result) -> str | None:
         return "another prompt"
     if ("loss" in a.row) != ("loss" in b.row):
         return "a loss on one side and an answer on the other"
+    if not a.asks_the_same(b):
+        return "other turns before the last one (shots), or other options,"
     if "loss" in a.row:
         if any(a.weights[metric] == b.weights.get(metric) for metric in a.weights):
             return None
         return "another number of measured tokens (another tokenizer or template)"
     if a.row.get("total") != b.row.get("total"):
         return "another number of tests"
+    if both_have("reference", a, b) and a.row["reference"] != b.row["reference"]:
+        return "another reference to be graded by"
     return None
+
+
+def _unknown(task: str, pairs: list[Pair]) -> Iterator[str]:
+    if unknown := sum("loss" not in a.row and not both_have("asked", a, b) for a, b in pairs):
+        yield (
+            f"{task}: of {unknown:,} items only the last turn of the prompt could be compared, since one side was kept "
+            "by an older strop; whether earlier turns (shots) and options are the same is not known"
+        )
 
 
 def _missing(task: str, first: Side, second: Side, only: tuple[list[str], list[str]]) -> Iterator[str]:

@@ -8,10 +8,10 @@ from statistics import NormalDist
 import numpy as np
 from scipy.stats import binom
 
+from strop.evals.gates import POWER
 from strop.evals.intervals import Estimate
 from strop.evals.rates import Z
 
-POWER = 0.8
 LEVEL = 0.05
 MOST_ITEMS = 10_000_000
 
@@ -48,14 +48,16 @@ def power_of_flips(items: int, least: float, flipping: float, level: float = LEV
     return float((binom.pmf(flips, items, flipping) * np.where(bound < 0, 0.0, found)).sum())
 
 
-def items_for_mean(least: float, change: Estimate, level: float = LEVEL) -> int | None:
+def items_for_mean(least: float, change: Estimate, level: float = LEVEL, spread: float = 0.0) -> int | None:
     """Items, in families like those seen, with which a mean that varies as ``change`` did shows a change of ``least``.
 
     m = n ((z_{1-level/2} + z_{power}) s / least)^2 with s the standard error of the change, read off its 95 % interval.
-    None where that is not known, or above `MOST_ITEMS`.
+    ``spread``: how far families differ; s is never below ``spread`` / (families + 1), as if one more had changed by as
+    much, since a few that did not change at all do not show that others would not. None where s is not known, or is 0,
+    or m is above `MOST_ITEMS`.
     """
-    error = (change.high - change.low) / (2 * Z)
-    if math.isnan(error):
+    error = max((change.high - change.low) / (2 * Z), spread / (change.groups + 1))
+    if math.isnan(change.low) or error == 0:
         return None
     normal = NormalDist()
     needed = change.n * ((normal.inv_cdf(1 - level / 2) + normal.inv_cdf(POWER)) * error / least) ** 2

@@ -85,6 +85,8 @@ def chosen_option(question: Question, logprobs: Sequence[float], why_not: str = 
         source=question.source,
         parts={"acc": right[0], "acc_norm": right[1]},
         option_logprobs=list(logprobs),
+        asked=question.asked,
+        reference=question.reference,
     )
 
 

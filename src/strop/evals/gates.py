@@ -9,9 +9,11 @@ has ``undecided: fail``: then the model must be shown not to be worse (a non-inf
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -20,6 +22,8 @@ from strop.common.errors import InputError
 from strop.tasks.metrics import Metric
 
 Outcome = Literal["within", "out", "open"]
+POWER = 0.8
+"""The share of evaluations that are to show what is so."""
 
 
 class Interval(Protocol):
@@ -100,6 +104,19 @@ def decide(change: Interval, better: int, bound: float) -> Outcome:
     if worse[1] <= bound:
         return "within"
     return "out" if worse[0] > bound else "open"
+
+
+def items_to_decide(change: Interval, n: int, bound: float) -> int | None:
+    """Items, like the ``n`` seen, with which a change of 0 is shown to be within ``bound`` in `POWER` of evaluations.
+
+    m = n ((z_{97.5 %} + z_{power}) s / bound)^2, with s the standard error of the change, read off its 95 % interval.
+    None where that is not known, and for a bound of 0, which no number shows.
+    """
+    if change.low is None or change.high is None or math.isnan(change.low) or bound == 0:
+        return None
+    normal = NormalDist()
+    error = (change.high - change.low) / (2 * normal.inv_cdf(0.975))
+    return math.ceil(n * ((normal.inv_cdf(0.975) + normal.inv_cdf(POWER)) * error / bound) ** 2)
 
 
 def judge_gate(settings: GateSettings, before: float | None, change: Interval | None) -> Gate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from strop.chat import ChatEncoder
 from strop.common.console import Steady, say
+from strop.common.stable import Unstable
 from strop.evals.choices import encode_questions, notes_of, score_questions
 from strop.evals.intervals import Estimate
 from strop.evals.losses import held_out, run_loss_task, yardstick
@@ -22,12 +24,13 @@ from strop.evals.partial import Partial, key_of
 from strop.evals.played import play_answers, turn_notes
 from strop.evals.prompts import prompts_of
 from strop.evals.results import ItemResult, answer_estimates, loss_estimate, valued, write_results
-from strop.evals.run import answered, generate_answers, judge_answers
+from strop.evals.run import answered, generate_answers, judge_answers, judged
 from strop.evals.texts import encode_documents, measure_documents
 from strop.model.policy import Policy
 from strop.model.window import window
 from strop.rewards.reasoning import opened_by
 from strop.rollout.engine import SamplingParams, Scorer
+from strop.sandbox import is_unsafe
 from strop.tasks import open_task
 from strop.tasks.base import NO_KIND, AnswerTask, ChoiceTask, LossTask, Task, TaskSettings, TextTask
 from strop.tasks.metrics import ENDED, FAILED, Metric
@@ -142,15 +145,17 @@ class Measurement:
     def _answers(self, task: AnswerTask) -> Measured:
         name, settings, samples = task.name, task.settings, task.settings.samples
         prompts = prompts_of(task, self.encoder)
-        data = [(item.name, item.family, item.source, repr(item.data)) for item in task.all_items]
+        data = [(item.name, item.family, item.source, item.data) for item in task.all_items]
         # transformers would otherwise tidy the spaces of what some older tokenizers decode.
         decode = bound(self.tokenizer.decode, clean_up_tokenization_spaces=False)
         params = SamplingParams(
             settings.max_tokens, settings.drawn_at, settings.top_p, settings.seed, stop=tuple(task.stop)
         )
         opened = [opened_by(decode(prompt[-16:])) for prompt in prompts]
-        plays = [repr(settings.environment)] if settings.environment else []
-        with self._partial(name, prompts, data, repr(params), samples, *plays) as partial:
+        plays: list[object] = [settings.environment] if settings.environment else []
+        if settings.environment and settings.environment.needs_sandbox() and is_unsafe():
+            plays.append("unsafe_local")
+        with self._partial(name, prompts, data, params, samples, *plays) as partial:
             total = len(prompts) * samples
             done = self._going_on(name, partial, "answer", total, "answers")
             rows = getattr(self.engine, "max_rows", 1)
@@ -168,7 +173,7 @@ class Measurement:
                 for i, prompt in enumerate(prompts)
                 if i * samples not in answers
             }
-            with Steady(self.console, f"{name}: judged", total, done=partial.count("judgement")) as work:
+            with Steady(self.console, f"{name}: judged", total, done=partial.count(judged())) as work:
                 results = judge_answers(task, answers, too_long, partial, work.advance, opened)
         self._note(name, *item_notes(settings.count, [*map(tuple, prompts)]), *task.notes, *turn_notes(results))
         if too_long:
@@ -192,7 +197,16 @@ class Measurement:
             say(self.console, f"{name}: {text}")
 
     def _partial(self, name: str, *depends_on: Any) -> closing[Partial]:
-        key = key_of(self.model, str(self.policy.compute), *depends_on)
+        try:
+            key = key_of(self.model, str(self.policy.compute), *depends_on)
+        except Unstable as error:
+            key = secrets.token_hex(16)
+            say(
+                self.console,
+                f"{name}: what its answers are graded by holds {error}, which no later process could tell from "
+                "another, so an evaluation that is stopped begins again; let the items' data be plain values or "
+                "dataclasses",
+            )
         return closing(Partial(self._partial_file(name), key, self.on_item))
 
     def _partial_file(self, name: str) -> Path:

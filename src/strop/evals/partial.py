@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.files import atomic_writer, folder_stamp
+from strop.common.stable import stable
 
 
 class Partial:
@@ -51,12 +52,13 @@ class Partial:
 def key_of(model: Path, *settings: Any) -> str:
     """A digest of the model's files (`strop.common.files.folder_stamp`) and of what else the results depend on.
 
-    What is in a list of ``settings`` goes into it one by one, so that thousands of prompts are never one string.
+    What is in a list of ``settings`` goes into it one by one, so that thousands of prompts are never one string. Raises
+    Unstable for what has no text that the next process would find again.
     """
     digest = hashlib.sha256()
     for part in (folder_stamp(model), *settings):
         for one in part if isinstance(part, list) else [part]:
-            digest.update(repr(one).encode("utf-8", "surrogatepass") + b"\0")
+            digest.update(stable(one).encode("utf-8", "surrogatepass") + b"\0")
         digest.update(b"\1")
     return digest.hexdigest()
 

@@ -2,49 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from strop.common.console import working
 from strop.common.errors import InputError
 from strop.evals.choices import chosen_option
-from strop.evals.results import TOO_LONG, ItemResult, answer_estimates, read_results, valued, write_results
-from strop.evals.run import JUDGED_AT_ONCE, kept_as, not_asked
+from strop.evals.results import FAULT, TOO_LONG, ItemResult, answer_estimates, read_results, valued, write_results
+from strop.evals.run import JUDGED_AT_ONCE, failed, kept_as, not_asked
 from strop.tasks import open_task
-from strop.tasks.base import AnswerTask, ChoiceTask, TaskSettings
+from strop.tasks.base import AnswerTask, ChoiceTask, Item, Question, TaskSettings
 from strop.tasks.metrics import Metric
 
 
-def regrade_task(name: str, settings: TaskSettings, file: Path) -> tuple[dict[str, Any], dict[str, Metric], int]:
-    """Judge the answers in ``file`` (``evals/<name>.jsonl``) again, or choose again among scored options.
+class Regraded(NamedTuple):
+    """``estimates`` by metric as JSON holds them, the ``metrics``, how many verdicts ``changed``, and in words what
+    there is to know beside them."""
 
-    Writes the file anew and gives (estimates by metric as JSON holds them, the metrics, how many verdicts are others).
-    Losses have nothing to be judged: of them nothing is given. Raises InputError where the task's items are no longer
-    those that were answered.
+    estimates: dict[str, Any]
+    metrics: dict[str, Metric]
+    changed: int
+    notes: list[str]
+
+
+def regrade_task(name: str, settings: TaskSettings, file: Path) -> Regraded:
+    """Judge the answers in ``file`` (``evals/<name>.jsonl``) again, or choose again among scored options, and write it
+    anew.
+
+    Losses have nothing to be judged: of them nothing is given. Raises InputError, naming the first item, where the task
+    does not ask what was answered: other items, another prompt in any turn, other options. References may be others.
     """
     task = open_task(name, settings)
     if not isinstance(task, AnswerTask | ChoiceTask):
-        return {}, {}, 0
+        return Regraded({}, {}, 0, [])
     before: list[ItemResult] = read_results(file, ItemResult)
-    if task.how == "answers":
-        wanted = [(item.name, sample) for item in task.all_items for sample in range(task.settings.samples)]
+    if isinstance(task, AnswerTask):
+        samples, items = task.settings.samples, task.all_items
+        _check_asked(name, file, before, items, samples)
+        notes = _notes(before, items, samples)
+        after = _answers(task, before)
     else:
-        wanted = [(question.name, 0) for question in task.all_questions]
-    if [(one.name, one.sample) for one in before] != wanted:
-        raise InputError(
-            f"{file}: holds answers to other items than evals.{name} has now, so they cannot be graded by it; evaluate "
-            "the model again."
-        )
-    after = _answers(task, before) if task.how == "answers" else _options(task, before)
+        questions = task.all_questions
+        _check_asked(name, file, before, questions, 1)
+        notes = _notes(before, questions, 1)
+        after = [
+            chosen_option(question, one.option_logprobs, one.detail)
+            for question, one in zip(questions, before, strict=True)
+        ]
+    # What was not known of an older result is not known now.
+    after = [replace(new, asked=old.asked) for old, new in zip(before, after, strict=True)]
     results, metrics = valued(after, task.measures())
     write_results(file, results)
     changed = sum(a.verdict != b.verdict for a, b in zip(before, after, strict=True))
-    return {name: one.to_dict() for name, one in answer_estimates(results, metrics).items()}, metrics, changed
+    estimates = {metric: one.to_dict() for metric, one in answer_estimates(results, metrics).items()}
+    return Regraded(estimates, metrics, changed, notes)
 
 
-def _answers(task: AnswerTask, before: list[ItemResult]) -> list[ItemResult]:
+def _check_asked(
+    name: str, file: Path, before: Sequence[ItemResult], items: Sequence[Item | Question], samples: int
+) -> None:
+    """Raises InputError where ``before`` is not of ``samples`` answers to each of the items."""
+    again = f"so they cannot be graded by evals.{name}; evaluate the model again, or give the task what it had."
+    if len(before) != len(items) * samples:
+        raise InputError(
+            f"{file}: holds answers to other items than evals.{name} has now: {len(before):,}, and {samples:,} to each "
+            f"of {len(items):,} items are wanted, {again}"
+        )
+    for place, one in enumerate(before):
+        item, sample = items[place // samples], place % samples
+        if (one.name, one.sample) != (item.name, sample):
+            raise InputError(
+                f"{file}: holds answers to other items than evals.{name} has now: {one.name!r} (answer {one.sample}) "
+                f"stands where {item.name!r} (answer {sample}) would, {again}"
+            )
+        if _is_other(one, item):
+            raise InputError(
+                f"{file}: the answer to {one.name!r} is to another prompt, or other options, than that item has now, "
+                f"{again}"
+            )
+
+
+def _is_other(one: ItemResult, item: Item | Question) -> bool:
+    """Whether what was asked is not what the item of that name asks; of older results as far as they tell."""
+    if one.asked and item.asked:
+        return one.asked != item.asked
+    if one.prompt != item.shown:
+        return True
+    if isinstance(item, Item) or not one.option_logprobs:
+        return False
+    scores = one.option_logprobs
+    likeliest = item.options[scores.index(max(scores))].strip() if len(scores) == len(item.options) else None
+    return likeliest != one.answer
+
+
+def _notes(before: Sequence[ItemResult], items: Sequence[Item | Question], samples: int) -> list[str]:
+    notes = []
+    if unknown := sum(not (one.asked and items[place // samples].asked) for place, one in enumerate(before)):
+        notes.append(
+            f"of {unknown:,} of {len(before):,} answers only the last turn of the prompt and the chosen option could "
+            "be compared with what the task asks now, since an older strop kept no more; see that it asks the same"
+        )
+    other = [items[place // samples].reference != one.reference for place, one in enumerate(before) if one.reference]
+    if sum(other):
+        notes.append(f"{sum(other):,} of {len(before):,} answers are graded by another reference than before")
+    return notes
+
+
+def _answers(task: AnswerTask, before: Sequence[ItemResult]) -> list[ItemResult]:
     items = [item for item in task.all_items for _ in range(task.settings.samples)]
     said = [task.graded(one.answer, one.finish_reason, one.opened) for one in before]
     judgements, after = [], []
@@ -54,16 +120,20 @@ def _answers(task: AnswerTask, before: list[ItemResult]) -> list[ItemResult]:
             judgements += task.judge(items[chosen], said[chosen])
             work.advance(len(items[chosen]))
     for item, one, judgement in zip(items, before, judgements, strict=True):
+        failure = one.failure or _older_failure(one)
         if one.finish_reason == TOO_LONG:
             judgement = not_asked(judgement, one.detail)
+        elif failure:
+            judgement = failed(judgement, failure)
         made = kept_as(item, one.answer, judgement, one.finish_reason, one.tokens)
-        after.append(replace(made, sample=one.sample, opened=one.opened, turns=one.turns, counts=one.counts))
+        made = replace(made, sample=one.sample, opened=one.opened)
+        after.append(replace(made, turns=one.turns, counts=one.counts, failure=failure))
     return after
 
 
-def _options(task: ChoiceTask, before: list[ItemResult]) -> list[ItemResult]:
-    pairs = zip(task.all_questions, before, strict=True)
-    return [chosen_option(question, one.option_logprobs, one.detail) for question, one in pairs]
+def _older_failure(one: ItemResult) -> str:
+    """Why the environment failed, of a result that was kept without saying so: no other fault ends an answer."""
+    return one.detail if one.verdict == FAULT and one.finish_reason == "cancelled" else ""
 
 
 def changed_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -33,7 +33,8 @@ class ItemResult:
     ``opened``: what the prompt opened reasoning with. ``sample``: which of several answers to the item it is.
     ``parts``: what the grader says beside its verdict. ``values``: each metric of the answer by its full name; those of
     the item as a whole stand with its first answer. ``turns`` and ``counts`` are there where an environment took part:
-    what was said (role and text), and the calls of tools.
+    what was said (role and text), and the calls of tools; ``failure`` is why it failed. ``asked`` and ``reference``:
+    digests of what the model was asked and of what it was graded by, empty where they are not known.
     """
 
     name: str
@@ -56,6 +57,9 @@ class ItemResult:
     option_logprobs: list[float] = field(default_factory=list)
     turns: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    failure: str = ""
+    asked: str = ""
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,10 +111,8 @@ def answer_estimates(results: Sequence[ItemResult], metrics: Mapping[str, Metric
     for name, metric in metrics.items():
         having = [result for result in results if name in result.values]
         values, families = [r.values[name] for r in having], [r.family for r in having]
-        if metric.unit == "rate" and metric.weight is None:
-            found[name] = rate(values, families)
-        else:
-            found[name] = estimate(values, families, _weights(having, metric))
+        interval = rate if metric.unit == "rate" else estimate
+        found[name] = interval(values, families, _weights(having, metric))
     return found
 
 
@@ -128,10 +130,8 @@ def answer_changes(
         pairs = [(a, b) for a, b in zip(before, after, strict=True) if name in a.values]
         first, second = ([pair[side].values[name] for pair in pairs] for side in (0, 1))
         families = [a.family for a, _ in pairs]
-        if metric.unit == "rate" and metric.weight is None:
-            changes[name] = rate_change(first, second, families)
-        else:
-            changes[name] = paired_change(first, second, families, _weights([a for a, _ in pairs], metric))
+        interval = rate_change if metric.unit == "rate" else paired_change
+        changes[name] = interval(first, second, families, _weights([a for a, _ in pairs], metric))
     return changes
 
 

@@ -12,10 +12,18 @@ from strop.rewards import Judgement
 from strop.rewards.extract import code_blocks
 from strop.rollout.answers import answer_text
 from strop.rollout.engine import Engine, Request, Rollout, SamplingParams
+from strop.sandbox import is_unsafe
 from strop.tasks.base import AnswerTask, Item
 
 Answer = TypeVar("Answer")
 Keep = Callable[[int, Answer], None]
+
+
+def judged() -> str:
+    """What judgements are kept as: those of programs that ran without a sandbox apart, so that none is taken for one of
+    a call with it."""
+    return "judgement without a sandbox" if is_unsafe() else "judgement"
+
 
 JUDGED_AT_ONCE = 32
 """Answers that are judged before their verdicts are written down."""
@@ -118,11 +126,11 @@ def judge_answers(
     empty answer is, never accepted, with `TOO_LONG` for a ``finish_reason``. ``opened``: for each item the mark that
     its prompt opens reasoning with, which the answer then goes on from, or nothing.
     """
-    samples, items = task.settings.samples, task.all_items
+    samples, items, kind = task.settings.samples, task.all_items, judged()
     empty = Answered("", TOO_LONG, 0)
     opened = opened or [""] * len(items)
     places = range(len(items) * samples)
-    left = [place for place in places if partial.get("judgement", place) is None]
+    left = [place for place in places if partial.get(kind, place) is None]
     for first in range(0, len(left), JUDGED_AT_ONCE):
         chosen = left[first : first + JUDGED_AT_ONCE]
         # An empty answer gets its judgement too: how many tests there are is the task's to say.
@@ -130,19 +138,19 @@ def judge_answers(
         said = [task.graded(one.text, one.finish_reason, mark) for one, mark in given]
         judgements = task.judge([items[p // samples] for p in chosen], said)
         for place, judgement in zip(chosen, judgements, strict=True):
-            partial.add("judgement", place, asdict(judgement))
+            partial.add(kind, place, asdict(judgement))
         on_judged(len(chosen))
     results = []
     for place in places:
-        item, judgement = items[place // samples], Judgement(**partial.get("judgement", place))
+        item, judgement = items[place // samples], Judgement(**partial.get(kind, place))
         one = answers.get(place, empty)
         if place not in answers:
             judgement = not_asked(judgement, unanswered[place // samples])
         elif one.failure:
-            judgement = replace(not_asked(judgement, one.failure), verdict=FAULT)
+            judgement = failed(judgement, one.failure)
         kept = kept_as(item, one.text, judgement, one.finish_reason, one.tokens)
-        mark = opened[place // samples]
-        results.append(replace(kept, sample=place % samples, opened=mark, turns=one.turns, counts=one.counts))
+        kept = replace(kept, sample=place % samples, opened=opened[place // samples])
+        results.append(replace(kept, turns=one.turns, counts=one.counts, failure=one.failure))
     return results
 
 
@@ -163,6 +171,8 @@ def kept_as(item: Item, answer: str, judgement: Judgement, finish_reason: str, t
         well_formed=well_formed(answer, finish_reason),
         source=item.source,
         parts=judgement.parts,
+        asked=item.asked,
+        reference=item.reference,
     )
 
 
@@ -171,6 +181,11 @@ def not_asked(judgement: Judgement, why: str) -> Judgement:
     verdict = "no_answer" if judgement.accepted else judgement.verdict
     parts = dict.fromkeys(judgement.parts, 0.0)
     return replace(judgement, verdict=verdict, passed=0, detail=why, stderr_tail="", parts=parts)
+
+
+def failed(judgement: Judgement, why: str) -> Judgement:
+    """The judgement of an answer whose environment failed: nothing is known of it, whatever was said until then."""
+    return replace(not_asked(judgement, why), verdict=FAULT)
 
 
 def well_formed(answer: str, finish_reason: str) -> bool:

@@ -158,7 +158,7 @@ def _entries(sides: Sequence[Side]) -> Iterator[Entry]:
         made: dict[str, list[Entry]] = {}
         for at, side in enumerate(sides):
             for name, result in side.tasks.get(task, {}).items():
-                entry = next((one for one in made.get(name, ()) if one.first.asks == result.asks), None)
+                entry = next((one for one in made.get(name, ()) if one.first.asks_the_same(result)), None)
                 if entry is None:
                     entry = Entry(task, metric, [None] * len(sides))
                     made.setdefault(name, []).append(entry)

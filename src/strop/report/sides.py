@@ -44,15 +44,22 @@ class Result:
     def prompt(self) -> str:
         return str(self.row.get("prompt", ""))
 
-    @property
-    def asks(self) -> tuple[str, bool]:
-        """What is asked, and whether a loss is what is measured."""
-        return self.prompt, "loss" in self.row
+    def asks_the_same(self, other: Result) -> bool:
+        """Whether both ask the same: every turn and option, where both sides kept a digest of them, else the last turn;
+        and whether both measure a loss, or neither."""
+        if both_have("asked", self, other) and self.row["asked"] != other.row["asked"]:
+            return False
+        return (self.prompt, "loss" in self.row) == (other.prompt, "loss" in other.row)
 
     @property
     def answer(self) -> str | None:
         """None of an item that is no answer but a loss."""
         return self.row.get("answer")
+
+
+def both_have(digest: str, a: Result, b: Result) -> bool:
+    """Whether a digest was kept of both; an older strop kept none."""
+    return bool(a.row.get(digest) and b.row.get(digest))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ is, the same on the page and in the terminal."""
 from dataclasses import dataclass
 from typing import Literal
 
-from strop.evals.gates import Gate, Outcome, decide
+from strop.evals.gates import POWER, Gate, Outcome, decide, items_to_decide
 from strop.report.files import EvalLoss, Interval, Summary
 from strop.report.metrics import (
     change_interval_text,
@@ -116,7 +116,21 @@ def gate_verdict(name: str, gate: Gate, metric: Metric, change: Interval) -> Ver
     if gate.outcome != "open":
         return Verdict(f"Gate {name} {'failed' if gate.failed else 'passed'}:", f"{evidence}.", feeling)
     what = f"it fails, as the gate says (undecided: {gate.undecided})" if gate.failed else "it passes"
-    return Verdict(f"Gate {name} cannot be told, and {what}:", f"{evidence}; more items would narrow it.", feeling)
+    seen = "" if change.n is None else f" with {change.n:,} item{'' if change.n == 1 else 's'}"
+    return Verdict(f"Gate {name} cannot be told{seen}, and {what}:", f"{evidence}; {_would(gate, change)}.", feeling)
+
+
+def _would(gate: Gate, change: Interval) -> str:
+    """How many items would decide a gate that is open, in words."""
+    if not gate.allowed:
+        return "that nothing at all is lost can be shown by no number of items: allow something"
+    needed = None if change.n is None else items_to_decide(change, change.n, gate.allowed)
+    if change.n is None or needed is None:
+        return "how many items would do is not known"
+    cases = f"in {100 * POWER:.0f} % of cases"
+    if needed > change.n:
+        return f"{needed:,} would do to show {cases} that nothing changed"
+    return f"{needed:,} show {cases} that nothing changed, so measure others as well"
 
 
 def eval_losses(summary: Summary) -> list[Verdict]:

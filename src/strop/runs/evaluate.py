@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from strop.common.console import heading, say, speaking_on
@@ -30,67 +29,17 @@ from strop.runs.pipeline import run_recipe
 from strop.runs.run_folder import claimed
 from strop.runs.stage_folder import STATE, read_state
 from strop.runs.summary import UNSAFE, summarise
+from strop.runs.task_line import ALIASES, parse_tasks, yaml_value
 from strop.sandbox import unsafe_local
 from strop.stages.base import Context
 from strop.tasks.base import TASKS, UnknownTask, settings_class, unknown_task
 from strop.tasks.files import task_of
 
 STAGE = "eval"
-_ALIASES = {"limit": "count"}
-
-
-def parse_tasks(text: str) -> dict[str, dict[str, Any]]:
-    """``gsm8k:limit=200,mmlu:path=FOLDER:shots=0`` as the ``evals`` of a recipe; values are YAML.
-
-    ``limit`` is ``count``, and ``name`` is what the task is to be called, where one is measured twice. Raises
-    InputError for what is written otherwise, and for two tasks of one name.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for one in _split(text, ","):
-        task, *settings = _split(one, ":")
-        given: dict[str, Any] = {}
-        for part in settings:
-            key, equals, value = part.partition("=")
-            if not equals and given:  # a colon within a value
-                last = list(given)[-1]
-                given[last] = f"{given[last]}:{part}"
-                continue
-            if not equals or not key:
-                raise InputError(f"--tasks {one}: {part!r} is no setting; write TASK:key=value:key=value.")
-            if not value.strip():
-                raise InputError(f"--tasks {one}: {key} has no value; write {key}=VALUE (null is none), or drop it.")
-            key = _ALIASES.get(key, key)
-            if key in given:
-                raise InputError(f"--tasks {one}: {key} stands there twice; keep one.")
-            given[key] = _value(value, one)
-        name = str(given.pop("name", task))
-        if not task:
-            raise InputError(f"--tasks {text}: a task's name is missing; write TASK,TASK:key=value.")
-        if name in found:
-            raise InputError(
-                f"--tasks: two tasks are called {name!r}; give one of them another name, e.g. {task}:name={task}_2."
-            )
-        found[name] = given if name == task else {"task": task, **given}
-    return found
-
-
-def _split(text: str, by: str) -> list[str]:
-    """At ``by``, but not within brackets."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(character, 0)
-        if character == by and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
-
-
-def _value(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--tasks {where}: {text!r} is not a valid YAML value.") from None
+HOW = """\
+write TASK:key=value:key=value, several with commas between them. Texts and paths are taken as they are written, other
+values are YAML. A value with commas or colons of its own stands in quotes:
+  --tasks 'text:path="a,b.txt",answers:path=q.jsonl:suffix="Answer: yes"'"""
 
 
 def evaluation(
@@ -110,7 +59,7 @@ def evaluation(
     if tasks == "help" or not tasks:
         lines = [f"  {name:16} {kind.source or 'a file'}" for name, kind in TASKS.items()]
         if tasks:
-            say(console, "\n".join(["tasks:", *lines]))
+            say(console, "\n".join(["tasks:", *lines, HOW]))
             return {"tasks": {name: {"source": k.source, "licence": k.licence} for name, k in TASKS.items()}}
         raise InputError(f"name what to measure: --tasks {', '.join(TASKS)} (strop eval --tasks help says more).")
     if not models:
@@ -135,10 +84,16 @@ def evaluate(
     if folder is not None:
         said["folder"] = "the folder is given by --out; name it there."
     check_said_once(overrides, said)
+    _with_plugins(overrides)  # whose settings are read as they are
     wanted = parse_tasks(tasks)
     if repeated := [model for model in models if list(models).count(model) > 1]:
         raise InputError(f"{repeated[0]} is named twice; name every model once.")
-    recipes = [evaluation_recipe(model, wanted, shared, overrides, folder, alone=len(models) == 1) for model in models]
+    places = [folder] * len(models)
+    if folder is not None and len(models) > 1:
+        places = [folder / name for name in _folder_names(models)]
+    recipes = [
+        evaluation_recipe(model, wanted, shared, overrides, place) for model, place in zip(models, places, strict=True)
+    ]
     for recipe in recipes if len(recipes) > 1 else ():  # one alone is looked at by its run
         place = resolve(recipe.model)
         compute = best_compute(recipe.compute.device, recipe.compute.dtype)
@@ -160,34 +115,57 @@ def evaluation_recipe(
     shared: dict[str, Any],
     overrides: Sequence[str],
     folder: Path | None,
-    alone: bool = True,
 ) -> Recipe:
-    """A recipe of one eval stage: ``tasks`` with their settings, ``shared`` ones for every task that has them.
+    """A recipe of one eval stage in ``folder``: ``tasks`` with their settings, ``shared`` ones for every task that has
+    them.
 
     Raises InputError for a shared setting that no task has, and as `load_values`.
     """
     evals, unread = {}, set(shared)
-    plugins = [override for override in overrides if override.partition("=")[0] == "plugins"]
-    kind = recipe_with(_value(plugins[-1].partition("=")[2], plugins[-1]) if plugins else None)
+    kind = _with_plugins(overrides)
     for name, given in tasks.items():
         if (settings := settings_class(name, given)) is UnknownTask:
             raise InputError(f"--tasks: {unknown_task(given.get('task', name), given.get('path'), 'task' in given)}")
         known = settings.model_fields
         for key in given.keys() - known:
-            if near := difflib.get_close_matches(key, (*_ALIASES, *known), n=1):
+            if near := difflib.get_close_matches(key, (*ALIASES, *known), n=1):
                 raise InputError(f"--tasks: {name} has no setting {key!r}; did you mean {near[0]!r}?")
         evals[name] = {**{key: value for key, value in shared.items() if key in known}, **given}
         unread -= set(known)
     if unread:
         option = sorted(unread)[0]
         raise InputError(f"--{option.replace('_', '-')}: none of the tasks ({', '.join(tasks)}) has it; leave it out.")
-    described = json.dumps([model, evals, sorted(overrides)], sort_keys=True, default=str)
+    # With and without a sandbox is one evaluation: what it did so far knows which.
+    differing = sorted(one for one in overrides if one.partition("=")[0] != "unsafe_local")
+    described = json.dumps([model, evals, differing], sort_keys=True, default=str)
     digest = hashlib.sha256(described.encode()).hexdigest()[:8]
-    slug = re.sub(r"[^\w.-]+", "-", model).strip("-.") or "model"
-    values = _values(f"eval-{slug}-{digest}"[-200:], model, evals)
+    values = _values(f"eval-{_slug(model)}-{digest}"[-200:], model, evals)
     if folder is not None:
-        values["folder"] = str(folder if alone else folder / slug)
+        values["folder"] = str(folder)
     return load_values(kind, values, overrides, "--tasks")
+
+
+def _with_plugins(overrides: Sequence[str]) -> type[Recipe]:
+    plugins = [override for override in overrides if override.partition("=")[0] == "plugins"]
+    return recipe_with(yaml_value(plugins[-1].partition("=")[2], plugins[-1]) if plugins else None)
+
+
+def _slug(model: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", model).strip("-.") or "model"
+
+
+def _folder_names(models: Sequence[str]) -> list[str]:
+    """A name for each model's folder: ``a/b`` and ``a-b`` are both a-b, and then have a digest each."""
+    slugs = [_slug(model) for model in models]
+    return [
+        f"{slug}-{hashlib.sha256(model.encode()).hexdigest()[:8]}" if _alike(slug, slugs) > 1 else slug
+        for model, slug in zip(models, slugs, strict=True)
+    ]
+
+
+def _alike(slug: str, slugs: Sequence[str]) -> int:
+    """How many are the same folder, also where a file system knows no capitals."""
+    return sum(slug.casefold() == one.casefold() for one in slugs)
 
 
 def _values(name: str, model: str, evals: dict[str, Any]) -> dict[str, Any]:
@@ -232,19 +210,25 @@ def regrade(run: Path, console: Console, overrides: Sequence[str] = ()) -> dict[
                 settings = recipe.evals.get(task)
                 if settings is None:
                     raise InputError(f"{run / name}: has answers to {task!r}, which its recipe does not name.")
-                estimates, metrics, changed = regrade_task(task, settings, run / name / "evals" / f"{task}.jsonl")
-                words = changed_words(state["metrics"], estimates)
-                state["metrics"] |= estimates
-                state["measures"] |= {metric: one.to_dict() for metric, one in metrics.items()}
-                state["tasks"][task] = list(metrics)
-                state["unsafe_local"] = recipe.unsafe_local
+                done = regrade_task(task, settings, run / name / "evals" / f"{task}.jsonl")
+                words = changed_words(state["metrics"], done.estimates)
+                state["metrics"] |= done.estimates
+                state["measures"] |= {metric: one.to_dict() for metric, one in done.metrics.items()}
+                state["tasks"][task] = list(done.metrics)
+                # Verdicts are given anew; what tools ran while the model answered is as it was.
+                played = any(getattr(recipe.evals.get(one), "environment", None) for one in state["answered"])
+                state["unsafe_local"] = recipe.unsafe_local or bool(played and state.get("unsafe_local"))
                 write_json(run / name / STATE, state)
-                verdicts = f"{changed:,} verdicts changed"
-                say(console, f"{name}: {task}: {'; '.join([verdicts, *words]) if changed or words else 'as it was'}")
-                changes.setdefault(name, {})[task] = {"changed": changed, "metrics": estimates}
-        done = {name: states[name] for name in recipe.stages if name in states}
-        if set(done) == set(recipe.stages):
+                told = "; ".join([f"{done.changed:,} verdicts changed", *words])
+                say(console, f"{name}: {task}: {told if done.changed or words else 'as it was'}")
+                for note in done.notes:
+                    say(console, f"{name}: {task}: {note}")
+                changes.setdefault(name, {})[task] = {
+                    "changed": done.changed, "metrics": done.estimates, "notes": done.notes
+                }  # fmt: skip
+        finished = {name: states[name] for name in recipe.stages if name in states}
+        if set(finished) == set(recipe.stages):
             compute = best_compute(recipe.compute.device, recipe.compute.dtype)
-            write_json(run / "summary.json", summarise(recipe, done, compute))
+            write_json(run / "summary.json", summarise(recipe, finished, compute))
             say(console, f"report: {write_report(run)}")
     return {"regraded": str(run), "stages": changes}

@@ -201,6 +201,10 @@ class _Run:
         # One that was cut off may go on with another version of something, and is then of both.
         known, place = beginning.state.get("provenance", []), beginning.place
         begun = {**beginning.state, "provenance": [*(one for one in known if one != self.made_with), self.made_with]}
+        before = (begun, {} if beginning.progress is None else read_state(beginning.progress))
+        unsafe = any(one.pop("unsafe_local", False) for one in before) and not self.recipe.stages[name].judges_anew
+        if self.recipe.unsafe_local or unsafe:
+            begun["unsafe_local"] = True
         if beginning.goes_on:
             write_config(place, self._config())  # what has no effect may have changed
             write_json(place / STATE, begun)
@@ -213,8 +217,6 @@ class _Run:
         return begun
 
     def _end(self, name: str, folder: StageFolder, place: Path, state: dict[str, Any]) -> dict[str, Any]:
-        if self.recipe.unsafe_local:
-            state["unsafe_local"] = True
         write_json(place / STATE, state)
         tracking.track(name, {metric: one["value"] for metric, one in state.get("metrics", {}).items()})
         if place == folder.new:

@@ -123,6 +123,8 @@ class Stage(BaseModel):
     """Of a stage that trains: whether the stages after it go on with its model; else with the one that it was given."""
     leaves: ClassVar[str | None] = None
     """The file in its folder whose rows later stages of the recipe may train on, where it leaves one."""
+    judges_anew: ClassVar[bool] = False
+    """Whether it uses nothing of what ran without a sandbox where it goes on with one; else it is named for good."""
     if_stopped: ClassVar[str] = "it is done again by the same command"
     """What becomes of its work when a signal stops it, for the end of a sentence."""
 

@@ -12,7 +12,7 @@ from strop.stages.base import Context, Stage, StageResult, register
 if TYPE_CHECKING:
     from strop.config.recipe import Recipe
 
-RESULTS = 4
+RESULTS = 5
 """Raised when what is kept of an item changes, so that older results are not compared with new ones."""
 
 
@@ -21,6 +21,7 @@ class EvalStage(Stage):
     """Measure the model on the recipe's ``evals``; every item goes to ``evals/<task>.jsonl`` in the stage's folder."""
 
     kind: Literal["eval"]
+    judges_anew: ClassVar[bool] = True
     if_stopped: ClassVar[str] = "answers that were given are kept, and the same command goes on from there"
 
     def check(self, recipe: Recipe) -> None:

@@ -12,7 +12,7 @@ import difflib
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property, reduce
 from operator import or_
 from pathlib import Path
@@ -26,6 +26,7 @@ from strop.data.readers import NamedSet, built_in
 from strop.data.rows import Row
 from strop.environments.base import EnvironmentField
 from strop.rewards import Judgement, judge_fault, map_in_workers
+from strop.tasks.items import Document, Item, Question
 from strop.tasks.metrics import ENDINGS, Metric, pass_at
 
 SAMPLING_TEMPERATURE = 0.8
@@ -84,60 +85,6 @@ class AnswerSettings(TaskSettings):
         if self.samples == 1:
             return self.k or []
         return sorted(set(self.k)) if self.k else [1, self.samples]
-
-
-@dataclass(frozen=True)
-class Item:
-    """``messages`` is the prompt, or ``text`` where that is set: a text to go on from as it stands, without a template.
-    ``family`` groups items that are alike; ``data`` is what the grader needs; ``source`` is where it comes from, of
-    which an evaluation may hold several."""
-
-    name: str
-    family: str
-    messages: list[dict[str, str]]
-    data: Any = field(repr=False)
-    source: str = ""
-    text: str | None = None
-
-    @property
-    def shown(self) -> str:
-        """The prompt for people."""
-        return _shown(self.messages, self.text)
-
-
-@dataclass(frozen=True)
-class Question:
-    """A multiple-choice question whose ``options`` are scored: ``answer`` is the index of the right one.
-
-    Prompt (``messages`` or ``text``), ``family`` and ``source`` as of `Item`. Each of ``options`` is the text that goes
-    on from the prompt, its white space included; ``lengths`` are those of the options as they are normalised by, in
-    bytes.
-    """
-
-    name: str
-    family: str
-    messages: list[dict[str, str]]
-    options: tuple[str, ...]
-    answer: int
-    lengths: tuple[int, ...]
-    source: str = ""
-    text: str | None = None
-
-    @property
-    def shown(self) -> str:
-        """The prompt for people."""
-        return _shown(self.messages, self.text)
-
-
-def _shown(messages: Sequence[Mapping[str, str]], text: str | None) -> str:
-    return messages[-1]["content"] if text is None else text
-
-
-class Document(NamedTuple):
-    """A text whose loss is measured."""
-
-    name: str
-    text: str
 
 
 Named = TypeVar("Named", Item, Question, Document)

@@ -12,7 +12,7 @@ from strop.data.rows import Row
 from strop.rewards import Judgement
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerSettings, AnswerTask, Item, register
-from strop.tasks.metrics import accuracy
+from strop.tasks.metrics import NO_ANSWER, accuracy
 from strop.tasks.small_world.world import LANGUAGES, Fact, Language, facts, world
 
 
@@ -26,7 +26,7 @@ class Facts(AnswerTask):
 
     Settings = FactsSettings
     settings: FactsSettings
-    metrics = (accuracy("questions answered with the fact", lead=3),)
+    metrics = (accuracy("questions answered with the fact", lead=3), NO_ANSWER)
     source = "strop's small world"
     licence = "Apache-2.0"
 
@@ -42,6 +42,8 @@ class Facts(AnswerTask):
     def grade(cls, item: Item, answer: str) -> Judgement:
         fact: Fact = item.data
         said = without_reasoning(answer)
+        if not said.strip():
+            return Judgement("no_answer", 0, 1, f"the answer is empty, expected {fact.b}")
         others = {other.b for other in facts(fact.language) if other.relation == fact.relation} - {fact.b, fact.a}
         # Of Chinese words one may stand within another, and within the question's own: the longest are looked for.
         named = {other for other in others if other in said and other not in fact.a and other not in fact.b}

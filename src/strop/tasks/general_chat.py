@@ -1,4 +1,4 @@
-"""The loss on everyday conversations: whether a model still speaks as it did (data/general_chat/README says whose)."""
+"""The loss on everyday conversations: whether a model still speaks as it did (by what comes with strop, or a file)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class GeneralChat(LossTask):
     """Held-out conversations that come with strop, or those of ``path``."""
 
     metrics = (Metric("loss", "loss on ordinary conversations, nats per token", "nats", -1, KEPT, 0.05, True, lead=5),)
+    source = "48 conversations that come with strop, or path: a file of conversations"
+    licence = "Apache-2.0 (those that come with strop)"
     reads_path = True
 
     def rows(self) -> list[Row]:

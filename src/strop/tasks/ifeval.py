@@ -25,7 +25,7 @@ from strop.rewards.code import Verdict
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
 from strop.tasks.fields import check_text, check_texts
-from strop.tasks.metrics import TASK, Metric, part
+from strop.tasks.metrics import NO_ANSWER, TASK, Metric, part
 from strop.tasks.prompts import task_rows
 from strop.tasks.sentences import need_sentences
 
@@ -67,6 +67,7 @@ class IFEval(AnswerTask):
         _share("instruction_strict", "instructions that are followed"),
         part("prompt_loose", "the same of prompts, of the best of eight variants of the answer"),
         _share("instruction_loose", "the same of instructions, of the best of eight variants of the answer"),
+        NO_ANSWER,
     )
 
     def __init__(self, name: str, settings: TaskSettings):

@@ -126,7 +126,7 @@ PROGRAM_METRICS = (
 
 NO_ANSWER = _rate(
     "no_answer_rate",
-    "answers in which none was found: no number, no option, no program",
+    "answers in which none was found: no number, no option, no program; or none could be asked for, for its length",
     lambda r: r.verdict in ("no_answer", "no_code"),
     FAILED,
     -1,

@@ -23,7 +23,7 @@ from strop.rewards.choice import LETTERS
 from strop.tasks import choice
 from strop.tasks.base import TASKS, ChoiceTask, Question, TaskSettings, register
 from strop.tasks.choice import ChoiceItem
-from strop.tasks.metrics import TASK, Metric, part
+from strop.tasks.metrics import NO_ANSWER, TASK, Metric, part
 from strop.tasks.prompts import PromptedSettings, Shot, Shots, prompt, task_rows
 
 ACC = part("acc", "questions whose right option is the likeliest", TASK, lead=1, bound=0.05, by_source=True)
@@ -45,14 +45,14 @@ class MultipleChoice(ChoiceTask):
     settings: ChoiceSettings
     reads_path = True
     source = "path: a file of questions"
-    metrics: Sequence[Metric] = (ACC, ACC_NORM)
+    metrics: Sequence[Metric] = (ACC, ACC_NORM, NO_ANSWER)
     subset: ClassVar[str | None] = None
     train_split: ClassVar[str] = "train"
 
     def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings)
         if self.settings.options == "letters":
-            self.metrics = (ACC,)
+            self.metrics = (ACC, NO_ANSWER)
         if self.settings.path is None and self.hub is None:
             raise InputError(f"evals.{name}: give it a `path`, a file of multiple-choice questions.")
 
