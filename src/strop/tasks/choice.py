@@ -88,12 +88,12 @@ def _first(rows: Sequence[Row], index: str | None) -> int:
     if nought and last:
         raise InputError(
             f"{place}: '{field}' is a number in quotes, and such keys count from 0 at {nought} and from 1 at {last}; "
-            "give letters, or numbers without quotes, which count from 0."
+            "give letters, or numbers without quotes, from 0."
         )
     if not nought and not last:
         raise InputError(
             f"{place}: '{field}' is {rows[0][1][field]!r} in quotes, and no row tells whether such keys count from 0 "
-            "or 1 (with '0', or the number of its choices); give letters, or numbers without quotes, which count from 0."
+            "or 1 (with '0', or the number of its choices); give letters, or numbers without quotes, from 0."
         )
     return 0 if nought else 1
 
