@@ -84,7 +84,8 @@ def _item(row: Mapping[str, Any], place: str) -> MbppItem:
     if row.get("test"):
         raise InputError(
             f"{place}: has the tests of MBPP+ in 'test' beside 'test_list'; strop does not run them (they need numpy), "
-            "and measures MBPP's own asserts alone: drop the column 'test' if that is what you want."
+            "and measures MBPP's own asserts alone: drop the column 'test' if that is what you want, or give the task "
+            "mbpp_plus evalplus's MbppPlus.jsonl."
         )
     number = row.get("task_id")
     whole = number if isinstance(number, int) and not isinstance(number, bool) else 0
