@@ -77,7 +77,7 @@ class FunctionTask(AnswerTask):
         super().__init__(name, settings)
         self.completes = self.settings.style == "completion"
         self.stop = self.stops if self.completes else ()
-        self.found = self.chosen()[: self.settings.count]
+        self.found: Sequence[HumanEvalItem | MbppItem] = self.chosen()[: self.settings.count]
 
     @abstractmethod
     def chosen(self) -> Sequence[HumanEvalItem | MbppItem]:
@@ -135,6 +135,7 @@ class Mbpp(FunctionTask):
 
     Settings = MbppSettings
     settings: MbppSettings
+    found: Sequence[MbppItem]
     metrics = (
         replace(PASS_AT_1, about="MBPP problems solved by the one answer", group=KEPT, bound=0.05, lead=1),
         NO_ANSWER,

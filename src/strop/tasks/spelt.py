@@ -40,7 +40,7 @@ def spelt_letters(text: str) -> str | None:
             rows.append([(before, ""), (letter, kind)])
     spelt = [word for row in rows if len(word := _without_words(text, row)) > 1]
     long = [word for word in spelt if len(word) >= _LEAST]
-    return (long or spelt or [None])[-1]
+    return next(reversed(long or spelt), None)
 
 
 def _kind(between: str) -> str:
