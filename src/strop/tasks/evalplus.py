@@ -153,13 +153,12 @@ def _item(row: Mapping[str, Any], place: str) -> PlusItem:
         raise InputError(
             f"{place}: is a problem of MBPP+; measure the file as evals: {{NAME: {{task: mbpp_plus, path: FILE}}}}."
         )
-    item = plus_item(row, place, agrees=_ANY_ROOT if row.get("entry_point") == "find_zero" else _AGREES)
+    agrees = _ANY_ROOT if row.get("entry_point") == "find_zero" else _AGREES
+    item = plus_item(row, place, _AS_GIVEN, agrees, PlusItem)
     return humaneval.checked(item, place)
 
 
-def plus_item(
-    row: Mapping[str, Any], place: str, typed: str = _AS_GIVEN, agrees: str = _AGREES, kind: type[Plus] = PlusItem
-) -> Plus:
+def plus_item(row: Mapping[str, Any], place: str, typed: str, agrees: str, kind: type[Plus]) -> Plus:
     """The problem of a row, as ``kind``. ``typed`` and ``agrees`` are Python: ``_typed`` makes a call's arguments of
     what JSON holds, ``_agrees`` says whether what the call gave is right.
 
