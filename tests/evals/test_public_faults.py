@@ -18,7 +18,8 @@ from strop.evals.run import answered, judge_answers
 from strop.model.names import load_model, load_tokenizer
 from strop.model.policy import Policy
 from strop.model.precision import Compute
-from strop.rollout.engine import Rollout
+from strop.rollout.answers import Answer
+from strop.rollout.engine import Request, Rollout, SamplingParams
 from strop.rollout.torch_engine import TorchEngine
 from strop.tasks import open_task
 from strop.tasks.base import TASKS, AnswerTask
@@ -163,6 +164,32 @@ def test_lm_eval_3700_no_stop_string_can_fire_within_reasoning(name):
     settings = {"path": "x.jsonl"} if name == "answers" else {}
     bare.settings = kind.Settings(**settings)
     assert tuple(bare.stop) == ()
+
+
+GROWN = [  # what the prompt ends in, what is drawn, what is left of it (None: nothing ends it)
+    ("Answer:", " 2\n\nQuestion:", " 2\n\n"),
+    ("Answer:", "<think>\nQuestion: was it 1?</think>\n#### 2", None),
+    ("Answer:", "<think>\nQuestion: 1?</think>\n#### 2\nQuestion:", "<think>\nQuestion: 1?</think>\n#### 2\n"),
+    ("Answer:", "<think>\nQuestion: 1? Question: 2?", None),  # cut off
+    ("Answer:<think>\n", "Question: 1?</think> 2\nQuestion:", "Question: 1?</think> 2\n"),
+    ("Answer:<think>\n", "Question: 1?", None),
+    ("Answer:<think></think>", " 2 Question:", " 2 "),
+    ("Answer:", "say `<think>` Question:", "say `<think>` "),
+    ("Answer:", "[THINK]Question:[/THINK]2 Question:", "[THINK]Question:[/THINK]2 "),
+    ("Answer:", "<|channel|>analysis<|message|>Question:<|channel|>final<|message|>2 Question:",
+     "<|channel|>analysis<|message|>Question:<|channel|>final<|message|>2 "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("prompt", "drawn", "left"), GROWN)
+def test_lm_eval_3700_a_stop_string_within_reasoning_ends_nothing(task, prompt, drawn, left):
+    """Whether the answer opened it or the prompt did, and with every engine: they share this."""
+    stop = tuple(task("gsm8k", SUM, style="completion").stop)
+    request = Request(list(map(ord, prompt)), SamplingParams(max_tokens=200, stop=stop), name="n")
+    answer = Answer(request, 0, 0, 200, frozenset(), lambda ids: "".join(map(chr, ids)))
+    reasons = [answer.take(ord(letter), 0.0, 0.0, ()) for letter in drawn]
+    assert reasons == [None] * (len(drawn) - 1) + [None if left is None else "stop"]
+    assert answer.text_end == (None if left is None else len(left))
 
 
 def test_inspect_3173_keeping_what_is_done_costs_one_line_each(tmp_path):

@@ -231,7 +231,7 @@ def test_every_task_says_where_its_items_come_from():
 def test_math_reads_every_notation_and_ends_what_takes_too_long():
     pytest.importorskip("math_verify")
     from strop.tasks.base import Item
-    from strop.tasks.math import Math, MathSettings, boxed_end, problem_of
+    from strop.tasks.math import Math, MathSettings, problem_of
 
     def kinds(*pairs):
         return [Math.grade(Item("n", "n", [], reference), answer).verdict for reference, answer in pairs]
@@ -245,7 +245,7 @@ def test_math_reads_every_notation_and_ends_what_takes_too_long():
     assert kinds(("9", "\\boxed{(1234567891!)!}"), ("9", "\\boxed{9}")) == ["judge_fault", "accepted"]
     assert Math.finished_part("\\boxed{1} then \\boxed{\\frac{1}{2}") == "\\boxed{1}"
     assert problem_of({"problem": "p", "solution": "so \\boxed{\\frac{1}{2}}."}, "f:1")[1] == half
-    assert boxed_end("none") == 0
+    assert [Math.finished_part(cut) for cut in ("none", "so $\\boxed 1", "\\boxed 1$ and")] == ["", "", "\\boxed 1"]
     assert MathSettings().max_tokens == 1024
 
 

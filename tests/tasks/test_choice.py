@@ -5,6 +5,8 @@ import json
 import pytest
 
 from strop.common.errors import InputError
+from strop.tasks import open_task
+from strop.tasks.base import TASKS
 from strop.tasks.choice import ChoiceItem, load
 
 
@@ -93,3 +95,73 @@ def test_a_bad_line_of_mmlu_is_named(tmp_path):
     path.write_text("Which?,a,b,c,d,A\nWhich?,a,b,c,d,E\n", encoding="utf-8")
     with pytest.raises(InputError, match="row 2: 'answer' is 'E', which names none of the 4 choices"):
         load(path)
+
+
+def keyed(*keys, field="answer", n=4):
+    asked = "query" if field == "gold" else "question"
+    return [{asked: f"Which {i}?", "choices": OPTIONS[:n], field: key} for i, key in enumerate(keys)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "answers"),
+    [
+        (keyed(1, 3), [1, 3]),
+        (keyed("1", "0"), [1, 0]),
+        (keyed("1", "3", "0"), [1, 3, 0]),
+        (keyed("1", "4"), [0, 3]),
+        (keyed("1", "2", n=2), [0, 1]),
+        (keyed("1", 2), [1, 2]),  # one without quotes counts from 0
+        (keyed(2, "1"), [2, 1]),
+        (keyed("B", "1", "0"), [1, 1, 0]),
+        (keyed("B", "1", "4"), [1, 0, 3]),
+        (keyed("1", "0", field="gold"), [1, 0]),
+        ([arc("1"), arc("2")], [0, 1]),  # ARC's own, as published
+    ],
+)
+def test_keys_in_quotes_count_from_what_the_whole_file_tells(tmp_path, rows, answers):
+    path = write(tmp_path / "c.jsonl", *rows)
+    assert [item.answer for item in load(path)] == answers
+    asked = open_task("choice", TASKS["choice"].Settings(path=path, count=1)).all_questions
+    assert [one.answer for one in asked] == answers[:1]  # also where only the first rows are asked
+
+
+def test_in_a_csv_all_keys_are_in_quotes(tmp_path):
+    path = tmp_path / "mmlu.csv"
+    path.write_text("question,A,B,C,D,answer\n" + "".join(f"Q{k}?,a,b,c,d,{k}\n" for k in (1, 3, 0)), encoding="utf-8")
+    assert [item.answer for item in load(path)] == [1, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (keyed("1", "2"), ":1: 'answer' is '1' in quotes, and no row tells whether such keys count from 0 or 1"),
+        (keyed("A", "1", "3"), ":2: 'answer' is '1' in quotes, and no row tells"),
+        (
+            keyed("1", "0", "4"),
+            ":1: 'answer' is a number in quotes, and such keys count from 0 at PATH:2 and from 1 at PATH:3",
+        ),
+        (
+            keyed(1, "4"),
+            ":2: 'answer' is a number in quotes, and such keys count from 0 at PATH:1 and from 1 at PATH:2",
+        ),
+        (keyed("5", "0"), ":1: 'answer' is 5, which names none of the 4 choices"),
+    ],
+)
+def test_keys_that_could_be_either_are_refused(tmp_path, rows, said):
+    path = write(tmp_path / "c.jsonl", *rows)
+    ways = (
+        lambda: load(path),
+        lambda: open_task("answers", TASKS["answers"].Settings(path=path, grader="choice")).items(),
+    )
+    for read in ways:
+        with pytest.raises(InputError) as error:
+            read()
+        assert str(error.value).startswith(f"{path}{said}".replace("PATH", str(path)))
+
+
+def test_a_reference_that_names_no_choice_is_refused(tmp_path):
+    """Every answer would be wrong."""
+    path = write(tmp_path / "c.jsonl", {"q": "Which?", "choices": ["x", "y"], "a": "z"})
+    settings = TASKS["answers"].Settings(path=path, grader="choice", columns={"prompt": "q", "answer": "a"})
+    with pytest.raises(InputError, match="the reference 'z' names none of the 2 choices"):
+        open_task("answers", settings).items()

@@ -6,7 +6,7 @@ import pytest
 
 from strop.common.errors import InputError
 from strop.tasks import open_task
-from strop.tasks.base import AnswerSettings
+from strop.tasks.base import TASKS, AnswerSettings
 
 PROMPT = 'def scaled(xs: list, by: float) -> list:\n    """Every number times by."""\n'
 ROW = {
@@ -106,10 +106,126 @@ NUMPY = "import numpy as np\ndef check(candidate):\n    np.testing.assert_allclo
         ({k: v for k, v in ROW.items() if not k.endswith("_input")} | {"test": NUMPY}, "'test' imports numpy"),
         (MBPP | {"test_imports": ["import numpy as np"]}, "'test_setup_code' imports numpy"),
         (MBPP | {"test": NUMPY}, "has the tests of MBPP. in 'test' beside 'test_list'"),
-        # MbppPlus.jsonl
-        ({**ROW, "task_id": "Mbpp/2", "assertion": "assert scaled([1], 2) == [2]"}, "holds MBPP. problems as evalplus"),
+        # its number tells what is a tuple
+        (
+            {**ROW, "task_id": "mine", "assertion": "assert scaled([1], 2) == [2]"},
+            "'task_id' is 'mine', and its number",
+        ),
     ],
 )
 def test_what_cannot_be_judged_is_refused(tmp_path, row, said):
     with pytest.raises(InputError, match=said):
         opened(tmp_path, row)
+
+
+def mbpp_plus(tmp_path, name, solution, *inputs, number=900, atol=0, **settings):
+    """The task of one made-up problem, and its item."""
+    row = {
+        "task_id": f"Mbpp/{number}",
+        "prompt": f'"""\nWrite a function {name}.\nassert {name}(...) == ...\n"""\n',
+        "entry_point": name,
+        "canonical_solution": f"\n{solution}\n",
+        "base_input": list(inputs[:1]),
+        "plus_input": list(inputs[1:]),
+        "atol": atol,
+        "contract": "",
+        "assertion": f"assert {name}(...) == ...",
+    }
+    path = tmp_path / "MbppPlus.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    task = open_task("mbpp_plus", TASKS["mbpp_plus"].Settings(path=path, **settings))
+    return task, task.all_items[0]
+
+
+def test_mbpp_plus_holds_an_answer_against_the_reference(tmp_path):
+    task, item = mbpp_plus(tmp_path, "half", "def half(x):\n    return x / 2", [2], [3])
+    fenced = "Here:\n```python\n{}\n```"
+    for program, verdict_ in (
+        ("def half(x): return 0.5 * x", "accepted"),
+        ("half = lambda x: x // 2", "wrong_answer"),  # right on MBPP's own input alone
+        ("def other(x): return x", "runtime_error"),
+    ):
+        assert task.grade(item, fenced.format(program)).verdict == verdict_
+    assert "Write a function half." in item.messages[0]["content"]
+    assert (next(iter(task.measures())), task.licence) == ("mbpp_plus_pass@1", "Apache-2.0")
+
+
+KINDS = "def f(*args):\n    def kind(v):\n        return [type(v).__name__, *map(kind, v)] if isinstance(v, (list, "
+KINDS += (
+    "tuple)) else type(v).__name__\n    return [kind(v.get('k', v) if v and isinstance(v, dict) else v) for v in args]"
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "given", "kinds"),
+    [
+        (1, [[1]], [["list", "int"]]),
+        (2, [[1], [2]], [["tuple", "int"], ["tuple", "int"]]),
+        (63, [[[1]]], [["list", ["tuple", "int"]]]),
+        (75, [[[1]], 2], [["list", ["tuple", "int"]], "int"]),
+        (106, [[1], [2]], [["list", "int"], ["tuple", "int"]]),
+        (115, [[[1], []]], [["list", "set", "dict"]]),
+        (124, ["1", "1j"], ["float", "complex"]),
+        (250, [[1], 2], [["tuple", "int"], "int"]),
+        (252, ["1j"], ["complex"]),
+        (259, [[[1]]], [["tuple", ["tuple", "int"]]]),
+        (278, [[1, [2]]], [["tuple", "int", ["tuple", "int"]]]),
+        (307, [[1], 2, 3], [["tuple", "int"], "int", "int"]),
+        (580, [[[1, [2]]]], [["tuple", ["tuple", "int", ["tuple", "int"]]]]),
+        (722, [{"k": [1]}, 2], [["tuple", "int"], "int"]),
+    ],
+)
+def test_mbpp_plus_arguments_are_what_the_problem_wants(tmp_path, number, given, kinds):
+    task, item = mbpp_plus(tmp_path, "f", f"def f(*args):\n    return {kinds!r}", given, number=number)
+    assert task.grade(item, f"```python\n{KINDS}\n```").detail == ""
+    assert task.grade(item, f"```python\n{KINDS}[:0]\n```").verdict == "wrong_answer"
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "given", "right", "wrong"),
+    [
+        ("Diff", "[1, 2]", [1], "[2, 1, 1]", "[1]"),
+        ("check_str", "None", [1], "False", "True"),
+        ("check_str", "True", [1], "object()", "None"),
+        ("are_equivalent", "True", [1], "False", "1 / 0"),
+        ("sum_div", "6", [1], "0", "1"),
+        ("surface_Area", "33", [3, 4], "35", "34"),
+        ("digit_distance_nums", "1", [1, 10], "1", "9"),
+        ("digit_distance_nums", "3", [1, 10], "2", "4"),
+        ("other", "[1, 2]", [1], "[1, 2]", "[2, 1]"),
+    ],
+)
+def test_mbpp_plus_ambiguous_problems(tmp_path, name, reference, given, right, wrong):
+    task, item = mbpp_plus(tmp_path, name, f"def {name}(*a): return {reference}", given)
+    verdicts = [task.grade(item, f"```python\ndef {name}(*a): return {out}\n```").verdict for out in (right, wrong)]
+    assert verdicts[0] == "accepted"
+    assert verdicts[1] in ("wrong_answer", "runtime_error")
+
+
+def test_the_published_protocol_as_completion(tmp_path):
+    task, item = mbpp_plus(tmp_path, "half", "def half(x):\n    return x / 2", [2], style="completion")
+    assert item.text.startswith('"""\nWrite a function half.')
+    assert {'\n"""', "\nassert"} < set(task.stop)
+    assert task.grade(item, "def half(x):\n    return x / 2").accepted
+    assert task.grade(item, "def half(x):\n    return x / 2\nprose here").verdict == "syntax_error"
+    path = tmp_path / "plus.jsonl"
+    path.write_text(json.dumps(ROW) + "\n")
+    plus = open_task("humaneval_plus", TASKS["humaneval_plus"].Settings(path=path, style="completion"))
+    assert plus.all_items[0].text == PROMPT
+    assert plus.grade(plus.all_items[0], "    return [x * by for x in xs]\n").accepted
+
+
+@pytest.mark.parametrize("name", ["mbpp", "humaneval_plus", "mbpp_plus"])
+def test_a_benchmark_without_its_file_says_what_to_give(name):
+    with pytest.raises(InputError, match=rf"^evals.{name}: give it a `path`, \w+\.jsonl"):
+        open_task(name, TASKS[name].Settings())
+
+
+def test_a_benchmark_under_anothers_name_is_refused(tmp_path):
+    path = tmp_path / "plus.jsonl"
+    path.write_text(json.dumps(ROW) + "\n")
+    with pytest.raises(InputError, match=r"is a problem of HumanEval. or MBPP.; measure the file as .*humaneval_plus"):
+        open_task("humaneval", TASKS["humaneval"].Settings(path=path))
+    path.write_text(json.dumps(ROW | {"assertion": "assert 1"}) + "\n")
+    with pytest.raises(InputError, match=r"is a problem of MBPP.; measure .*mbpp_plus"):
+        open_task("humaneval_plus", TASKS["humaneval_plus"].Settings(path=path))

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from strop.common.errors import InputError
+from strop.tasks import open_task
+from strop.tasks.base import TASKS
 from strop.tasks.mbpp import MbppItem, grade, load
 
 ROW = {
@@ -28,7 +30,7 @@ def read(tmp_path, **changes):
 
 def test_item(tmp_path):
     item = read(tmp_path)
-    assert item == MbppItem("MBPP/11", ROW["text"], tuple(ROW["test_list"]), "", ("double",), ROW["code"])
+    assert item == MbppItem("MBPP/11", ROW["text"], tuple(ROW["test_list"]), "", ("double",), ROW["code"], 11)
     assert item.messages == [
         {
             "role": "user",
@@ -97,3 +99,63 @@ def test_a_bad_row_is_named(tmp_path, changes, message):
         read(tmp_path, **changes)
     assert str(error.value).startswith(f"{tmp_path / 'm.jsonl'}:1: {message}")
     assert "\n" not in str(error.value)
+
+
+def row(number):
+    tests = [f"assert f{number}({i}) == {i}" for i in range(3)]
+    return {
+        "text": f"Task {number}.",
+        "code": f"def f{number}(x):\r\n  return x ",
+        "task_id": number,
+        "test_list": tests,
+    }
+
+
+def opened(tmp_path, *rows, **settings):
+    path = write(tmp_path / "mbpp.jsonl", *rows)
+    return open_task("mbpp", TASKS["mbpp"].Settings(path=path, **settings))
+
+
+def test_the_papers_prompt_with_three_examples(tmp_path):
+    """Word for word as lm-evaluation-harness 0.4.13 has it, blanks and line ends of the data included."""
+    task = opened(tmp_path, *map(row, (4, 2, 11, 3, 7)), style="completion", split="test")
+    [item] = task.all_items
+    asked = "You are an expert Python programmer, and here is your task: Task {0}. Your code should pass these tests:"
+    asked += "\n\nassert f{0}(0) == 0\nassert f{0}(1) == 1\nassert f{0}(2) == 2\n[BEGIN]\n"
+    shot = asked + "def f{0}(x):\r\n  return x \n[DONE]\n\n"
+    assert item.text == "".join(shot.format(n) for n in (2, 3, 4)) + asked.format(11)
+    assert (task.stop, item.name, task.settings.shots) == (("[DONE]",), "MBPP/11", 3)
+
+
+def test_a_completion_is_the_program_as_it_stands(tmp_path):
+    task = opened(tmp_path, *map(row, (2, 3, 4, 11)), style="completion", split="test")
+    [item] = task.all_items
+    answers = ["def f11(x):\n  return x\n", "```python\ndef f11(x): return x\n```", "Sure: def f11(x): return x", " "]
+    verdicts = [one.verdict for one in task.judge([item] * 4, answers)]
+    assert verdicts == ["accepted", "accepted", "syntax_error", "no_code"]
+
+
+def test_examples_in_a_chat_and_from_another_file(tmp_path):
+    own = write(tmp_path / "shots.jsonl", row(900), row(901))
+    task = opened(tmp_path, row(11), shots=2, shots_path=own)
+    turns = task.all_items[0].messages
+    assert [turn["role"] for turn in turns] == ["user", "assistant"] * 2 + ["user"]
+    assert turns[1]["content"] == "```python\ndef f900(x):\r\n  return x\n```"
+    assert turns[-1]["content"] == task.found[0].prompt
+    with pytest.raises(InputError, match="3 examples are asked for and 2 there; lower shots"):
+        opened(tmp_path, row(11), style="completion", shots_path=own).items()
+
+
+def test_an_example_is_not_shown_before_itself(tmp_path):
+    task = opened(tmp_path, *map(row, (2, 3, 4, 5)), style="completion")
+    assert [item.text.count("[BEGIN]") for item in task.all_items] == [4] * 4
+    assert task.notes == ["3 of its questions stand among its own worked examples too; these are not shown before "
+                          "themselves"]  # fmt: skip
+
+
+def test_a_benchmark_with_its_source_its_bound_and_room_for_a_function(tmp_path):
+    task = opened(tmp_path, row(2), count=1)
+    assert (task.settings.max_tokens, task.stop, task.licence) == (768, (), "CC-BY-4.0")
+    assert task.measures()["mbpp_pass@1"].bound == 0.05
+    with pytest.raises(InputError, match=r"no row of .* has a task_id of 11 to 510; drop split"):
+        opened(tmp_path, row(2), split="test")

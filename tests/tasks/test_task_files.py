@@ -155,7 +155,7 @@ def test_an_evaluation_of_humaneval_in_a_file(tmp_path):
 def test_an_evaluation_of_mbpp_in_a_file(tmp_path):
     task = opened(write(tmp_path / "mbpp.jsonl", MBPP), "mbpp")
     metric, *_, [item] = *task.measures().values(), task.all_items
-    assert (metric.name, metric.bound, item.name) == ("mbpp_pass@1", None, "MBPP/1")
+    assert (metric.name, metric.bound, item.name) == ("mbpp_pass@1", 0.05, "MBPP/1")
     assert task.judge([item], ["```python\nf = abs\n```"])[0].verdict == "accepted"
 
 

@@ -3,50 +3,210 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
+from .boxed import boxes
 from .reasoning import without_reasoning
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_MARK = r"[*_$({\[\"'`]*(?:\\text\{|\\boxed\{)?[*_(\[]*"
-_SAID = r"(?:answer|option|choice)(?:\s+is)?\s*(?:[:=]|is)?\s*(?:option\s+|choice\s+)?"
+_MARK = r"[*_$({\[\"'`]{0,6}(?:\\text\{|\\boxed\{)?[*_(\[]{0,4}"
+_NOUN = r"(?:answer|option|choice|letter)"
+_ADVERB = (
+    r"(?:(?:clearly|definitely|certainly|obviously|probably|likely|indeed|actually|simply|therefore|thus|hence|then"
+    r"|most|still|just|now|that|,)\s*)*"
+)
+_IS = (
+    r"(?:(?:\s+is|\s+(?:would|should|must|will|has\s+to)\s+be)\b\s*:?|\s*[:=]|[\s*_]{1,6}[:=–—-])[\s*_]{0,6}"
+    rf"{_ADVERB}"
+)
+_THE = rf"(?:the\s+)?(?:(?:correct|right|best)\s+)?(?:{_NOUN}\s+)?"
 _NOT = r"(?<![不別别未备備])(?<!不[应應该該])(?<!不应该)(?<!不應該)"
+_SAID = rf"\banswer(?:\s+(?:to|for)\s[^.:!?\n]{{1,80}}?)?{_IS}{_THE}"
+_NAMED = rf"\b(?<!other )(?:option|choice|letter){_IS}{_THE}"
+_CHOOSES = r"(?:choose|chose|pick|picked|select|selected|(?:go|going)\s+with|vote\s+for)"
+_CHOSEN = (
+    r"(?:\b(?:I|we)(?:['’](?:d|ll|m))?\s+(?:(?:would|will|must|shall|should|am|have\s+to|therefore|thus|then|rather)\s+){0,3}"
+    rf"|(?:^|[.!?:;,\n]\s?)\s?(?:(?:so|thus|therefore|hence|then),?\s+)?){_CHOOSES}\s+{_THE}"
+)
 _SAID_IN_CHINESE = (
-    rf"(?:答案|正解|正[确確]的|{_NOT}[选選](?:[择擇]|[项項])?)[】》」]?\s*(?:应该|應該|应|應)?[是为為选選]?\s*[:：]?"
+    rf"(?:答案|正解|正[确確]的|{_NOT}[选選](?:[择擇]|(?![项項])))[】》」]?\s*(?:应该|應該|应|應)?[是为為选選]?\s*[:：]?"
     r"\s*(?:[选選][项項]\s*)?[（「【《“]?"
 )
+_STATED = (rf"(?i:{_SAID})", rf"(?i:{_NAMED})", rf"(?i:{_CHOSEN})", _SAID_IN_CHINESE)
+_MENTIONED = (rf"\b(?i:{_NOUN})s?\s*", rf"{_NOT}[选選][项項]\s*[（「【《“]?")
+_RIGHT = r"(?:correct|right|best|true|accurate|appropriate)"
+_IS_RIGHT = (  # after a letter
+    rf"\s+(?:is|seems|must\s+be)\s+{_ADVERB}(?:(?:the|my)\s+)?(?:(?:most\s+|final\s+)?{_RIGHT}(?![\w-])|(?:final\s+)?"
+    r"(?:answer|choice)\b)"
+)
+_INSTEAD = r"[^.\n]{0,20}?\b(?:but|it\s+is|it's|it’s|is)\s+(?:rather\s+)?"
+_INSTEAD_IN_CHINESE = r"[，,、\s]*(?:而|应该?|應該?)*是\s*"
+_REFUTED = re.compile(
+    r"\s*(?:option\s+)?(?:(?:is|was|seems|looks|are|would\s+be)\s+(?:\w+ly\s+|also\s+|just\s+)?(?:not\b|wrong|incorrect|false|"
+    r"out\b|eliminated|impossible)|(?:is|was|does|do|can|could|would)(?:n['’]t|\s+not)\b|cannot\b|"
+    r"(?:是|也|都|显然)*(?:不|错|錯|误|誤))",
+    re.IGNORECASE,
+)
+_IS_REFUTING = re.compile(
+    r"(?:\bnot|n['’]t|\bnever|\brule(?:d|s)?\s+out|\beliminat(?:e|ed|ing)|\bexclud(?:e|ed|ing)|"
+    r"\b(?:wrong|incorrect|other))\s+(?:\w+\s+)?\Z|(?:排除|不是|不)\s*\Z", re.IGNORECASE,
+)  # fmt: skip
+_ANOTHER = (
+    r"\s*(?:[,、/&]|\bor\b|\band\b|或者?|和|与|與|及)+\s*(?:both\s+|either\s+)?"
+    r"(?:(?:option|choice|选项|選項)\s*)?"
+)
+_ANOTHER_IS_JUDGED = re.compile(r"[)*_\]]*\s*(?:is|was|are|does|do|can|cannot|would|has|isn|doesn|不|是|错|错误)")
+_GOES_ON = re.compile(
+    "(?:because|since|as|for|due|based|given|in|by|from|with|when|where|which|that|this|the|it|so|not|but|if|is|was|and"
+    "|or|here|per|according|under|to|on|at|while|unless|only|i|we|you|they|rather|instead|would|must|can|will|has)",
+    re.IGNORECASE,
+)
+"""Words that may follow the letters A and I; before others they are an article and a pronoun."""
 _WIDE = {ord(letter) + 0xFEE0: letter for letter in LETTERS}  # Ｂ
 _ENDED = ".):]*_。．、，：）】"
 _ENDS = re.escape(_ENDED)
 _NO_WORD = r"(?=[\u4e00-\u9fff]|[^\w']|$)"  # goes on; Chinese has no spaces
+_CLAUSE_ENDS = r"""[\s*_"'`)\]}$”’]*(?:[.;!,:\n。；！，)](?!\d)|$|\b(?:because|since|as|for)\b)"""
+_OPEN_QUOTES = "*_$\"'`“‘( "
 
 
 def chosen_letter(answer: str, options: Sequence[str]) -> int | None:
     """The index of the option that ``answer`` names: by letter, or by its whole text; None where it names none.
 
-    Looked for in this order, each time the last one in the text: a letter in ``\\boxed{}``; one after "answer",
-    "option", "choice", 答案, 选 or the like; an answer or a last line that is a letter alone, or begins with one and a
-    mark (``B.``, ``(B)``); an answer or a last line that is an option's text. Upper case only, since "a" is a word.
+    Looked for in this order:
+
+    - an answer that is an option's text, or holds one or a letter in ``\\boxed{}``, of which the last counts;
+    - the last statement: "the answer is B" or an option's text, "I choose B", "B is correct", 答案, 选 or the like.
+      One of several letters ("A or B") names none, and one that is denied ("not A") is no statement;
+    - the one letter that is mentioned ("option B") and not refuted ("option A is wrong");
+    - an answer or a last line that is a letter alone, or begins with one and a mark (``B.``, ``(B)``); a last line that
+      is an option's text.
+
+    Upper case only, since "a" is a word; so is A before most words, and I.
     """
     text = without_reasoning(answer).strip().translate(_WIDE)
-    letters = LETTERS[: len(options)]
-    one = rf"([{letters}])"
-    for pattern in (
-        rf"\\boxed\{{\s*(?:\\text\{{)?\(?{one}\)?\s*\}}",
-        rf"(?:(?i:{_SAID})|{_SAID_IN_CHINESE}){_MARK}{one}{_NO_WORD}",
-    ):
-        if said := re.findall(pattern, text):
-            return letters.index(said[-1])
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for line in dict.fromkeys((text, *lines[-1:])):
-        if found := re.match(rf"{_MARK}[（【]?{one}(?:[{_ENDS}\s]|$)", line):
-            rest = line[found.end() :].strip(" .*_)]")
-            if not rest or line[found.end() - 1] in _ENDED or _same(rest, options[letters.index(found[1])]):
-                return letters.index(found[1])
-    for line in dict.fromkeys((text, *lines[-1:])):
-        if same := [i for i, option in enumerate(options) if _same(line, option)]:
-            return same[0]
-    return None
+    reading = _Reading(text, tuple(options))
+    if len(text) > 1 and (same := reading.whole(text)) is not None:
+        return same
+    if boxed := boxes(text):
+        named = re.sub(r"\\text\{([^{}]*)\}", r"\1", boxed[-1].content).strip()
+        letter = re.match(rf"\(?([{reading.letters}])(?:\)|[.:]\s|\s*$)", named)
+        if (found := reading.letters.index(letter[1]) if letter else reading.whole(named)) is not None:
+            return found
+    if stated := sorted(reading.statements(), key=lambda one: one[0]):
+        return stated[-1][1]
+    mentioned = set(reading.mentions())
+    return mentioned.pop() if len(mentioned) == 1 else reading.by_lines()
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A text that is searched for the options."""
+
+    text: str
+    options: tuple[str, ...]
+
+    @cached_property
+    def letters(self) -> str:
+        return LETTERS[: len(self.options)]
+
+    @cached_property
+    def one(self) -> str:
+        return rf"{_MARK}([{self.letters}]){_NO_WORD}"
+
+    def statements(self) -> Iterator[tuple[int, int | None]]:
+        """Place and option of each; None for several options at once."""
+        for lead in _STATED:
+            for said in re.finditer(lead, self.text):
+                if not _IS_REFUTING.search(self.text[max(said.start() - 30, 0) : said.start()]):
+                    yield from self._stated_at(said.end())
+        for said in re.finditer(rf"(?<![\w'’]){self.one}(?=[*_)\]}}]*(?i:{_IS_RIGHT}))", self.text):
+            if not _IS_REFUTING.search(self.text[max(said.start() - 30, 0) : said.start()]):
+                yield said.start(), self._index(said)
+        nots = (rf"(?i:\bnot\s+{_THE}){self.one}(?i:{_INSTEAD}{_THE})", rf"不是\s*{self.one}{_INSTEAD_IN_CHINESE}")
+        for instead in nots:
+            for said in re.finditer(instead, self.text):
+                yield from self._stated_at(said.end())
+
+    def _stated_at(self, at: int) -> Iterator[tuple[int, int | None]]:
+        """What a statement says that begins before ``at``."""
+        letter = re.compile(self.one).match(self.text, at)
+        if letter is None or self._is_word(letter):
+            if (named := self._text_at(at)) is not None:
+                yield at, named
+        elif self._has_another(letter):
+            yield at, None
+        elif not _REFUTED.match(self._after(letter)) and not self._after(letter).startswith("?"):
+            yield at, self._index(letter)
+
+    def mentions(self) -> Iterator[int]:
+        """The letters that are named as options, and not refuted."""
+        for lead in _MENTIONED:
+            for said in re.finditer(rf"{lead}{self.one}", self.text):
+                refuting = _IS_REFUTING.search(self.text[max(said.start() - 30, 0) : said.start()])
+                if not (refuting or self._is_word(said) or _REFUTED.match(self._after(said))):
+                    yield self._index(said)
+                    if self._has_another(said):
+                        yield -1
+
+    def by_lines(self) -> int | None:
+        """By the beginning of the text, and by the last line."""
+        lines = [line.strip() for line in self.text.splitlines() if line.strip()]
+        starts = re.compile(rf"{_MARK}[（【]?([{self.letters}])(?:[{_ENDS}\s]|$)")
+        begin = [found for line in lines if (found := starts.match(line)) and self._rest(found, line)]
+        listed = len({found[1] for found in begin}) > 1  # the options are recited
+        for line in dict.fromkeys((self.text, *lines[-1:])):
+            if found := starts.match(line):
+                rest, own = self._rest(found, line), self._index(found)
+                if not rest or (not listed and (found[0][-1] in _ENDED or _same(rest, self.options[own]))):
+                    return None if _REFUTED.match(f" {rest}") else own
+        return self.whole(lines[-1]) if lines else None
+
+    def whole(self, text: str) -> int | None:
+        """The option whose text it is."""
+        return next((i for i, option in enumerate(self.options) if _same(text, option)), None)
+
+    @staticmethod
+    def _rest(found: re.Match[str], line: str) -> str:
+        return line[found.end() :].strip(" .*_)]")
+
+    def _index(self, letter: re.Match[str]) -> int:
+        return self.letters.index(letter[letter.lastindex or 1])
+
+    def _after(self, letter: re.Match[str]) -> str:
+        return self.text[letter.end() : letter.end() + 80].lstrip("*_)]}\"'`$")
+
+    def _is_word(self, letter: re.Match[str]) -> bool:
+        """Whether it is the article A or the pronoun I."""
+        found = letter[letter.lastindex or 1]
+        marked = not letter[0].endswith((f" {found}", f"\n{found}")) and letter[0] != found
+        after = re.match(r"[ \t]+([a-zA-Z]+)", self.text[letter.end() : letter.end() + 40])
+        return found in "AI" and not marked and after is not None and not _GOES_ON.fullmatch(after[1])
+
+    def _has_another(self, letter: re.Match[str]) -> bool:
+        after = self._after(letter)
+        other = re.match(rf"(?i:{_ANOTHER}){self.one}", after)
+        if other is None or self._index(other) == self._index(letter):
+            return False
+        follows = after[other.end() :]
+        pronoun = self._index(other) in (0, 8) and re.match(r"[ \t]+[a-zA-Z]", follows)
+        return not pronoun and not _ANOTHER_IS_JUDGED.match(follows)
+
+    def _text_at(self, at: int) -> int | None:
+        """The longest option whose text stands there, and ends a clause."""
+        rest = self.text[at : at + 1000].lstrip(_OPEN_QUOTES)
+        found = []
+        for i, option in enumerate(self.options):
+            core = _without_article(option.strip(" .*_\"'`"))
+            if core and re.match(rf"(?i:(?:an?|the)\s+)?(?i:{re.escape(core)}){_CLAUSE_ENDS}", rest):
+                found.append((-len(core), i))
+        return min(found)[1] if found else None
+
+
+def _without_article(text: str) -> str:
+    return re.sub(r"\A(?:an?|the)\s+(?=\S)", "", text, flags=re.IGNORECASE)
 
 
 def _same(text: str, option: str) -> bool:

@@ -1,5 +1,8 @@
 """Whether an answer in mathematics equals a reference, by math-verify (Kydlíček 2025), in processes that can be killed.
 
+Of several ``\\boxed{}`` the last counts, or those that stand together (`strop.rewards.boxed`); math-verify by itself
+joins the last ones wherever a comma or an "and" stands between them.
+
 math-verify reads LaTeX (``\\boxed{}`` first, ``$…$``, ``\\(…\\)``, ``\\[…\\]``) and plain expressions into sympy and
 compares these. Its own timeouts are off, since they replace the process's alarm signal: here the worker's own timers
 end what takes long, and one that does not even answer them ends with its process.
@@ -17,6 +20,7 @@ from typing import Any, Literal
 
 from strop.common.errors import InputError
 
+from .boxed import with_result_alone_boxed
 from .pool import map_in_workers
 from .reasoning import without_reasoning
 
@@ -64,7 +68,8 @@ def _verdict(pair: tuple[str, str]) -> MathVerdict:
             expected: list[Any] = parse(f"\\boxed{{{reference}}}", extraction_config=reads, parsing_timeout=None)
             if not expected:
                 return MathVerdict("fault", f"the reference {reference!r:.80} cannot be read")
-            found = parse(answer, extraction_config=reads, parsing_timeout=None) if answer.strip() else []
+            read = with_result_alone_boxed(answer)
+            found = parse(read, extraction_config=reads, parsing_timeout=None) if read.strip() else []
             if not found:
                 return MathVerdict("no_answer")
             right = verify(expected, found, timeout_seconds=None)

@@ -4,8 +4,11 @@
 example that the model recites before its own answer is never graded. Dollar signs, thousands' commas and a final full
 stop are no part of a number, and numbers are compared by value: 18.00 is 18.
 
-A digit within a word is no number (``x2``, ``H2O``, ``α3``), but Chinese, Japanese, Korean, Thai, Arabic … put no
-space between word and number: 答案是42。 ends in 42. Digits of every script count, full-width ones too.
+A digit within a word is no number (``x2``, ``H2O``, ``α3``), but after a currency (``USD18``) and in Markdown's
+underscores (``__18__``) it is. Thin and no-break spaces between thousands belong to it, a plain one only where a group
+begins with 0 (``1 000``): in "in 2020 100 people" or "3 500 ml bottles" nobody could tell otherwise. Chinese,
+Japanese, Korean, Thai, Arabic … put no space between word and number: 答案是42。 ends in 42. Digits of every script
+count, full-width ones too.
 """
 
 from __future__ import annotations
@@ -18,8 +21,24 @@ from .reasoning import without_reasoning
 _WIDE = str.maketrans("．－＄", ".-$")  # not the comma: ， ends a clause
 # Hebrew, Arabic; Thai, Lao, Tibetan, Burmese; Khmer; Kana, Han, Hangul
 _UNSPACED = "\u0590-\u06ff\u0e00-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
-_STRICT = re.compile(r"#### *(-?\$?-?[\d.,]*\d[\d.,]*)")
-_NUMBER = re.compile(rf"(?<![\d.])(?<![^\W{_UNSPACED}])[-−]?\$?[-−]?(?:\d(?:[\d,]*\d)?(?:\.\d+)?|\.\d+)")
+_SPACES = "\u00a0\u2009\u202f"  # no-break and thin ones, which stand between thousands alone
+_DIGITS = (  # a plain space between thousands only where a later group begins with 0, as no number by itself does
+    rf"\d{{1,3}}(?:[{_SPACES}]\d{{3}})+(?!\d)|\d{{1,3}}(?: [1-9]\d\d){{0,5}}(?: 0\d\d)(?: \d{{3}}){{0,5}}(?!\d)"
+    r"|\d(?:[\d,]*\d)?"
+)
+_STRICT = re.compile(rf"#### *([-−]?\$?[-−]?(?:(?:{_DIGITS})(?:[.,]\d+)*|\.\d+))")
+_IN_WORD = rf"(?<![^\W{_UNSPACED}])"
+_CODES = ("USD", "EUR", "GBP", "CHF", "CAD", "AUD", "INR", "JPY", "CNY", "RMB", "Rs")
+_BEGINS = (
+    rf"(?:{_IN_WORD}|"
+    + "|".join(rf"(?<={_IN_WORD}{marks})" for marks in ("_", "__", "___"))  # Markdown's emphasis
+    + "|"
+    + "|".join(rf"(?<={code})" for code in _CODES)
+    + ")"
+)
+_NUMBER = re.compile(rf"(?<![\d.]){_BEGINS}[-−]?\$?[-−]?(?:(?:{_DIGITS})(?:\.\d+)?|\.\d+)")
+_MORE = re.compile(rf"[\d.,{_SPACES} ]*")  # may go on to another thousand
+_GROUPED = re.compile(rf"([-−]?\$?[-−]?\d{{1,3}}(?:[ {_SPACES}]\d{{3}})+)(?!\d)")
 
 
 def strict_number(answer: str) -> Decimal | None:
@@ -36,7 +55,10 @@ def flexible_number(answer: str) -> Decimal | None:
 
 def number(text: str) -> Decimal | None:
     """The value of a number as people write it (``$1,234.50``, ``-3``, ``18.``), or None where it is none."""
-    text = text.strip().translate(_WIDE).replace("−", "-").replace("$", "").replace(",", "").rstrip(".")
+    text = text.strip().translate(_WIDE)
+    if _GROUPED.match(text):
+        text = re.sub(rf"[ {_SPACES}]", "", text)
+    text = text.replace("−", "-").replace("$", "").replace(",", "").rstrip(".")
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -49,5 +71,5 @@ def finished_number(answer: str) -> str:
 
     A number at the very end may lack digits, and one in the middle of unfinished reasoning is no answer.
     """
-    found = [match for match in _STRICT.finditer(answer.translate(_WIDE)) if match.end() < len(answer)]
+    found = [one for one in _STRICT.finditer(answer.translate(_WIDE)) if not _MORE.fullmatch(answer, one.end())]
     return answer[: found[-1].end()] if found else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 
 from .fences import place_blocks
 from .syntax import syntax_error
@@ -14,6 +16,7 @@ _TAG = re.compile("|".join(map(re.escape, (*_CLOSES, *_CLOSES.values()))), re.IG
 # Harmony's channels.
 _FINAL = re.compile(r"<\|channel\|>\s*final\b[^<]*<\|message\|>")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(?:analysis|commentary)\b")
+_CHANNEL_BEGINS = re.compile(r"<\|channel\|>\s*(analysis|commentary|final)\b")
 _MESSAGE_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 
 
@@ -73,3 +76,25 @@ def opened_by(prompt: str) -> str:
     is reasoning until it is closed."""
     tags = list(_TAG.finditer(prompt))
     return tags[-1][0] if tags and tags[-1][0].lower() in _CLOSES and not prompt[tags[-1].end() :].strip() else ""
+
+
+def in_reasoning(text: str, opened: str = "") -> Callable[[int], bool]:
+    """Whether a place of an answer that is still growing stands in reasoning; ``opened``: the mark that the prompt
+    opened it with. Marks count as in `without_reasoning`, but nothing is known of programs yet."""
+    spans: list[tuple[float, float]] = []
+    since, expected = (-1.0, _CLOSES.get(opened.lower())) if opened else (0.0, None)
+    for tag in _TAG.finditer(text):
+        at, name = tag.start(), tag[0].lower()
+        if expected is None and name in _CLOSES:
+            if not text[max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1 : at].strip():
+                since, expected = tag.end(), _CLOSES[name]
+        elif name == expected and not _is_quoted(text, tag):
+            spans.append((since, at))
+            expected = None
+    if expected is not None:
+        spans.append((since, math.inf))
+    channels = list(_CHANNEL_BEGINS.finditer(text))
+    for channel, after in zip(channels, [*channels[1:], None], strict=False):
+        if channel[1] != "final":
+            spans.append((channel.start(), after.start() if after else math.inf))
+    return lambda place: any(first <= place < last for first, last in spans)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
+from strop.rewards.reasoning import in_reasoning, opened_by
 from strop.rollout.engine import Finish, Request, Rollout
 from strop.rollout.random_numbers import stream
 
 Decode = Callable[[Sequence[int]], str]
+_TAIL = 32  # tokens at a prompt's end, where it may open reasoning
 
 
 class Answer:
@@ -26,6 +29,7 @@ class Answer:
         self.plain: list[float] = []
         self.top: list[tuple[tuple[int, float], ...]] = []
         self.text_end: int | None = None
+        self._opened = opened_by(decode(request.prompt[-_TAIL:])) if params.stop else ""
 
     def take(self, token: int, logprob: float, plain: float, top: tuple[tuple[int, float], ...]) -> Finish | None:
         """Add a token; why the answer ends with it, or None."""
@@ -39,7 +43,8 @@ class Answer:
         return "length" if len(self.tokens) == self.limit else None
 
     def _says_stop(self) -> bool:
-        """Whether the newest token completes a stop string; the whole text is decoded only where its end looks so."""
+        """Whether the newest token completes a stop string, which reasoning may hold without ending by it; the whole
+        text is decoded only where its end looks so."""
         stops = self.request.params.stop
         if not stops:
             return False
@@ -47,9 +52,10 @@ class Answer:
         if not any(stop in ending for stop in stops):
             return False
         text = self._decode(self.tokens)
-        found = [place for stop in stops if (place := text.find(stop)) >= 0]
-        self.text_end = min(found, default=None)
-        return bool(found)
+        thought = in_reasoning(text, self._opened)
+        found = (at.start() for stop in stops for at in re.finditer(f"(?={re.escape(stop)})", text))
+        self.text_end = min((place for place in found if not thought(place)), default=None)
+        return self.text_end is not None
 
     def rollout(self, reason: Finish) -> Rollout:
         return Rollout(

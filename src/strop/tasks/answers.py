@@ -24,7 +24,7 @@ from strop.rewards.math import math_verdicts, require_math_verify
 from strop.rewards.numbers import flexible_number, number
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
-from strop.tasks.choice import item_of
+from strop.tasks.choice import counted_keys, item_of
 from strop.tasks.fields import check_text
 from strop.tasks.math import judgement
 from strop.tasks.metrics import NO_ANSWER, accuracy
@@ -72,7 +72,9 @@ class Answers(AnswerTask):
 
     def items(self) -> list[Item]:
         made, settings = [], self.settings
-        for index, (place, row) in enumerate(islice(open_rows(settings.path), settings.count)):
+        rows = open_rows(settings.path)
+        rows = counted_keys(rows) if settings.grader == "choice" and not settings.columns else rows
+        for index, (place, row) in enumerate(islice(rows, settings.count)):
             messages, reference = self._read(row, place)
             if settings.suffix:
                 last = messages[-1]
@@ -110,6 +112,9 @@ class Answers(AnswerTask):
         options = tuple(map(str, row.get("choices") or ()))
         if grader == "choice" and not options:
             raise InputError(f"{place}: has no 'choices', which the grader needs; give a list of texts.")
+        if grader == "choice" and chosen_letter(answer, options) is None:
+            raise InputError(f"{place}: the reference {answer!r:.60} names none of the {len(options)} choices; give a "
+                             "letter or a choice's text.")  # fmt: skip
         return _messages(asked, place), Reference(grader, answer, options)
 
     def _names(self, which: Literal["prompt", "answer"], known: Sequence[str]) -> Sequence[str]:

@@ -1,7 +1,8 @@
 """Multiple-choice questions out of the files in which they are published.
 
 - ``query``, ``choices``, ``gold`` (the answer's index): llm-foundry's gauntlet;
-- ``question``, ``choices``, ``answer`` (an index or a letter), with ``type`` or ``subject``;
+- ``question``, ``choices``, ``answer`` (an index or a letter), with ``type`` or ``subject``. What an index in quotes
+  counts from, the whole file tells (`counted_keys`);
 - ARC's own: ``question.stem``, ``question.choices`` of ``text`` and ``label``, ``answerKey``; also with ``question``
   and ``choices: {text, label}`` side by side. A letter for a key is understood where the labels are numbers, and the
   reverse;
@@ -13,7 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,66 @@ class ChoiceItem:
 def load(path: Path) -> list[ChoiceItem]:
     """The questions of a file in any of the layouts above. Raises InputError naming the row that is of none of them."""
     if is_mmlu_csv(path):
-        return [_mmlu({**row, "subject": subject_of(path)}, place) for place, row in _mmlu_rows(path)]
-    return [item_of(row, place) for place, row in open_rows(path)]
+        rows = counted_keys(_mmlu_rows(path))
+        return [_mmlu({**row, "subject": subject_of(path)}, place) for place, row in rows]
+    return [item_of(row, place) for place, row in counted_keys(open_rows(path))]
+
+
+def counted_keys(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows of one file, with keys that are digits in quotes as indices; the others are given as they come.
+
+    All rows together tell what they count from: a "0", or a number without quotes, from 0; one that is the number of
+    its row's choices, from 1. Raises InputError where neither is there, or both. ARC's own keys count from 1 and stay.
+    """
+    rows, index = iter(rows), None
+    for place, row in rows:
+        index = index or (place if isinstance(row.get(_key_field(row)), int) else None)
+        if _digits(row) is None:
+            yield place, row
+            continue
+        rest = [(place, row), *rows]
+        first = _first(rest, index)
+        for place, row in rest:
+            found = _digits(row)
+            yield place, row if found is None else {**row, _key_field(row): found - first}
+        return
+
+
+def _first(rows: Sequence[Row], index: str | None) -> int:
+    """What the keys of ``rows`` count from; ``index``: a place before them that has an index."""
+    known = [(place, row, _digits(row)) for place, row in rows]
+    index = index or next((place for place, row, _ in known if isinstance(row.get(_key_field(row)), int)), None)
+    nought = index or next((place for place, _, digits in known if digits == 0), None)
+    last = next((place for place, row, digits in known if digits == _choices(row)), None)
+    place, field = rows[0][0], _key_field(rows[0][1])
+    if nought and last:
+        raise InputError(
+            f"{place}: '{field}' is a number in quotes, and such keys count from 0 at {nought} and from 1 at {last}; "
+            "give letters, or numbers without quotes, from 0."
+        )
+    if not nought and not last:
+        raise InputError(
+            f"{place}: '{field}' is {rows[0][1][field]!r} in quotes, and no row tells whether such keys count from 0 "
+            "or 1 (with '0', or the number of its choices); give letters, or numbers without quotes, from 0."
+        )
+    return 0 if nought else 1
+
+
+def _key_field(row: Mapping[str, Any]) -> str:
+    return "gold" if "gold" in row else "answer"
+
+
+def _choices(row: Mapping[str, Any]) -> int:
+    choices = row.get("choices")
+    return len(choices) if isinstance(choices, list) else 4
+
+
+def _digits(row: Mapping[str, Any]) -> int | None:
+    """The key of a row whose choices have no labels of its own, where that is digits in quotes."""
+    key = row.get(_key_field(row))
+    if not isinstance(key, str) or not key.strip().isdecimal() or name_tasks(row) in (None, ARC):
+        return None
+    return int(key)
 
 
 def subject_of(path: Path) -> str:
@@ -148,7 +207,7 @@ def _index(key: Any, labels, field: str, place: str) -> int:
             found = known.index(key)
         elif len(key) == 1 and key in LETTERS:
             found = LETTERS.index(key)
-        elif key.isdecimal():  # labels are letters: ARC counts from 1
+        elif key.isdecimal() and field == "answerKey":  # labels are letters: ARC counts from 1
             found = int(key) - 1
     if found is None or not 0 <= found < len(labels):
         raise InputError(f"{place}: '{field}' is {key!r}, which names none of the {len(labels)} choices; correct it.")

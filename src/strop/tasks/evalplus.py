@@ -11,26 +11,28 @@ HumanEval's own asserts it is not used, since ``base_input`` has what they call.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.rewards import Judgement, Limits
 from strop.tasks import humaneval
-from strop.tasks.base import Item, TaskSettings
+from strop.tasks.base import Item, TaskSettings, register
 from strop.tasks.fields import check_text
 from strop.tasks.functions import FunctionTask
 from strop.tasks.humaneval import HumanEvalItem
+from strop.tasks.metrics import KEPT, NO_ANSWER, PASS_AT_1
 
 LIMITS = Limits(cpu_seconds=20, wall_seconds=120.0)
 """Hundreds of calls a problem, each answered by the reference too."""
 _CHECK = """
 import copy, json, math
 
-INPUTS = json.loads({inputs!r})
+{typed}
+INPUTS = [_typed(args) for args in json.loads({inputs!r})]
 ATOL = {atol!r}
 _scope = {{}}
 exec({reference!r}, _scope)
@@ -70,48 +72,98 @@ def _same(out, expected, atol):
     return atol != 0 and alike and _near(out, expected, atol)
 
 
+{agrees}
+
+
 def check(candidate):
     for given in INPUTS:
-        out = candidate(*copy.deepcopy(given))
-        if {name!r} == "find_zero":
-            assert abs(sum(c * math.pow(out, i) for i, c in enumerate(given[0]))) <= ATOL
-        else:
-            assert _same(out, _reference(*copy.deepcopy(given)), ATOL)
+        assert _agrees(given, candidate(*copy.deepcopy(given)))
+"""
+_AS_GIVEN = """
+def _typed(args):
+    return args
+"""
+_AGREES = """
+def _agrees(given, out):
+    return _same(out, _reference(*copy.deepcopy(given)), ATOL)
+"""
+_ANY_ROOT = """
+def _agrees(given, out):
+    return abs(sum(c * math.pow(out, i) for i, c in enumerate(given[0]))) <= ATOL
 """
 
 
 @dataclass(frozen=True, slots=True)
-class HumanEvalPlusItem(HumanEvalItem):
-    """One function to write. ``added``: whether it is called with anything that HumanEval does not call it with."""
+class PlusItem(HumanEvalItem):
+    """One function to write. ``added``: whether it is called with more than what the plain benchmark calls it with."""
 
     added: bool = True
 
 
-class HumanEvalPlus(FunctionTask):
-    """A file of HumanEval+; pass@1 on HumanEval's inputs and the added ones together."""
+Plus = TypeVar("Plus", bound=PlusItem)
 
-    source = "path: HumanEvalPlus.jsonl of evalplus (Liu et al. 2023, arXiv:2305.01210)"
-    licence = "Apache-2.0"
 
-    def __init__(self, name: str, settings: TaskSettings, found: list[HumanEvalPlusItem]):
-        super().__init__(name, settings, found)
-        if plain := [item.name for item in found if not item.added]:
+class PlusTask(FunctionTask):
+    """A file of evalplus's; pass@1 on the benchmark's own inputs and the added ones together."""
+
+    found: Sequence[PlusItem]
+    plain: ClassVar[str]
+    """The benchmark that inputs are added to."""
+
+    def __init__(self, name: str, settings: TaskSettings):
+        super().__init__(name, settings)
+        if plain := [item.name for item in self.found if not item.added]:
             self.notes = [
-                f"in {len(plain):,} of {len(found):,} problems 'plus_input' adds nothing to 'base_input', so they are "
-                f"as easy as HumanEval's: {', '.join(plain[:5])}"
+                f"in {len(plain):,} of {len(self.found):,} problems 'plus_input' adds nothing to 'base_input', so they "
+                f"are as easy as {self.plain}'s: {', '.join(plain[:5])}"
             ]
 
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:
-        return humaneval.grade(item.data, answer, LIMITS)
+        return humaneval.grade(item.data, answer, LIMITS, completes=item.text is not None)
 
 
-def load(path: Path) -> list[HumanEvalPlusItem]:
-    """The problems of a file. Raises InputError naming the row that is not of that layout."""
+ENDS = ("\nif __name__", "\ndef main(", "\nprint(")  # of evalplus's completions, whatever the benchmark
+
+
+@register("humaneval_plus")
+class HumanEvalPlus(PlusTask):
+    """A file of HumanEval+."""
+
+    metrics = (
+        replace(PASS_AT_1, about="HumanEval+ problems solved by the one answer", group=KEPT, bound=0.05, lead=1),
+        NO_ANSWER,
+    )
+    source = "path: HumanEvalPlus.jsonl of evalplus (Liu et al. 2023, arXiv:2305.01210)"
+    licence = "Apache-2.0"
+    plain = "HumanEval"
+    stops = (*ENDS, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
+
+    def chosen(self) -> list[PlusItem]:
+        return load(self.file)
+
+
+def load(path: Path) -> list[PlusItem]:
+    """The problems of a file of HumanEval+. Raises InputError naming the row that is not of that layout."""
     return [_item(row, place) for place, row in open_rows(path)]
 
 
-def _item(row: Mapping[str, Any], place: str) -> HumanEvalPlusItem:
+def _item(row: Mapping[str, Any], place: str) -> PlusItem:
+    if row.get("assertion") is not None:
+        raise InputError(
+            f"{place}: is a problem of MBPP+; measure the file as evals: {{NAME: {{task: mbpp_plus, path: FILE}}}}."
+        )
+    agrees = _ANY_ROOT if row.get("entry_point") == "find_zero" else _AGREES
+    item = plus_item(row, place, _AS_GIVEN, agrees, PlusItem)
+    return humaneval.checked(item, place)
+
+
+def plus_item(row: Mapping[str, Any], place: str, typed: str, agrees: str, kind: type[Plus]) -> Plus:
+    """The problem of a row, as ``kind``. ``typed`` and ``agrees`` are Python: ``_typed`` makes a call's arguments of
+    what JSON holds, ``_agrees`` says whether what the call gave is right.
+
+    Raises InputError for a row that is not of evalplus's layout.
+    """
     for field in ("task_id", "prompt", "entry_point", "canonical_solution"):
         check_text(row.get(field), field, place, empty=False)
     base, added = (_inputs(row, field, place) for field in ("base_input", "plus_input"))
@@ -121,9 +173,10 @@ def _item(row: Mapping[str, Any], place: str) -> HumanEvalPlusItem:
     if isinstance(atol, bool) or not isinstance(atol, int | float) or not atol >= 0:
         raise InputError(f"{place}: 'atol' is {atol!r}; give a number of at least 0.")
     name, reference = row["entry_point"], row["prompt"] + row["canonical_solution"]
-    test = _CHECK.format(inputs=json.dumps(base + added), atol=atol, reference=reference, name=name)
+    inputs = json.dumps(base + added)
+    test = _CHECK.format(inputs=inputs, atol=atol, reference=reference, name=name, typed=typed, agrees=agrees)
     fields = {field: row[field] for field in ("task_id", "prompt", "entry_point", "canonical_solution")}
-    return humaneval.checked(HumanEvalPlusItem(**fields, test=test, added=any(i not in base for i in added)), place)
+    return kind(**fields, test=test, added=any(one not in base for one in added))
 
 
 def _inputs(row: Mapping[str, Any], field: str, place: str) -> list[list[Any]]:

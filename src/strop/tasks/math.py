@@ -10,6 +10,7 @@ from pydantic import Field
 
 from strop.common.errors import InputError
 from strop.rewards import Judgement
+from strop.rewards.boxed import boxes, whole_boxes
 from strop.rewards.code import Verdict
 from strop.rewards.math import MathVerdict, math_verdicts, require_math_verify
 from strop.rewards.reasoning import without_reasoning
@@ -83,8 +84,8 @@ class Math(AnswerTask):
     @classmethod
     def finished_part(cls, answer: str) -> str:
         """Up to the last ``\\boxed{}`` that is closed; nothing without one."""
-        end = boxed_end(answer)
-        return answer[:end] if end else ""
+        found = whole_boxes(answer)
+        return answer[: found[-1].end] if found else ""
 
 
 _VERDICTS: dict[str, Verdict] = {"equal": "accepted", "different": "wrong_answer", "fault": "judge_fault"}
@@ -93,7 +94,7 @@ _VERDICTS: dict[str, Verdict] = {"equal": "accepted", "different": "wrong_answer
 def judgement(verdict: MathVerdict, answer: str) -> Judgement:
     """What strop calls a verdict of math-verify's."""
     name = _VERDICTS.get(verdict.kind, "no_answer")
-    parts = {"format_rate": float(boxed_end(without_reasoning(answer)) > 0)}
+    parts = {"format_rate": float(bool(boxes(without_reasoning(answer))))}
     return Judgement(name, int(name == "accepted"), 1, verdict.detail, parts=parts)
 
 
@@ -103,32 +104,10 @@ def problem_of(row: Mapping[str, Any], place: str) -> tuple[str, str, str]:
     answer = row.get("answer")
     if answer is None:
         solution = check_text(field_of(row, place, ("solution",), "the reference"), "solution", place)
-        end = boxed_end(solution)
-        answer = solution[boxed_start(solution, end) : end - 1] if end else None
+        found = boxes(solution)
+        answer = found[-1].content if found else None
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         answer = str(answer)
     if not isinstance(answer, str) or not answer.strip():
         raise InputError(f"{place}: there is no reference answer, neither 'answer' nor a \\boxed{{}} in 'solution'.")
     return problem, answer, str(row.get("subject") or row.get("type") or "")
-
-
-def boxed_end(text: str) -> int:
-    """Where the last whole ``\\boxed{…}`` of a text ends; 0 where there is none."""
-    for start in sorted((i for i in range(len(text)) if text.startswith("\\boxed{", i)), reverse=True):
-        depth = 0
-        for at in range(start + 6, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[at], 0)
-            if depth == 0:
-                return at + 1
-    return 0
-
-
-def boxed_start(text: str, end: int) -> int:
-    """Where the content of the ``\\boxed{…}`` begins that ends at ``end``."""
-    depth, at = 0, end
-    while at > 0:
-        at -= 1
-        depth += {"}": 1, "{": -1}.get(text[at], 0)
-        if depth == 0:
-            break
-    return at + 1

@@ -3,21 +3,23 @@
 A row holds ``text`` (or ``prompt``), ``test_list``, and may hold ``code`` (a reference), ``task_id``,
 ``test_setup_code`` (or ``test_imports``) and ``challenge_test_list``. As in the paper, the three asserts stand in the
 prompt, for a function's name is found nowhere else, and an answer is judged by them; the challenge tests are not used.
-The paper tests on the rows with a ``task_id`` of 11 to 510; a file is measured as it is.
+The paper tests on the rows with a ``task_id`` of 11 to 510 and shows those of 2, 3 and 4 before them; a file is
+measured as it is, unless ``split: test`` takes those rows alone.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from strop.common.errors import InputError
 from strop.data.files import open_rows
-from strop.rewards import Judgement, Limits, extract_program, judge_asserts, parse_program, syntax_error
+from strop.rewards import Judgement, Limits, code_blocks, extract_program, judge_asserts, parse_program, syntax_error
 from strop.rewards.names import called_names, defined_names, free_names, missing_names
+from strop.rewards.reasoning import without_reasoning
 from strop.tasks.fields import check_imports, check_text, check_texts
 
 LIMITS = Limits(cpu_seconds=10, wall_seconds=120.0)
@@ -34,6 +36,7 @@ class MbppItem:
     setup: str = ""  # what the tests need before them
     names: tuple[str, ...] = ()  # what the tests call of the answer: functions and classes
     code: str = ""  # a reference
+    number: int = 0  # its task_id, where that is one
 
     @property
     def prompt(self) -> str:
@@ -47,6 +50,15 @@ class MbppItem:
     def messages(self) -> list[dict[str, str]]:
         """The conversation to answer: one user turn."""
         return [{"role": "user", "content": self.prompt}]
+
+    @property
+    def completion(self) -> str:
+        """The text to go on from, as the paper and lm-evaluation-harness have it: with three asserts."""
+        tests = "\n".join(self.tests[:3])
+        return (
+            f"You are an expert Python programmer, and here is your task: {self.text} Your code should pass these "
+            f"tests:\n\n{tests}\n[BEGIN]\n"
+        )
 
 
 def load(path: Path) -> list[MbppItem]:
@@ -72,9 +84,11 @@ def _item(row: Mapping[str, Any], place: str) -> MbppItem:
     if row.get("test"):
         raise InputError(
             f"{place}: has the tests of MBPP+ in 'test' beside 'test_list'; strop does not run them (they need numpy), "
-            "and measures MBPP's own asserts alone: drop the column 'test' if that is what you want."
+            "and measures MBPP's own asserts alone: drop the column 'test' if that is what you want, or give the task "
+            "mbpp_plus evalplus's MbppPlus.jsonl."
         )
     number = row.get("task_id")
+    whole = number if isinstance(number, int) and not isinstance(number, bool) else 0
     name = place if number is None else str(number) if isinstance(number, str) else f"MBPP/{number}"
     asked = parse_program("\n".join((setup, *tests)))
     if asked is None:
@@ -82,7 +96,7 @@ def _item(row: Mapping[str, Any], place: str) -> MbppItem:
     names = _names(asked, code)
     if not names:
         raise InputError(f"{place}: 'test_list' calls no function of the answer; correct it.")
-    return MbppItem(name, text, tuple(tests), setup, names, code)
+    return MbppItem(name, text, tuple(tests), setup, names, code, whole)
 
 
 def _names(tests: ast.Module, code: str) -> tuple[str, ...]:
@@ -95,7 +109,26 @@ def _names(tests: ast.Module, code: str) -> tuple[str, ...]:
     return tuple(sorted(free_names(tests) & defined or missing_names(tests) & called_names(tests)))
 
 
-def grade(item: MbppItem, answer: str, limits: Limits | None = None) -> Judgement:
-    """Judge a model's answer by the item's asserts, in the sandbox; `strop.rewards.asserts` says what that covers."""
-    program = extract_program(answer, item.names)
+def examples(items: Sequence[MbppItem]) -> list[MbppItem]:
+    """Those that may be shown before others, first the three that are usual: of MBPP itself, what the paper keeps for
+    that (task_id 2, 3, 4, then the others up to 10); of a file without those, all that have a reference."""
+    known = {item.number: item for item in items if item.code}
+    usual = [known[number] for number in (2, 3, 4, 1, 5, 6, 7, 8, 9, 10) if number in known]
+    return usual or [item for item in items if item.code]
+
+
+def grade(item: MbppItem, answer: str, limits: Limits | None = None, completes: bool = False) -> Judgement:
+    """Judge a model's answer by the item's asserts, in the sandbox; `strop.rewards.asserts` says what that covers.
+
+    One that ``completes`` the prompt is a program as it stands, or the first fenced block in it.
+    """
+    program = as_it_stands(answer) if completes else extract_program(answer, item.names)
     return judge_asserts(program, item.names, "\n".join(item.tests), limits or LIMITS, setup=item.setup)
+
+
+def as_it_stands(answer: str) -> str | None:
+    """The program that a completion is; None where it is empty."""
+    text = without_reasoning(answer)
+    blocks = code_blocks(text)
+    program = blocks[0].code if blocks else text
+    return program if program.strip() else None

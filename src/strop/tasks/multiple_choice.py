@@ -78,7 +78,7 @@ class MultipleChoice(ChoiceTask):
         if path is not None and Path(path).is_file():
             yield from choice.load(path)
             return
-        for place, row in task_rows(path, self.hub, self.subset, split):
+        for place, row in choice.counted_keys(task_rows(path, self.hub, self.subset, split)):
             yield choice.item_of(row, place)
 
     def chosen(self) -> list[ChoiceItem]:

@@ -24,9 +24,9 @@ from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerTask, Item, register
 from strop.tasks.general_chat import conversation_texts
 from strop.tasks.metrics import NO_ANSWER, accuracy, part
+from strop.tasks.spelt import spelt_letters
 
 _WORD = re.compile(r"(?<![\w'-])[a-z]{3,14}(?![\w'-])")
-_SPELT = re.compile(r"(?<![a-zA-Z])[a-zA-Z](?:(?:\s*[-,.]\s*|\s+)[a-zA-Z](?![a-zA-Z]))+")
 _ASK_COUNT = (
     "How many times does the letter {letter} occur in the word {word}?",
     "How many {letter}s are in {word}?",
@@ -193,10 +193,9 @@ class SimpleSpelling(_Spelling):
 
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:
-        """The last run of single letters with commas, hyphens, full stops or spaces between them."""
-        found = _SPELT.findall(without_reasoning(answer))
-        if not found:
+        """What the last row of single letters spells."""
+        spelt = spelt_letters(without_reasoning(answer))
+        if spelt is None:
             return Judgement("no_answer", 0, 1, "the answer spells nothing")
-        spelt = "".join(letter for letter in found[-1] if letter.isalpha()).lower()
         right = spelt == item.data.word
         return Judgement("accepted" if right else "wrong_answer", int(right), 1, f"spelt {spelt!r:.40}")

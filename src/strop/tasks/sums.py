@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from itertools import islice
 from random import Random
 from typing import Any, NamedTuple
@@ -21,7 +22,8 @@ from strop.tasks.metrics import NO_ANSWER, accuracy
 from strop.tasks.small_world.world import LANGUAGES, Language
 from strop.tools.calculator import Calculator, calculate
 
-_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")  # also right after a Chinese word; a result is never negative
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")  # also right after a Chinese word
+_NEGATIVE = re.compile(r"(?:[-−–—－]|\b(?:minus|negative)\s+|[负負])\Z", re.IGNORECASE)
 _HELD_OUT = 5  # every so many of all sums are measured on, and never trained on
 _ASK = {  # by operator: questions, and the answer
     "en": {
@@ -83,10 +85,9 @@ class Sums(AnswerTask):
 
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:
-        numbers, right = _NUMBER.findall(without_reasoning(answer)), number(item.data.value)
-        if not numbers:
+        right, found = number(item.data.value), _last_number(without_reasoning(answer))
+        if found is None:
             return Judgement("no_answer", 0, 1, "the answer holds no number")
-        found = number(numbers[-1])
         return Judgement(
             "accepted" if found == right else "wrong_answer", int(found == right), 1, f"{found}, expected {right}"
         )
@@ -98,6 +99,20 @@ class Sums(AnswerTask):
             for language in LANGUAGES
             for name, made in (("", _in_text), ("tools_", _in_turns))
         }
+
+
+def _last_number(text: str) -> Decimal | None:
+    """With its sign, which in ``24-12`` and ``24 minus 12`` it has none of."""
+    found = [*_NUMBER.finditer(text)]
+    if not found:
+        return None
+    value, before = number(found[-1][0]), text[: found[-1].start()].rstrip("$")
+    sign = _NEGATIVE.search(before[-20:])
+    if value is None or sign is None:
+        return value
+    first = before[: len(before) - len(sign[0])]
+    taken = re.search(r"[\d)]\Z" if sign[0] in "-−–—－负負" else r"[\d)]\s*\Z", first)
+    return value if taken else -value
 
 
 def _drawn(language: Language, split: str, seed: int) -> Iterator[Sum]:
