@@ -1,7 +1,11 @@
-"""Starting worker processes from anybody's program."""
+"""Starting worker processes from anybody's program, and ending them with it."""
 
 from __future__ import annotations
 
+import fcntl
+import multiprocessing
+import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -40,3 +44,25 @@ def without_main() -> Iterator[None]:
             yield
         finally:
             sys.modules["__main__"] = main
+
+
+def end_with_parent(group: bool = False) -> None:
+    """This process of multiprocessing's is killed when its parent is gone, whatever it does then; with ``group`` its
+    process group is. On Linux; elsewhere a worker of a killed parent stays.
+
+    The kernel sends the signal, as the other end of the pipe by which multiprocessing tells of the parent's end is
+    closed: a thread that watches it would wait for as long as another one computes in C, and the signal of a parent's
+    death (PR_SET_PDEATHSIG) comes when the thread ends that has started this process.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or not sys.platform.startswith("linux"):
+        return
+    pipe: int = parent.sentinel
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp() if group else os.getpid())
+    fcntl.fcntl(pipe, _F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | fcntl.FASYNC)
+    if not parent.is_alive():  # before that
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+_F_SETSIG = 10

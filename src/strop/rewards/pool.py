@@ -2,7 +2,8 @@
 
 Starting a sandbox forks the process that asks for it, and forking one that holds a model costs its page tables: with
 2.8 GB resident, threads judged 53 executions a second and workers 88. Workers are started once and kept. One that dies
-(killed, out of memory) is replaced, and what it was doing is done again.
+(killed, out of memory) is replaced, and what it was doing is done again. They end with the process that started them,
+also where it is killed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from strop.common.processes import without_main
+from strop.common.processes import end_with_parent, without_main
 from strop.sandbox import is_unsafe, set_unsafe
 
 Task = TypeVar("Task")
@@ -49,6 +50,7 @@ def _pool(kind: tuple[int, bool]) -> ProcessPoolExecutor:
 
 def _begin(unsafe: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()  # it holds the queue's other end itself, and would wait for work forever
     set_unsafe(unsafe)
 
 

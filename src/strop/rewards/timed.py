@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from strop.common.processes import without_main
+from strop.common.processes import end_with_parent, without_main
 from strop.sandbox import is_unsafe, set_unsafe
 
 _START_SECONDS = 120.0  # for a machine with much else to do
@@ -150,6 +150,7 @@ def _left(end: float | None) -> float | None:
 def _serve(parent: socket.socket, unsafe: bool) -> None:
     set_unsafe(unsafe)
     os.setsid()  # a group of its own: what it starts ends with it, and Ctrl-C is the parent's to answer
+    end_with_parent(group=True)
     _send(parent, b"ready")
     while True:
         try:

@@ -38,6 +38,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from strop.common.errors import InputError
 from strop.common.scratch import scratch_folder
 
+from . import keeper
 from .choice import confinement, is_forked, start
 from .processes import Ended, Process, look_at_tree
 from .rules import python_command
@@ -147,6 +148,7 @@ def _start(limits: Limits, folder: str) -> Process:
     pauses = iter((*_SPAWN_PAUSES, *(_MORE_PAUSES if _has_started.is_set() else ())))
     while True:
         try:
+            keeper.mark()  # it is there before the program is
             process = start([*python_command(), _launcher()], folder, limits.processes)
         except (RuntimeError, BlockingIOError) as error:
             if (pause := next(pauses, None)) is None:
@@ -163,7 +165,7 @@ def _start(limits: Limits, folder: str) -> Process:
 def _head(limits: Limits, input_bytes: int) -> bytes:
     """What the launcher does before it reads the program: (limits of resources, the program's own user or 0, the
     number of the system call that installs a filter, the filter; none where programs are not confined)."""
-    memory, by = limits.memory_mb << 20, confinement()
+    memory, by, mark = limits.memory_mb << 20, confinement(), keeper.mark()
     user = own_user() if by == "sandlock" else 0  # in a namespace of its own no other user is
     resources = [
         (resource.RLIMIT_AS, memory, memory),
@@ -175,6 +177,7 @@ def _head(limits: Limits, input_bytes: int) -> bytes:
         (resource.RLIMIT_MEMLOCK, 0, 0),
         (resource.RLIMIT_MSGQUEUE, 0, 0),
         (resource.RLIMIT_NOFILE, limits.open_files, limits.open_files),
+        (keeper.RLIMIT_LOCKS, mark, mark),
     ]
     if user:
         resources.append((resource.RLIMIT_NPROC, limits.threads, limits.threads))
