@@ -116,6 +116,14 @@ def test_the_program_cannot_see_the_tests(moment):
     assert planted.verdict == "wrong_answer"  # the search does find what is there
 
 
+def test_the_program_cannot_tell_tests_by_their_size():
+    """It can ask how long its parent's input is."""
+    program = "import os\ndef size(): return os.stat(f'/proc/{os.getppid()}/fd/0').st_size"
+    for count in (1, 2000):
+        assert judge(program, "assert size() == 65536, size()\n" + "# more\n" * count, ["size"]).detail == ""
+    assert judge(program, "assert size() == 131072, size()\n" + "# more\n" * 10000, ["size"]).accepted
+
+
 VALUES = [
     "None", "True", "0", "-7", "10 ** 5000", "1.5", "-0.0", "1e300", "float('inf')", "3+4j", "-1j",
     "'a\\n\\'\"\\0é\\ud800'", "b'\\xff'", "[]", "()", "(1,)", "{}", "set()", "{1, (2, 3)}", "frozenset()",

@@ -135,6 +135,13 @@ def test_symlink_tricks_are_refused(secret_file):
     assert not os.path.lexists("/tmp/strop-link")
 
 
+def test_links_are_not_read(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("/where/this/leads")
+    for path in (str(link), "/proc/self", "/proc/self/exe", "/proc/self/fd/0"):
+        assert_refused(attempt("import os", f"print(os.readlink({path!r}))"), "PermissionError")
+
+
 def test_environment_is_empty(monkeypatch):
     monkeypatch.setenv("API_TOKEN", secrets.token_hex())
     by_libc = "ctypes.c_void_p.in_dll(ctypes.CDLL(None), 'environ').value"

@@ -1,7 +1,8 @@
 """The program that runs asserts inside the sandbox; `strop.rewards.asserts` sends its text there and never imports it.
 
 Two processes. The candidate is loaded by a forked child that has neither stdin nor stdout, that a Landlock domain of
-its own keeps from looking into this process (ptrace, /proc), and that answers requests over a pair of pipes with JSON.
+its own keeps from looking into this process (ptrace, and what /proc has to open), and that answers requests over a pair
+of pipes with JSON. Attributes in /proc can be asked for: of this process's input that is a size that is a power of 2.
 The tests run in this process, which never executes a line of the candidate's: it turns the replies into fresh builtin
 objects and compares those. So nothing that the candidate does to builtins, to ``__eq__``, to the stack or to its own
 process can reach an assert. What is no plain value stays over there; the tests get a handle on it, which is equal to

@@ -81,7 +81,8 @@ def environment() -> dict[str, str]:
     loaded = [path for path in visible().readable if os.path.basename(path).startswith(_ALWAYS_LOADED)]
     variables = {"PYTHONHASHSEED": "0", "PYTHONCOERCECLOCALE": "0", "TZ": "UTC0", "MALLOC_ARENA_MAX": "1"}
     if ":" not in sys.base_prefix + sys.base_exec_prefix:
-        variables["PYTHONHOME"] = f"{sys.base_prefix}:{sys.base_exec_prefix}"
+        # Real paths: links cannot be read inside, as os.path.realpath would of what modules say their files are.
+        variables["PYTHONHOME"] = ":".join(map(os.path.realpath, (sys.base_prefix, sys.base_exec_prefix)))
     if not any(sign in path for path in loaded for sign in ": "):
         variables["LD_PRELOAD"] = ":".join(loaded)
     return variables

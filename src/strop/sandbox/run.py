@@ -8,13 +8,15 @@ Every process that it started has been killed when `run_python` returns (nearly 
 fork of an interpreter that waits in the sandbox: see `strop.sandbox.forked`), and the caller never holds more than
 ``Limits.output_bytes`` of its output and a little.
 
-Not covered: names, sizes and dates of files anywhere can be asked for (``os.stat``) where sandlock confines, their
-contents cannot. Memory and CPU are counted per process, so a program allowed ``n`` processes can use ``n`` times as
-much, and those that it forks stay zombies until PID 1 reaps them. Threads are counted by the kernel where strop is
-root, and otherwise twenty times a second, so a program can have more of them for a moment. The kernel's own memory
-behind pipes is limited for ordinary users, not for root. Bugs of the kernel; timing channels. The program has the
-standard library only, may not write files (``tempfile`` fails), and of its limits it may set the stack's alone. Within
-`unsafe_local` none of this holds but the limits.
+Not covered: where sandlock confines, names, sizes and dates of files anywhere can be asked for (``os.stat``), those
+behind open descriptors of a program's parent too (/proc/PID/fd), which is a server that has pipes alone, or the tests'
+process; and where a link to a folder leads (``os.chdir``, where the folder may be entered). Contents cannot, nor those
+of links (``os.readlink`` fails). Memory and CPU are counted per process, so a program allowed ``n`` processes can use
+``n`` times as much, and those that it forks stay zombies until PID 1 reaps them. Threads are counted by the kernel
+where strop is root, and otherwise twenty times a second, so a program can have more of them for a moment. The kernel's
+own memory behind pipes is limited for ordinary users, not for root. Bugs of the kernel; timing channels. The program
+has the standard library only, may not write files (``tempfile`` fails), and of its limits it may set the stack's alone.
+Within `unsafe_local` none of this holds but the limits.
 """
 
 from __future__ import annotations

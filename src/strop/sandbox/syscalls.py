@@ -20,10 +20,10 @@ from typing import NamedTuple
 from strop.common.errors import InputError
 
 ALLOWED = (
-    # files: what Landlock opens to it, and nothing of their attributes
+    # files: what Landlock opens to it, and nothing of their attributes; no readlink, which Landlock allows everywhere
     "read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close close_range sendfile "
-    "open openat openat2 access faccessat faccessat2 stat lstat fstat newfstatat statx statfs fstatfs readlink "
-    "readlinkat getdents getdents64 getcwd chdir fchdir umask "
+    "open openat openat2 access faccessat faccessat2 stat lstat fstat newfstatat statx statfs fstatfs getdents "
+    "getdents64 getcwd chdir fchdir umask "
     # descriptors of its own, and waiting for them
     "dup dup2 dup3 pipe pipe2 eventfd eventfd2 signalfd signalfd4 timerfd_create timerfd_settime timerfd_gettime "
     "poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 shutdown "
