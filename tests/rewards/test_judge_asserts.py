@@ -138,6 +138,157 @@ def test_plain_values_cross_unchanged():
     assert (judgement.verdict, judgement.detail, judgement.stderr_tail) == ("accepted", "", "")
 
 
+LIBRARY = [
+    "Fraction(1, 3)", "Fraction(10 ** 4000, 3)", "Decimal('1.10')", "Decimal('-0')", "Decimal('Infinity')", "range(5)",
+    "range(10 ** 30, 0, -7)", "bytearray(b'x')", "deque([1, [2]])", "deque([1, 2], 2)", "Counter('aab')",
+    "OrderedDict(b=1, a=2)", "{1: 2}.keys()", "{1: 2}.items()", "date(2020, 2, 29)", "time(1, 2, 3, 4, fold=1)",
+    "timedelta(-1, 5, 7)", "datetime(2020, 1, 1)", "datetime(2020, 1, 1, tzinfo=timezone(timedelta(hours=2), 'X'))",
+    "timezone.utc", "[Fraction(1), {'a': deque()}]",
+]  # fmt: skip
+IMPORTS = """
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+"""
+
+
+def test_values_of_the_standard_library_cross_unchanged():
+    lines = (f"v = {v}; r = same(v); assert (r, type(r), repr(r)) == (v, type(v), repr(v)), v" for v in LIBRARY)
+    tests = (
+        IMPORTS + "\n".join(lines) + "\nassert list(same({1: 2}.values())) == [2]\nassert same(Decimal('NaN')).is_nan()"
+    )
+    judgement = judge("def same(x): return x", tests, ["same"])
+    assert (judgement.verdict, judgement.detail, judgement.stderr_tail) == ("accepted", "", "")
+
+
+@pytest.mark.parametrize(
+    ("program", "tests"),
+    [
+        ("def f(): return Fraction(1, 2)", "assert f() == 0.5 and abs(f() - 1.5) == 1 and f() + 1 == Fraction(3, 2)"),
+        ("def f(): return Decimal('2')", "assert f() == 2"),
+        ("def f(): return range(3)", "assert f() == range(3) and f() != [0, 1, 2]"),
+        ("def f(): return {1: 2}.keys()", "assert f() == {1} and f() != [1]"),
+        ("def f(): return bytearray(b'a')", "assert f() == b'a'"),
+        ("def f(): return OrderedDict(b=1, a=2)", "assert f() == dict(a=2, b=1) and f() != OrderedDict(a=2, b=1)"),
+        ("def f(): return Counter('aab')", "assert f().most_common(1) == [('a', 2)] and f()['x'] == 0"),
+        ("def f(): return defaultdict(lambda: 7, {1: 2})", "assert f() == {1: 2}"),
+        ("P = namedtuple('P', 'x y')\ndef f(): return P(1, 2)", "assert f() == (1, 2) and f().y == 2"),
+        ("P = namedtuple('P', 'x 1', rename=True)\ndef f(): return P(1, 2)", "assert f() == (1, 2)"),
+        (
+            "def f(): return date(2020, 1, 2)",
+            "assert f() == date(2020, 1, 2) and f() - date(2020, 1, 1) == timedelta(1)",
+        ),
+    ],
+)
+def test_values_of_the_standard_library_are_compared_as_such(program, tests):
+    judgement = judge(IMPORTS + program, IMPORTS + tests, ["f"])
+    assert (judgement.verdict, judgement.detail) == ("accepted", "")
+
+
+def test_what_a_function_does_to_its_arguments_is_seen():
+    program = """
+def change(numbers, words, seen, data, last):
+    numbers.sort(); words['new'] = numbers.pop(); seen.add(7); data += b'!'; last.append(5)
+def first(rows): rows[0].append(1); rows.append([2]); return rows[0]
+def look(rows): return len(rows)
+def put(numbers): numbers.append(object())
+"""
+    tests = """
+from collections import deque
+a, b, c, d, e = [3, 1, 2], {'old': 0}, {1}, bytearray(b'x'), deque([1, 2], 2)
+change(a, b, c, d, e)
+assert (a, b, c, d, e) == ([1, 2], {'old': 0, 'new': 3}, {1, 7}, b'x!', deque([2, 5]))
+row = []
+rows = [row, row]
+assert first(rows) is row and row == [1] and rows == [row, row, [2]] and rows[1] is row
+words = {1: 2}
+for key in words:
+    assert look(words) == 1
+put(row)
+assert len(row) == 2 and row[1] != 1
+loop = [1]
+loop.append(loop)
+assert look(loop) == 2
+"""
+    judgement = judge(program, tests, ["change", "first", "look", "put"])
+    assert (judgement.verdict, judgement.detail, judgement.stderr_tail) == ("accepted", "", "")
+
+
+def test_functions_and_iterators_of_the_tests_are_called_there():
+    program = """
+def apply(f, *args): return f(*args)
+def total(numbers): return sum(numbers)
+def careful(f):
+    try: f()
+    except KeyError: return 'caught'
+def count(f, n): return n and 1 + f(n - 1)
+"""
+    tests = """
+import functools, operator
+seen = []
+assert apply(lambda x: seen.append(x) or x + 1, [2][0]) == 3 and seen == [2]
+assert apply(len, 'ab') == 2 and apply(operator.add, 1, 2) == 3 and apply(str.upper, 'a') == 'A'
+assert apply(functools.partial(lambda a, b: a - b, 2), 3) == -1 and apply(seen.count, 2) == 1 and apply(int, '4') == 4
+assert total(x * x for x in range(4)) == 14 and total(iter([1, 2])) == 3 and total(map(abs, [-1, 2])) == 3
+def fails(): raise KeyError(1)
+assert careful(fails) == 'caught'
+assert count(lambda n: count(lambda m: m, n), 3) == 3
+same = lambda x: x
+assert apply(same, same) is same and apply(same, apply) == apply
+"""
+    judgement = judge(program, tests, ["apply", "total", "careful", "count"])
+    assert (judgement.verdict, judgement.detail, judgement.stderr_tail) == ("accepted", "", "")
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"), [("Own()", "Own"), ("Own", "type"), ("slice(1)", "slice"), ("io.StringIO()", "StringIO")]
+)
+def test_what_tests_cannot_give_is_a_fault_of_the_judge(made, kind):
+    tests = f"import io\nclass Own: pass\ntry: assert f([{made}]) == 1\nexcept BaseException: pass"
+    judgement = judge("def f(x): return 1", tests, ["f"])
+    said = f"the tests give the program a {kind}, which cannot be handed over to it"
+    assert (judgement.verdict, judgement.detail, judgement.passed) == ("judge_fault", said, 0)
+
+
+OWN = """
+import enum
+class P:
+    def __init__(self, x): self.x = x
+    def __eq__(self, other): return isinstance(other, P) and self.x == other.x
+    def __hash__(self): return hash(self.x)
+class Yes:
+    def __eq__(self, other): return True
+class Color(enum.Enum): RED, BLUE = 1, 2
+LIMIT, NAMES = 3, ['a']
+def p(x): return P(x)
+def yes(): return Yes()
+def red(): return Color.RED
+def kept(): return NAMES
+"""
+
+
+def test_objects_of_classes_that_the_tests_name_are_compared_as_those_say():
+    tests = "assert p(1) == P(1) != p(2) and {p(1), P(1)} == {P(1)} and [p(1)] == [P(1)] and p(1) is not p(1)\n"
+    tests += "assert p(1) != 1 and not p(1) == None"
+    assert judge(OWN, tests, ["P", "p"]).accepted
+    assert judge(OWN, "assert p(1) != p(1)", ["p"]).accepted  # it is nobody's to say
+    assert judge(OWN, "assert yes() != yes() and yes() != 4 and yes() != p(1)", ["yes", "p"]).accepted
+    assert judge(OWN, "assert Yes() != 4 and 4 != yes()", ["Yes", "yes"]).accepted
+
+
+def test_an_object_is_the_same_whenever_it_comes():
+    tests = "assert red() is Color.RED and red() == Color.RED != Color.BLUE and Color['RED'] is red()"
+    assert judge(OWN, tests, ["Color", "red"]).accepted
+
+
+def test_names_of_the_tests_may_be_values_of_the_program():
+    assert judge(OWN, "assert LIMIT + 1 == 4 and NAMES == ['a'] == kept()", ["LIMIT", "NAMES", "kept"]).accepted
+    judgement = judge(OWN, "assert p(nothing) == 1", ["p", "nothing"])
+    assert judgement.verdict == "runtime_error"
+    assert judgement.detail == "AttributeError: module 'solution' has no attribute 'nothing'"
+
+
 def test_subclasses_become_plain():
     program = "import collections, enum\nE = enum.IntEnum('E', 'A')\nP = collections.namedtuple('P', 'x')\n"
     program += "def f(): return [collections.Counter('aa'), collections.OrderedDict(b=1), E.A, P(2), True]"
@@ -212,7 +363,6 @@ class Stack:
     def __len__(self): return len(self.items)
     def __getitem__(self, i): return self.items[i]
     def __str__(self): return "stack " + str(self.items)
-    def __eq__(self, other): return True
 def numbers(n): yield from range(n)
 """
     tests = """
@@ -278,6 +428,8 @@ def test_large_and_deep_values_cross():
 REPLIES = [
     "=", "=4 4", "=[4]", '={"a": 4}', '=["o", Infinity]', '=["o", "x"]', '=["i", 5]', '=["d", 1]', '=["s", ["l", 1]]',
     '=["T", "eval"]', '=["T", ["l"]]', '=["b", "x"]', '=["c", "x", 1]', "=" + '["l",' * 9000, "=" + "9" * 9000, "", "?",
+    '=["o",0]', '=["o",true,true]', '=["F",1]', '=["D","x"]', '=["E","datetime"]', '=["n",["x","class"],1]', '=["@",7]',
+    '~4', '~["l",4,["l"]]', '~["l",4,["l",["l"],["l"]]]', '?4', '?["l",0,["t"],["d"]]', '?["l","x",4,4]', '=["x",0]',
     "!", "!SystemExit\0SystemExit\0", "!UnicodeDecodeError\0UnicodeDecodeError\0x", "!x\0eval\0x", "!AssertionError",
 ]  # fmt: skip
 

@@ -5,14 +5,20 @@ whose ``__eq__`` says yes, exceptions that end a loop of the tests, replies that
 the stack, the heap, a pipe or /proc: the asserts run in a process of their own on plain copies of what the program
 returned (see ``_assert_harness``), the program is confined below it, and every outcome counts only with a nonce that
 this process reads after the program has loaded.
-Not covered: a program that knows the expected values, and attacks on the kernel. A program can stop or kill the tests'
+Not covered: a program that knows the expected values, tests that compare what it returns with nothing but its own
+objects, and attacks on the kernel. A program can stop or kill the tests'
 process, which is a timeout or a runtime error.
 
-Plain values (numbers, strings, lists, tuples, dicts, sets, None, builtin types) are copied between program and tests;
-of other objects the tests have a handle, which can be called, iterated, indexed, measured, read, changed and given
-back, and is equal to itself alone. Exceptions arrive as the builtin ones that they are; those that would end a loop of
-the tests (StopIteration, IndexError, AttributeError) only where the tests wait for them and do not raise them. What a
-function does to its arguments in place is not seen by the tests.
+Values are copied between program and tests: numbers, strings, lists, tuples (named ones too), dicts, sets, None,
+builtin types, and of the standard library Fraction, Decimal, range, bytearray, deque, Counter, OrderedDict (defaultdict
+as dict), views of dicts, dates, times and differences. Each side builds them anew of primitive data. What a call has
+done to lists and the like that it was given, the tests see; so tests that compute what they expect from the same object
+afterwards should copy it first, as in Python. Of the program's other objects the tests have a handle, which can be
+called, iterated, indexed, measured, read, changed and given back. It is equal to itself alone, but for objects of
+classes that the tests name: those are compared with each other as the class says. Functions and iterators of the tests
+are called where they are. What the tests cannot give (objects of their own classes, say) is a ``judge_fault``.
+Exceptions arrive as the builtin ones that they are; those that would end a loop of the tests (StopIteration,
+IndexError, AttributeError) only where the tests wait for them and do not raise them.
 """
 
 from __future__ import annotations
@@ -38,9 +44,16 @@ from .syntax import parse_program, syntax_error
 def _harness(unsafe: bool) -> str:
     """The harness, compiled here and once, by the interpreter that runs it: each time anew it would take 4 ms. With
     ``unsafe`` it does not mind that nothing keeps program and tests apart."""
-    text = resources.files(__package__).joinpath("_assert_harness.py").read_text(encoding="utf-8")
-    code = marshal.dumps(compile(text, "harness.py", "exec", dont_inherit=True))
-    return f"UNSAFE = {unsafe}\nimport marshal\nexec(marshal.loads(bytes.fromhex({code.hex()!r})))"
+    lines = [f"UNSAFE = {unsafe}", "import marshal, sys"]
+    for name in ("_assert_values", "_assert_program", "_assert_harness"):
+        text = resources.files(__package__).joinpath(f"{name}.py").read_text(encoding="utf-8")
+        code = f"marshal.loads(bytes.fromhex({marshal.dumps(compile(text, name, 'exec', dont_inherit=True)).hex()!r}))"
+        if name == "_assert_harness":
+            lines.append(f"exec({code})")
+        else:  # as the modules that the harness imports
+            lines.append(f"sys.modules['{__package__}.{name}'] = made = type(sys)('{name}')")
+            lines.append(f"exec({code}, made.__dict__)")
+    return "\n".join(lines)
 
 
 def judge_asserts(
@@ -51,8 +64,8 @@ def judge_asserts(
     ``setup`` is trusted source that the tests need and the program need not have, run before them. Modules of the
     standard library that the tests use and only the program imports are imported for them. One test in all:
     ``wrong_answer`` when an assert fails or chokes on a returned value, ``runtime_error`` when the program raises,
-    exits, lacks a name or dies, ``timeout`` when it runs too long. The program may use ``limits.processes``; one more
-    is allowed for the tests.
+    exits, lacks a name or dies, ``timeout`` when it runs too long, ``judge_fault`` when the tests give it what cannot
+    be handed over. The program may use ``limits.processes``; one more is allowed for the tests.
     """
     if program is None:
         return Judgement("no_code", 0, 1, "the answer has no Python program")
@@ -87,6 +100,8 @@ def _judged(program: str, names: Sequence[str], tests: str, limits: Limits, setu
         if detail == str(int(signal.SIGXCPU)):
             return judged("timeout", f"used more than {limits.cpu_seconds} s of CPU time")
         return judged("runtime_error", f"ended by signal {detail}")
+    if outcome == "fault":
+        return judged("judge_fault", detail)
     if outcome == "failed":
         return judged("wrong_answer", detail)
     kind, _, message = detail.partition(": ")

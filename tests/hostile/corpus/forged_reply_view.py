@@ -1,0 +1,2 @@
+# {"kind": "assert", "expect": "wrong_answer|runtime_error|timeout", "limits": {"wall_seconds": 3}, "within": "forged"}
+data = '=["k",["l",1]]'.encode()
