@@ -74,6 +74,13 @@ class GivenIterator(Given):
         return self
 
 
+def of_library(module, path):
+    found = __import__(module, fromlist=["*"])
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
 class Program:
     """The candidate's side of the conversation."""
 
@@ -81,8 +88,8 @@ class Program:
         self.module, self.requests, self.replies = module, requests, replies
         self.kept, self.numbers = [], {}  # what the tests have handles on; numbers by id
         self.given, self.texts = {}, {}  # what they gave that is no value, by number; how it is named, by id
-        self.classes = ()  # that the tests name
-        self.actions = {
+        self.classes: tuple[type, ...] = ()  # that the tests name
+        self.actions: dict = {
             "names": self.names,
             "call": lambda name, args, kwargs: getattr(module, name)(*args, **kwargs),
             "apply": lambda value, args, kwargs: value(*args, **kwargs),
@@ -145,13 +152,7 @@ class Program:
         if tag == "o":
             return self.kept[number]
         if number not in self.given:
-            if tag == "g":
-                module, path = rest
-                value = __import__(module, fromlist=["*"])
-                for name in path.split("."):
-                    value = getattr(value, name)
-            else:
-                value = (GivenIterator if tag == "y" else Given)(self, number)
+            value = of_library(*rest) if tag == "g" else (GivenIterator if tag == "y" else Given)(self, number)
             self.given[number] = value
             self.texts[id(value)] = "[" + ",".join([f'"{tag}"', str(number), *(f'"{one}"' for one in rest)]) + "]"
         return self.given[number]
@@ -159,7 +160,7 @@ class Program:
     def names(self, names):
         """What the tests' names stand for: a list for each, of nothing where it is missing, of its value where it is
         one, and otherwise of what it is by reference."""
-        found = []
+        found: list[list] = []
         for name in names:
             try:
                 value = getattr(self.module, name)

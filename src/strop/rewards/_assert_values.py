@@ -63,7 +63,8 @@ def of_builtin(known, message):
 
 # ---------------------------------------------------------------- writing
 CONTAINERS: tuple[tuple, ...] = ((list, "l"), (tuple, "t"), (set, "s"), (frozenset, "f"))
-VIEWS = (({}.keys().__class__, "k"), ({}.items().__class__, "p"), ({}.values().__class__, "v"))
+EMPTY: dict = {}
+VIEWS = ((type(EMPTY.keys()), "k"), (type(EMPTY.items()), "p"), (type(EMPTY.values()), "v"))
 
 
 class Writer:
@@ -322,10 +323,11 @@ class Reader:
         return NAMED_TUPLES[names]
 
     def time(self, name, *parts):
-        kind = self.of_module("E", name) if name in ("timedelta", "timezone", "date", "time", "datetime") else None
+        if name not in ("timedelta", "timezone", "date", "time", "datetime"):
+            raise ValueError("no time")
+        kind = self.of_module("E", name)
         if name == "timezone":
-            offset, *rest = parts
-            return kind(offset, *rest)
+            return kind(*parts)
         if name in ("timedelta", "date"):
             return kind(*map(whole, parts))
         *clock, zone, fold = parts
