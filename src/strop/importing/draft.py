@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from strop.common.errors import InputError
 from strop.config.aliases import ALIASES, NOT_NEEDED
-from strop.importing.reading import is_unknown_variable
+from strop.importing._shell import is_unknown
 
 OF_RECIPE = ("name", "model", "folder", "chat", "compute", "evals", "gates")
 """What stands at the top of a recipe; all else is the stage's."""
@@ -72,8 +72,10 @@ class Draft:
         """Its value: as it is given, else the program's default; null counts as not given."""
         self.known.add(name)
         value = self.given.get(name)
-        if is_unknown_variable(value):
-            self.leave(name, "its value is a shell variable that the script does not set")
+        if is_unknown(value):
+            self.leave(
+                name, "its value is a shell variable that the script does not set, or what only a run would tell"
+            )
             self.given[name] = value = None
         return self.defaults.get(name, default) if value is None else value
 

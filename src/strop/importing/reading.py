@@ -1,17 +1,18 @@
 """What a configuration of another program says: YAML, JSON, or the command line in a shell script, as names and values.
 
-In a script the variables that it sets itself are put in; the launcher's own options (``torchrun --nproc_per_node 8``)
-are kept apart from the program's; a configuration that the command names is read too, under the command's arguments.
+In a script what it sets itself is put in (`strop.importing._shell`); the launcher's own options (``torchrun
+--nproc_per_node 8``) are kept apart from the program's; a configuration that the command names is read too, under the
+command's arguments.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,15 @@ import yaml
 
 from strop.common.errors import InputError
 from strop.config.yaml_file import read_yaml
+from strop.importing._shell import commands
 
-_VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?\}|(?P<plain>\w+))")
-_SET = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 _HYDRA = re.compile(r"(?P<mark>\+{0,2}|~)(?P<name>[A-Za-z_][\w.@/-]*)=(?P<value>.*)", re.DOTALL)
+# What follows is the shell's, not the program's: pipes, redirections, the next command.
+_ENDS = re.compile(r"\|[|&]?|&&?|;|\d*>.*|&>.*")
+# Commands that scripts have beside the one that trains.
+_OTHERS = frozenset(
+    "pip pip3 uv conda mkdir cd rm cp mv echo git wget curl hf huggingface-cli nvidia-smi wandb source set".split()
+)
 _CONFIGS = (".yaml", ".yml", ".json")
 PROCESSES = ("num_processes", "nproc_per_node", "nproc-per-node", "num_gpus")
 NODES = ("nnodes", "num_machines", "num_nodes")
@@ -98,22 +104,16 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _command(path: Path, text: str) -> Foreign:
-    variables: dict[str, str] = {}
-    for words in _lines(path, text):
-        words = list(words)
-        while words and (match := _SET.fullmatch(words[0])):  # also before a command: A=1 python …
-            if words[0].partition("=")[0].count("."):
-                break
-            variables[match["name"]] = _filled(match["value"], variables)
-            words.pop(0)
-        words = [_filled(word, variables) for word in words]
-        if any(word.startswith("--") or _HYDRA.fullmatch(word) for word in words) or _named_config(words):
+    """The first command of a script that has settings."""
+    for words in commands(path, text):
+        runs = any(word == "-m" or word.endswith(".py") for word in words)  # uv run …
+        told = any(word.startswith("--") or _HYDRA.fullmatch(word) for word in words) or _named_config(words)
+        if told and (runs or words[0] not in _OTHERS):
             return _read_words(path, words)
     return Foreign(path, {})
 
 
 def _read_words(path: Path, words: list[str]) -> Foreign:
-    """The first command of a script that has settings."""
     split = next((n for n, word in enumerate(words) if word.endswith(".py")), None)
     module = next((n + 1 for n, word in enumerate(words[:-1]) if word == "-m"), None)
     if split is None or (module is not None and module < split):
@@ -125,7 +125,7 @@ def _read_words(path: Path, words: list[str]) -> Foreign:
         split = split if words[0] not in _AGENTS else 0
     launcher = _options(words[: max(split, 0)])
     found = Foreign(path, {}, " ".join(words[: split + 1]), launcher=launcher)
-    rest = words[split + 1 :]
+    rest = list(takewhile(lambda word: not _ENDS.fullmatch(word), words[split + 1 :]))
     arguments = _options(rest)
     named = arguments.pop("config", None) or _named_config(rest)
     if isinstance(named, str) and Path(named).suffix in _CONFIGS:
@@ -174,31 +174,3 @@ def _options(words: list[str]) -> dict[str, Any]:
             if equals:
                 found[name], name = plain(value), None
     return found
-
-
-def _lines(path: Path, text: str) -> Iterator[list[str]]:
-    """The words of every command, lines that end in a backslash joined; comments are left out."""
-    kept = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    for line in re.sub(r"\\[ \t]*\n", " ", "\n".join(kept)).splitlines():
-        try:
-            words = shlex.split(line, comments=True)
-        except ValueError as error:
-            raise InputError(f"{path}: {line.strip()[:60]!r} is no command that can be read ({error}).") from None
-        words = [word for word in words if word not in ("$@", '"$@"')]
-        if words:
-            yield words
-
-
-def _filled(text: str, variables: Mapping[str, str]) -> str:
-    """With the variables that are known; others stay as they are written, and are told as such."""
-
-    def value(match: re.Match[str]) -> str:
-        name = match["braced"] or match["plain"]
-        return variables.get(name, match["default"] if match["default"] is not None else match[0])
-
-    return _VARIABLE.sub(value, text)
-
-
-def is_unknown_variable(value: Any) -> bool:
-    """Whether it is a shell variable that the script does not set."""
-    return isinstance(value, str) and _VARIABLE.search(value) is not None

@@ -1,0 +1,85 @@
+"""Scripts that ``strop import`` reads: what the shell would put in is put in, and what only a run would tell is told."""
+
+import pytest
+
+from strop.common.errors import InputError
+from strop.importing.reading import read_foreign
+
+
+@pytest.fixture
+def given(tmp_path):
+    def read(text):
+        (tmp_path / "run.sh").write_text(text)
+        return read_foreign(tmp_path / "run.sh").given
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("script", "value"),
+    [
+        ("n=$((1024 * 2))", 2048),
+        ("k=3\nn=$(( (k + 1) * k ))", 12),
+        ("k=3\nm=$((k * 2))\nn=$((${k} + $m))", 9),
+        ("n=$((7 / 2))", 3),
+        ("n=$((-7 / 2))", -3),
+        ("n=$((-7 % 4))", -3),
+        ("n=$((2 ** 10))", 1024),
+        ("export n=5", 5),
+        ("n=${k:-4}", 4),
+        ("k=6\nn=${k:-4}", 6),
+        ('k=7\nn=${m:-"${k}"}', 7),
+        ("n=1; n=2", 2),
+        ("if true; then n=8; fi", 8),
+        ("n=a\nn+=b", "ab"),
+    ],
+)
+def test_a_variable(given, script, value):
+    assert given(f"{script}\npython -m x a.b=$n") == {"a.b": value}
+
+
+@pytest.mark.parametrize("script", ["n=$((k * 2))", "n=$(date +%s --utc)", "n=`date +%s`", "n=$((2 ** 99))", "n=$k"])
+def test_what_only_a_run_would_tell_stays_as_it_is(given, script):
+    assert str(given(f"{script}\npython -m x a.b=$n c=1")["a.b"]).startswith("$")
+
+
+def test_the_environment(given, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/one")
+    monkeypatch.setenv("SOME_TOKEN", "secret")
+    script = "python x.py --a $HOME/data --b \"['$HOME/x', '${HOME}/y']\" --c $SOME_TOKEN"
+    assert given(script) == {"a": "/home/one/data", "b": ["/home/one/x", "/home/one/y"], "c": "$SOME_TOKEN"}
+
+
+def test_arrays(given):
+    script = """\
+N=5  # it's a comment
+DATA=(
+    data.files=$N   # isn't one (a setting)
+    data.name="a b)"
+    # data.out=1
+    data.size=$((N * 2))
+)
+MORE=("${DATA[@]}" x.y=1)
+MORE+=(x.z=2)
+python3 -m verl.trainer.main_ppo \\
+    "${MORE[@]}" last.one=3 "$@" 2>&1 | tee log.txt
+"""
+    assert given(script) == {
+        **{"data.files": 5, "data.name": "a b)", "data.size": 10},
+        **{"x.y": 1, "x.z": 2, "last.one": 3},
+    }
+
+
+def test_an_array_without_an_end_is_named(given):
+    with pytest.raises(InputError, match=r"the list of A=\( has no end"):
+        given("A=(\n  b.c=1\npython x.py")
+
+
+def test_settings_in_one_variable_and_other_commands(given):
+    script = """\
+pip install --upgrade trl
+ARGS="--a 1 --b two"
+cd there && python x.py $ARGS --c "one
+two" > log.txt
+"""
+    assert given(script) == {"a": 1, "b": "two", "c": "one two"}
