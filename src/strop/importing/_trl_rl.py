@@ -36,8 +36,8 @@ RL_RULES: Rules = {
     **same(
         Off,
         {
-            "the sampler draws from the distribution that is trained, so temperature alone may change it": "top_p "
-            "top_k min_p repetition_penalty generation_kwargs",
+            "the sampler draws from the distribution that is trained, so temperature alone may change it": ""
+            "generation_kwargs",
             "strop starts a vLLM server or uses a running one: rollout.engine=vllm with vllm.python or vllm.url "
             "(docs/generation.md)": "use_vllm vllm_mode vllm_server_base_url vllm_server_host vllm_server_port "
             "vllm_server_timeout vllm_gpu_memory_utilization vllm_tensor_parallel_size vllm_max_model_length "
@@ -66,7 +66,8 @@ RL_RULES: Rules = {
         },
     ),
     "top_p": Off("the sampler draws from the distribution that is trained", (None, 1, 1.0)),
-    "top_k": Off("the sampler draws from the distribution that is trained", (None, 0, 50)),
+    "top_k": Off("the sampler draws from the distribution that is trained", (None, 0, -1)),
+    "min_p": Off("the sampler draws from the distribution that is trained", (None, 0, 0.0)),
     "repetition_penalty": Off("the sampler draws from the distribution that is trained", (None, 1, 1.0)),
     "top_entropy_quantile": Off("all tokens of an answer are trained", (None, 1, 1.0)),
     "delta": Off("of a ratio that is a bounded weight (cispo) there is no second bound", (None,)),
@@ -83,6 +84,9 @@ def reinforcement(draft: Draft, stage: str) -> None:
         _ppo(draft)
     else:
         _grpo(draft, stage)
+    weights = draft.get("reward_weights")
+    if isinstance(weights, list) and all(weight in (1, None) for weight in weights):
+        draft.needless("reward_weights", "every part of the reward has weight 1 anyway")
     answer = draft.stage["rollout"]["max_tokens"]
     per = draft.whole("per_device_train_batch_size") or 1
     draft.put("train.micro_batch_tokens", max(2048, per * (answer + 512)))
@@ -217,7 +221,7 @@ def epochs_to_steps(draft: Draft, epochs: float, name: str, prompts: int, each: 
     rows = _sources.count_rows(draft.stage.get("data") or [{}])
     if rows is None:
         draft.leave(name, "how many steps an epoch has is not known without the data; train.max_steps is 200 here")
-        draft.note(f"{name} {epochs:g} is no number of steps while the data are not here: set train.max_steps to "
-                   f"(prompts / {prompts}) × {each} × {epochs:g}.")  # fmt: skip
+        draft.note(f"{draft.called(name)} {epochs:g} is no number of steps while the data are not here: set "
+                   f"train.max_steps to (prompts / {prompts}) × {each} × {epochs:g}.")  # fmt: skip
         return
     draft.put("train.max_steps", max(1, round(rows * epochs / prompts * each)), name)

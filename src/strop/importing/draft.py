@@ -48,7 +48,8 @@ def same(kind: type[Off] | type[Needless], by_reason: Mapping[str, str]) -> dict
 
 @dataclass
 class Draft:
-    """``given``: the other program's settings as its user wrote them; ``defaults``: those that it takes otherwise.
+    """``given``: the other program's settings as its user wrote them; ``defaults``: those that it takes otherwise;
+    ``written``: what a setting is called in the file, where it is read here under another name.
 
     ``recipe`` and ``stage`` grow by `put`. Every name that is asked for counts as known.
     """
@@ -57,6 +58,7 @@ class Draft:
     given: dict[str, Any]
     defaults: Mapping[str, Any]
     world: int | None = None
+    written: Mapping[str, str] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     stage: dict[str, Any] = field(default_factory=dict)
     mapped: list[dict[str, Any]] = field(default_factory=list)
@@ -67,6 +69,14 @@ class Draft:
     done: set[str] = field(default_factory=set)
 
     # -- what is given
+
+    def called(self, name: str) -> str:
+        """What its user calls a setting."""
+        return self.written.get(name, name)
+
+    def wrong(self, name: str, what: str) -> InputError:
+        """What is raised for a value that is none of a setting."""
+        return InputError(f"{self.source}: {self.called(name)}: {what}")
 
     def get(self, name: str, default: Any = None) -> Any:
         """Its value: as it is given, else the program's default; null counts as not given."""
@@ -85,34 +95,34 @@ class Draft:
         try:
             return None if value is None else number(value)
         except ValueError as error:
-            raise InputError(f"{self.source}: {name}: {error}") from None
+            raise self.wrong(name, str(error)) from None
 
     def whole(self, name: str, default: int | None = None) -> int | None:
         """Raises InputError where it is no whole number."""
         value = self.number(name, default)
         if value is not None and value != int(value):
-            raise InputError(f"{self.source}: {name}: expected a whole number, found {value:g}; correct it.")
+            raise self.wrong(name, f"expected a whole number, found {value:g}; correct it.")
         return None if value is None else int(value)
 
     def amount(self, name: str) -> float:
         """Of a setting that the program has a default for. Raises InputError where it is no number."""
         value = self.number(name)
         if value is None:
-            raise InputError(f"{self.source}: {name}: expected a number, found none; give one.")
+            raise self.wrong(name, "expected a number, found none; give one.")
         return value
 
     def count(self, name: str) -> int:
         """Of a setting that the program has a default for. Raises InputError where it is no whole number."""
         value = self.whole(name)
         if value is None:
-            raise InputError(f"{self.source}: {name}: expected a whole number, found none; give one.")
+            raise self.wrong(name, "expected a whole number, found none; give one.")
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Raises InputError where it is neither true nor false."""
         value = self.get(name, default)
         if not isinstance(value, bool):
-            raise InputError(f"{self.source}: {name}: expected true or false, found {value!r:.60}; correct it.")
+            raise self.wrong(name, f"expected true or false, found {value!r:.60}; correct it.")
         return value
 
     def texts(self, name: str) -> list[str]:
@@ -133,7 +143,7 @@ class Draft:
         place[last] = value
         self.done |= set(names)
         if names:
-            values = {name: self.get(name) for name in names}
+            values = {self.called(name): self.get(name) for name in names}
             told = {name: one for name, one in values.items() if one is not None} or values
             self.mapped.append(
                 {
@@ -156,7 +166,7 @@ class Draft:
     def _tell(self, place: list[dict[str, Any]], name: str, reason: str) -> None:
         self.known.add(name)
         if name in self.given and name not in self.done:
-            place.append({"setting": name, "value": self.given[name], "reason": reason})
+            place.append({"setting": self.called(name), "value": self.given[name], "reason": reason})
         self.done.add(name)
 
     def note(self, text: str) -> None:
@@ -180,7 +190,7 @@ class Draft:
                 try:
                     self.put(rule.target, rule.convert(value), name)
                 except (ValueError, TypeError) as error:
-                    raise InputError(f"{self.source}: {name}: {error}") from None
+                    raise self.wrong(name, str(error)) from None
 
     def finish(self, others: Iterable[str] = ()) -> None:
         """Whatever is left over of what was given: nobody knows it, or nobody read it here. ``others``: settings that

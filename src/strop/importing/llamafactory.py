@@ -224,6 +224,8 @@ def _dpo(draft: Draft) -> None:
         draft.put("objective.type", own, "pref_loss")
         if own == "cdpo":
             draft.put("objective.label_smoothing", smoothing, "dpo_label_smoothing")
+        if own == "ipo":  # theirs divides log-probabilities by the answers' lengths
+            draft.put("objective.length_normalised", True, "pref_loss")
         if own == "simpo":
             beta = draft.number("pref_beta") or 1.0
             draft.put("objective.gamma", draft.number("simpo_gamma"), "simpo_gamma")

@@ -26,9 +26,10 @@ _HYDRA = re.compile(r"(?P<mark>\+{0,2}|~)(?P<name>[A-Za-z_][\w.@/-]*)=(?P<value>
 # What follows is the shell's, not the program's: pipes, redirections, the next command.
 _ENDS = re.compile(r"\|[|&]?|&&?|;|\d*>.*|&>.*")
 # Commands that scripts have beside the one that trains.
-_OTHERS = frozenset(
-    "pip pip3 uv conda mkdir cd rm cp mv echo git wget curl hf huggingface-cli nvidia-smi wandb source set".split()
-)
+_OTHERS = {
+    *("pip", "pip3", "uv", "conda", "mkdir", "cd", "rm", "cp", "mv", "echo", "git", "wget", "curl", "hf"),
+    *("huggingface-cli", "nvidia-smi", "wandb", "source", "set"),
+}
 _CONFIGS = (".yaml", ".yml", ".json")
 PROCESSES = ("num_processes", "nproc_per_node", "nproc-per-node", "num_gpus")
 NODES = ("nnodes", "num_machines", "num_nodes")

@@ -1,4 +1,5 @@
-"""TRL: the settings of its scripts and trainers (SFT, DPO, KTO, ORPO, reward, GRPO, RLOO, PPO). Checked with TRL 1.16.
+"""TRL: the settings of its scripts and trainers (SFT, DPO, KTO, ORPO, CPO, reward, GRPO, RLOO, PPO, GKD). Checked with
+TRL 1.16.
 
 https://huggingface.co/docs/trl
 """
@@ -9,6 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from strop.importing import _sources, _transformers
+from strop.importing._trl_data import data
+from strop.importing._trl_distill import DISTILL_DEFAULTS, DISTILL_RULES, distillation
+from strop.importing._trl_names import PEFT_DEFAULTS, PEFT_RULES, flat
+from strop.importing._trl_pairs import PAIR_DEFAULTS, preferences
 from strop.importing._trl_rl import RL_DEFAULTS, RL_RULES, reinforcement
 from strop.importing.draft import Draft, Off, Rules, To, names, number, same
 from strop.importing.draft import Needless as NotNeeded
@@ -20,13 +25,15 @@ _BASE = {**_transformers.DEFAULTS, "logging_steps": 10, "gradient_checkpointing"
 _PAIRS = {**_BASE, "learning_rate": 1e-6, "beta": 0.1}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sft": {**_BASE, "learning_rate": 2e-5},
-    "dpo": {**_PAIRS, "loss_type": ["sigmoid"]},
-    "kto": {**_PAIRS, "loss_type": "kto", "desirable_weight": 1.0, "undesirable_weight": 1.0},
-    "orpo": _PAIRS,
+    **{name: {**_PAIRS, **own} for name, own in PAIR_DEFAULTS.items()},
     "reward": {**_BASE, "learning_rate": 1e-4},
-    **{name: {**_BASE, **own} for name, own in RL_DEFAULTS.items()},
+    **{name: {**_BASE, **own} for name, own in (RL_DEFAULTS | DISTILL_DEFAULTS).items()},
 }
-_KINDS = {"sft": "sft", "reward": "reward_model"} | dict.fromkeys(("dpo", "kto", "orpo"), "preference")
+_KINDS = (
+    {"sft": "sft", "reward": "reward_model"}
+    | dict.fromkeys(PAIR_DEFAULTS, "preference")
+    | dict.fromkeys(DISTILL_DEFAULTS, "distill")
+)
 # What the settings tell of the trainer, where no command line names it.
 _SIGNS = {
     "grpo": "num_generations reward_funcs max_completion_length steps_per_generation scale_rewards epsilon "
@@ -36,8 +43,11 @@ _SIGNS = {
     "total_episodes missing_eos_penalty",
     "kto": "desirable_weight undesirable_weight",
     "reward": "center_rewards_coefficient",
+    "cpo": "cpo_alpha simpo_gamma",
     "dpo": "f_divergence_type ld_alpha rpo_alpha reference_free precompute_ref_log_probs use_weighting loss_weights "
-    "max_prompt_length label_smoothing",
+    "label_smoothing",
+    "gkd": "lmbda seq_kd",
+    "distillation": "teacher_model_name_or_path teacher_model_revision",
     "sft": "assistant_only_loss completion_only_loss packing packing_strategy dataset_text_field chat_template_path "
     "dataset_kwargs max_seq_length eos_token",
 }
@@ -98,8 +108,13 @@ class Trl(Program):
     signs = names(
         "dataset_name dataset_text_field assistant_only_loss completion_only_loss reward_funcs num_generations "
         "use_peft lora_target_modules center_rewards_coefficient desirable_weight dataset_train_split "
-        "num_ppo_epochs sft_model_path attn_implementation precompute_ref_log_probs scale_rewards"
+        "num_ppo_epochs sft_model_path attn_implementation precompute_ref_log_probs scale_rewards dataset_mixture "
+        "dataset_mixer cpo_alpha teacher_model_name_or_path"
     )
+
+    @classmethod
+    def settings(cls, foreign: Foreign) -> Mapping[str, Any]:
+        return flat(foreign.given).given
 
     @classmethod
     def knows(cls, foreign: Foreign) -> bool:
@@ -112,9 +127,13 @@ class Trl(Program):
         words = foreign.program.replace("/", " ").replace(".py", " ").replace("_", " ").split()
         if named := [name for name in cls.stages if name in words]:
             return named[0]
-        found = [name for name, signs in _SIGNS.items() if set(signs.split()) & foreign.given.keys()]
-        if "rloo" in found and "grpo" in found:
-            found.remove("grpo")
+        given = flat(foreign.given)
+        if given.stage is not None:
+            return given.stage
+        found = [name for name, signs in _SIGNS.items() if set(signs.split()) & given.given.keys()]
+        for first, second in (("rloo", "grpo"), ("gkd", "distillation"), ("cpo", "dpo")):
+            if first in found and second in found:
+                found.remove(second)
         if len(found) > 1:  # the settings of sft are also those of others
             found = [name for name in found if name != "sft"]
         if not found and foreign.path.suffix in (".yaml", ".yml", ".json"):
@@ -124,13 +143,13 @@ class Trl(Program):
 
     @classmethod
     def draft(cls, foreign: Foreign, stage: str) -> Draft:
-        given = dict(foreign.given)
+        given, written, _, peft = flat(foreign.given)
         if "max_seq_length" in given:  # until TRL 0.15
             given.setdefault("max_length", given.pop("max_seq_length"))
-        draft = Draft(str(foreign.path), given, DEFAULTS[stage], foreign.world)
+        draft = Draft(str(foreign.path), given, DEFAULTS[stage], foreign.world, written)
         draft.put("name", foreign.path.stem) if "run_name" not in given else None
         draft.stage["kind"] = _KINDS.get(stage, "rl")
-        lora(draft)
+        lora(draft, peft)
         if stage in RL_DEFAULTS:
             data(draft, "no")
             reinforcement(draft, stage)
@@ -141,35 +160,38 @@ class Trl(Program):
             per = draft.whole("per_device_train_batch_size") or 1
             draft.put("train.global_batch_size", _transformers.batch(draft), "per_device_train_batch_size",
                       "gradient_accumulation_steps")  # fmt: skip
-            length = draft.whole("max_length")
-            two = 1 if stage in ("sft", "kto") else 2
-            _transformers.window(draft, length, per * two, "truncate", "max_length")
+            two = 2 if _KINDS[stage] in ("preference", "reward_model") and stage != "kto" else 1
+            _transformers.window(draft, draft.whole("max_length"), per * two, "truncate", "max_length")
             _transformers.walk(draft)
             _transformers.evaluation(draft, "eval_data" in draft.stage)
-            {"sft": _sft, "kto": _kto, "orpo": _orpo}.get(stage, _dpo if stage == "dpo" else _reward)(draft, parts)
+            if stage in DISTILL_DEFAULTS:
+                distillation(draft, stage)
+                draft.apply(DISTILL_RULES | RL_RULES)
+            elif stage == "sft":
+                _sft(draft, parts)
+            else:
+                preferences(draft, stage)
         _transformers.optimizer(draft)
         _transformers.schedule(draft)
         _transformers.saving(draft)
         _transformers.precision(draft)
         draft.apply(_RULES)
         draft.apply(_transformers.RULES)
-        of_others = {name for signs in _SIGNS.values() for name in signs.split()} | {
-            *RL_RULES,
-            *_transformers.SFT_RULES,
-        }
+        of_others = {name for signs in _SIGNS.values() for name in signs.split()}
+        of_others |= {*RL_RULES, *_transformers.SFT_RULES, *DISTILL_RULES}
         draft.finish(of_others | {name for other in DEFAULTS.values() for name in other})
         return draft
 
 
-def lora(draft: Draft) -> None:
-    """Adapters, where ``use_peft`` says so."""
-    on = draft.flag("use_peft")
+def lora(draft: Draft, peft: bool = False) -> None:
+    """Adapters, where ``use_peft`` says so, or where ``peft``'s own names are given."""
+    on = draft.flag("use_peft", peft)
     draft.needless("use_peft", "lora is there where adapters are trained")
     if not on:
-        for name in (*_LORA, "lora_target_modules", "lora_modules_to_save"):
+        for name in (*_LORA, *PEFT_RULES, "lora_target_modules", "lora_modules_to_save"):
             draft.needless(name, "use_peft is off, so it is not read")
         return
-    draft.defaults = {**_LORA_DEFAULTS, **draft.defaults}
+    draft.defaults = {**(PEFT_DEFAULTS if peft else _LORA_DEFAULTS), **draft.defaults}
     draft.stage["lora"] = {}
     targets = draft.texts("lora_target_modules")
     if targets:
@@ -180,42 +202,7 @@ def lora(draft: Draft) -> None:
                    "others in lora.targets where the model is of another family.")  # fmt: skip
     if saved := draft.texts("lora_modules_to_save"):
         draft.put("lora.modules_to_save", saved, "lora_modules_to_save")
-    draft.apply(_LORA)
-
-
-def data(draft: Draft, evaluated: str) -> list[dict[str, Any]]:
-    """The parts to train on, and what is evaluated where evaluation is on."""
-    mixture, size = draft.get("datasets"), draft.number("test_split_size")
-    if isinstance(mixture, list) and mixture:
-        parts = [_part_of(draft, one, number) for number, one in enumerate(mixture)]
-        draft.put("data", parts, "datasets")
-        if size:
-            draft.put("eval_data", {"fraction": size}, "test_split_size")
-        return parts
-    name = draft.get("dataset_name")
-    if name is None:
-        return []
-    subset, split = draft.get("dataset_config"), draft.get("dataset_train_split")
-    parts = [_sources.part(str(name), subset=subset, split=split if split != "train" else None)]
-    draft.put("data", parts, "dataset_name", "dataset_config", "dataset_train_split")
-    if evaluated not in ("no", "None", "False"):
-        other = draft.get("dataset_test_split")
-        draft.put("eval_data", [_sources.part(str(name), subset=subset, split=other)], "dataset_test_split")
-    draft.needless("dataset_test_split", "nothing is evaluated on it")
-    return parts
-
-
-def _part_of(draft: Draft, one: Any, number: int) -> dict[str, Any]:
-    one = one if isinstance(one, Mapping) else {"path": str(one)}
-    known = {"path", "name", "split", "data_files", "columns", "data_dir", "fraction"}
-    for key in set(one) - {"path", "name", "split", "data_files"}:
-        why = "see `columns` of a part" if key == "columns" else "a part takes `count` rows, or a slice as its split"
-        why = why if key in known else "is no setting of a data set there"
-        draft.unmapped.append({"setting": f"datasets.{number}.{key}", "value": one[key], "reason": why})
-    files = one.get("data_files")
-    split = one.get("split")
-    return _sources.part(str(files if isinstance(files, str) else one.get("path")), subset=one.get("name"),
-                         split=split if split != "train" else None)  # fmt: skip
+    draft.apply(_LORA | PEFT_RULES)
 
 
 def _sft(draft: Draft, parts: list[dict[str, Any]]) -> None:
@@ -253,48 +240,3 @@ def _sft(draft: Draft, parts: list[dict[str, Any]]) -> None:
     else:
         draft.leave("loss_type", f"strop has no {loss}")
     draft.apply(_transformers.SFT_RULES)
-
-
-_LOSSES = {"sigmoid": "dpo", "robust": "robust", "hinge": "hinge", "ipo": "ipo", "simpo": "simpo"}
-
-
-def _dpo(draft: Draft, parts: list[dict[str, Any]]) -> None:
-    types = draft.get("loss_type")
-    types = types if isinstance(types, list) else [str(types)]
-    weights = draft.get("loss_weights") or [1.0] * len(types)
-    smoothing = draft.number("label_smoothing") or 0.0
-    chosen = [one for one in types if one != "sft"]
-    if len(chosen) == 1 and chosen[0] in _LOSSES and len(weights) == len(types):
-        own = "cdpo" if chosen[0] == "sigmoid" and smoothing else _LOSSES[chosen[0]]
-        draft.put("objective.type", own, "loss_type")
-        if "sft" in types:
-            share = number(weights[types.index("sft")]) / number(weights[types.index(chosen[0])])
-            draft.put("objective.sft_weight", share, "loss_type", "loss_weights")
-        if own in ("cdpo", "robust"):
-            draft.put("objective.label_smoothing", smoothing, "label_smoothing")
-    else:
-        draft.leave("loss_type", f"strop has {', '.join(_LOSSES)}, each alone or with sft; type is dpo here")
-    draft.leave("loss_weights", "one loss, and sft_weight beside it, is what strop has")
-    draft.needless("label_smoothing", "off, as here") if not smoothing else None
-    draft.put("objective.beta", draft.number("beta"), "beta")
-    if draft.get("rpo_alpha"):
-        draft.put("objective.sft_weight", draft.number("rpo_alpha"), "rpo_alpha")
-
-
-def _kto(draft: Draft, parts: list[dict[str, Any]]) -> None:
-    draft.put("objective.type", "kto")
-    draft.put("objective.beta", draft.number("beta"), "beta")
-    for name in ("desirable_weight", "undesirable_weight"):
-        draft.put(f"objective.{name}", draft.number(name), name)
-    if (loss := draft.get("loss_type")) != "kto":
-        draft.leave("loss_type", f"strop has no {loss}; the objective is kto")
-    draft.needless("loss_type", "objective.type is kto")
-
-
-def _orpo(draft: Draft, parts: list[dict[str, Any]]) -> None:
-    draft.put("objective.type", "orpo")
-    draft.put("objective.beta", draft.number("beta"), "beta")
-
-
-def _reward(draft: Draft, parts: list[dict[str, Any]]) -> None:
-    draft.put("objective.type", "bradley_terry")

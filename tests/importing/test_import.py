@@ -2,48 +2,24 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from strop.cli import main
 from strop.common.errors import InputError
 from strop.config.recipe import Recipe, load_recipe
-from strop.importing import _axolotl_tables, _llamafactory_tables, _transformers, _trl_rl, _verl_tables, trl
+from strop.importing import (
+    _axolotl_tables,
+    _llamafactory_tables,
+    _transformers,
+    _trl_distill,
+    _trl_names,
+    _trl_rl,
+    _verl_tables,
+    trl,
+)
 from strop.importing.draft import OF_RECIPE, Draft, To
 from strop.model.settings import LoraSettings
 from strop.stages.base import STAGES
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
-    (tmp_path / "chat.jsonl").write_text("".join(json.dumps({"messages": turns}) + "\n" for _ in range(4)))
-    rows = [{"prompt": [{"role": "user", "content": f"{i}+1?"}], "data_source": "sums", "ability": "math",
-             "reward_model": {"style": "rule", "ground_truth": str(i + 1)},
-             "extra_info": {"question": f"{i}+1?", "answer": str(i + 1)}} for i in range(32)]  # fmt: skip
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
-
-
-@pytest.fixture
-def convert(tmp_path, capsys):
-    """Write a file, import it, and give the exit code, the account and the recipe as it is in its file."""
-
-    def call(name, text, *more):
-        (tmp_path / name).write_text(text if isinstance(text, str) else yaml.safe_dump(text))
-        code = main(["import", name, "--json", *more])
-        out, err = capsys.readouterr()
-        account, file = json.loads(out), tmp_path / "recipe.yaml"
-        recipe = yaml.safe_load(file.read_text()) if file.is_file() else None
-        stage = next(iter(recipe["stages"].values())) if recipe else None
-        unmapped = {one["setting"]: one["reason"] for one in account.get("unmapped", [])}
-        return SimpleNamespace(code=code, err=err, account=account, recipe=recipe, stage=stage, unmapped=unmapped)
-
-    return call
 
 
 def train(done, *names):
@@ -127,9 +103,20 @@ def test_grpo_of_trl(convert):
 
 
 @pytest.mark.parametrize(
+    ("loss", "means"), [("ipo", True), ("sigmoid", False), ("hinge", False), ("simpo", False), ("orpo", False)]
+)
+def test_of_the_preference_losses_of_llama_factory_ipo_takes_means(convert, tmp_path, loss, means):
+    (tmp_path / "dataset_info.json").write_text(json.dumps(INFO))
+    given = {"model_name_or_path": "a/b", "stage": "dpo", "dataset": "mine", "pref_loss": loss}
+    done = convert("x.yaml", given, "--from", "llamafactory")
+    assert done.code == 0, done.err
+    assert done.stage["objective"].get("length_normalised", False) == means
+
+
+@pytest.mark.parametrize(
     ("own", "wanted"),
     [
-        ({"loss_type": "ipo", "beta": 0.2}, {"type": "ipo", "beta": 0.2}),
+        ({"loss_type": "ipo", "beta": 0.2}, {"type": "ipo", "beta": 0.2, "length_normalised": True}),
         ({"label_smoothing": 0.1}, {"type": "cdpo", "label_smoothing": 0.1, "beta": 0.1}),
         ({"loss_type": ["sigmoid", "sft"], "loss_weights": [2.0, 1.0]}, {"type": "dpo", "sft_weight": 0.5}),
     ],
@@ -173,6 +160,7 @@ def test_llama_factory(convert, tmp_path):
 
 TABLES = [
     *(_transformers.RULES, _transformers.SFT_RULES, _trl_rl.RL_RULES, trl._RULES, trl._LORA),
+    *(_trl_distill.DISTILL_RULES, _trl_names.PEFT_RULES),
     *(_llamafactory_tables.RULES, _axolotl_tables.RULES, *_verl_tables.RULES.values()),
 ]
 
