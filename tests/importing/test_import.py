@@ -249,6 +249,8 @@ def test_rl_of_verl(convert):
         "temperature": 1.0,
         "mini_batches": 4,
         "updates_per_rollout": 1,
+        "no_spread": "drop",
+        "refill": 9,
     }
     wanted = {"preset": "grpo", "clip_low": 0.2, "clip_high": 0.28, "dual_clip": 3.0, "reduction": "token_mean"}
     wanted |= {"kl_coef": 0.002, "kl_place": "loss", "kl_estimator": "k3"}
@@ -256,7 +258,7 @@ def test_rl_of_verl(convert):
     # Theirs count batches of rollouts, ours optimiser steps: four of each batch.
     assert train(done, "max_steps", "checkpoint_every", "learning_rate") == (32 * 3 // 16 * 4, 5 * 4, 2e-6)
     assert "did you mean trainer.total_epochs?" in done.unmapped["trainer.total_epoch"]
-    assert "algorithm.filter_groups.enable" in done.unmapped
+    assert train(done, "beta1", "beta2") == (0.9, 0.999)  # of torch's AdamW, where strop's beta2 is 0.95
 
 
 def test_sft_of_verl(convert):

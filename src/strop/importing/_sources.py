@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,10 @@ def count_rows(parts: Iterable[dict[str, Any]]) -> int | None:
         more = {key: one[key] for key in ("split", "subset", "count") if key in one}
         total += sum(1 for _ in open_rows(Path(one["path"]), **more))
     return total
+
+
+def steps_of_epoch(data: Any, size: int, held_out: float = 0.0) -> int | None:
+    """Optimiser steps of ``size`` rows each in one epoch of ``data``, a list of parts of which ``held_out`` is the share
+    that is not trained on; None where one is not here, or for another mixture than parts in full."""
+    rows = count_rows(data) if isinstance(data, list) and data else None
+    return None if rows is None else max(1, math.ceil(rows * (1 - held_out) / size))
