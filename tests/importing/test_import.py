@@ -203,10 +203,8 @@ def test_axolotl(convert):
         *(0.2, 10, 2e-4),
     )
     assert done.recipe["chat"]["train_on"] == "all"
-    assert done.unmapped.keys() == {
-        *("datasets.1.train_on_eos", "datasets.2.type"),
-        *("special_tokens", "saves_per_epoch"),
-    }
+    assert train(done, "checkpoint_every") == ("auto",)  # also at each epoch's end
+    assert done.unmapped.keys() == {"datasets.1.train_on_eos", "datasets.2.type", "special_tokens"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from strop.importing.draft import Off, Rules, To, names, number, same, whole
 
 OTHERS = names(
     "train_on_inputs trl orpo_alpha rpo_alpha simpo_gamma cpo_alpha kto_desirable_weight "
-    "kto_undesirable_weight rl_beta "
+    "kto_undesirable_weight rl_beta dpo_norm_loss dpo_label_smoothing "
     "neftune_noise_alpha num_labels max_prompt_len dpo_use_logits_to_keep early_stopping_patience"
 )
 """Those of other stages than the one that is imported."""
@@ -42,6 +42,7 @@ RULES: Rules = {
             "flash_attn_fuse_qkv flash_attn_fuse_mlp unsloth_cross_entropy_loss unsloth_lora_mlp unsloth_lora_qkv "
             "unsloth_lora_o lora_mlp_kernel lora_qkv_kernel lora_o_kernel liger_rope liger_rms_norm "
             "unsloth_rms_norm unsloth_rope flash_optimum flex_attn_compile_kwargs llama4_linearized_experts "
+            "cut_cross_entropy "
             "liger_glu_activation liger_layer_norm liger_fused_linear_cross_entropy attn_implementation",
             "what is prepared is kept in strop's cache": "dataset_prepared_path dataset_keep_in_memory "
             "skip_prepare_dataset dataset_processes",
@@ -75,7 +76,7 @@ RULES: Rules = {
             "lisa_n_layers use_pose pose_max_context_len qat quantization curriculum_sampling lora_model_dir gptq "
             "peft_layers_to_transform peft_layer_replication peft_init_lora_weights lr_quadratic_warmup "
             "lr_div_factor "
-            "loss_watchdog_threshold loss_watchdog_patience s2_attention process_reward_model "
+            "s2_attention process_reward_model "
             "peft_trainable_token_indices lora_target_parameters",
             "how weights are spread over devices is no setting of a recipe": "device ddp use_ray ray_run_name "
             "ray_num_workers dataset_shard_num dataset_shard_idx device_map max_memory gpu_memory_limit "
@@ -89,7 +90,10 @@ RULES: Rules = {
             "resize_token_embeddings_to_32x mean_resizing_embeddings shrink_embeddings added_tokens_overrides",
             "the model is used as its configuration says": "overrides_of_model_config overrides_of_model_kwargs "
             "rope_scaling revision_of_model",
-            "is no part of strop's preference losses": "dpo_use_weighting dpo_label_smoothing",
+            "is no part of strop's preference losses": "dpo_use_weighting",
+            "train.loss_spike is an alarm by deviations of the loss, and train.alarm: stop ends the run then": ""
+            "loss_watchdog_threshold loss_watchdog_patience",
+            "checkpoints are written as train.checkpoint_every says": "save_first_step",
             "an evaluation is a task (evals, train.tasks)": "do_bench_eval do_causal_lm_eval "
             "eval_causal_lm_metrics "
             "bench_dataset bench_split",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +50,23 @@ def count_rows(parts: Iterable[dict[str, Any]]) -> int | None:
     for one in parts:
         if not is_there(one):
             return None
-        more = {key: one[key] for key in ("split", "subset", "count") if key in one}
-        total += sum(1 for _ in open_rows(Path(one["path"]), **more))
+        found = Path(one["path"]).stat()
+        total += min(
+            _rows(one["path"], one.get("split"), one.get("subset"), found.st_size, found.st_mtime_ns),
+            one.get("count", sys.maxsize),
+        )
     return total
 
 
+@cache
+def _rows(path: str, split: str | None, subset: str | None, size: int, changed: int) -> int:
+    """Of one file or folder, which has ``size`` and was ``changed`` then."""
+    more = {key: value for key, value in (("split", split), ("subset", subset)) if value is not None}
+    return sum(1 for _ in open_rows(Path(path), **more))
+
+
 def steps_of_epoch(data: Any, size: int, held_out: float = 0.0) -> int | None:
-    """Optimiser steps of ``size`` rows each in one epoch of ``data``, a list of parts of which ``held_out`` is the share
+    """Optimiser steps of ``size`` rows each in one epoch of ``data``, a list of parts of which ``held_out`` is the part
     that is not trained on; None where one is not here, or for another mixture than parts in full."""
     rows = count_rows(data) if isinstance(data, list) and data else None
     return None if rows is None else max(1, math.ceil(rows * (1 - held_out) / size))

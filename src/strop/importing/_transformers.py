@@ -5,10 +5,12 @@ Checked against transformers 5.23; what older versions called otherwise is here 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from strop.common.errors import InputError
+from strop.importing._sources import steps_of_epoch
 from strop.importing.draft import Draft, Off, Rules, To, names, number, same, whole
 from strop.importing.draft import Needless as NotNeeded
 
@@ -153,6 +155,24 @@ def walk(draft: Draft, epochs: str = "num_train_epochs") -> None:
         draft.put("train.epochs", draft.number(epochs), epochs)
 
 
+def total_steps(draft: Draft) -> int | None:
+    """Optimiser steps of the whole training; None where neither the file says nor the data are here."""
+    train, held_out = draft.stage.get("train", {}), draft.stage.get("eval_data")
+    if "max_steps" in train or draft.stage["kind"] == "rl":
+        return train.get("max_steps")
+    share = held_out.get("fraction", 0.0) if isinstance(held_out, Mapping) else 0.0
+    each = steps_of_epoch(draft.stage.get("data"), train["global_batch_size"], share)
+    return None if each is None else max(1, math.ceil(each * train["epochs"]))
+
+
+def in_steps(draft: Draft, value: float) -> int | None:
+    """A number of steps that may be a share of all (below 1); None where those are not known."""
+    if value >= 1:
+        return int(value)
+    total = total_steps(draft) if value > 0 else None
+    return None if total is None else max(1, math.ceil(total * value))
+
+
 def optimizer(draft: Draft, name: str = "optim") -> None:
     """The optimiser and its moments."""
     given = str(draft.get(name)).rpartition(".")[2].lower()
@@ -246,8 +266,12 @@ def evaluation(draft: Draft, has_data: bool, strategy: str = "eval_strategy") ->
         for name in (*said, "eval_steps", "load_best_model_at_end", "metric_for_best_model"):
             draft.needless(name, "there is no evaluation data in this file")
         return
-    if way == "steps" and steps >= 1:
-        draft.put("train.eval_every", int(steps), "eval_steps", *said)
+    epochs = draft.stage["train"].get("epochs", MANY)
+    every = in_steps(draft, steps) if way == "steps" else None
+    if way == "epoch" and epochs != MANY and (total := total_steps(draft)) is not None:
+        every = max(1, math.ceil(total / epochs))
+    if every is not None:
+        draft.put("train.eval_every", every, *(["eval_steps"] if way == "steps" else []), *said)
     elif way not in ("no", "none", "false"):
         for name in (*said, "eval_steps"):
             draft.leave(name, "strop counts evaluations in whole steps (train.eval_every); both ends are measured")
@@ -266,8 +290,9 @@ def evaluation(draft: Draft, has_data: bool, strategy: str = "eval_strategy") ->
 def saving(draft: Draft, strategy: str = "save_strategy") -> None:
     """When checkpoints are written."""
     way, steps = draft.get(strategy), draft.number("save_steps") or 0
-    if way == "steps" and steps >= 1:
-        draft.put("train.checkpoint_every", int(steps), "save_steps")
+    every = in_steps(draft, steps) if way == "steps" else None
+    if every is not None:
+        draft.put("train.checkpoint_every", every, "save_steps")
     elif way == "no":
         draft.put("train.checkpoint_every", None, strategy)
     elif way == "epoch":

@@ -5,14 +5,16 @@ https://docs.axolotl.ai
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from strop.common.errors import InputError
 from strop.importing import _sources, _transformers
+from strop.importing._axolotl_rl import PAIRS, lifted, preferences
 from strop.importing._axolotl_tables import OTHERS, RULES
-from strop.importing._trl_rl import RL_RULES, epochs_to_steps
-from strop.importing.draft import Draft, names, number, whole
+from strop.importing._trl_rl import RL_DEFAULTS, RL_RULES, reinforcement
+from strop.importing.draft import Draft, names
 from strop.importing.programs import Program, register
 from strop.importing.reading import Foreign
 
@@ -20,19 +22,20 @@ _DEFAULTS: dict[str, Any] = {
     "micro_batch_size": 1, "gradient_accumulation_steps": 1, "num_epochs": 1.0, "optimizer": "adamw_torch_fused",
     "lr_scheduler": "cosine", "sequence_len": 512, "weight_decay": 0.0, "train_on_inputs": False, "seed": 42,
     "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_grad_norm": 1.0, "lora_dropout": 0.0,
-    "save_strategy": "epoch", "eval_strategy": "epoch",
+    "save_strategy": "epoch", "eval_strategy": "no",
 }  # fmt: skip
-_RL = {"dpo": "dpo", "ipo": "ipo", "simpo": "simpo", "orpo": "orpo", "kto": "kto"}
-_KINDS = {"sft": "sft", "pretrain": "sft", "reward": "reward_model", "grpo": "rl"} | dict.fromkeys(_RL, "preference")
+_KINDS = {"sft": "sft", "pretrain": "sft", "reward": "reward_model", "grpo": "rl"} | dict.fromkeys(PAIRS, "preference")
 # `type` of a data set -> strop's format; what comes after a dot in it is a way of reading the columns.
 _FORMATS = {"alpaca": "alpaca", "chat_template": "auto", "sharegpt": "sharegpt", "completion": "text"}
 _FIELDS = {"field_instruction": "instruction", "field_input": "input", "field_output": "output",
            "field_system": "system", "field_prompt": "prompt", "field_chosen": "chosen", "field_rejected": "rejected",
            "field_completion": "completion", "field_label": "label"}  # fmt: skip
+# Ways of reading the columns of pairs by the names that strop knows too, in a template of axolotl's own.
+_PAIRED = names("default argilla argilla_chat icr intel prompt_pairs ultra")
 _TEMPLATES = {"chatml": "chatml", "llama3": "llama3"}
 _PART = {"path", "type", "split", "name", "data_files", "ds_type", "field", "field_messages", "revision",
-         "field_tools", "message_property_mappings", "message_field_role", "message_field_content", "roles_to_train",
-         "train_on_eos", "chat_template", "trust_remote_code", "text_column", "field_thinking"}  # fmt: skip
+         "field_tools", "field_chosen", "field_rejected", "message_property_mappings", "message_field_role",
+         "message_field_content", "roles_to_train", "train_on_eos", "chat_template", "trust_remote_code", "text_column", "field_thinking"}  # fmt: skip
 
 
 @register("axolotl")
@@ -54,29 +57,34 @@ class Axolotl(Program):
     def draft(cls, foreign: Foreign, stage: str) -> Draft:
         world = foreign.world or (foreign.given.get("world_size") if isinstance(foreign.given.get("world_size"), int)
                                   else None)  # fmt: skip
-        draft = Draft(str(foreign.path), dict(foreign.given), _DEFAULTS, world)
+        given, written = lifted(foreign.given) if stage == "grpo" else (dict(foreign.given), {})
+        own = {**RL_DEFAULTS["grpo"], "per_device_train_batch_size": 1, "num_train_epochs": 1.0}
+        defaults = {**own, **_DEFAULTS} if stage == "grpo" else _DEFAULTS
+        draft = Draft(str(foreign.path), given, defaults, world, written)
         draft.put("name", foreign.path.stem)
         draft.stage["kind"] = _KINDS[stage]
         for name in ("rl", "reward_model"):
             draft.needless(name, "it is the kind of the stage here")
         _lora(draft)
-        parts = _data(draft, stage)
-        length, per = draft.whole("sequence_len"), draft.count("micro_batch_size")
+        _data(draft, stage)
+        length, per = draft.whole("sequence_len"), draft.whole("micro_batch_size") or 1
         two = 2 if _KINDS[stage] in ("preference", "reward_model") and stage != "kto" else 1
         too_long = draft.get("excess_length_strategy") or "drop"
         _transformers.window(draft, length, per * two, "truncate" if too_long == "truncate" else "drop", "sequence_len")
         draft.needless("excess_length_strategy", "as chat.too_long says")
         if stage == "grpo":
-            _grpo(draft, parts)
+            reinforcement(draft, "grpo")
             _transformers.drop_lora_dropout(draft)
+            draft.apply(RL_RULES)
         else:
             _train(draft, stage)
         _transformers.optimizer(draft, "optimizer")
+        _warm_up(draft)
         _schedule(draft)
         if draft.get("save_steps"):
             draft.defaults = {**draft.defaults, "save_strategy": "steps"}
         _transformers.saving(draft)
-        draft.leave("saves_per_epoch", "train.checkpoint_every is in steps; auto is every 10 minutes and at each end")
+        _per_epoch(draft, "saves_per_epoch", "train.checkpoint_every")
         if draft.get("bf16") is True:
             draft.put("compute.dtype", "bfloat16", "bf16")
         _template(draft)
@@ -111,7 +119,7 @@ def _lora(draft: Draft) -> None:
     draft.needless("load_in_4bit", "off, as here")
 
 
-def _data(draft: Draft, stage: str) -> list[dict[str, Any]]:
+def _data(draft: Draft, stage: str) -> None:
     column = "pretraining_dataset" if stage == "pretrain" else "datasets"
     given = draft.get(column)
     given = [given] if isinstance(given, str | Mapping) else given or []
@@ -126,10 +134,11 @@ def _data(draft: Draft, stage: str) -> list[dict[str, Any]]:
     size = draft.number("val_set_size") or 0
     if 0 < size < 1 and stage != "grpo":
         draft.put("eval_data", {"fraction": size}, "val_set_size")
+    elif size and stage == "grpo":
+        draft.leave("val_set_size", "evaluations are tasks: evals: {NAME: {task: answers, path: FILE, grader: number}}")
     elif size:
         draft.leave("val_set_size", "a share is held out, not a number: eval_data={fraction: 0.1}")
     draft.needless("val_set_size", "nothing is held out")
-    return parts
 
 
 def _part(draft: Draft, one: Any, at: str, stage: str) -> dict[str, Any]:
@@ -145,6 +154,9 @@ def _part(draft: Draft, one: Any, at: str, stage: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if stage == "pretrain":
         found, columns = {"format": "text"}, {"text": one["text_column"]} if one.get("text_column") else {}
+    elif stage == "grpo":
+        if kind is not None:
+            leave("type", "a function of another program makes the prompts; name the columns with `prompt` and `truth`")
     elif isinstance(kind, Mapping):
         columns = {_FIELDS[key]: value for key, value in kind.items() if key in _FIELDS and value}
         rest = {key: value for key, value in kind.items() if key not in _FIELDS and value is not None}
@@ -159,6 +171,13 @@ def _part(draft: Draft, one: Any, at: str, stage: str) -> dict[str, Any]:
                            "turn in the model's own chat template.")  # fmt: skip
         else:
             leave("type", "rows are known by their columns; map them with `columns` where they are not")
+    elif isinstance(kind, str) and kind.rpartition(".")[2] in _PAIRED:
+        reason = "rows are known by their columns, and prompts are put by the model's own chat template"
+        draft.not_needed.append({"setting": f"{at}.type", "value": kind, "reason": reason})
+    elif isinstance(kind, str):
+        leave("type", "rows are known by their columns; map them with `columns` where they are not")
+    columns |= {own: one[key] for key, own in (("field_chosen", "chosen"), ("field_rejected", "rejected"))
+                if one.get(key) not in (None, own)}  # fmt: skip
     if one.get("field"):
         columns["text"] = one["field"]
     if one.get("field_messages") not in (None, "messages", "conversations"):
@@ -184,7 +203,7 @@ def _part(draft: Draft, one: Any, at: str, stage: str) -> dict[str, Any]:
     if files is not None and place is one["path"]:
         leave("data_files", "name the files' folder, or each file as a part")
     return _sources.part(str(place), subset=one.get("name"), split=split if split != "train" else None,
-                         revision=one.get("revision"), columns=columns, **found)  # fmt: skip
+                         revision=one.get("revision"), columns={} if stage == "grpo" else columns, **found)  # fmt: skip
 
 
 def _train(draft: Draft, stage: str) -> None:
@@ -196,8 +215,10 @@ def _train(draft: Draft, stage: str) -> None:
     _transformers.walk(draft, "num_epochs")
     if draft.get("eval_steps"):
         draft.defaults = {**draft.defaults, "eval_strategy": "steps"}
+    if "eval_data" in draft.stage:
+        _per_epoch(draft, "evals_per_epoch", "train.eval_every")
+    draft.needless("evals_per_epoch", "there is no evaluation data in this file")
     _transformers.evaluation(draft, "eval_data" in draft.stage)
-    draft.leave("evals_per_epoch", "strop counts evaluations in whole steps (train.eval_every); both ends are measured")
     if stage in ("sft", "pretrain"):
         inputs = draft.flag("train_on_inputs")
         draft.put("chat.train_on", "all" if inputs or stage == "pretrain" else "assistant", "train_on_inputs")
@@ -209,49 +230,37 @@ def _train(draft: Draft, stage: str) -> None:
     elif stage == "reward":
         draft.put("objective.type", "bradley_terry")
     else:
-        draft.put("objective.type", _RL[stage])
-        beta = "orpo_alpha" if stage == "orpo" and draft.get("orpo_alpha") is not None else "rl_beta"
-        if draft.number(beta) is not None:
-            draft.put("objective.beta", draft.number(beta), beta)
-        own = {"kto": {"kto_desirable_weight": "desirable_weight", "kto_undesirable_weight": "undesirable_weight"},
-               "simpo": {"simpo_gamma": "gamma", "cpo_alpha": "sft_weight"},
-               "dpo": {"rpo_alpha": "sft_weight"}}  # fmt: skip
-        for theirs, ours in own.get(stage, {}).items():
-            if draft.number(theirs) is not None:
-                draft.put(f"objective.{ours}", draft.number(theirs), theirs)
-        for name in ("orpo_alpha", "rpo_alpha", "simpo_gamma", "cpo_alpha", "kto_desirable_weight",
-                     "kto_undesirable_weight"):  # fmt: skip
-            draft.leave(name, f"is not read with rl: {stage}")
+        preferences(draft, stage)
 
 
-def _grpo(draft: Draft, parts: list[dict[str, Any]]) -> None:
-    own = draft.get("trl") or {}
-    if not isinstance(own, Mapping):
-        raise InputError(f"{draft.source}: trl: expected settings by name, found {own!r:.60}; correct it.")
-    group = whole(own.get("num_generations", 8))
-    answers = _transformers.batch(draft, "micro_batch_size")
-    prompts = max(1, answers // group)
-    draft.put("rollout.group_size", group, "trl")
-    draft.put("rollout.prompts_per_step", prompts, "micro_batch_size", "gradient_accumulation_steps")
-    draft.put("rollout.max_tokens", whole(own.get("max_completion_length", 512)), "trl")
-    draft.put("rollout.temperature", number(own.get("temperature", 1.0)), "trl")
-    updates = whole(own.get("num_iterations", 1))
-    draft.put("rollout.updates_per_rollout", updates, "trl")
-    draft.put("objective.preset", "grpo")
-    draft.put("objective.kl_coef", number(own.get("beta", 0.001)), "trl")
-    draft.put("objective.clip_low", number(own.get("epsilon", 0.2)), "trl")
-    draft.put("objective.clip_high", number(own.get("epsilon_high", own.get("epsilon", 0.2))), "trl")
-    read = {"num_generations", "max_completion_length", "temperature", "num_iterations", "beta", "epsilon",
-            "epsilon_high"}  # fmt: skip
-    for key in set(own) - read:
-        rule = RL_RULES.get(key)
-        draft.unmapped.append({"setting": f"trl.{key}", "value": own[key],
-                               "reason": getattr(rule, "reason", "strop import does not carry it over")})  # fmt: skip
-    if (draft.whole("max_steps") or -1) > 0:
-        draft.put("train.max_steps", draft.whole("max_steps"), "max_steps")
-        draft.needless("num_epochs", "max_steps decides how long it trains")
+def _per_epoch(draft: Draft, name: str, target: str) -> None:
+    """So many times an epoch, in steps where those are known."""
+    times = draft.number(name) or 0
+    if times <= 0:
+        draft.needless(name, "off, as here")
+    elif (total := _transformers.total_steps(draft)) is not None:
+        epochs = draft.number("num_train_epochs" if draft.stage["kind"] == "rl" else "num_epochs") or 1.0
+        draft.put(target, max(1, math.ceil(total / (times * epochs))), name)
+    elif name == "saves_per_epoch" and times == 1:
+        draft.put(target, "auto", name)  # which is also at each epoch's end
     else:
-        epochs_to_steps(draft, draft.amount("num_epochs"), "num_epochs", prompts, updates)
+        draft.leave(
+            name, f"how many steps an epoch has is not known without the data; set {target} to them / {times:g}"
+        )
+
+
+def _warm_up(draft: Draft) -> None:
+    """Theirs is 3 % of the steps and at most 100 of them, where nothing is said."""
+    if draft.given.get("warmup_steps") is not None or draft.given.get("warmup_ratio") is not None:
+        return
+    total = _transformers.total_steps(draft)
+    own: dict[str, float] = (
+        {"warmup_steps": 100} if total is not None and total > 100 / 0.03 else {"warmup_ratio": 0.03}
+    )
+    draft.defaults = {**draft.defaults, **own}
+    if total is None:
+        draft.note("axolotl warms up over 3 % of the steps, but at most 100: set train.warmup_steps=100, without "
+                   "warmup_ratio, where there are more than 3,333.")  # fmt: skip
 
 
 def _schedule(draft: Draft) -> None:
