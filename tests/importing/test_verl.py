@@ -160,6 +160,14 @@ def test_a_constant_length(verl):
     assert objective(done, "reduction", "loss_constant") == ("constant", 3000.0)
 
 
+def test_the_rate_rises_over_batches_of_rollouts(verl):
+    done = verl(
+        f"{ACTOR}.ppo_mini_batch_size=4 {ACTOR}.ppo_epochs=2 {ACTOR}.optim.lr_warmup_steps=3 trainer.save_freq=5"
+    )
+    train = done.stage["train"]  # 16 prompts in a batch: four steps of four, twice
+    assert (train["warmup_steps"], train["checkpoint_every"], train["max_steps"]) == (3 * 8, 5 * 8, 10 * 8)
+
+
 NEW = ("torchrun --nproc_per_node=2 -m verl.trainer.sft_trainer data.train_files=chat.jsonl model.path=org/base "
        "trainer.total_epochs=2 data.train_batch_size=4")  # fmt: skip
 

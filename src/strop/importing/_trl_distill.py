@@ -6,7 +6,7 @@ from typing import Any
 
 from strop.common.errors import InputError
 from strop.importing import _transformers
-from strop.importing.draft import Draft, Off, Rules
+from strop.importing.draft import Draft, Needless, Off, Rules
 
 DISTILL_DEFAULTS: dict[str, dict[str, Any]] = {
     "gkd": {"learning_rate": 2e-5, "temperature": 0.9, "lmbda": 0.5, "beta": 0.5, "max_new_tokens": 128},
@@ -15,6 +15,11 @@ DISTILL_DEFAULTS: dict[str, dict[str, Any]] = {
 DISTILL_RULES: Rules = {
     "seq_kd": Off("answers that the teacher samples are a stage of kind sample before this one"),
     "teacher_model_revision": Off("the teacher is loaded as its configuration says", (None, "main")),
+    **{
+        name: Needless("the answers alone are learnt from, by objective.divergence")
+        for name in ("assistant_only_loss", "completion_only_loss", "loss_type")
+    },
+    "dataset_text_field": Needless("rows are known by their columns"),
     "teacher_model_init_kwargs": Off("the teacher is loaded as its configuration says", (None,)),
 }
 

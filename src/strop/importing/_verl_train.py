@@ -21,8 +21,14 @@ def lora(draft: Draft, section: str) -> None:
     draft.put("lora.targets", draft.texts(f"{section}.target_modules"), f"{section}.target_modules")
 
 
+def steps_of_batch(draft: Draft) -> int:
+    """Optimiser steps on one batch of rollouts, which is what verl counts (its learning rate too); 1 without them."""
+    each = draft.stage.get("rollout", {})
+    return each.get("updates_per_rollout", 1) * each.get("mini_batches", 1)
+
+
 def optimizer(draft: Draft, section: str, *ratios: str) -> None:
-    """Moments, warm-up and course; ``ratios``: what the share of warm-up may be called, the first that is given."""
+    """Moments and warm-up; ``ratios``: what the share of warm-up may be called, the first that is given."""
     betas = draft.get(f"{section}.betas")
     if isinstance(betas, list) and len(betas) == 2:
         draft.put("train.beta1", number(betas[0]), f"{section}.betas")
@@ -31,7 +37,7 @@ def optimizer(draft: Draft, section: str, *ratios: str) -> None:
     ratio = next((name for name in ratios if name in draft.given), ratios[-1])
     steps = f"{section}.lr_warmup_steps"
     if (count := draft.whole(steps) or -1) > 0:
-        draft.put("train.warmup_steps", count, steps)
+        draft.put("train.warmup_steps", count * steps_of_batch(draft), steps)
     else:
         draft.put("train.warmup_ratio", draft.number(ratio) or 0.0, ratio)
     for name in (steps, *ratios):
@@ -58,8 +64,7 @@ def schedule(draft: Draft, section: str, *older: str) -> None:
 
 def saving(draft: Draft) -> None:
     """Checkpoints and evaluations: theirs count batches of rollouts, ours optimiser steps."""
-    each = draft.stage.get("rollout", {})
-    times = each.get("updates_per_rollout", 1) * each.get("mini_batches", 1)
+    times = steps_of_batch(draft)
     if draft.get("trainer.save_freq") == _AT_EPOCHS:
         if draft.stage["kind"] == "rl":  # whose prompts have no epochs here
             draft.leave("trainer.save_freq", "train.checkpoint_every is in steps; auto is every 10 minutes and the end")

@@ -33,9 +33,11 @@ _FIELDS = {"field_instruction": "instruction", "field_input": "input", "field_ou
 # Ways of reading the columns of pairs by the names that strop knows too, in a template of axolotl's own.
 _PAIRED = names("default argilla argilla_chat icr intel prompt_pairs ultra")
 _TEMPLATES = {"chatml": "chatml", "llama3": "llama3"}
-_PART = {"path", "type", "split", "name", "data_files", "ds_type", "field", "field_messages", "revision",
-         "field_tools", "field_chosen", "field_rejected", "message_property_mappings", "message_field_role",
-         "message_field_content", "roles_to_train", "train_on_eos", "chat_template", "trust_remote_code", "text_column", "field_thinking"}  # fmt: skip
+_PART = names(
+    "path type split name data_files ds_type field field_messages revision field_tools field_chosen field_rejected "
+    "message_property_mappings message_field_role message_field_content roles_to_train train_on_eos chat_template "
+    "trust_remote_code text_column field_thinking"
+)
 
 
 @register("axolotl")

@@ -80,6 +80,9 @@ _RULES: Rules = {
             "the reference's log-probabilities are computed once": "precompute_ref_log_probs precompute_ref_batch_size",
             "a model's dropout is off where answers are compared": "disable_dropout",
             "no bias buffer is synchronised": "ignore_bias_buffers",
+            "evaluations with answers are tasks (evals, train.tasks)": "generate_during_eval",
+            "sequences are packed, not padded": "padding_value label_pad_token_id",
+            "models are decoders": "is_encoder_decoder",
         },
     ),
     **same(
