@@ -89,7 +89,7 @@ def test_grpo_has_the_defaults_of_trl(axolotl):
         ({}, {"warmup_ratio": 0.03}),
         ({"max_steps": 1000}, {"warmup_ratio": 0.03}),
         ({"max_steps": 4000}, {"warmup_steps": 100}),
-        ({"num_epochs": 16}, {"warmup_steps": 100}),  # of four rows, one a step; see below
+        ({"num_epochs": 16}, {"warmup_steps": 100}),
         ({"warmup_steps": 0}, {"warmup_ratio": 0.0}),
         ({"warmup_ratio": 0.1}, {"warmup_ratio": 0.1}),
         ({"warmup_steps": 7}, {"warmup_steps": 7}),

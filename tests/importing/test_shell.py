@@ -50,6 +50,14 @@ def test_the_environment(given, monkeypatch):
     assert given(script) == {"a": "/home/one/data", "b": ["/home/one/x", "/home/one/y"], "c": "$SOME_TOKEN"}
 
 
+def test_a_variable_that_nobody_sets_is_told_inside_a_list_too(convert):
+    script = """python -m verl.trainer.main_ppo data.train_files="['$NOWHERE/a.parquet', 'train.parquet']" \\
+        actor_rollout_ref.model.path=a/b actor_rollout_ref.rollout.n=4 algorithm.adv_estimator=grpo"""
+    done = convert("run.sh", script, "stages.ppo.data=[{path: train.parquet}]")
+    assert done.code == 0, done.err
+    assert "shell variable" in done.unmapped["data.train_files"]
+
+
 def test_arrays(given):
     script = """\
 N=5  # it's a comment
