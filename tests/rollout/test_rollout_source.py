@@ -10,6 +10,7 @@ from small_rollouts import CPU, STOP, Holds, Letters, Run, Share
 
 from strop.common.errors import Halted, InputError
 from strop.model.policy import Policy
+from strop.rewards import Score
 from strop.rewards.kinds import FunctionReward
 from strop.rollout.engine import Request, SamplingParams
 from strop.rollout.rows import measure, rows_of
@@ -285,6 +286,52 @@ def test_cut_off_answers_that_are_masked_are_in_no_row_and_in_no_baseline(small)
     assert all(ids[-1] == STOP for ids in ended)
     assert len(ended) < 32
     assert step.metrics["rollout/truncated"] == pytest.approx(1 - len(ended) / 32)
+
+
+class Early(Share):
+    """The rewards of the first two batches of two prompts differ, later ones are all equal."""
+
+    asked: list = []  # noqa: RUF012 - pydantic copies it
+
+    def score(self, samples):
+        self.asked.append(1)
+        return super().score(samples) if len(self.asked) <= 4 else [Score(0.0)] * len(samples)
+
+
+def early(small, folder, **train):
+    rollout = {"no_spread": "drop", "group_size": 16}
+    return Run(small(), folder, rewards={"early": Early()}, rollout=rollout, train={"weight_decay": 0.1, **train})
+
+
+def test_a_batch_of_which_all_is_dropped_moves_nothing_although_the_optimiser_has_moments(small, tmp_path):
+    run = early(small, tmp_path, max_steps=5, schedule="linear")
+    given, seen = run.source.next_step, []
+
+    def next_step():
+        parts = run.weights.optimizer._parts.values()
+        moments = [t.clone() for part in parts for one in part.state.values() for t in one.values()]
+        seen.append([*(t.detach().clone() for t in run.weights.named.values()), *moments])
+        return given()
+
+    run.source.next_step = next_step
+    run.go()
+    first, second, third, fourth, fifth = seen
+    assert not torch.equal(first[0], second[0])
+    assert not torch.equal(second[0], third[0])
+    assert len(third) > len(first)  # there are moments
+    for later in (fourth, fifth):
+        assert all(torch.equal(a, b) for a, b in zip(third, later, strict=True))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row.get("untrained") for row in rows] == [None, None, 1, 1, 1]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5]
+    assert len({row["lr"] for row in rows}) == 5  # the schedule goes on
+
+
+def test_a_batch_of_which_all_is_dropped_is_no_step_of_the_averaged_weights(small, tmp_path):
+    short, long = (early(small, tmp_path / str(n), max_steps=n, ema_decay=0.5) for n in (2, 5))
+    short.go()
+    long.go()
+    assert same_weights(short, long)
 
 
 # -- resume
