@@ -257,11 +257,22 @@ def test_a_grader_that_raises_stops_the_run_and_is_named(here, model_folder, plu
         ({"rewards": {}}, "at least one reward"),
         ({"train": {"epochs": 2}}, "epochs"),
         ({"rollout": {**ROLLOUT, "mini_batches": 3}}, "mini_batches 3 is more"),
+        ({"objective": {"correction_cap": 3}}, "correction_cap would not be read: the weights that are trained sample"),
     ],
 )
 def test_f02_settings_that_would_go_wrong_are_refused(here, model_folder, stage, words):
     with pytest.raises(InputError, match=words):
         recipe(here, model_folder, **stage)
+
+
+def test_a_cap_of_the_correction_is_taken_where_other_weights_or_another_program_sample(here, model_folder):
+    cap = {"objective": {"preset": "grpo", "correction_cap": 3}}
+    ahead = recipe(here, model_folder, rollout={**ROLLOUT, "staleness": 1}, **cap).stages["rl"]
+    vllm = "rollout={engine: vllm, vllm: {url: 'http://127.0.0.1:9'}}"
+    served = recipe(here, model_folder, vllm, **cap).stages["rl"]
+    for stage in (ahead, served):
+        decided = stage.objective.decided(apart=True)
+        assert (decided.correction, decided.correction_cap) == ("truncate", 3)
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def _objective(draft: Draft) -> None:
     loss, in_reward = draft.get(f"{_ACTOR}.use_kl_loss"), draft.get("algorithm.use_kl_in_reward")
     coef, kind, switch = (f"{_ACTOR}.kl_loss_coef", f"{_ACTOR}.kl_loss_type", f"{_ACTOR}.use_kl_loss") if loss else (
         "algorithm.kl_ctrl.kl_coef", "algorithm.kl_penalty", "algorithm.use_kl_in_reward")  # fmt: skip
-    if loss or in_reward:
+    if (loss or in_reward) and draft.number(coef):
         estimator = _KL.get(str(draft.get(kind)))
         draft.put("objective.kl_coef", draft.number(coef), coef, switch)
         draft.put("objective.kl_place", "loss" if loss else "reward", switch)
@@ -243,7 +243,8 @@ def _objective(draft: Draft) -> None:
         draft.put("objective.kl_estimator", "k3" if estimator is None or (loss and estimator == "k1") else estimator,
                   kind)  # fmt: skip
     else:
-        draft.put("objective.kl_coef", 0.0, f"{_ACTOR}.use_kl_loss", "algorithm.use_kl_in_reward")
+        said = (coef,) if loss or in_reward else ()
+        draft.put("objective.kl_coef", 0.0, f"{_ACTOR}.use_kl_loss", "algorithm.use_kl_in_reward", *said)
     for name in (f"{_ACTOR}.kl_loss_coef", f"{_ACTOR}.kl_loss_type", f"{_ACTOR}.use_kl_loss", "algorithm.kl_penalty",
                  "algorithm.kl_ctrl.kl_coef", "algorithm.use_kl_in_reward"):  # fmt: skip
         draft.needless(name, "that divergence is off")

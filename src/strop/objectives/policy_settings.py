@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
 from strop.objectives.settings import Reduction
 
@@ -200,29 +200,33 @@ class PolicyGradientSettings(BaseModel):
                 "sample 2 or more answers per prompt, or set advantage: batch_mean and advantage_scale: none."
             )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _fill_in_the_preset(cls, given: Any) -> Any:
+    def _fill_in_the_preset(
+        cls, given: Any, handler: ModelWrapValidatorHandler[PolicyGradientSettings]
+    ) -> PolicyGradientSettings:
         if not isinstance(given, Mapping):
-            return given
+            return handler(given)
         name = given.get("preset", cls.model_fields["preset"].default)
-        return {**PRESETS[name].settings, **given} if name in get_args(PresetName) else given
+        preset = PRESETS[name].settings if name in get_args(PresetName) else {}
+        made = handler({**preset, **given})
+        made._check(given.keys())
+        return made
 
-    @model_validator(mode="after")
-    def _works_together(self) -> PolicyGradientSettings:
-        preset = PRESETS[self.preset].settings
+    def _check(self, given: Collection[str]) -> None:
+        """Raise ValueError for what contradicts itself, and for what is ``given`` but would not be read; what is not
+        read and came with the preset goes back to its default."""
         for read, when, names in _READ_WHEN:
             if read(self):
                 continue
             for name in names:
                 value, default = getattr(self, name), type(self).model_fields[name].default
-                if value != default and value != preset.get(name):
+                if value != default and name in given:
                     raise ValueError(f"{name} would not be read: set {when}, or leave {name} out.")
                 setattr(self, name, default)
         for wrong, sentence in _CONTRADICTIONS:
             if wrong(self):
                 raise ValueError(sentence)
-        return self
 
 
 Test = Callable[[PolicyGradientSettings], bool]
@@ -246,7 +250,7 @@ _READ_WHEN: tuple[tuple[Test, str, tuple[str, ...]], ...] = (
     (lambda s: s.truncated == "penalise", "truncated: penalise", ("truncation_penalty",)),
     (lambda s: s.overlong_buffer is not None, "overlong_buffer", ("overlong_penalty",)),
     (
-        lambda s: s.correction in ("truncate", "mask"),
+        lambda s: s.correction in ("truncate", "mask") or (s.correction == "auto" and s.clip != "cispo"),
         "correction: truncate or mask",
         ("correction_level", "correction_cap"),
     ),

@@ -78,6 +78,10 @@ class RlStage(GradedStage):
     def per_step(self) -> tuple[str, int] | None:
         return "rollout.prompts_per_step", self.rollout.prompts_per_step
 
+    def samples_apart(self, recipe: Recipe) -> bool:
+        """Whether other weights or another program sample than are trained."""
+        return bool(self.rollout.staleness) or recipe.rollout.engine != "torch"
+
     def check(self, recipe: Recipe) -> None:
         """Rounded weights are another model's, which nothing is to be trained on."""
         super().check(recipe)
@@ -88,6 +92,13 @@ class RlStage(GradedStage):
             )
         if self.rollout.sampler_threads is not None and recipe.rollout.engine != "torch":
             raise ValueError("rollout.sampler_threads are those of engine torch; leave them out beside vLLM.")
+        if not self.samples_apart(recipe) and self.objective.correction == "auto":
+            for name in ("correction_level", "correction_cap"):
+                if getattr(self.objective, name) != type(self.objective).model_fields[name].default:
+                    raise ValueError(
+                        f"objective.{name} would not be read: the weights that are trained sample themselves, and "
+                        f"correction: auto does nothing then; set rollout.staleness=1, or leave {name} out."
+                    )
         check_shards(recipe.compute.parallel, self.train, self.lora)
         check_in_training(self.train, recipe, has_loss=False)
 
