@@ -454,6 +454,35 @@ def test_an_alarm_warns_or_stops_with_a_checkpoint(small, tmp_path):
     assert again.go()["step"] == 4
 
 
+@pytest.mark.parametrize("preset", ["reinforce", "ppo"])
+def test_groups_of_equal_rewards_are_no_alarm_where_answers_are_not_compared_within_them(small, tmp_path, preset):
+    """All answers to one prompt get 1, to the other 0: that is all that there is to learn."""
+
+    class ByPrompt(Share):
+        def one(self, sample):
+            return Score(float(sample.truth == "c"))
+
+    run = Run(
+        small(), tmp_path, rewards={"prompt": ByPrompt()}, watch=WatchSettings(patience=1, alarm="stop"),
+        objective={"preset": preset, "kl_coef": 0.0}, train={"max_steps": 4},
+    )  # fmt: skip
+    found = []
+    given = run.source.next_step
+
+    def next_step():
+        step = given()
+        found.append(torch.cat([batch.streams["advantages"] for batch in step.batches]))
+        return step
+
+    run.source.next_step = next_step
+    assert run.go()["step"] == 4
+    assert not run.source.alarms
+    for each in found:
+        assert (each > 0).any()
+        assert (each < 0).any()
+        assert preset == "ppo" or set(each.tolist()) == {0.5, -0.5}
+
+
 def test_a_function_that_is_not_there_is_refused_before_anything_is_sampled():
     from strop.rollout.grading import check_rewards
 

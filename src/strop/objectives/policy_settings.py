@@ -191,10 +191,15 @@ class PolicyGradientSettings(BaseModel):
         """Whether the policy needs a head for values; batches then have ``old_values`` and ``returns``."""
         return self.advantage == "gae"
 
+    @property
+    def within_groups(self) -> bool:
+        """Whether answers are compared within their group, so that one whose rewards are all equal has advantages of 0
+        (but for a KL divergence in the reward)."""
+        return self.advantage in ("group_mean", "leave_one_out")
+
     def check_group_size(self, group_size: int) -> None:
         """Raise ValueError where answers are compared within groups that have one member."""
-        grouped = self.advantage in ("group_mean", "leave_one_out") or self.advantage_scale == "group_std"
-        if grouped and group_size < 2:
+        if (self.within_groups or self.advantage_scale == "group_std") and group_size < 2:
             raise ValueError(
                 f"group_size: {group_size} leaves nothing to compare an answer with, so every advantage would be 0; "
                 "sample 2 or more answers per prompt, or set advantage: batch_mean and advantage_scale: none."

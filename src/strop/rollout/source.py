@@ -96,7 +96,9 @@ class RolloutSource:
         self._gatherer = Gatherer(engine, Walk(mixture), grader, tokenizer, settings, objective, seed, player, shared)
         self._ahead = Ahead()
         self._coef = AdaptiveKL(objective.kl_coef, objective.kl_target)
-        self._watch = Watch(watch or WatchSettings())
+        watch = watch or WatchSettings()
+        # Of groups with equal rewards other objectives learn as of all others.
+        self._watch = Watch(watch if objective.within_groups else watch.model_copy(update={"no_spread": None}))
         self.taken = 0  # prompts asked so far, over all epochs
         self.rollouts = 0  # batches of rollouts so far
         self.given = 0  # steps given out so far
