@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_rollouts import CPU, STOP, Holds, Letters, Run, Share
 
-from strop.common.errors import Halted, InputError
+from strop.common.errors import Halted, InputError, RollBack
 from strop.model.policy import Policy
 from strop.rewards import Score
 from strop.rewards.kinds import FunctionReward
@@ -481,6 +481,25 @@ def test_groups_of_equal_rewards_are_no_alarm_where_answers_are_not_compared_wit
         assert (each > 0).any()
         assert (each < 0).any()
         assert preset == "ppo" or set(each.tolist()) == {0.5, -0.5}
+
+
+def test_a_run_that_goes_back_leaves_out_all_that_the_batch_at_fault_asked(small):
+    """Four prompts and eight that were to take the place of dropped groups."""
+    run = Run(
+        small(), truths="z" * 20, rewards={"holds": Holds()}, watch=WatchSettings(patience=1, alarm="rollback"),
+        rollout={"prompts_per_step": 4, "no_spread": "drop", "refill": 2},
+    )  # fmt: skip
+    source, asked, ask = run.source, [], run.source._gatherer._ask
+    source._gatherer._ask = lambda batch, count: (asked.append((batch.taken, count)), ask(batch, count))
+    before = source.state_dict()
+    with pytest.raises(RollBack, match="alarm no_spread, at step 1") as raised:
+        source.next_step()
+    assert asked == [(0, 4), (4, 4), (8, 4)]
+    source.roll_back(before, raised.value.reason)
+    assert (source.taken, source.rollouts, source.given) == (12, 1, 0)
+    with pytest.raises(RollBack):
+        source.next_step()
+    assert asked[3:] == [(12, 4), (16, 4), (20, 4)]
 
 
 def test_a_function_that_is_not_there_is_refused_before_anything_is_sampled():

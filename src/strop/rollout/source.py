@@ -100,6 +100,7 @@ class RolloutSource:
         # Of groups with equal rewards other objectives learn as of all others.
         self._watch = Watch(watch if objective.within_groups else watch.model_copy(update={"no_spread": None}))
         self.taken = 0  # prompts asked so far, over all epochs
+        self._reached = 0  # the same with those of a batch that is not committed
         self.rollouts = 0  # batches of rollouts so far
         self.given = 0  # steps given out so far
         self.alarms: list[str] = []  # what was said
@@ -122,6 +123,7 @@ class RolloutSource:
         started, ahead = time.perf_counter(), bool(self._ahead)
         batch = self._ahead.wait() if ahead else self._gather()
         waited = time.perf_counter() - started
+        self._reached = batch.taken
         mini, metrics, kl = self._updates(batch)
         if ahead:
             metrics |= beside_training(batch.drawn, waited)
@@ -291,8 +293,10 @@ class RolloutSource:
 
     def roll_back(self, state: dict[str, Any], reason: str) -> None:
         """Back to an earlier ``state``, but on with the prompts that come after those of now, with draws of their own
-        (Chowdhery et al. 2022, arXiv:2204.02311, section 5.1: the batches around a spike are left out)."""
-        taken, rollouts, alarms = self.taken + self.settings.prompts_per_step, self.rollouts + 1, self.alarms
+        (Chowdhery et al. 2022, arXiv:2204.02311, section 5.1: the batches around a spike are left out). Left out is
+        all that the batch at fault asked, its refills too."""
+        taken = max(self.taken + self.settings.prompts_per_step, self._reached)
+        rollouts, alarms = self.rollouts + 1, self.alarms
         self.load_state_dict(state)
         self._ahead.put(None)  # of prompts that are left out
         self.taken, self.rollouts = taken, rollouts
