@@ -21,7 +21,8 @@ from strop.train.step import gradients, optimizer_step
 
 @pytest.fixture
 def small(make_model):
-    return lambda **more: make_model(vocab_size=8, bos_token_id=1, eos_token_id=STOP, pad_token_id=STOP, **more)
+    usual = {"vocab_size": 8, "bos_token_id": 1, "eos_token_id": STOP, "pad_token_id": STOP}
+    return lambda **more: make_model(**{**usual, **more})
 
 
 def sequences(batch):
@@ -79,6 +80,28 @@ def test_f05_f09_a_sampled_stop_is_trained_with_its_own_log_probability_and_none
             assert answer[-1] == STOP or len(answer) == 4
 
 
+def test_f09_nothing_changes_where_the_padding_token_is_the_stop_token(small):
+    """Batches and gradients; torch would leave the row of a padding token out of the embedding's gradient."""
+    found = []
+    for pad in (STOP, 7):
+        model = small(pad_token_id=pad, tie_word_embeddings=False)
+        model.load_state_dict(small(tie_word_embeddings=False).state_dict())
+        run = Run(model, rollout={"group_size": 16}, inside=STOP)
+        batches = run.source.next_step().batches
+        told, norm = gradients(run.weights, run.objective, batches)
+        found.append((batches, told, {name: tensor.grad.clone() for name, tensor in run.weights.named.items()}))
+    (one, told, mine), (other, told_too, theirs) = found
+    assert any((batch.tokens == STOP).any() for batch in one)
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a.tokens, b.tokens)
+        assert torch.equal(a.labels, b.labels)
+        assert all(torch.equal(values, b.streams[name]) for name, values in a.streams.items())
+    assert told == told_too
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
+    [rows] = [tensor for name, tensor in mine.items() if "embed_tokens" in name]
+    assert rows[STOP].abs().max() > 0
+
+
 def test_f06_the_difference_between_sampler_and_trainer_is_told_and_small(small):
     for more in ({}, {"updates_per_rollout": 2}):
         metrics = Run(small(), rollout=more).source.next_step().metrics
@@ -128,18 +151,32 @@ def test_mini_batches_and_passes_cover_the_batch(small):
 def test_f20_f21_after_an_update_the_same_prompt_is_answered_by_the_new_weights(small):
     run = Run(small(), lora=True, truths="c", rollout={"prompts_per_step": 1})
     request = [Request((4, 3, 5, 4), SamplingParams(4, 1.0, seed=7), 4, "again")]
+    batches = run.source.next_step().batches  # now, as it makes the engine forget
     before = run.engine.generate(request)
-    optimizer_step(run.weights, run.objective, run.source.next_step().batches, 1.0)
+    optimizer_step(run.weights, run.objective, batches, 1.0)
     after, fresh = run.engine.generate(request), TorchEngine(run.policy, frozenset({STOP})).generate(request)
     assert [one.logprobs for one in after] != [one.logprobs for one in before]
     assert [(one.tokens, one.logprobs) for one in after] == [(one.tokens, one.logprobs) for one in fresh]
 
 
-@pytest.mark.parametrize("lora", [False, True])
-def test_f25_the_reference_is_the_model_of_the_start_whatever_is_trained(small, lora):
-    twin = small()
-    reference = None if lora else Policy(small(), CPU).requires_grad_(False).eval()
-    run = Run(small(), lora=lora, reference=reference, objective={"kl_coef": 0.1})
+@pytest.mark.parametrize(
+    ("lora", "tied", "trained"),
+    [
+        (False, True, "embed_tokens.weight"),
+        (True, True, "lora_A"),
+        ({"token_ids": (3, 5)}, True, "embed_tokens.token_adapter"),
+        ({"token_ids": (3, 5)}, False, "lm_head.token_adapter"),
+        ({"modules_to_save": ["embed_tokens", "norm"]}, False, "embed_tokens.modules_to_save"),
+        ({"modules_to_save": ["lm_head"]}, False, "lm_head.modules_to_save"),
+    ],
+)
+def test_f25_the_reference_is_the_model_of_the_start_whatever_is_trained(small, lora, tied, trained):
+    """Embeddings too, whole or single rows of them."""
+    own = {"tie_word_embeddings": tied}
+    twin = small(**own)
+    reference = None if lora else Policy(small(**own), CPU).requires_grad_(False).eval()
+    run = Run(small(**own), lora=lora, reference=reference, objective={"kl_coef": 0.1})
+    start = {name: tensor.detach().clone() for name, tensor in run.weights.named.items() if trained in name}
     for number in range(3):
         step = run.source.next_step()
         optimizer_step(run.weights, run.objective, step.batches, 1.0)
@@ -149,6 +186,8 @@ def test_f25_the_reference_is_the_model_of_the_start_whatever_is_trained(small, 
                 expected = plain_logprobs(twin, ids)[-int(mine.sum()) :].float()
                 torch.testing.assert_close(batch.streams["ref_logprobs"][mine], expected, atol=2e-5, rtol=0)
         assert (step.metrics["rollout/kl_to_reference"] > 1e-4) == (number > 0)
+    assert start
+    assert not any(torch.equal(run.weights.named[name], tensor) for name, tensor in start.items())
 
 
 def test_no_reference_is_asked_where_the_kl_coefficient_is_zero(small):
