@@ -58,6 +58,7 @@ def test_what_came_with_the_preset_and_is_read_no_longer_goes_back_to_its_defaul
         ({"preset": "reinforce", "advantage_scale": "group_std"}, "set batch_std or none"),
         ({"preset": "ppo", "advantage_scale": "group_std"}, "set batch_std or none"),
         ({"kl_estimator": "k1"}, "an expected gradient of 0"),
+        ({"truncated": "bootstrap"}, "advantage: gae alone has values"),
         ({"preset": "grop"}, "'grpo'"),
         ({"beta": 0.1}, "Extra inputs"),
         ({"clip_low": 1.0}, "less than 1"),

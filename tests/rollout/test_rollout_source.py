@@ -88,7 +88,7 @@ def test_f09_nothing_changes_where_the_padding_token_is_the_stop_token(small):
         model.load_state_dict(small(tie_word_embeddings=False).state_dict())
         run = Run(model, rollout={"group_size": 16}, inside=STOP)
         batches = run.source.next_step().batches
-        told, norm = gradients(run.weights, run.objective, batches)
+        told, _ = gradients(run.weights, run.objective, batches)
         found.append((batches, told, {name: tensor.grad.clone() for name, tensor in run.weights.named.items()}))
     (one, told, mine), (other, told_too, theirs) = found
     assert any((batch.tokens == STOP).any() for batch in one)
@@ -371,6 +371,36 @@ def test_a_batch_of_which_all_is_dropped_is_no_step_of_the_averaged_weights(smal
     short.go()
     long.go()
     assert same_weights(short, long)
+
+
+@pytest.mark.parametrize("tokens", [256, 9])
+@pytest.mark.parametrize("truncated", ["bootstrap", "keep"])
+def test_a_cut_off_answer_goes_on_with_the_value_after_its_last_token_or_counts_as_ended(small, truncated, tokens):
+    """Against transformers' own hidden states and Schulman et al. 2016, equation 11, as a loop."""
+    run = Run(
+        small(), objective={"preset": "ppo", "kl_coef": 0.0, "truncated": truncated, "advantage_scale": "none"},
+        rollout={"group_size": 8}, train={"micro_batch_tokens": tokens},
+    )  # fmt: skip
+    run.policy.value_head.weight.data.normal_(generator=torch.Generator().manual_seed(5))
+    twin, seen = small(), []
+    for batch in run.source.next_step().batches:
+        for i, ids in sequences(batch).items():
+            mine = batch.seq_index == i
+            with torch.no_grad():
+                hidden = twin.model(torch.tensor([ids])).last_hidden_state[0]
+                values = (hidden @ run.policy.value_head.weight.T).squeeze(-1).tolist()
+            count, cut = int(mine.sum()), ids[-1] != STOP
+            after = values[-1] if cut and truncated == "bootstrap" else 0.0
+            reward, running, expected = Share().one(_sample(ids)).value, 0.0, []
+            for t in reversed(range(len(ids) - count - 1, len(ids) - 1)):
+                running = (reward if t == len(ids) - 2 else 0.0) + after - values[t] + 0.95 * running
+                after = values[t]
+                expected.insert(0, running)
+            assert batch.streams["advantages"][mine].tolist() == pytest.approx(expected, abs=1e-4)
+            assert batch.streams["old_values"][mine].tolist() == pytest.approx(values[-count - 1 : -1], abs=1e-4)
+            seen.append(cut)
+    assert {True, False} == set(seen)
+    assert len(seen) == 16
 
 
 # -- resume

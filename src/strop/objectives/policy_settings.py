@@ -149,8 +149,10 @@ class PolicyGradientSettings(BaseModel):
     )
     entropy_coef: float = Field(0.0, ge=0, description="Weight of the entropy, which is to be large.")
 
-    truncated: Literal["mask", "penalise", "keep"] = Field(
-        "keep", description="Answers cut off at the longest length; mask: not trained, and in no baseline."
+    truncated: Literal["mask", "penalise", "keep", "bootstrap"] = Field(
+        "keep",
+        description="Answers cut off at the longest length; mask: not trained, and in no baseline; bootstrap: gae goes "
+        "on with the value after the last token, which is 0 otherwise.",
     )
     truncation_penalty: float = Field(1.0, gt=0, description="penalise: what a cut-off answer's reward loses.")
     overlong_buffer: float | None = Field(
@@ -270,6 +272,11 @@ _CONTRADICTIONS: tuple[tuple[Test, str], ...] = (
     (
         lambda s: s.advantage == "gae" and not s.value_coef,
         "advantage: gae needs values that are learnt: set value_coef above 0 (ppo has 0.1), or take another advantage.",
+    ),
+    (
+        lambda s: s.truncated == "bootstrap" and s.advantage != "gae",
+        "truncated: bootstrap goes on with the value after a cut-off answer, and advantage: gae alone has values: take "
+        "keep, mask or penalise, or preset: ppo.",
     ),
     (
         lambda s: s.advantage in ("gae", "batch_mean", "none") and s.advantage_scale == "group_std",

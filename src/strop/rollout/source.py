@@ -32,7 +32,7 @@ from strop.rollout.grading import Grader
 from strop.rollout.kept import write_rollouts
 from strop.rollout.numbers import beside_training, numbers_of
 from strop.rollout.ranks import ALONE, Ranks
-from strop.rollout.rows import NOTHING, Rows, measure, packed, rows_of, unpacked
+from strop.rollout.rows import NOTHING, Rows, measure, packed, rows_of, unpacked, with_ends
 from strop.rollout.settings import RolloutSettings, WatchSettings
 from strop.rollout.trajectory import Trajectory
 from strop.rollout.turns import Player
@@ -197,9 +197,9 @@ class RolloutSource:
         # What does not count is in no row, so that it changes nothing for the others.
         trained = [[one for one in group if counted[number[id(one)]]] for group in batch.groups]
         cut = [rows_of(part, number, self.micro_batch_tokens) for part in shared_out(trained, settings.mini_batches)]
-        rows = Rows([b for one in cut for b in one.batches], torch.cat([one.owner for one in cut]))
+        rows = Rows.joined(cut)
         with drawn.timed("measure"):
-            streams, told = self._before(rows)
+            streams, told, after = self._before(rows, torch.tensor([one.truncated for one in every]))
         given = credit(
             self.objective,
             rewards,
@@ -210,6 +210,7 @@ class RolloutSource:
             old_logprobs=streams.get("old_logprobs"),
             ref_logprobs=streams.get("ref_logprobs"),
             values=streams.get("old_values"),
+            bootstrap=after,
         )
         streams["advantages"] = given.advantages
         if given.returns is not None:
@@ -231,8 +232,9 @@ class RolloutSource:
         taken = iter(done)
         return [list(islice(taken, len(one.batches))) for one in cut], metrics, given.metrics.get("kl_penalty")
 
-    def _before(self, rows: Rows) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """What is known of every trained token before the first update, ``[S]`` each, and what is told of it.
+    def _before(self, rows: Rows, truncated: Tensor) -> tuple[dict[str, Tensor], dict[str, float], Tensor | None]:
+        """What is known of every trained token before the first update, ``[S]`` each; what is told of it; and with
+        ``truncated: bootstrap`` the value after each answer that is ``truncated`` (bool ``[N]``), 0 for the others.
 
         Where every row is trained once, the objective takes the log-probabilities of its own pass for the old ones, and
         with ``correction: direct`` the sampler's; then they are measured here on one row alone, for the alarm.
@@ -242,10 +244,11 @@ class RolloutSource:
         in_reward = objective.uses_reference and objective.kl_place == "reward"
         every = in_reward or not (self.one_update or objective.correction == "direct")
         streams: dict[str, Tensor] = {}
+        after = None
         sampler = rows.stream("rollout_logprobs")
         if every or values:
             want = (*(("logprobs",) if every else ()), *values)
-            found = self._measured(self.policy, rows, want)
+            found, after = self._measured_to_the_end(rows, want, truncated)
             streams |= {f"old_{name}": value for name, value in found.items()}
         old = streams.get("old_logprobs")
         if old is None:
@@ -258,7 +261,18 @@ class RolloutSource:
             streams["ref_logprobs"] = found["logprobs"]
             now = streams.get("old_logprobs", sampler)
             told["rollout/kl_to_reference"] = kl_estimate(now, found["logprobs"], "k3").mean().item()
-        return streams, told
+        return streams, told, after
+
+    def _measured_to_the_end(
+        self, rows: Rows, want: Sequence[str], truncated: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Outputs of the policy at the trained positions, and the values after truncated answers as `_before` says."""
+        if self.objective.truncated != "bootstrap":
+            return self._measured(self.policy, rows, want), None
+        longer, added = with_ends(rows, truncated)
+        found = self._measured(self.policy, longer, want)
+        after = torch.zeros(len(truncated)).index_copy(0, longer.owner[added], found["values"][added])
+        return {name: values[~added] for name, values in found.items()}, after
 
     def _measured(self, policy: Policy, rows: Rows, want: Sequence[str]) -> dict[str, Tensor]:
         """Outputs at the trained positions of all rows, of which each rank measures its share."""
