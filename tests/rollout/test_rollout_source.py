@@ -500,6 +500,12 @@ def test_metrics_and_kept_rollouts_are_those_of_the_answers(small, tmp_path):
     assert told["reward"] == pytest.approx(of.mean().item())
     assert told["reward_std"] == pytest.approx(of.std(correction=0).item(), abs=1e-6)
     assert told["reward/share"] == pytest.approx(sum(a["parts"]["share"] for a in answers) / 8)
+    for name, values in (("reward", of.tolist()), ("reward/share", [a["parts"]["share"] for a in answers])):
+        for share in (10, 50, 90):  # linear between the two that are next
+            place = sorted(values), share / 100 * 7
+            below = int(place[1])
+            expected = place[0][below] + (place[1] - below) * (place[0][min(7, below + 1)] - place[0][below])
+            assert told[f"{name}_p{share}"] == pytest.approx(expected, abs=1e-6)
     assert told["rollout/length"] == sum(lengths) / 8
     assert told["rollout/length_max"] == max(lengths)
     assert told["rollout/stop_rate"] == sum(a["finish_reason"] == "stop" for a in answers) / 8
@@ -507,6 +513,7 @@ def test_metrics_and_kept_rollouts_are_those_of_the_answers(small, tmp_path):
     spent = sum(told[f"seconds/{name}"] for name in ("rollout", "reward", "measure", "train"))
     assert spent == pytest.approx(told["seconds"])
     every = [value for a in answers for _, value in a["tokens"]]
+    assert told["rollout/advantage_p50"] == pytest.approx(torch.tensor(every).quantile(0.5).item(), abs=1e-5)
     assert told["rollout/advantage_mean"] == pytest.approx(sum(every) / len(every), abs=1e-5)
 
 

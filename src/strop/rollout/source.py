@@ -30,7 +30,7 @@ from strop.rollout.engine import Engine, EngineLost
 from strop.rollout.gather import Gathered, Gatherer, lost
 from strop.rollout.grading import Grader
 from strop.rollout.kept import write_rollouts
-from strop.rollout.numbers import beside_training, numbers_of
+from strop.rollout.numbers import beside_training, numbers_of, quantiles
 from strop.rollout.ranks import ALONE, Ranks
 from strop.rollout.rows import NOTHING, Rows, measure, packed, rows_of, unpacked, with_ends
 from strop.rollout.settings import RolloutSettings, WatchSettings
@@ -226,6 +226,7 @@ class RolloutSource:
             **{f"rollout/{name}": value for name, value in given.metrics.items()},
             "rollout/advantage_mean": given.advantages.mean().item(),
             "rollout/advantage_std": given.advantages.std(correction=0).item(),
+            **quantiles("rollout/advantage", given.advantages.numpy()),
             "seconds/measure": drawn.seconds["measure"],
             **({"rollout/kl_coef": self._coef.coef} if self.objective.kl_target else {}),
         }
