@@ -243,8 +243,8 @@ def _objective(draft: Draft) -> None:
         draft.put("objective.kl_estimator", "k3" if estimator is None or (loss and estimator == "k1") else estimator,
                   kind)  # fmt: skip
     else:
-        said = (coef,) if loss or in_reward else ()
-        draft.put("objective.kl_coef", 0.0, f"{_ACTOR}.use_kl_loss", "algorithm.use_kl_in_reward", *said)
+        weight = [coef] if loss or in_reward else []
+        draft.put("objective.kl_coef", 0.0, f"{_ACTOR}.use_kl_loss", "algorithm.use_kl_in_reward", *weight)
     for name in (f"{_ACTOR}.kl_loss_coef", f"{_ACTOR}.kl_loss_type", f"{_ACTOR}.use_kl_loss", "algorithm.kl_penalty",
                  "algorithm.kl_ctrl.kl_coef", "algorithm.use_kl_in_reward"):  # fmt: skip
         draft.needless(name, "that divergence is off")

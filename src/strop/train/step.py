@@ -41,8 +41,8 @@ def gradients(
         sum(part / (totals[name] or 1.0) for name, part in parts.items()).backward()
         rows.append(told)
     weights.sum_gradients(world)
-    told = _summary(rows, totals, world)
-    return (told if any(totals.values()) else {**told, "untrained": 1.0}), weights.gradient_norm()
+    untrained = {} if any(totals.values()) else {"untrained": 1.0}
+    return {**_summary(rows, totals, world), **untrained}, weights.gradient_norm()
 
 
 def optimizer_step(
