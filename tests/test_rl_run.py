@@ -207,6 +207,12 @@ def test_f22_turns_ahead_of_training_killed_and_gone_on_are_uninterrupted_bit_fo
         ({"environment": "nothing"}, "no kind of environment"),
         ({"environment": {"kind": ["tools"]}}, "no kind of environment"),
         ({"environment": {"kind": "inline", "tools": []}}, "tools"),
+        (
+            {"environment": {"kind": "tools", "weight": 5}},
+            r"environment\.weight would not be read.*tools gives no rewards",
+        ),
+        ({"environment": {"kind": "inline", "weight": 0}}, r"environment\.weight would not be read.*inline gives no"),
+        ({"environment": {"kind": "inline", "unrewarded": -1}}, r"environment\.unrewarded would not be read"),
         ({"environment": "inline", "rewards": {"environment": {"kind": "stop"}}}, "give it another name"),
     ],
 )
@@ -257,11 +263,45 @@ def test_a_grader_that_raises_stops_the_run_and_is_named(here, model_folder, plu
         ({"rewards": {}}, "at least one reward"),
         ({"train": {"epochs": 2}}, "epochs"),
         ({"rollout": {**ROLLOUT, "mini_batches": 3}}, "mini_batches 3 is more"),
+        *(
+            (
+                {"rollout": {**ROLLOUT, "no_spread": "drop"}, "objective": {"preset": preset}},
+                "drop would throw away what",
+            )
+            for preset in ("reinforce", "ppo")
+        ),
+        ({"watch": {"no_spread": 0.5}, "objective": {"preset": "reinforce"}}, r"watch\.no_spread would not be read"),
+        ({"rollout": {**ROLLOUT, "refill": 2}, "grading": {"max_failed": 0}}, "refill would never act.*no_spread=drop"),
+        ({"objective": {"correction_cap": 3}}, "correction_cap would not be read: the weights that are trained sample"),
     ],
 )
 def test_f02_settings_that_would_go_wrong_are_refused(here, model_folder, stage, words):
     with pytest.raises(InputError, match=words):
         recipe(here, model_folder, **stage)
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        {"rollout": {**ROLLOUT, "no_spread": "drop", "refill": 2}, "grading": {"max_failed": 0}},
+        {"rollout": {**ROLLOUT, "no_spread": "drop"}, "objective": {"preset": "rloo"}},
+        {"rollout": {**ROLLOUT, "refill": 2}},  # in the place of groups that failed
+        {"rollout": {**ROLLOUT, "refill": 2}, "objective": {"truncated": "mask"}, "grading": {"max_failed": 0}},
+        {"watch": {"no_spread": None}, "objective": {"preset": "ppo"}},
+    ],
+)
+def test_settings_of_dropped_groups_that_act_are_taken(here, model_folder, stage):
+    assert recipe(here, model_folder, **stage).stages["rl"].kind == "rl"
+
+
+def test_a_cap_of_the_correction_is_taken_where_other_weights_or_another_program_sample(here, model_folder):
+    cap = {"objective": {"preset": "grpo", "correction_cap": 3}}
+    ahead = recipe(here, model_folder, rollout={**ROLLOUT, "staleness": 1}, **cap).stages["rl"]
+    vllm = "rollout={engine: vllm, vllm: {url: ['http://127.0.0.1:9']}}"
+    served = recipe(here, model_folder, vllm, **cap).stages["rl"]
+    for stage in (ahead, served):
+        decided = stage.objective.decided(apart=True)
+        assert (decided.correction, decided.correction_cap) == ("truncate", 3)
 
 
 @pytest.mark.parametrize(

@@ -259,6 +259,19 @@ def test_rl_of_verl(convert):
     assert train(done, "beta1", "beta2") == (0.9, 0.999)  # of torch's AdamW, where strop's beta2 is 0.95
 
 
+def test_a_divergence_of_weight_zero_brings_no_settings_of_it(convert):
+    """They would not be read, which strop refuses."""
+    done = convert("run.sh", VERL.replace("kl_loss_coef=0.002", "kl_loss_coef=0"))
+    assert done.code == 0, done.err
+    assert done.stage["objective"]["kl_coef"] == 0
+    assert not {"kl_place", "kl_estimator"} & done.stage["objective"].keys()
+    given = {"kl_coef": 0.0, "kl_estimator": "k1", "cliprange": 0.1, "reward_model_path": "rm", "total_episodes": 640}
+    done = convert("ppo.yaml", {**given, "model_name_or_path": "a/b", "dataset_name": "train.parquet"}, "--fresh")
+    assert done.code == 0, done.err
+    assert done.stage["objective"].items() >= {"preset": "ppo", "kl_coef": 0, "clip_low": 0.1}.items()
+    assert "kl_estimator" not in done.stage["objective"]
+
+
 def test_sft_of_verl(convert):
     done = convert("sft.sh", "torchrun --nproc_per_node=8 -m verl.trainer.fsdp_sft_trainer "
                    "data.train_files=train.parquet data.prompt_key=extra_info data.response_key=extra_info "

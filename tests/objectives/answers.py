@@ -82,7 +82,10 @@ def streams_of(answers, settings, rewards=REWARDS, groups=GROUPS, truncated=None
 
 
 def batch_of(which, streams, share=False, weights=None):
-    """Answers of these numbers in one row, streams in float64; with ``share`` the prompt of a group goes in once."""
+    """Answers of these numbers in one row, streams in float64; with ``share`` the prompt of a group goes in once.
+
+    With ``weights`` of every token the streams are the batch's own, float32 at the positions with a weight.
+    """
     grouped = {}
     for i in which:
         grouped.setdefault(GROUPS[i] if share else i, []).append(i)
@@ -98,6 +101,8 @@ def batch_of(which, streams, share=False, weights=None):
     }
     batch = make_group_batch([[example(i) for i in group] for group in grouped.values()], share, nested)
     order = [i for group in grouped.values() for i in group]
+    if weights:
+        return order, replace(batch, streams={name: value.double() for name, value in batch.streams.items()})
     exact = {name: flat(rows, order) for name, rows in streams.items()}
     return order, replace(batch, streams={name: value.double() for name, value in exact.items()})
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 from answers import GROUPS, LENGTHS, LONGEST, REWARDS, flat, make_answers
 
+from strop.chat import Example
+from strop.data.batch import make_batch
 from strop.objectives.advantages import (
     EPSILON,
     answer_advantages,
@@ -156,37 +158,52 @@ def test_gae_with_lambda_one_is_the_return_minus_the_value_and_with_zero_one_ste
 
 
 def test_f14_f15_what_is_not_trained_has_no_part_in_gae():
-    """A trajectory with tool output, 100.0 in its slots: the trained subsequence is what is handed over."""
+    """Two trajectories with tool output, 100.0 in its slots of all streams, from the rows that a batch is made of."""
     ppo = PolicyGradientSettings(preset="ppo")
-    trained = torch.tensor([1, 1, 0, 0, 0, 1, 1, 0, 1]).bool()
-    generator = torch.Generator().manual_seed(3)
+    mask = [[0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]]
+    rows = [Example(list(range(1, len(one) + 1)), one, "test", (), ()) for one in mask]
+    trained = torch.tensor([weight for one in mask for weight in one]).bool()
+    numbers = torch.randn(3, 6, generator=torch.Generator().manual_seed(3))
+    names = ("old_logprobs", "ref_logprobs", "values")
 
-    def whole(seed_values, filler):
-        full = torch.full((9,), filler).double()
-        full[trained] = seed_values
-        return full
+    def given(owner, streams):
+        got = credit(ppo, torch.tensor([1.0, -0.5]), torch.tensor([0, 0]), owner, **streams)
+        return got.advantages.tolist(), got.returns.tolist(), got.metrics
 
-    numbers = torch.randn(3, 5, generator=generator, dtype=torch.float64)
-    owner = torch.zeros(9).long()
-    found = []
+    expected = given(torch.tensor([0, 0, 0, 0, 1, 1]), dict(zip(names, numbers, strict=True)))
     for filler in (0.0, 100.0):
-        old, ref, values = (whole(x, filler)[trained] for x in numbers)
+        full = torch.tensor([[1.0], [-1.0], [2.0]]).repeat(1, len(trained)) * filler
+        full[:, trained] = numbers
+        cut = {name: [x.tolist() for x in values.split([7, 4])] for name, values in zip(names, full, strict=True)}
+        batch = make_batch(rows, cut)
+        assert given(batch.seq_index, batch.streams) == expected
+
+
+@pytest.mark.parametrize("preset", ["ppo", "rloo"])
+def test_f14_tokens_of_an_answer_that_does_not_count_have_no_part_in_any_mean(preset):
+    """Masked as it was cut off, say: 100.0 in all its streams."""
+    settings = PolicyGradientSettings(preset=preset)
+    owner, masked = torch.tensor([0, 0, 1, 1, 1, 2, 2]), torch.tensor([0, 0, 1, 1, 1, 0, 0]).bool()
+    numbers = torch.randn(3, 7, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    found = []
+    for filler in (None, 0.0, 100.0):
+        fillers = torch.tensor([[1.0], [-1.0], [2.0]]).double() * (filler or 0.0)
+        streams = numbers.clone() if filler is None else torch.where(masked, fillers, numbers)
+        keep = ~masked if filler is None else torch.ones_like(masked)
         got = credit(
-            ppo,
-            torch.tensor([1.0]),
-            torch.tensor([0]),
-            owner[trained],
-            old_logprobs=old,
-            ref_logprobs=ref,
-            values=values,
+            settings,
+            torch.tensor([1.0, 100.0, -0.5]),
+            torch.tensor([0, 0, 0]),
+            owner[keep],
+            counted=torch.tensor([True, False, True]),
+            old_logprobs=streams[0][keep],
+            ref_logprobs=streams[1][keep],
+            values=streams[2][keep],
         )
-        found.append((got.advantages.tolist(), got.returns.tolist()))
-    assert found[0] == found[1]
-    plain = credit(
-        ppo, torch.tensor([1.0]), torch.tensor([0]), torch.zeros(5).long(),
-        old_logprobs=numbers[0], ref_logprobs=numbers[1], values=numbers[2],
-    )  # fmt: skip
-    assert found[0] == (plain.advantages.tolist(), plain.returns.tolist())
+        both = (got.advantages, got.returns if preset == "ppo" else got.advantages)
+        assert not filler or all((each[masked] == 0).all() for each in both)
+        found.append(([each[~masked[keep]].tolist() for each in both], got.metrics))
+    assert found[0] == found[1] == found[2]
 
 
 def test_f16_the_reward_is_on_the_last_trained_token():

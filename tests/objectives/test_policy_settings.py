@@ -42,12 +42,23 @@ def test_what_came_with_the_preset_and_is_read_no_longer_goes_back_to_its_defaul
         ({"loss_constant": 100}, "loss_constant would not be read: set reduction: constant"),
         ({"truncation_penalty": 2}, "truncation_penalty would not be read: set truncated: penalise"),
         ({"overlong_penalty": 2}, "overlong_penalty would not be read: set overlong_buffer"),
-        ({"correction_cap": 3}, "correction_cap would not be read: set correction"),
+        ({"correction": "none", "correction_cap": 3}, "correction_cap would not be read: set correction"),
+        ({"preset": "cispo", "correction_cap": 3}, "correction_cap would not be read: set correction"),
+        ({"correction": "direct", "correction_level": "sequence"}, "correction_level would not be read: set corr"),
+        # given, although the preset says the same
+        ({"clip": "none", "clip_low": 0.2}, "clip_low would not be read: set clip: ppo or cispo"),
+        ({"preset": "ppo", "kl_coef": 0, "kl_place": "reward"}, "kl_place would not be read: set kl_coef above 0"),
+        ({"preset": "dapo", "clip": "none", "clip_high": 0.28}, "clip_high would not be read"),
+        (
+            {"preset": "ppo", "advantage": "batch_mean", "value_clip": 0.2},
+            "value_clip would not be read: set advantage: gae",
+        ),
         ({"clip_low": None, "clip_high": None}, "neither clip_low nor clip_high"),
         ({"preset": "ppo", "value_coef": 0}, "values that are learnt: set value_coef above 0"),
         ({"preset": "reinforce", "advantage_scale": "group_std"}, "set batch_std or none"),
         ({"preset": "ppo", "advantage_scale": "group_std"}, "set batch_std or none"),
         ({"kl_estimator": "k1"}, "an expected gradient of 0"),
+        ({"truncated": "bootstrap"}, "advantage: gae alone has values"),
         ({"preset": "grop"}, "'grpo'"),
         ({"beta": 0.1}, "Extra inputs"),
         ({"clip_low": 1.0}, "less than 1"),
@@ -56,6 +67,13 @@ def test_what_came_with_the_preset_and_is_read_no_longer_goes_back_to_its_defaul
 def test_what_makes_no_sense_is_refused_with_what_to_do(given, words):
     with pytest.raises(ValidationError, match=words):
         PolicyGradientSettings.model_validate(given)
+
+
+def test_a_cap_is_taken_with_auto_which_reads_it_where_it_decides_for_truncate():
+    settings = PolicyGradientSettings(correction_cap=3, correction_level="sequence")
+    decided = settings.decided(apart=True)
+    assert (decided.correction, decided.correction_cap, decided.correction_level) == ("truncate", 3, "sequence")
+    assert PolicyGradientSettings(**settings.model_dump()) == settings
 
 
 def test_a_group_of_one_has_nothing_to_compare_with():

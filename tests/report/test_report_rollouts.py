@@ -174,6 +174,35 @@ def test_curves_have_their_numbers_in_words(rl_run):
     assert 'aria-label="right answers over steps. answers that are right: 25.0' in found["right answers"]["chart"]
 
 
+def test_the_spread_of_rewards_parts_and_advantages_is_drawn_where_it_was_logged(rl_run):
+    def spread(name, low, middle, high):
+        return {f"{name}_p10": low, f"{name}_p50": middle, f"{name}_p90": high}
+
+    rows = [
+        logged(step, **spread("reward", 0.0, 0.25, 0.1 * step), **spread("reward/letters", 0.5, 0.5, 0.5))
+        | spread("rollout/advantage", -1.0, 0.0, 2.0) | {"reward/whole": 0.1} | spread("reward/whole", 0.0, 0.0, 1.0)
+        for step in range(1, 5)
+    ]  # fmt: skip
+    write_jsonl(rl_run / "rl/metrics.jsonl", rows)
+    drawn, _ = curves("rl", read_run(rl_run).sampled["rl"])
+    found = {one["title"]: one for one in drawn}
+    assert list(found)[:6] == [
+        *("reward", "reward: letters", "reward: whole"),
+        *("spread of the reward", "spread of the advantages", "spread of reward: whole"),
+    ]
+    assert "spread of reward: letters" not in found  # all the same
+    said = {label: change for *_, label, change in found["spread of the advantages"]["keys"]}
+    assert said == {
+        "median of the tokens": "0",
+        "four fifths of the tokens (10 to 90 %)": "\N{MINUS SIGN}1 to 2",
+    }
+    chart = found["spread of the reward"]["chart"]
+    assert "spread of the reward over steps. median of the answers: 0.25; four fifths of the answers" in chart
+    write_jsonl(rl_run / "rl/metrics.jsonl", rows[:1])
+    alone, _ = curves("rl", read_run(rl_run).sampled["rl"])
+    assert "spread of the reward" in {one["title"] for one in alone}
+
+
 def test_the_loss_curve_is_that_of_conversations(rl_run):
     run = read_run(rl_run)
     assert [one.loss for one in run.steps["sft"]] == [2.0, 1.5]

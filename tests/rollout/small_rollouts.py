@@ -54,12 +54,18 @@ class Share(Reward):
         return Score(sum(ord(c) % 2 for c in sample.answer) / max(1, len(sample.answer)))
 
 
+def adapted(model, lora):
+    """Adapters in the model: ``lora`` is True, or settings of them and ``token_ids``."""
+    given = {"r": 4, **({} if lora is True else lora)}
+    return add_lora(model, token_ids=given.pop("token_ids", ()), settings=LoraSettings(**given))
+
+
 def policy_like(config, lora):
     """A policy as `Run` makes its own, in another process: frozen weights are those of the same seed."""
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(**config)).eval()
     if lora:
-        add_lora(model, LoraSettings(r=4), 0)
+        adapted(model, lora)
     return Policy(model, CPU)
 
 
@@ -85,12 +91,13 @@ class Copied(TorchEngine):
 class Run:
     """Policy, source and objective as a stage makes them; with ``staleness: 1`` it has a process, which `close` ends.
 
-    ``patience``: of the engine with its process, in seconds; ``engine``: made elsewhere, of the policy."""
+    ``patience``: of the engine with its process, in seconds; ``engine``: made elsewhere, of the policy; ``inside``: the
+    third token of every prompt."""
 
-    def __init__(self, model, folder=None, *, rewards=None, truths="cd", lora=False, reference=None, **given):
+    def __init__(self, model, folder=None, *, rewards=None, truths="cd", lora=False, reference=None, inside=5, **given):
         make = partial(policy_like, model.config.to_dict(), lora)
         torch.manual_seed(0)
-        self.adapters = add_lora(model, LoraSettings(r=4), 0) if lora else None
+        self.adapters = adapted(model, lora) if lora else None
         self.policy = Policy(model, CPU)
         objective = {"preset": "grpo", "kl_coef": 0.0, **given.pop("objective", {})}
         apart = bool(given.get("rollout", {}).get("staleness"))
@@ -107,7 +114,7 @@ class Run:
             Prompt(
                 f"prompt {i}",
                 [{"role": "user", "content": truth}],
-                (3 + (i + 1) % 5, 3 + i // 5, 5, 3 + (i + 1) % 5),
+                (3 + (i + 1) % 5, 3 + i // 5, inside, 3 + (i + 1) % 5),
                 truth,
             )
             for i, truth in enumerate(truths)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from small_rollouts import CPU, STOP, Holds, Letters, Run, Share
 
-from strop.common.errors import Halted, InputError
+from strop.common.errors import Halted, InputError, RollBack
 from strop.model.policy import Policy
+from strop.rewards import Score
 from strop.rewards.kinds import FunctionReward
 from strop.rollout.engine import Request, SamplingParams
 from strop.rollout.rows import measure, rows_of
@@ -20,7 +21,8 @@ from strop.train.step import gradients, optimizer_step
 
 @pytest.fixture
 def small(make_model):
-    return lambda **more: make_model(vocab_size=8, bos_token_id=1, eos_token_id=STOP, pad_token_id=STOP, **more)
+    usual = {"vocab_size": 8, "bos_token_id": 1, "eos_token_id": STOP, "pad_token_id": STOP}
+    return lambda **more: make_model(**{**usual, **more})
 
 
 def sequences(batch):
@@ -78,6 +80,28 @@ def test_f05_f09_a_sampled_stop_is_trained_with_its_own_log_probability_and_none
             assert answer[-1] == STOP or len(answer) == 4
 
 
+def test_f09_nothing_changes_where_the_padding_token_is_the_stop_token(small):
+    """Batches and gradients; torch would leave the row of a padding token out of the embedding's gradient."""
+    found = []
+    for pad in (STOP, 7):
+        model = small(pad_token_id=pad, tie_word_embeddings=False)
+        model.load_state_dict(small(tie_word_embeddings=False).state_dict())
+        run = Run(model, rollout={"group_size": 16}, inside=STOP)
+        batches = run.source.next_step().batches
+        told, _ = gradients(run.weights, run.objective, batches)
+        found.append((batches, told, {name: tensor.grad.clone() for name, tensor in run.weights.named.items()}))
+    (one, told, mine), (other, told_too, theirs) = found
+    assert any((batch.tokens == STOP).any() for batch in one)
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a.tokens, b.tokens)
+        assert torch.equal(a.labels, b.labels)
+        assert all(torch.equal(values, b.streams[name]) for name, values in a.streams.items())
+    assert told == told_too
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
+    [rows] = [tensor for name, tensor in mine.items() if "embed_tokens" in name]
+    assert rows[STOP].abs().max() > 0
+
+
 def test_f06_the_difference_between_sampler_and_trainer_is_told_and_small(small):
     for more in ({}, {"updates_per_rollout": 2}):
         metrics = Run(small(), rollout=more).source.next_step().metrics
@@ -127,18 +151,32 @@ def test_mini_batches_and_passes_cover_the_batch(small):
 def test_f20_f21_after_an_update_the_same_prompt_is_answered_by_the_new_weights(small):
     run = Run(small(), lora=True, truths="c", rollout={"prompts_per_step": 1})
     request = [Request((4, 3, 5, 4), SamplingParams(4, 1.0, seed=7), 4, "again")]
+    batches = run.source.next_step().batches  # now, as it makes the engine forget
     before = run.engine.generate(request)
-    optimizer_step(run.weights, run.objective, run.source.next_step().batches, 1.0)
+    optimizer_step(run.weights, run.objective, batches, 1.0)
     after, fresh = run.engine.generate(request), TorchEngine(run.policy, frozenset({STOP})).generate(request)
     assert [one.logprobs for one in after] != [one.logprobs for one in before]
     assert [(one.tokens, one.logprobs) for one in after] == [(one.tokens, one.logprobs) for one in fresh]
 
 
-@pytest.mark.parametrize("lora", [False, True])
-def test_f25_the_reference_is_the_model_of_the_start_whatever_is_trained(small, lora):
-    twin = small()
-    reference = None if lora else Policy(small(), CPU).requires_grad_(False).eval()
-    run = Run(small(), lora=lora, reference=reference, objective={"kl_coef": 0.1})
+@pytest.mark.parametrize(
+    ("lora", "tied", "trained"),
+    [
+        (False, True, "embed_tokens.weight"),
+        (True, True, "lora_A"),
+        ({"token_ids": (3, 5)}, True, "embed_tokens.token_adapter"),
+        ({"token_ids": (3, 5)}, False, "lm_head.token_adapter"),
+        ({"modules_to_save": ["embed_tokens", "norm"]}, False, "embed_tokens.modules_to_save"),
+        ({"modules_to_save": ["lm_head"]}, False, "lm_head.modules_to_save"),
+    ],
+)
+def test_f25_the_reference_is_the_model_of_the_start_whatever_is_trained(small, lora, tied, trained):
+    """Embeddings too, whole or single rows of them."""
+    own = {"tie_word_embeddings": tied}
+    twin = small(**own)
+    reference = None if lora else Policy(small(**own), CPU).requires_grad_(False).eval()
+    run = Run(small(**own), lora=lora, reference=reference, objective={"kl_coef": 0.1})
+    start = {name: tensor.detach().clone() for name, tensor in run.weights.named.items() if trained in name}
     for number in range(3):
         step = run.source.next_step()
         optimizer_step(run.weights, run.objective, step.batches, 1.0)
@@ -148,6 +186,8 @@ def test_f25_the_reference_is_the_model_of_the_start_whatever_is_trained(small, 
                 expected = plain_logprobs(twin, ids)[-int(mine.sum()) :].float()
                 torch.testing.assert_close(batch.streams["ref_logprobs"][mine], expected, atol=2e-5, rtol=0)
         assert (step.metrics["rollout/kl_to_reference"] > 1e-4) == (number > 0)
+    assert start
+    assert not any(torch.equal(run.weights.named[name], tensor) for name, tensor in start.items())
 
 
 def test_no_reference_is_asked_where_the_kl_coefficient_is_zero(small):
@@ -287,6 +327,82 @@ def test_cut_off_answers_that_are_masked_are_in_no_row_and_in_no_baseline(small)
     assert step.metrics["rollout/truncated"] == pytest.approx(1 - len(ended) / 32)
 
 
+class Early(Share):
+    """The rewards of the first two batches of two prompts differ, later ones are all equal."""
+
+    asked: list = []  # noqa: RUF012 - pydantic copies it
+
+    def score(self, samples):
+        self.asked.append(1)
+        return super().score(samples) if len(self.asked) <= 4 else [Score(0.0)] * len(samples)
+
+
+def early(small, folder, **train):
+    rollout = {"no_spread": "drop", "group_size": 16}
+    return Run(small(), folder, rewards={"early": Early()}, rollout=rollout, train={"weight_decay": 0.1, **train})
+
+
+def test_a_batch_of_which_all_is_dropped_moves_nothing_although_the_optimiser_has_moments(small, tmp_path):
+    run = early(small, tmp_path, max_steps=5, schedule="linear")
+    given, seen = run.source.next_step, []
+
+    def next_step():
+        parts = run.weights.optimizer._parts.values()
+        moments = [t.clone() for part in parts for one in part.state.values() for t in one.values()]
+        seen.append([*(t.detach().clone() for t in run.weights.named.values()), *moments])
+        return given()
+
+    run.source.next_step = next_step
+    run.go()
+    first, second, third, fourth, fifth = seen
+    assert not torch.equal(first[0], second[0])
+    assert not torch.equal(second[0], third[0])
+    assert len(third) > len(first)  # there are moments
+    for later in (fourth, fifth):
+        assert all(torch.equal(a, b) for a, b in zip(third, later, strict=True))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row.get("untrained") for row in rows] == [None, None, 1, 1, 1]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5]
+    assert len({row["lr"] for row in rows}) == 5  # the schedule goes on
+
+
+def test_a_batch_of_which_all_is_dropped_is_no_step_of_the_averaged_weights(small, tmp_path):
+    short, long = (early(small, tmp_path / str(n), max_steps=n, ema_decay=0.5) for n in (2, 5))
+    short.go()
+    long.go()
+    assert same_weights(short, long)
+
+
+@pytest.mark.parametrize("tokens", [256, 9])
+@pytest.mark.parametrize("truncated", ["bootstrap", "keep"])
+def test_a_cut_off_answer_goes_on_with_the_value_after_its_last_token_or_counts_as_ended(small, truncated, tokens):
+    """Against transformers' own hidden states and Schulman et al. 2016, equation 11, as a loop."""
+    run = Run(
+        small(), objective={"preset": "ppo", "kl_coef": 0.0, "truncated": truncated, "advantage_scale": "none"},
+        rollout={"group_size": 8}, train={"micro_batch_tokens": tokens},
+    )  # fmt: skip
+    run.policy.value_head.weight.data.normal_(generator=torch.Generator().manual_seed(5))
+    twin, seen = small(), []
+    for batch in run.source.next_step().batches:
+        for i, ids in sequences(batch).items():
+            mine = batch.seq_index == i
+            with torch.no_grad():
+                hidden = twin.model(torch.tensor([ids])).last_hidden_state[0]
+                values = (hidden @ run.policy.value_head.weight.T).squeeze(-1).tolist()
+            count, cut = int(mine.sum()), ids[-1] != STOP
+            after = values[-1] if cut and truncated == "bootstrap" else 0.0
+            reward, running, expected = Share().one(_sample(ids)).value, 0.0, []
+            for t in reversed(range(len(ids) - count - 1, len(ids) - 1)):
+                running = (reward if t == len(ids) - 2 else 0.0) + after - values[t] + 0.95 * running
+                after = values[t]
+                expected.insert(0, running)
+            assert batch.streams["advantages"][mine].tolist() == pytest.approx(expected, abs=1e-4)
+            assert batch.streams["old_values"][mine].tolist() == pytest.approx(values[-count - 1 : -1], abs=1e-4)
+            seen.append(cut)
+    assert {True, False} == set(seen)
+    assert len(seen) == 16
+
+
 # -- resume
 
 
@@ -384,6 +500,12 @@ def test_metrics_and_kept_rollouts_are_those_of_the_answers(small, tmp_path):
     assert told["reward"] == pytest.approx(of.mean().item())
     assert told["reward_std"] == pytest.approx(of.std(correction=0).item(), abs=1e-6)
     assert told["reward/share"] == pytest.approx(sum(a["parts"]["share"] for a in answers) / 8)
+    for name, values in (("reward", of.tolist()), ("reward/share", [a["parts"]["share"] for a in answers])):
+        for share in (10, 50, 90):  # linear between the two that are next
+            place = sorted(values), share / 100 * 7
+            below = int(place[1])
+            expected = place[0][below] + (place[1] - below) * (place[0][min(7, below + 1)] - place[0][below])
+            assert told[f"{name}_p{share}"] == pytest.approx(expected, abs=1e-6)
     assert told["rollout/length"] == sum(lengths) / 8
     assert told["rollout/length_max"] == max(lengths)
     assert told["rollout/stop_rate"] == sum(a["finish_reason"] == "stop" for a in answers) / 8
@@ -391,6 +513,7 @@ def test_metrics_and_kept_rollouts_are_those_of_the_answers(small, tmp_path):
     spent = sum(told[f"seconds/{name}"] for name in ("rollout", "reward", "measure", "train"))
     assert spent == pytest.approx(told["seconds"])
     every = [value for a in answers for _, value in a["tokens"]]
+    assert told["rollout/advantage_p50"] == pytest.approx(torch.tensor(every).quantile(0.5).item(), abs=1e-5)
     assert told["rollout/advantage_mean"] == pytest.approx(sum(every) / len(every), abs=1e-5)
 
 
@@ -405,6 +528,54 @@ def test_an_alarm_warns_or_stops_with_a_checkpoint(small, tmp_path):
     assert [path.name for path in (tmp_path / "b" / "checkpoints").iterdir()] == ["step-000002"]
     again = Run(small(), tmp_path / "b", watch=WatchSettings(patience=3), **given)
     assert again.go()["step"] == 4
+
+
+@pytest.mark.parametrize("preset", ["reinforce", "ppo"])
+def test_groups_of_equal_rewards_are_no_alarm_where_answers_are_not_compared_within_them(small, tmp_path, preset):
+    """All answers to one prompt get 1, to the other 0: that is all that there is to learn."""
+
+    class ByPrompt(Share):
+        def one(self, sample):
+            return Score(float(sample.truth == "c"))
+
+    run = Run(
+        small(), tmp_path, rewards={"prompt": ByPrompt()}, watch=WatchSettings(patience=1, alarm="stop"),
+        objective={"preset": preset, "kl_coef": 0.0}, train={"max_steps": 4},
+    )  # fmt: skip
+    found = []
+    given = run.source.next_step
+
+    def next_step():
+        step = given()
+        found.append(torch.cat([batch.streams["advantages"] for batch in step.batches]))
+        return step
+
+    run.source.next_step = next_step
+    assert run.go()["step"] == 4
+    assert not run.source.alarms
+    for each in found:
+        assert (each > 0).any()
+        assert (each < 0).any()
+        assert preset == "ppo" or set(each.tolist()) == {0.5, -0.5}
+
+
+def test_a_run_that_goes_back_leaves_out_all_that_the_batch_at_fault_asked(small):
+    """Four prompts and eight that were to take the place of dropped groups."""
+    run = Run(
+        small(), truths="z" * 20, rewards={"holds": Holds()}, watch=WatchSettings(patience=1, alarm="rollback"),
+        rollout={"prompts_per_step": 4, "no_spread": "drop", "refill": 2},
+    )  # fmt: skip
+    source, asked, ask = run.source, [], run.source._gatherer._ask
+    source._gatherer._ask = lambda batch, count: (asked.append((batch.taken, count)), ask(batch, count))
+    before = source.state_dict()
+    with pytest.raises(RollBack, match="alarm no_spread, at step 1") as raised:
+        source.next_step()
+    assert asked == [(0, 4), (4, 4), (8, 4)]
+    source.roll_back(before, raised.value.reason)
+    assert (source.taken, source.rollouts, source.given) == (12, 1, 0)
+    with pytest.raises(RollBack):
+        source.next_step()
+    assert asked[3:] == [(12, 4), (16, 4), (20, 4)]
 
 
 def test_a_function_that_is_not_there_is_refused_before_anything_is_sampled():

@@ -18,7 +18,7 @@ from strop.objectives.advantages import credit, gae
 from strop.objectives.policy_gradient import PolicyGradient
 from strop.objectives.policy_settings import PolicyGradientSettings
 from strop.rollout.engine import Request, SamplingParams
-from strop.rollout.rows import measure, rows_of
+from strop.rollout.rows import measure, rows_of, with_ends
 from strop.rollout.torch_engine import TorchEngine
 from strop.rollout.trajectory import Trajectory, shown
 from strop.rollout.turns import Player
@@ -422,6 +422,27 @@ def test_rows_hold_every_sampled_token_once_in_order_and_a_trajectory_counts_as_
         assert counted == 3
 
 
+@pytest.mark.parametrize("tokens", [2000, 260])
+def test_the_end_of_a_trajectory_is_the_last_token_of_its_last_segment(trajectories, tokens):
+    """Where the value after it is asked for."""
+    _, group = trajectories
+    rows = in_rows(group, tokens)
+    longer, added = with_ends(rows, torch.tensor([True, False, True]))
+    assert longer.owner[added].sort().values.tolist() == [0, 2]
+    assert longer.owner[~added].tolist() == rows.owner.tolist()
+    sizes = [len(batch.labels) for batch in longer.batches]
+    for batch, owner, here in zip(longer.batches, longer.owner.split(sizes), added.split(sizes), strict=True):
+        for n, at in zip(owner[here].tolist(), batch.trained_index[here].tolist(), strict=True):
+            length = len(group[n].segments[-1].tokens)
+            starts = torch.tensor([0, *batch.seq_lens[:-1]]).cumsum(0)
+            chain, i = [], next(i for i in range(len(starts)) if starts[i] <= at < starts[i] + batch.seq_lens[i])
+            while i >= 0:
+                chain = batch.tokens[starts[i] : starts[i] + batch.seq_lens[i]].tolist() + chain
+                i = batch.parent[i]
+            assert chain == list(group[n].segments[-1].tokens)
+            assert batch.positions[at] == length - 1
+
+
 @pytest.mark.parametrize("reduction", ["seq_mean", "seq_sum", "constant", "token_mean"])
 @pytest.mark.parametrize("ratio", ["token", "sequence"])
 def test_a_trajectory_of_two_segments_is_reduced_and_compared_as_one_answer(trajectories, ratio, reduction):
@@ -466,8 +487,11 @@ def test_a_trajectory_of_two_segments_is_reduced_and_compared_as_one_answer(traj
         {"preset": "gspo"},
         {"preset": "cispo"},
         {"preset": "ppo", "kl_coef": 0.0},
+        {"preset": "dapo", "correction": "truncate"},
+        {"preset": "gspo", "correction": "mask", "correction_level": "sequence", "correction_cap": 1e9},
+        {"preset": "cispo", "correction": "direct"},
     ],
-    ids=lambda one: f"{one['preset']}{one.get('kl_coef', '')}",
+    ids=lambda one: f"{one['preset']}{one.get('kl_coef', '')}{one.get('correction', '')}",
 )
 @pytest.mark.parametrize("one_update", [True, False])
 def test_f08_f14_the_gradient_of_what_a_tool_said_is_exactly_zero_on_every_path(

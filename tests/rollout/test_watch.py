@@ -43,6 +43,18 @@ def test_an_alarm_is_raised_by_its_own_number_alone_after_its_patience_and_once(
     assert not any(off.look(metrics) for metrics in course)
 
 
+def test_answers_that_are_cut_off_instead_of_ending_are_one_alarm_that_tells_both():
+    bad = {**FINE, "stop_rate": 0.5, "truncated": 0.5}
+    watch = Watch(WatchSettings(first=2, patience=2))
+    begun = [watch.look(metrics) for metrics in (FINE, FINE, bad, bad, bad)]
+    [text] = begun[3].values()
+    assert list(begun[3]) == watch.raised == ["stop_rate"]
+    assert "from 90% to 50% (cut off at the limit: 10%, now 50%)" in text
+    assert not any(begun[:3] + begun[4:])
+    off = Watch(WatchSettings(first=2, patience=2, stop_rate=None))
+    assert [list(off.look(metrics)) for metrics in (FINE, FINE, bad, bad)][3] == off.raised == ["truncation"]
+
+
 def test_entropy_that_falls_while_the_reward_rises_is_no_alarm():
     watch = Watch(WatchSettings(first=1, patience=1))
     assert not watch.look(FINE)

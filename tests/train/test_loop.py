@@ -9,13 +9,16 @@ from small_runs import FLOAT32, SETTINGS, deterministic_rows, kill_in_step_six, 
 
 from strop.common.errors import InputError, Interrupted
 from strop.data.batch import make_batch
+from strop.data.source import fill
 from strop.model.policy import Policy
 from strop.objectives.sft import CrossEntropy
 from strop.train import loop
 from strop.train.checkpoint import Keep, checkpoints, save_checkpoint, step_of
 from strop.train.step import gradients as gradients_of
+from strop.train.step import optimizer_step
 from strop.train.weight_files import read_once, take
 from strop.train.weights import Weights
+from strop.train.world import World
 
 
 def gradients(model, micro_batches, reduction):
@@ -126,6 +129,33 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(make_model,
     with pytest.raises(InputError, match=r"step-000002.*No space left.*free some space.*earlier ones are whole"):
         save_checkpoint(tmp_path, 2, take(weights, copy=False), [{}], Keep(2))
     assert [p.name for p in tmp_path.iterdir()] == ["step-000001"]
+
+
+class _WithOthers(World):
+    """Rank 0 of those whose sums are larger by ``more``: what the others bring."""
+
+    def __init__(self, more):
+        super().__init__()
+        self.more = more
+
+    def sum(self, numbers):
+        return {name: value + self.more for name, value in numbers.items()}
+
+
+@pytest.mark.parametrize("more", [0.0, 5.0])
+def test_a_row_of_nothing_is_a_step_where_another_rank_has_something(make_model, more):
+    """By moments of the step before; alone, nothing moves. All ranks see the same sums, so they do the same."""
+    policy = Policy(make_model(), FLOAT32, probe=False)
+    weights, objective = Weights(policy, SETTINGS), CrossEntropy("token_mean")
+    weights.optimizer.set_rates(1.0)
+    batch = make_batch(make_examples(4))
+    optimizer_step(weights, objective, [batch], 1.0)
+    before = [tensor.detach().clone() for tensor in weights.named.values()]
+    told, norm = optimizer_step(weights, objective, [fill(batch)], 1.0, _WithOthers(more))
+    assert norm == 0
+    assert told.get("untrained") == (None if more else 1)
+    same = [torch.equal(a, b) for a, b in zip(before, weights.named.values(), strict=True)]
+    assert not any(same) if more else all(same)
 
 
 def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(make_model):

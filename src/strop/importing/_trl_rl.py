@@ -188,7 +188,9 @@ def _ppo(draft: Draft) -> None:
                         ("value_coef", "vf_coef"), ("value_clip", "cliprange_value"), ("gamma", "gamma"),
                         ("gae_lambda", "lam")):  # fmt: skip
         draft.put(f"objective.{own}", draft.number(theirs), theirs)
-    draft.put("objective.kl_estimator", draft.get("kl_estimator"), "kl_estimator")
+    if draft.number("kl_coef"):
+        draft.put("objective.kl_estimator", draft.get("kl_estimator"), "kl_estimator")
+    draft.needless("kl_estimator", "that divergence is off")
     model = str(draft.get("reward_model_path"))
     draft.put("rewards", {"score": {"kind": "model", "path": model}}, "reward_model_path")
     draft.put("critic", {"model": model}, "reward_model_path")

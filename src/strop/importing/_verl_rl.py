@@ -210,7 +210,7 @@ def _divergence(draft: Draft) -> None:
     loss, in_reward = draft.get(f"{_ACTOR}.use_kl_loss"), draft.get("algorithm.use_kl_in_reward")
     coef, kind, switch = (f"{_ACTOR}.kl_loss_coef", f"{_ACTOR}.kl_loss_type", f"{_ACTOR}.use_kl_loss") if loss else (
         "algorithm.kl_ctrl.kl_coef", "algorithm.kl_penalty", "algorithm.use_kl_in_reward")  # fmt: skip
-    if loss or in_reward:
+    if (loss or in_reward) and draft.number(coef):
         called = str(draft.get(kind))
         estimator = "k2" if called.endswith("+") else _KL.get(called)  # "+" takes the gradient of k2
         draft.put("objective.kl_coef", draft.number(coef), coef, switch)
@@ -220,7 +220,8 @@ def _divergence(draft: Draft) -> None:
         draft.put("objective.kl_estimator", "k3" if estimator is None or (loss and estimator == "k1") else estimator,
                   kind)  # fmt: skip
     else:
-        draft.put("objective.kl_coef", 0.0, f"{_ACTOR}.use_kl_loss", "algorithm.use_kl_in_reward")
+        weight = [coef] if loss or in_reward else []
+        draft.put("objective.kl_coef", 0.0, f"{_ACTOR}.use_kl_loss", "algorithm.use_kl_in_reward", *weight)
     if in_reward and draft.get("algorithm.kl_ctrl.type") == "adaptive":
         for name in ("type", "target_kl", "horizon"):
             draft.leave(f"algorithm.kl_ctrl.{name}", "objective.kl_target steers kl_coef, and is in nats per answer "

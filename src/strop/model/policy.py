@@ -56,6 +56,10 @@ class Policy(nn.Module):
                 f"no output is called {sorted(unknown)[0]}; heads are for {' and '.join(OF_SCALAR_HEADS)}."
             )
         self.model = model.to(compute.device)
+        for module in model.get_input_embeddings().modules():
+            if isinstance(module, nn.Embedding):
+                # torch gives this row no gradient. There is no padding here, and it is often the stop token's.
+                module.padding_idx = None
         self.value_head, self.score_head = (heads.get(name) for name in OF_SCALAR_HEADS)
         for head in heads.values():
             head.to(compute.device)

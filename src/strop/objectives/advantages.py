@@ -111,7 +111,8 @@ def gae(
 
     ``δ_t = r_t + γ V_{t+1} - V_t``, ``A_t = δ_t + γλ A_{t+1}``, return ``A_t + V_t``, where t + 1 is the answer's next
     trained token: neither a tool's tokens nor the seam between segments discounts anything. After an answer's last
-    token the episode is done and V is 0, or what ``bootstrap [N]`` says of an answer that was cut off.
+    token the episode is done and V is 0, or what ``bootstrap [N]`` says of it (``truncated: bootstrap``: of answers
+    that were cut off the value at their last token, which is there before the first update like all others).
     """
     order = torch.argsort(owner, stable=True)
     _, column, lens = owner[order].unique_consecutive(return_inverse=True, return_counts=True)

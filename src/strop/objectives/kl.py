@@ -21,6 +21,7 @@ far from the reference it is there, counts only in the reward, where an answer's
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -33,13 +34,19 @@ LARGEST = 20.0
 
 
 def kl_estimate(logprobs: Tensor, ref_logprobs: Tensor, estimator: KLEstimator) -> Tensor:
-    """Per-token estimates of KL(π‖π_ref) from natural log-probabilities of the tokens drawn, each ``[S]``."""
+    """Per-token estimates of KL(π‖π_ref) from natural log-probabilities of the tokens drawn, each ``[S]``.
+
+    ``k3`` is linear in δ below ``-LARGEST``, and finite there in float32.
+    """
     difference = logprobs - ref_logprobs
     if estimator == "k1":
         return difference
     if estimator == "k2":
         return difference.square() / 2
-    return torch.expm1((-difference).clamp(-LARGEST, LARGEST)) + difference
+    # Beyond the bound the exponential goes on as the straight line that touches it there, gradient and all: clamped, it
+    # would leave the gradient to the linear term alone, which pushes away from the reference.
+    beyond = torch.relu(-difference - LARGEST)
+    return torch.expm1((-difference).clamp_max(LARGEST)) + math.exp(LARGEST) * beyond + difference
 
 
 class AdaptiveKL:

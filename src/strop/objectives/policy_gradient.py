@@ -4,7 +4,7 @@ Credit is given before batches are made (`strop.objectives.advantages`). The los
 ``-weight · surrogate + kl_coef · KL - entropy_coef · H``, and these are reduced as `strop.objectives.reduction` says;
 `PRESETS` has the published algorithms as settings of these parts.
 
-Shapes: S trained positions, N sequences; a trajectory that is trained in several segments is several sequences here.
+Shapes: S trained positions, N sequences; all segments of a trajectory are one sequence here (`strop.rollout.rows`).
 """
 
 from __future__ import annotations

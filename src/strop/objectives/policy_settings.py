@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
 from strop.objectives.settings import Reduction
 
@@ -149,8 +149,10 @@ class PolicyGradientSettings(BaseModel):
     )
     entropy_coef: float = Field(0.0, ge=0, description="Weight of the entropy, which is to be large.")
 
-    truncated: Literal["mask", "penalise", "keep"] = Field(
-        "keep", description="Answers cut off at the longest length; mask: not trained, and in no baseline."
+    truncated: Literal["mask", "penalise", "keep", "bootstrap"] = Field(
+        "keep",
+        description="Answers cut off at the longest length; mask: not trained, and in no baseline; bootstrap: gae goes "
+        "on with the value after the last token, which is 0 otherwise.",
     )
     truncation_penalty: float = Field(1.0, gt=0, description="penalise: what a cut-off answer's reward loses.")
     overlong_buffer: float | None = Field(
@@ -191,38 +193,47 @@ class PolicyGradientSettings(BaseModel):
         """Whether the policy needs a head for values; batches then have ``old_values`` and ``returns``."""
         return self.advantage == "gae"
 
+    @property
+    def within_groups(self) -> bool:
+        """Whether answers are compared within their group, so that one whose rewards are all equal has advantages of 0
+        (but for a KL divergence in the reward)."""
+        return self.advantage in ("group_mean", "leave_one_out")
+
     def check_group_size(self, group_size: int) -> None:
         """Raise ValueError where answers are compared within groups that have one member."""
-        grouped = self.advantage in ("group_mean", "leave_one_out") or self.advantage_scale == "group_std"
-        if grouped and group_size < 2:
+        if (self.within_groups or self.advantage_scale == "group_std") and group_size < 2:
             raise ValueError(
                 f"group_size: {group_size} leaves nothing to compare an answer with, so every advantage would be 0; "
                 "sample 2 or more answers per prompt, or set advantage: batch_mean and advantage_scale: none."
             )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _fill_in_the_preset(cls, given: Any) -> Any:
+    def _fill_in_the_preset(
+        cls, given: Any, handler: ModelWrapValidatorHandler[PolicyGradientSettings]
+    ) -> PolicyGradientSettings:
         if not isinstance(given, Mapping):
-            return given
+            return handler(given)
         name = given.get("preset", cls.model_fields["preset"].default)
-        return {**PRESETS[name].settings, **given} if name in get_args(PresetName) else given
+        preset = PRESETS[name].settings if name in get_args(PresetName) else {}
+        made = handler({**preset, **given})
+        made._check(given.keys())
+        return made
 
-    @model_validator(mode="after")
-    def _works_together(self) -> PolicyGradientSettings:
-        preset = PRESETS[self.preset].settings
+    def _check(self, given: Collection[str]) -> None:
+        """Raise ValueError for what contradicts itself, and for what is ``given`` but would not be read; what is not
+        read and came with the preset goes back to its default."""
         for read, when, names in _READ_WHEN:
             if read(self):
                 continue
             for name in names:
                 value, default = getattr(self, name), type(self).model_fields[name].default
-                if value != default and value != preset.get(name):
+                if value != default and name in given:
                     raise ValueError(f"{name} would not be read: set {when}, or leave {name} out.")
                 setattr(self, name, default)
         for wrong, sentence in _CONTRADICTIONS:
             if wrong(self):
                 raise ValueError(sentence)
-        return self
 
 
 Test = Callable[[PolicyGradientSettings], bool]
@@ -246,7 +257,7 @@ _READ_WHEN: tuple[tuple[Test, str, tuple[str, ...]], ...] = (
     (lambda s: s.truncated == "penalise", "truncated: penalise", ("truncation_penalty",)),
     (lambda s: s.overlong_buffer is not None, "overlong_buffer", ("overlong_penalty",)),
     (
-        lambda s: s.correction in ("truncate", "mask"),
+        lambda s: s.correction in ("truncate", "mask") or (s.correction == "auto" and s.clip != "cispo"),
         "correction: truncate or mask",
         ("correction_level", "correction_cap"),
     ),
@@ -261,6 +272,11 @@ _CONTRADICTIONS: tuple[tuple[Test, str], ...] = (
     (
         lambda s: s.advantage == "gae" and not s.value_coef,
         "advantage: gae needs values that are learnt: set value_coef above 0 (ppo has 0.1), or take another advantage.",
+    ),
+    (
+        lambda s: s.truncated == "bootstrap" and s.advantage != "gae",
+        "truncated: bootstrap goes on with the value after a cut-off answer, and advantage: gae alone has values: take "
+        "keep, mask or penalise, or preset: ppo.",
     ),
     (
         lambda s: s.advantage in ("gae", "batch_mean", "none") and s.advantage_scale == "group_std",

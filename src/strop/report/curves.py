@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH, HEIGHT = 360, 168
+QUANTILES = ("_p10", "_p50", "_p90")  # of what is logged, behind its name
 # Told apart without colour: how the line is drawn, in the page's colours.
 LOOKS = (("after", "solid"), ("ink", "dashed"), ("before", "dotted"), ("dim", "dashdot"))
 _STYLES = ("solid", "dashed", "dotted", "dashdot")
@@ -145,6 +146,8 @@ def curves(stage: str, steps: list[LoggedStep]) -> tuple[list[dict[str, Any]], l
     found: list[dict[str, Any]] = []
     still: list[str] = []
     for panel in (REWARD, *_parts(steps), *PANELS):
+        if panel == PANELS[0]:
+            found += _spreads(f"{stage}-spread", steps)
         lines = _lines(panel, steps)
         if lines and (ALWAYS & panel.lines.keys() or any(points[:, 1].any() for points in lines.values())):
             found.append(_panel(f"{stage}-{len(found)}", panel, lines))
@@ -198,8 +201,41 @@ def _parts(steps: list[LoggedStep]) -> Iterator[Panel]:
     """A panel for each part of the reward: each has a scale of its own."""
     names = dict.fromkeys(n for one in steps for n in one.others if n.startswith("reward/"))
     for name in names:
-        if not (name.endswith("_std") and name.removesuffix("_std") in names):
+        if not any(name.endswith(end) and name.removesuffix(end) in names for end in ("_std", *QUANTILES)):
             yield Panel(f"reward: {name.removeprefix('reward/')}", "", {name: "mean score, before its weight"})
+
+
+def _spreads(stage: str, steps: list[LoggedStep]) -> Iterator[dict[str, Any]]:
+    """Charts of how rewards, their parts and advantages lie in a batch, each where it was logged and there is a spread;
+    of a part that is the whole reward none."""
+    parts = [name for panel in _parts(steps) for name in panel.lines]
+    titles = {"reward": "spread of the reward", "rollout/advantage": "spread of the advantages"}
+    titles |= {name: f"spread of reward: {name.removeprefix('reward/')}" for name in (parts if len(parts) > 1 else ())}
+    for at, (name, title) in enumerate(titles.items()):
+        each = [series(steps, f"{name}{end}") for end in QUANTILES]
+        if all(map(len, each)) and (each[0][:, 1] != each[-1][:, 1]).any():
+            yield _spread(f"{stage}-{at}", title, "tokens" if name == "rollout/advantage" else "answers", each)
+
+
+def _spread(name: str, title: str, what: str, each: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Three quantiles over steps, ``[points, 2]`` each: the median, and an area between the outer ones."""
+    figure = new_figure(WIDTH, HEIGHT)
+    low, middle, high = (thinned(smoothed(points)) for points in each)
+    axes = _axes(figure, float(low[-1, 0]))
+    if len(low) == 1:
+        axes.plot([low[0, 0]] * 2, [low[0, 1], high[0, 1]], color=ROLES["before"], linewidth=4, alpha=0.55)
+        axes.plot(*middle.T, "o", color=ROLES["after"], markersize=5)
+    axes.fill_between(low[:, 0], low[:, 1], high[:, 1], color=ROLES["before"], alpha=0.55, linewidth=0)
+    axes.plot(*middle.T, color=ROLES["after"], linewidth=2)
+    axes.set_ylim(*_limits([points[:, 1] for points in each], ""))
+    ends = [f"{_short(a, '')} to {_short(b, '')}" for a, b in zip(low[[0, -1], 1], high[[0, -1], 1], strict=True)]
+    keys = [
+        ("after", "solid", f"median of the {what}", _change(middle, "")),
+        ("before", "area", f"four fifths of the {what} (10 to 90 %)", " → ".join(dict.fromkeys(ends))),
+    ]
+    said = "; ".join(f"{label}: {change}" for *_, label, change in keys)
+    chart = inline_svg(figure, name, f"{title} over steps. {said}", "small-multiple")
+    return {"title": title, "unit": "", "keys": keys, "chart": chart}
 
 
 def _panel(

@@ -12,6 +12,8 @@ import numpy as np
 
 from strop.rollout.trajectory import Trajectory
 
+QUANTILES = ("_p10", "_p50", "_p90")
+
 
 @dataclass
 class Drawn:
@@ -36,12 +38,13 @@ def numbers_of(drawn: Drawn, grading: Collection[str], now: int) -> dict[str, fl
     """Means over all answers that were sampled; ``grading``: the parts of the reward by which an answer passes;
     ``now``: the version of the weights that are trained.
 
-    ``reward`` and ``reward/<part>`` with ``_std``; ``failed`` and ``failed/<part>``, shares of answers without a
-    reward; ``rollout/…``: ``pass_rate`` (answers with 1 in every grading part) and ``group_pass_rate`` (groups with
-    such an answer); ``no_spread``, ``dropped``, ``refills``; ``length`` and ``length_max`` (tokens); ``stop_rate``,
-    ``truncated``; ``entropy``, minus the mean log-probability of what was sampled, nats; ``most_common_answer``, the
-    share of all answers that are the same text (0 where one prompt was asked); ``empty``, of those without a text, or
-    without a program where a task runs one; ``version_lag``, by how many batches' updates the weights that sampled a
+    ``reward`` and ``reward/<part>`` with ``_std`` and `quantiles`; ``failed`` and ``failed/<part>``, shares of answers
+    without a reward; ``rollout/…``: ``pass_rate`` (answers with 1 in every grading part) and ``group_pass_rate``
+    (groups with such an answer); ``no_spread``, ``dropped``, ``refills``; ``length`` and ``length_max`` (tokens);
+    ``stop_rate`` and ``truncated``, shares that ended by themselves and that were cut off at a length (others an
+    environment ended); ``entropy``, minus the mean log-probability of what was sampled, nats; ``most_common_answer``,
+    the share of all answers that are the same text (0 where one prompt was asked); ``empty``, of those without a text,
+    or without a program where a task runs one; ``version_lag``, by how many batches' updates the weights that sampled a
     token were older; ``tokens_per_second`` of generation; ``seconds/…``: of rollouts, rewards and what is measured
     before the first update. Beside an environment what it counts, in the mean over all trajectories: ``turns``,
     ``segments``, ``calls``, ``malformed`` …
@@ -69,8 +72,8 @@ def numbers_of(drawn: Drawn, grading: Collection[str], now: int) -> dict[str, fl
         "rollout/refills": drawn.refills,
         "rollout/length": float(lengths.mean()),
         "rollout/length_max": int(lengths.max()),
-        "rollout/stop_rate": float(np.mean([not one.truncated for one in every])),
-        "rollout/truncated": float(np.mean([one.truncated for one in every])),
+        "rollout/stop_rate": float(np.mean([one.finish_reason == "stop" for one in every])),
+        "rollout/truncated": float(np.mean([one.finish_reason == "length" for one in every])),
         "rollout/entropy": -sampled / max(1, int(lengths.sum())),
         "rollout/most_common_answer": (
             Counter(one.text for one in every).most_common(1)[0][1] / len(every) if asked > 1 else 0.0
@@ -101,7 +104,15 @@ def beside_training(drawn: Drawn, waited: float) -> dict[str, float]:
 
 
 def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
-    return {name: float(np.mean(values)), f"{name}_std": float(np.std(values))} if values else {}
+    if not values:
+        return {}
+    return {name: float(np.mean(values)), f"{name}_std": float(np.std(values)), **quantiles(name, values)}
+
+
+def quantiles(name: str, values: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """Where a tenth, half and nine tenths of the values (one or more) lie: ``<name>_p10``, ``_p50`` and ``_p90``."""
+    found = np.quantile(values, [int(end[2:]) / 100 for end in QUANTILES])
+    return {f"{name}{end}": float(value) for end, value in zip(QUANTILES, found, strict=True)}
 
 
 def passes(one: Trajectory, grading: Collection[str]) -> bool:

@@ -25,10 +25,18 @@ NOTHING = Trajectory("nothing", -1, 0, (0, 0), (0.0, 0.0), (0.0, 0.0), "stop", "
 
 @dataclass(frozen=True)
 class Rows:
-    """``batches`` in order; ``owner [S]``: the number of the trajectory that a trained position is of."""
+    """``batches`` in order; ``owner [S]``: the number of the trajectory that a trained position is of; ``end [S]``: the
+    place of that trajectory's last token in its row."""
 
     batches: list[Batch]
     owner: Tensor
+    end: Tensor
+
+    @classmethod
+    def joined(cls, several: Sequence[Rows]) -> Rows:
+        """All rows of several, in order."""
+        owner, end = (torch.cat(each) for each in ([one.owner for one in several], [one.end for one in several]))
+        return cls([batch for one in several for batch in one.batches], owner, end)
 
     def stream(self, name: str) -> Tensor:
         """A stream of all rows, ``[S]``."""
@@ -52,7 +60,7 @@ def rows_of(groups: Sequence[Sequence[Trajectory]], number: dict[int, int], row_
     Raises InputError where one trajectory alone does not fit.
     """
     pieces = [piece for group in groups for piece in _pieces(group, row_tokens)]
-    batches, owners = [], []
+    batches, owners, ends = [], [], []
     for row in pack([piece.length for piece in pieces], row_tokens):
         chosen = [pieces[i].trajectories for i in row]
         segments = [[part for one in piece for part in one.segments] for piece in chosen]
@@ -62,10 +70,45 @@ def rows_of(groups: Sequence[Sequence[Trajectory]], number: dict[int, int], row_
             sequence_streams={_OWNER: [[number[id(one)] for one in piece for _ in one.segments] for piece in chosen]},
         )
         owners.append(batch.sequence_streams[_OWNER][batch.seq_index].long())
+        ends.append(_end_of_owner(batch, owners[-1]))
         several = any(one.earlier for piece in chosen for one in piece)
         index = _first_of_owner(batch.seq_index, owners[-1]) if several else batch.seq_index
         batches.append(replace(batch, seq_index=index, sequence_streams={}))
-    return Rows(batches, torch.cat(owners) if owners else torch.empty(0, dtype=torch.long))
+    owner, end = (torch.cat(each) if each else torch.empty(0, dtype=torch.long) for each in (owners, ends))
+    return Rows(batches, owner, end)
+
+
+def _end_of_owner(batch: Batch, owner: Tensor) -> Tensor:
+    """``[S]``: the place of the last token of the trajectory that a position is of, which ends its last sequence."""
+    inverse = owner.unique(return_inverse=True)[1]
+    last = torch.zeros_like(batch.seq_index).scatter_reduce(0, inverse, batch.seq_index, "amax", include_self=False)
+    return torch.tensor(batch.seq_lens).cumsum(0)[last[inverse]] - 1
+
+
+def with_ends(rows: Rows, which: Tensor) -> tuple[Rows, Tensor]:
+    """The rows with more positions behind the trained ones of each batch: those of the last tokens of the trajectories
+    ``which`` (bool ``[N]``); and whether each position of all rows is one of these. To be measured, not trained."""
+    batches, owners, ends, added = [], [], [], []
+    sizes = [len(batch.labels) for batch in rows.batches]
+    for batch, owner, end in zip(rows.batches, rows.owner.split(sizes), rows.end.split(sizes), strict=True):
+        numbers, inverse = owner.unique(return_inverse=True)
+        first = torch.zeros_like(numbers)  # of each trajectory's positions
+        first = first.scatter_reduce(0, inverse, torch.arange(len(owner)), "amin", include_self=False)[which[numbers]]
+        place = end[first]
+        batches.append(
+            replace(
+                batch,
+                trained_index=torch.cat([batch.trained_index, place]),
+                labels=torch.cat([batch.labels, batch.tokens[place]]),
+                weights=torch.cat([batch.weights, torch.zeros(len(place))]),
+                seq_index=torch.cat([batch.seq_index, batch.seq_index[first]]),
+                streams={},
+            )
+        )
+        owners.append(torch.cat([owner, owner[first]]))
+        ends.append(torch.cat([end, place]))
+        added.append(torch.arange(len(owner) + len(place)) >= len(owner))
+    return Rows(batches, torch.cat(owners), torch.cat(ends)), torch.cat(added)
 
 
 def _first_of_owner(seq_index: Tensor, owner: Tensor) -> Tensor:

@@ -103,11 +103,14 @@ class RolloutSettings(_Settings):
     )
     no_spread: Literal["keep", "drop"] = Field(
         "keep",
-        description="Groups whose rewards are all equal: their advantages are 0, so with drop the mean is over the "
-        "others, and nothing pulls them to the reference either.",
+        description="Groups whose rewards are all equal, where answers are compared within groups: their advantages "
+        "are 0, so with drop the mean is over the others, and nothing pulls them to the reference either.",
     )
     refill: int = Field(
-        0, ge=0, description="Rounds of further prompts where groups were dropped, until prompts_per_step are there."
+        0,
+        ge=0,
+        description="Rounds of further prompts until prompts_per_step groups are there, in the place of those that "
+        "were dropped: by no_spread, or as all their answers failed or are masked.",
     )
     keep_every: int | None = Field(
         10, ge=1, description="Every so many batches of rollouts are written to rollouts/, whole; null: none."
@@ -181,7 +184,12 @@ class WatchSettings(_Settings):
     stop_rate: float | None = Field(0.3, gt=0, le=1, description="Fall of the share of answers that end by themselves.")
     truncation: float | None = Field(0.3, gt=0, le=1, description="Rise of the share of answers that are cut off.")
     length: float | None = Field(4.0, gt=1, description="Mean length, so many times longer or shorter than at first.")
-    no_spread: float | None = Field(1.0, gt=0, le=1, description="Share of groups whose rewards are all equal.")
+    no_spread: float | None = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of groups whose rewards are all equal, where answers are compared within groups.",
+    )
     empty_answers: float | None = Field(
         0.5, gt=0, le=1, description="Share of answers without a text, or without a program where one is asked for."
     )

@@ -30,9 +30,9 @@ from strop.rollout.engine import Engine, EngineLost
 from strop.rollout.gather import Gathered, Gatherer, lost
 from strop.rollout.grading import Grader
 from strop.rollout.kept import write_rollouts
-from strop.rollout.numbers import beside_training, numbers_of
+from strop.rollout.numbers import beside_training, numbers_of, quantiles
 from strop.rollout.ranks import ALONE, Ranks
-from strop.rollout.rows import NOTHING, Rows, measure, packed, rows_of, unpacked
+from strop.rollout.rows import NOTHING, Rows, measure, packed, rows_of, unpacked, with_ends
 from strop.rollout.settings import RolloutSettings, WatchSettings
 from strop.rollout.trajectory import Trajectory
 from strop.rollout.turns import Player
@@ -96,8 +96,11 @@ class RolloutSource:
         self._gatherer = Gatherer(engine, Walk(mixture), grader, tokenizer, settings, objective, seed, player, shared)
         self._ahead = Ahead()
         self._coef = AdaptiveKL(objective.kl_coef, objective.kl_target)
-        self._watch = Watch(watch or WatchSettings())
+        watch = watch or WatchSettings()
+        # Of groups with equal rewards other objectives learn as of all others.
+        self._watch = Watch(watch if objective.within_groups else watch.model_copy(update={"no_spread": None}))
         self.taken = 0  # prompts asked so far, over all epochs
+        self._reached = 0  # the same with those of a batch that is not committed
         self.rollouts = 0  # batches of rollouts so far
         self.given = 0  # steps given out so far
         self.alarms: list[str] = []  # what was said
@@ -120,6 +123,7 @@ class RolloutSource:
         started, ahead = time.perf_counter(), bool(self._ahead)
         batch = self._ahead.wait() if ahead else self._gather()
         waited = time.perf_counter() - started
+        self._reached = batch.taken
         mini, metrics, kl = self._updates(batch)
         if ahead:
             metrics |= beside_training(batch.drawn, waited)
@@ -193,9 +197,9 @@ class RolloutSource:
         # What does not count is in no row, so that it changes nothing for the others.
         trained = [[one for one in group if counted[number[id(one)]]] for group in batch.groups]
         cut = [rows_of(part, number, self.micro_batch_tokens) for part in shared_out(trained, settings.mini_batches)]
-        rows = Rows([b for one in cut for b in one.batches], torch.cat([one.owner for one in cut]))
+        rows = Rows.joined(cut)
         with drawn.timed("measure"):
-            streams, told = self._before(rows)
+            streams, told, after = self._before(rows, torch.tensor([one.truncated for one in every]))
         given = credit(
             self.objective,
             rewards,
@@ -206,6 +210,7 @@ class RolloutSource:
             old_logprobs=streams.get("old_logprobs"),
             ref_logprobs=streams.get("ref_logprobs"),
             values=streams.get("old_values"),
+            bootstrap=after,
         )
         streams["advantages"] = given.advantages
         if given.returns is not None:
@@ -221,14 +226,16 @@ class RolloutSource:
             **{f"rollout/{name}": value for name, value in given.metrics.items()},
             "rollout/advantage_mean": given.advantages.mean().item(),
             "rollout/advantage_std": given.advantages.std(correction=0).item(),
+            **quantiles("rollout/advantage", given.advantages.numpy()),
             "seconds/measure": drawn.seconds["measure"],
             **({"rollout/kl_coef": self._coef.coef} if self.objective.kl_target else {}),
         }
         taken = iter(done)
         return [list(islice(taken, len(one.batches))) for one in cut], metrics, given.metrics.get("kl_penalty")
 
-    def _before(self, rows: Rows) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """What is known of every trained token before the first update, ``[S]`` each, and what is told of it.
+    def _before(self, rows: Rows, truncated: Tensor) -> tuple[dict[str, Tensor], dict[str, float], Tensor | None]:
+        """What is known of every trained token before the first update, ``[S]`` each; what is told of it; and with
+        ``truncated: bootstrap`` the value after each answer that is ``truncated`` (bool ``[N]``), 0 for the others.
 
         Where every row is trained once, the objective takes the log-probabilities of its own pass for the old ones, and
         with ``correction: direct`` the sampler's; then they are measured here on one row alone, for the alarm.
@@ -238,10 +245,11 @@ class RolloutSource:
         in_reward = objective.uses_reference and objective.kl_place == "reward"
         every = in_reward or not (self.one_update or objective.correction == "direct")
         streams: dict[str, Tensor] = {}
+        after = None
         sampler = rows.stream("rollout_logprobs")
         if every or values:
             want = (*(("logprobs",) if every else ()), *values)
-            found = self._measured(self.policy, rows, want)
+            found, after = self._measured_to_the_end(rows, want, truncated)
             streams |= {f"old_{name}": value for name, value in found.items()}
         old = streams.get("old_logprobs")
         if old is None:
@@ -254,7 +262,18 @@ class RolloutSource:
             streams["ref_logprobs"] = found["logprobs"]
             now = streams.get("old_logprobs", sampler)
             told["rollout/kl_to_reference"] = kl_estimate(now, found["logprobs"], "k3").mean().item()
-        return streams, told
+        return streams, told, after
+
+    def _measured_to_the_end(
+        self, rows: Rows, want: Sequence[str], truncated: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Outputs of the policy at the trained positions, and the values after truncated answers as `_before` says."""
+        if self.objective.truncated != "bootstrap":
+            return self._measured(self.policy, rows, want), None
+        longer, added = with_ends(rows, truncated)
+        found = self._measured(self.policy, longer, want)
+        after = torch.zeros(len(truncated)).index_copy(0, longer.owner[added], found["values"][added])
+        return {name: values[~added] for name, values in found.items()}, after
 
     def _measured(self, policy: Policy, rows: Rows, want: Sequence[str]) -> dict[str, Tensor]:
         """Outputs at the trained positions of all rows, of which each rank measures its share."""
@@ -289,8 +308,10 @@ class RolloutSource:
 
     def roll_back(self, state: dict[str, Any], reason: str) -> None:
         """Back to an earlier ``state``, but on with the prompts that come after those of now, with draws of their own
-        (Chowdhery et al. 2022, arXiv:2204.02311, section 5.1: the batches around a spike are left out)."""
-        taken, rollouts, alarms = self.taken + self.settings.prompts_per_step, self.rollouts + 1, self.alarms
+        (Chowdhery et al. 2022, arXiv:2204.02311, section 5.1: the batches around a spike are left out). Left out is
+        all that the batch at fault asked, its refills too."""
+        taken = max(self.taken + self.settings.prompts_per_step, self._reached)
+        rollouts, alarms = self.rollouts + 1, self.alarms
         self.load_state_dict(state)
         self._ahead.put(None)  # of prompts that are left out
         self.taken, self.rollouts = taken, rollouts

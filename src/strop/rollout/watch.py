@@ -36,7 +36,8 @@ class Watch:
         self.seen += 1
         self._for = {name: self._for.get(name, 0) + 1 for name in now}
         self._since = {name: self._since.get(name, self._good(name, step)) for name in now}
-        return {name: text for name, text in now.items() if self._for[name] == self.settings.patience}
+        begun = {name: text for name, text in now.items() if self._for[name] == self.settings.patience}
+        return {name: text for name, text in begun.items() if name in self.raised}
 
     def measured(self, step: int, falls: Mapping[str, tuple[int, float]]) -> None:
         """Held-out metrics after ``step`` steps: name -> the step at which it was best, and its certain fall since."""
@@ -73,8 +74,10 @@ class Watch:
 
     @property
     def raised(self) -> list[str]:
-        """The alarms that hold at this batch."""
-        return sorted(name for name, count in self._for.items() if count >= self.settings.patience)
+        """The alarms that hold at this batch; of answers that are cut off, and so do not end by themselves, there is
+        one."""
+        found = {name for name, count in self._for.items() if count >= self.settings.patience}
+        return sorted(found - {"truncation"} if "stop_rate" in found else found)
 
     def _found(self, m: Mapping[str, float]) -> Iterator[tuple[str, str]]:
         yield from self._absolute(m)
@@ -93,8 +96,9 @@ class Watch:
         if s.stop_rate and m["stop_rate"] < first["stop_rate"] - s.stop_rate:
             yield (
                 "stop_rate",
-                f"answers that end by themselves fell from {first['stop_rate']:.0%} to {m['stop_rate']:.0%}: the model "
-                "unlearns to stop. Add a reward of kind stop or length, or lower learning_rate.",
+                f"answers that end by themselves fell from {first['stop_rate']:.0%} to {m['stop_rate']:.0%} (cut off "
+                f"at the limit: {first['truncated']:.0%}, now {m['truncated']:.0%}): the model unlearns to stop. Add a "
+                "reward of kind stop or length, lower learning_rate, or raise max_tokens or max_turns.",
             )
         if s.truncation and m["truncated"] > first["truncated"] + s.truncation:
             yield (

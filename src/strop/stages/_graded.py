@@ -46,6 +46,13 @@ class GradedStage(Stage):
     def _named_apart(self) -> GradedStage:
         if self.environment and PART in self.rewards:
             raise ValueError(f"rewards.{PART} is what the environment's own reward is called; give it another name.")
+        if self.environment and not self.environment.rewards:
+            for name in ("weight", "unrewarded"):
+                if getattr(self.environment, name) != type(self.environment).model_fields[name].default:
+                    raise ValueError(
+                        f"environment.{name} would not be read: the environment {self.environment.kind} gives no "
+                        f"rewards of its own (a class that does says rewards = True); leave {name} out."
+                    )
         return self
 
     @property

@@ -89,8 +89,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     mixture = Mixture(parts, stage.data, seed)
     context.say(f"prompts: {len(mixture):,}, of {', '.join(part.title for part in stage.data.parts)}")
     seed_everything(seed)
-    # Other weights or another program sample than are trained.
-    decided = stage.objective.decided(apart=bool(stage.rollout.staleness) or recipe.rollout.engine != "torch")
+    decided = stage.objective.decided(stage.samples_apart(recipe))
     given, how = what_to_load(stage, context)
     with explained_out_of_memory(settings, settings.micro_batch_tokens, stage.lora is not None), ExitStack() as stack:
         weights, world = weights_to_train(stage, context, loaded), context.world

@@ -68,15 +68,38 @@ class RlStage(GradedStage):
                     "trained, whose log-probabilities the objective needs as they are; leave it out, and use "
                     "temperature."
                 )
+        self._check_spread()
         if self.critic and not self.objective.uses_values:
             raise ValueError("critic would not be read: set objective.preset=ppo (advantage: gae), or leave it out.")
         if self.lora and self.lora.dropout:
             raise ValueError("lora.dropout would make the trained policy another one than the sampler; leave it out.")
         return self
 
+    def _check_spread(self) -> None:
+        """Raise ValueError for what is about dropped groups, or groups without spread, where it would not be right."""
+        rollout, within = self.rollout, self.objective.within_groups
+        how = f"advantage: {self.objective.advantage} learns from groups whose rewards are all equal too"
+        if rollout.no_spread == "drop" and not within:
+            raise ValueError(
+                f"rollout.no_spread: drop would throw away what teaches: {how}; leave it out, or set "
+                "objective.advantage to group_mean or leave_one_out."
+            )
+        if not within and self.watch.no_spread not in (None, type(self.watch).model_fields["no_spread"].default):
+            raise ValueError(f"watch.no_spread would not be read: {how}; leave it out.")
+        never = rollout.no_spread == "keep" and self.objective.truncated != "mask" and not self.grading.max_failed
+        if rollout.refill and never:
+            raise ValueError(
+                "rollout.refill would never act, as no group is ever dropped: set rollout.no_spread=drop, or leave "
+                "refill out."
+            )
+
     @property
     def per_step(self) -> tuple[str, int] | None:
         return "rollout.prompts_per_step", self.rollout.prompts_per_step
+
+    def samples_apart(self, recipe: Recipe) -> bool:
+        """Whether other weights or another program sample than are trained."""
+        return bool(self.rollout.staleness) or recipe.rollout.engine != "torch"
 
     def check(self, recipe: Recipe) -> None:
         """Rounded weights are another model's, which nothing is to be trained on."""
@@ -88,6 +111,13 @@ class RlStage(GradedStage):
             )
         if self.rollout.sampler_threads is not None and recipe.rollout.engine != "torch":
             raise ValueError("rollout.sampler_threads are those of engine torch; leave them out beside vLLM.")
+        if not self.samples_apart(recipe) and self.objective.correction == "auto":
+            for name in ("correction_level", "correction_cap"):
+                if getattr(self.objective, name) != type(self.objective).model_fields[name].default:
+                    raise ValueError(
+                        f"objective.{name} would not be read: the weights that are trained sample themselves, and "
+                        f"correction: auto does nothing then; set rollout.staleness=1, or leave {name} out."
+                    )
         check_shards(recipe.compute.parallel, self.train, self.lora)
         check_in_training(self.train, recipe, has_loss=False)
 

@@ -211,7 +211,7 @@ class _Run:
         if self.step == 0 and not self.skipped:
             self.totals["first_loss"] = told["loss"]
             self.first = step.batches if self.objective.comparable else ()
-        if self.ema and not self.skipped:
+        if self.ema and not self.skipped and "untrained" not in told:
             self.ema.update()
         tokens = sum(len(b.tokens) for b in step.batches if len(b.labels))
         done = self.world.sum({"tokens": tokens, "trained_tokens": sum(len(b.labels) for b in step.batches)})

@@ -27,7 +27,8 @@ def gradients(
 
     Each loss component is divided by its normaliser summed over all micro-batches and ranks, so the gradient is that of
     one large batch. Returns ``{"loss": total, component: value …}`` (nats) with the objective's metrics, and the
-    gradient's 2-norm, the same on every rank.
+    gradient's 2-norm, the same on every rank. Where nothing counts on any of them (every normaliser is 0), there is an
+    ``untrained`` of 1 too.
     """
     world = world or World()
     batches = [b.to(weights.policy.compute.device) for b in batches]
@@ -40,7 +41,8 @@ def gradients(
         sum(part / (totals[name] or 1.0) for name, part in parts.items()).backward()
         rows.append(told)
     weights.sum_gradients(world)
-    return _summary(rows, totals, world), weights.gradient_norm()
+    untrained = {} if any(totals.values()) else {"untrained": 1.0}
+    return {**_summary(rows, totals, world), **untrained}, weights.gradient_norm()
 
 
 def optimizer_step(
@@ -52,6 +54,9 @@ def optimizer_step(
 ) -> tuple[dict[str, float], float]:
     """One optimiser step over a global batch; arguments and result as `gradients`, whose norm is that before clipping.
 
+    Where nothing counts (``untrained``) there is none: a gradient of 0 would still move weights, by the optimiser's
+    moments and by weight decay.
+
     Raises FloatingPointError, with the weights untouched, when the loss or the gradient is not finite.
     """
     told, norm = gradients(weights, objective, batches, world)
@@ -59,6 +64,8 @@ def optimizer_step(
         raise FloatingPointError(
             f"the loss is {told['loss']} and the gradient's norm {norm}; the weights are as they were before this step."
         )
+    if "untrained" in told:
+        return told, norm
     weights.optimizer.step(min(1.0, max_grad_norm / (norm + 1e-6)))
     weights.push()
     return told, norm
