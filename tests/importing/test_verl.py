@@ -201,3 +201,9 @@ def test_after_each_epoch_is_a_frequency(convert, verl, name):
     wanted = {"trainer.save_freq": ("checkpoint_every", "auto"), "trainer.test_freq": ("eval_every", 1)}[name]
     assert done.stage["train"][wanted[0]] == wanted[1]  # four rows, four of them in a step
     assert name in verl(f"{name}=after_each_epoch").unmapped
+
+
+def test_groups_without_spread_stay_where_answers_are_not_compared_within_them(verl):
+    done = verl("algorithm.adv_estimator=gae algorithm.filter_groups.enable=True")
+    assert "no_spread" not in done.stage["rollout"]
+    assert "teach something too" in done.unmapped["algorithm.filter_groups.enable"]

@@ -61,7 +61,8 @@ def count_rows(parts: Iterable[dict[str, Any]]) -> int | None:
 @cache
 def _rows(path: str, split: str | None, subset: str | None, size: int, changed: int) -> int:
     """Of one file or folder, which has ``size`` and was ``changed`` then."""
-    more = {key: value for key, value in (("split", split), ("subset", subset)) if value is not None}
+    given = {key: value for key, value in (("split", split), ("subset", subset)) if value is not None}
+    more: dict[str, Any] = dict(given)
     return sum(1 for _ in open_rows(Path(path), **more))
 
 

@@ -90,9 +90,9 @@ def _mixer(draft: Draft, mixer: Any, evaluated: str) -> list[dict[str, Any]]:
     if not isinstance(mixer, Mapping):
         raise draft.wrong("dataset_mixer", "expected data sets by name, each with its share; correct it.")
     splits, configs = draft.texts("dataset_splits") or ["train", "test"], draft.texts("dataset_configs")
-    configs = configs if len(configs) == len(mixer) else [None] * len(mixer)
+    named: list[str | None] = list(configs) if len(configs) == len(mixer) else [None] * len(mixer)
     parts: dict[str, list[dict[str, Any]]] = {"data": [], "eval_data": []}
-    for (name, share), config in zip(mixer.items(), configs, strict=True):
+    for (name, share), config in zip(mixer.items(), named, strict=True):
         for split in splits:
             own = "eval_data" if "test" in split else "data"
             taken = _share(draft, split, share if own == "data" else None, f"dataset_mixer.{name}")

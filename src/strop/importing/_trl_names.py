@@ -61,7 +61,8 @@ def flat(given: Mapping[str, Any]) -> Flat:
     """All settings of a file by the names of TRL's command line."""
     found: dict[str, Any] = {}
     written: dict[str, str] = {}
-    stage, peft = None, False
+    stage: str | None = None
+    peft = False
     for name, value in given.items():
         section = _SECTION.fullmatch(name)
         if section is None or not isinstance(value, Mapping):
@@ -73,7 +74,7 @@ def flat(given: Mapping[str, Any]) -> Flat:
         lora = bool(section["lora"]) or name.lower() in ("lora", "peft")
         stage, peft = stage or section["stage"], peft or lora
         for inner, one in value.items():
-            own = _LORA.get(inner, inner) if lora else _BITS.get(inner, inner)
+            own = (_LORA if lora else _BITS).get(str(inner), str(inner))
             found[own] = one
             written[own] = f"{name}.{inner}"
     return Flat(found, written, stage.lower() if stage else None, peft)

@@ -87,6 +87,8 @@ def _groups(draft: Draft, group: int) -> None:
         return
     if group < 2:
         draft.leave(f"{_GROUPS}.enable", "a group of one answer has no spread")
+    elif draft.get("algorithm.adv_estimator") in ("gae", "reinforce_plus_plus"):
+        draft.leave(f"{_GROUPS}.enable", "its answers are not compared within groups, so those teach something too")
     elif draft.get(f"{_GROUPS}.filter_type", "same_value") != "same_value":
         draft.leave(
             f"{_GROUPS}.enable", "rollout.no_spread: drop leaves out groups whose rewards are all equal, no other"

@@ -169,7 +169,7 @@ class Trl(Program):
             _transformers.evaluation(draft, "eval_data" in draft.stage)
             if stage in DISTILL_DEFAULTS:
                 distillation(draft, stage)
-                draft.apply(DISTILL_RULES | RL_RULES)
+                draft.apply({**DISTILL_RULES, **RL_RULES})
             elif stage == "sft":
                 _sft(draft, parts)
             else:
@@ -205,7 +205,7 @@ def lora(draft: Draft, peft: bool = False) -> None:
                    "others in lora.targets where the model is of another family.")  # fmt: skip
     if saved := draft.texts("lora_modules_to_save"):
         draft.put("lora.modules_to_save", saved, "lora_modules_to_save")
-    draft.apply(_LORA | PEFT_RULES)
+    draft.apply({**_LORA, **PEFT_RULES})
 
 
 def _sft(draft: Draft, parts: list[dict[str, Any]]) -> None:
