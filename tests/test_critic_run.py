@@ -78,7 +78,9 @@ def test_a_copy_of_the_policy_learns_values_and_only_the_policy_is_saved(here, f
     assert ppo(folder, "critic.separate=true", steps=12) == 0
     rows = metrics(here)
     assert {"value_loss", "value_error"} <= set(rows[0])
-    assert rows[-1]["value_error"] < 0.7 * rows[0]["value_error"]
+    errors = [row["value_error"] for row in rows]  # of a batch of rollouts two passes, each in two parts
+    for first in (0, 4, 8):
+        assert sum(errors[first + 2 : first + 4]) < 0.9 * sum(errors[first : first + 2]), errors
     saved = load_model(here / "runs/ppo/ppo/model")
     assert [name for name, _ in saved.named_parameters()] == [n for n, _ in load_model(folder).named_parameters()]
     [checkpoint] = (here / "runs/ppo/ppo/checkpoints").rglob("model.safetensors")
