@@ -64,7 +64,8 @@ class PairSource:
 
 def test_one_step_is_the_same_with_shared_prompts_and_in_any_micro_batches(make_model):
     def gradients(cuts, share):
-        policy = Policy(make_model(), FLOAT32, probe=False).eval()
+        # A padding token's row begins as 0, where the norm's gradient is too steep for float32.
+        policy = Policy(make_model(pad_token_id=None), FLOAT32, probe=False).eval()
         pairs = make_pairs(4)
         batches = [batch_of(policy, [pairs[i] for i in cut], share) for cut in cuts]
         loss, _ = gradients_of(
