@@ -54,7 +54,8 @@ def test_no_two_conversations_are_alike():
 
 def test_whatever_is_measured_says_where_it_comes_from():
     """A licence too, but for files of the user's own."""
-    assert [name for name, kind in TASKS.items() if not kind.source] == []
-    own = [name for name, kind in TASKS.items() if not kind.licence]
+    built_in = {name: kind for name, kind in TASKS.items() if kind.__module__.startswith("strop.")}  # no plug-in's
+    assert [name for name, kind in built_in.items() if not kind.source] == []
+    own = [name for name, kind in built_in.items() if not kind.licence]
     assert all(TASKS[name].source.startswith("path: a") for name in own)
     assert "general_chat" not in own

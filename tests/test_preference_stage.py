@@ -38,7 +38,7 @@ def test_what_can_be_told_apart_is_learnt(run, type):
 
 
 def test_a_reward_model_learns_and_transformers_loads_it(run):
-    done = run("rm", PAIRS, "eval_data.fraction=0.25", "train.epochs=5")
+    done = run("rm", PAIRS, "eval_data.fraction=0.25", "train.epochs=10")
     assert done.code == 0, done.err
     assert float(done.facts["accuracy"].split()[0]) > 0.95
     assert {"expected calibration error", "correlation of score and length"} <= done.facts.keys()

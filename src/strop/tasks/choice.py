@@ -24,7 +24,7 @@ from strop.data.files import open_rows
 from strop.data.rows import Row, opened, reading
 from strop.rewards.choice import LETTERS
 from strop.tasks.fields import check_text, check_texts
-from strop.tasks.layouts import ARC, CHOICE_LAYOUTS, MMLU, name_tasks
+from strop.tasks.layouts import ARC, CHOICE_LAYOUTS, CHOICES, GOLD, MMLU, name_tasks
 
 _MMLU_COLUMNS = ("question", "A", "B", "C", "D", "answer")
 
@@ -110,7 +110,7 @@ def _choices(row: Mapping[str, Any]) -> int:
 def _digits(row: Mapping[str, Any]) -> int | None:
     """The key of a row whose choices have no labels of its own, where that is digits in quotes."""
     key = row.get(_key_field(row))
-    if not isinstance(key, str) or not key.strip().isdecimal() or name_tasks(row) in (None, ARC):
+    if not isinstance(key, str) or not key.strip().isdecimal() or name_tasks(row) not in (GOLD, MMLU, CHOICES):
         return None
     return int(key)
 
