@@ -9,10 +9,15 @@ WRONG = {
     "nothing": None,
     "nan": Observation(reward=float("nan")),
     "word": Observation(reward="much"),
+    "huge": Observation(reward=10**400),
+    "no messages": Observation(None),
+    "text": Observation("hello"),
     "no role": Observation([{"content": "hello"}]),
     "list": Observation([["user", "hello"]]),
     "insert": Observation(insert=("a", "b")),
     "counts": Observation(counts={"tries": "two"}),
+    "no insert": Observation(insert=3),
+    "no counts": Observation(counts=None),
 }
 """By what is said: what an environment must not give."""
 

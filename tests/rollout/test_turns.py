@@ -310,13 +310,10 @@ def test_what_an_environment_must_not_give_fails_its_trajectory_and_no_other():
     *failed, good = (one.trajectory(0) for one in episodes)
     assert good.parts == {PART: 0.25}
     assert [one.parts for one in failed] == [{}] * len(WRONG)
-    words = [
-        "a NoneType instead of an Observation",
-        "the reward nan",
-        "the reward 'much'",
-        "{'content': 'hello'}, which",
-    ]
+    words = ["a NoneType instead of an Observation", "the reward nan", "the reward 'much'", "the reward 1000"]
+    words += ["None as messages", "'hello' as messages", "{'content': 'hello'}, which"]
     words += ["['user', 'hello'], which is no message", "something to insert that", "counts that"]
+    words += ["something to insert that", "counts that"]
     for one, word in zip(failed, words, strict=True):
         assert one.failures[PART].startswith("the environment gave ")
         assert word in one.failures[PART]

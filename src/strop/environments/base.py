@@ -71,20 +71,23 @@ def observation_fault(said: Any) -> str | None:
         return f"gave a {type(said).__name__} instead of an Observation"
     if said.reward is not None and not _is_finite(said.reward):
         return f"gave the reward {said.reward!r:.80}, which is no finite number"
+    if not isinstance(said.messages, Sequence) or isinstance(said.messages, str):
+        return f"gave {said.messages!r:.80} as messages, which is no list of them"
     for one in said.messages:
         if not isinstance(one, Mapping) or not isinstance(one.get("role"), str) or "content" not in one:
             return f"gave {one!r:.80}, which is no message with a role and content"
-    if said.insert is not None and (len(said.insert) != 3 or not all(isinstance(x, str) for x in said.insert)):
+    insert = said.insert
+    if insert is not None and not (isinstance(insert, tuple) and list(map(type, insert)) == [str] * 3):
         return "gave something to insert that is not three texts (notation, text, notation)"
-    if not all(isinstance(count, int) for count in said.counts.values()):
-        return "gave counts that are no whole numbers"
+    if not isinstance(said.counts, Mapping) or not all(isinstance(count, int) for count in said.counts.values()):
+        return "gave counts that are no whole numbers by name"
     return None
 
 
 def _is_finite(number: Any) -> bool:
     try:
         return math.isfinite(number)
-    except TypeError:
+    except (TypeError, OverflowError):  # a word; a whole number that no float holds
         return False
 
 

@@ -118,7 +118,7 @@ class _Shell:
             elif match[2] is not None:
                 known = self._known(match[2])
                 out += match[0] if known is None else known
-            elif (end := _brace(text, at)) is None:
+            elif (end := _closes(text, at, "{}", depth=1)) is None:
                 out += match[0]
             else:
                 out += self._braced(text[at:end], held)
@@ -221,7 +221,7 @@ def _hold(text: str, held: list[str]) -> str:
             at += len(line)
             continue
         if not single and text.startswith("$(", at):
-            end = _paren(text, at + 1)
+            end = _closes(text, at + 1, "()")
         elif not single and one == "`":
             end = text.find("`", at + 1)
         if end is not None and end > 0:
@@ -235,21 +235,10 @@ def _hold(text: str, held: list[str]) -> str:
     return out
 
 
-def _paren(text: str, at: int) -> int | None:
-    """Where the bracket that opens at ``at`` closes."""
-    depth = 0
+def _closes(text: str, at: int, pair: str, depth: int = 0) -> int | None:
+    """Where the bracket of ``pair`` closes that opens at ``at``; with ``depth`` 1: that opened before it."""
     for n in range(at, len(text)):
-        depth += {"(": 1, ")": -1}.get(text[n], 0)
-        if not depth:
-            return n
-    return None
-
-
-def _brace(text: str, at: int) -> int | None:
-    """Where the brace closes whose inside begins at ``at``."""
-    depth = 1
-    for n in range(at, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[n], 0)
+        depth += {pair[0]: 1, pair[1]: -1}.get(text[n], 0)
         if not depth:
             return n
     return None

@@ -56,6 +56,7 @@ class Reward(BaseModel):
         return [self.one(sample) for sample in samples]
 
     def one(self, sample: Sample) -> Score:
+        """The score of one answer, of kinds that neither have a `score` of their own nor are asked by the grader."""
         raise NotImplementedError
 
     def truth_fault(self, truth: Any) -> str | None:
@@ -68,7 +69,7 @@ def as_score(value: Any) -> Score | Failed:
     number = value.value if isinstance(value, Score) else value
     try:
         number = float(number)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return Failed(f"gave {value!r:.80}, which is no number")
     if not math.isfinite(number):
         return Failed(f"gave {number}")
