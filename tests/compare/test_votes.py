@@ -13,7 +13,8 @@ from strop.cli import main
 from strop.common.errors import InputError
 from strop.compare.blind import choose, write_blind
 from strop.compare.comparison import compare_sides
-from strop.compare.judge import judge, local, served, verdict
+from strop.compare.judge import Reply, judge, local, served, verdict
+from strop.compare.show import judge_text
 from strop.compare.votes import Rater, agreement, cohens_kappa, read_votes, win_rate
 from strop.report.sides import read_side
 
@@ -130,36 +131,47 @@ def test_kappa_by_hand():
     ],
 )
 def test_what_a_reply_ends_with_counts(reply, expected):
-    assert verdict(reply) == expected
+    assert verdict(Reply(reply)) == expected
+    assert verdict(Reply(reply, cut_off=True)) is None
 
 
 def test_a_judge_that_reads_wins_and_one_that_goes_by_place_ties(comparison):
     chosen = choose(comparison, None, 30, 0)
 
     def reads(conversations):
-        return ["[[A]]" if "yes" in c[0]["content"].split("[Answer B]")[0] else "[[B]]" for c in conversations]
+        first = ["yes" in c[0]["content"].split("[Answer B]")[0] for c in conversations]
+        return [Reply("[[A]]" if yes else "[[B]]") for yes in first]
 
     found = judge(chosen, reads, "reader")
     assert (found.consistent, found.silent) == (30, 0)
     assert set(found.rater.votes.values()) == {"second"}
-    found = judge(chosen, lambda conversations: ["[[A]]"] * len(conversations), "first place")
+    found = judge(chosen, lambda conversations: [Reply("[[A]]")] * len(conversations), "first place")
     assert (found.consistent, found.by_place) == (0, (30, 0))
     assert set(found.rater.votes.values()) == {"tie"}
-    found = judge(chosen, lambda conversations: ["[[B]]", *["hm"] * (len(conversations) - 1)], "silent")
-    assert (found.silent, found.rater.votes) == (30, {})
+    found = judge(chosen, lambda conversations: [Reply("[[B]]"), *[Reply("hm")] * (len(conversations) - 1)], "silent")
+    assert (found.silent, found.cut_off, found.rater.votes) == (30, 0, {})
+    # A reply that was cut off may have gone on to say otherwise.
+    found = judge(chosen, lambda c: [Reply("[[A]]", True), *[Reply("[[B]]")] * (len(c) - 1)], "cut off")
+    assert (found.silent, found.cut_off, len(found.rater.votes)) == (1, 1, 29)
+    assert "1 pairs without a verdict (1 with a reply that was cut off) are no votes" in judge_text(found)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Takes the answer that says yes; refuses another model."""
+    """``good`` takes the answer that says yes, ``long`` too, but is cut off; another model is refused."""
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         assert self.path == "/v1/chat/completions"
-        if body["model"] != "good":
+        if body["model"] not in ("good", "long"):
             self.send_error(404)
             return
         first = "yes" in body["messages"][0]["content"].split("[Answer B]")[0]
-        reply = {"choices": [{"message": {"content": f"Because. [[{'A' if first else 'B'}]]"}}]}
+        text = f"Because. [[{'A' if first else 'B'}]]"
+        reply = {
+            "choices": [
+                {"message": {"content": text}, "finish_reason": "length" if body["model"] == "long" else "stop"}
+            ]
+        }
         self.send_response(200)
         self.end_headers()
         self.wfile.write(json.dumps(reply).encode())
@@ -197,6 +209,9 @@ def test_from_the_page_to_agreement_on_the_command_line(comparison, tmp_path, se
     found = json.loads(capsys.readouterr().out)
     assert found["votes"][1]["second"] == 30
     assert found["agreement"][0]["items"] == 30
+    assert main(["compare", *folders, "--judge", "long", "--judge-url", server, "--count", "3"]) == 0
+    assert "no pair of 3 got a verdict" in (said := capsys.readouterr().out)
+    assert "(3 with a reply that was cut off), so it cannot judge" in said
     assert main(["compare", *folders, "--judge", "bad", "--judge-url", server]) == 2
     assert "is the server running" in capsys.readouterr().err
 

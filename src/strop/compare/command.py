@@ -110,7 +110,7 @@ def _judged(request: Request, found: list[Comparison], console: Console) -> dict
             done = _ask_judge(request, request.judge, comparison, raters)
         raters.append(done.rater)
         result["judge"] = {"pairs": done.pairs, "consistent": done.consistent, "silent": done.silent}
-        result["judge"] |= {"by_place": list(done.by_place)}
+        result["judge"] |= {"cut_off": done.cut_off, "by_place": list(done.by_place)}
         say(console, judge_text(done))
     for rater in raters:
         if rater.task not in comparison.tasks:

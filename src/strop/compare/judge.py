@@ -1,7 +1,8 @@
 """A model as the judge of pairs, asked in both orders (Zheng et al. 2023, arXiv:2306.05685, position swap).
 
 A vote counts only where both orders name the same answer; where they do not, the judge went by the position and the
-vote is a tie. How often that was is reported, and so are replies without a verdict, which are no vote.
+vote is a tie. How often that was is reported, and so are replies without a verdict, which are no vote; one that was cut
+off has none, whatever stands in it so far.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from strop.common.console import working
 from strop.common.errors import InputError
@@ -27,8 +28,6 @@ from strop.compare.votes import Rater, Vote
 from strop.rewards.reasoning import opened_by, without_reasoning
 
 Messages = list[dict[str, str]]
-Ask = Callable[[Sequence[Messages]], list[str]]
-"""Replies to conversations, in their order; an empty one where there is none."""
 MAX_TOKENS = 512
 AT_ONCE = 4
 TIMEOUT = 300.0
@@ -56,16 +55,29 @@ _TURNED: dict[str, Vote] = {"A": "second", "B": "first", "C": "tie"}
 _VERDICT = re.compile(r"\[\[\s*([ABC])\s*\]\]")
 
 
+class Reply(NamedTuple):
+    """``text``: empty where there is no reply. ``cut_off``: it ran into `MAX_TOKENS` or the model's window."""
+
+    text: str
+    cut_off: bool = False
+
+
+Ask = Callable[[Sequence[Messages]], list[Reply]]
+"""Replies to conversations, in their order."""
+
+
 @dataclass(frozen=True)
 class Judged:
     """``rater``: the judge's votes. Of ``pairs`` asked about, ``consistent`` got the same vote in both orders,
-    ``silent`` had a reply without a verdict, and ``by_place`` went to the same place twice: to A, to B."""
+    ``silent`` had a reply without a verdict (of these, ``cut_off`` had one that was cut off), and ``by_place`` went to
+    the same place twice: to A, to B."""
 
     rater: Rater
     pairs: int
     consistent: int
     by_place: tuple[int, int]
     silent: int
+    cut_off: int
 
 
 def judge(chosen: Chosen, ask: Ask, name: str, out: Path | None = None) -> Judged:
@@ -74,13 +86,14 @@ def judge(chosen: Chosen, ask: Ask, name: str, out: Path | None = None) -> Judge
     replies = ask([_messages(pair) for pair in [*chosen.pairs, *swapped]])
     votes: dict[str, Vote] = {}
     rows: list[dict[str, Any]] = []
-    consistent, silent, by_place = 0, 0, [0, 0]
+    consistent, silent, cut_off, by_place = 0, 0, 0, [0, 0]
     for i, (first, _) in enumerate(chosen.pairs):
         said = replies[i], replies[i + len(chosen.pairs)]
         straight, turned = map(verdict, said)
-        row = {"task": chosen.task, "name": first.name, "said": list(said)}
+        row = {"task": chosen.task, "name": first.name, "said": [reply.text for reply in said]}
         if straight is None or turned is None:
             silent += 1
+            cut_off += any(reply.cut_off for reply in said)
             rows.append(row | {"vote": None})
             continue
         orders = _STRAIGHT[straight], _TURNED[turned]
@@ -92,13 +105,16 @@ def judge(chosen: Chosen, ask: Ask, name: str, out: Path | None = None) -> Judge
         rows.append(row | {"vote": votes[first.name], "orders": orders})
     if out is not None:
         write_jsonl(out, (row for row in rows if row["vote"] is not None))
-    return Judged(Rater(name, chosen.task, votes), len(chosen.pairs), consistent, (by_place[0], by_place[1]), silent)
+    places = by_place[0], by_place[1]
+    return Judged(Rater(name, chosen.task, votes), len(chosen.pairs), consistent, places, silent, cut_off)
 
 
-def verdict(reply: str) -> str | None:
+def verdict(reply: Reply) -> str | None:
     """The [[A]], [[B]] or [[C]] that a reply comes to, reasoning left out: that of its last line, or the one that it
-    names at all; None where there is none, or it names several."""
-    lines = without_reasoning(reply).strip().splitlines()
+    names at all; None where there is none, it names several, or it was cut off."""
+    if reply.cut_off:
+        return None
+    lines = without_reasoning(reply.text).strip().splitlines()
     for part in (lines[-1:], lines):
         found = set(_VERDICT.findall("\n".join(part)))
         if found:
@@ -120,18 +136,19 @@ def served(url: str, model: str, key: str | None = None) -> Ask:
     address = url.rstrip("/") + "/chat/completions"
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
 
-    def one(messages: Messages) -> str:
+    def one(messages: Messages) -> Reply:
         body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": MAX_TOKENS}
         request = urllib.request.Request(address, json.dumps(body).encode(), headers)
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-                return json.load(response)["choices"][0]["message"]["content"] or ""
+                choice = json.load(response)["choices"][0]
+            return Reply(choice["message"]["content"] or "", choice.get("finish_reason") == "length")
         except (urllib.error.URLError, TimeoutError, ValueError) as error:
             raise InputError(f"{address}: {error}; is the server running, and the model's name {model!r}?") from None
-        except (KeyError, IndexError, TypeError):
+        except (KeyError, IndexError, TypeError, AttributeError):
             raise InputError(f"{address}: the reply is no chat completion; give the address up to /v1.") from None
 
-    def ask(conversations: Sequence[Messages]) -> list[str]:
+    def ask(conversations: Sequence[Messages]) -> list[Reply]:
         replies = []
         with working(WORK, len(conversations), at_once=AT_ONCE) as work, ThreadPoolExecutor(AT_ONCE) as pool:
             for reply in pool.map(one, conversations):
@@ -158,7 +175,7 @@ def local(model: str) -> Ask:
     loaded.encoder.require_template()
     engine = TorchEngine(loaded.policy, loaded.stop_ids)
 
-    def ask(conversations: Sequence[Messages]) -> list[str]:
+    def ask(conversations: Sequence[Messages]) -> list[Reply]:
         prompts = [loaded.encoder.prompt(messages) for messages in conversations]
         fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < engine.window]
         with working(WORK, len(fitting), at_once=engine.max_rows) as work:
@@ -167,11 +184,12 @@ def local(model: str) -> Ask:
                 SamplingParams(max_tokens=MAX_TOKENS),
                 on_finished=lambda index, rollout: work.advance(),
             )
-        replies = [""] * len(prompts)
+        replies = [Reply("")] * len(prompts)
         for i, rollout in zip(fitting, rollouts, strict=True):
             decode = partial(loaded.tokenizer.decode, clean_up_tokenization_spaces=False)
             opened = opened_by(decode(prompts[i][-16:]))  # what follows is reasoning until it is closed
-            replies[i] = f"{opened}\n{decode(rollout.tokens)}" if opened else decode(rollout.tokens)
+            text = f"{opened}\n{decode(rollout.tokens)}" if opened else decode(rollout.tokens)
+            replies[i] = Reply(text, rollout.finish_reason != "stop")
         return replies
 
     return ask

@@ -143,12 +143,13 @@ def agreement_text(one: Agreement) -> str:
 def judge_text(one: Judged) -> str:
     """How far the judge's votes hold when the answers change places."""
     spoke = one.pairs - one.silent
+    cut_off = f" ({one.cut_off:,} with a reply that was cut off)" if one.cut_off else ""
     if not spoke:
         return (
             f"judge {one_line(one.rater.name)}: no pair of {one.pairs:,} got a verdict ([[A]], [[B]] or [[C]]) in both "
-            "orders, so it cannot judge; take a larger model."
+            f"orders{cut_off}, so it cannot judge; take a larger model."
         )
-    silent = f"; {one.silent:,} pairs without a verdict are no votes" if one.silent else ""
+    silent = f"; {one.silent:,} pairs without a verdict{cut_off} are no votes" if one.silent else ""
     return (
         f"judge {one_line(one.rater.name)}: the same vote in both orders on {one.consistent:,} of {spoke:,} pairs "
         f"({100 * one.consistent / spoke:.0f} %); the others count as ties (the first place won {one.by_place[0]:,} of "
