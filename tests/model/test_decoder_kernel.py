@@ -217,19 +217,23 @@ def test_weights_in_8_bits(dtype):
         TorchEngine(build("gemma", {}, dtype), frozenset({2}), int8=True).generate([[1, 5]])
 
 
-@pytest.mark.parametrize("rows", [1, 2, 5, 6, 11, 300])
+@pytest.mark.parametrize("k", [96, 1600])
+@pytest.mark.parametrize("rows", [1, 2, 5, 6, 11, 20, 33, 71, 300])
 @pytest.mark.parametrize("bias", [False, True])
-def test_products_of_few_rows(rows, bias, dtype):
+def test_products_of_few_rows(rows, k, bias, dtype):
+    """As in float64, and each row to the bit what it is alone, whichever way the rows are taken."""
     torch.manual_seed(rows)
-    x, w = torch.randn(rows, 96).to(dtype), torch.randn(48, 96).to(dtype)
+    x, w = torch.randn(rows, k).to(dtype), torch.randn(48, k).to(dtype)
     b, name = torch.randn(48).to(dtype) if bias else None, f"strop_linear{decoding(x)}"
-    out = torch.empty(rows, 48)
-    call(name, x, w, None, None, b, out, rows, 48, 96)
-    expected = x.double() @ w.double().t() + (b.double() if bias else 0)
-    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-4)
-    single = torch.empty(1, 48)
-    call(name, x[-1:].contiguous(), w, None, None, b, single, 1, 48, 96)
-    assert torch.equal(single[0], out[-1])
+    q, scale = quantised(w)
+    for weight, eight in ((w, (None, None)), (q * scale[:, None], (q, scale))):
+        out, single = torch.empty(rows, 48), torch.empty(rows, 48)
+        call(name, x, w, *eight, b, out, rows, 48, k)
+        expected = x.double() @ weight.double().t() + (b.double() if bias else 0)
+        torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-4)
+        for i in range(rows):
+            call(name, x[i].contiguous(), w, *eight, b, single[i], 1, 48, k)
+        assert torch.equal(single, out)
 
 
 @pytest.mark.skipif(float32_kernels() is None, reason="no compiler here")

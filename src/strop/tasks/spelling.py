@@ -64,17 +64,9 @@ def drawn(task: str, split: str, count: int, seed: int) -> list[Asked]:
     return [_asked(task, word, random) for word in random.sample(known, len(known))[:count]]
 
 
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz"
-
-
-def _asked(task: str, word: str, random: Random, *, evenly: bool = False) -> Asked:
-    """A question about a word: one of its letters, and in a tenth of the questions any letter. ``evenly``: each count
-    that there is in the word, none among them, as likely as another, so that "1" is no good guess to learn."""
-    if evenly:
-        count = random.choice(sorted({0, *(word.count(letter) for letter in word)}))
-        letter = random.choice([letter for letter in _ALPHABET if word.count(letter) == count])
-    else:
-        letter = random.choice(_ALPHABET if random.random() < 0.1 else word)
+def _asked(task: str, word: str, random: Random) -> Asked:
+    absent = random.random() < 0.1
+    letter = random.choice("abcdefghijklmnopqrstuvwxyz" if absent else word)
     texts = _ASK_COUNT if task == "spelling_bee" else _ASK_SPELL
     return Asked(word, letter, random.choice(texts).format(word=word, letter=letter))
 
@@ -144,7 +136,7 @@ class _Spelling(AnswerTask):
                     f"{cls.kind()}_made_up[{seed}-{i}]",
                     {"prompt": f"{one.text} {cls.end}", "completion": cls.solution(one)},
                 )
-                for i, one in enumerate(_asked(cls.kind(), word, random, evenly=True) for word in chosen)
+                for i, one in enumerate(_asked(cls.kind(), word, random) for word in chosen)
             ]
 
         return {cls.kind(): rows, f"{cls.kind()}_made_up": of_made_up}
@@ -169,14 +161,13 @@ class SpellingBee(_Spelling):
 
     @classmethod
     def solution(cls, asked: Asked) -> str:
-        """The word spelt as in ``simple_spelling``, then the letter and the count so far beside every letter: a step
-        copies the next letter of the row above, compares it and adds to the number before it, and needs nothing else.
-        """
+        """The letter as the list has it, and the count so far beside every letter: a step compares two letters and adds
+        to the number before it, and needs nothing else."""
         n, counted = 0, []
         for letter in asked.word:
             n += letter == asked.letter
             counted.append(f"{letter} {n}")
-        return f"{', '.join(asked.word)}\n{asked.letter}: {', '.join(counted)}\n#### {n}"
+        return f"Letter {asked.letter} in {asked.word}: {', '.join(counted)}\n#### {n}"
 
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:

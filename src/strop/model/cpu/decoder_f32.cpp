@@ -1,13 +1,17 @@
 // All layers of a decoder for a few new tokens, in float32 (decode.h says what is computed), on any processor.
 //
-// Products are of few rows with a weight as it lies in memory, row by row: a vector runs along both rows' numbers, the sums
-// of a tile of some rows x 4 columns are kept at once, and added up across their lanes at the end. The order of additions
-// does not depend on how many rows there are, so a row's result is the same to the bit in every batch.
+// Products are of rows with a weight as it lies in memory, row by row. Of few rows a vector runs along both rows' numbers, the
+// sums of a tile of some rows x 4 columns are kept at once, and added up across their lanes at the end; of more, vectors run
+// across rows (across.h). The order of additions does not depend on how many rows there are, so a row's result is the same
+// to the bit in every batch.
 
 #include <omp.h>
 
+#include <array>
+#include <climits>
 #include <vector>
 
+#include "across.h"
 #include "operands.h"
 #include "wide.h"
 
@@ -20,6 +24,9 @@ constexpr int BLOCK = 0;  // every query is attended by itself
 constexpr int COLUMNS = 4;
 constexpr int TILE_ROWS = WIDE == 16 ? 6 : 3;  // a tile's sums stay in registers: there are 32, or 16
 constexpr long ROWS = 128;                     // at once: they stay in the second cache while the weight passes
+// Rows that a vector across them pays for; never where a register holds four numbers, and has as much to fetch as to compute.
+constexpr long ENOUGH = WIDE == 16 ? 10 : WIDE == 8 ? 7 : LONG_MAX;
+constexpr long MOST = 64;  // of more, as prompts have, tiles are as fast, and nothing has to be laid out
 
 template <int R>
 inline void add_products(const float* x, long ldx, const float* w, long k, Wide (&sum)[R][COLUMNS]) {
@@ -67,17 +74,49 @@ inline void tiles(const float* x, long ldx, long row, long panel, long k, Done& 
     }
 }
 
+// Some of the rows, laid out for vectors across them, with what each weight's adapter made of them.
+struct Block {
+    long row, m;
+    int vectors;
+    std::vector<float> x;
+    std::array<std::vector<float>, 2> low;
+
+    template <class... Weights>
+    Block(const float* from, long ldx, long row, long m, int vectors, long k, const Weights&... w)
+        : row(row), m(m), vectors(vectors) {
+        int i = 0;
+        lay_out(from + row * ldx, ldx, k, x);
+        ((w.rank ? lay_out(w.low + row * w.rank, w.rank, w.rank, low[i]) : void(), i++), ...);
+    }
+
+    void lay_out(const float* from, long ld, long k, std::vector<float>& to) const {
+        to.resize(k * vectors * WIDE);
+        vectors == 2 ? by_lanes<2>(from, ld, m, k, to.data()) : by_lanes<1>(from, ld, m, k, to.data());
+    }
+};
+
 // For all of rows [0, m) and this thread's share of n columns, of the products of x with each of the weights.
 template <class Done, class... Weights>
 void products(const float* x, long ldx, long m, long k, long n, Done done, Weights... w) {
     thread_local std::vector<float> room;
     if ((w.q || ...)) room.resize(sizeof...(w) * PANEL * k);
     const Share share(n);
-    for (long top = 0; top < m; top += ROWS) {
+    for (long top = 0; share.from < share.to && top < m; top += ROWS) {
         const long bottom = std::min(m, top + ROWS);
+        long few = top;
+        std::vector<Block> blocks;
+        for (long left; m <= MOST && (left = bottom - few) >= ENOUGH; few += blocks.back().m) {
+            const int vectors = left >= WIDE + ENOUGH / 2 ? 2 : 1;
+            blocks.emplace_back(x, ldx, few, std::min<long>(left, vectors * WIDE), vectors, k, w...);
+        }
         for (long panel = share.from; panel < share.to; panel += PANEL) {
             const auto across = [&](const auto&... here) {
-                long row = top;
+                for (const Block& one : blocks) {
+                    const float* low[] = {one.low[0].data(), one.low[1].data()};
+                    if (one.vectors == 2) across_panel<2>(one.x.data(), low, one.row, one.m, panel, k, done, here...);
+                    else across_panel<1>(one.x.data(), low, one.row, one.m, panel, k, done, here...);
+                }
+                long row = few;
                 for (; row + TILE_ROWS <= bottom; row += TILE_ROWS)
                     tiles<TILE_ROWS>(x, ldx, row, panel, k, done, here...);
                 for (; row + 2 <= bottom; row += 2) tiles<2>(x, ldx, row, panel, k, done, here...);

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from strop.model.cpu.int8 import Int8Weights
-from strop.model.cpu.kernels import call, computable, decoding, kernels
+from strop.model.cpu.kernels import call, computable, decoding, float32_kernels
 
 MOST_FLOAT32 = 64
 """Rows in float32, of which torch multiplies more faster (MKL)."""
@@ -49,7 +49,7 @@ def product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8Weigh
 
 def drawable(logits: Tensor) -> bool:
     """Whether `draw` computes this: float32 on a CPU that has the kernels."""
-    return logits.device.type == "cpu" and logits.dtype == torch.float32 and kernels() is not None
+    return logits.device.type == "cpu" and logits.dtype == torch.float32 and float32_kernels() is not None
 
 
 def draw(logits: Tensor, scales: Tensor, caps: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,7 +59,7 @@ def draw(logits: Tensor, scales: Tensor, caps: Tensor, numbers: Tensor) -> tuple
     the place in the cumulative distribution that is drawn; negative for the largest logit.
     """
     tokens, logprobs = torch.empty(len(logits), dtype=torch.int64), torch.empty(len(logits))
-    call("strop_draw", logits.contiguous(), *logits.shape, scales, caps, numbers, tokens, logprobs)
+    call("strop_draw_f32", logits.contiguous(), *logits.shape, scales, caps, numbers, tokens, logprobs)
     return tokens, logprobs
 
 

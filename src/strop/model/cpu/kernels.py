@@ -1,4 +1,4 @@
-"""The kernels of this folder, as C functions: bfloat16 with AVX-512 BF16, and of decoding float32 on any processor.
+"""The kernels of this folder, as C functions: bfloat16 with AVX-512 BF16; draws, and decoding in float32, on any CPU.
 
 They are plain functions over pointers, so that a compiler needs no headers of torch (5 seconds instead of a minute) and
 a build fits every version of torch. Without a C++ compiler there are none.
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from strop.model.cpu.build import load
 
-_NAMES = ("attention", "decoder", "draw", "head", "rms_norm", "gated_unit", "rotary", "adamw", "gradient_norm")
+_NAMES = ("attention", "decoder", "head", "rms_norm", "gated_unit", "rotary", "adamw", "gradient_norm")
 _COMMON = ("-O3", "-std=c++20", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-w")
 _FLAGS = (*_COMMON, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma")
 _FLOAT32 = "_f32"
@@ -29,7 +29,7 @@ _SIGNATURES = {
     "strop_linear": [_P] * 6 + [_L] * 3,
     "strop_decode_f32": [_P] * 5 + [_L, _P, _L] + [_P] * 5,
     "strop_linear_f32": [_P] * 6 + [_L] * 3,
-    "strop_draw": [_P, _L, _L] + [_P] * 5,
+    "strop_draw_f32": [_P, _L, _L] + [_P] * 5,
     "strop_head_statistics": [_P, _L, _L, _P, _F, _F] + [_P] * 4,
     "strop_head_gradient": [_P, _L, _L, _P, _F, _F] + [_P] * 6,
     "strop_rms_norm": [_P] * 4 + [_L, _L, _F],
@@ -55,13 +55,13 @@ def kernels() -> ctypes.CDLL | None:
 
 @lru_cache(maxsize=1)
 def float32_kernels() -> ctypes.CDLL | None:
-    """Those that decode in float32, compiled for the processor that this is; None where they cannot be."""
+    """Those that draw, and decode in float32, compiled for the processor that this is; None where they cannot be."""
     processor = (
         f"{platform.machine()} {sorted(torch.cpu.get_capabilities().items())}"  # a cache may be several machines'
     )
     known_by = hashlib.sha256(processor.encode()).hexdigest()[:8]
     flags = (*_COMMON, "-march=native", f"-DFOR_{known_by}")
-    return _loaded(("decoder_f32",), flags, "strop's kernel for generation in float32", _FLOAT32)
+    return _loaded(("decoder_f32", "draw"), flags, "strop's kernel for generation in float32", _FLOAT32)
 
 
 def _loaded(names: Sequence[str], flags: Sequence[str], what: str, ending: str) -> ctypes.CDLL | None:
