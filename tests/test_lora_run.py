@@ -79,6 +79,23 @@ def test_what_cannot_work_is_refused_before_a_model_is_loaded(run, override, mes
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("match", "message"),
+    [
+        ("head", "stages.sft.train.groups: group 'head': no trained tensor is of that kind (there are embedding, "),
+        ("q_porj", "stages.sft.train.groups: group 'q_porj' matches no trained tensor; the nearest names are q_proj"),
+    ],
+)
+def test_groups_that_take_nothing_are_refused_before_a_model_is_loaded(run, match, message, monkeypatch):
+    """Not after the evaluations that stand before the stage."""
+    import strop.rollout.loaded
+
+    monkeypatch.setattr(strop.rollout.loaded, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    done = run("stages.sft.lora=null", f"stages.sft.train.groups=[{{match: {match}, lr_scale: 2}}]")
+    assert done.code == 2
+    assert message in done.err
+
+
 def test_a_conversation_longer_than_the_model_reads_is_refused(run, tmp_path):
     with (tmp_path / "chat.jsonl").open("a") as file:
         file.write(json.dumps({"prompt": "Say it.", "completion": "x" * 600}) + "\n")

@@ -134,6 +134,7 @@ class TrainingStage(Stage):
     def preflight(self, context: Context) -> None:
         from strop.model.lora import add_lora
         from strop.model.preflight import check_training, outline
+        from strop.train.groups import check_groups
 
         at, device = f"stages.{context.name}", context.compute.device
         if self.train.offload_optimizer and device.type == "cpu":
@@ -144,6 +145,8 @@ class TrainingStage(Stage):
         check_training(context.model, self.lora, context.recipe.chat.max_length, device, at, writes=not self.scores)
         if self.lora:
             add_lora(outline(context.model), self.lora)  # what peft itself refuses, on a model without weights
+        elif not self.scores:  # a reward model has a head of its own
+            check_groups(outline(context.model), self.train, f"{at}.train")
         check_tasks(self.train, context)
 
 

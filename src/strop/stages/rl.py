@@ -162,6 +162,7 @@ class RlStage(GradedStage):
         from strop.model.preflight import check_training, outline
         from strop.stages._critic import check_critic
         from strop.stages._rl import check_rollouts
+        from strop.train.groups import check_groups
         from strop.train.schedule import check_schedule
 
         check_schedule(self.train.max_steps, self.train)
@@ -173,6 +174,8 @@ class RlStage(GradedStage):
             adapters = add_lora(outline(context.model), self.lora)  # what peft refuses, on a model without weights
             if context.recipe.rollout.engine == "vllm":
                 check_mergeable(adapters.network)
+        elif not self.objective.uses_values:  # with values there is more to be trained than the model
+            check_groups(outline(context.model), self.train, f"{at}.train")
         check_critic(self, context)
         check_rollouts(self, context)
         check_tasks(self.train, context)

@@ -82,6 +82,16 @@ def make_groups(
     return [Group(*key[1:], tuple(found[key])) for key in sorted(found)]
 
 
+def check_groups(model: nn.Module, settings: OptimizerSettings, where: str) -> None:
+    """Raise InputError as `make_groups` does, for a ``model`` that is to be trained whole and may be without numbers yet
+    (on torch's meta device). ``where``: the settings in the recipe."""
+    inside = nn.ModuleDict({"model": model})  # names as a policy has them
+    try:
+        make_groups(inside.named_parameters(), tensor_kinds(inside), settings)
+    except InputError as error:
+        raise InputError(f"{where}.groups: {error}") from None
+
+
 def _matches(group: GroupSettings, name: str, kind: Kind) -> bool:
     return group.match == kind if group.match in KINDS else re.search(group.match, name) is not None
 
