@@ -83,8 +83,8 @@ def make_groups(
 
 
 def check_groups(model: nn.Module, settings: OptimizerSettings, where: str) -> None:
-    """Raise InputError as `make_groups` does, for a ``model`` that is to be trained whole and may be without numbers yet
-    (on torch's meta device). ``where``: the settings in the recipe."""
+    """Raise InputError as `make_groups` does, for a ``model`` that is to be trained whole and may have no numbers
+    yet (on torch's meta device). ``where``: the settings in the recipe."""
     inside = nn.ModuleDict({"model": model})  # names as a policy has them
     try:
         make_groups(inside.named_parameters(), tensor_kinds(inside), settings)
