@@ -126,6 +126,17 @@ def test_what_is_not_finite_is_told(more, bad, temperature, dtype):
     assert [p != p for p in out.plain] == [False, True, False]
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("-inf"), float("inf")])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("vocabulary", [3, 97, 2048])
+def test_a_row_of_nothing_else_is_told_and_its_token_is_one(vocabulary, temperature, bad):
+    raw = torch.zeros(3, vocabulary)
+    raw[1] = bad
+    out = draw(raw, LogitsTransform(), [SamplingParams(temperature=temperature)] * 3, numbers(3))
+    assert [p != p for p in out.plain] == [False, True, False]
+    assert all(0 <= token < vocabulary for token in out.tokens)
+
+
 def test_random_numbers_depend_on_seed_name_sample_and_place():
     keys = [stream(0, "a", 0), stream(1, "a", 0), stream(0, "b", 0), stream(0, "a", 1), stream(0, "0/a", 0)]
     assert len(set(keys)) == len(keys)

@@ -75,7 +75,7 @@ void strop_draw_f32(const float* logits, long rows, long v, const float* scale, 
                     const Wide z = row.at(i);
                     int j = 0;
                     while (j < WIDE && z[j] != highest) j++;
-                    if (j == WIDE) continue;
+                    if (j == WIDE || i + j >= v) continue;  // beyond the end is -inf, as the largest of nothing but NaN is
                     chosen = i + j;
                     break;
                 }
