@@ -145,7 +145,7 @@ class TrainingStage(Stage):
         check_training(context.model, self.lora, context.recipe.chat.max_length, device, at, writes=not self.scores)
         if self.lora:
             add_lora(outline(context.model), self.lora)  # what peft itself refuses, on a model without weights
-        elif not self.scores:  # a reward model has a head of its own
+        elif self.train.groups and not self.scores:  # a reward model has a head of its own
             check_groups(outline(context.model), self.train, f"{at}.train")
         check_tasks(self.train, context)
 

@@ -174,7 +174,7 @@ class RlStage(GradedStage):
             adapters = add_lora(outline(context.model), self.lora)  # what peft refuses, on a model without weights
             if context.recipe.rollout.engine == "vllm":
                 check_mergeable(adapters.network)
-        elif not self.objective.uses_values:  # with values there is more to be trained than the model
+        elif self.train.groups and not self.objective.uses_values:  # values are trained beside the model
             check_groups(outline(context.model), self.train, f"{at}.train")
         check_critic(self, context)
         check_rollouts(self, context)

@@ -29,8 +29,6 @@ struct Transform {
     float one(float x) const { return cap == 0 ? x * scale : cap * std::tanh(x * scale / cap); }
 };
 
-inline float number(float x) { return x; }
-
 inline float number(bf16 x) {
     const uint32_t bits = (uint32_t)x << 16;
     float f;
@@ -39,8 +37,7 @@ inline float number(bf16 x) {
 }
 
 // The last, shorter part of a row: `n` numbers of `data`, and `other` in the lanes after them.
-template <class T>
-inline __m512 tail(const T* data, int n, float other) {
+inline __m512 tail(const bf16* data, int n, float other) {
     alignas(64) float x[LANES];
     for (int i = 0; i < LANES; i++) x[i] = i < n ? number(data[i]) : other;
     return _mm512_load_ps(x);
