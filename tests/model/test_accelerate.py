@@ -8,12 +8,12 @@ import torch
 from processes import in_a_process
 
 from strop.model import accelerate
+from strop.model.cpu.kernels import float32_kernels, kernels
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 
 SOURCE = Path(__file__).parents[2] / "src/strop"
 CPU = torch.device("cpu")
-needs_kernels = pytest.mark.skipif(not accelerate.available(), reason="no kernels on this machine")
 
 
 def imported(path):
@@ -35,20 +35,26 @@ def test_nothing_but_the_door_imports_the_kernels():
     assert {path for path in knows - {door} if house not in path.parents} == set()
 
 
-@needs_kernels
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_is_installed_goes_by_the_number_format(dtype, make_model):
+@pytest.mark.parametrize(
+    ("dtype", "there", "said"),
+    [
+        (torch.bfloat16, kernels, "CPU kernels (AVX-512 BF16): attention, head, AdamW, gradient norm"),
+        (torch.float32, float32_kernels, "CPU kernels (float32): attention, head"),
+    ],
+)
+def test_what_is_installed_goes_by_the_number_format(dtype, there, said, make_model):
+    if there() is None:
+        pytest.skip("no kernels for it on this machine")
     policy = Policy(make_model(), Compute(CPU, dtype), probe=False)
-    replaced = sum("forward" in vars(module) for module in policy.model.modules())
-    if dtype == torch.float32:
-        assert replaced == 0
-        assert str(policy.accelerated) == "no kernels: torch's own operations"
-    else:
-        assert replaced == 2 * 4 + 1  # per layer attention, two norms and a gated unit, and the last norm
-        assert str(policy.accelerated) == (
-            "CPU kernels (AVX-512 BF16): attention, head, AdamW, gradient norm, 5 norms, 2 gated units, "
-            "2 rotary embeddings"
-        )
+    # per layer attention, two norms and a gated unit, and the last norm
+    assert sum("forward" in vars(module) for module in policy.model.modules()) == 2 * 4 + 1
+    assert str(policy.accelerated) == f"{said}, 5 norms, 2 gated units, 2 rotary embeddings"
+
+
+def test_a_format_without_kernels_is_left_to_torch(make_model):
+    policy = Policy(make_model().double(), Compute(CPU, torch.float64), probe=False)
+    assert not any("forward" in vars(module) for module in policy.model.modules())
+    assert str(policy.accelerated) == "no kernels: torch's own operations"
 
 
 def test_somebodys_method_is_kept_and_ours_are_put_back(make_model):

@@ -7,8 +7,8 @@ computes the same.
 
 The functions below `install` are asked at each call, by code that has torch's operations at hand for the answer None.
 
-CPU kernels exist for bfloat16 on processors with AVX-512 BF16, and for generation in float32 on all
-(`strop.model.cpu`): nothing else knows of them.
+CPU kernels exist for float32 on all processors and for bfloat16 on those with AVX-512 BF16 (`strop.model.cpu`): nothing
+else knows of them.
 """
 
 from __future__ import annotations
@@ -44,37 +44,38 @@ _FORWARDS = {kind.forward for kind in (*_ANYWHERE.values(), *_CPU.values())}
 
 @dataclass
 class Installed:
-    """What `install` has put into a model: ``modules`` by kind, whether the processor has ``kernels`` for the rest, and
-    whether it has one that ``generates`` in float32."""
+    """What `install` has put into a model: ``modules`` by kind, and for which format the processor has ``kernels`` that
+    compute these and the rest (None: it has none)."""
 
-    kernels: bool
-    generates: bool = False
+    kernels: torch.dtype | None
     modules: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         parts = [f"{count} {name}" for name, count in self.modules.items()]
-        if self.kernels:
-            parts = ["attention", "head", "AdamW", "gradient norm", *parts]
-        where = "CPU kernels (AVX-512 BF16)" if self.kernels else "no kernels"
-        if self.generates:
-            where = "a CPU kernel for generation"
-        return f"{where}: {', '.join(parts)}" if parts else f"{where}: torch's own operations"
+        if self.kernels is None:
+            return f"no kernels: {', '.join(parts)}" if parts else "no kernels: torch's own operations"
+        if self.kernels == torch.bfloat16:
+            return f"CPU kernels (AVX-512 BF16): {', '.join(['attention', 'head', 'AdamW', 'gradient norm', *parts])}"
+        return f"CPU kernels (float32): {', '.join(['attention', 'head', *parts])}"
 
 
 def available() -> bool:
-    """Whether this machine's processor has kernels; the first call on a machine compiles them."""
+    """Whether this machine's processor has kernels for bfloat16; the first call on a machine compiles them."""
     return kernels() is not None
+
+
+def _format(compute: Compute) -> torch.dtype | None:
+    """That of the kernels for what computes in this place and format."""
+    if compute.device.type != "cpu":
+        return None
+    there = {torch.bfloat16: kernels, torch.float32: float32_kernels}.get(compute.dtype)
+    return compute.dtype if there and there() is not None else None
 
 
 def install(model: nn.Module, compute: Compute) -> Installed:
     """Have the modules of ``model`` use what there is for ``compute``; those that have somebody's method keep it."""
-    on_cpu, dtype = compute.device.type == "cpu", compute.dtype
-    found = Installed(
-        on_cpu and dtype == torch.bfloat16 and available(),
-        on_cpu and dtype == torch.float32 and float32_kernels() is not None,
-    )
-    # In float32 these compute as they did: they say what the layers are made of, to the kernel that computes them all.
-    kinds = {**_ANYWHERE, **(_CPU if found.kernels or found.generates else {})}
+    found = Installed(_format(compute))
+    kinds = {**_ANYWHERE, **(_CPU if found.kernels else {})}
     counts = dict.fromkeys(kinds, 0)
     for module in model.modules():
         if "forward" in vars(module):
@@ -84,8 +85,7 @@ def install(model: nn.Module, compute: Compute) -> Installed:
                 module.fused, module.forward = settings, MethodType(kind.forward, module)
                 counts[name] += 1
                 break
-    told = kinds if found.kernels else _ANYWHERE
-    found.modules = {name: count for name, count in counts.items() if count and name in told}
+    found.modules = {name: count for name, count in counts.items() if count}
     return found
 
 

@@ -161,13 +161,13 @@ class SpellingBee(_Spelling):
 
     @classmethod
     def solution(cls, asked: Asked) -> str:
-        """The letter as the list has it, and the count so far beside every letter: a step compares two letters and adds
-        to the number before it, and needs nothing else."""
+        """The word spelt, then every letter beside the one that is asked for, with the count so far: a step compares
+        two neighbours and adds to the number before it, and needs nothing else."""
         n, counted = 0, []
         for letter in asked.word:
             n += letter == asked.letter
-            counted.append(f"{letter} {n}")
-        return f"Letter {asked.letter} in {asked.word}: {', '.join(counted)}\n#### {n}"
+            counted.append(f"{letter} {asked.letter} {n}")
+        return f"{', '.join(asked.word)}\nLetter {asked.letter}: {', '.join(counted)}\n#### {n}"
 
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from strop.model.cpu.kernels import call, computable
+from strop.model.cpu.kernels import bfloat16, call
 
 
 def supported(p: Tensor) -> bool:
     """Whether `step` can train this: contiguous bfloat16 on a CPU that the kernels run on."""
-    return computable(p) and p.is_contiguous()
+    return bfloat16(p) and p.is_contiguous()
 
 
 def split(master: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from strop.model.cpu.kernels import call, computable
+from strop.model.cpu.kernels import call, ending, named
 
 
 def supported(q: Tensor, v: Tensor) -> bool:
-    """Whether the kernel computes this: bfloat16 on a CPU, heads of a width that is a multiple of 16 up to 256."""
+    """Whether a kernel computes this: a format that there is one for, heads of a width in multiples of 16 up to 256."""
     width = q.shape[-1]
-    return v.shape[-1] == width <= 256 and width % 16 == 0 and computable(q)
+    return v.shape[-1] == width <= 256 and width % 16 == 0 and ending(q, v) is not None
 
 
 def attention(
@@ -24,7 +24,7 @@ def attention(
     scale: float,
     window: int | None = None,
 ) -> Tensor:
-    """``softmax(scale q kᵀ) v``: ``q [H,T,D]``, ``k``, ``v`` ``[K,U,D]`` -> ``[H,T,D]``, bfloat16; differentiable.
+    """``softmax(scale q kᵀ) v``: ``q [H,T,D]``, ``k``, ``v`` ``[K,U,D]`` -> ``[H,T,D]``; differentiable.
 
     ``bounds``: (first query, end of queries, first key, end of keys) of every sequence. Query ``i`` of ``n`` with ``m``
     keys sees those up to ``i + m - n``, and only the last ``window`` of these. Memory does not grow with the square of
@@ -43,9 +43,9 @@ def _dense(x: Tensor) -> Tensor:
     return x if x.stride(2) == 1 and x.stride(1) % 2 == 0 and x.stride(0) % 2 == 0 else x.contiguous()
 
 
-def _by_token(heads: int, tokens: int, width: int) -> Tensor:
+def _by_token(heads: int, tokens: int, width: int, dtype: torch.dtype) -> Tensor:
     """An empty ``[heads, tokens, width]`` that lies in memory as the model's projections do, token by token."""
-    return torch.empty(tokens, heads, width, dtype=torch.bfloat16).transpose(0, 1)
+    return torch.empty(tokens, heads, width, dtype=dtype).transpose(0, 1)
 
 
 class _Attention(torch.autograd.Function):
@@ -53,10 +53,11 @@ class _Attention(torch.autograd.Function):
     def forward(ctx, q, k, v, segments, scale, window):
         q, k, v = _dense(q), _dense(k), _dense(v)
         heads, tokens, width = q.shape
-        out = _by_token(heads, tokens, width)
+        out = _by_token(heads, tokens, width, q.dtype)
         lse = torch.empty(heads, tokens)
         sizes = len(segments), heads, k.shape[0], width, tokens
-        call("strop_attention_forward", q, k, v, out, lse, _strides(q, k, v, out), segments, *sizes, window, scale)
+        tensors = (q, k, v, out, lse, _strides(q, k, v, out), segments)
+        call(named("strop_attention_forward", q), *tensors, *sizes, window, scale)
         ctx.save_for_backward(q, k, v, out, lse, segments)
         ctx.scale, ctx.window = scale, window
         return out
@@ -67,9 +68,9 @@ class _Attention(torch.autograd.Function):
         grad = _dense(grad)
         heads, tokens, width = q.shape
         kv_heads, keys, _ = k.shape
-        dq, dk, dv = (_by_token(*x.shape) for x in (q, k, v))
+        dq, dk, dv = (_by_token(*x.shape, x.dtype) for x in (q, k, v))
         strides, grad_strides = _strides(q, k, v, out), _strides(dq, dk, dv, grad)
         tensors = (q, k, v, out, lse, grad, dq, dk, dv, strides, grad_strides, segments)
         sizes = len(segments), heads, kv_heads, width, tokens, keys
-        call("strop_attention_backward", *tensors, *sizes, ctx.window, ctx.scale, torch.get_num_threads())
+        call(named("strop_attention_backward", q), *tensors, *sizes, ctx.window, ctx.scale, torch.get_num_threads())
         return dq, dk, dv, None, None, None

@@ -22,6 +22,12 @@ inline void store(bf16* p, __m512 x) { _mm256_storeu_si256((__m256i*)p, round16(
 
 inline void store(float* p, __m512 x) { _mm512_storeu_ps(p, x); }
 
+inline __m512 every(float x) { return _mm512_set1_ps(x); }
+
+inline float sum_of(__m512 x) { return _mm512_reduce_add_ps(x); }
+
+inline float largest_of(__m512 x) { return _mm512_reduce_max_ps(x); }
+
 // Two rows of 16 numbers as 16 pairs: what a dot-product instruction multiplies at once.
 inline __m512i pairs(__m512 first, __m512 second) {
     const __m512i low = _mm512_cvtepu16_epi32(round16(first));

@@ -13,7 +13,7 @@
 
 #include "across.h"
 #include "operands.h"
-#include "wide.h"
+#include "rows.h"
 
 namespace strop {
 namespace {
@@ -149,24 +149,6 @@ void gated(const float* x, long m, long k, Weight<float> gate, Weight<float> up,
         const Four minus = -a > 80.f ? every<Four>(80.f) : -a;
         store(out + row * n + column, a / (1.f + strop::exp(minus)) * b);
     }, gate, up);
-}
-
-// y = x w / sqrt(mean(x^2) + eps) (Zhang and Sennrich 2019), `offset` added to the weight
-void rms_norm_row(const float* x, const float* w, float* y, long d, float eps, float offset) {
-    Wide sum{};
-    for (long j = 0; j < d; j += WIDE) sum += load(x + j) * load(x + j);
-    const float r = 1.f / std::sqrt(sum_of(sum) / d + eps);
-    for (long j = 0; j < d; j += WIDE) store(y + j, load(x + j) * r * (load(w + j) + offset));
-}
-
-// y = x cos + rotate(x) sin, rotate(a, b) = (-b, a) over the halves of a head (Su et al. 2021, RoFormer)
-void rotate_row(const float* x, const float* cos, const float* sin, float* y, long d) {
-    const long half = d / 2;
-    for (long j = 0; j < half; j += WIDE) {
-        const Wide a = load(x + j), b = load(x + half + j);
-        store(y + j, a * load(cos + j) - b * load(sin + j));
-        store(y + half + j, b * load(cos + half + j) + a * load(sin + half + j));
-    }
 }
 
 // Heads that share keys, one query: scores of all the keys, their softmax, the sum of values.

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from strop.model.cpu.kernels import call, computable
+from strop.model.cpu.kernels import call, ending, named
 from strop.model.cpu.proof import random, same
 
 
 def silu_gate(gate: Tensor, up: Tensor) -> Tensor:
-    """``silu(gate) · up`` of two bfloat16 tensors of one shape (SwiGLU, Shazeer 2020); a multiple of 16 numbers."""
+    """``silu(gate) · up`` of two tensors of one shape and format (SwiGLU, Shazeer 2020); a multiple of 16 numbers."""
     return _SiluGate.apply(gate, up)
 
 
@@ -36,7 +36,7 @@ def usual(module: nn.Module) -> tuple[()] | None:
 def forward(self: nn.Module, x: Tensor) -> Tensor:
     """`down(silu(gate(x)) · up(x))`."""
     wide = self.gate_proj.out_features
-    if x.shape[-1] % 16 or wide % 16 or not computable(x, self.gate_proj.weight):
+    if x.shape[-1] % 16 or wide % 16 or ending(x, self.gate_proj.weight) is None:
         return type(self).forward(self, x)
     gate, up = self.gate_proj(x), self.up_proj(x)
     product = silu_gate(gate, up)
@@ -60,7 +60,7 @@ class _SiluGate(torch.autograd.Function):
     def forward(ctx, gate, up):
         gate, up = gate.contiguous(), up.contiguous()
         out = torch.empty_like(gate)
-        call("strop_silu_gate", gate, up, out, gate.numel())
+        call(named("strop_silu_gate", gate), gate, up, out, gate.numel())
         ctx.save_for_backward(gate, up)
         return out
 
@@ -68,5 +68,5 @@ class _SiluGate(torch.autograd.Function):
     def backward(ctx, grad):
         gate, up = ctx.saved_tensors
         d_gate, d_up = torch.empty_like(gate), torch.empty_like(up)
-        call("strop_silu_gate_backward", gate, up, grad.contiguous(), d_gate, d_up, gate.numel())
+        call(named("strop_silu_gate_backward", gate), gate, up, grad.contiguous(), d_gate, d_up, gate.numel())
         return d_gate, d_up

@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 from strop.model.cpu.int8 import Int8Weights
-from strop.model.cpu.kernels import call, computable, decoding, float32_kernels
+from strop.model.cpu.kernels import call, ending, float32_kernels, named
 
 MOST_FLOAT32 = 64
 """Rows in float32, of which torch multiplies more faster (MKL)."""
 
 
 def supported(logits: Tensor) -> bool:
-    """Whether the kernels compute this: bfloat16 on a CPU, rows one after another."""
-    return logits.is_contiguous() and computable(logits)
+    """Whether the kernels compute this: a format that they are for, rows one after another."""
+    return logits.is_contiguous() and ending(logits) is not None
 
 
 def statistics(logits: Tensor, labels: Tensor, scale: float, cap: float) -> Tensor:
-    """``logits [s,V]`` bfloat16, ``labels [s]`` int64 -> float32 ``[4,s]``: logprobs, lse, mean logit, entropy."""
+    """``logits [s,V]``, ``labels [s]`` int64 -> float32 ``[4,s]``: logprobs, lse, mean logit, entropy."""
     out = torch.empty(4, len(logits))
-    call("strop_head_statistics", logits, *logits.shape, labels.contiguous(), scale, cap, *out)
+    call(named("strop_head_statistics", logits), logits, *logits.shape, labels.contiguous(), scale, cap, *out)
     out[0].sub_(out[1])  # the kernel writes the label's logit first
     return out
 
@@ -39,11 +39,11 @@ def product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8Weigh
     parts = (hidden, weight) if bias is None else (hidden, weight, bias)
     if weight.shape[0] % 16 or weight.shape[1] % 32 or not weight.is_contiguous():
         return None
-    if (ending := decoding(*parts)) is None or (ending and len(hidden) > MOST_FLOAT32 and int8 is None):
+    if (format_ := ending(*parts)) is None or (format_ and len(hidden) > MOST_FLOAT32 and int8 is None):
         return None
     out = torch.empty(len(hidden), weight.shape[0])
     eight = (None, None) if int8 is None else int8.of(weight)
-    call(f"strop_linear{ending}", hidden.contiguous(), weight, *eight, bias, out, *out.shape, weight.shape[1])
+    call(f"strop_linear{format_}", hidden.contiguous(), weight, *eight, bias, out, *out.shape, weight.shape[1])
     return out
 
 
@@ -67,5 +67,5 @@ def gradient_(logits: Tensor, labels: Tensor, scale: float, cap: float, outputs:
     """Overwrites ``logits [s,V]`` with their gradient, from that of the outputs, float32 ``[4,s]``."""
     _, lse, _, entropy = outputs.contiguous()
     given = logits, *logits.shape, labels.contiguous(), scale, cap, lse, entropy, *d_outputs.contiguous()
-    call("strop_head_gradient", *given)
+    call(named("strop_head_gradient", logits), *given)
     return logits

@@ -1,4 +1,4 @@
-"""The kernels of this folder, as C functions: bfloat16 with AVX-512 BF16; draws, and decoding in float32, on any CPU.
+"""The kernels of this folder, as C functions: in bfloat16 with AVX-512 BF16, and in float32 on any CPU.
 
 They are plain functions over pointers, so that a compiler needs no headers of torch (5 seconds instead of a minute) and
 a build fits every version of torch. Without a C++ compiler there are none.
@@ -17,19 +17,18 @@ from torch import Tensor
 
 from strop.model.cpu.build import load
 
-_NAMES = ("attention", "decoder", "head", "rms_norm", "gated_unit", "rotary", "adamw", "gradient_norm")
+_BOTH = ("attention", "head", "rms_norm", "gated_unit", "rotary")  # sources that are compiled for either format
+_NAMES = (*_BOTH, "decoder", "adamw", "gradient_norm")
+_NAMES_F32 = (*_BOTH, "decoder_f32", "draw")
 _COMMON = ("-O3", "-std=c++20", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-w")
 _FLAGS = (*_COMMON, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma")
 _FLOAT32 = "_f32"
 _P, _L, _I, _F, _D = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float, ctypes.c_double
-_SIGNATURES = {
+_SIGNATURES = {  # of both formats
     "strop_attention_forward": [_P] * 7 + [_I] * 4 + [_L, _I, _F],
     "strop_attention_backward": [_P] * 12 + [_I] * 4 + [_L, _L, _I, _F, _I],
     "strop_decode": [_P] * 5 + [_L, _P, _L] + [_P] * 5,
     "strop_linear": [_P] * 6 + [_L] * 3,
-    "strop_decode_f32": [_P] * 5 + [_L, _P, _L] + [_P] * 5,
-    "strop_linear_f32": [_P] * 6 + [_L] * 3,
-    "strop_draw_f32": [_P, _L, _L] + [_P] * 5,
     "strop_head_statistics": [_P, _L, _L, _P, _F, _F] + [_P] * 4,
     "strop_head_gradient": [_P, _L, _L, _P, _F, _F] + [_P] * 6,
     "strop_rms_norm": [_P] * 4 + [_L, _L, _F],
@@ -37,12 +36,15 @@ _SIGNATURES = {
     "strop_rotary": [_P] * 4 + [_L] * 5 + [_I],
     "strop_silu_gate": [_P] * 3 + [_L],
     "strop_silu_gate_backward": [_P] * 5 + [_L],
+}
+_BFLOAT16_ALONE = {
     "strop_sum_of_squares": [_P, _I, _L, _P],
     "strop_split": [_P] * 3 + [_L],
     "strop_join": [_P] * 3 + [_L],
     "strop_adamw": [_P] * 3 + [_I] + [_P] * 2 + [_L] + [_D] * 5 + [_L, _D],
     "strop_adamw_8bit": [_P] * 3 + [_I] + [_P] * 8 + [_L] + [_D] * 5 + [_L, _D],
 }
+_FLOAT32_ALONE = {"strop_draw": [_P, _L, _L] + [_P] * 5}
 
 
 @lru_cache(maxsize=1)
@@ -50,28 +52,28 @@ def kernels() -> ctypes.CDLL | None:
     """The compiled kernels, or None where this machine has none; the first call on a machine compiles them."""
     if not torch.cpu.get_capabilities().get("avx512_bf16"):
         return None
-    return _loaded(_NAMES, _FLAGS, "strop's CPU kernels", "")
+    return _loaded(_NAMES, _FLAGS, "strop's CPU kernels", _SIGNATURES | _BFLOAT16_ALONE)
 
 
 @lru_cache(maxsize=1)
 def float32_kernels() -> ctypes.CDLL | None:
-    """Those that draw, and decode in float32, compiled for the processor that this is; None where they cannot be."""
+    """Those in float32, compiled for the processor that this is; None where they cannot be."""
     processor = (
         f"{platform.machine()} {sorted(torch.cpu.get_capabilities().items())}"  # a cache may be several machines'
     )
     known_by = hashlib.sha256(processor.encode()).hexdigest()[:8]
-    flags = (*_COMMON, "-march=native", f"-DFOR_{known_by}")
-    return _loaded(("decoder_f32", "draw"), flags, "strop's kernel for generation in float32", _FLOAT32)
+    flags = (*_COMMON, "-march=native", "-DFLOAT32", f"-DFOR_{known_by}")
+    signatures = {f"{name}{_FLOAT32}": arguments for name, arguments in (_SIGNATURES | _FLOAT32_ALONE).items()}
+    return _loaded(_NAMES_F32, flags, "strop's CPU kernels for float32", signatures)
 
 
-def _loaded(names: Sequence[str], flags: Sequence[str], what: str, ending: str) -> ctypes.CDLL | None:
+def _loaded(names: Sequence[str], flags: Sequence[str], what: str, signatures: dict[str, list]) -> ctypes.CDLL | None:
     library = load([f"{name}.cpp" for name in names], flags, what, "torch's slower operations take their place")
     if library is None:
         return None
-    for name, arguments in _SIGNATURES.items():
-        if name.endswith(_FLOAT32) == bool(ending):
-            function = getattr(library, name)
-            function.argtypes, function.restype = arguments, None
+    for name, arguments in signatures.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, None
     return library
 
 
@@ -81,15 +83,22 @@ def call(name: str, *arguments: Tensor | float | None) -> None:
     getattr(library, name)(*(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments))
 
 
-def computable(*tensors: Tensor) -> bool:
-    """Whether all of them are in bfloat16 on a CPU that the kernels run on."""
+def named(name: str, like: Tensor) -> str:
+    """The kernel ``name`` for the format of ``like``, which there is one for (see `ending`)."""
+    return f"{name}{_FLOAT32}" if like.dtype == torch.float32 else name
+
+
+def bfloat16(*tensors: Tensor) -> bool:
+    """Whether all of them are in bfloat16 on a CPU that has kernels for it."""
     return all(x.device.type == "cpu" and x.dtype == torch.bfloat16 for x in tensors) and kernels() is not None
 
 
-def decoding(*tensors: Tensor) -> str | None:
-    """How the names of the kernels end that decode in the format of ``tensors``: with nothing for bfloat16, with _f32
-    for float32; None where there are none for all of them."""
-    if computable(*tensors):
+def ending(*tensors: Tensor) -> str | None:
+    """How the names of the kernels for the format of ``tensors`` end: with nothing for bfloat16, with _f32 for float32.
+
+    None where there are none for all of them, as under autocast, which takes float32 and gives bfloat16.
+    """
+    if bfloat16(*tensors):
         return ""
     float32 = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
-    return _FLOAT32 if float32 and float32_kernels() is not None else None
+    return _FLOAT32 if float32 and not torch.is_autocast_enabled("cpu") and float32_kernels() is not None else None

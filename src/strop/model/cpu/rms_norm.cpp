@@ -1,4 +1,4 @@
-// Root-mean-square norm of rows in one pass each way (Zhang and Sennrich 2019), bfloat16 with float32 arithmetic:
+// Root-mean-square norm of rows in one pass each way (Zhang and Sennrich 2019), with float32 arithmetic:
 //
 //   y = x w / sqrt(mean(x^2) + eps)
 //
@@ -13,32 +13,29 @@ using namespace strop;
 extern "C" {
 
 // r = 1 / sqrt(mean(x^2) + eps), float32 [rows], is kept for the backward pass.
-void strop_rms_norm(const bf16* x, const float* w, bf16* y, float* r, long rows, long d, float eps) {
+void KERNEL(strop_rms_norm)(const Number* x, const float* w, Number* y, float* r, long rows, long d, float eps) {
 #pragma omp parallel for schedule(static)
     for (long i = 0; i < rows; i++) r[i] = rms_norm_row(x + i * d, w, y + i * d, d, eps);
 }
 
 // dx = r (g w - x r^2 mean(g w x));  dw = sum over rows of g x r, float32, each thread's rows summed apart. dw may be
 // null: w is frozen.
-void strop_rms_norm_backward(const bf16* x, const float* w, const float* r, const bf16* g, bf16* dx, float* dw, long rows,
-                             long d, int threads) {
+void KERNEL(strop_rms_norm_backward)(const Number* x, const float* w, const float* r, const Number* g, Number* dx, float* dw,
+                                     long rows, long d, int threads) {
     std::vector<float> sums(dw ? (size_t)threads * d : 0);
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int t = 0; t < threads; t++) {
         float* mine = dw ? sums.data() + (size_t)t * d : nullptr;
         for (long i = rows * t / threads; i < rows * (t + 1) / threads; i++) {
-            const __m512 factor = _mm512_set1_ps(r[i]);
-            __m512 dot = _mm512_setzero_ps();
+            Floats dot{};
             for (long j = 0; j < d; j += LANES) {
-                const __m512 a = load(x + i * d + j), b = load(g + i * d + j);
-                dot = _mm512_fmadd_ps(_mm512_mul_ps(a, b), load(w + j), dot);
-                if (mine) store(mine + j, _mm512_fmadd_ps(_mm512_mul_ps(a, b), factor, load(mine + j)));
+                const Floats product = load(x + i * d + j) * load(g + i * d + j);
+                dot += product * load(w + j);
+                if (mine) store(mine + j, load(mine + j) + product * r[i]);
             }
-            const __m512 back = _mm512_set1_ps(_mm512_reduce_add_ps(dot) / d * r[i] * r[i]);
-            for (long j = 0; j < d; j += LANES) {
-                const __m512 a = load(x + i * d + j), b = _mm512_mul_ps(load(g + i * d + j), load(w + j));
-                store(dx + i * d + j, _mm512_mul_ps(factor, _mm512_fnmadd_ps(a, back, b)));
-            }
+            const float back = sum_of(dot) / d * r[i] * r[i];
+            for (long j = 0; j < d; j += LANES)
+                store(dx + i * d + j, (load(g + i * d + j) * load(w + j) - load(x + i * d + j) * back) * r[i]);
         }
     }
     for (long j = 0; dw && j < d; j++) {

@@ -9,17 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from strop.model.cpu.kernels import call, computable
+from strop.model.cpu.kernels import call, ending, named
 from strop.model.cpu.proof import random, same
 
 
 def supported(*tensors: Tensor) -> bool:
-    """Whether the kernel computes this: bfloat16 on a CPU, rows of a width that is a multiple of 16."""
-    return all(x.shape[-1] % 16 == 0 for x in tensors) and computable(*tensors)
+    """Whether a kernel computes this: one format that there is one for, rows of a width that is a multiple of 16."""
+    return all(x.shape[-1] % 16 == 0 for x in tensors) and ending(*tensors) is not None
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """``x [...,D]`` bfloat16, ``weight [D]`` -> ``x / sqrt(mean(x²) + eps) · weight`` (Zhang and Sennrich 2019)."""
+    """``x [...,D]``, ``weight [D]`` -> ``x / sqrt(mean(x²) + eps) · weight`` (Zhang and Sennrich 2019)."""
     return _RmsNorm.apply(x, weight, eps)
 
 
@@ -52,7 +52,7 @@ class _RmsNorm(torch.autograd.Function):
         width = x.shape[-1]
         rows = x.numel() // width
         out, inverse = torch.empty_like(x), torch.empty(rows)
-        call("strop_rms_norm", x, scale, out, inverse, rows, width, eps)
+        call(named("strop_rms_norm", x), x, scale, out, inverse, rows, width, eps)
         ctx.save_for_backward(x, weight, inverse)
         return out
 
@@ -63,5 +63,5 @@ class _RmsNorm(torch.autograd.Function):
         width = x.shape[-1]
         dx, dw = torch.empty_like(x), torch.empty(width) if ctx.needs_input_grad[1] else None
         rows = x.numel() // width
-        call("strop_rms_norm_backward", x, scale, inverse, grad, dx, dw, rows, width, torch.get_num_threads())
+        call(named("strop_rms_norm_backward", x), x, scale, inverse, grad, dx, dw, rows, width, torch.get_num_threads())
         return dx, None if dw is None else dw.to(weight.dtype), None

@@ -1,4 +1,4 @@
-// Rotary position embedding in one pass (Su et al. 2021, RoFormer), bfloat16 with float32 arithmetic:
+// Rotary position embedding in one pass (Su et al. 2021, RoFormer), with float32 arithmetic:
 //
 //   y = x cos + rotate(x) sin,  rotate(a, b) = (-b, a) over the halves of a head
 //
@@ -12,8 +12,8 @@ using namespace strop;
 extern "C" {
 
 // back: the transpose, for gradients.
-void strop_rotary(const bf16* x, const bf16* cos, const bf16* sin, bf16* y, long tokens, long heads, long d, long step_t,
-                  long step_h, int back) {
+void KERNEL(strop_rotary)(const Number* x, const Number* cos, const Number* sin, Number* y, long tokens, long heads, long d,
+                          long step_t, long step_h, int back) {
 #pragma omp parallel for schedule(static)
     for (long t = 0; t < tokens; t++)
         for (long h = 0; h < heads; h++)

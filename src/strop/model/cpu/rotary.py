@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from strop.model.cpu.kernels import call, computable
+from strop.model.cpu.kernels import call, ending, named
 
 
 def supported(like: Tensor, shape: tuple[int, ...], cos: Tensor, sin: Tensor) -> bool:
     """Whether the kernel computes this: an ``x`` of ``shape`` (1, H, T, D) where ``like`` is, ``cos`` and ``sin``
-    ``[1,T,D]`` without gradients, all bfloat16 on a CPU, D a multiple of 32."""
+    ``[1,T,D]`` without gradients, all of one format, D a multiple of 32."""
     batch, _, tokens, width = shape
     fits = batch == 1 and width % 32 == 0 and cos.shape == sin.shape == (1, tokens, width)
-    return fits and not (cos.requires_grad or sin.requires_grad) and computable(like, cos, sin)
+    return fits and not (cos.requires_grad or sin.requires_grad) and ending(like, cos, sin) is not None
 
 
 def rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -39,5 +39,5 @@ def _turn(x: Tensor, cos: Tensor, sin: Tensor, back: bool) -> Tensor:
     x = x if x.stride(3) == 1 else x.contiguous()
     _, heads, tokens, width = x.shape
     y = torch.empty(tokens, heads, width, dtype=x.dtype)
-    call("strop_rotary", x, cos, sin, y, tokens, heads, width, x.stride(2), x.stride(1), back)
+    call(named("strop_rotary", x), x, cos, sin, y, tokens, heads, width, x.stride(2), x.stride(1), back)
     return y.transpose(0, 1).unsqueeze(0)

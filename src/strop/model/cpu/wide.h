@@ -35,7 +35,7 @@ inline void store(float* p, V x) {
     __builtin_memcpy(p, &x, sizeof(V));
 }
 
-template <class V>
+template <class V = Wide>
 inline V every(float x) {
     return x - V{};
 }
