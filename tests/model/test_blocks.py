@@ -52,7 +52,7 @@ def test_recomputed_activations_give_the_same_gradients_bit_for_bit(every, lora,
     plain = [outcome(policy, rows) for rows in BATCHES]
     calls = []
     for block in decoder_blocks(model):
-        block.mlp.act_fn.register_forward_hook(lambda *_, b=block: calls.append(b))
+        block.mlp.gate_proj.register_forward_hook(lambda *_, b=block: calls.append(b))
     recompute_activations(model, every)
     for rows, expected in zip(BATCHES, plain, strict=True):
         got = outcome(policy, rows)

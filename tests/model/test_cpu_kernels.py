@@ -98,6 +98,28 @@ def test_attention_equals_the_formula(dtype, heads, kv_heads, width, queries, ke
 
 
 @every_format
+@pytest.mark.parametrize("sequences", [2, 70])
+def test_the_number_of_threads_changes_no_bit(dtype, sequences):
+    bounds = one_after_another([9] * sequences, [9] * sequences)
+    q, k, v = (random(h, 9 * sequences, 32, seed=i, dtype=dtype) for i, h in enumerate((4, 2, 2)))
+    rows, weight = random(37, 64, seed=4, dtype=dtype), random(64, seed=5, dtype=dtype)
+
+    def gradients():
+        inputs = [x.clone().requires_grad_() for x in (q, k, v, rows, weight)]
+        attention.attention(*inputs[:3], bounds, 0.2).square().sum().backward()
+        rms_norm.rms_norm(*inputs[3:], 1e-5).square().sum().backward()
+        return [x.grad for x in inputs]
+
+    before = torch.get_num_threads()
+    try:
+        found = [torch.set_num_threads(n) or gradients() for n in (1, 2, 3)]
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@every_format
 def test_attention_takes_any_strides(dtype):
     bounds = [(0, 40, 0, 40)]
     q, k, v = (random(4, 40, 32, seed=i, dtype=dtype) for i in range(3))

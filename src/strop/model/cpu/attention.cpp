@@ -35,6 +35,8 @@ struct Work {  // a piece of work and about how long it takes
     long cost;
 };
 
+constexpr int MANY = 64;  // pieces of work
+
 void longest_first(std::vector<Work>& work) {
     std::stable_sort(work.begin(), work.end(), [](const Work& a, const Work& b) { return a.cost > b.cost; });
 }
@@ -71,10 +73,11 @@ void KERNEL(strop_attention_forward)(const Number* q, const Number* k, const Num
 void KERNEL(strop_attention_backward)(const Number* q, const Number* k, const Number* v, const Number* out, const float* lse,
                               const Number* grad, Number* dq, Number* dk, Number* dv, const long* strides, const long* gstrides,
                               const Segment* segments, int n, int heads, int kv_heads, int d, long q_tokens,
-                              long k_tokens, int window, float scale, int threads) {
+                              long k_tokens, int window, float scale) {
     const int group = heads / kv_heads;
-    // A piece of work is all the heads that share keys; with few segments, each head, so that every core has some.
-    const int per = n * kv_heads >= 4 * threads ? group : 1;
+    // A piece of work is all the heads that share keys; with few segments, each head, so that every core has some. It is not
+    // asked how many cores there are: sums are the same for any number of threads.
+    const int per = n * kv_heads >= MANY ? group : 1;
     const int pieces = heads / per;
     std::vector<float> dk_sum((size_t)pieces * k_tokens * d), dv_sum((size_t)pieces * k_tokens * d);
     std::vector<Work> work;

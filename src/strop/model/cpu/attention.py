@@ -57,6 +57,7 @@ class _Attention(torch.autograd.Function):
         lse = torch.empty(heads, tokens)
         sizes = len(segments), heads, k.shape[0], width, tokens
         tensors = (q, k, v, out, lse, _strides(q, k, v, out), segments)
+        tensors = (q, k, v, out, lse, _strides(q, k, v, out), segments)
         call(named("strop_attention_forward", q), *tensors, *sizes, window, scale)
         ctx.save_for_backward(q, k, v, out, lse, segments)
         ctx.scale, ctx.window = scale, window
@@ -72,5 +73,5 @@ class _Attention(torch.autograd.Function):
         strides, grad_strides = _strides(q, k, v, out), _strides(dq, dk, dv, grad)
         tensors = (q, k, v, out, lse, grad, dq, dk, dv, strides, grad_strides, segments)
         sizes = len(segments), heads, kv_heads, width, tokens, keys
-        call(named("strop_attention_backward", q), *tensors, *sizes, ctx.window, ctx.scale, torch.get_num_threads())
+        call(named("strop_attention_backward", q), *tensors, *sizes, ctx.window, ctx.scale)
         return dq, dk, dv, None, None, None

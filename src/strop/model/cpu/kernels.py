@@ -26,13 +26,13 @@ _FLOAT32 = "_f32"
 _P, _L, _I, _F, _D = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float, ctypes.c_double
 _SIGNATURES = {  # of both formats
     "strop_attention_forward": [_P] * 7 + [_I] * 4 + [_L, _I, _F],
-    "strop_attention_backward": [_P] * 12 + [_I] * 4 + [_L, _L, _I, _F, _I],
+    "strop_attention_backward": [_P] * 12 + [_I] * 4 + [_L, _L, _I, _F],
     "strop_decode": [_P] * 5 + [_L, _P, _L] + [_P] * 5,
     "strop_linear": [_P] * 6 + [_L] * 3,
     "strop_head_statistics": [_P, _L, _L, _P, _F, _F] + [_P] * 4,
     "strop_head_gradient": [_P, _L, _L, _P, _F, _F] + [_P] * 6,
     "strop_rms_norm": [_P] * 4 + [_L, _L, _F],
-    "strop_rms_norm_backward": [_P] * 6 + [_L, _L, _I],
+    "strop_rms_norm_backward": [_P] * 6 + [_L, _L],
     "strop_rotary": [_P] * 4 + [_L] * 5 + [_I],
     "strop_silu_gate": [_P] * 3 + [_L],
     "strop_silu_gate_backward": [_P] * 5 + [_L],

@@ -10,6 +10,8 @@
 
 using namespace strop;
 
+constexpr int PARTS = 32;  // of the rows, summed apart: so sums do not depend on how many threads there are
+
 extern "C" {
 
 // r = 1 / sqrt(mean(x^2) + eps), float32 [rows], is kept for the backward pass.
@@ -18,15 +20,14 @@ void KERNEL(strop_rms_norm)(const Number* x, const float* w, Number* y, float* r
     for (long i = 0; i < rows; i++) r[i] = rms_norm_row(x + i * d, w, y + i * d, d, eps);
 }
 
-// dx = r (g w - x r^2 mean(g w x));  dw = sum over rows of g x r, float32, each thread's rows summed apart. dw may be
-// null: w is frozen.
+// dx = r (g w - x r^2 mean(g w x));  dw = sum over rows of g x r, float32. dw may be null: w is frozen.
 void KERNEL(strop_rms_norm_backward)(const Number* x, const float* w, const float* r, const Number* g, Number* dx, float* dw,
-                                     long rows, long d, int threads) {
-    std::vector<float> sums(dw ? (size_t)threads * d : 0);
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int t = 0; t < threads; t++) {
+                                     long rows, long d) {
+    std::vector<float> sums(dw ? (size_t)PARTS * d : 0);
+#pragma omp parallel for schedule(static)
+    for (int t = 0; t < PARTS; t++) {
         float* mine = dw ? sums.data() + (size_t)t * d : nullptr;
-        for (long i = rows * t / threads; i < rows * (t + 1) / threads; i++) {
+        for (long i = rows * t / PARTS; i < rows * (t + 1) / PARTS; i++) {
             Floats dot{};
             for (long j = 0; j < d; j += LANES) {
                 const Floats product = load(x + i * d + j) * load(g + i * d + j);
@@ -40,7 +41,7 @@ void KERNEL(strop_rms_norm_backward)(const Number* x, const float* w, const floa
     }
     for (long j = 0; dw && j < d; j++) {
         dw[j] = 0;
-        for (int t = 0; t < threads; t++) dw[j] += sums[(size_t)t * d + j];
+        for (int t = 0; t < PARTS; t++) dw[j] += sums[(size_t)t * d + j];
     }
 }
 }

@@ -63,5 +63,5 @@ class _RmsNorm(torch.autograd.Function):
         width = x.shape[-1]
         dx, dw = torch.empty_like(x), torch.empty(width) if ctx.needs_input_grad[1] else None
         rows = x.numel() // width
-        call(named("strop_rms_norm_backward", x), x, scale, inverse, grad, dx, dw, rows, width, torch.get_num_threads())
+        call(named("strop_rms_norm_backward", x), x, scale, inverse, grad, dx, dw, rows, width)
         return dx, None if dw is None else dw.to(weight.dtype), None
