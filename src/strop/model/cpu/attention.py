@@ -43,9 +43,10 @@ def _dense(x: Tensor) -> Tensor:
     return x if x.stride(2) == 1 and x.stride(1) % 2 == 0 and x.stride(0) % 2 == 0 else x.contiguous()
 
 
-def _by_token(heads: int, tokens: int, width: int, dtype: torch.dtype) -> Tensor:
+def _by_token(like: Tensor) -> Tensor:
     """An empty ``[heads, tokens, width]`` that lies in memory as the model's projections do, token by token."""
-    return torch.empty(tokens, heads, width, dtype=dtype).transpose(0, 1)
+    heads, tokens, width = like.shape
+    return torch.empty(tokens, heads, width, dtype=like.dtype).transpose(0, 1)
 
 
 class _Attention(torch.autograd.Function):
@@ -53,7 +54,7 @@ class _Attention(torch.autograd.Function):
     def forward(ctx, q, k, v, segments, scale, window):
         q, k, v = _dense(q), _dense(k), _dense(v)
         heads, tokens, width = q.shape
-        out = _by_token(heads, tokens, width, q.dtype)
+        out = _by_token(q)
         lse = torch.empty(heads, tokens)
         sizes = len(segments), heads, k.shape[0], width, tokens
         tensors = (q, k, v, out, lse, _strides(q, k, v, out), segments)
@@ -69,7 +70,7 @@ class _Attention(torch.autograd.Function):
         grad = _dense(grad)
         heads, tokens, width = q.shape
         kv_heads, keys, _ = k.shape
-        dq, dk, dv = (_by_token(*x.shape, x.dtype) for x in (q, k, v))
+        dq, dk, dv = (_by_token(x) for x in (q, k, v))
         strides, grad_strides = _strides(q, k, v, out), _strides(dq, dk, dv, grad)
         tensors = (q, k, v, out, lse, grad, dq, dk, dv, strides, grad_strides, segments)
         sizes = len(segments), heads, kv_heads, width, tokens, keys

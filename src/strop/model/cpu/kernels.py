@@ -24,7 +24,7 @@ _COMMON = ("-O3", "-std=c++20", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno
 _FLAGS = (*_COMMON, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma")
 _FLOAT32 = "_f32"
 _P, _L, _I, _F, _D = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float, ctypes.c_double
-_SIGNATURES = {  # of both formats
+_SIGNATURES: dict[str, list] = {  # of both formats
     "strop_attention_forward": [_P] * 7 + [_I] * 4 + [_L, _I, _F],
     "strop_attention_backward": [_P] * 12 + [_I] * 4 + [_L, _L, _I, _F],
     "strop_decode": [_P] * 5 + [_L, _P, _L] + [_P] * 5,
@@ -37,14 +37,14 @@ _SIGNATURES = {  # of both formats
     "strop_silu_gate": [_P] * 3 + [_L],
     "strop_silu_gate_backward": [_P] * 5 + [_L],
 }
-_BFLOAT16_ALONE = {
+_BFLOAT16_ALONE: dict[str, list] = {
     "strop_sum_of_squares": [_P, _I, _L, _P],
     "strop_split": [_P] * 3 + [_L],
     "strop_join": [_P] * 3 + [_L],
     "strop_adamw": [_P] * 3 + [_I] + [_P] * 2 + [_L] + [_D] * 5 + [_L, _D],
     "strop_adamw_8bit": [_P] * 3 + [_I] + [_P] * 8 + [_L] + [_D] * 5 + [_L, _D],
 }
-_FLOAT32_ALONE = {"strop_draw": [_P, _L, _L] + [_P] * 5}
+_FLOAT32_ALONE: dict[str, list] = {"strop_draw": [_P, _L, _L] + [_P] * 5}
 
 
 @lru_cache(maxsize=1)
