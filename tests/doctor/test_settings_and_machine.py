@@ -98,6 +98,15 @@ def test_the_estimate_holds_for_runs_with_kernels(settings, gb):
     assert 1 / 1.15 < guess.memory_gb / gb < 1.15
 
 
+def test_the_estimate_holds_for_runs_in_float32():
+    """GSM8K in rows of 2048, 200 GFLOP/s: 175 tokens a second and 4.6 GB with kernels; 130 and 7.1 GB without."""
+    for kernels, speed, gb in ((True, 175, 4.6), (False, 130, 7.1)):
+        given = SMOLLM2_135M, TrainSettings(micro_batch_tokens=2048), [233] * 1000, 233_000, 200e9, False, 25.0
+        guess = estimate(*given, kernels=kernels)
+        assert 1 / TIME_BAND < guess.minutes * 60 / (233_000 / speed) < TIME_BAND
+        assert 1 / 1.15 < guess.memory_gb / gb < 1.15
+
+
 def test_the_estimate_holds_for_a_run_without_kernels():
     """GSM8K in rows of 1024 with STROP_KERNELS=0, two cores at 420 GFLOP/s: 216 tokens a second, 4.90 GB."""
     guess = estimate(SMOLLM2_135M, TrainSettings(micro_batch_tokens=1024), [233] * 1000, 233_000, 420e9, True, 25.0)

@@ -84,7 +84,7 @@ def test_five_lengths_share_their_graphs(checkpointed, make_model):
 
 @pytest.mark.slow
 def test_kernels_called_by_address_are_not_traced(make_model):
-    """Where the processor has kernels for norms and gated units, in bfloat16, a compiler would trace past them."""
+    """Where the processor has kernels for norms and gated units a compiler would trace past them."""
     model = make_model(initializer_range=0.05).to(torch.bfloat16)
     policy = Policy(model, Compute(torch.device("cpu"), torch.bfloat16)).train()
     expected = [outcome(policy, rows) for rows in BATCHES]

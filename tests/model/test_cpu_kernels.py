@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from processes import broken_compiler, in_a_child
 
 from strop.model import accelerate
-from strop.model.cpu import attention, gated_unit, head, rms_norm
+from strop.model.cpu import attention, gated_unit, head, rms_norm, rotary
 from strop.model.cpu.build import SWITCH, compiler
 from strop.model.cpu.kernels import float32_kernels
 from strop.model.logits import LogitsTransform
@@ -177,6 +177,41 @@ def test_norm_and_gated_unit_equal_the_formula(dtype):
         assert error(got, expected) < ROUNDING[dtype]
         for a, b in zip(mine, true, strict=True):
             assert error(a.grad, b.grad) < ROUNDING[dtype]
+
+
+@every_format
+def test_what_a_process_makes_tensors_of_does_not_matter(dtype):
+    x, weight = random(7, 64, seed=0, dtype=dtype).requires_grad_(), random(64, seed=1, dtype=dtype).requires_grad_()
+    q, logits, labels = random(2, 9, 32, seed=2, dtype=dtype), random(7, 64, seed=3, dtype=dtype), torch.arange(7)
+
+    def computed():
+        y = rms_norm.rms_norm(x, weight, 1e-5)
+        out = attention.attention(q, q, q, [(0, 9, 0, 9)], 0.2)
+        return [y, *torch.autograd.grad(y.sum(), (x, weight)), out, head.statistics(logits, labels, 1.0, 0.0)]
+
+    expected = computed()
+    try:
+        torch.set_default_dtype(torch.float64)
+        found = computed()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@every_format
+def test_gradients_of_gradients_are_refused(dtype):
+    """A kernel is written down for no further derivative; zeros or noise would be taken for one."""
+    x, y = (random(1, 4, 32, seed=i, dtype=dtype).requires_grad_() for i in range(2))
+    cos, sin, weight = (random(1, 4, 32, seed=i, dtype=dtype) for i in range(2, 5))
+    for out in (
+        rms_norm.rms_norm(x, weight[0, 0], 1e-5),
+        gated_unit.silu_gate(x, y),
+        rotary.rotary(x[None], cos, sin),
+        attention.attention(x, x, x, [(0, 4, 0, 4)], 0.2),
+    ):
+        (gradient,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            gradient.square().sum().backward()
 
 
 @every_format

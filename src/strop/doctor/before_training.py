@@ -173,7 +173,7 @@ def estimate_stage(
         packed = 0.6 if stage.lora.quantize else size  # 4 bits, scales, and matrices that are not packed
         adapted = Adapted(add_lora(model, stage.lora).trained, packed)
     rate = product_rate(device, compute.dtype)
-    kernels = size == 2 and device.type == "cpu" and accelerate.available()
+    kernels = accelerate.has_kernels(compute)
     cuda = device.type == "cuda"
     memory = torch.cuda.get_device_properties(device).total_memory / 1e9 if cuda else host_memory_gb()
     return estimate(shape, stage.train, lengths, epoch_tokens, rate, size == 2, memory, adapted, kernels)

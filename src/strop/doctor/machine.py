@@ -25,7 +25,7 @@ PROCESS_GB = 0.6
 """Python, torch and transformers themselves."""
 HEAD_ELEMENTS = 64 << 20
 """Logits held at once by strop's head; 14 bytes each: bfloat16, float32, and two float32 of the backward pass. With
-kernels they become their own gradient; 4 bytes, with that of the head."""
+kernels they become their own gradient; twice the bytes of one, with that of the head."""
 EFFICIENCY, WITH_KERNELS = 0.5, 0.65
 """Share of the matrix-product rate that a training step reaches: 0.53 in the one run it was taken from; with strop's
 CPU kernels 0.6 to 0.7."""
@@ -170,7 +170,7 @@ def estimate(
     state += parameters * adapted.frozen_bytes if adapted else 0
     held = _activation_bytes(shape, half, kernels) * (1 - recomputed + (1 / max(1, shape.layers) if recomputed else 0))
     inputs = 4 * shape.width * shape.layers * recomputed
-    logits = (4 if kernels else 14) * min(HEAD_ELEMENTS, row * shape.vocabulary)
+    logits = (2 * (2 if half else 4) if kernels else 14) * min(HEAD_ELEMENTS, row * shape.vocabulary)
     return Cost(
         parameters=parameters,
         tokens=round(tokens),
@@ -183,17 +183,17 @@ def estimate(
 
 def _state_bytes(train: TrainSettings, half: bool, kernels: bool) -> float:
     """Per trained parameter: masters, the weights that are multiplied, gradients, the optimiser's state, an average."""
-    halved = kernels and train.optimizer in ("adamw", "adamw_8bit") and not train.ema_decay
+    halved = half and kernels and train.optimizer in ("adamw", "adamw_8bit") and not train.ema_decay
     weights = 4 if halved or not half else 6
     return weights + 4 + MOMENTS[train.optimizer] + (4 if train.ema_decay else 0)
 
 
 def _activation_bytes(shape: ModelShape, half: bool, kernels: bool) -> float:
     """Kept for the backward pass per token, over all layers: norms and residuals in float32, the rest as computed;
-    with kernels all of it in bfloat16, and a gated unit's product not at all."""
-    if kernels:
-        return shape.layers * (14 * shape.width + 4 * shape.inner)
+    with kernels all of it as computed, and a gated unit's product not at all."""
     size = 2 if half else 4
+    if kernels:
+        return shape.layers * size * (7 * shape.width + 2 * shape.inner)
     return shape.layers * (20 * shape.width + 5 * size * shape.width + 4 * size * shape.inner)
 
 

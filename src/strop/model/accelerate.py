@@ -7,8 +7,8 @@ computes the same.
 
 The functions below `install` are asked at each call, by code that has torch's operations at hand for the answer None.
 
-CPU kernels exist for float32 on all processors and for bfloat16 on those with AVX-512 BF16 (`strop.model.cpu`): nothing
-else knows of them.
+CPU kernels exist, where there is a C++ compiler, for float32 on all processors and for bfloat16 on those with AVX-512
+BF16 (`strop.model.cpu`): nothing else knows of them.
 """
 
 from __future__ import annotations
@@ -64,17 +64,15 @@ def available() -> bool:
     return kernels() is not None
 
 
-def _format(compute: Compute) -> torch.dtype | None:
-    """That of the kernels for what computes in this place and format."""
-    if compute.device.type != "cpu":
-        return None
+def has_kernels(compute: Compute) -> bool:
+    """Whether there are kernels for what computes in this place and format."""
     there = {torch.bfloat16: kernels, torch.float32: float32_kernels}.get(compute.dtype)
-    return compute.dtype if there and there() is not None else None
+    return compute.device.type == "cpu" and there is not None and there() is not None
 
 
 def install(model: nn.Module, compute: Compute) -> Installed:
     """Have the modules of ``model`` use what there is for ``compute``; those that have somebody's method keep it."""
-    found = Installed(_format(compute))
+    found = Installed(compute.dtype if has_kernels(compute) else None)
     kinds = {**_ANYWHERE, **(_CPU if found.kernels else {})}
     counts = dict.fromkeys(kinds, 0)
     for module in model.modules():

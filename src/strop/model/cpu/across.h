@@ -22,8 +22,8 @@ inline void swap_lanes(Wide (&x)[WIDE], std::integer_sequence<int, L...>) {
     for (int i = 0; i < WIDE; i++) {
         if (i & S) continue;
         const Wide a = x[i], b = x[i + S];
-        x[i] = __builtin_shufflevector(a, b, (L & S ? WIDE + L - S : L)...);
-        x[i + S] = __builtin_shufflevector(a, b, (L & S ? WIDE + L : L + S)...);
+        x[i] = picked<(L & S ? WIDE + L - S : L)...>(a, b);
+        x[i + S] = picked<(L & S ? WIDE + L : L + S)...>(a, b);
     }
 }
 
@@ -95,10 +95,10 @@ inline void tile_across(const float* x, const float* low, const Weight<float>& w
 inline void four_rows(const float* columns, long ld, Four (&rows)[4]) {
     const Four a = load<Four>(columns), b = load<Four>(columns + ld), c = load<Four>(columns + 2 * ld),
                d = load<Four>(columns + 3 * ld);
-    const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    const Four ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    rows[0] = __builtin_shufflevector(ab, cd, 0, 1, 4, 5), rows[1] = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-    rows[2] = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5), rows[3] = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+    const Four ab = picked<0, 4, 1, 5>(a, b), cd = picked<0, 4, 1, 5>(c, d);
+    const Four ab2 = picked<2, 6, 3, 7>(a, b), cd2 = picked<2, 6, 3, 7>(c, d);
+    rows[0] = picked<0, 1, 4, 5>(ab, cd), rows[1] = picked<2, 3, 6, 7>(ab, cd);
+    rows[2] = picked<0, 1, 4, 5>(ab2, cd2), rows[3] = picked<2, 3, 6, 7>(ab2, cd2);
 }
 
 // `done(row, column, four numbers of the first weight's product, the others' ...)` for `m` rows from `row` on, of a panel's

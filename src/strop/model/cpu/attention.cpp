@@ -35,7 +35,7 @@ struct Work {  // a piece of work and about how long it takes
     long cost;
 };
 
-constexpr int MANY = 64;  // pieces of work
+constexpr int MANY = 16;  // pieces of work
 
 void longest_first(std::vector<Work>& work) {
     std::stable_sort(work.begin(), work.end(), [](const Work& a, const Work& b) { return a.cost > b.cost; });

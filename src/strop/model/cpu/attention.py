@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from strop.model.cpu.kernels import call, ending, named
 
@@ -30,23 +31,23 @@ def attention(
     keys sees those up to ``i + m - n``, and only the last ``window`` of these. Memory does not grow with the square of
     the length.
     """
-    table = torch.tensor([(a, b - a, c, d - c) for a, b, c, d in bounds], dtype=torch.int32)
+    table = torch.tensor([(a, b - a, c, d - c) for a, b, c, d in bounds], dtype=torch.int32, device="cpu")
     return _Attention.apply(q, k, v, table, scale, window or 0)
 
 
 def _strides(*tensors: Tensor) -> Tensor:
-    return torch.tensor([stride for t in tensors for stride in t.stride()[:2]], dtype=torch.int64)
+    return torch.tensor([stride for t in tensors for stride in t.stride()[:2]], dtype=torch.int64, device="cpu")
 
 
 def _dense(x: Tensor) -> Tensor:
-    """With contiguous heads whose rows begin at even numbers, as the kernel reads pairs."""
+    """With contiguous heads whose rows begin at even numbers, as pairs of bfloat16 are read."""
     return x if x.stride(2) == 1 and x.stride(1) % 2 == 0 and x.stride(0) % 2 == 0 else x.contiguous()
 
 
 def _by_token(like: Tensor) -> Tensor:
     """An empty ``[heads, tokens, width]`` that lies in memory as the model's projections do, token by token."""
     heads, tokens, width = like.shape
-    return torch.empty(tokens, heads, width, dtype=like.dtype).transpose(0, 1)
+    return like.new_empty(tokens, heads, width).transpose(0, 1)
 
 
 class _Attention(torch.autograd.Function):
@@ -55,9 +56,8 @@ class _Attention(torch.autograd.Function):
         q, k, v = _dense(q), _dense(k), _dense(v)
         heads, tokens, width = q.shape
         out = _by_token(q)
-        lse = torch.empty(heads, tokens)
+        lse = q.new_empty(heads, tokens, dtype=torch.float32)
         sizes = len(segments), heads, k.shape[0], width, tokens
-        tensors = (q, k, v, out, lse, _strides(q, k, v, out), segments)
         tensors = (q, k, v, out, lse, _strides(q, k, v, out), segments)
         call(named("strop_attention_forward", q), *tensors, *sizes, window, scale)
         ctx.save_for_backward(q, k, v, out, lse, segments)
@@ -65,6 +65,7 @@ class _Attention(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         q, k, v, out, lse, segments = ctx.saved_tensors
         grad = _dense(grad)

@@ -14,7 +14,12 @@ namespace {
 constexpr int TILE = 64;
 constexpr int MAX_D = 256;  // numbers of a row
 constexpr float NOTHING = -1e30f;  // a maximum over no key yet; finite, so that differences of two are 0 and not NaN
-constexpr int MOST = WIDE == 8 ? 2 : 4;  // vectors of a block's row: with six rows of sums they are as many as there are registers
+// Vectors of a block's row: with six rows of sums they fill the registers, which are 32 or 16.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int MOST = 4;
+#else
+constexpr int MOST = 2;
+#endif
 
 struct Rows {  // one head of a tensor
     const float* data;

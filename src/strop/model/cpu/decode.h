@@ -57,7 +57,9 @@ constexpr int AT_ONCE = 16;  // tokens of a segment that a thread attends one af
 template <class N>
 void decode(const Layer<N>* layers, const Sizes* sizes, N* x, const N* cos, const N* sin, long tokens, const Segment* segments,
             long count, const int32_t* tables, N* h, N* qkv, N* act, N* low) {
-    const auto [n_layers, width, heads, kv_heads, d, inner, rank] = *sizes;
+    // one by one, for a binding of all of them cannot be used in a parallel region of clang's
+    const long n_layers = sizes->layers, width = sizes->width, heads = sizes->heads, kv_heads = sizes->kv_heads;
+    const long d = sizes->d, inner = sizes->inner, rank = sizes->rank;
     const long across = (heads + 2 * kv_heads) * d, group = heads / kv_heads, page = kv_heads * PAGE * d;
     struct Work {
         int segment, head, begin, end;  // queries: of a head in a block, or one by one of all that share a head of keys

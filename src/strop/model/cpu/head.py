@@ -24,7 +24,7 @@ def supported(logits: Tensor) -> bool:
 
 def statistics(logits: Tensor, labels: Tensor, scale: float, cap: float) -> Tensor:
     """``logits [s,V]``, ``labels [s]`` int64 -> float32 ``[4,s]``: logprobs, lse, mean logit, entropy."""
-    out = torch.empty(4, len(logits))
+    out = logits.new_empty(4, len(logits), dtype=torch.float32)
     call(named("strop_head_statistics", logits), logits, *logits.shape, labels.contiguous(), scale, cap, *out)
     out[0].sub_(out[1])  # the kernel writes the label's logit first
     return out
@@ -39,9 +39,9 @@ def product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8Weigh
     parts = (hidden, weight) if bias is None else (hidden, weight, bias)
     if weight.shape[0] % 16 or weight.shape[1] % 32 or not weight.is_contiguous():
         return None
-    if (format_ := ending(*parts)) is None or (format_ and len(hidden) > MOST_FLOAT32 and int8 is None):
+    if (format_ := ending(*parts, asked=True)) is None or (format_ and len(hidden) > MOST_FLOAT32 and int8 is None):
         return None
-    out = torch.empty(len(hidden), weight.shape[0])
+    out = hidden.new_empty(len(hidden), weight.shape[0], dtype=torch.float32)
     eight = (None, None) if int8 is None else int8.of(weight)
     call(f"strop_linear{format_}", hidden.contiguous(), weight, *eight, bias, out, *out.shape, weight.shape[1])
     return out
@@ -58,7 +58,7 @@ def draw(logits: Tensor, scales: Tensor, caps: Tensor, numbers: Tensor) -> tuple
     ``scales``, ``caps`` float32 ``[s]``: z of each row, its temperature in it. ``numbers`` float64 ``[s]``: in [0, 1),
     the place in the cumulative distribution that is drawn; negative for the largest logit.
     """
-    tokens, logprobs = torch.empty(len(logits), dtype=torch.int64), torch.empty(len(logits))
+    tokens, logprobs = (logits.new_empty(len(logits), dtype=dtype) for dtype in (torch.int64, torch.float32))
     call("strop_draw_f32", logits.contiguous(), *logits.shape, scales, caps, numbers, tokens, logprobs)
     return tokens, logprobs
 

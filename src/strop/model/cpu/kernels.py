@@ -93,12 +93,14 @@ def bfloat16(*tensors: Tensor) -> bool:
     return all(x.device.type == "cpu" and x.dtype == torch.bfloat16 for x in tensors) and kernels() is not None
 
 
-def ending(*tensors: Tensor) -> str | None:
+def ending(*tensors: Tensor, asked: bool = False) -> str | None:
     """How the names of the kernels for the format of ``tensors`` end: with nothing for bfloat16, with _f32 for float32.
 
-    None where there are none for all of them, as under autocast, which takes float32 and gives bfloat16.
+    None where there are none for all of them, as under autocast, which takes float32 and gives bfloat16 where nobody
+    ``asked`` for something else.
     """
     if bfloat16(*tensors):
         return ""
     float32 = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
-    return _FLOAT32 if float32 and not torch.is_autocast_enabled("cpu") and float32_kernels() is not None else None
+    float32 &= asked or not torch.is_autocast_enabled("cpu")
+    return _FLOAT32 if float32 and float32_kernels() is not None else None

@@ -10,7 +10,7 @@
 
 using namespace strop;
 
-constexpr int PARTS = 32;  // of the rows, summed apart: so sums do not depend on how many threads there are
+constexpr int PARTS = 64;  // of the rows, summed apart: so sums do not depend on how many threads there are
 
 extern "C" {
 

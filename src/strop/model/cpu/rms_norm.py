@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from strop.model.cpu.kernels import call, ending, named
 from strop.model.cpu.proof import random, same
@@ -51,17 +52,18 @@ class _RmsNorm(torch.autograd.Function):
         x, scale = x.contiguous(), weight.float().contiguous()
         width = x.shape[-1]
         rows = x.numel() // width
-        out, inverse = torch.empty_like(x), torch.empty(rows)
+        out, inverse = torch.empty_like(x), x.new_empty(rows, dtype=torch.float32)
         call(named("strop_rms_norm", x), x, scale, out, inverse, rows, width, eps)
         ctx.save_for_backward(x, weight, inverse)
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         x, weight, inverse = ctx.saved_tensors
         grad, scale = grad.contiguous(), weight.float().contiguous()
         width = x.shape[-1]
-        dx, dw = torch.empty_like(x), torch.empty(width) if ctx.needs_input_grad[1] else None
+        dx, dw = torch.empty_like(x), x.new_empty(width, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         rows = x.numel() // width
         call(named("strop_rms_norm_backward", x), x, scale, inverse, grad, dx, dw, rows, width)
         return dx, None if dw is None else dw.to(weight.dtype), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from strop.model.cpu.kernels import call, ending, named
 
@@ -30,6 +31,7 @@ class _Rotary(torch.autograd.Function):
         return _turn(x, cos, sin, back=False)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         cos, sin = ctx.saved_tensors
         return _turn(grad, cos, sin, back=True), None, None
@@ -38,6 +40,6 @@ class _Rotary(torch.autograd.Function):
 def _turn(x: Tensor, cos: Tensor, sin: Tensor, back: bool) -> Tensor:
     x = x if x.stride(3) == 1 else x.contiguous()
     _, heads, tokens, width = x.shape
-    y = torch.empty(tokens, heads, width, dtype=x.dtype)
+    y = x.new_empty(tokens, heads, width)
     call(named("strop_rotary", x), x, cos, sin, y, tokens, heads, width, x.stride(2), x.stride(1), back)
     return y.transpose(0, 1).unsqueeze(0)

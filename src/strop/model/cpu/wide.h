@@ -23,6 +23,16 @@ struct Vector {
 using Wide = Vector<WIDE>::floats;
 using Four = Vector<4>::floats;
 
+// Lanes of a and, numbered after them, of b. The first of these builtins came to GCC with version 12.
+template <int... Lanes, class V>
+inline V picked(V a, V b) {
+#if defined(__clang__) || __GNUC__ >= 12
+    return __builtin_shufflevector(a, b, Lanes...);
+#else
+    return __builtin_shuffle(a, b, typename Vector<sizeof...(Lanes)>::ints{Lanes...});
+#endif
+}
+
 template <class V = Wide>
 inline V load(const float* p) {
     V x;
@@ -51,9 +61,9 @@ inline Four quarters(Wide x) {
 // The sums of the lanes of a, b, c and d.
 inline Four four_sums(Wide a, Wide b, Wide c, Wide d) {
     const Four e = quarters(a), f = quarters(b), g = quarters(c), h = quarters(d);
-    const Four ef = __builtin_shufflevector(e, f, 0, 4, 1, 5) + __builtin_shufflevector(e, f, 2, 6, 3, 7);
-    const Four gh = __builtin_shufflevector(g, h, 0, 4, 1, 5) + __builtin_shufflevector(g, h, 2, 6, 3, 7);
-    return __builtin_shufflevector(ef, gh, 0, 1, 4, 5) + __builtin_shufflevector(ef, gh, 2, 3, 6, 7);
+    const Four ef = picked<0, 4, 1, 5>(e, f) + picked<2, 6, 3, 7>(e, f);
+    const Four gh = picked<0, 4, 1, 5>(g, h) + picked<2, 6, 3, 7>(g, h);
+    return picked<0, 1, 4, 5>(ef, gh) + picked<2, 3, 6, 7>(ef, gh);
 }
 
 inline float sum_of(Wide x) {
