@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from strop.common.errors import InputError
 from strop.model import accelerate
 from strop.model.cpu.int8 import quantised
-from strop.model.cpu.kernels import call, ending, float32_kernels
+from strop.model.cpu.kernels import call, float32_kernels, named
 from strop.model.kv_cache import KVCache, PagedLayout, cache_shapes
 from strop.model.lora import add_lora
 from strop.model.policy import Policy
@@ -229,7 +229,7 @@ def test_products_of_few_rows(rows, k, bias, dtype):
     """As in float64, and each row to the bit what it is alone, whichever way the rows are taken."""
     torch.manual_seed(rows)
     x, w = torch.randn(rows, k).to(dtype), torch.randn(48, k).to(dtype)
-    b, name = torch.randn(48).to(dtype) if bias else None, f"strop_linear{ending(x)}"
+    b, name = torch.randn(48).to(dtype) if bias else None, named("strop_linear", x)
     q, scale = quantised(w)
     for weight, eight in ((w, (None, None)), (q * scale[:, None], (q, scale))):
         out, single = torch.empty(rows, 48), torch.empty(rows, 48)

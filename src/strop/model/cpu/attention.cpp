@@ -46,9 +46,9 @@ void longest_first(std::vector<Work>& work) {
 extern "C" {
 
 // strides: {q head, q token, k head, k token, v head, v token, out head, out token}. lse: float32 [heads, q_tokens].
-void KERNEL(strop_attention_forward)(const Number* q, const Number* k, const Number* v, Number* out, float* lse, const long* strides,
-                             const Segment* segments, int n, int heads, int kv_heads, int d, long q_tokens, int window,
-                             float scale) {
+void KERNEL(strop_attention_forward)(const Number* q, const Number* k, const Number* v, Number* out, float* lse,
+                                     const long* strides, const Segment* segments, int n, int heads, int kv_heads, int d,
+                                     long q_tokens, int window, float scale) {
     std::vector<Work> work;
     for (int s = 0; s < n; s++)
         for (int h = 0; h < heads; h++)
@@ -71,9 +71,9 @@ void KERNEL(strop_attention_forward)(const Number* q, const Number* k, const Num
 
 // Gradients have their own strides: {dq head, dq token, dk head, dk token, dv head, dv token, grad head, grad token}.
 void KERNEL(strop_attention_backward)(const Number* q, const Number* k, const Number* v, const Number* out, const float* lse,
-                              const Number* grad, Number* dq, Number* dk, Number* dv, const long* strides, const long* gstrides,
-                              const Segment* segments, int n, int heads, int kv_heads, int d, long q_tokens,
-                              long k_tokens, int window, float scale) {
+                                      const Number* grad, Number* dq, Number* dk, Number* dv, const long* strides,
+                                      const long* gstrides, const Segment* segments, int n, int heads, int kv_heads, int d,
+                                      long q_tokens, long k_tokens, int window, float scale) {
     const int group = heads / kv_heads;
     // A piece of work is all the heads that share keys; with few segments, each head, so that every core has some. It is not
     // asked how many cores there are: sums are the same for any number of threads.

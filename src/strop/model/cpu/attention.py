@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from strop.model.cpu.kernels import call, ending, named
+from strop.model.cpu.kernels import call, computable, named
 
 
 def supported(q: Tensor, v: Tensor) -> bool:
     """Whether a kernel computes this: a format that there is one for, heads of a width in multiples of 16 up to 256."""
     width = q.shape[-1]
-    return v.shape[-1] == width <= 256 and width % 16 == 0 and ending(q, v) is not None
+    return v.shape[-1] == width <= 256 and width % 16 == 0 and computable(q, v)
 
 
 def attention(

@@ -9,14 +9,12 @@
 
 #include "operands.h"
 #include "tiles.h"
+#include "visible.h"
 
 namespace strop {
 namespace {
 
-constexpr float NOTHING = -1e30f;  // a maximum over no key yet; finite, so that differences of two are 0 and not NaN
-
-struct Mask {  // which queries of a block (lanes) see a key
-    int first, window;  // position of the block's first query among the keys
+struct Mask : Visible {  // which queries of a block (lanes) see a key
     __mmask16 lanes(int key, int lane) const {
         const int from = key - first - lane;  // queries from here on come after the key, or are it
         uint32_t seen = from <= 0 ? 0xffff : from >= LANES ? 0 : 0xffff << from;
@@ -26,12 +24,7 @@ struct Mask {  // which queries of a block (lanes) see a key
         }
         return (__mmask16)seen;
     }
-    bool whole(int key, int keys, int queries) const {  // no pair of this tile is hidden
-        return key + keys - 1 <= first && (!window || key > first + queries - 1 - window);
-    }
 };
-
-int first_key(int position, int window) { return window ? std::max(0, position - window + 1) / TILE * TILE : 0; }
 
 template <class Keys>
 void forward_block(Rows q, int queries, int position, Keys k, Keys v, int d, int window, float scale, bf16* out,

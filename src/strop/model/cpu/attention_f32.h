@@ -6,14 +6,12 @@
 #include <cmath>
 #include <cstring>
 
+#include "visible.h"
 #include "wide.h"
 
 namespace strop {
 namespace {
 
-constexpr int TILE = 64;
-constexpr int MAX_D = 256;  // numbers of a row
-constexpr float NOTHING = -1e30f;  // a maximum over no key yet; finite, so that differences of two are 0 and not NaN
 // Vectors of a block's row: with six rows of sums they fill the registers, which are 32 or 16.
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int MOST = 4;
@@ -77,19 +75,13 @@ void transpose(Rows x, int n, int d, float* out) {
     for (int j = 0; n < TILE && j < d; j++) std::fill(out + j * TILE + n, out + (j + 1) * TILE, 0.f);
 }
 
-struct Mask {  // which queries of a block (lanes) see a key
-    int first, window;  // position of the block's first query among the keys
+struct Mask : Visible {  // which queries of a block (lanes) see a key
     Vector<WIDE>::ints seen(int key, int lane) const {
         Vector<WIDE>::ints query;
         for (int i = 0; i < WIDE; i++) query[i] = first + lane + i;
         return window ? (query >= key) & (query < key + window) : query >= key;
     }
-    bool whole(int key, int keys, int queries) const {  // no pair of this tile is hidden
-        return key + keys - 1 <= first && (!window || key > first + queries - 1 - window);
-    }
 };
-
-int first_key(int position, int window) { return window ? std::max(0, position - window + 1) / TILE * TILE : 0; }
 
 int lanes_of(int queries) { return (queries + WIDE - 1) / WIDE * WIDE; }
 

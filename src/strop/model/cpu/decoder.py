@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from strop.model import fused_lora
 from strop.model.cpu import attention_layer, gated_unit, rms_norm
 from strop.model.cpu.int8 import Int8Weights
-from strop.model.cpu.kernels import call, ending
+from strop.model.cpu.kernels import call, computable, named
 from strop.model.segments import PAGE
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Decoder:
         self.decoder = decoder
         first = decoder.layers[0]
         attention = first.self_attn
-        self._ending = ending(attention.q_proj.weight)
+        self._dtype = attention.q_proj.weight.dtype
         self.width, self.d = attention.q_proj.in_features, attention.head_dim
         self.heads, self.kv_heads = (p.out_features // self.d for p in (attention.q_proj, attention.k_proj))
         self.inner = first.mlp.gate_proj.out_features
@@ -107,7 +107,7 @@ class Decoder:
         sizes = torch.tensor((*shape, self._rank))
         work = torch.tensor(segments, dtype=torch.int32), len(layout.counts), torch.tensor(tables, dtype=torch.int32)
         call(
-            f"strop_decode{self._ending}",
+            named("strop_decode", x),
             layers,
             sizes,
             x,
@@ -125,11 +125,11 @@ class Decoder:
     def fits(self) -> bool:
         """Whether the model is still as it was when this was made; where its weights are is looked up again."""
         self._pointed = None
-        return fits(self.decoder) and ending(self.decoder.layers[0].self_attn.q_proj.weight) == self._ending
+        return fits(self.decoder) and self.decoder.layers[0].self_attn.q_proj.weight.dtype == self._dtype
 
     def takes(self, tokens: int) -> bool:
         """Whether a row of so many tokens is computed faster here than by the modules."""
-        return not self._ending or self.int8 is not None or tokens <= MOST_FLOAT32
+        return self._dtype != torch.float32 or self.int8 is not None or tokens <= MOST_FLOAT32
 
     def _point(self, cache: KVCache) -> None:
         """Write down where the weights and the cache are, and copy the adapters."""
@@ -226,7 +226,7 @@ def fits(decoder: nn.Module) -> bool:
     norms = {m.fused for layer in decoder.layers for m in (layer.input_layernorm, layer.post_attention_layernorm)}
     alike = len(norms) == 1 and all(_shapes(layer) == shapes for layer in decoder.layers)
     parameters = list(decoder.layers.parameters())
-    return fitting and alike and all(p.is_contiguous() for p in parameters) and ending(*parameters) is not None
+    return fitting and alike and all(p.is_contiguous() for p in parameters) and computable(*parameters)
 
 
 def _shapes(layer: nn.Module) -> list[torch.Size | None]:

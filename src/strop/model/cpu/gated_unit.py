@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.autograd.graph import saved_tensors_hooks
 
-from strop.model.cpu.kernels import call, ending, named
+from strop.model.cpu.kernels import call, computable, named
 from strop.model.cpu.proof import random, same
 
 
@@ -37,7 +37,7 @@ def usual(module: nn.Module) -> tuple[()] | None:
 def forward(self: nn.Module, x: Tensor) -> Tensor:
     """`down(silu(gate(x)) · up(x))`."""
     wide = self.gate_proj.out_features
-    if x.shape[-1] % 16 or wide % 16 or ending(x, self.gate_proj.weight) is None:
+    if x.shape[-1] % 16 or wide % 16 or not computable(x, self.gate_proj.weight):
         return type(self).forward(self, x)
     gate, up = self.gate_proj(x), self.up_proj(x)
     product = silu_gate(gate, up)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from strop.model.cpu.int8 import Int8Weights
-from strop.model.cpu.kernels import call, ending, float32_kernels, named
+from strop.model.cpu.kernels import call, computable, float32_kernels, named
 
 MOST_FLOAT32 = 64
 """Rows in float32, of which torch multiplies more faster (MKL)."""
@@ -19,7 +19,7 @@ MOST_FLOAT32 = 64
 
 def supported(logits: Tensor) -> bool:
     """Whether the kernels compute this: a format that they are for, rows one after another."""
-    return logits.is_contiguous() and ending(logits) is not None
+    return logits.is_contiguous() and computable(logits)
 
 
 def statistics(logits: Tensor, labels: Tensor, scale: float, cap: float) -> Tensor:
@@ -39,11 +39,12 @@ def product(hidden: Tensor, weight: Tensor, bias: Tensor | None, int8: Int8Weigh
     parts = (hidden, weight) if bias is None else (hidden, weight, bias)
     if weight.shape[0] % 16 or weight.shape[1] % 32 or not weight.is_contiguous():
         return None
-    if (format_ := ending(*parts, asked=True)) is None or (format_ and len(hidden) > MOST_FLOAT32 and int8 is None):
+    few = len(hidden) <= MOST_FLOAT32 or weight.dtype != torch.float32 or int8 is not None
+    if not few or not computable(*parts, asked=True):
         return None
     out = hidden.new_empty(len(hidden), weight.shape[0], dtype=torch.float32)
     eight = (None, None) if int8 is None else int8.of(weight)
-    call(f"strop_linear{format_}", hidden.contiguous(), weight, *eight, bias, out, *out.shape, weight.shape[1])
+    call(named("strop_linear", weight), hidden.contiguous(), weight, *eight, bias, out, *out.shape, weight.shape[1])
     return out
 
 

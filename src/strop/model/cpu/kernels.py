@@ -84,7 +84,7 @@ def call(name: str, *arguments: Tensor | float | None) -> None:
 
 
 def named(name: str, like: Tensor) -> str:
-    """The kernel ``name`` for the format of ``like``, which there is one for (see `ending`)."""
+    """The kernel ``name`` for the format of ``like``, see `computable`."""
     return f"{name}{_FLOAT32}" if like.dtype == torch.float32 else name
 
 
@@ -93,14 +93,12 @@ def bfloat16(*tensors: Tensor) -> bool:
     return all(x.device.type == "cpu" and x.dtype == torch.bfloat16 for x in tensors) and kernels() is not None
 
 
-def ending(*tensors: Tensor, asked: bool = False) -> str | None:
-    """How the names of the kernels for the format of ``tensors`` end: with nothing for bfloat16, with _f32 for float32.
+def computable(*tensors: Tensor, asked: bool = False) -> bool:
+    """Whether all of them are on a CPU in one format that there are kernels for: bfloat16 or float32.
 
-    None where there are none for all of them, as under autocast, which takes float32 and gives bfloat16 where nobody
-    ``asked`` for something else.
+    Not under autocast, which takes float32 and gives bfloat16, unless float32 is ``asked`` for.
     """
     if bfloat16(*tensors):
-        return ""
+        return True
     float32 = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
-    float32 &= asked or not torch.is_autocast_enabled("cpu")
-    return _FLOAT32 if float32 and float32_kernels() is not None else None
+    return float32 and (asked or not torch.is_autocast_enabled("cpu")) and float32_kernels() is not None

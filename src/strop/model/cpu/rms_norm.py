@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from strop.model.cpu.kernels import call, ending, named
+from strop.model.cpu.kernels import call, computable, named
 from strop.model.cpu.proof import random, same
 
 
 def supported(*tensors: Tensor) -> bool:
     """Whether a kernel computes this: one format that there is one for, rows of a width that is a multiple of 16."""
-    return all(x.shape[-1] % 16 == 0 for x in tensors) and ending(*tensors) is not None
+    return all(x.shape[-1] % 16 == 0 for x in tensors) and computable(*tensors)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

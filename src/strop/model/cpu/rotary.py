@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from strop.model.cpu.kernels import call, ending, named
+from strop.model.cpu.kernels import call, computable, named
 
 
 def supported(like: Tensor, shape: tuple[int, ...], cos: Tensor, sin: Tensor) -> bool:
@@ -14,7 +14,7 @@ def supported(like: Tensor, shape: tuple[int, ...], cos: Tensor, sin: Tensor) ->
     ``[1,T,D]`` without gradients, all of one format, D a multiple of 32."""
     batch, _, tokens, width = shape
     fits = batch == 1 and width % 32 == 0 and cos.shape == sin.shape == (1, tokens, width)
-    return fits and not (cos.requires_grad or sin.requires_grad) and ending(like, cos, sin) is not None
+    return fits and not (cos.requires_grad or sin.requires_grad) and computable(like, cos, sin)
 
 
 def rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -6,12 +6,10 @@
 #include <algorithm>
 
 #include "bf16.h"
+#include "visible.h"
 
 namespace strop {
 namespace {
-
-constexpr int TILE = 64;  // as many as a page has
-constexpr int MAX_D = 256;  // numbers of a row
 
 struct Rows {  // one head of a tensor
     const bf16* data;
