@@ -239,17 +239,22 @@ def test_rows_that_are_no_numbers_have_no_head_statistics(dtype):
 
 @every_format
 def test_a_model_with_fused_modules_is_as_near_to_float32_as_without(dtype, make_model):
-    def run(model):
-        logits = model(input_ids=torch.arange(40)[None] % 97, use_cache=False).logits
+    def run(model, seed):
+        model.zero_grad()
+        ids = torch.randint(97, (1, 40), generator=torch.Generator().manual_seed(seed))
+        logits = model(input_ids=ids, use_cache=False).logits
         logits.float().square().mean().backward()
         return [logits.detach(), *(p.grad for p in model.parameters())]
 
-    exact, plain, model = run(make_model().double()), run(make_model().to(dtype)), make_model().to(dtype)
+    exact, plain, model = make_model().double(), make_model().to(dtype), make_model().to(dtype)
     assert accelerate.install(model, COMPUTE[dtype]).modules == MODULES
-    fused = run(model)
-    errors = [[error(x, true.double()) for x, true in zip(one, exact, strict=True)] for one in (fused, plain)]
-    assert errors[0][0] < 12 * ROUNDING[dtype]  # logits
-    assert sum(errors[0]) < 1.1 * sum(errors[1])
+    errors = torch.zeros(2)  # of several inputs: of one it is a matter of which roundings meet
+    for seed in range(8):
+        true = run(exact, seed)
+        of_each = [[error(x, y.double()) for x, y in zip(run(m, seed), true, strict=True)] for m in (model, plain)]
+        assert of_each[0][0] < 12 * ROUNDING[dtype]  # logits
+        errors += torch.tensor(of_each).sum(1)
+    assert errors[0] < 1.2 * errors[1]
 
 
 @needs_kernels
