@@ -8,6 +8,7 @@ strop is loaded once; every run is a copy of this process, as in bench/chaos.py.
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -28,6 +29,7 @@ import strop.stages._training
 from strop.common import folders
 from strop.common.console import Steady
 from strop.evals import in_training
+from strop.evals.partial import Partial
 from strop.model.names import resolve
 from strop.model.settings import NewModel
 from strop.rollout.gather import Gatherer
@@ -35,6 +37,9 @@ from strop.rollout.turns import Player
 from strop.train import loop, weight_files
 
 RUN, EXPORT = ["run", "recipe.yaml"], ["export", "runs/small", "--to", "exported"]
+EVAL = ["eval", "model", "--tasks", "my:task=answers:path=asked.jsonl:grader=exact:max_tokens=6,"]
+EVAL[-1] += "arc_easy:path=questions.jsonl,general_chat:count=4,text:path=text.jsonl"
+EVAL += ["--samples", "2", "--out", "runs/small", "compute.dtype=float32"]
 CALLS = """
 from dataclasses import replace
 from typing import Literal
@@ -170,6 +175,25 @@ def a_reward() -> None:
     os.environ["DIES_IN_GRADING"] = str(Path("calls").resolve())
 
 
+def an_item(kind: str, count: int, after: str = ""):
+    """The ``count``-th item of an evaluation is done and not written down, but for ``after``."""
+
+    def prepare() -> None:
+        real, found = Partial.add, []
+
+        def add(partial, what, index, value):
+            found.append(what)
+            if what == kind and found.count(kind) == count:
+                partial._file.write(after)
+                partial._file.flush()
+                die()
+            real(partial, what, index, value)
+
+        Partial.add = add
+
+    return prepare
+
+
 def a_file_of(folder: str):
     """While the files of a folder of this name are written, the weights among them."""
 
@@ -214,7 +238,47 @@ def with_tools() -> Chaotic:
     return replace(stage, recipe={"plugins": ["calls.py"], "chat": {"template": "chatml"}})
 
 
+class Measured(Chaotic):
+    """The model that is measured, and what is asked, in place of a recipe."""
+
+    def write(self, folder: Path, model: Path) -> None:
+        super().write(folder, model)
+        (folder / "model").symlink_to(model)
+
+
+def measured() -> Measured:
+    asked = [{"prompt": f"Say {n}.", "answer": str(n)} for n in range(4)]
+    choices = [
+        {"label": label, "text": word} for label, word in zip("ABCD", ("tea", "rain", "iron", "bread"), strict=True)
+    ]
+    questions = [
+        {"id": str(n), "question": {"stem": f"Which is {n}?", "choices": choices}, "answerKey": "ABCD"[n]}
+        for n in range(4)
+    ]
+    files = {
+        "asked.jsonl": asked,
+        "questions.jsonl": questions,
+        "text.jsonl": [{"text": f"tea {n} rain"} for n in range(4)],
+    }
+    return Measured(
+        "eval",
+        {"kind": "eval"},
+        {name: "".join(json.dumps(row) + "\n" for row in rows) for name, rows in files.items()},
+    )
+
+
 PLACES = {
+    "eval": (
+        measured,
+        {
+            "answers": (an_item("answer", 4), EVAL),
+            "verdicts": (an_item("judgement", 3), EVAL),
+            "options": (an_item("scores", 3), EVAL),
+            "losses": (an_item("loss", 3), EVAL),
+            "texts": (an_item("text", 3), EVAL),
+            "half a line": (an_item("answer", 4, '{"kind": "answer", "ind'), EVAL),
+        },
+    ),
     "sft": (
         lambda: STAGES["sft"],
         {
@@ -258,6 +322,8 @@ def main(work: Path, only: list[str]) -> dict[str, list[str]]:
             wrong += ["exported is there"] if command == EXPORT and (here / "exported").exists() else []
             again = forked(here, command)
             wrong += [f"then it ended with {again.code}: {again.said}"] if again.code else []
+            if command == EVAL and not re.search(r"going on; [1-9]\d* of \d+", again.said):
+                wrong += [f"what was answered before was asked again: {again.said}"]
             for what in ("runs/small", "exported") if command == EXPORT else ("runs/small",):
                 wrong += [f"{one['file']}: {one['what']}" for one in differences(reference / what, here / what)]
             wrong += [f"process {pid} is left over" for pid in left_over(here)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 PLACES = [
+    *(f"eval: {part}" for part in ("answers", "verdicts", "options", "losses", "texts", "half a line")),
     *(f"sft: {part}" for part in ("checkpoint", "evaluation", "tasks")),
     *(f"sft: {what}, its {part}" for what in ("model", "export") for part in ("files", "name")),
     "tools: rollouts",
