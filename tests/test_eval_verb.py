@@ -11,6 +11,7 @@ from strop.cli import main
 from strop.common.errors import InputError
 from strop.rewards import Judgement
 from strop.runs.evaluate import evaluation_recipe, parse_tasks
+from strop.runs.live import Live
 from strop.sandbox import is_unsafe
 from strop.stages.base import STAGES
 
@@ -148,6 +149,26 @@ def test_unsafe_local_is_named_in_the_terminal_and_in_every_report(strop, model_
     assert said in Path("run/report.html").read_text()
 
 
+def test_the_minutes_of_a_stage_that_went_on_are_all_of_them(strop, model_folder, monkeypatch):
+    def judge(task, items, answers):
+        monkeypatch.undo()
+        monkeypatch.chdir(here)
+        raise KeyboardInterrupt
+
+    here = Path.cwd()
+    monkeypatch.setattr("strop.tasks.answers.Answers.judge", judge)
+    command = (model_folder, "--tasks", TASK, "--out", "run", "name=x", "compute.dtype=float32")
+    assert strop(*command).code == 130
+    told = json.loads(Path("run/progress.json").read_text())
+    assert 0 < told["minutes"] < 5
+    Path("run/progress.json").write_text(json.dumps(told | {"minutes": 7.0}))
+    assert strop(*command).code == 0
+    assert 7 < json.loads(Path("run/summary.json").read_text())["minutes"]["eval"] < 12
+    # What is begun anew has taken no time yet.
+    assert strop(*command, "evals.my.max_tokens=5").code == 0
+    assert json.loads(Path("run/summary.json").read_text())["minutes"]["eval"] < 5
+
+
 def test_an_evaluation_that_goes_on_in_the_sandbox_uses_no_verdict_from_without(strop, model_folder, monkeypatch):
     judged = []
 
@@ -167,6 +188,14 @@ def test_an_evaluation_that_goes_on_in_the_sandbox_uses_no_verdict_from_without(
     assert judged == [(True, 2), None, (False, 2), (False, 2)]
     assert json.loads(done.out)["results"][0]["tasks"]["my"]["metrics"]["my_accuracy"]["value"] == 0
     assert "without a sandbox" not in Path("run/report.html").read_text()
+
+
+def test_what_is_measured_is_on_the_page_before_the_rest_is(strop, model_folder, monkeypatch):
+    shown = []
+    monkeypatch.setattr(Live, "so_far", lambda live, summary: shown.append(summary["measured"]))
+    done = strop(model_folder, "--tasks", f"{TASK},general_chat:count=2", "--out", "run", "compute.dtype=float32")
+    assert done.code == 0, done.err
+    assert [("my_accuracy" in one, "general_chat_loss" in one) for one in shown] == [(True, False), (True, True)]
 
 
 STAGES_OF_MINE = """

@@ -40,7 +40,7 @@ def a_run(place, done=True, rows=3):
 
 def ended(place, console, error):
     with Live(place, console) as live, Steady(console, "sft", 10, done=7):
-        live.stage("sft", {})
+        live.stage("sft", ["sft"], {})
         raise error
 
 
@@ -92,6 +92,16 @@ def test_the_page_of_a_run_that_goes_on_refreshes_itself_and_the_last_one_does_n
     assert banner(progress(state="stopped", why="stopped at step 3"), False)["lines"][-1] == "stopped at step 3"
 
 
+def test_the_page_says_which_stages_are_done_and_which_are_to_come(tmp_path):
+    a_run(tmp_path, done=False)
+    summary = {**SUMMARY, "minutes": {"baseline": 2.0, "sft": None}}
+    write_live(tmp_path, progress(stages=["baseline", "sft", "eval"], summary=summary, minutes=0.5), running=True)
+    page = (tmp_path / "report.html").read_text()
+    assert '<li class="done">baseline <span class="small">2.0 min</span></li>' in page
+    assert '<li aria-current="step">sft <span class="small">30 s</span></li><li>eval</li>' in page
+    assert banner(progress(stages=["sft"]), True)["stages"] == []
+
+
 def test_the_writer_ends_with_its_run_and_says_that_it_was_cut_off(tmp_path):
     a_run(tmp_path, done=False)
     (tmp_path / "progress.json").write_text(json.dumps(progress()))
@@ -114,8 +124,8 @@ def test_a_full_disk_is_said_once_and_ends_nothing(tmp_path, monkeypatch):
     out = io.StringIO()
     monkeypatch.setattr(live_module, "write_json", full)
     with Live(tmp_path, make_console(file=out)) as live:
-        live.stage("sft", {})
-        live.stage("eval", {})
+        live.stage("sft", ["sft", "eval"], {})
+        live.stage("eval", ["sft", "eval"], {})
     assert out.getvalue().count("No space left on device") == 1
     assert read_progress(tmp_path) == {}
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial as bound
 from pathlib import Path
@@ -47,7 +48,8 @@ class Measurement:
     ``model``: the folder that it was loaded from; ``folder``: where the results go, one ``<task>.jsonl`` each, and what
     is done of a task as long as not all are. ``metrics``: estimates by name, as JSON holds them; ``tasks``: the names
     of each task's metrics; ``answered``: the tasks of which answers are kept; ``measures``: what each metric is;
-    ``notes``: for each task what a reader of its numbers should know. ``on_item`` is called after every item.
+    ``notes``: for each task what a reader of its numbers should know. ``on_item`` is called after every item,
+    ``on_task`` after every task, with what `measure` returns of those so far.
     """
 
     model: Path
@@ -63,6 +65,7 @@ class Measurement:
     measures: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
     on_item: Callable[[], None] = lambda: None
+    on_task: Callable[[dict[str, Any]], None] = lambda found: None
 
     def run(self, evals: Mapping[str, TaskSettings]) -> dict[str, Any]:
         """`measure` of the tasks that a recipe names."""
@@ -75,9 +78,15 @@ class Measurement:
         """
         for task in tasks:
             self._measure(task)
+            self.on_task(self._found())
         for name in self.tasks:
             self._partial_file(name).unlink(missing_ok=True)
-        return {name: getattr(self, name) for name in ("metrics", "tasks", "answered", "measures", "notes")}
+        return self._found()
+
+    def _found(self) -> dict[str, Any]:
+        # Copies: what is told of may be read by another thread while the next task adds to these.
+        names = ("metrics", "tasks", "answered", "measures", "notes")
+        return {name: deepcopy(getattr(self, name)) for name in names}
 
     def _measure(self, task: Task) -> None:
         started, name = time.perf_counter(), task.name

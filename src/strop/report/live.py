@@ -13,6 +13,7 @@ import os
 import select
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,17 @@ def banner(progress: dict[str, Any], running: bool) -> dict[str, Any]:
     if progress.get("why"):
         lines.append(str(progress["why"]))
     written = time.strftime("%Y-%m-%d %H:%M:%S")
-    return {"title": title, "lines": lines, "refresh": int(EVERY) if running else 0, "written": written}
+    found = {"title": title, "lines": lines, "refresh": int(EVERY) if running else 0, "written": written}
+    return {**found, "stages": list(_stages(progress)), "stage": stage}
+
+
+def _stages(progress: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every stage of a recipe that has several, with the time that it took, or has taken so far."""
+    stages = progress.get("stages", ())
+    minutes = {**progress["summary"]["minutes"], progress["stage"]: progress.get("minutes")}
+    for name in stages if len(stages) > 1 else ():
+        taken = minutes.get(name)
+        yield name, "" if taken is None else duration(60 * taken)
 
 
 def main(folder: Path) -> None:

@@ -1,8 +1,9 @@
 """What a run says of itself while it runs, beside its lines: ``progress.json`` and the page that is written anew.
 
 ``progress.json``: ``state`` (running, finished, stopped, failed), ``stage``, ``doing`` (what is done of what, see
-`strop.common.console.AT_WORK`), ``why`` it ended, ``started`` and ``written`` (seconds since 1970), ``pid``, and
-``summary``, which is that of the stages so far.
+`strop.common.console.AT_WORK`), ``why`` it ended, ``started`` and ``written`` (seconds since 1970), ``pid``,
+``stages`` (all of the recipe, in order), ``minutes`` that the stage has taken, those before it was cut off and gone on
+with among them, and ``summary``, which is that of the stages so far.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Live:
         self._writer: subprocess.Popen | None = None
         self._stop, self._said = threading.Event(), False
         self._lock = threading.Lock()
+        self._before, self._begun = 0.0, time.monotonic()
 
     def __enter__(self) -> Live:
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -58,9 +60,16 @@ class Live:
         self._tell(over=kind is None)
         self._end("" if kind else "done\n")
 
-    def stage(self, name: str, summary: dict[str, Any]) -> None:
-        """A stage begins; ``summary``: of those so far."""
-        self._told |= {"stage": name, "summary": summary}
+    def stage(self, name: str, stages: list[str], summary: dict[str, Any], minutes: float = 0.0) -> None:
+        """A stage begins, which has taken ``minutes`` already; ``stages``: all that there are, ``summary``: of those so
+        far."""
+        self._before, self._begun = minutes, time.monotonic()
+        self._told |= {"stage": name, "stages": stages, "summary": summary}
+        self._tell()
+
+    def so_far(self, summary: dict[str, Any]) -> None:
+        """The stage has got further."""
+        self._told |= {"summary": summary}
         self._tell()
 
     def finishing(self) -> None:
@@ -85,7 +94,8 @@ class Live:
             elif self._told["state"] in ("running", "finished"):
                 self._told["doing"] = []
             try:
-                write_json(self._folder / PROGRESS, {**self._told, "written": time.time()})
+                minutes = self._before + (time.monotonic() - self._begun) / 60
+                write_json(self._folder / PROGRESS, {**self._told, "minutes": minutes, "written": time.time()})
             except OSError as error:
                 if not self._said:
                     say(

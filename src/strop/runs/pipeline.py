@@ -35,6 +35,7 @@ from strop.evals.gates import metric_named, named_gates
 from strop.model.names import resolve
 from strop.model.precision import best_compute
 from strop.report import write_report
+from strop.report.live import read_progress
 from strop.runs.begin import Beginning, Changed, begin, listed
 from strop.runs.live import Live
 from strop.runs.made_from import Change, key_of
@@ -45,7 +46,7 @@ from strop.runs.stage_folder import STATE, StageFolder, read_state, write_config
 from strop.runs.summary import UNSAFE, describe_machine, show, summarise
 from strop.runs.trackers import Trackers
 from strop.sandbox import unsafe_local
-from strop.stages.base import Context, Stage
+from strop.stages.base import Context, Stage, StageResult
 from strop.tasks import open_task
 from strop.train.metrics import peak_memory_gb, reset_peak_memory
 from strop.train.world import World
@@ -186,18 +187,21 @@ class _Run:
         heading(self.console, name)
         if beginning.words:
             say(self.console, beginning.words)
-        begun = self.world.first(lambda: self._begin(name, folder, beginning))
+        begun, before = self.world.first(lambda: self._begin(name, folder, beginning))
         reset_peak_memory()
         started = time.perf_counter()
+        context = replace(
+            self._context(name, place, model), made_from=beginning.state["made_from"], so_far=partial(self._show, name)
+        )
         with self._stoppable(name, stage):
-            result = stage.run(replace(self._context(name, place, model), made_from=beginning.state["made_from"]))
-        minutes = (time.perf_counter() - started) / 60
+            result = stage.run(context)
+        minutes = before + (time.perf_counter() - started) / 60
         state = {**begun, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
         state |= result.to_dict()
         return self.world.first(lambda: self._end(name, folder, place, state))
 
-    def _begin(self, name: str, folder: StageFolder, beginning: Beginning) -> dict[str, Any]:
-        """The stage's state as it begins."""
+    def _begin(self, name: str, folder: StageFolder, beginning: Beginning) -> tuple[dict[str, Any], float]:
+        """The stage's state as it begins, and the minutes that it has taken already."""
         # One that was cut off may go on with another version of something, and is then of both.
         known, place = beginning.state.get("provenance", []), beginning.place
         begun = {**beginning.state, "provenance": [*(one for one in known if one != self.made_with), self.made_with]}
@@ -210,11 +214,22 @@ class _Run:
             write_json(place / STATE, begun)
         else:
             folder.begin(begun, place, self._config(), beginning.progress, beginning.checkpoint)
+        # Of whatever ended it, a kill too, `Live` wrote down when it was last there.
+        told = read_progress(self.recipe.run_folder)
+        minutes = told.get("minutes", 0.0) if beginning.goes_on and told.get("stage") == name else 0.0
+        if self.live:
+            self.live.stage(name, list(self.recipe.stages), self._summary_with(name, StageResult()), minutes)
+        return begun, minutes
+
+    def _show(self, name: str, result: StageResult) -> None:
+        """On the run's page, the stage ``name`` with what there is of its result."""
+        if self.live:
+            self.live.so_far(self._summary_with(name, result))
+
+    def _summary_with(self, name: str, result: StageResult) -> dict[str, Any]:
         so_far = {one: stage for one, stage in self.recipe.stages.items() if one in self.done or one == name}
         unfinished = self.recipe.model_copy(update={"stages": so_far, "gates": {}})
-        if self.live:
-            self.live.stage(name, summarise(unfinished, {**self.done, name: {"minutes": None}}, self.compute))
-        return begun
+        return summarise(unfinished, {**self.done, name: {"minutes": None, **result.to_dict()}}, self.compute)
 
     def _end(self, name: str, folder: StageFolder, place: Path, state: dict[str, Any]) -> dict[str, Any]:
         write_json(place / STATE, state)

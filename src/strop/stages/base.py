@@ -45,6 +45,8 @@ class Context:
     compute: Compute
     console: Console
     made_from: Mapping[str, Any] = field(default_factory=dict)  # settings and inputs by dotted name, see runs.made_from
+    so_far: Callable[[StageResult], None] = lambda result: None
+    """To be called with what is there of the stage's result while it goes on, which the run's page then shows."""
 
     @property
     def world(self) -> World:

@@ -58,7 +58,10 @@ class EvalStage(Stage):
 
         def measured(engine: Any) -> dict[str, Any]:
             given = context.model, loaded.policy, loaded.tokenizer, loaded.encoder, engine, folder / "evals"
-            return Measurement(*given, context.console).run(recipe.evals)
+            measurement = Measurement(
+                *given, context.console, on_task=lambda found: context.so_far(StageResult(**found))
+            )
+            return measurement.run(recipe.evals)
 
         def through_an_engine(work: Callable[[Any], dict[str, Any]] = measured) -> dict[str, Any]:
             with open_engine(
