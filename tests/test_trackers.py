@@ -1,9 +1,12 @@
 """Trackers: what each is given, that a missing one is refused beforehand, and that a failing one ends nothing."""
 
 import io
+import os
+import subprocess
 import sys
 import threading
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -89,9 +92,7 @@ def test_one_that_does_not_close_is_left_off(tmp_path, monkeypatch):
     class Run:
         summary, finish = {}, staticmethod(lambda: over.wait(60))
 
-    util = ModuleType("util")
-    util.generate_id = lambda: "abc"
-    a_module(monkeypatch, "wandb", init=lambda **how: Run(), util=util)
+    a_module(monkeypatch, "wandb", init=lambda **how: Run())
     monkeypatch.setattr("strop.runs.trackers.CLOSE_SECONDS", 0.3)
     out = io.StringIO()
     with Trackers(recipe(tmp_path, "wandb"), make_console(file=out)):
@@ -125,14 +126,13 @@ def test_wandb_has_steps_of_every_stage_and_goes_on_with_its_run(tmp_path, monke
         def finish(self):
             said.append(("finish",))
 
-    util = ModuleType("util")
-    util.generate_id = lambda: "abc"
-    a_module(monkeypatch, "wandb", init=lambda **how: said.append(("init", how)) or Run(), util=util)
-    for changed in ("stop", "stop"):
+    a_module(monkeypatch, "wandb", init=lambda **how: said.append(("init", how)) or Run())
+    for changed in ("stop", "stop", "fresh", "stop"):
         with Trackers(recipe(tmp_path, "wandb"), make_console(), changed):
             tracking.track("sft", {"step": 3, "loss": 1.5, "text": "no number", "nan": float("nan")})
     inits = [call[1] for call in said if call[0] == "init"]
-    assert [one["id"] for one in inits] == ["abc", "abc"]
+    first, again, anew, then = (one["id"] for one in inits)
+    assert first == again != anew == then
     assert inits[0]["config"]["stages.sft.kind"] == "sft"
     assert ("define", "sft/*", {"step_metric": "sft/step"}) in said
     assert ("log", {"sft/step": 3, "sft/loss": 1.5}) in said
@@ -146,3 +146,43 @@ def test_real_tensorboard_reads_what_was_written(model_folder, tmp_path, monkeyp
     events = reader.EventAccumulator("runs/sft/tensorboard")
     events.Reload()
     assert [one.step for one in events.Scalars("sft/loss")] == [1, 2]
+
+
+@pytest.mark.slow
+def test_real_wandb_keeps_what_was_written(model_folder, tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    strop.sft(model_folder, ROWS, max_steps=2, global_batch_size=2, trackers=["wandb"], quiet=True)
+    [file] = Path("runs/sft/wandb").glob("offline-run-*/*.wandb")
+    assert file.read_bytes().count(b"sft/loss") >= 2  # a protocol buffer for each step
+    assert Path("runs/sft/.tracker_id").read_text() in file.name
+
+
+@pytest.mark.slow
+def test_real_trackio_tells_runs_of_one_name_apart_and_leaves_standard_output_alone(tmp_path):
+    pytest.importorskip("trackio")
+    program = """
+import os
+from strop.common import tracking
+from strop.common.console import make_console
+from strop.config.recipe import stage_recipe
+from strop.runs.trackers import Trackers
+
+for folder, step in (("a", 1), ("b", 1), ("a", 2)):
+    os.makedirs(folder, exist_ok=True)
+    more = {"trackers": ["trackio"], "folder": folder}
+    recipe = stage_recipe("sft", "m", {"kind": "sft", "data": ["x.jsonl"]}, more=more)
+    with Trackers(recipe, make_console(stderr=True)):
+        tracking.track("sft", {"step": step, "loss": 1.0 / step})
+"""
+    environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "kept")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == ""
+    command = [sys.executable, "-m", "trackio.cli", "list", "runs", "--project", "strop", "--json"]
+    listed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    names = {f"sft-{(tmp_path / folder / '.tracker_id').read_text()}" for folder in "ab"}
+    assert len(names) == 2
+    assert all(name in listed for name in names)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import secrets
+import sys
 from collections.abc import Mapping
-from contextvars import copy_context
+from contextlib import redirect_stdout
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Console
 
@@ -30,7 +32,9 @@ PROJECT = "strop"
 class _TensorBoard:
     """Event files in ``RUN/tensorboard``, read with ``tensorboard --logdir runs``."""
 
-    def __init__(self, recipe: Recipe, fresh: bool):
+    waits: ClassVar[bool] = False
+
+    def __init__(self, recipe: Recipe, identity: str):
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(recipe.run_folder / "tensorboard"))
@@ -51,10 +55,11 @@ class _TensorBoard:
 class _Wandb:
     """A run of the project ``strop``, called as the recipe; the same folder goes on with the same run."""
 
-    def __init__(self, recipe: Recipe, fresh: bool):
+    waits: ClassVar[bool] = True
+
+    def __init__(self, recipe: Recipe, identity: str):
         import wandb
 
-        identity = _identity(recipe.run_folder, fresh, wandb.util.generate_id)
         self._run = wandb.init(
             project=PROJECT,
             name=recipe.name,
@@ -80,13 +85,16 @@ class _Wandb:
 
 
 class _Trackio:
-    """A run of the project ``strop`` on this machine, read with ``trackio show``."""
+    """A run of the project ``strop`` on this machine, read with ``trackio show``: called as the recipe, with what tells
+    it from others of that name; the same folder goes on with the same run."""
 
-    def __init__(self, recipe: Recipe, fresh: bool):
+    waits: ClassVar[bool] = False  # 30 seconds at most
+
+    def __init__(self, recipe: Recipe, identity: str):
         import trackio
 
         self._trackio = trackio
-        trackio.init(project=PROJECT, name=recipe.name, config=_config(recipe), resume="never" if fresh else "allow")
+        trackio.init(project=PROJECT, name=f"{recipe.name}-{identity}", config=_config(recipe), resume="allow")
 
     def log(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         self._trackio.log({f"{stage}/step": step, **{f"{stage}/{name}": value for name, value in values.items()}})
@@ -116,8 +124,10 @@ class Trackers:
         for name in names:
             if importlib.util.find_spec(name) is None:
                 raise InputError(f"trackers: {name} is not installed; pip install {name}, or leave it out.")
+        identity = _identity(self._recipe.run_folder, self._fresh) if names else ""
         for name in names:
-            self._guarded(name, lambda name=name: self._open.update({name: _KINDS[name](self._recipe, self._fresh)}))
+            with redirect_stdout(sys.stderr):  # they speak, and standard output may be one JSON object
+                self._guarded(name, lambda name=name: self._open.update({name: _KINDS[name](self._recipe, identity)}))
         if self._open:
             RECEIVERS.append(self._receive)
         return self
@@ -129,9 +139,12 @@ class Trackers:
             self._close(name, one)
 
     def _close(self, name: str, one: Any) -> None:
-        """What is left is sent, for a while: without a network it would be tried for ever, with all else done."""
-        context = copy_context()  # in which trackio looks for its run
-        closing = Thread(target=context.run, args=(self._guarded, name, one.close), name=f"close {name}", daemon=True)
+        """What is left is sent, for a while: without a network some would try for ever, with all else done."""
+        if not one.waits:
+            with redirect_stdout(sys.stderr):
+                self._guarded(name, one.close)
+            return
+        closing = Thread(target=self._guarded, args=(name, one.close), name=f"close {name}", daemon=True)
         closing.start()
         closing.join(CLOSE_SECONDS)
         if closing.is_alive():
@@ -168,9 +181,9 @@ def _config(recipe: Recipe) -> dict[str, Any]:
     return flat(recipe.model_dump(mode="json"))
 
 
-def _identity(folder: Path, fresh: bool, make: Any) -> str:
+def _identity(folder: Path, fresh: bool) -> str:
     """What a tracker's run is known by, kept in the run's folder."""
-    file = folder / ".wandb_id"
+    file = folder / ".tracker_id"
     if fresh or not file.is_file():
-        file.write_text(make())
+        file.write_text(secrets.token_hex(4))
     return file.read_text().strip()
