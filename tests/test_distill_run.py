@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from dying import dying_at
+from dying import dying_at, failing_at
 from preference_runs import PAIRS, TEXTS, metrics_of, runner
 from safetensors import safe_open
 
@@ -140,3 +140,12 @@ def test_a_teacher_with_other_tokens_is_refused_before_anything_begins(run, make
     assert "has other tokens than the model that is trained" in failed.err
     assert "(300 and 290 tokens)" in failed.err
     assert not failed.stage.exists()
+
+
+@pytest.mark.parametrize("how", [(), ("on_policy=0.5", OWN)], ids=["on the data", "half and half"])
+def test_a_run_that_goes_back_knows_the_teacher_of_what_comes_instead(run, teacher, how):
+    back = ("train.max_steps=3", "train.max_bad_steps=1", "train.on_bad_steps=rollback", "train.checkpoint_every=1")
+    with failing_at(2):
+        done = run("distill", ROWS, f"teacher={teacher}", *back, *how)
+    assert done.code == 0, done.err
+    assert "rolled back to step 1" in done.out

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from dying import dying_at
+from dying import dying_at, failing_at
 from preference_runs import LABELLED, PAIRS, TEXTS, metrics_of, runner
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -77,6 +77,23 @@ def test_killed_and_gone_on_is_uninterrupted_with_the_same_reference(run, more):
     assert ("log-probabilities kept from before are used" in again.out) == (not more)
     one, other = ((done.stage / "model/model.safetensors").read_bytes() for done in (whole, again))
     assert one == other
+
+
+def test_a_run_that_goes_back_knows_the_reference_of_what_comes_instead(run):
+    """Three steps of eight pairs of forty: what is left out is made up for by pairs that no step was to have."""
+    back = ("train.max_steps=3", "train.max_bad_steps=1", "train.on_bad_steps=rollback", "train.checkpoint_every=1")
+    with failing_at(2):
+        done = run("dpo", PAIRS, *back)
+    assert done.code == 0, done.err
+    assert "rolled back to step 1" in done.out
+    assert [row["step"] for row in metrics_of(done.stage)] == [1, 2, 3]
+
+
+def test_held_out_answers_to_one_prompt_are_named(run):
+    failed = run("dpo", LABELLED[::2], "objective.type=kto", "eval_data.fraction=0.025")
+    assert failed.code == 2
+    assert "eval_data: all answers (1, the first rows.jsonl:" in failed.err
+    assert "hold out more" in failed.err
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from strop.common.console import make_console
 from strop.common.errors import Halted, InputError
 from strop.common.registry import load_plugins
 from strop.config.recipe import load_recipe, stage_recipe
+from strop.environments.base import TAKEN
 from strop.rollout.source import RolloutSource
 from strop.runs.pipeline import run_recipe
 from strop.train import loop
@@ -219,6 +220,57 @@ def test_f22_turns_ahead_of_training_killed_and_gone_on_are_uninterrupted_bit_fo
 def test_environments_that_are_none_are_refused(here, model_folder, stage, words):
     with pytest.raises(InputError, match=words):
         recipe(here, model_folder, **stage)
+
+
+def test_a_row_that_an_environment_cannot_begin_with_is_named(here, model_folder, tmp_path):
+    file = tmp_path / "counted.py"
+    file.write_text(
+        """
+from typing import Literal
+
+from strop.environments.base import Environment, Observation, register
+
+
+@register("counted")
+class Counted(Environment):
+    kind: Literal["counted"]
+
+    def reset(self, start):
+        return [{"role": "user", "content": f"Count to {int(start.truth)}."}]
+
+    def step(self, turn):
+        return Observation(done=True)
+"""
+    )
+    load_plugins([file])
+    (here / "asked.jsonl").write_text('{"prompt": "a", "answer": "3"}\n{"prompt": "b", "answer": "tea"}\n')
+    words = r"asked.jsonl:2: the environment counted cannot begin with it \(ValueError: invalid literal .*'tea'\)"
+    with pytest.raises(InputError, match=words):
+        run(recipe(here, model_folder, data=["asked.jsonl"], environment="counted"))
+
+
+def test_the_names_of_a_batchs_own_numbers_are_taken(here, model_folder):
+    run(recipe(here, model_folder, objective={"preset": "ppo", "kl_coef": 0.1, "kl_target": 0.1}))
+    rows = [json.loads(line) for line in (here / "runs/small/rl/metrics.jsonl").read_text().splitlines()]
+    names = {name.removeprefix("rollout/") for row in rows for name in row if name.startswith("rollout/")}
+    assert names <= TAKEN
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"watch": {"kl": 0.1}, "objective": {"kl_coef": 0}},
+            r"watch\.kl would not be read: without objective\.kl_coef",
+        ),
+        ({"watch": {"overoptimization": 0.1}}, r"watch\.overoptimization would not be read: train\.tasks names no"),
+        ({"watch": {"max_rollbacks": 3}}, r"watch\.max_rollbacks would not be read: watch\.alarm is warn"),
+    ],
+)
+def test_an_alarm_that_can_never_be_raised_is_refused(here, model_folder, given, words):
+    with pytest.raises(InputError, match=words):
+        recipe(here, model_folder, **given)
+    recipe(here, model_folder, watch={"kl": None, "overoptimization": None}, objective={"kl_coef": 0})
 
 
 def test_tools_that_do_not_go_with_the_template_are_refused_before_the_run(here, model_folder):

@@ -87,7 +87,9 @@ def test_a_program_that_compiles(answer, compiles):
         ("zh", "你好 ab", 0.5),
         ("zh", "答案\n```python\nprint(1)\n```\n是", 1),  # code is in every language
         ("zh", "答案\n```python\nprint(1)", 1),
+        ("zh", "天天々", 1),
         ("ja", "これは東京です", 1),
+        ("ja", "人々は時々ｱｲｳを話す", 1),  # marks of repetition, and kana of half a width
         ("ko", "안녕", 1),
         ("ru", "да no", 0.5),
         ("en", "42", 0),

@@ -18,6 +18,7 @@ WRONG = {
     "counts": Observation(counts={"tries": "two"}),
     "no insert": Observation(insert=3),
     "no counts": Observation(counts=None),
+    "taken": Observation(counts={"calls": 1, "length": 1000}),
 }
 """By what is said: what an environment must not give."""
 

@@ -16,13 +16,14 @@ from small_rollouts import CPU, STOP, Copied, Run, Share
 from small_turns import make_encoder
 from test_rollout_source import plain_logprobs, same_weights, sequences
 
-from strop.common.errors import Halted
+from strop.common.errors import Halted, InputError, NotFinite
 from strop.environments.base import read_environment
 from strop.model.policy import Policy
 from strop.rollout.engine import EngineLost, Pauses, Request, SamplingParams
 from strop.rollout.settings import RolloutSettings, WatchSettings
 from strop.rollout.torch_engine import TorchEngine
 from strop.rollout.turns import Player
+from strop.train import loop
 from strop.train.step import gradients, optimizer_step
 
 AHEAD = {"staleness": 1}
@@ -51,6 +52,54 @@ def rows_of(folder):
 
 def timeless(rows):
     return [{k: v for k, v in row.items() if "second" not in k and k != "memory_gb"} for row in rows]
+
+
+def fails_in(steps, monkeypatch):
+    """These optimiser steps (from 1, over the whole process) find no finite loss; returns the tokens of every step."""
+    real, trained = loop.optimizer_step, []
+
+    def step(weights, objective, batches, *rest):
+        trained.append([batch.tokens.tolist() for batch in batches])
+        if len(trained) in steps:
+            raise FloatingPointError("the loss is nan")
+        return real(weights, objective, batches, *rest)
+
+    monkeypatch.setattr(loop, "optimizer_step", step)
+    return trained
+
+
+def test_a_run_that_goes_back_waits_for_what_is_made_ahead(small, tmp_path, monkeypatch):
+    """One engine answers one at a time."""
+    at_work, together = [], []
+
+    class Slow(Copied):
+        def generate(self, *given, **how):
+            together.extend(at_work)
+            at_work.append(1)
+            found = super().generate(*given, **how)
+            time.sleep(0.3)
+            at_work.pop()
+            return found
+
+    fails_in({2}, monkeypatch)
+    train = {"max_steps": 4, "max_bad_steps": 1, "on_bad_steps": "rollback", "checkpoint_every": 1}
+    run = Run(small(), tmp_path, engine=Slow, rollout=AHEAD, train=train)
+    totals = run.go()
+    run.close()
+    assert len(totals["rollbacks"]) == 1
+    assert not together
+
+
+def test_a_run_that_goes_back_trains_nothing_more_of_the_batch_at_fault(small, tmp_path, monkeypatch):
+    trained = fails_in({4}, monkeypatch)  # the second half of the second batch
+    train = {"max_steps": 6, "max_bad_steps": 1, "on_bad_steps": "rollback", "checkpoint_every": 1}
+    rollout = {"mini_batches": 2, "keep_every": 1}
+    run = Run(small(), tmp_path, truths="cdefcdef", rollout=rollout, train=train)
+    totals = run.go()
+    assert [(one["at_step"], one["to_step"]) for one in totals["rollbacks"]] == [(5, 3)]
+    assert trained[3] not in trained[4:]
+    begun = [row["step"] for row in rows_of(tmp_path) if "rollout/groups" in row]
+    assert begun == [1, 3, 4, 6]
 
 
 # -- whose the answers are
@@ -156,6 +205,19 @@ def test_f06_what_the_process_samples_has_the_trainers_log_probabilities(small):
         assert later["rollout/version_lag"] == 1
         assert later["rollout/mismatch_max"] < 1e-4
         assert {"seconds/rollout", "rollout/ahead_seconds", "rollout/ahead_reward_seconds"} <= set(later)
+
+
+def test_the_process_tells_weights_that_give_no_numbers_from_what_it_refuses(small):
+    with Run(small(), rollout=AHEAD) as run:
+        run.engine.sync()
+        with pytest.raises(InputError, match="window") as refused:
+            run.engine.generate([Request((4,) * 600, SamplingParams(4, 1.0, seed=7), 1, "long")])
+        assert not isinstance(refused.value, NotFinite)
+        with torch.no_grad():
+            run.policy.model.lm_head.weight.fill_(torch.nan)
+        run.engine.sync()
+        with pytest.raises(NotFinite, match="no token can be drawn"):
+            run.engine.generate(AGAIN)
 
 
 def test_an_engine_with_a_copy_takes_weights_when_it_is_told_to_and_never_by_itself(small):

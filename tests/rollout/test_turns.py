@@ -245,6 +245,14 @@ def test_tools_that_are_not_there_or_have_one_name_are_refused():
             tools(tools=names).schemas()
 
 
+def test_functions_that_do_not_tell_what_they_take_are_refused(tmp_path):
+    file = tmp_path / "asked.py"
+    file.write_text("from __future__ import annotations\n\ndef ask(query: Query) -> str:\n    return query\n")
+    for function, words in ((f"{file}:ask", "NameError: name 'Query' is not defined"), ("math:hypot", "ValueError")):
+        with pytest.raises(InputError, match=rf"{function}: what it takes cannot be read \({words}"):
+            tools(tools=[function]).schemas()
+
+
 # -- the calculator within the text
 
 
@@ -313,7 +321,7 @@ def test_what_an_environment_must_not_give_fails_its_trajectory_and_no_other():
     words = ["a NoneType instead of an Observation", "the reward nan", "the reward 'much'", "the reward 1000"]
     words += ["None as messages", "'hello' as messages", "{'content': 'hello'}, which"]
     words += ["['user', 'hello'], which is no message", "something to insert that", "counts that"]
-    words += ["something to insert that", "counts that"]
+    words += ["something to insert that", "counts that", "a count called length, as a number of every batch is"]
     for one, word in zip(failed, words, strict=True):
         assert one.failures[PART].startswith("the environment gave ")
         assert word in one.failures[PART]

@@ -1,4 +1,4 @@
-"""A run that ends in the middle, for tests of resuming."""
+"""A run that ends in the middle, or whose step fails there, for tests of resuming and going back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,3 +23,19 @@ def dying_at(step: int) -> Iterator[None]:
         patch.setattr(loop, "optimizer_step", step_then_die)
         with pytest.raises(SystemError):
             yield
+
+
+@contextmanager
+def failing_at(step: int) -> Iterator[None]:
+    """Inside, the ``step``-th optimiser step (from 1) finds no finite loss, and is skipped."""
+    real, calls = loop.optimizer_step, []
+
+    def step_or_fail(*args):
+        calls.append(1)
+        if len(calls) == step:
+            raise FloatingPointError("the loss is nan")
+        return real(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "optimizer_step", step_or_fail)
+        yield

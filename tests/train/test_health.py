@@ -10,7 +10,8 @@ import pytest
 import torch
 from small_runs import SETTINGS, deterministic_rows, run
 
-from strop.common.errors import Diverged, Halted, Interrupted
+from strop.common.errors import Diverged, Halted, Interrupted, NotFinite
+from strop.data.source import PackedSource
 from strop.train import loop
 from strop.train.checkpoint import checkpoints
 from strop.train.metrics import MetricsLog
@@ -97,6 +98,47 @@ def test_weights_that_are_what_is_wrong_end_the_run_all_the_same(make_model, tmp
     bad_in(set(range(4, 99)), monkeypatch)
     with pytest.raises(Halted, match="The run stops here"):
         run(make_model(), tmp_path, settings_of(on_bad_steps="rollback"))
+
+
+def no_numbers_in(calls, monkeypatch):
+    """The source asks the policy, as rollouts do, which has no finite numbers for it in these of its calls."""
+    real, done = PackedSource.next_step, []
+
+    def next_step(source):
+        done.append(1)
+        if len(done) in calls:
+            raise NotFinite("the model's log-probabilities are not finite.")
+        return real(source)
+
+    monkeypatch.setattr(PackedSource, "next_step", next_step)
+
+
+def test_a_source_that_gets_no_numbers_of_the_trained_weights_ends_the_run_as_diverged(
+    make_model, tmp_path, monkeypatch
+):
+    no_numbers_in({7}, monkeypatch)
+    with pytest.raises(Diverged, match=r"diverged at step 6: the model's log-prob.*move .*step-000006 away"):
+        run(make_model(), tmp_path, settings_of(keep_checkpoints=9))
+    monkeypatch.undo()
+    no_numbers_in({1}, monkeypatch)  # the model that was given
+    with pytest.raises(NotFinite):
+        run(make_model(), tmp_path / "new", settings_of())
+
+
+def test_a_source_that_gets_no_numbers_goes_back_to_weights_that_gave_some(make_model, tmp_path, monkeypatch):
+    no_numbers_in({7, 8}, monkeypatch)  # of step 6, and of step 3 when it is put back
+    settings = settings_of(on_bad_steps="rollback", keep_checkpoints=9)
+    totals = run(make_model(), tmp_path, settings)
+    assert [(one["at_step"], one["to_step"]) for one in totals["rollbacks"]] == [(7, 3), (4, 0)]
+    assert [row["step"] for row in rows(tmp_path) if "loss" in row] == list(range(1, 13))
+
+
+def test_unsound_weights_are_not_kept_where_the_run_may_go_back_no_more(make_model, tmp_path, monkeypatch):
+    no_numbers_in({5}, monkeypatch)
+    monkeypatch.setattr(loop.Keeper, "newest", lambda keeper, up_to=None: None)
+    with pytest.raises(Halted, match=r"weights of step 4 are unsound: .*no checkpoint is there of the time before"):
+        run(make_model(), tmp_path, settings_of(on_bad_steps="rollback"))
+    assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-000003"]
 
 
 @pytest.mark.parametrize("alarm", ["warn", "stop", "rollback"])

@@ -37,12 +37,14 @@ class RollBack(Exception):
     """A source asks the training loop to go back to a checkpoint of step ``before`` or earlier, and on from there.
 
     ``reason``: what was raised, in a sentence; ``most``: how often a run may go back, after which it stops;
-    ``lr_factor``: what learning rates are multiplied by from then on.
+    ``lr_factor``: what learning rates are multiplied by from then on; ``unsound``: the weights of now are not worth a
+    checkpoint.
     """
 
-    def __init__(self, reason: str, before: int, most: int, lr_factor: float = 1.0):
+    def __init__(self, reason: str, before: int, most: int, lr_factor: float = 1.0, *, unsound: bool = False):
         super().__init__(reason)
         self.reason, self.before, self.most, self.lr_factor = reason, before, most, lr_factor
+        self.unsound = unsound
 
 
 class Stopped(Exception):

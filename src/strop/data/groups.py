@@ -115,14 +115,16 @@ def group_batch(groups: Sequence[Group], content: Content, share: bool = True) -
     return make_group_batch([group.examples for group in groups], share, sequence_streams=streams)
 
 
-def mismatched(groups: Sequence[Group], longest: int) -> list[Group]:
+def mismatched(
+    groups: Sequence[Group], longest: int, what: str = "data", mend: str = "give data with several"
+) -> list[Group]:
     """For each group of one answer its prompt with the answer of another group to another prompt, cut to ``longest``
     tokens: what KTO measures its KL term on. Depends on ``groups`` and nothing else.
 
     The other one is the next of another prompt (around the end) in one fixed shuffled order: in the data's own, answers
     to one prompt stand together, and the next one might always be a wanted one.
 
-    Raises InputError where all have the same prompt.
+    Raises InputError where all have the same prompt; ``what`` they are and how to ``mend`` it.
     """
     count = len(groups)
     order: list[int] = permutation("strop mismatched answers", count).tolist()
@@ -130,8 +132,8 @@ def mismatched(groups: Sequence[Group], longest: int) -> list[Group]:
     prompts = [group.examples[0].tokens[:begin].tobytes() for group, begin in zip(groups, begins, strict=True)]
     if len(set(prompts)) < 2:
         raise InputError(
-            f"{groups[0].place}: all {count:,} answers are to one prompt, and kto compares with answers to other "
-            "prompts; give data with several, or choose another objective.type."
+            f"{what}: all answers ({count:,}, the first {groups[0].place}) are to one prompt, and kto compares with "
+            f"answers to other prompts; {mend}, or choose another objective.type."
         )
     found: dict[int, Group] = {}
     partner = -1

@@ -55,7 +55,7 @@ class Observation:
     episode's, and whether the episode is ``done``.
 
     ``insert``: of a paused turn, what is written into it: (notation, text, notation). ``counts``: what is worth
-    counting; its mean over all trajectories is logged as ``rollout/<name>``.
+    counting; its mean over all trajectories is logged as ``rollout/<name>``, so it has none of the names `TAKEN`.
     """
 
     messages: Sequence[Mapping[str, Any]] = ()
@@ -63,6 +63,16 @@ class Observation:
     done: bool = False
     insert: tuple[str, str, str] | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+
+
+TAKEN = {
+    "groups", "no_spread", "dropped", "refills", "length", "length_max", "stop_rate", "truncated", "entropy",
+    "most_common_answer", "empty", "version_lag", "tokens_per_second", "pass_rate", "group_pass_rate", "mismatch",
+    "mismatch_max", "kl_to_reference", "kl_coef", "kl_penalty", "value_explained", "advantage_mean", "advantage_std",
+    "advantage_p10", "advantage_p50", "advantage_p90", "ahead_seconds", "ahead_reward_seconds", "turns", "segments",
+    "out_of_turns",
+}  # fmt: skip
+"""Names of the batch's own numbers."""
 
 
 def observation_fault(said: Any) -> str | None:
@@ -81,6 +91,8 @@ def observation_fault(said: Any) -> str | None:
         return "gave something to insert that is not three texts (notation, text, notation)"
     if not isinstance(said.counts, Mapping) or not all(isinstance(count, int) for count in said.counts.values()):
         return "gave counts that are no whole numbers by name"
+    if taken := TAKEN.intersection(said.counts):
+        return f"gave a count called {min(taken)}, as a number of every batch is; call it otherwise"
     return None
 
 

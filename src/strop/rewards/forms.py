@@ -16,10 +16,10 @@ from strop.rewards.syntax import syntax_error
 _THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)</think>(?P<answer>.*)", re.DOTALL)
 _FENCED = re.compile(r"^(```|~~~).*?(?:^\1|\Z)", re.DOTALL | re.MULTILINE)
 _SCRIPTS = {
-    "en": ("LATIN",),
-    "zh": ("CJK",),
-    "ja": ("CJK", "HIRAGANA", "KATAKANA"),
-    "ko": ("HANGUL",),
+    "en": ("LATIN", "FULLWIDTH LATIN"),
+    "zh": ("CJK", "IDEOGRAPHIC"),
+    "ja": ("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "HALFWIDTH KATAKANA"),
+    "ko": ("HANGUL", "HALFWIDTH HANGUL"),
     "ru": ("CYRILLIC",),
     "ar": ("ARABIC",),
     "th": ("THAI",),

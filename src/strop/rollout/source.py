@@ -310,10 +310,12 @@ class RolloutSource:
         """Back to an earlier ``state``, but on with the prompts that come after those of now, with draws of their own
         (Chowdhery et al. 2022, arXiv:2204.02311, section 5.1: the batches around a spike are left out). Left out is
         all that the batch at fault asked, its refills too."""
+        self._ahead.whole()  # what makes it has the engine until then
         taken = max(self.taken + self.settings.prompts_per_step, self._reached)
         rollouts, alarms = self.rollouts + 1, self.alarms
         self.load_state_dict(state)
-        self._ahead.put(None)  # of prompts that are left out
+        self._ahead.put(None)  # of prompts that are left out, as is the rest of a batch that was trained in part
+        self._mini, self._order = [], []
         self.taken, self.rollouts = taken, rollouts
         self.alarms = [*alarms, f"{reason} The run went back to step {self.given}."]
 

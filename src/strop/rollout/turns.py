@@ -56,8 +56,18 @@ class Player:
         return self.encoder.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def opening(self, name: str, start: Start) -> Opening:
-        """The prompt of an episode. Raises InputError where the template refuses it."""
-        text, ids = self._rendered(self.environment.model_copy().reset(start))
+        """The prompt of an episode. Raises InputError where the environment cannot begin with it, or the template
+        refuses it."""
+        try:
+            messages = self.environment.model_copy().reset(start)
+        except InputError:
+            raise
+        except Exception as error:  # whatever anybody's code raises, of a row that is to be named
+            said = f"{type(error).__name__}: {error}"
+            raise InputError(
+                f"the environment {self.environment.kind} cannot begin with it ({said}); mend its reset, or the row."
+            ) from error
+        text, ids = self._rendered(messages)
         return Opening(name, start, ids, plain(text))
 
     def play(

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.autograd.graph import increment_version
 
-from strop.common.errors import InputError
+from strop.common.errors import InputError, NotFinite
 from strop.model.memory import keep_freed_memory
 from strop.model.policy import Policy
 from strop.rollout.engine import Request
@@ -51,7 +51,8 @@ def serve(pipe: Connection, job: Job) -> None:
 
     While it works it says ``("alive", None)``, and after a token of ``may_end`` it asks ``("ends", (index, the answer's
     tokens since it asked last))``, which is answered with whether the answer ends there. What it refuses is
-    ``("refused", sentence)``, any other error ``("fault", text)``.
+    ``("refused", sentence)``, or ``("not finite", sentence)`` where the weights are at fault; any other error is
+    ``("fault", text)``.
     """
     torch.set_num_threads(job.threads)
     torch.set_float32_matmul_precision(job.precision)
@@ -103,6 +104,8 @@ def _generate(
 
 
 def _told(error: Exception) -> tuple[str, str]:
+    if isinstance(error, NotFinite):
+        return "not finite", str(error)
     if isinstance(error, InputError):
         return "refused", str(error)
     return "fault", "".join(traceback.format_exception_only(error)).strip()

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from strop.common.errors import InputError
+from strop.common.errors import InputError, NotFinite
 from strop.common.heartbeat import beat
 from strop.common.processes import without_main
 from strop.model.policy import Policy
@@ -172,8 +172,8 @@ class WorkerEngine:
         except BaseException:
             self._end("it was interrupted")  # what is still to come would be taken for the next answer
             raise
-        if kind == "refused":
-            raise InputError(value)
+        if kind in ("refused", "not finite"):
+            raise (InputError if kind == "refused" else NotFinite)(value)
         if kind == "fault":
             raise self._end(value)
         return value

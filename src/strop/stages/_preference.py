@@ -36,10 +36,13 @@ class PreferenceTraining(Training):
     def begin(self) -> None:
         self.others: dict[tuple[str, int], Group] = {}  # of KTO, by the key of the group whose prompt they have
         if self.stage.objective.type == "kto":
-            for groups in (self.everything(), self.measured):
+            for groups, *said in (
+                (self.everything(), "data", "give data with several"),
+                (self.measured, "eval_data", "hold out more"),
+            ):
                 if groups:
                     longest = max(len(group.tokens) for group in groups)
-                    others = mismatched(groups, longest)
+                    others = mismatched(groups, longest, *said)
                     self.others |= {group.key: other for group, other in zip(groups, others, strict=True)}
         if not self.stage.objective.method.reference:
             return

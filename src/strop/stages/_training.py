@@ -273,9 +273,12 @@ class Training(ABC):
         return [mixture[index] for index in range(len(mixture))]
 
     def positions(self) -> range:
-        """Places, counted over all epochs, that the run will train on."""
-        steps = min(self.source.steps, self.settings.max_steps or self.source.steps)
-        return range(steps * self.settings.global_batch_size)
+        """Places, counted over all epochs, that the run will train on, or may where it goes back: then what came since
+        is left out, and as much follows at the end."""
+        settings = self.settings
+        steps = min(self.source.steps, settings.max_steps or self.source.steps)
+        times = 1 + settings.max_rollbacks if settings.goes_back else 1
+        return range(times * steps * settings.global_batch_size)
 
     def drawn(self) -> list[Any]:
         """What stands at these, once each or all that there is: a short run of much data asks for few."""

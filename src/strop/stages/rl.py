@@ -69,6 +69,7 @@ class RlStage(GradedStage):
                     "temperature."
                 )
         self._check_spread()
+        self._check_watch()
         if self.critic and not self.objective.uses_values:
             raise ValueError("critic would not be read: set objective.preset=ppo (advantage: gae), or leave it out.")
         if self.lora and self.lora.dropout:
@@ -92,6 +93,18 @@ class RlStage(GradedStage):
                 "rollout.refill would never act, as no group is ever dropped: set rollout.no_spread=drop, or leave "
                 "refill out."
             )
+
+    def _check_watch(self) -> None:
+        """Raise ValueError for an alarm that was asked for and could never be raised."""
+        watch, given = self.watch, self.watch.model_fields_set
+        blind = {
+            "kl": (not self.objective.uses_reference, "without objective.kl_coef nothing is compared with a reference"),
+            "overoptimization": (not self.train.tasks, "train.tasks names no held-out task to measure"),
+            "max_rollbacks": (watch.alarm != "rollback", f"watch.alarm is {watch.alarm}"),
+        }
+        for name, (never, why) in blind.items():
+            if never and name in given and getattr(watch, name) is not None:
+                raise ValueError(f"watch.{name} would not be read: {why}; set that, or leave watch.{name} out.")
 
     @property
     def per_step(self) -> tuple[str, int] | None:

@@ -20,7 +20,7 @@ class FunctionTool(Tool):
     """Name, parameters and description are those of the function: of its signature, its annotations and the first
     paragraph of its docstring. What it gives is shown as text, or as JSON where it is none.
 
-    Raises InputError for a function that is not there or takes ``*arguments``.
+    Raises InputError for a function that is not there, takes ``*arguments``, or tells no signature or annotations.
     """
 
     def __init__(self, function: str):
@@ -28,9 +28,15 @@ class FunctionTool(Tool):
         made = load_function(function)
         self.name = function.rpartition(":")[2]
         self.description = (inspect.getdoc(made) or self.name).partition("\n\n")[0].replace("\n", " ")
-        hints = get_type_hints(made)
+        try:
+            hints, signature = get_type_hints(made), inspect.signature(made)
+        except Exception as error:  # annotations are code, and may raise anything
+            raise InputError(
+                f"{function}: what it takes cannot be read ({type(error).__name__}: {error}); a tool is a Python "
+                "function whose annotations can be evaluated."
+            ) from error
         self.parameters, optional = {}, set()
-        for name, one in inspect.signature(made).parameters.items():
+        for name, one in signature.parameters.items():
             if one.kind not in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY):
                 raise InputError(f"{function}: a tool takes named arguments, and {one} is none; give each a name.")
             self.parameters[name] = _schema(hints.get(name))

@@ -42,6 +42,14 @@ class Health:
         said = f"{row} steps in a row were skipped, up to step {totals['step']}: {what}"
         raise RollBack(said, before, settings.max_rollbacks, settings.rollback_lr)
 
+    def unsound(self, totals: Totals, what: str) -> RollBack | None:
+        """What is to be raised where the weights of now give no finite numbers; None: the run ends."""
+        settings = self._settings
+        if settings.on_bad_steps == "stop":
+            return None
+        said = f"the weights of step {totals['step']} are unsound: {what}"
+        return RollBack(said, totals["step"] - 1, settings.max_rollbacks, settings.rollback_lr, unsound=True)
+
     def trained(self, totals: Totals, loss: float) -> None:
         """A step was taken, which had this ``loss``. Raises what the alarm ``loss_spike`` is answered with."""
         totals["bad_in_row"] = 0

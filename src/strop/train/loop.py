@@ -201,7 +201,7 @@ class _Run:
         started, settings = time.perf_counter(), self.settings
         share = lr_share(self.step, self.steps, settings) * self.totals.get("lr_factor", 1.0)
         rates = self.weights.optimizer.set_rates(share)
-        step = self.source.next_step()
+        step = self.next_step()
         told: Mapping[str, float | None] = {"loss": None, "skipped": 1}
         self.skipped, norm = "", None
         try:
@@ -233,6 +233,16 @@ class _Run:
             "memory_gb": peak_memory_gb(),
         }
         return step, row
+
+    def next_step(self) -> Step:
+        """From the source, some of which ask the policy. Raises as that does, but RollBack or Diverged where the
+        weights that were trained here give it no finite numbers."""
+        try:
+            return self.source.next_step()
+        except NotFinite as error:
+            if self.step == 0:
+                raise  # the model was so when it came
+            raise (self.health.unsound(self.totals, str(error)) or self.diverged(str(error), self.step)) from error
 
     @property
     def well(self) -> bool:
@@ -311,7 +321,7 @@ class _Run:
         done, step = self.totals.get("rollbacks", []), self.step
         place = self.keeper.newest(up_to=asked.before)
         if len(done) >= asked.most or place is None:
-            if step:
+            if step and not asked.unsound:
                 self.checkpoint()
             often = f"it went back {len(done)} times" if place else "no checkpoint is there of the time before"
             raise Halted(
