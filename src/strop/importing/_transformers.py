@@ -85,7 +85,7 @@ _NOT_THERE = {
     "hub_strategy hub_token hub_private_repo hub_always_push hub_revision",
     "how weights are spread over devices is no setting of a recipe": "deepspeed fsdp fsdp_config ddp_backend "
     "ddp_timeout ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_find_unused_parameters local_rank "
-    "accelerator_config parallelism_config",
+    "accelerator_config parallelism_config accelerate_config",
     "the run's folder is runs/NAME; give another with folder=PATH": "output_dir",
     "one seed decides the order of the data and the noise (train.seed)": "data_seed",
     "float16 is not offered: it needs loss scaling; compute.dtype is auto, float32 or bfloat16": "fp16",

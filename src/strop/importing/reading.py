@@ -108,7 +108,9 @@ def _command(path: Path, text: str) -> Foreign:
     """The first command of a script that has settings."""
     for words in commands(path, text):
         runs = any(word == "-m" or word.endswith(".py") for word in words)  # uv run …
-        told = any(word.startswith("--") or _HYDRA.fullmatch(word) for word in words) or _named_config(words)
+        told = any(
+            word.startswith("--") or _HYDRA.fullmatch(word) or Path(word).suffix in _CONFIGS for word in words[1:]
+        )
         if told and (runs or words[0] not in _OTHERS):
             return _read_words(path, words)
     return Foreign(path, {})
@@ -127,8 +129,9 @@ def _read_words(path: Path, words: list[str]) -> Foreign:
     launcher = _options(words[: max(split, 0)])
     found = Foreign(path, {}, " ".join(words[: split + 1]), launcher=launcher)
     rest = list(takewhile(lambda word: not _ENDS.fullmatch(word), words[split + 1 :]))
-    arguments = _options(rest)
-    named = arguments.pop("config", None) or _named_config(rest)
+    named = _positional_config(rest, one_value="axolotl" in found.program)
+    arguments = _options([word for word in rest if word != named])
+    named = arguments.pop("config", None) or named
     if isinstance(named, str) and Path(named).suffix in _CONFIGS:
         places = (Path(named), path.parent / named)
         file = next((place for place in places if place.is_file()), None)
@@ -149,8 +152,14 @@ def _world(launcher: Mapping[str, Any]) -> int | None:
     return None if processes is None else processes * (nodes if per_node else 1)
 
 
-def _named_config(words: list[str]) -> str | None:
-    return next((word for word in words if Path(word).suffix in _CONFIGS and "=" not in word and word[:1] != "-"), None)
+def _positional_config(words: list[str], one_value: bool) -> str | None:
+    """The configuration that stands for itself, before all options; an option's value is none, whatever its name ends
+    in (``--deepspeed ds_z3.json``). ``one_value``: options have one value at most, so a second word is no value."""
+    for n, word in enumerate(words):
+        stands = not any(one.startswith("-") for one in words[:n]) or (one_value and words[n - 1][:1] != "-")
+        if stands and Path(word).suffix in _CONFIGS and "=" not in word and word[:1] != "-":
+            return word
+    return None
 
 
 def _options(words: list[str]) -> dict[str, Any]:
