@@ -10,7 +10,9 @@ from strop.importing.reading import read_foreign
 def given(tmp_path):
     def read(text):
         (tmp_path / "run.sh").write_text(text)
-        return read_foreign(tmp_path / "run.sh").given
+        found = read_foreign(tmp_path / "run.sh")
+        assert len(found) == 1
+        return found[0].given
 
     return read
 

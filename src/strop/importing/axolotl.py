@@ -44,6 +44,8 @@ _PART = names(
 class Axolotl(Program):
     title = "axolotl"
     commands = ("axolotl",)
+    beside = names("preprocess merge_lora merge_sharded_fsdp_weights inference evaluate fetch vllm_serve quantize "
+                   "lm_eval delinearize_llama4")  # fmt: skip
     stages = tuple(_KINDS)
     signs = names("base_model sequence_len sample_packing lora_target_linear micro_batch_size val_set_size "
                       "pad_to_sequence_len dataset_prepared_path flash_attention rl")  # fmt: skip

@@ -34,9 +34,9 @@ def import_recipe(
     """
     if out.exists() and not fresh:
         raise InputError(f"{out}: is there already; say --fresh to replace it, or give another name with --out.")
-    foreign = read_foreign(path)
-    name, program, stage = chosen(foreign, said)
+    name, program, stage, foreign, left = chosen(read_foreign(path), said)
     draft = program.draft(foreign, stage)
+    draft.notes += left
     for option, value in foreign.launcher.items():
         counted = option in (*PROCESSES, *NODES)
         reason = "the batch has it in it" if counted else "is the launcher's; of it the number of processes counts here"

@@ -44,6 +44,7 @@ _ENTRY = {"file_name", "hf_hub_url", "formatting", "ranking", "subset", "split",
 class LlamaFactory(Program):
     title = "LLaMA-Factory"
     commands = ("llamafactory-cli", "llamafactory", "src/train.py")
+    beside = names("export chat webchat api webui eval version env help")
     stages = tuple(_KINDS)
     signs = names("finetuning_type cutoff_len lora_rank dataset_dir pref_loss pref_beta neat_packing "
                       "preprocessing_num_workers mask_history plot_loss lora_target")  # fmt: skip

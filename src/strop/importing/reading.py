@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -39,29 +39,32 @@ _AGENTS = ("accelerate", "torchrun", "deepspeed")
 @dataclass
 class Foreign:
     """``given``: settings by name, those of sections with dots between; ``program``: the script, module or verb that a
-    command line starts, in words; ``world``: how many processes its launcher starts, where that is said."""
+    command line starts, in words; ``world``: how many processes its launcher starts, where that is said; ``fault``:
+    why the configuration that its command names cannot be read."""
 
     path: Path
     given: dict[str, Any]
     program: str = ""
     world: int | None = None
     launcher: dict[str, Any] = field(default_factory=dict)
+    fault: InputError | None = None
 
 
-def read_foreign(path: Path) -> Foreign:
-    """Raises InputError for a file that cannot be read, and one that holds no settings."""
+def read_foreign(path: Path) -> list[Foreign]:
+    """What the file says; of a script every command that has settings. Raises InputError for a file that cannot be
+    read, and one that holds no settings."""
     if not path.is_file():
         raise InputError(
             f"{path}: there is no such file; give a configuration (YAML, JSON) or the script with the command line."
         )
     if path.suffix.lower() in _CONFIGS:
-        return Foreign(path, _config(path))
+        return [Foreign(path, _config(path))]
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error}).") from error
-    found = _command(path, text)
-    if not found.given:
+    found = [one for one in _commands(path, text) if one.given or one.fault]
+    if not found:
         raise InputError(f"{path}: holds no settings: neither --name value nor section.name=value.")
     return found
 
@@ -104,16 +107,14 @@ def _config(path: Path) -> dict[str, Any]:
     return {str(name): plain(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
-def _command(path: Path, text: str) -> Foreign:
-    """The first command of a script that has settings."""
+def _commands(path: Path, text: str) -> Iterator[Foreign]:
     for words in commands(path, text):
         runs = any(word == "-m" or word.endswith(".py") for word in words)  # uv run …
         told = any(
             word.startswith("--") or _HYDRA.fullmatch(word) or Path(word).suffix in _CONFIGS for word in words[1:]
         )
-        if told and (runs or words[0] not in _OTHERS):
-            return _read_words(path, words)
-    return Foreign(path, {})
+        if (told or words[0].startswith("--")) and (runs or words[0] not in _OTHERS):
+            yield _read_words(path, words)
 
 
 def _read_words(path: Path, words: list[str]) -> Foreign:
@@ -135,9 +136,12 @@ def _read_words(path: Path, words: list[str]) -> Foreign:
     if isinstance(named, str) and Path(named).suffix in _CONFIGS:
         places = (Path(named), path.parent / named)
         file = next((place for place in places if place.is_file()), None)
-        if file is None:
-            raise InputError(f"{path}: its command reads {named}, which is not there; put it beside the script.")
-        found.given |= _config(file)
+        try:
+            if file is None:
+                raise InputError(f"{path}: its command reads {named}, which is not there; put it beside the script.")
+            found.given |= _config(file)
+        except InputError as error:  # of a command that may not be the one that is imported
+            found.fault = error
     elif named is not None:
         arguments["config"] = named
     found.given |= arguments

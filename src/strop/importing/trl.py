@@ -107,6 +107,7 @@ _RULES: Rules = {
 class Trl(Program):
     title = "TRL"
     commands = ("trl ", "trl/scripts", "examples/scripts/")
+    beside = names("vllm_serve env chat skills")
     stages = tuple(DEFAULTS)
     signs = names(
         "dataset_name dataset_text_field assistant_only_loss completion_only_loss reward_funcs num_generations "

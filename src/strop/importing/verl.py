@@ -22,6 +22,7 @@ from strop.importing.reading import Foreign, flattened
 class Verl(Program):
     title = "verl"
     commands = ("verl.trainer", "verl/trainer")
+    beside = names("main_eval main_generation main_generation_server")
     stages = ("sft", "ppo")
     signs = names("data.train_files model.partial_pretrain trainer.default_local_dir algorithm.adv_estimator "
                       "actor_rollout_ref.model.path actor_rollout_ref.rollout.n trainer.n_gpus_per_node "
