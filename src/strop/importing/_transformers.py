@@ -101,9 +101,9 @@ _NOT_THERE = {
 RULES: Rules = {
     "learning_rate": To("train.learning_rate", number),
     "weight_decay": To("train.weight_decay", number),
-    "max_grad_norm": To("train.max_grad_norm", lambda v: number(v) or 1e9),
+    "max_grad_norm": To("train.max_grad_norm", lambda v: 1e9 if v is None else number(v) or 1e9, (), null=True),
     "seed": To("train.seed", whole),
-    "gradient_checkpointing": To("train.gradient_checkpointing", bool, (None, False)),
+    "gradient_checkpointing": To("train.gradient_checkpointing", bool, (None, False), null=True),
     "activation_checkpointing": To("train.gradient_checkpointing", bool, (None, False)),
     "torch_compile": To("train.compile", bool, (None, False)),
     "run_name": To("name", str),
@@ -313,7 +313,10 @@ def precision(draft: Draft) -> None:
 
 
 def window(draft: Draft, length: int | None, per_row: int, too_long: str, *names: str) -> None:
-    """The longest example, what becomes of longer ones, and rows that hold ``per_row`` of them."""
+    """The longest example, what becomes of longer ones, and rows that hold ``per_row`` of them; null: none is cut."""
+    if names and draft.empty(names[0]):
+        draft.put("chat.max_length", None, *names)
+        return
     if length is None or length <= 0:
         return
     draft.put("chat.max_length", length, *names)

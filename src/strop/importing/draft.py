@@ -17,11 +17,12 @@ OF_RECIPE = ("name", "model", "folder", "chat", "compute", "evals", "gates")
 
 class To(NamedTuple):
     """A setting that has one of strop's for it: ``target``, by ``convert`` (which raises ValueError for no value of
-    it). ``skip``: values that say nothing."""
+    it). ``skip``: values that say nothing; ``null``: whether a null that is given is a value, not the default."""
 
     target: str
     convert: Callable[[Any], Any] = lambda value: value
     skip: tuple[Any, ...] = (None,)
+    null: bool = False
 
 
 class Off(NamedTuple):
@@ -49,7 +50,8 @@ def same(kind: type[Off] | type[Needless], by_reason: Mapping[str, str]) -> dict
 @dataclass
 class Draft:
     """``given``: the other program's settings as its user wrote them; ``defaults``: those that it takes otherwise;
-    ``written``: what a setting is called in the file, where it is read here under another name.
+    ``written``: what a setting is called in the file, where it is read here under another name; ``null_is_default``:
+    whether the program takes a null that is given for nothing given.
 
     ``recipe`` and ``stage`` grow by `put`. Every name that is asked for counts as known.
     """
@@ -59,6 +61,7 @@ class Draft:
     defaults: Mapping[str, Any]
     world: int | None = None
     written: Mapping[str, str] = field(default_factory=dict)
+    null_is_default: bool = False
     recipe: dict[str, Any] = field(default_factory=dict)
     stage: dict[str, Any] = field(default_factory=dict)
     mapped: list[dict[str, Any]] = field(default_factory=list)
@@ -67,6 +70,7 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
+    emptied: set[str] = field(default_factory=set)
 
     # -- what is given
 
@@ -88,6 +92,15 @@ class Draft:
             )
             self.given[name] = value = None
         return self.defaults.get(name, default) if value is None else value
+
+    def empty(self, name: str) -> bool:
+        """Whether null is given for it, which is another value than the default there. It has none from then on."""
+        self.get(name)
+        if self.null_is_default or name in self.done or name not in self.given or self.given[name] is not None:
+            return name in self.emptied
+        self.defaults = {key: value for key, value in self.defaults.items() if key != name}
+        self.emptied.add(name)
+        return True
 
     def number(self, name: str, default: float | None = None) -> float | None:
         """Raises InputError where it is none."""
@@ -141,6 +154,8 @@ class Draft:
         for section in sections:
             place = place.setdefault(section, {})
         place[last] = value
+        for name in names:
+            self._tell_null(name)
         self.done |= set(names)
         if names:
             values = {self.called(name): self.get(name) for name in names}
@@ -151,9 +166,16 @@ class Draft:
                     "value": next(iter(told.values())) if len(told) == 1 else told,
                     "to": target,
                     "becomes": value,
-                    "default": not any(self.given.get(name) is not None for name in names),
+                    "default": not any(self.given.get(name) is not None or name in self.emptied for name in names),
                 }
             )
+
+    def _tell_null(self, name: str) -> None:
+        """Where null is given and there the default counts all the same."""
+        default = self.defaults.get(name)
+        null = not self.null_is_default and self.given.get(name, 0) is None
+        if null and default is not None and name not in self.done:
+            self.leave(name, f"strop needs a value: it is {default} here, which is theirs where nothing is said")
 
     def leave(self, name: str, reason: str) -> None:
         """It has no place in the recipe; said if it was given."""
@@ -178,7 +200,7 @@ class Draft:
         for name, rule in rules.items():
             if name in self.done:
                 continue
-            value = self.get(name)
+            value = None if isinstance(rule, To) and rule.null and self.empty(name) else self.get(name)
             if isinstance(rule, Needless):
                 self.needless(name, rule.reason)
             elif isinstance(rule, Off):
