@@ -133,3 +133,20 @@ def test_other_settings(axolotl):
     done = axolotl({**BASE, "cut_cross_entropy": True, "save_first_step": True, "loss_watchdog_threshold": 5.0})
     assert done.unmapped.keys() == {"save_first_step", "loss_watchdog_threshold"}
     assert "train.alarm" in done.unmapped["loss_watchdog_threshold"]
+
+
+def test_files_of_a_data_set_are_parts_each(axolotl, tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("more.jsonl", "data/a.jsonl", "data/b.jsonl"):
+        (tmp_path / name).write_text((tmp_path / "chat.jsonl").read_text())
+    done = axolotl({**BASE, "datasets": [
+        {"path": "json", "data_files": ["chat.jsonl", "more.jsonl"], "type": "alpaca"},
+        {"path": "data", "data_files": "b.jsonl", "type": "chat_template"},
+        {"path": "org/set", "data_files": ["a.jsonl"], "type": "chat_template"},
+    ], "test_datasets": {"path": "json", "data_files": "data/a.jsonl", "type": "chat_template"}})  # fmt: skip
+    assert done.stage["data"] == [
+        {"path": "chat.jsonl", "format": "alpaca"}, {"path": "more.jsonl", "format": "alpaca"},
+        {"path": "data/b.jsonl"}, {"hub": "org/set"},
+    ]  # fmt: skip
+    assert done.stage["eval_data"] == [{"path": "data/a.jsonl"}]
+    assert done.unmapped.keys() == {"datasets.2.data_files"}

@@ -129,12 +129,13 @@ def _data(draft: Draft, stage: str) -> None:
     given = [given] if isinstance(given, str | Mapping) else given or []
     if not isinstance(given, list):
         raise InputError(f"{draft.source}: {column}: expected a list of data sets, found {given!r:.60}; correct it.")
-    parts = [_part(draft, one, f"{column}.{n}", stage) for n, one in enumerate(given)]
+    parts = [part for n, one in enumerate(given) for part in _parts(draft, one, f"{column}.{n}", stage)]
     if parts:
         draft.put("data", parts, column)
     if tests := draft.get("test_datasets"):
-        draft.put("eval_data", [_part(draft, one, f"test_datasets.{n}", stage) for n, one in enumerate(tests)],
-                  "test_datasets")  # fmt: skip
+        tests = [tests] if isinstance(tests, str | Mapping) else tests
+        held = [part for n, one in enumerate(tests) for part in _parts(draft, one, f"test_datasets.{n}", stage)]
+        draft.put("eval_data", held, "test_datasets")
     size = draft.number("val_set_size") or 0
     if 0 < size < 1 and stage != "grpo":
         draft.put("eval_data", {"fraction": size}, "val_set_size")
@@ -145,7 +146,8 @@ def _data(draft: Draft, stage: str) -> None:
     draft.needless("val_set_size", "nothing is held out")
 
 
-def _part(draft: Draft, one: Any, at: str, stage: str) -> dict[str, Any]:
+def _parts(draft: Draft, one: Any, at: str, stage: str) -> list[dict[str, Any]]:
+    """A data set; where its files are named, each of them is a part."""
     one = {"path": one} if isinstance(one, str) else one
     if not isinstance(one, Mapping) or not one.get("path"):
         raise InputError(f"{draft.source}: {at}: has no path; name the file or data set.")
@@ -202,12 +204,18 @@ def _part(draft: Draft, one: Any, at: str, stage: str) -> dict[str, Any]:
         leave("chat_template", "a recipe has one template for all data (chat.template)")
     for key in set(one) - _PART:
         leave(key, "is no setting of a part of strop's data")
-    files, split = one.get("data_files"), one.get("split")
-    place = files if isinstance(files, str) and one.get("path") in ("json", "parquet", "csv") else one["path"]
-    if files is not None and place is one["path"]:
+    files, split = one.get("data_files"), str(one.get("split") or "train")
+    listed = _sources.named_files(str(one["path"]), files, split) if files else None
+    if files and listed is None:
         leave("data_files", "name the files' folder, or each file as a part")
-    return _sources.part(str(place), subset=one.get("name"), split=split if split != "train" else None,
-                         revision=one.get("revision"), columns={} if stage == "grpo" else columns, **found)  # fmt: skip
+    elif isinstance(files, Mapping) and len(files) > 1:
+        leave("data_files", f"those of {split.partition('[')[0]} are the parts, the others are not read")
+    if listed and "[" in split and len(listed) > 1:
+        leave("split", "it is a slice of all files together there, and of each here")
+    split = split if split != "train" and (not listed or "[" in split) else ""
+    return [_sources.part(place, subset=None if listed else one.get("name"), split=split, revision=one.get("revision"),
+                          columns={} if stage == "grpo" else columns, **found)
+            for place in listed or [str(one["path"])]]  # fmt: skip
 
 
 def _train(draft: Draft, stage: str) -> None:
