@@ -52,6 +52,7 @@ SCHEDULES: dict[str, tuple[str, float | None]] = {
     "warmup_stable_decay": ("wsd", None),
 }
 
+SHUFFLED = "each epoch has the data in another order (train.seed); strop has none that keeps that of the file"
 MANY = 1000.0
 """Epochs that never end before the steps that are given."""
 
@@ -65,7 +66,7 @@ _NOT_NEEDED = {
     "dataloader_multiprocessing_context dataloader_in_order dataset_num_proc preprocessing_num_workers "
     "remove_unused_columns label_names",
     "rows are flat and filled by length, without padding": "group_by_length length_column_name padding_free "
-    "pad_to_multiple_of eval_packing average_tokens_across_devices auto_find_batch_size train_sampling_strategy "
+    "pad_to_multiple_of eval_packing average_tokens_across_devices auto_find_batch_size "
     "pad_token padding_side",
     "evaluation rows are as long as training rows": "per_device_eval_batch_size eval_accumulation_steps "
     "eval_do_concat_batches eval_use_gather_object batch_eval_metrics include_for_metrics bf16_full_eval "
@@ -112,6 +113,7 @@ RULES: Rules = {
     "neftune_noise_alpha": Off("is a setting of stage sft here, train.neftune_alpha", (None, 0, 0.0)),
     **same(NotNeeded, _NOT_NEEDED),
     **same(Off, _NOT_THERE),
+    "train_sampling_strategy": Off(SHUFFLED, (None, "random", "group_by_length", "batch_rebalance")),
     "use_cpu": To("compute.device", lambda v: "cpu" if v else "auto", (None, False)),
     "greater_is_better": NotNeeded("keep_best knows which way each metric is better"),
     "model_revision": Off("the model is loaded as its configuration says", (None, "main")),

@@ -65,6 +65,7 @@ RL_RULES: Rules = {
             "evaluation_strategy load_best_model_at_end metric_for_best_model",
         },
     ),
+    "shuffle_dataset": Off(_transformers.SHUFFLED, (None, True)),
     "top_p": Off("the sampler draws from the distribution that is trained", (None, 1, 1.0)),
     "top_k": Off("the sampler draws from the distribution that is trained", (None, 0, -1)),
     "min_p": Off("the sampler draws from the distribution that is trained", (None, 0, 0.0)),

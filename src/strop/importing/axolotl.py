@@ -84,6 +84,9 @@ class Axolotl(Program):
         if draft.get("bf16") is True:
             draft.put("compute.dtype", "bfloat16", "bf16")
         _template(draft)
+        for name in ("tokenizer_config", "base_model_config"):
+            if draft.get(name) == draft.get("base_model"):
+                draft.needless(name, "it is the model's own")
         draft.apply(RULES)
         draft.apply(_transformers.RULES)
         draft.finish(OTHERS)

@@ -205,7 +205,7 @@ class Draft:
                 self.needless(name, rule.reason)
             elif isinstance(rule, Off):
                 off = value in rule.neutral if not isinstance(value, list | dict) else value in ([], {})
-                self.needless(name, "off, as here") if off else self.leave(name, rule.reason)
+                self.needless(name, "as here" if value else "off, as here") if off else self.leave(name, rule.reason)
             elif value in rule.skip:
                 self.needless(name, "the same here") if name in self.given else None
             else:

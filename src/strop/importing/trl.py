@@ -76,7 +76,7 @@ _RULES: Rules = {
         NotNeeded,
         {
             "rows are always packed without padding, and sequences never see each other": "packing packing_strategy",
-            "data are shuffled by train.seed": "shuffle_dataset",
+            "each epoch has the data in another order (train.seed), as there": "shuffle_dataset",
             "the reference's log-probabilities are computed once": "precompute_ref_log_probs precompute_ref_batch_size",
             "a model's dropout is off where answers are compared": "disable_dropout",
             "no bias buffer is synchronised": "ignore_bias_buffers",
@@ -170,6 +170,8 @@ class Trl(Program):
             _transformers.evaluation(draft, "eval_data" in draft.stage)
             if stage in DISTILL_DEFAULTS:
                 distillation(draft, stage)
+                if stage == "gkd":  # of SFT, whose order is another one in any case
+                    draft.apply({"shuffle_dataset": _RULES["shuffle_dataset"]})
                 draft.apply({**DISTILL_RULES, **RL_RULES})
             elif stage == "sft":
                 _sft(draft, parts)
