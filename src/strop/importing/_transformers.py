@@ -53,6 +53,8 @@ SCHEDULES: dict[str, tuple[str, float | None]] = {
 }
 
 SHUFFLED = "each epoch has the data in another order (train.seed); strop has none that keeps that of the file"
+NEVER = ("no", "none", "false", "off")
+"""Words of a strategy by which nothing is done."""
 MANY = 1000.0
 """Epochs that never end before the steps that are given."""
 
@@ -262,7 +264,7 @@ def _decay(draft: Draft, extra: Mapping[str, Any], kwargs: str) -> None:
 def evaluation(draft: Draft, has_data: bool, strategy: str = "eval_strategy") -> None:
     """When the evaluation loss is measured, and which weights are kept."""
     said = [name for name in dict.fromkeys((strategy, "evaluation_strategy", "eval_strategy")) if name in draft.given]
-    way = str(draft.get(said[0] if said else strategy)).lower()
+    way = str(draft.text(said[0] if said else strategy)).lower()
     steps = draft.number("eval_steps") or draft.number("logging_steps") or 0
     if not has_data:
         for name in (*said, "eval_steps", "load_best_model_at_end", "metric_for_best_model"):
@@ -274,7 +276,7 @@ def evaluation(draft: Draft, has_data: bool, strategy: str = "eval_strategy") ->
         every = max(1, math.ceil(total / epochs))
     if every is not None:
         draft.put("train.eval_every", every, *(["eval_steps"] if way == "steps" else []), *said)
-    elif way not in ("no", "none", "false"):
+    elif way not in NEVER:
         for name in (*said, "eval_steps"):
             draft.leave(name, "strop counts evaluations in whole steps (train.eval_every); both ends are measured")
     for name in (*said, "eval_steps"):
@@ -291,11 +293,11 @@ def evaluation(draft: Draft, has_data: bool, strategy: str = "eval_strategy") ->
 
 def saving(draft: Draft, strategy: str = "save_strategy") -> None:
     """When checkpoints are written."""
-    way, steps = draft.get(strategy), draft.number("save_steps") or 0
+    way, steps = str(draft.text(strategy)).lower(), draft.number("save_steps") or 0
     every = in_steps(draft, steps) if way == "steps" else None
     if every is not None:
         draft.put("train.checkpoint_every", every, "save_steps")
-    elif way == "no":
+    elif way in NEVER:
         draft.put("train.checkpoint_every", None, strategy)
     elif way == "epoch":
         draft.put("train.checkpoint_every", "auto", strategy)

@@ -7,6 +7,7 @@ from typing import Any
 
 from strop.common.errors import InputError
 from strop.importing import _sources
+from strop.importing._transformers import NEVER
 from strop.importing.draft import Draft, number
 
 _KNOWN = {"path", "name", "split", "data_files"}
@@ -26,15 +27,15 @@ def data(draft: Draft, evaluated: str) -> list[dict[str, Any]]:
         draft.put("data", parts, "datasets")
         _held_out(draft, draft.get("test_split_size"), "test_split_size")
         return parts
-    name = draft.get("dataset_name")
+    name = draft.text("dataset_name")
     if name is None:
         return []
-    subset, split = draft.get("dataset_config"), draft.get("dataset_train_split")
-    parts = [_sources.part(str(name), subset=subset, split=split if split != "train" else None)]
+    subset, split = draft.text("dataset_config"), draft.text("dataset_train_split")
+    parts = [_sources.part(name, subset=subset, split=split if split != "train" else None)]
     draft.put("data", parts, "dataset_name", "dataset_config", "dataset_train_split")
-    if evaluated not in ("no", "None", "False"):
-        other = draft.get("dataset_test_split")
-        draft.put("eval_data", [_sources.part(str(name), subset=subset, split=other)], "dataset_test_split")
+    if evaluated.lower() not in NEVER:
+        other = draft.text("dataset_test_split")
+        draft.put("eval_data", [_sources.part(name, subset=subset, split=other)], "dataset_test_split")
     draft.needless("dataset_test_split", "nothing is evaluated on it")
     return parts
 
@@ -119,7 +120,7 @@ def _mixer(draft: Draft, mixer: Any, evaluated: str) -> list[dict[str, Any]]:
             taken = _share(draft, split, share if own == "data" else None, f"dataset_mixer.{name}")
             parts[own].append(_sources.part(str(name), subset=config, split=taken if taken != "train" else None))
     draft.put("data", parts["data"], "dataset_mixer", "dataset_splits", "dataset_configs")
-    if parts["eval_data"] and evaluated not in ("no", "None", "False"):
+    if parts["eval_data"] and evaluated.lower() not in NEVER:
         draft.put("eval_data", parts["eval_data"], "dataset_mixer", "dataset_splits")
     return parts["data"]
 

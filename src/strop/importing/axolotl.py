@@ -52,7 +52,7 @@ class Axolotl(Program):
         given, written = lifted(foreign.given) if stage == "grpo" else (dict(foreign.given), {})
         own = {**RL_DEFAULTS["grpo"], "per_device_train_batch_size": 1, "num_train_epochs": 1.0}
         defaults = {**own, **_DEFAULTS} if stage == "grpo" else _DEFAULTS
-        draft = Draft(str(foreign.path), given, defaults, world, written, null_is_default=True)
+        draft = Draft(str(foreign.path), given, defaults, world, written, null_is_default=True, words=foreign.words)
         draft.put("name", foreign.path.stem)
         draft.stage["kind"] = _KINDS[stage]
         for name in ("rl", "reward_model"):

@@ -51,7 +51,7 @@ def same(kind: type[Off] | type[Needless], by_reason: Mapping[str, str]) -> dict
 class Draft:
     """``given``: the other program's settings as its user wrote them; ``defaults``: those that it takes otherwise;
     ``written``: what a setting is called in the file, where it is read here under another name; ``null_is_default``:
-    whether the program takes a null that is given for nothing given.
+    whether the program takes a null that is given for nothing given; ``words``: values as they are written.
 
     ``recipe`` and ``stage`` grow by `put`. Every name that is asked for counts as known.
     """
@@ -62,6 +62,7 @@ class Draft:
     world: int | None = None
     written: Mapping[str, str] = field(default_factory=dict)
     null_is_default: bool = False
+    words: Mapping[str, str] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     stage: dict[str, Any] = field(default_factory=dict)
     mapped: list[dict[str, Any]] = field(default_factory=list)
@@ -138,12 +139,21 @@ class Draft:
             raise self.wrong(name, f"expected true or false, found {value!r:.60}; correct it.")
         return value
 
+    def text(self, name: str) -> str | None:
+        """As it is written, where that is known: ``no`` is a word here and not false, and 2025_06_01 is no number."""
+        value = self.get(name)
+        if value is None:
+            return None
+        if self.given.get(name) is not None and (word := self.words.get(self.called(name))) is not None:
+            return word
+        return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
     def texts(self, name: str) -> list[str]:
         """A list, or texts between commas."""
         value = self.get(name)
         if value is None:
             return []
-        return [str(one).strip() for one in (value if isinstance(value, list) else str(value).split(","))]
+        return [str(one).strip() for one in (value if isinstance(value, list) else str(self.text(name)).split(","))]
 
     # -- the account
 
@@ -201,6 +211,8 @@ class Draft:
             if name in self.done:
                 continue
             value = None if isinstance(rule, To) and rule.null and self.empty(name) else self.get(name)
+            if isinstance(rule, To) and rule.convert is str:
+                value = self.text(name)
             if isinstance(rule, Needless):
                 self.needless(name, rule.reason)
             elif isinstance(rule, Off):

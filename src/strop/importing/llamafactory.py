@@ -55,7 +55,7 @@ class LlamaFactory(Program):
 
     @classmethod
     def draft(cls, foreign: Foreign, stage: str) -> Draft:
-        draft = Draft(str(foreign.path), dict(foreign.given), _DEFAULTS, foreign.world)
+        draft = Draft(str(foreign.path), dict(foreign.given), _DEFAULTS, foreign.world, words=foreign.words)
         draft.put("name", foreign.path.stem) if "run_name" not in draft.given else None
         draft.stage["kind"] = _KINDS[stage]
         draft.needless("stage", "it is the kind of the stage here")

@@ -150,7 +150,7 @@ class Trl(Program):
         given, written, _, peft = flat(foreign.given)
         if "max_seq_length" in given:  # until TRL 0.15
             given.setdefault("max_length", given.pop("max_seq_length"))
-        draft = Draft(str(foreign.path), given, DEFAULTS[stage], foreign.world, written)
+        draft = Draft(str(foreign.path), given, DEFAULTS[stage], foreign.world, written, words=foreign.words)
         draft.put("name", foreign.path.stem) if "run_name" not in given else None
         draft.stage["kind"] = _KINDS.get(stage, "rl")
         lora(draft, peft)
@@ -160,7 +160,7 @@ class Trl(Program):
             _transformers.drop_lora_dropout(draft)
             draft.apply(RL_RULES)
         else:
-            parts = data(draft, str(draft.get("eval_strategy")))
+            parts = data(draft, str(draft.text("evaluation_strategy") or draft.text("eval_strategy")))
             per = draft.whole("per_device_train_batch_size") or 1
             draft.put("train.global_batch_size", _transformers.batch(draft), "per_device_train_batch_size",
                       "gradient_accumulation_steps")  # fmt: skip

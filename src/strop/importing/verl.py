@@ -46,8 +46,8 @@ class Verl(Program):
                  if not name.startswith("defaults") and not name.endswith("_target_")}  # fmt: skip
         given = {name: value for name, value in given.items() if not _refers(value)}
         defaults = DEFAULTS["old sft" if stage == "sft" and _is_old(foreign, given) else stage]
-        draft = Draft(str(foreign.path), given, defaults, foreign.world)
-        draft.put("name", str(draft.get("trainer.experiment_name") or foreign.path.stem), "trainer.experiment_name")
+        draft = Draft(str(foreign.path), given, defaults, foreign.world, words=foreign.words)
+        draft.put("name", draft.text("trainer.experiment_name") or foreign.path.stem, "trainer.experiment_name")
         draft.stage["kind"] = "sft" if stage == "sft" else "rl"
         _data(draft)
         (_sft if stage == "sft" else reinforcement)(draft)
