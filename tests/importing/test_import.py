@@ -311,6 +311,32 @@ def test_sft_of_verl(convert):
         ({"dataset_name": "a/b", "packing": True, "learning_rate": "fast"}, (), "learning_rate: expected a number"),
         ({"dataset_name": "a/b", "packing": True}, ("model=a", "chat.max_lenght=3"), "chat.max_lenght"),
         ({"a": 1}, ("--from", "tlr"), "there is no program 'tlr'; known: axolotl, llamafactory, trl, verl"),
+        (
+            {"dataset_name": "a/b", "packing": True, "seed": float("inf")},
+            (),
+            "seed: expected a finite number, found inf",
+        ),
+        (
+            {"dataset_name": "a/b", "packing": True, "max_steps": float("nan")},
+            (),
+            "max_steps: expected a finite number",
+        ),
+        (
+            {"base_model": "a/b", "datasets": ["a/c"], "test_datasets": True},
+            (),
+            "test_datasets: expected a list of data",
+        ),
+        (
+            {"dataset_name": "a/b", "num_generations": 0, "beta": 0.1},
+            (),
+            "num_generations: expected at least 1, found 0",
+        ),
+        ({"dataset_name": "a/b", "loss_weights": 1}, (), "loss_weights: expected a list"),
+        (
+            {"dataset_name": "a/b", "packing": True, "test_split_size": "few", "datasets": [{"path": "a/c"}]},
+            (),
+            "expected a number, found 'few'",
+        ),
         (LLAMA_FACTORY, (), "there is no dataset_info.json that says what it is"),
     ],
 )

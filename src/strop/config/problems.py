@@ -26,10 +26,10 @@ _SENTENCES = {
     "path_type": "expected a path",
     **dict.fromkeys(("list_type", "tuple_type"), "expected a list"),
     **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "expected a section of `key: value` lines"),
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be greater than {gt:.15g}",
+    "greater_than_equal": "must be at least {ge:.15g}",
+    "less_than": "must be less than {lt:.15g}",
+    "less_than_equal": "must be at most {le:.15g}",
     "too_short": "expected at least {min_length} of them",
 }
 """pydantic's kind of error -> what to say of it, filled in with its context."""

@@ -47,15 +47,13 @@ def data(draft: Draft, stage: str) -> None:
     column = "pretraining_dataset" if stage == "pretrain" else "datasets"
     draft.known |= {"datasets", "pretraining_dataset"}
     given = draft.get(column)
-    given = [given] if isinstance(given, str | Mapping) else given or []
-    if not isinstance(given, list):
-        raise InputError(f"{draft.source}: {column}: expected a list of data sets, found {given!r:.60}; correct it.")
+    given = _listed(draft, column, given or [])
     parts = [part for n, one in enumerate(given) for part in _parts(draft, one, f"{column}.{n}", stage)]
     if parts:
         draft.put("data", parts, column)
     if tests := draft.get("test_datasets"):
-        tests = [tests] if isinstance(tests, str | Mapping) else tests
-        held = [part for n, one in enumerate(tests) for part in _parts(draft, one, f"test_datasets.{n}", stage)]
+        held = [part for n, one in enumerate(_listed(draft, "test_datasets", tests))
+                for part in _parts(draft, one, f"test_datasets.{n}", stage)]  # fmt: skip
         draft.put("eval_data", held, "test_datasets")
     size = draft.number("val_set_size") or 0
     if 0 < size < 1 and stage != "grpo":
@@ -65,6 +63,13 @@ def data(draft: Draft, stage: str) -> None:
     elif size:
         draft.leave("val_set_size", "a share is held out, not a number: eval_data={fraction: 0.1}")
     draft.needless("val_set_size", "nothing is held out")
+
+
+def _listed(draft: Draft, name: str, given: Any) -> list[Any]:
+    given = [given] if isinstance(given, str | Mapping) else given
+    if not isinstance(given, list):
+        raise draft.wrong(name, f"expected a list of data sets, found {given!r:.60}; correct it.")
+    return given
 
 
 def _parts(draft: Draft, one: Any, at: str, stage: str) -> list[dict[str, Any]]:

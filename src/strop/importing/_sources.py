@@ -25,6 +25,8 @@ def part(name: str, beside: Iterable[Path] = (), **more: Any) -> dict[str, Any]:
     if name.startswith(REMOTE):
         raise InputError(f"{name}: strop reads files of this machine and data sets on the hub; download it, and give "
                          "its path.")  # fmt: skip
+    if isinstance(more.get("subset"), bool):  # the language, as YAML reads it
+        more["subset"] = "yes" if more["subset"] else "no"
     more = {key: value for key, value in more.items() if value not in (None, {}, "")}
     expanded = Path(name).expanduser()
     places = [expanded, *(folder / name for folder in beside)]

@@ -101,10 +101,17 @@ _NOT_THERE = {
     "the model is loaded as its configuration says": "model_init_kwargs model_revision",
     "compiling is train.compile alone": "torch_compile_backend torch_compile_mode",
 }
+
+
+def _clipping(value: Any) -> float:
+    """Of gradients; nothing, 0 and infinity clip none."""
+    return 1e9 if value is None or value == math.inf else number(value) or 1e9
+
+
 RULES: Rules = {
     "learning_rate": To("train.learning_rate", number),
     "weight_decay": To("train.weight_decay", number),
-    "max_grad_norm": To("train.max_grad_norm", lambda v: 1e9 if v is None else number(v) or 1e9, (), null=True),
+    "max_grad_norm": To("train.max_grad_norm", _clipping, (), null=True),
     "seed": To("train.seed", whole),
     "gradient_checkpointing": To("train.gradient_checkpointing", bool, (None, False), null=True),
     "activation_checkpointing": To("train.gradient_checkpointing", bool, (None, False)),

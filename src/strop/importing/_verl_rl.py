@@ -41,13 +41,13 @@ _PYTHON = ("custom_reward_function.path", "custom_reward_function.name", "reward
 def reinforcement(draft: Draft) -> None:
     """Everything that it trains and how, but data, checkpoints and what the tables have."""
     draft.put("model", str(draft.get(f"{_MODEL}.path")), f"{_MODEL}.path") if draft.get(f"{_MODEL}.path") else None
-    group, prompts = draft.count(f"{_ROLLOUT}.n"), draft.count("data.train_batch_size")
+    group, prompts = draft.count(f"{_ROLLOUT}.n"), draft.count("data.train_batch_size", 1)
     answer, asked = draft.count("data.max_response_length"), draft.count("data.max_prompt_length")
     draft.put("rollout.group_size", group, f"{_ROLLOUT}.n")
     draft.put("rollout.prompts_per_step", prompts, "data.train_batch_size")
     draft.put("rollout.max_tokens", answer, "data.max_response_length")
     draft.put("rollout.temperature", draft.number(f"{_ROLLOUT}.temperature"), f"{_ROLLOUT}.temperature")
-    mini = max(1, prompts // draft.count(f"{_ACTOR}.ppo_mini_batch_size"))  # theirs is in prompts
+    mini = max(1, prompts // draft.count(f"{_ACTOR}.ppo_mini_batch_size", 1))  # theirs is in prompts
     draft.put("rollout.mini_batches", mini, f"{_ACTOR}.ppo_mini_batch_size")
     updates = draft.count(f"{_ACTOR}.ppo_epochs")
     draft.put("rollout.updates_per_rollout", updates, f"{_ACTOR}.ppo_epochs")

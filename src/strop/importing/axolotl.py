@@ -183,7 +183,7 @@ def _schedule(draft: Draft) -> None:
 
 
 def _template(draft: Draft) -> None:
-    name = draft.get("chat_template")
+    name = draft.text("chat_template")
     if name in _TEMPLATES:
         draft.put("chat.template", _TEMPLATES[name], "chat_template")
     elif name in (None, "tokenizer_default", "jinja"):

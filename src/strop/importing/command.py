@@ -16,7 +16,7 @@ from strop.common.files import atomic_writer
 from strop.common.visible import one_line
 from strop.config import load_values
 from strop.config.recipe import Recipe
-from strop.importing.draft import Draft
+from strop.importing.draft import Draft, NoNumber
 from strop.importing.programs import chosen
 from strop.importing.reading import NODES, PROCESSES, read_foreign
 
@@ -35,7 +35,10 @@ def import_recipe(
     if out.exists() and not fresh:
         raise InputError(f"{out}: is there already; say --fresh to replace it, or give another name with --out.")
     name, program, stage, foreign, left = chosen(read_foreign(path), said)
-    draft = program.draft(foreign, stage)
+    try:
+        draft = program.draft(foreign, stage)
+    except NoNumber as error:  # inside of a setting: a weight, a share
+        raise InputError(f"{path}: {error}") from None
     draft.notes += left
     for option, value in foreign.launcher.items():
         counted = option in (*PROCESSES, *NODES)

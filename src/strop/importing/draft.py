@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -113,10 +114,11 @@ class Draft:
 
     def whole(self, name: str, default: int | None = None) -> int | None:
         """Raises InputError where it is no whole number."""
-        value = self.number(name, default)
-        if value is not None and value != int(value):
-            raise self.wrong(name, f"expected a whole number, found {value:g}; correct it.")
-        return None if value is None else int(value)
+        value = self.get(name, default)
+        try:
+            return None if value is None else whole(value)
+        except ValueError as error:
+            raise self.wrong(name, str(error)) from None
 
     def amount(self, name: str) -> float:
         """Of a setting that the program has a default for. Raises InputError where it is no number."""
@@ -125,11 +127,14 @@ class Draft:
             raise self.wrong(name, "expected a number, found none; give one.")
         return value
 
-    def count(self, name: str) -> int:
-        """Of a setting that the program has a default for. Raises InputError where it is no whole number."""
+    def count(self, name: str, least: int | None = None) -> int:
+        """Of a setting that the program has a default for. Raises InputError where it is no whole number, and where it
+        is below ``least``."""
         value = self.whole(name)
         if value is None:
             raise self.wrong(name, "expected a whole number, found none; give one.")
+        if least is not None and value < least:
+            raise self.wrong(name, f"expected at least {least}, found {value}; correct it.")
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -254,18 +259,26 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+class NoNumber(ValueError):
+    """A value that is none; its text is a sentence for the user."""
+
+
 def number(value: Any) -> float:
-    """Raises ValueError where it is none."""
+    """Raises NoNumber where it is none, and for infinity and NaN."""
+    shown = f"{value!r:.60}" if not isinstance(value, int) else str(value)[:60]
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"expected a number, found {value!r:.60}; correct it.")
+        raise NoNumber(f"expected a number, found {shown}; correct it.")
     try:
-        return float(value)
-    except ValueError:
-        raise ValueError(f"expected a number, found {value!r:.60}; correct it.") from None
+        found = float(value)
+    except (ValueError, OverflowError):
+        raise NoNumber(f"expected a number, found {shown}; correct it.") from None
+    if not math.isfinite(found):
+        raise NoNumber(f"expected a finite number, found {shown}; correct it.")
+    return found
 
 
 def whole(value: Any) -> int:
-    """Raises ValueError where it is no whole number."""
+    """Raises NoNumber where it is no whole number."""
     if (found := number(value)) != int(found):
-        raise ValueError(f"expected a whole number, found {value!r:.60}; correct it.")
-    return int(found)
+        raise NoNumber(f"expected a whole number, found {value!r:.60}; correct it.")
+    return value if isinstance(value, int) else int(found)

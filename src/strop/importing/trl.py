@@ -15,7 +15,7 @@ from strop.importing._trl_distill import DISTILL_DEFAULTS, DISTILL_RULES, distil
 from strop.importing._trl_names import PEFT_DEFAULTS, PEFT_RULES, flat
 from strop.importing._trl_pairs import PAIR_DEFAULTS, preferences
 from strop.importing._trl_rl import RL_DEFAULTS, RL_RULES, reinforcement
-from strop.importing.draft import Draft, Off, Rules, To, names, number, same
+from strop.importing.draft import Draft, Off, Rules, To, names, number, same, whole
 from strop.importing.draft import Needless as NotNeeded
 from strop.importing.programs import Program, register
 from strop.importing.reading import Foreign
@@ -52,7 +52,7 @@ _SIGNS = {
     "dataset_kwargs max_seq_length eos_token",
 }
 _LORA: Rules = {
-    "lora_r": To("lora.r", int),
+    "lora_r": To("lora.r", whole),
     "lora_alpha": To("lora.alpha", number),
     "lora_dropout": To("lora.dropout", number),
     "use_rslora": To("lora.rslora", bool, (None, False)),
