@@ -53,7 +53,7 @@ class Given:
 
 def problems(error: ValidationError, given: Given) -> list[str]:
     """One sentence for every problem, in the order of the file; a missing key that stands there misspelt is one."""
-    found = [(_keys(e["loc"], given), e) for e in error.errors()]
+    found = [(keys_of(e["loc"], given.kind, given.file.values), e) for e in error.errors()]
     meant = {(*keys[:-1], near) for keys, e in found if e["type"] == "extra_forbidden" for near in _near(keys, given)}
     lines = [_sentence(keys, e, given) for keys, e in found if not (e["type"] == "missing" and tuple(keys) in meant)]
     return list(dict.fromkeys(sorted(lines, key=_line_number)))
@@ -151,13 +151,12 @@ def _elsewhere(name: str, kind: type[BaseModel]) -> list[str]:
     return list(found.values())
 
 
-def _keys(location: tuple[int | str, ...], given: Given) -> list[str]:
-    """The path of an error as it stands in the file: a tagged union adds its tag, which is no key there."""
+def keys_of(location: tuple[int | str, ...], kind: type[BaseModel], values: Any) -> list[str]:
+    """The path of an error in ``values``, those of a ``kind``: a tagged union adds its tag, which is no key there."""
     keys: list[str] = []
-    values: Any = given.file.values
     for part in location:
         inside = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
-        if not inside and (part in kinds_at(given.kind, keys) or part in tags_at(given.kind, keys)):
+        if not inside and (part in kinds_at(kind, keys) or part in tags_at(kind, keys)):
             continue
         keys.append(str(part))
         beyond = isinstance(values, list) and isinstance(part, int) and part >= len(values)

@@ -88,13 +88,19 @@ def _check_whole(draft: Draft, values: dict[str, Any], overrides: Sequence[str],
 
 
 def _check_data(recipe: Recipe, path: Path) -> None:
+    absent: dict[str, Path] = {}
     for name, stage in recipe.stages.items():
-        for place in stage.local_data(recipe):
-            if not place.exists():
-                raise InputError(
-                    f"{path}: its data {place} are not there; put them there, or say where they are with "
-                    f"stages.{name}.data.0.path=FILE."
-                )
+        for key in ("data", "eval_data"):
+            parts = getattr(stage, key, None)
+            at = f"stages.{name}.{key}"
+            if not isinstance(parts, list):
+                at, parts = f"{at}.parts", getattr(parts, "parts", [])
+            absent |= {f"{at}.{n}.path": one.path for n, one in enumerate(parts)
+                       if one.path is not None and not one.path.exists()}  # fmt: skip
+    if absent:
+        shown = ", ".join(map(str, dict.fromkeys(absent.values())))
+        said = " ".join(f"{key}=FILE" for key in absent)
+        raise InputError(f"{path}: its data {shown} are not there; put them there, or say where they are with {said}.")
 
 
 def _head(account: dict[str, Any], title: str, path: Path) -> Iterator[str]:
