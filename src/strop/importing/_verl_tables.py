@@ -91,6 +91,7 @@ NEEDLESS = {
 }
 """Why strop needs none of these: names, sections (that end in a dot), and ``*.name`` for a name in any section."""
 OFF = {
+    "what that file says is not read; put what is to count on the command line": "config-path config-name config-dir",
     "the run's folder is runs/NAME; give another with folder=PATH": "trainer.default_local_dir "
     "trainer.default_hdfs_dir",
     "how weights are spread over devices is no setting of a recipe": "*.strategy *.param_offload *.optimizer_offload "

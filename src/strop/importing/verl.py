@@ -79,15 +79,23 @@ def _sweep(draft: Draft, prefixes: str, rule: Needless | Off) -> None:
 
 
 def _data(draft: Draft) -> None:
-    for name, own in (("data.train_files", "data"), ("data.val_files", "eval_data")):
+    for name, own, limit in (("data.train_files", "data", "data.train_max_samples"),
+                             ("data.val_files", "eval_data", "data.val_max_samples")):  # fmt: skip
         files = draft.get(name)
         files = files if isinstance(files, list) else [files] if files else []
         if own == "eval_data" and draft.stage["kind"] == "rl":
             draft.leave(name, "evaluations are tasks: evals: {NAME: {task: answers, path: FILE, grader: number}}")
         elif files:
-            count = draft.whole("data.train_max_samples" if own == "data" else "data.val_max_samples") or -1
-            parts = [_sources.part(str(one), count=count if count > 0 else None) for one in files]
-            draft.put(own, parts, name)
+            count = draft.whole(limit) or -1
+            if count > 0 and len(files) > 1:
+                draft.leave(limit, "theirs limits all files together; here each has a `count` of its own, and all rows "
+                            "are taken: set data.0.count and so on")  # fmt: skip
+            elif count > 0:
+                draft.put(own, [_sources.part(str(files[0]), count=count)], name, limit)
+                draft.note(f"{limit} takes rows drawn at random where data are shuffled; here the first {count:,}.")
+                continue
+            draft.needless(limit, "off, as here")
+            draft.put(own, [_sources.part(str(one)) for one in files], name)
 
 
 def _columns(draft: Draft, columns: dict[str, str]) -> None:
