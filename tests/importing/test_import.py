@@ -334,6 +334,16 @@ def test_sft_of_verl(convert):
             ("--from", "llamafactory"),
             "or say where they are with stages.sft.data.parts.1.path=FILE.",
         ),
+        (
+            {
+                "actor_rollout_ref.model.path": "a",
+                "actor_rollout_ref.rollout.n": 4,
+                "algorithm.adv_estimator": "grpo",
+                "data.train_files": ["train.parquet", "no.parquet"],
+            },
+            (),
+            "or say where they are with stages.ppo.data.1.path=FILE.",
+        ),
         ({"dataset_name": "a/b", "packing": True, "learning_rate": "fast"}, (), "learning_rate: expected a number"),
         ({"dataset_name": "a/b", "packing": True}, ("model=a", "chat.max_lenght=3"), "chat.max_lenght"),
         ({"a": 1}, ("--from", "tlr"), "there is no program 'tlr'; known: axolotl, llamafactory, trl, verl"),

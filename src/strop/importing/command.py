@@ -48,7 +48,7 @@ def import_recipe(
     values = _values(draft, stage)
     _check_whole(draft, values, overrides, str(path))
     recipe = load_values(Recipe, values, overrides, f"{path}, as imported")  # which writes the overrides into them
-    _check_data(recipe, path)
+    _check_data(recipe, values, path)
     account = {
         "from": name,
         "stage": stage,
@@ -87,14 +87,15 @@ def _check_whole(draft: Draft, values: dict[str, Any], overrides: Sequence[str],
         raise InputError(f"{path}: names no data; give them with stages.{stage}.data=[{{path: FILE}}].")
 
 
-def _check_data(recipe: Recipe, path: Path) -> None:
+def _check_data(recipe: Recipe, values: dict[str, Any], path: Path) -> None:
+    """Raises InputError for parts that are not there, by their places in ``values``, as they stand in the file."""
     absent: dict[str, Path] = {}
     for name, stage in recipe.stages.items():
         for key in ("data", "eval_data"):
             parts = getattr(stage, key, None)
+            parts = parts if isinstance(parts, list) else getattr(parts, "parts", [])
             at = f"stages.{name}.{key}"
-            if not isinstance(parts, list):
-                at, parts = f"{at}.parts", getattr(parts, "parts", [])
+            at += ".parts" if isinstance(values["stages"][name].get(key), dict) else ""
             absent |= {f"{at}.{n}.path": one.path for n, one in enumerate(parts)
                        if one.path is not None and not one.path.exists()}  # fmt: skip
     if absent:
