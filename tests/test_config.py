@@ -85,6 +85,7 @@ def test_overrides_reach_sections_lists_and_numbers(tmp_path):
         (GOOD + "evals:\n  gsm8k: {shotz: 5}\n", (), r"r\.yaml:12: .*'evals\.gsm8k\.shotz'; did you mean 'shots'\?$"),
         (GOOD + "evals:\n  gsm8k: {samples: 4, k: [8]}\n", (), r"evals\.gsm8k\.k: pass@8 needs as many answers"),
         (GOOD.replace("epochs: 1", "max_steps: 1.5"), (), r"max_steps: expected a whole number, found 1\.5\.$"),
+        (GOOD.replace("epochs: 1", f"seed: {2**44}"), (), r"seed: must be less than 17592186044416, found 175921860"),
         (GOOD.replace("epochs: 1", "schedule: cos"), (), r"schedule: expected one of constant, linear, cosine, wsd, "),
         (GOOD.replace("      epochs: 1", ""), (), r"train: expected a section of `key: value` lines, found nothing\.$"),
         (GOOD.replace("epochs: 1", "packing: true"), (), r"'stages.sft.train.packing'; leave it out: rows are always "),

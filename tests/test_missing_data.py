@@ -78,6 +78,8 @@ def test_one_thing_alone_is_said_as_ever(here, model_folder):
         run_recipe(one, make_console(stderr=True))
     assert str(raised.value).startswith("nowhere.jsonl: there is no such file")
     assert "--allow-missing" not in str(raised.value)  # nothing would be left to train on
+    with pytest.raises(InputError, match=r"cannot run \(stages\.sft\.data: give at least one part"):
+        run_recipe(one, make_console(stderr=True), allow_missing=True)
 
 
 def test_the_run_goes_without_it_and_says_so(here, model_folder, capsys):

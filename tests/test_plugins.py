@@ -168,6 +168,16 @@ def test_through_doctor_and_inspector(strop):
     ("content", "said"),
     [
         ("1 / 0", "mine.py: the plugin raised ZeroDivisionError when it was read: division by zero"),
+        ("import sys; sys.exit(0)", "mine.py: the plugin raised SystemExit when it was read: sys.exit(0)"),
+        ("exit()", "mine.py: the plugin raised SystemExit when it was read: sys.exit(None)"),
+        (
+            PLUGIN.replace("        import torch\n", "        raise SystemExit(0)\n", 1),
+            "mine.py:55: raised SystemExit: sys.exit(0), which would end strop too; return there, or raise an error",
+        ),
+        (
+            PLUGIN.replace("        return Judgement(", "        exit(3)\n        return Judgement(", 1),
+            "mine.py:35: raised SystemExit: sys.exit(3), which would end strop too; return there, or raise an error",
+        ),
         ("def f(:", "mine.py: the plugin raised SyntaxError when it was read"),
         (PLUGIN.replace('"shout"', '"humaneval"'), "mine.py: the task 'humaneval' is there already, in "),
         (PLUGIN.replace("def run(self", "def walk(self"), "mine.py: the kind of stage 'shrink' has no run; define it."),

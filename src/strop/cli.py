@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.command_line import VerbParser, new_parser, place, utf8
-from strop.common.errors import Diverged, Elsewhere, Halted, InputError, Interrupted
+from strop.common.errors import Diverged, Elsewhere, Halted, InputError, Interrupted, ended_by
 from strop.common.first_steps import EXAMPLES, FIRST_STEPS
 from strop.compare import verb as compare_verb
 from strop.exporting import verb as exporting_verb
@@ -84,6 +84,8 @@ def _outcome(options: argparse.Namespace) -> Outcome:
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _say("stopped.", 130)
+    except SystemExit as error:  # of the user's own code
+        return _say(ended_by(error), 2)
     except BrokenPipeError:  # whoever read the output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1, {}

@@ -63,6 +63,18 @@ def test_fix_never_overwrites_what_it_did_not_write(recipe, out, capsys):
     assert target.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("out", "usual"),
+    [("x.csv", "x.jsonl"), ("in/y.parquet", "in/y.jsonl"), ("z.jsonl.gz", "z.jsonl"), ("w.json", "w.jsonl"),
+     ("clean", "clean.jsonl")],
+)  # fmt: skip
+def test_fix_writes_no_json_lines_under_another_name(recipe, out, usual, capsys):
+    break_file(Path("data.jsonl"))
+    assert main(["doctor", str(recipe), "--fix", out]) == 2
+    assert capsys.readouterr().err.endswith(f"written as JSON lines; give a name that says so, e.g. {usual}.\n")
+    assert not Path(out).exists()
+
+
 def test_fix_may_be_run_again(recipe, capsys):
     break_file(Path("data.jsonl"))
     for _ in range(2):

@@ -133,3 +133,56 @@ def test_other_settings(axolotl):
     done = axolotl({**BASE, "cut_cross_entropy": True, "save_first_step": True, "loss_watchdog_threshold": 5.0})
     assert done.unmapped.keys() == {"save_first_step", "loss_watchdog_threshold"}
     assert "train.alarm" in done.unmapped["loss_watchdog_threshold"]
+
+
+def test_files_of_a_data_set_are_parts_each(axolotl, tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("more.jsonl", "data/a.jsonl", "data/b.jsonl"):
+        (tmp_path / name).write_text((tmp_path / "chat.jsonl").read_text())
+    done = axolotl({**BASE, "datasets": [
+        {"path": "json", "data_files": ["chat.jsonl", "more.jsonl"], "type": "alpaca"},
+        {"path": "data", "data_files": "b.jsonl", "type": "chat_template"},
+        {"path": "org/set", "data_files": ["a.jsonl"], "type": "chat_template"},
+    ], "test_datasets": {"path": "json", "data_files": "data/a.jsonl", "type": "chat_template"}})  # fmt: skip
+    assert done.stage["data"] == [
+        {"path": "chat.jsonl", "format": "alpaca"}, {"path": "more.jsonl", "format": "alpaca"},
+        {"path": "data/b.jsonl"}, {"hub": "org/set"},
+    ]  # fmt: skip
+    assert done.stage["eval_data"] == [{"path": "data/a.jsonl"}]
+    assert done.unmapped.keys() == {"datasets.2.data_files"}
+
+
+@pytest.mark.parametrize(
+    ("way", "wanted"), [("raise", "error"), ("drop", "drop"), ("truncate", "truncate"), ("cut", "drop"), (None, "drop")]
+)
+def test_what_becomes_of_long_examples(axolotl, way, wanted):
+    done = axolotl({**BASE, "excess_length_strategy": way})
+    assert done.recipe["chat"]["too_long"] == wanted
+    told = {one["becomes"] for one in done.account["mapped"] if one["setting"] == "excess_length_strategy"}
+    assert (told, set(done.unmapped)) == ((set(), {"excess_length_strategy"}) if way == "cut" else ({wanted}, set()))
+
+
+def test_what_is_not_used_of_a_data_set_is_told(axolotl):
+    mappings = {"role": "role", "content": "content", "reasoning_content": "thoughts", "tool_calls": "tool_calls"}
+    one = {"path": "chat.jsonl", "type": "chat_template", "field_thinking": "thoughts", "trust_remote_code": True,
+           "message_property_mappings": mappings, "ds_type": "json", "text_column": "body"}  # fmt: skip
+    usual = {"path": "chat.jsonl", "type": "chat_template", "field_thinking": "reasoning", "trust_remote_code": False,
+             "message_property_mappings": {"reasoning_content": "thinking"}}  # fmt: skip
+    done = axolotl({**BASE, "datasets": [one, usual]})
+    told = {"message_property_mappings.reasoning_content", "field_thinking", "trust_remote_code", "text_column"}
+    assert done.unmapped.keys() == {f"datasets.0.{name}" for name in told}
+    needless = {entry["setting"] for entry in done.account["not_needed"]}
+    assert needless >= {"datasets.0.ds_type", "datasets.1.trust_remote_code"}
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ({"rl": "grpo", "datasets": [{"path": "train.parquet", "field_messages": "talk"}]}, "field_messages"),
+        ({"pretraining_dataset": [{"path": "org/web", "field_messages": "talk"}], "datasets": None}, "field_messages"),
+        ({"datasets": [{"path": "chat.jsonl", "revision": "abc"}]}, "revision"),
+    ],
+)
+def test_what_another_stage_or_a_file_has_nothing_for(axolotl, own, told):
+    done = axolotl({**BASE, "micro_batch_size": 16, **own})
+    assert {name.rpartition(".")[2] for name in done.unmapped} == {told}

@@ -308,13 +308,78 @@ def test_sft_of_verl(convert):
             (),
             "its data no.jsonl are not there",
         ),
+        (
+            {
+                "model_name_or_path": "a",
+                "assistant_only_loss": True,
+                "datasets": [{"path": p} for p in ("chat.jsonl", "no.jsonl", "a/b", "nor.json")],
+            },
+            ("--from", "trl:sft"),
+            "no.jsonl, nor.json are not there; put them there, or say where they are with "
+            "stages.sft.data.1.path=FILE stages.sft.data.3.path=FILE.",
+        ),
+        (
+            {"base_model": "a", "datasets": ["a/b"], "test_datasets": ["chat.jsonl", "no.jsonl"]},
+            (),
+            "or say where they are with stages.sft.eval_data.1.path=FILE.",
+        ),
+        (
+            {
+                "model_name_or_path": "a",
+                "dataset": "one,two",
+                "dataset_dir": "more",
+                "interleave_probs": "0.5,0.5",
+                "mix_strategy": "interleave_under",
+            },
+            ("--from", "llamafactory"),
+            "or say where they are with stages.sft.data.parts.1.path=FILE.",
+        ),
+        (
+            {
+                "actor_rollout_ref.model.path": "a",
+                "actor_rollout_ref.rollout.n": 4,
+                "algorithm.adv_estimator": "grpo",
+                "data.train_files": ["train.parquet", "no.parquet"],
+            },
+            (),
+            "or say where they are with stages.ppo.data.1.path=FILE.",
+        ),
         ({"dataset_name": "a/b", "packing": True, "learning_rate": "fast"}, (), "learning_rate: expected a number"),
         ({"dataset_name": "a/b", "packing": True}, ("model=a", "chat.max_lenght=3"), "chat.max_lenght"),
         ({"a": 1}, ("--from", "tlr"), "there is no program 'tlr'; known: axolotl, llamafactory, trl, verl"),
+        (
+            {"dataset_name": "a/b", "packing": True, "seed": float("inf")},
+            (),
+            "seed: expected a finite number, found inf",
+        ),
+        (
+            {"dataset_name": "a/b", "packing": True, "max_steps": float("nan")},
+            (),
+            "max_steps: expected a finite number",
+        ),
+        (
+            {"base_model": "a/b", "datasets": ["a/c"], "test_datasets": True},
+            (),
+            "test_datasets: expected a list of data",
+        ),
+        (
+            {"dataset_name": "a/b", "num_generations": 0, "beta": 0.1},
+            (),
+            "num_generations: expected at least 1, found 0",
+        ),
+        ({"dataset_name": "a/b", "loss_weights": 1}, (), "loss_weights: expected a list"),
+        (
+            {"dataset_name": "a/b", "packing": True, "test_split_size": "few", "datasets": [{"path": "a/c"}]},
+            (),
+            "expected a number, found 'few'",
+        ),
         (LLAMA_FACTORY, (), "there is no dataset_info.json that says what it is"),
     ],
 )
-def test_bad_input_is_one_line(convert, text, more, message):
+def test_bad_input_is_one_line(convert, tmp_path, text, more, message):
+    (tmp_path / "more").mkdir()
+    sets = {name: {"file_name": file} for name, file in (("one", "../chat.jsonl"), ("two", "no.jsonl"))}
+    (tmp_path / "more" / "dataset_info.json").write_text(json.dumps(sets))
     done = convert("x.yaml", text, *more)
     assert done.code == 2
     assert message in done.account["error"]

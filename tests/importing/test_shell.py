@@ -10,7 +10,9 @@ from strop.importing.reading import read_foreign
 def given(tmp_path):
     def read(text):
         (tmp_path / "run.sh").write_text(text)
-        return read_foreign(tmp_path / "run.sh").given
+        found = read_foreign(tmp_path / "run.sh")
+        assert len(found) == 1
+        return found[0].given
 
     return read
 
@@ -89,3 +91,36 @@ cd there && python x.py $ARGS --c "one
 two" > log.txt
 """
     assert given(script) == {"a": 1, "b": "two", "c": "one two"}
+
+
+SFT = "--model_name_or_path a/b --assistant_only_loss"
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        ("python sft.py --a 1 --dataset_name chat.json", {"a": 1, "dataset_name": "chat.json"}),
+        ("python sft.py --deepspeed ds.json --a 1", {"deepspeed": "ds.json", "a": 1}),
+        ("python sft.py --files one.json two.json", {"files": ["one.json", "two.json"]}),
+        ("accelerate launch --config_file zero.yaml sft.py --a 1", {"a": 1}),
+        ("trl sft --config own.yaml --data chat.json", {"b": 2, "data": "chat.json"}),
+        ("llamafactory-cli train own.yaml --deepspeed ds.json", {"b": 2, "deepspeed": "ds.json"}),
+        ("llamafactory-cli train own.yaml b=3", {"b": 3}),
+        ("axolotl train own.yaml --deepspeed ds.json", {"b": 2, "deepspeed": "ds.json"}),
+        ("axolotl train --deepspeed ds.json own.yaml", {"b": 2, "deepspeed": "ds.json"}),
+        ("accelerate launch -m axolotl.cli.train own.yaml", {"b": 2}),
+    ],
+)
+def test_only_a_word_that_stands_for_itself_is_the_programs_configuration(given, tmp_path, command, wanted):
+    (tmp_path / "own.yaml").write_text("b: 2")
+    for name in ("chat.json", "ds.json", "one.json", "zero.yaml"):  # not to be read
+        (tmp_path / name).write_text('{"zero_optimization": {"stage": 3}}')
+    assert given(command) == wanted
+
+
+def test_a_file_of_data_and_one_of_deepspeed_are_no_configurations(convert, tmp_path):
+    (tmp_path / "chat.jsonl").rename(tmp_path / "chat.json")
+    done = convert("run.sh", f"python trl/scripts/sft.py {SFT} --dataset_name chat.json --deepspeed zero.json")
+    assert done.code == 0, done.err
+    assert done.stage["data"] == [{"path": "chat.json"}]
+    assert "spread over devices" in done.unmapped["deepspeed"]

@@ -106,6 +106,29 @@ def test_a_mixture_of_data(convert):
     assert (done.code, "above 0 and up to 1" in done.account["error"]) == (2, True)
 
 
+def test_files_of_a_data_set_are_parts_each(convert, tmp_path):
+    for name in ("more.jsonl", "part-1.jsonl", "part-2.jsonl"):
+        (tmp_path / name).write_text((tmp_path / "chat.jsonl").read_text())
+    given = {"model_name_or_path": "a/b", "assistant_only_loss": True, "datasets": [
+        {"path": "json", "data_files": ["chat.jsonl", "more.jsonl"], "split": "train[:50%]"},
+        {"path": "json", "data_files": "part-*.jsonl"},
+        {"path": "parquet", "data_files": {"train": "train.parquet", "test": "chat.jsonl"}},
+        {"path": "org/set", "name": "en", "data_files": ["en/a.jsonl", "en/b.jsonl"]},
+        {"path": "org/set", "data_dir": "en"},
+    ]}  # fmt: skip
+    done = convert("x.yaml", given)
+    assert done.code == 0, done.err
+    assert done.stage["data"] == [
+        {"path": "chat.jsonl", "split": "train[:50%]"}, {"path": "more.jsonl", "split": "train[:50%]"},
+        {"path": "part-1.jsonl"}, {"path": "part-2.jsonl"},
+        {"path": "train.parquet"}, {"hub": "org/set", "subset": "en"}, {"hub": "org/set"},
+    ]  # fmt: skip
+    told = {"0.split", "2.data_files", "3.data_files", "4.data_dir"}
+    assert done.unmapped.keys() == {f"datasets.{one}" for one in told}
+    done = convert("x.yaml", {**given, "datasets": [{"name": "en"}]}, "--fresh")
+    assert (done.code, "datasets.0: has no path" in done.account["error"]) == (2, True)
+
+
 def test_the_older_mixture(convert):
     given = {"model_name_or_path": "a/b", "packing": True, "dataset_mixer": {"org/a": 1.0, "org/b": 0.5},
              "dataset_splits": ["train_sft", "test_sft"], "eval_strategy": "steps", "eval_steps": 5}  # fmt: skip

@@ -207,3 +207,33 @@ def test_groups_without_spread_stay_where_answers_are_not_compared_within_them(v
     done = verl("algorithm.adv_estimator=gae algorithm.filter_groups.enable=True")
     assert "no_spread" not in done.stage["rollout"]
     assert "teach something too" in done.unmapped["algorithm.filter_groups.enable"]
+
+
+BOTH = f"{ACTOR}.use_kl_loss=True algorithm.use_kl_in_reward=True"
+
+
+@pytest.mark.parametrize(
+    ("coefs", "wanted", "told"),
+    [
+        ((0.002, 0.05), (0.002, "loss", "k3"), True),
+        ((0.002, 0), (0.002, "loss", "k3"), False),
+        ((0, 0.05), (0.05, "reward", "k1"), False),
+    ],
+)
+def test_of_two_divergences_the_one_in_the_loss_is_here(verl, coefs, wanted, told):
+    done = verl(f"{BOTH} {ACTOR}.kl_loss_coef={coefs[0]} algorithm.kl_ctrl.kl_coef={coefs[1]}")
+    assert objective(done, "kl_coef", "kl_place", "kl_estimator") == wanted
+    left = {"algorithm.use_kl_in_reward", "algorithm.kl_ctrl.kl_coef"} if told else set()
+    assert done.unmapped.keys() == left
+    assert all("one KL divergence" in done.unmapped[name] for name in left)
+
+
+def test_how_many_rows(verl, tmp_path):
+    done = verl("data.train_max_samples=10")
+    assert done.stage["data"] == [{"path": "train.parquet", "count": 10}]
+    assert "data.train_files, data.train_max_samples" in {one["setting"] for one in done.account["mapped"]}
+    assert done.unmapped == {}
+    done = verl("data.train_files=['train.parquet','train.parquet'] data.train_max_samples=10")
+    assert done.stage["data"] == [{"path": "train.parquet"}] * 2
+    assert "all files together" in done.unmapped["data.train_max_samples"]
+    assert verl("data.train_max_samples=-1").stage["data"] == [{"path": "train.parquet"}]

@@ -148,6 +148,15 @@ def test_functions_of_files_and_modules_are_found_or_named(tmp_path):
             load_function(name)
 
 
+@pytest.mark.parametrize(("line", "said"), [("sys.exit(0)", "sys.exit(0)"), ("raise SystemExit", "sys.exit(None)")])
+def test_a_file_that_ends_the_program_is_named(tmp_path, line, said):
+    file = tmp_path / "ends.py"
+    file.write_text(f"import sys\ndef f(samples): return [1.0]\n{line}\n")
+    with pytest.raises(InputError, match=r"ends\.py:f: cannot be imported \(SystemExit: ") as caught:
+        load_function(f"{file}:f")
+    assert said in str(caught.value)
+
+
 REWARDS = """
 import os, signal, time
 def raises(samples): raise ValueError("no such thing")

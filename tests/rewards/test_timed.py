@@ -50,6 +50,16 @@ def workers():
     made.close()
 
 
+def leave(text):
+    sys.exit(0)
+
+
+def test_a_function_that_ends_the_program_ends_its_call_alone(workers):
+    pid = workers.map(os.path.basename, ["a"], 60.0) and pid_of(workers)
+    assert workers.map(leave, ["a"], 60.0) == [Failed("raised SystemExit: sys.exit(0)")]
+    assert (workers.map(double, ["ab"], 60.0), pid_of(workers)) == (["abab"], pid)
+
+
 def test_long_messages_pass_both_ways(workers):
     assert workers.map(double, ["x" * LONG, "", "ab"], 60.0) == ["x" * 2 * LONG, "", "abab"]
 

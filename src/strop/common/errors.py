@@ -1,5 +1,7 @@
 """The ways in which strop gives up, each with the exit code that the command line turns it into."""
 
+from traceback import walk_tb
+
 
 class InputError(ValueError):
     """Bad usage or bad input (exit code 2).
@@ -9,6 +11,22 @@ class InputError(ValueError):
     """
 
     exit_code = 2
+
+
+def raised(error: BaseException) -> str:
+    """What somebody's code raised, in a word or more: ``ValueError: too long``, ``SystemExit: sys.exit(0)``."""
+    said = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else str(error)
+    return f"{type(error).__name__}: {said}".removesuffix(": ")
+
+
+def ended_by(error: SystemExit) -> str:
+    """What to say where code that a verb called would end the program: its place, and what to do instead."""
+    passed = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    file, line = next(place for place in reversed(passed) if not place[0].startswith("<frozen"))  # `exit` has one
+    return (
+        f"{file}:{line}: raised {raised(error)}, which would end strop too; return there, or raise "
+        "an error that says what is wrong."
+    )
 
 
 class NotReachable(InputError):

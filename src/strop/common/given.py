@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from strop.common.errors import InputError
+from strop.common.errors import InputError, raised
 
 SUFFIX = ".pkl"
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -37,9 +37,9 @@ def write_given(folder: Path, thing: Any, name: str, beside: tuple[Any, ...] = (
             cloudpickle.register_pickle_by_value(module)
         packed = cloudpickle.dumps((*beside, thing) if beside else thing)
         pickle.loads(packed)
-    except Exception as error:  # whatever it refers to says in its own way that it cannot be packed
+    except (Exception, SystemExit) as error:  # whatever it refers to says in its own way that it cannot be packed
         raise InputError(
-            f"{name} cannot be sent to the processes that would run it ({type(error).__name__}: {error}); make what it "
+            f"{name} cannot be sent to the processes that would run it ({raised(error)}); make what it "
             "needs inside of it, or put it into a file of its own and name that: 'mine.py:NAME'."
         ) from error
     finally:
@@ -56,8 +56,8 @@ def read_given(path: Path) -> Any:
     """What `write_given` wrote. Raises InputError where it cannot be read here."""
     try:
         return pickle.loads(path.read_bytes())
-    except Exception as error:  # its imports may raise anything
-        raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}); hand it in again.") from error
+    except (Exception, SystemExit) as error:  # its imports may raise anything
+        raise InputError(f"{path}: cannot be read ({raised(error)}); hand it in again.") from error
 
 
 def importable(thing: Any) -> str | None:

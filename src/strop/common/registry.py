@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
-from strop.common.errors import InputError
+from strop.common.errors import InputError, raised
 from strop.common.given import SUFFIX, read_given
 
 Thing = TypeVar("Thing", bound=type)
@@ -83,11 +83,12 @@ def load_plugins(files: Iterable[Path]) -> None:
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # whatever the file raises is its own, and is to be read with its name
+        except (Exception, SystemExit) as error:  # whatever the file raises is its own, and is to be read with its name
             del sys.modules[name]
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{file}: the plugin raised {type(error).__name__} when it was read: {error}") from error
+            what, _, said = raised(error).partition(": ")
+            raise InputError(f"{file}: the plugin raised {what} when it was read{said and f': {said}'}") from error
 
 
 _GIVEN: dict[type, Path] = {}

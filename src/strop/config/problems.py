@@ -26,10 +26,10 @@ _SENTENCES = {
     "path_type": "expected a path",
     **dict.fromkeys(("list_type", "tuple_type"), "expected a list"),
     **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "expected a section of `key: value` lines"),
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be greater than {gt:.15g}",
+    "greater_than_equal": "must be at least {ge:.15g}",
+    "less_than": "must be less than {lt:.15g}",
+    "less_than_equal": "must be at most {le:.15g}",
     "too_short": "expected at least {min_length} of them",
 }
 """pydantic's kind of error -> what to say of it, filled in with its context."""
@@ -53,7 +53,7 @@ class Given:
 
 def problems(error: ValidationError, given: Given) -> list[str]:
     """One sentence for every problem, in the order of the file; a missing key that stands there misspelt is one."""
-    found = [(_keys(e["loc"], given), e) for e in error.errors()]
+    found = [(keys_of(e["loc"], given.kind, given.file.values), e) for e in error.errors()]
     meant = {(*keys[:-1], near) for keys, e in found if e["type"] == "extra_forbidden" for near in _near(keys, given)}
     lines = [_sentence(keys, e, given) for keys, e in found if not (e["type"] == "missing" and tuple(keys) in meant)]
     return list(dict.fromkeys(sorted(lines, key=_line_number)))
@@ -151,13 +151,12 @@ def _elsewhere(name: str, kind: type[BaseModel]) -> list[str]:
     return list(found.values())
 
 
-def _keys(location: tuple[int | str, ...], given: Given) -> list[str]:
-    """The path of an error as it stands in the file: a tagged union adds its tag, which is no key there."""
+def keys_of(location: tuple[int | str, ...], kind: type[BaseModel], values: Any) -> list[str]:
+    """The path of an error in ``values``, those of a ``kind``: a tagged union adds its tag, which is no key there."""
     keys: list[str] = []
-    values: Any = given.file.values
     for part in location:
         inside = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
-        if not inside and (part in kinds_at(given.kind, keys) or part in tags_at(given.kind, keys)):
+        if not inside and (part in kinds_at(kind, keys) or part in tags_at(kind, keys)):
             continue
         keys.append(str(part))
         beyond = isinstance(values, list) and isinstance(part, int) and part >= len(values)

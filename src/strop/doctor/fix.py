@@ -152,10 +152,17 @@ def plain(value: Any, changed: Counter[str]) -> Any:
     return str(value)
 
 
+_WRITTEN = (".jsonl", ".ndjson")
+
+
 def check_target(out: Path, inputs: Iterable[Path]) -> None:
-    """Raises InputError where writing to ``out`` would overwrite an input or a file that the doctor did not write."""
+    """Raises InputError where writing to ``out`` would overwrite an input or a file that the doctor did not write, and
+    where its name promises another format than JSON lines."""
     if not out.name or out.is_dir():
         raise InputError(f"--fix {out}: is a folder; name a file in it, e.g. {out / 'clean.jsonl'}.")
+    if out.suffix.lower() not in _WRITTEN:
+        usual = out.with_name(f"{out.name.partition('.')[0] or 'clean'}.jsonl")
+        raise InputError(f"--fix {out}: the rows are written as JSON lines; give a name that says so, e.g. {usual}.")
     for target in (out, report_of(out)):
         if any(os.path.realpath(target) == os.path.realpath(path) for path in inputs):
             raise InputError(f"--fix {out}: {target} is read here; choose another name, so that nothing is lost.")

@@ -20,6 +20,12 @@ RULES: Rules = {
     "cosine_constant_lr_ratio": Off("a cosine has no constant part here; train.schedule=wsd has", (None,)),
     "special_tokens": Off("the model's own tokenizer is used; chat.stop_tokens names further stop tokens", (None, {})),
     "tokens": Off("the model's own tokenizer is used; chat.template adds what its format needs", (None, [])),
+    "shuffle_merged_datasets": Off("all parts are shuffled together (train.seed), whatever their order", (None, True)),
+    "dataset_exact_deduplication": Off(
+        "a run trains duplicates: `strop doctor FILE --fix CLEAN.jsonl` leaves them out"
+    ),
+    "tokenizer_config": Off("the tokenizer in the model's own folder is used; put the other one there", (None,)),
+    "base_model_config": Off("the configuration in the model's own folder is used; put the other one there", (None,)),
     "bf16": NotNeeded("compute.dtype auto takes the fastest format of the machine"),
     "unfrozen_parameters": Off("all weights train, or adapters; train.groups with learning_rate 0 holds some", (None,)),
     "router_aux_loss_coef": To("train.aux_loss", number, (None, 0, 0.0)),
@@ -46,8 +52,6 @@ RULES: Rules = {
             "liger_glu_activation liger_layer_norm liger_fused_linear_cross_entropy attn_implementation",
             "what is prepared is kept in strop's cache": "dataset_prepared_path dataset_keep_in_memory "
             "skip_prepare_dataset dataset_processes",
-            "parts are shuffled together by train.seed": "shuffle_merged_datasets",
-            "strop doctor finds duplicates, and leaves them out with --fix": "dataset_exact_deduplication",
             "every step is written to metrics.jsonl": "wandb_project wandb_entity wandb_watch wandb_name "
             "wandb_log_model "
             "wandb_run_id wandb_mode use_tensorboard use_wandb mlflow_experiment_name mlflow_tracking_uri "
@@ -58,8 +62,8 @@ RULES: Rules = {
             "a run that is cut off goes on by the same command": "auto_resume_from_checkpoints",
             "the model's class is read from its configuration": "model_type tokenizer_type tokenizer_use_fast "
             "tokenizer_legacy "
-            "base_model_config cls_model_config processor_type is_llama_derived_model "
-            "is_mistral_derived_model is_qwen_derived_model is_falcon_derived_model strict tokenizer_config",
+            "cls_model_config processor_type is_llama_derived_model "
+            "is_mistral_derived_model is_qwen_derived_model is_falcon_derived_model strict",
             "merged and alone, both are saved": "merge_lora lora_on_cpu merge_method lora_fan_in_fan_out",
             "memory is freed as it goes": "gc_steps low_cpu_mem_usage eval_batch_size",
         },

@@ -15,7 +15,7 @@ from typing import Any
 
 from strop.common.errors import InputError
 
-_NEXT = (";", "&&", "||")
+_NEXT = (";", "&&", "||", "&")
 _BEFORE = ("then", "do", "else", "{")
 _DECLARE = ("export", "local", "readonly", "declare", "typeset")
 _SET = re.compile(r"(?P<name>[A-Za-z_]\w*)(?P<more>\+?)=(?P<value>.*)", re.DOTALL)

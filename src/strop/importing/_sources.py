@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from strop.common.errors import InputError
 from strop.data.files import READERS, open_rows
 from strop.data.settings import part_of
 
+BUILDERS = ("json", "parquet", "csv", "text", "arrow", "pandas")
+"""What stands for a data set where ``data_files`` are the data: how `datasets` reads them."""
 REMOTE = ("s3://", "gs://", "gcs://", "az://", "https://", "http://", "hdfs://")
 
 
@@ -22,6 +25,8 @@ def part(name: str, beside: Iterable[Path] = (), **more: Any) -> dict[str, Any]:
     if name.startswith(REMOTE):
         raise InputError(f"{name}: strop reads files of this machine and data sets on the hub; download it, and give "
                          "its path.")  # fmt: skip
+    if isinstance(more.get("subset"), bool):  # the language, as YAML reads it
+        more["subset"] = "yes" if more["subset"] else "no"
     more = {key: value for key, value in more.items() if value not in (None, {}, "")}
     expanded = Path(name).expanduser()
     places = [expanded, *(folder / name for folder in beside)]
@@ -30,6 +35,19 @@ def part(name: str, beside: Iterable[Path] = (), **more: Any) -> dict[str, Any]:
     looks_like_file = name.startswith((".", "~", "/")) or any(s.lower() in READERS for s in expanded.suffixes)
     given = {"path": str(expanded)} if looks_like_file else part_of(name)
     return {key: str(value) if isinstance(value, Path) else value for key, value in given.items()} | more
+
+
+def named_files(name: str, files: Any, split: str = "train") -> list[str] | None:
+    """The ``data_files`` of a data set: those that ``name`` (``json``) reads, or that lie in the folder ``name``; None
+    where they are of a repository. Patterns are filled in as far as there is something here; of files by their split
+    those of ``split``."""
+    files = files.get(split.partition("[")[0]) if isinstance(files, Mapping) else files
+    listed = [str(one) for one in (files if isinstance(files, list) else [files] if files else [])]
+    folder = Path(name).expanduser()
+    if name not in BUILDERS and not folder.is_dir():
+        return None
+    places = listed if name in BUILDERS else [str(folder / one) for one in listed]
+    return [one for place in places for one in sorted(glob(place, recursive=True)) or [place]]
 
 
 def is_there(one: dict[str, Any]) -> bool:

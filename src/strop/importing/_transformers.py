@@ -52,6 +52,9 @@ SCHEDULES: dict[str, tuple[str, float | None]] = {
     "warmup_stable_decay": ("wsd", None),
 }
 
+SHUFFLED = "each epoch has the data in another order (train.seed); strop has none that keeps that of the file"
+NEVER = ("no", "none", "false", "off")
+"""Words of a strategy by which nothing is done."""
 MANY = 1000.0
 """Epochs that never end before the steps that are given."""
 
@@ -65,7 +68,7 @@ _NOT_NEEDED = {
     "dataloader_multiprocessing_context dataloader_in_order dataset_num_proc preprocessing_num_workers "
     "remove_unused_columns label_names",
     "rows are flat and filled by length, without padding": "group_by_length length_column_name padding_free "
-    "pad_to_multiple_of eval_packing average_tokens_across_devices auto_find_batch_size train_sampling_strategy "
+    "pad_to_multiple_of eval_packing average_tokens_across_devices auto_find_batch_size "
     "pad_token padding_side",
     "evaluation rows are as long as training rows": "per_device_eval_batch_size eval_accumulation_steps "
     "eval_do_concat_batches eval_use_gather_object batch_eval_metrics include_for_metrics bf16_full_eval "
@@ -85,7 +88,7 @@ _NOT_THERE = {
     "hub_strategy hub_token hub_private_repo hub_always_push hub_revision",
     "how weights are spread over devices is no setting of a recipe": "deepspeed fsdp fsdp_config ddp_backend "
     "ddp_timeout ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_find_unused_parameters local_rank "
-    "accelerator_config parallelism_config",
+    "accelerator_config parallelism_config accelerate_config",
     "the run's folder is runs/NAME; give another with folder=PATH": "output_dir",
     "one seed decides the order of the data and the noise (train.seed)": "data_seed",
     "float16 is not offered: it needs loss scaling; compute.dtype is auto, float32 or bfloat16": "fp16",
@@ -98,12 +101,19 @@ _NOT_THERE = {
     "the model is loaded as its configuration says": "model_init_kwargs model_revision",
     "compiling is train.compile alone": "torch_compile_backend torch_compile_mode",
 }
+
+
+def _clipping(value: Any) -> float:
+    """Of gradients; nothing, 0 and infinity clip none."""
+    return 1e9 if value is None or value == math.inf else number(value) or 1e9
+
+
 RULES: Rules = {
     "learning_rate": To("train.learning_rate", number),
     "weight_decay": To("train.weight_decay", number),
-    "max_grad_norm": To("train.max_grad_norm", lambda v: number(v) or 1e9),
+    "max_grad_norm": To("train.max_grad_norm", _clipping, (), null=True),
     "seed": To("train.seed", whole),
-    "gradient_checkpointing": To("train.gradient_checkpointing", bool, (None, False)),
+    "gradient_checkpointing": To("train.gradient_checkpointing", bool, (None, False), null=True),
     "activation_checkpointing": To("train.gradient_checkpointing", bool, (None, False)),
     "torch_compile": To("train.compile", bool, (None, False)),
     "run_name": To("name", str),
@@ -112,6 +122,7 @@ RULES: Rules = {
     "neftune_noise_alpha": Off("is a setting of stage sft here, train.neftune_alpha", (None, 0, 0.0)),
     **same(NotNeeded, _NOT_NEEDED),
     **same(Off, _NOT_THERE),
+    "train_sampling_strategy": Off(SHUFFLED, (None, "random", "group_by_length", "batch_rebalance")),
     "use_cpu": To("compute.device", lambda v: "cpu" if v else "auto", (None, False)),
     "greater_is_better": NotNeeded("keep_best knows which way each metric is better"),
     "model_revision": Off("the model is loaded as its configuration says", (None, "main")),
@@ -260,7 +271,7 @@ def _decay(draft: Draft, extra: Mapping[str, Any], kwargs: str) -> None:
 def evaluation(draft: Draft, has_data: bool, strategy: str = "eval_strategy") -> None:
     """When the evaluation loss is measured, and which weights are kept."""
     said = [name for name in dict.fromkeys((strategy, "evaluation_strategy", "eval_strategy")) if name in draft.given]
-    way = str(draft.get(said[0] if said else strategy)).lower()
+    way = str(draft.text(said[0] if said else strategy)).lower()
     steps = draft.number("eval_steps") or draft.number("logging_steps") or 0
     if not has_data:
         for name in (*said, "eval_steps", "load_best_model_at_end", "metric_for_best_model"):
@@ -272,7 +283,7 @@ def evaluation(draft: Draft, has_data: bool, strategy: str = "eval_strategy") ->
         every = max(1, math.ceil(total / epochs))
     if every is not None:
         draft.put("train.eval_every", every, *(["eval_steps"] if way == "steps" else []), *said)
-    elif way not in ("no", "none", "false"):
+    elif way not in NEVER:
         for name in (*said, "eval_steps"):
             draft.leave(name, "strop counts evaluations in whole steps (train.eval_every); both ends are measured")
     for name in (*said, "eval_steps"):
@@ -289,11 +300,11 @@ def evaluation(draft: Draft, has_data: bool, strategy: str = "eval_strategy") ->
 
 def saving(draft: Draft, strategy: str = "save_strategy") -> None:
     """When checkpoints are written."""
-    way, steps = draft.get(strategy), draft.number("save_steps") or 0
+    way, steps = str(draft.text(strategy)).lower(), draft.number("save_steps") or 0
     every = in_steps(draft, steps) if way == "steps" else None
     if every is not None:
         draft.put("train.checkpoint_every", every, "save_steps")
-    elif way == "no":
+    elif way in NEVER:
         draft.put("train.checkpoint_every", None, strategy)
     elif way == "epoch":
         draft.put("train.checkpoint_every", "auto", strategy)
@@ -313,7 +324,10 @@ def precision(draft: Draft) -> None:
 
 
 def window(draft: Draft, length: int | None, per_row: int, too_long: str, *names: str) -> None:
-    """The longest example, what becomes of longer ones, and rows that hold ``per_row`` of them."""
+    """The longest example, what becomes of longer ones, and rows that hold ``per_row`` of them; null: none is cut."""
+    if names and draft.empty(names[0]):
+        draft.put("chat.max_length", None, *names)
+        return
     if length is None or length <= 0:
         return
     draft.put("chat.max_length", length, *names)

@@ -7,6 +7,7 @@ from typing import Any
 
 from strop.common.errors import InputError
 from strop.importing import _sources
+from strop.importing._transformers import NEVER
 from strop.importing.draft import Draft, number
 
 _KNOWN = {"path", "name", "split", "data_files"}
@@ -22,19 +23,19 @@ def data(draft: Draft, evaluated: str) -> list[dict[str, Any]]:
         return _mixer(draft, mixer, evaluated)
     listed = draft.get("datasets")
     if isinstance(listed, list) and listed:
-        parts = [_part_of(draft, one, n) for n, one in enumerate(listed)]
+        parts = [part for n, one in enumerate(listed) for part in _parts_of(draft, one, n)]
         draft.put("data", parts, "datasets")
         _held_out(draft, draft.get("test_split_size"), "test_split_size")
         return parts
-    name = draft.get("dataset_name")
+    name = draft.text("dataset_name")
     if name is None:
         return []
-    subset, split = draft.get("dataset_config"), draft.get("dataset_train_split")
-    parts = [_sources.part(str(name), subset=subset, split=split if split != "train" else None)]
+    subset, split = draft.text("dataset_config"), draft.text("dataset_train_split")
+    parts = [_sources.part(name, subset=subset, split=split if split != "train" else None)]
     draft.put("data", parts, "dataset_name", "dataset_config", "dataset_train_split")
-    if evaluated not in ("no", "None", "False"):
-        other = draft.get("dataset_test_split")
-        draft.put("eval_data", [_sources.part(str(name), subset=subset, split=other)], "dataset_test_split")
+    if evaluated.lower() not in NEVER:
+        other = draft.text("dataset_test_split")
+        draft.put("eval_data", [_sources.part(name, subset=subset, split=other)], "dataset_test_split")
     draft.needless("dataset_test_split", "nothing is evaluated on it")
     return parts
 
@@ -51,16 +52,37 @@ def _held_out(draft: Draft, size: Any, name: str) -> None:
         draft.leave(name, "a share is held out, not a number: eval_data={fraction: 0.1}")
 
 
-def _part_of(draft: Draft, one: Any, number: int) -> dict[str, Any]:
+def _parts_of(draft: Draft, one: Any, number: int) -> list[dict[str, Any]]:
+    """A data set of ``datasets``; where its files are named, each of them is a part."""
     one = one if isinstance(one, Mapping) else {"path": str(one)}
+    at = f"{draft.called('datasets')}.{number}"
+    if not one.get("path"):
+        raise InputError(f"{draft.source}: {at}: has no path; name the file or data set.")
+    name, split, files = str(one["path"]), str(one.get("split") or "train"), one.get("data_files")
     for key in set(one) - _KNOWN:
         why = "see `columns` of a part" if key == "columns" else "a part takes `count` rows, or a slice as its split"
-        why = why if key in ("columns", "data_dir", "fraction") else "is no setting of a data set there"
-        _leave(draft, f"datasets.{number}.{key}", one[key], why)
-    files = one.get("data_files")
-    split = one.get("split")
-    return _sources.part(str(files if isinstance(files, str) else one.get("path")), subset=one.get("name"),
-                         split=split if split != "train" else None)  # fmt: skip
+        why = why if key in ("columns", "fraction") else "is no setting of a data set there"
+        if key == "data_dir":
+            why = "name the folder as the path, or as `subset` of a data set on the hub"
+        _leave(draft, f"{at}.{key}", one[key], why)
+    more = {"subset": one.get("name"), "split": split if split != "train" else None}
+    if not files:
+        return [_sources.part(name, **more)]
+    if (listed := _sources.named_files(name, files, split)) is None:
+        _leave(draft, f"{at}.data_files", files, "a data set on the hub is read by its `subset` and `split`, not by "
+               "files: download those, and name each as a part")  # fmt: skip
+        return [_sources.part(name, **more)]
+    if not listed:
+        raise InputError(f"{draft.source}: {at}: its data_files have none for {split}; correct them.")
+    if isinstance(files, Mapping) and len(files) > 1:
+        _leave(draft, f"{at}.data_files", files, f"those of {split.partition('[')[0]} are the parts, the others are "
+               "not read")  # fmt: skip
+    if one.get("name"):
+        _leave(draft, f"{at}.name", one["name"], "is of a data set on the hub; files have no configurations")
+    sliced = split if "[" in split else None
+    if sliced and len(listed) > 1:
+        _leave(draft, f"{at}.split", split, "it is a slice of all files together there, and of each here")
+    return [_sources.part(file, split=sliced) for file in listed]
 
 
 def _mixture(draft: Draft, mixture: Any) -> list[dict[str, Any]]:
@@ -98,7 +120,7 @@ def _mixer(draft: Draft, mixer: Any, evaluated: str) -> list[dict[str, Any]]:
             taken = _share(draft, split, share if own == "data" else None, f"dataset_mixer.{name}")
             parts[own].append(_sources.part(str(name), subset=config, split=taken if taken != "train" else None))
     draft.put("data", parts["data"], "dataset_mixer", "dataset_splits", "dataset_configs")
-    if parts["eval_data"] and evaluated not in ("no", "None", "False"):
+    if parts["eval_data"] and evaluated.lower() not in NEVER:
         draft.put("eval_data", parts["eval_data"], "dataset_mixer", "dataset_splits")
     return parts["data"]
 

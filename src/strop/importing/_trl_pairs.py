@@ -32,8 +32,10 @@ def preferences(draft: Draft, stage: str) -> None:
 
 def _dpo(draft: Draft) -> None:
     types = draft.get("loss_type")
-    types = types if isinstance(types, list) else [str(types)]
+    types = [str(one) for one in (types if isinstance(types, list) else [types])]
     weights = draft.get("loss_weights") or [1.0] * len(types)
+    if not isinstance(weights, list):
+        raise draft.wrong("loss_weights", f"expected a list, one for each loss, found {weights!r:.60}; correct it.")
     smoothing = draft.number("label_smoothing") or 0.0
     chosen = [one for one in types if one != "sft"]
     if len(chosen) == 1 and chosen[0] in LOSSES and len(weights) == len(types):

@@ -65,6 +65,7 @@ RL_RULES: Rules = {
             "evaluation_strategy load_best_model_at_end metric_for_best_model",
         },
     ),
+    "shuffle_dataset": Off(_transformers.SHUFFLED, (None, True)),
     "top_p": Off("the sampler draws from the distribution that is trained", (None, 1, 1.0)),
     "top_k": Off("the sampler draws from the distribution that is trained", (None, 0, -1)),
     "min_p": Off("the sampler draws from the distribution that is trained", (None, 0, 0.0)),
@@ -98,8 +99,8 @@ def reinforcement(draft: Draft, stage: str) -> None:
 
 
 def _grpo(draft: Draft, stage: str) -> None:
-    group, world = draft.count("num_generations"), draft.world or 1
-    per, accumulated = draft.count("per_device_train_batch_size"), draft.count("gradient_accumulation_steps")
+    group, world = draft.count("num_generations", 1), draft.world or 1
+    per, accumulated = draft.count("per_device_train_batch_size", 1), draft.count("gradient_accumulation_steps", 1)
     generated = draft.whole("generation_batch_size")
     turns = draft.whole("steps_per_generation") or (generated // (per * world) if generated else accumulated)
     generated = generated or _transformers.batch(draft) // accumulated * turns

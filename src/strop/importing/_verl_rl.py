@@ -41,13 +41,13 @@ _PYTHON = ("custom_reward_function.path", "custom_reward_function.name", "reward
 def reinforcement(draft: Draft) -> None:
     """Everything that it trains and how, but data, checkpoints and what the tables have."""
     draft.put("model", str(draft.get(f"{_MODEL}.path")), f"{_MODEL}.path") if draft.get(f"{_MODEL}.path") else None
-    group, prompts = draft.count(f"{_ROLLOUT}.n"), draft.count("data.train_batch_size")
+    group, prompts = draft.count(f"{_ROLLOUT}.n"), draft.count("data.train_batch_size", 1)
     answer, asked = draft.count("data.max_response_length"), draft.count("data.max_prompt_length")
     draft.put("rollout.group_size", group, f"{_ROLLOUT}.n")
     draft.put("rollout.prompts_per_step", prompts, "data.train_batch_size")
     draft.put("rollout.max_tokens", answer, "data.max_response_length")
     draft.put("rollout.temperature", draft.number(f"{_ROLLOUT}.temperature"), f"{_ROLLOUT}.temperature")
-    mini = max(1, prompts // draft.count(f"{_ACTOR}.ppo_mini_batch_size"))  # theirs is in prompts
+    mini = max(1, prompts // draft.count(f"{_ACTOR}.ppo_mini_batch_size", 1))  # theirs is in prompts
     draft.put("rollout.mini_batches", mini, f"{_ACTOR}.ppo_mini_batch_size")
     updates = draft.count(f"{_ACTOR}.ppo_epochs")
     draft.put("rollout.updates_per_rollout", updates, f"{_ACTOR}.ppo_epochs")
@@ -208,8 +208,17 @@ def _surrogate(draft: Draft) -> None:
 
 
 def _divergence(draft: Draft) -> None:
-    """The KL divergence to the reference, in the loss or in the reward."""
+    """The KL divergence to the reference, in the loss or in the reward; of both that in the loss."""
     loss, in_reward = draft.get(f"{_ACTOR}.use_kl_loss"), draft.get("algorithm.use_kl_in_reward")
+    in_loss, of_reward = draft.number(f"{_ACTOR}.kl_loss_coef"), draft.number("algorithm.kl_ctrl.kl_coef")
+    if loss and in_reward and in_loss and of_reward:
+        for name in ("use_kl_in_reward", "kl_penalty", *(f"kl_ctrl.{one}" for one in ("kl_coef", "type", "target_kl",
+                                                                                      "horizon"))):  # fmt: skip
+            draft.leave(f"algorithm.{name}", "strop has one KL divergence, in the loss or in the reward: it is the "
+                        "one in the loss (objective.kl_place)")  # fmt: skip
+        in_reward = False
+    elif loss and in_reward:
+        loss, in_reward = bool(in_loss), not in_loss
     coef, kind, switch = (f"{_ACTOR}.kl_loss_coef", f"{_ACTOR}.kl_loss_type", f"{_ACTOR}.use_kl_loss") if loss else (
         "algorithm.kl_ctrl.kl_coef", "algorithm.kl_penalty", "algorithm.use_kl_in_reward")  # fmt: skip
     if (loss or in_reward) and draft.number(coef):

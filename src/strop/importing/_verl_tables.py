@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from strop.importing._transformers import SHUFFLED
 from strop.importing.draft import Rules, To, number, whole
 
 _ACTOR = "actor_rollout_ref.actor"
@@ -75,7 +76,7 @@ NEEDLESS = {
     "*.fused_kernel_options *.use_torch_compile *.entropy_from_logits_with_chunking *.entropy_checkpointing",
     "a run that is cut off goes on by the same command": "trainer.resume_mode trainer.resume_from_path "
     "trainer.resume_path trainer.del_local_ckpt_after_load *.save_contents *.load_contents *.async_save",
-    "data are shuffled by train.seed": "data.shuffle *.shuffle data.validation_shuffle",
+    "data are shuffled by train.seed": "*.shuffle data.validation_shuffle",
     "data are read without a loader's processes": "data.dataloader_num_workers data.filter_overlong_prompts_workers "
     "data.return_raw_chat data.return_raw_input_ids data.return_full_prompt data.return_multi_modal_inputs "
     "data.use_shm *.use_shm data.val_batch_size data.reward_fn_key",
@@ -90,6 +91,7 @@ NEEDLESS = {
 }
 """Why strop needs none of these: names, sections (that end in a dot), and ``*.name`` for a name in any section."""
 OFF = {
+    "what that file says is not read; put what is to count on the command line": "config-path config-name config-dir",
     "the run's folder is runs/NAME; give another with folder=PATH": "trainer.default_local_dir "
     "trainer.default_hdfs_dir",
     "how weights are spread over devices is no setting of a recipe": "*.strategy *.param_offload *.optimizer_offload "
@@ -124,6 +126,7 @@ NEUTRAL: dict[str, tuple[str, tuple[Any, ...]]] = {
     "actor_rollout_ref.rollout.top_k": (_SAMPLER, (None, -1, 0)),
     "actor_rollout_ref.rollout.do_sample": (_SAMPLER, (None, True)),
     "actor_rollout_ref.rollout.ignore_eos": (_SAMPLER, (None, False)),
+    "data.shuffle": (SHUFFLED, (None, True)),
     "trainer.critic_warmup": ("the policy learns from the first step on", (None, 0)),
     "algorithm.rollout_correction.rollout_is_batch_normalize": ("weights stay as they are", (None, False)),
     "optim.override_optimizer_config": ("optimisers have no further arguments of their own here", (None,)),

@@ -6,11 +6,10 @@ https://docs.axolotl.ai
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
-from strop.common.errors import InputError
-from strop.importing import _sources, _transformers
+from strop.importing import _transformers
+from strop.importing._axolotl_data import data
 from strop.importing._axolotl_rl import PAIRS, lifted, preferences
 from strop.importing._axolotl_tables import OTHERS, RULES
 from strop.importing._trl_rl import RL_DEFAULTS, RL_RULES, reinforcement
@@ -22,28 +21,19 @@ _DEFAULTS: dict[str, Any] = {
     "micro_batch_size": 1, "gradient_accumulation_steps": 1, "num_epochs": 1.0, "optimizer": "adamw_torch_fused",
     "lr_scheduler": "cosine", "sequence_len": 512, "weight_decay": 0.0, "train_on_inputs": False, "seed": 42,
     "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_grad_norm": 1.0, "lora_dropout": 0.0,
-    "save_strategy": "epoch", "eval_strategy": "no",
+    "save_strategy": "epoch", "eval_strategy": "no", "excess_length_strategy": "drop",
 }  # fmt: skip
 _KINDS = {"sft": "sft", "pretrain": "sft", "reward": "reward_model", "grpo": "rl"} | dict.fromkeys(PAIRS, "preference")
-# `type` of a data set -> strop's format; what comes after a dot in it is a way of reading the columns.
-_FORMATS = {"alpaca": "alpaca", "chat_template": "auto", "sharegpt": "sharegpt", "completion": "text"}
-_FIELDS = {"field_instruction": "instruction", "field_input": "input", "field_output": "output",
-           "field_system": "system", "field_prompt": "prompt", "field_chosen": "chosen", "field_rejected": "rejected",
-           "field_completion": "completion", "field_label": "label"}  # fmt: skip
-# Ways of reading the columns of pairs by the names that strop knows too, in a template of axolotl's own.
-_PAIRED = names("default argilla argilla_chat icr intel prompt_pairs ultra")
+_TOO_LONG = {"drop": "drop", "truncate": "truncate", "raise": "error"}
 _TEMPLATES = {"chatml": "chatml", "llama3": "llama3"}
-_PART = names(
-    "path type split name data_files ds_type field field_messages revision field_tools field_chosen field_rejected "
-    "message_property_mappings message_field_role message_field_content roles_to_train train_on_eos chat_template "
-    "trust_remote_code text_column field_thinking"
-)
 
 
 @register("axolotl")
 class Axolotl(Program):
     title = "axolotl"
     commands = ("axolotl",)
+    beside = names("preprocess merge_lora merge_sharded_fsdp_weights inference evaluate fetch vllm_serve quantize "
+                   "lm_eval delinearize_llama4")  # fmt: skip
     stages = tuple(_KINDS)
     signs = names("base_model sequence_len sample_packing lora_target_linear micro_batch_size val_set_size "
                       "pad_to_sequence_len dataset_prepared_path flash_attention rl")  # fmt: skip
@@ -62,18 +52,22 @@ class Axolotl(Program):
         given, written = lifted(foreign.given) if stage == "grpo" else (dict(foreign.given), {})
         own = {**RL_DEFAULTS["grpo"], "per_device_train_batch_size": 1, "num_train_epochs": 1.0}
         defaults = {**own, **_DEFAULTS} if stage == "grpo" else _DEFAULTS
-        draft = Draft(str(foreign.path), given, defaults, world, written)
+        draft = Draft(str(foreign.path), given, defaults, world, written, null_is_default=True, words=foreign.words)
         draft.put("name", foreign.path.stem)
         draft.stage["kind"] = _KINDS[stage]
         for name in ("rl", "reward_model"):
             draft.needless(name, "it is the kind of the stage here")
         _lora(draft)
-        _data(draft, stage)
+        data(draft, stage)
         length, per = draft.whole("sequence_len"), draft.whole("micro_batch_size") or 1
         two = 2 if _KINDS[stage] in ("preference", "reward_model") and stage != "kto" else 1
-        too_long = draft.get("excess_length_strategy") or "drop"
-        _transformers.window(draft, length, per * two, "truncate" if too_long == "truncate" else "drop", "sequence_len")
-        draft.needless("excess_length_strategy", "as chat.too_long says")
+        too_long = _TOO_LONG.get(str(draft.get("excess_length_strategy")).lower())
+        _transformers.window(draft, length, per * two, too_long or "drop", "sequence_len")
+        if too_long is None:
+            draft.leave("excess_length_strategy", "chat.too_long is drop, truncate or error; it is drop here")
+        elif stage != "pretrain":
+            draft.put("chat.too_long", too_long, "excess_length_strategy")
+        draft.needless("excess_length_strategy", "of text what is longer goes on in the next example")
         if stage == "grpo":
             reinforcement(draft, "grpo")
             _transformers.drop_lora_dropout(draft)
@@ -90,6 +84,9 @@ class Axolotl(Program):
         if draft.get("bf16") is True:
             draft.put("compute.dtype", "bfloat16", "bf16")
         _template(draft)
+        for name in ("tokenizer_config", "base_model_config"):
+            if draft.get(name) == draft.get("base_model"):
+                draft.needless(name, "it is the model's own")
         draft.apply(RULES)
         draft.apply(_transformers.RULES)
         draft.finish(OTHERS)
@@ -119,93 +116,6 @@ def _lora(draft: Draft) -> None:
     if draft.get("load_in_4bit") or way == "qlora":
         draft.put("lora.quantize", "4bit", "load_in_4bit", "adapter")
     draft.needless("load_in_4bit", "off, as here")
-
-
-def _data(draft: Draft, stage: str) -> None:
-    column = "pretraining_dataset" if stage == "pretrain" else "datasets"
-    given = draft.get(column)
-    given = [given] if isinstance(given, str | Mapping) else given or []
-    if not isinstance(given, list):
-        raise InputError(f"{draft.source}: {column}: expected a list of data sets, found {given!r:.60}; correct it.")
-    parts = [_part(draft, one, f"{column}.{n}", stage) for n, one in enumerate(given)]
-    if parts:
-        draft.put("data", parts, column)
-    if tests := draft.get("test_datasets"):
-        draft.put("eval_data", [_part(draft, one, f"test_datasets.{n}", stage) for n, one in enumerate(tests)],
-                  "test_datasets")  # fmt: skip
-    size = draft.number("val_set_size") or 0
-    if 0 < size < 1 and stage != "grpo":
-        draft.put("eval_data", {"fraction": size}, "val_set_size")
-    elif size and stage == "grpo":
-        draft.leave("val_set_size", "evaluations are tasks: evals: {NAME: {task: answers, path: FILE, grader: number}}")
-    elif size:
-        draft.leave("val_set_size", "a share is held out, not a number: eval_data={fraction: 0.1}")
-    draft.needless("val_set_size", "nothing is held out")
-
-
-def _part(draft: Draft, one: Any, at: str, stage: str) -> dict[str, Any]:
-    one = {"path": one} if isinstance(one, str) else one
-    if not isinstance(one, Mapping) or not one.get("path"):
-        raise InputError(f"{draft.source}: {at}: has no path; name the file or data set.")
-
-    def leave(key: str, reason: str) -> None:
-        draft.unmapped.append({"setting": f"{at}.{key}", "value": one[key], "reason": reason})
-
-    kind = one.get("type")
-    columns: dict[str, str] = {}
-    found: dict[str, Any] = {}
-    if stage == "pretrain":
-        found, columns = {"format": "text"}, {"text": one["text_column"]} if one.get("text_column") else {}
-    elif stage == "grpo":
-        if kind is not None:
-            leave("type", "a function of another program makes the prompts; name the columns with `prompt` and `truth`")
-    elif isinstance(kind, Mapping):
-        columns = {_FIELDS[key]: value for key, value in kind.items() if key in _FIELDS and value}
-        rest = {key: value for key, value in kind.items() if key not in _FIELDS and value is not None}
-        if rest:
-            leave("type", f"prompts are put by the model's chat template, so {', '.join(rest)} is not used")
-    elif stage == "sft" and isinstance(kind, str):
-        name = kind.partition(".")[0].partition(":")[0]
-        if name in _FORMATS:
-            found = {"format": _FORMATS[name]} if _FORMATS[name] != "auto" else {}
-            if name == "alpaca":
-                draft.note(f"{at}: their text of Alpaca's prompts is not used; instruction and input are the user's "
-                           "turn in the model's own chat template.")  # fmt: skip
-        else:
-            leave("type", "rows are known by their columns; map them with `columns` where they are not")
-    elif isinstance(kind, str) and kind.rpartition(".")[2] in _PAIRED:
-        reason = "rows are known by their columns, and prompts are put by the model's own chat template"
-        draft.not_needed.append({"setting": f"{at}.type", "value": kind, "reason": reason})
-    elif isinstance(kind, str):
-        leave("type", "rows are known by their columns; map them with `columns` where they are not")
-    columns |= {own: one[key] for key, own in (("field_chosen", "chosen"), ("field_rejected", "rejected"))
-                if one.get(key) not in (None, own)}  # fmt: skip
-    if one.get("field"):
-        columns["text"] = one["field"]
-    if one.get("field_messages") not in (None, "messages", "conversations"):
-        columns["messages"] = one["field_messages"]
-    if one.get("field_tools") not in (None, "tools"):
-        columns["tools"] = one["field_tools"]
-    called = dict(one.get("message_property_mappings") or {})
-    called |= {own: one[key] for key, own in (("message_field_role", "role"), ("message_field_content", "content"))
-              if key in one}  # fmt: skip
-    if {called.get("role", "role"), called.get("content", "content")} not in ({"role", "content"}, {"from", "value"}):
-        key = "message_property_mappings" if "message_property_mappings" in one else "message_field_role"
-        leave(key, "strop reads role and content, or from and value, of a message")
-    if one.get("roles_to_train") not in (None, ["assistant"], ["gpt"], ["assistant", "gpt"], ["gpt", "assistant"]):
-        leave("roles_to_train", "the assistant's turns are trained (chat.train_on)")
-    if one.get("train_on_eos") not in (None, "turn"):
-        leave("train_on_eos", "the stop token of every trained turn is trained")
-    if one.get("chat_template") not in (None, "tokenizer_default", "jinja"):
-        leave("chat_template", "a recipe has one template for all data (chat.template)")
-    for key in set(one) - _PART:
-        leave(key, "is no setting of a part of strop's data")
-    files, split = one.get("data_files"), one.get("split")
-    place = files if isinstance(files, str) and one.get("path") in ("json", "parquet", "csv") else one["path"]
-    if files is not None and place is one["path"]:
-        leave("data_files", "name the files' folder, or each file as a part")
-    return _sources.part(str(place), subset=one.get("name"), split=split if split != "train" else None,
-                         revision=one.get("revision"), columns={} if stage == "grpo" else columns, **found)  # fmt: skip
 
 
 def _train(draft: Draft, stage: str) -> None:
@@ -273,7 +183,7 @@ def _schedule(draft: Draft) -> None:
 
 
 def _template(draft: Draft) -> None:
-    name = draft.get("chat_template")
+    name = draft.text("chat_template")
     if name in _TEMPLATES:
         draft.put("chat.template", _TEMPLATES[name], "chat_template")
     elif name in (None, "tokenizer_default", "jinja"):

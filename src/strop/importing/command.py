@@ -16,7 +16,7 @@ from strop.common.files import atomic_writer
 from strop.common.visible import one_line
 from strop.config import load_values
 from strop.config.recipe import Recipe
-from strop.importing.draft import Draft
+from strop.importing.draft import Draft, NoNumber
 from strop.importing.programs import chosen
 from strop.importing.reading import NODES, PROCESSES, read_foreign
 
@@ -34,9 +34,12 @@ def import_recipe(
     """
     if out.exists() and not fresh:
         raise InputError(f"{out}: is there already; say --fresh to replace it, or give another name with --out.")
-    foreign = read_foreign(path)
-    name, program, stage = chosen(foreign, said)
-    draft = program.draft(foreign, stage)
+    name, program, stage, foreign, left = chosen(read_foreign(path), said)
+    try:
+        draft = program.draft(foreign, stage)
+    except NoNumber as error:  # inside of a setting: a weight, a share
+        raise InputError(f"{path}: {error}") from None
+    draft.notes += left
     for option, value in foreign.launcher.items():
         counted = option in (*PROCESSES, *NODES)
         reason = "the batch has it in it" if counted else "is the launcher's; of it the number of processes counts here"
@@ -45,7 +48,7 @@ def import_recipe(
     values = _values(draft, stage)
     _check_whole(draft, values, overrides, str(path))
     recipe = load_values(Recipe, values, overrides, f"{path}, as imported")  # which writes the overrides into them
-    _check_data(recipe, path)
+    _check_data(recipe, values, path)
     account = {
         "from": name,
         "stage": stage,
@@ -84,14 +87,21 @@ def _check_whole(draft: Draft, values: dict[str, Any], overrides: Sequence[str],
         raise InputError(f"{path}: names no data; give them with stages.{stage}.data=[{{path: FILE}}].")
 
 
-def _check_data(recipe: Recipe, path: Path) -> None:
+def _check_data(recipe: Recipe, values: dict[str, Any], path: Path) -> None:
+    """Raises InputError for parts that are not there, by their places in ``values``, as they stand in the file."""
+    absent: dict[str, Path] = {}
     for name, stage in recipe.stages.items():
-        for place in stage.local_data(recipe):
-            if not place.exists():
-                raise InputError(
-                    f"{path}: its data {place} are not there; put them there, or say where they are with "
-                    f"stages.{name}.data.0.path=FILE."
-                )
+        for key in ("data", "eval_data"):
+            parts = getattr(stage, key, None)
+            parts = parts if isinstance(parts, list) else getattr(parts, "parts", [])
+            at = f"stages.{name}.{key}"
+            at += ".parts" if isinstance(values["stages"][name].get(key), dict) else ""
+            absent |= {f"{at}.{n}.path": one.path for n, one in enumerate(parts)
+                       if one.path is not None and not one.path.exists()}  # fmt: skip
+    if absent:
+        shown = ", ".join(map(str, dict.fromkeys(absent.values())))
+        said = " ".join(f"{key}=FILE" for key in absent)
+        raise InputError(f"{path}: its data {shown} are not there; put them there, or say where they are with {said}.")
 
 
 def _head(account: dict[str, Any], title: str, path: Path) -> Iterator[str]:

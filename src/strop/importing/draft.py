@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,11 +18,12 @@ OF_RECIPE = ("name", "model", "folder", "chat", "compute", "evals", "gates")
 
 class To(NamedTuple):
     """A setting that has one of strop's for it: ``target``, by ``convert`` (which raises ValueError for no value of
-    it). ``skip``: values that say nothing."""
+    it). ``skip``: values that say nothing; ``null``: whether a null that is given is a value, not the default."""
 
     target: str
     convert: Callable[[Any], Any] = lambda value: value
     skip: tuple[Any, ...] = (None,)
+    null: bool = False
 
 
 class Off(NamedTuple):
@@ -49,7 +51,8 @@ def same(kind: type[Off] | type[Needless], by_reason: Mapping[str, str]) -> dict
 @dataclass
 class Draft:
     """``given``: the other program's settings as its user wrote them; ``defaults``: those that it takes otherwise;
-    ``written``: what a setting is called in the file, where it is read here under another name.
+    ``written``: what a setting is called in the file, where it is read here under another name; ``null_is_default``:
+    whether the program takes a null that is given for nothing given; ``words``: values as they are written.
 
     ``recipe`` and ``stage`` grow by `put`. Every name that is asked for counts as known.
     """
@@ -59,6 +62,8 @@ class Draft:
     defaults: Mapping[str, Any]
     world: int | None = None
     written: Mapping[str, str] = field(default_factory=dict)
+    null_is_default: bool = False
+    words: Mapping[str, str] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     stage: dict[str, Any] = field(default_factory=dict)
     mapped: list[dict[str, Any]] = field(default_factory=list)
@@ -67,6 +72,7 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
+    emptied: set[str] = field(default_factory=set)
 
     # -- what is given
 
@@ -89,6 +95,15 @@ class Draft:
             self.given[name] = value = None
         return self.defaults.get(name, default) if value is None else value
 
+    def empty(self, name: str) -> bool:
+        """Whether null is given for it, which is another value than the default there. It has none from then on."""
+        self.get(name)
+        if self.null_is_default or name in self.done or name not in self.given or self.given[name] is not None:
+            return name in self.emptied
+        self.defaults = {key: value for key, value in self.defaults.items() if key != name}
+        self.emptied.add(name)
+        return True
+
     def number(self, name: str, default: float | None = None) -> float | None:
         """Raises InputError where it is none."""
         value = self.get(name, default)
@@ -99,10 +114,11 @@ class Draft:
 
     def whole(self, name: str, default: int | None = None) -> int | None:
         """Raises InputError where it is no whole number."""
-        value = self.number(name, default)
-        if value is not None and value != int(value):
-            raise self.wrong(name, f"expected a whole number, found {value:g}; correct it.")
-        return None if value is None else int(value)
+        value = self.get(name, default)
+        try:
+            return None if value is None else whole(value)
+        except ValueError as error:
+            raise self.wrong(name, str(error)) from None
 
     def amount(self, name: str) -> float:
         """Of a setting that the program has a default for. Raises InputError where it is no number."""
@@ -111,11 +127,14 @@ class Draft:
             raise self.wrong(name, "expected a number, found none; give one.")
         return value
 
-    def count(self, name: str) -> int:
-        """Of a setting that the program has a default for. Raises InputError where it is no whole number."""
+    def count(self, name: str, least: int | None = None) -> int:
+        """Of a setting that the program has a default for. Raises InputError where it is no whole number, and where it
+        is below ``least``."""
         value = self.whole(name)
         if value is None:
             raise self.wrong(name, "expected a whole number, found none; give one.")
+        if least is not None and value < least:
+            raise self.wrong(name, f"expected at least {least}, found {value}; correct it.")
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -125,12 +144,21 @@ class Draft:
             raise self.wrong(name, f"expected true or false, found {value!r:.60}; correct it.")
         return value
 
+    def text(self, name: str) -> str | None:
+        """As it is written, where that is known: ``no`` is a word here and not false, and 2025_06_01 is no number."""
+        value = self.get(name)
+        if value is None:
+            return None
+        if self.given.get(name) is not None and (word := self.words.get(self.called(name))) is not None:
+            return word
+        return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
     def texts(self, name: str) -> list[str]:
         """A list, or texts between commas."""
         value = self.get(name)
         if value is None:
             return []
-        return [str(one).strip() for one in (value if isinstance(value, list) else str(value).split(","))]
+        return [str(one).strip() for one in (value if isinstance(value, list) else str(self.text(name)).split(","))]
 
     # -- the account
 
@@ -141,6 +169,8 @@ class Draft:
         for section in sections:
             place = place.setdefault(section, {})
         place[last] = value
+        for name in names:
+            self._tell_null(name)
         self.done |= set(names)
         if names:
             values = {self.called(name): self.get(name) for name in names}
@@ -151,9 +181,16 @@ class Draft:
                     "value": next(iter(told.values())) if len(told) == 1 else told,
                     "to": target,
                     "becomes": value,
-                    "default": not any(self.given.get(name) is not None for name in names),
+                    "default": not any(self.given.get(name) is not None or name in self.emptied for name in names),
                 }
             )
+
+    def _tell_null(self, name: str) -> None:
+        """Where null is given and there the default counts all the same."""
+        default = self.defaults.get(name)
+        null = not self.null_is_default and self.given.get(name, 0) is None
+        if null and default is not None and name not in self.done:
+            self.leave(name, f"strop needs a value: it is {default} here, which is theirs where nothing is said")
 
     def leave(self, name: str, reason: str) -> None:
         """It has no place in the recipe; said if it was given."""
@@ -178,12 +215,14 @@ class Draft:
         for name, rule in rules.items():
             if name in self.done:
                 continue
-            value = self.get(name)
+            value = None if isinstance(rule, To) and rule.null and self.empty(name) else self.get(name)
+            if isinstance(rule, To) and rule.convert is str:
+                value = self.text(name)
             if isinstance(rule, Needless):
                 self.needless(name, rule.reason)
             elif isinstance(rule, Off):
                 off = value in rule.neutral if not isinstance(value, list | dict) else value in ([], {})
-                self.needless(name, "off, as here") if off else self.leave(name, rule.reason)
+                self.needless(name, "as here" if value else "off, as here") if off else self.leave(name, rule.reason)
             elif value in rule.skip:
                 self.needless(name, "the same here") if name in self.given else None
             else:
@@ -220,18 +259,26 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+class NoNumber(ValueError):
+    """A value that is none; its text is a sentence for the user."""
+
+
 def number(value: Any) -> float:
-    """Raises ValueError where it is none."""
+    """Raises NoNumber where it is none, and for infinity and NaN."""
+    shown = f"{value!r:.60}" if not isinstance(value, int) else str(value)[:60]
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"expected a number, found {value!r:.60}; correct it.")
+        raise NoNumber(f"expected a number, found {shown}; correct it.")
     try:
-        return float(value)
-    except ValueError:
-        raise ValueError(f"expected a number, found {value!r:.60}; correct it.") from None
+        found = float(value)
+    except (ValueError, OverflowError):
+        raise NoNumber(f"expected a number, found {shown}; correct it.") from None
+    if not math.isfinite(found):
+        raise NoNumber(f"expected a finite number, found {shown}; correct it.")
+    return found
 
 
 def whole(value: Any) -> int:
-    """Raises ValueError where it is no whole number."""
+    """Raises NoNumber where it is no whole number."""
     if (found := number(value)) != int(found):
-        raise ValueError(f"expected a whole number, found {value!r:.60}; correct it.")
-    return int(found)
+        raise NoNumber(f"expected a whole number, found {value!r:.60}; correct it.")
+    return value if isinstance(value, int) else int(found)

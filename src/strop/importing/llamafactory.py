@@ -44,6 +44,7 @@ _ENTRY = {"file_name", "hf_hub_url", "formatting", "ranking", "subset", "split",
 class LlamaFactory(Program):
     title = "LLaMA-Factory"
     commands = ("llamafactory-cli", "llamafactory", "src/train.py")
+    beside = names("export chat webchat api webui eval version env help")
     stages = tuple(_KINDS)
     signs = names("finetuning_type cutoff_len lora_rank dataset_dir pref_loss pref_beta neat_packing "
                       "preprocessing_num_workers mask_history plot_loss lora_target")  # fmt: skip
@@ -54,7 +55,7 @@ class LlamaFactory(Program):
 
     @classmethod
     def draft(cls, foreign: Foreign, stage: str) -> Draft:
-        draft = Draft(str(foreign.path), dict(foreign.given), _DEFAULTS, foreign.world)
+        draft = Draft(str(foreign.path), dict(foreign.given), _DEFAULTS, foreign.world, words=foreign.words)
         draft.put("name", foreign.path.stem) if "run_name" not in draft.given else None
         draft.stage["kind"] = _KINDS[stage]
         draft.needless("stage", "it is the kind of the stage here")

@@ -15,7 +15,7 @@ from strop.importing._trl_distill import DISTILL_DEFAULTS, DISTILL_RULES, distil
 from strop.importing._trl_names import PEFT_DEFAULTS, PEFT_RULES, flat
 from strop.importing._trl_pairs import PAIR_DEFAULTS, preferences
 from strop.importing._trl_rl import RL_DEFAULTS, RL_RULES, reinforcement
-from strop.importing.draft import Draft, Off, Rules, To, names, number, same
+from strop.importing.draft import Draft, Off, Rules, To, names, number, same, whole
 from strop.importing.draft import Needless as NotNeeded
 from strop.importing.programs import Program, register
 from strop.importing.reading import Foreign
@@ -52,7 +52,7 @@ _SIGNS = {
     "dataset_kwargs max_seq_length eos_token",
 }
 _LORA: Rules = {
-    "lora_r": To("lora.r", int),
+    "lora_r": To("lora.r", whole),
     "lora_alpha": To("lora.alpha", number),
     "lora_dropout": To("lora.dropout", number),
     "use_rslora": To("lora.rslora", bool, (None, False)),
@@ -76,7 +76,7 @@ _RULES: Rules = {
         NotNeeded,
         {
             "rows are always packed without padding, and sequences never see each other": "packing packing_strategy",
-            "data are shuffled by train.seed": "shuffle_dataset",
+            "each epoch has the data in another order (train.seed), as there": "shuffle_dataset",
             "the reference's log-probabilities are computed once": "precompute_ref_log_probs precompute_ref_batch_size",
             "a model's dropout is off where answers are compared": "disable_dropout",
             "no bias buffer is synchronised": "ignore_bias_buffers",
@@ -107,6 +107,7 @@ _RULES: Rules = {
 class Trl(Program):
     title = "TRL"
     commands = ("trl ", "trl/scripts", "examples/scripts/")
+    beside = names("vllm_serve env chat skills")
     stages = tuple(DEFAULTS)
     signs = names(
         "dataset_name dataset_text_field assistant_only_loss completion_only_loss reward_funcs num_generations "
@@ -149,7 +150,7 @@ class Trl(Program):
         given, written, _, peft = flat(foreign.given)
         if "max_seq_length" in given:  # until TRL 0.15
             given.setdefault("max_length", given.pop("max_seq_length"))
-        draft = Draft(str(foreign.path), given, DEFAULTS[stage], foreign.world, written)
+        draft = Draft(str(foreign.path), given, DEFAULTS[stage], foreign.world, written, words=foreign.words)
         draft.put("name", foreign.path.stem) if "run_name" not in given else None
         draft.stage["kind"] = _KINDS.get(stage, "rl")
         lora(draft, peft)
@@ -159,7 +160,7 @@ class Trl(Program):
             _transformers.drop_lora_dropout(draft)
             draft.apply(RL_RULES)
         else:
-            parts = data(draft, str(draft.get("eval_strategy")))
+            parts = data(draft, str(draft.text("evaluation_strategy") or draft.text("eval_strategy")))
             per = draft.whole("per_device_train_batch_size") or 1
             draft.put("train.global_batch_size", _transformers.batch(draft), "per_device_train_batch_size",
                       "gradient_accumulation_steps")  # fmt: skip
@@ -169,6 +170,8 @@ class Trl(Program):
             _transformers.evaluation(draft, "eval_data" in draft.stage)
             if stage in DISTILL_DEFAULTS:
                 distillation(draft, stage)
+                if stage == "gkd":  # of SFT, whose order is another one in any case
+                    draft.apply({"shuffle_dataset": _RULES["shuffle_dataset"]})
                 draft.apply({**DISTILL_RULES, **RL_RULES})
             elif stage == "sft":
                 _sft(draft, parts)

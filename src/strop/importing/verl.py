@@ -22,6 +22,7 @@ from strop.importing.reading import Foreign, flattened
 class Verl(Program):
     title = "verl"
     commands = ("verl.trainer", "verl/trainer")
+    beside = names("main_eval main_generation main_generation_server")
     stages = ("sft", "ppo")
     signs = names("data.train_files model.partial_pretrain trainer.default_local_dir algorithm.adv_estimator "
                       "actor_rollout_ref.model.path actor_rollout_ref.rollout.n trainer.n_gpus_per_node "
@@ -45,8 +46,8 @@ class Verl(Program):
                  if not name.startswith("defaults") and not name.endswith("_target_")}  # fmt: skip
         given = {name: value for name, value in given.items() if not _refers(value)}
         defaults = DEFAULTS["old sft" if stage == "sft" and _is_old(foreign, given) else stage]
-        draft = Draft(str(foreign.path), given, defaults, foreign.world)
-        draft.put("name", str(draft.get("trainer.experiment_name") or foreign.path.stem), "trainer.experiment_name")
+        draft = Draft(str(foreign.path), given, defaults, foreign.world, words=foreign.words)
+        draft.put("name", draft.text("trainer.experiment_name") or foreign.path.stem, "trainer.experiment_name")
         draft.stage["kind"] = "sft" if stage == "sft" else "rl"
         _data(draft)
         (_sft if stage == "sft" else reinforcement)(draft)
@@ -78,15 +79,23 @@ def _sweep(draft: Draft, prefixes: str, rule: Needless | Off) -> None:
 
 
 def _data(draft: Draft) -> None:
-    for name, own in (("data.train_files", "data"), ("data.val_files", "eval_data")):
+    for name, own, limit in (("data.train_files", "data", "data.train_max_samples"),
+                             ("data.val_files", "eval_data", "data.val_max_samples")):  # fmt: skip
         files = draft.get(name)
         files = files if isinstance(files, list) else [files] if files else []
         if own == "eval_data" and draft.stage["kind"] == "rl":
             draft.leave(name, "evaluations are tasks: evals: {NAME: {task: answers, path: FILE, grader: number}}")
         elif files:
-            count = draft.whole("data.train_max_samples" if own == "data" else "data.val_max_samples") or -1
-            parts = [_sources.part(str(one), count=count if count > 0 else None) for one in files]
-            draft.put(own, parts, name)
+            count = draft.whole(limit) or -1
+            if count > 0 and len(files) > 1:
+                draft.leave(limit, "theirs limits all files together; here each has a `count` of its own, and all rows "
+                            "are taken: set data.0.count and so on")  # fmt: skip
+            elif count > 0:
+                draft.put(own, [_sources.part(str(files[0]), count=count)], name, limit)
+                draft.note(f"{limit} takes rows drawn at random where data are shuffled; here the first {count:,}.")
+                continue
+            draft.needless(limit, "off, as here")
+            draft.put(own, [_sources.part(str(one)) for one in files], name)
 
 
 def _columns(draft: Draft, columns: dict[str, str]) -> None:

@@ -60,7 +60,7 @@ class NewModel(BaseModel):
         description="Its tokenizer: a folder, a tokenizer.json, a model that has it, or characters (bytes and the "
         "tokens of a chat); by default bytes, until a stage of kind tokenizer has trained another.",
     )
-    seed: int = Field(0, ge=0, description="Decides the weights that it starts from.")
+    seed: int = Field(0, ge=0, lt=2**64, description="Decides the weights that it starts from.")
 
     def __str__(self) -> str:
         family = self.new.get("model_type") or self.new["architectures"]

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from strop.common.errors import InputError
+from strop.common.errors import InputError, raised
 from strop.common.given import SUFFIX, read_given
 from strop.rewards.code import Score
 from strop.rewards.forms import (
@@ -191,8 +191,8 @@ def load_function(name: str) -> Any:
             module = importlib.import_module(place)
     except InputError:
         raise
-    except Exception as error:  # whatever the file raises is its own, and is to be read with its name
-        raise InputError(f"{name}: cannot be imported ({type(error).__name__}: {error}); correct it.") from error
+    except (Exception, SystemExit) as error:  # whatever the file raises is its own, and is to be read with its name
+        raise InputError(f"{name}: cannot be imported ({raised(error)}); correct it.") from error
     found = getattr(module, function, None)
     if not callable(found):
         raise InputError(f"{name}: {place} has no function {function}; correct the name.")

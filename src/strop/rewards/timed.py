@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from strop.common.errors import raised
 from strop.common.processes import end_with_parent, without_main
 from strop.sandbox import is_unsafe, set_unsafe
 
@@ -160,6 +161,6 @@ def _serve(parent: socket.socket, unsafe: bool) -> None:
         try:
             function, argument = pickle.loads(work)
             answer = pickle.dumps(function(argument))
-        except Exception as error:  # noqa: BLE001 - anybody's code may raise anything, and it is told as it is
-            answer = pickle.dumps(Failed(f"raised {type(error).__name__}: {error}"))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - anybody's code may raise anything; it is told as it is
+            answer = pickle.dumps(Failed(f"raised {raised(error)}"))
         _send(parent, answer)

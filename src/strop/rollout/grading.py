@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from strop.common.errors import InputError
+from strop.common.errors import InputError, raised
 from strop.common.heartbeat import beat
 from strop.common.registry import load_plugins, plugin_file
 from strop.rewards import JudgeFault, Judgement, Score, score_judgement
@@ -122,8 +122,8 @@ class Grader:
             pairs = [(prompts[g].item, _graded(prompts[g], one)) for g in several for one in groups[g]]
             try:
                 judged: Iterator[Judgement | Failed] = iter(task.judge(*zip(*pairs, strict=True)))
-            except Exception as error:  # noqa: BLE001 - a grader's own fault is told, and does not end the run
-                judged = iter([Failed(f"raised {type(error).__name__}: {error}")] * len(pairs))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a grader's own fault is told, and ends no run
+                judged = iter([Failed(f"raised {raised(error)}")] * len(pairs))
             for g in several:
                 found[g] = [_judged(next(judged), reward) for _ in groups[g]]
         work = []
@@ -228,8 +228,8 @@ def _grade(job: _Graded) -> list[Any]:
 def _told(grade: Any, answer: str) -> Any:
     try:
         return grade(answer)
-    except Exception as error:  # noqa: BLE001 - of this answer nothing is known, and of the others something
-        return Failed(f"raised {type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - of this answer nothing is known, of the others something
+        return Failed(f"raised {raised(error)}")
 
 
 def _score(work: tuple[Reward, list[Sample]]) -> list[Score | Failed]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from strop.common.errors import InputError, NotReachable
+from strop.config.problems import keys_of
 from strop.config.recipe import Recipe
 from strop.data.files import data_files
 from strop.data.keys import hub_commit
@@ -91,7 +92,7 @@ def without(recipe: Recipe, left_out: list[Missing]) -> tuple[Recipe, list[Missi
         return type(recipe).model_validate(values), also
     except ValidationError as error:
         said = error.errors()[0]
-        where = ".".join(map(str, said["loc"]))
+        where = ".".join(keys_of(said["loc"], type(recipe), values))
         reasons = "\n".join(map(str, left_out))
         raise InputError(
             f"{reasons}\nwithout these the recipe cannot run ({where}: {said['msg'].removeprefix('Value error, ')}); "

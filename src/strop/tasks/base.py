@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
-from strop.common.errors import InputError
+from strop.common.errors import InputError, ended_by
 from strop.common.registry import Registry, load_plugins, plugin_file
 from strop.data.readers import NamedSet, built_in
 from strop.data.rows import Row
@@ -282,7 +282,10 @@ class _Job(NamedTuple):
 def _grade(job: _Job) -> Judgement:
     load_plugins([job.plugin] if job.plugin else [])
     kind, item, answer = pickle.loads(job.work)
-    return kind.grade(item, answer)
+    try:
+        return kind.grade(item, answer)
+    except SystemExit as error:  # it would be raised in the process that waits, without its place
+        raise InputError(ended_by(error)) from None
 
 
 TASKS: Registry[type[Task]] = Registry("task", "strop.tasks")

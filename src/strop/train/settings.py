@@ -120,7 +120,7 @@ class StepSettings(_Settings):
     )
     compile: Literal["auto"] | bool = Field("auto", description="Compile the blocks of the model; auto: on CUDA.")
     profile: bool = Field(False, description="Trace one step into the stage's folder (trace.json).")
-    seed: int = Field(0, ge=0, description="Seed of the data order and of the noise.")
+    seed: int = Field(0, ge=0, lt=2**44, description="Seed of the data order and of the noise.")
 
     @property
     def goes_back(self) -> bool:
