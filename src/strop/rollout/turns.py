@@ -25,7 +25,7 @@ from strop.chat.codec import assistants
 from strop.chat.origin import code
 from strop.chat.parse import UNFINISHED, prompt_text, typed
 from strop.chat.traced import concat, plain, relabel
-from strop.common.errors import InputError
+from strop.common.errors import InputError, raised
 from strop.common.registry import load_plugins, plugin_file
 from strop.environments.base import Environment, Observation, Start, Step, Turn, observation_fault
 from strop.rewards.timed import Failed, TimedWorkers
@@ -62,10 +62,10 @@ class Player:
             messages = self.environment.model_copy().reset(start)
         except InputError:
             raise
-        except Exception as error:  # whatever anybody's code raises, of a row that is to be named
-            said = f"{type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # whatever anybody's code raises, of a row that is to be named
+            kind = self.environment.kind
             raise InputError(
-                f"the environment {self.environment.kind} cannot begin with it ({said}); mend its reset, or the row."
+                f"the environment {kind} cannot begin with it ({raised(error)}); mend its reset, or the row."
             ) from error
         text, ids = self._rendered(messages)
         return Opening(name, start, ids, plain(text))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from strop.common.errors import InputError
+from strop.common.errors import InputError, raised
 from strop.common.given import SUFFIX
 from strop.rewards.kinds import load_function
 from strop.tools.base import TOOLS, Tool
@@ -30,10 +30,10 @@ class FunctionTool(Tool):
         self.description = (inspect.getdoc(made) or self.name).partition("\n\n")[0].replace("\n", " ")
         try:
             hints, signature = get_type_hints(made), inspect.signature(made)
-        except Exception as error:  # annotations are code, and may raise anything
+        except (Exception, SystemExit) as error:  # annotations are code, and may raise anything
             raise InputError(
-                f"{function}: what it takes cannot be read ({type(error).__name__}: {error}); a tool is a Python "
-                "function whose annotations can be evaluated."
+                f"{function}: what it takes cannot be read ({raised(error)}); a tool is a Python function whose "
+                "annotations can be evaluated."
             ) from error
         self.parameters, optional = {}, set()
         for name, one in signature.parameters.items():
