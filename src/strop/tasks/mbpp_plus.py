@@ -104,7 +104,7 @@ class MbppPlus(PlusTask):
     def grade(cls, item: Item, answer: str) -> Judgement:
         data: MbppPlusItem = item.data
         name = data.entry_point
-        program = as_it_stands(answer) if item.text is not None else extract_program(answer, [name])
+        program = as_it_stands(answer, [name]) if item.text is not None else extract_program(answer, [name])
         return judge_asserts(program, [name], f"{data.test}\ncheck({name})\n", LIMITS)
 
 
