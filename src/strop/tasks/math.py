@@ -10,7 +10,7 @@ from pydantic import Field
 
 from strop.common.errors import InputError
 from strop.rewards import Judgement
-from strop.rewards.boxed import boxes, whole_boxes
+from strop.rewards.boxed import boxed, boxes, last_boxes, whole_boxes, with_result_alone_boxed
 from strop.rewards.code import Verdict
 from strop.rewards.math import MathVerdict, math_verdicts, require_math_verify
 from strop.rewards.reasoning import without_reasoning
@@ -52,7 +52,7 @@ class Math(AnswerTask):
     def items(self) -> list[Item]:
         settings, own = self.settings, self._rows(self.settings.path, self.settings.split, self.settings.count)
         pool = self._rows(settings.shots_path, "train", 2 * settings.shots) if settings.shots_path else []
-        shots = Shots([(self._ask(p), f"\\boxed{{{a}}}") for p, a, _ in pool], settings.shots, f"evals.{self.name}")
+        shots = Shots([(self._ask(p), boxed(a)) for p, a, _ in pool], settings.shots, f"evals.{self.name}")
         made = []
         for index, (problem, answer, about) in enumerate(own):
             asked, name = self._ask(problem), f"{self.name}/{index}"
@@ -99,13 +99,16 @@ def judgement(verdict: MathVerdict, answer: str) -> Judgement:
 
 
 def problem_of(row: Mapping[str, Any], place: str) -> tuple[str, str, str]:
-    """Problem, reference and subject of a row. Raises InputError where there is no reference."""
+    """Problem, reference and subject of a row; the reference has boxes itself where several say the result together.
+
+    Raises InputError where there is no reference.
+    """
     problem = check_text(field_of(row, place, ("problem", "question"), "the problem"), "problem", place, empty=False)
     answer = row.get("answer")
     if answer is None:
         solution = check_text(field_of(row, place, ("solution",), "the reference"), "solution", place)
-        found = boxes(solution)
-        answer = found[-1].content if found else None
+        contents = {box.content.strip() for box in last_boxes(solution)}
+        answer = with_result_alone_boxed(solution) if len(contents) > 1 else "".join(contents)
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         answer = str(answer)
     if not isinstance(answer, str) or not answer.strip():
