@@ -40,7 +40,8 @@ class ProblemTask(AnswerTask):
         for record in records:
             if not record.tests:
                 raise InputError(
-                    f"problem {record.name!r} has no tests, so answers to it cannot be judged; add `tests`."
+                    f"problem {record.name!r} has no tests, so answers to it cannot be judged; give some, as `tests` "
+                    "or as `testcase` and `output`."
                 )
         # A problem that names no family is one by itself: all of them together would be one, of which nothing is known.
         return [Item(r.name, r.family or r.name, r.messages()[:1], r, r.source) for r in records]
