@@ -16,6 +16,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from strop.chat.conversation import Message
+from strop.chat.field import Field as At
+from strop.chat.field import Seen, is_empty
+from strop.chat.pairs import composed
+from strop.chat.turns import with_system
 from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.rewards import Judgement
@@ -98,7 +103,7 @@ class Answers(AnswerTask):
             item = item_of(row, place)
             reference = Reference(grader, LETTERS[item.answer], item.options)
             return [{"role": "user", "content": item.prompt}], reference
-        asked = field_of(row, place, self._names("prompt", PROMPTS), "the prompt")
+        asked = self._asked(row, place)
         if isinstance(row.get("reward_model"), Mapping) and "answer" not in self.settings.columns:  # verl's layout
             row = {**row, "ground_truth": row["reward_model"].get("ground_truth")}
         answer = field_of(row, place, self._names("answer", REFERENCES), "the reference answer")
@@ -115,7 +120,25 @@ class Answers(AnswerTask):
         if grader == "choice" and chosen_letter(answer, options) is None:
             raise InputError(f"{place}: the reference {answer!r:.60} names none of the {len(options)} choices; give a "
                              "letter or a choice's text.")  # fmt: skip
-        return _messages(asked, place), Reference(grader, answer, options)
+        return asked, Reference(grader, answer, options)
+
+    def _asked(self, row: Mapping[str, Any], place: str) -> list[dict[str, str]]:
+        """The turns to answer: of the column that is named, or of the first that holds something and of those that
+        belong to it, as training reads them: an instruction before its input, a context, a system prompt."""
+        if own := self.settings.columns.get("prompt"):
+            return _messages(field_of(row, place, (own,), "the prompt"), place)
+        name = next((name for name in PROMPTS if not _is_blank(row.get(name))), None)
+        if name is None or not isinstance(row[name], str):
+            return _messages(field_of(row, place, (name,) if name else PROMPTS, "the prompt"), place)
+        text, seen, at = check_text(row[name], name, place), Seen(row), At(place)
+        if name in ("input", "instruction"):
+            columns = [one for one in ("instruction", "input", "context") if not _is_blank(row.get(one))]
+            text = "\n\n".join(check_text(row[one], one, place) for one in columns)
+        else:
+            after = [one for one in ("query", "input") if PROMPTS.index(one) > PROMPTS.index(name)]
+            text = composed(seen, ["instruction", "context"], text, after, at)
+        turns = with_system([Message("user", text)], seen, at)
+        return [{"role": turn.role, "content": turn.content or ""} for turn in turns]
 
     def _names(self, which: Literal["prompt", "answer"], known: Sequence[str]) -> Sequence[str]:
         own = self.settings.columns.get(which)
@@ -155,6 +178,10 @@ def _found(reference: Reference, answer: str) -> tuple[Any, Any]:
     if reference.grader == "choice":
         return chosen_letter(answer, reference.options), chosen_letter(reference.answer, reference.options)
     return _plain(without_reasoning(answer)) or None, _plain(reference.answer)
+
+
+def _is_blank(value: Any) -> bool:
+    return not value.strip() if isinstance(value, str) else is_empty(value)
 
 
 def _plain(text: str) -> str:
