@@ -61,3 +61,58 @@ def test_a_column_that_is_named_is_asked_as_it_stands(tmp_path):
 def test_a_row_without_a_prompt_is_refused(tmp_path, row, said):
     with pytest.raises(InputError, match=said):
         opened(tmp_path, row).items()
+
+
+NAMED = {"prompt": "q", "answer": "a"}
+NUMBERS = ["12", "1", "0"]
+WORDS = ["x", "y", "z"]
+LABELLED = {"text": ["x", "y"], "label": ["1", "2"]}
+
+
+@pytest.mark.parametrize(
+    ("keys", "choices", "letters"),
+    [
+        ([0, 2], NUMBERS, "AC"),  # an index, though a choice's text is the same
+        (["0", "12"], NUMBERS, "CA"),  # in quotes a choice's text
+        (["0", "2"], WORDS, "AC"),
+        (["1", "3"], WORDS, "AC"),
+        (["B", "y", "(C)"], WORDS, "BBC"),
+        (["2"], LABELLED, "B"),
+        ([1], LABELLED, "A"),
+        (["A"], LABELLED, "A"),
+        (["y"], LABELLED, "B"),
+        (["A"], [{"text": "x", "label": "B"}, {"text": "y", "label": "A"}], "B"),
+    ],
+)
+def test_keys_of_named_columns_are_read_as_those_of_known_ones(tmp_path, keys, choices, letters):
+    rows = [{"q": f"Which {i}?", "choices": choices, "a": key} for i, key in enumerate(keys)]
+    task = opened(tmp_path, *rows, grader="choice", columns=NAMED)
+    items = task.all_items
+    assert "".join(item.data.answer for item in items) == letters
+    assert items[0].messages == [{"role": "user", "content": "Which 0?"}]
+    assert items[0].data.options == tuple(f"{one}" for one in (["x", "y"] if len(choices) == 2 else choices))
+    for item, letter in zip(items, letters, strict=True):
+        verdicts = [task.grade(item, f"The answer is {one}.").verdict for one in "ABC"[: len(choices)]]
+        assert [one == letter for one in "ABC"[: len(choices)]] == [one == "accepted" for one in verdicts]
+
+
+@pytest.mark.parametrize(
+    ("key", "choices", "said"),
+    [
+        ("1", WORDS, "'answer' is '1' in quotes, and no row tells whether such keys count from 0 or 1"),
+        (3, WORDS, "'answer' is 3, which names none of the 3 choices"),
+        ("w", WORDS, "the reference 'w' names none of the 3 choices"),
+        (0, None, "has no 'choices', which the grader needs"),
+        (0, "xyz", "'choices' is text; give a list of texts"),
+        (0, {"label": ["1"]}, "'choices' is missing; give a list of texts"),
+    ],
+)
+def test_keys_of_named_columns_that_name_nothing_are_refused(tmp_path, key, choices, said):
+    with pytest.raises(InputError, match=said):
+        opened(tmp_path, {"q": "Which?", "choices": choices, "a": key}, grader="choice", columns=NAMED).items()
+
+
+def test_names_of_items_with_named_columns(tmp_path):
+    row = {"id": 7, "subject": "law", "family": "f", "q": "Which?", "choices": WORDS, "a": 1}
+    [item] = opened(tmp_path, row, grader="choice", columns=NAMED).all_items
+    assert (item.name, item.family, item.source) == ("7", "f", "law")

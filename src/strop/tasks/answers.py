@@ -23,18 +23,21 @@ from strop.chat.pairs import composed
 from strop.chat.turns import with_system
 from strop.common.errors import InputError
 from strop.data.files import open_rows
+from strop.data.rows import Row
 from strop.rewards import Judgement
 from strop.rewards.choice import LETTERS, chosen_letter
 from strop.rewards.math import math_verdicts, require_math_verify
 from strop.rewards.numbers import flexible_number, number
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
-from strop.tasks.choice import counted_keys, item_of
+from strop.tasks.choice import counted_keys, index_of, is_labelled, item_of, options_of
 from strop.tasks.fields import check_text
 from strop.tasks.math import judgement
 from strop.tasks.metrics import NO_ANSWER, accuracy
 from strop.tasks.prompts import field_of
 
+_OWN = "row"
+"""Under which a row whose columns are named has all that was read."""
 PROMPTS = ("prompt", "question", "problem", "query", "input", "instruction")
 REFERENCES = ("answer", "ground_truth", "reference", "target", "completion", "output")
 
@@ -78,9 +81,11 @@ class Answers(AnswerTask):
     def items(self) -> list[Item]:
         made, settings = [], self.settings
         rows = open_rows(settings.path)
-        rows = counted_keys(rows) if settings.grader == "choice" and not settings.columns else rows
+        if settings.grader == "choice":
+            rows = counted_keys(map(self._keyed, rows) if settings.columns else rows)
         for index, (place, row) in enumerate(islice(rows, settings.count)):
             messages, reference = self._read(row, place)
+            row = row[_OWN] if settings.grader == "choice" and settings.columns else row
             if settings.suffix:
                 last = messages[-1]
                 messages = [*messages[:-1], {**last, "content": f"{last['content']}\n\n{settings.suffix}"}]
@@ -99,14 +104,17 @@ class Answers(AnswerTask):
 
     def _read(self, row: Mapping[str, Any], place: str) -> tuple[list[dict[str, str]], Reference]:
         grader = self.settings.grader
-        if grader == "choice" and not self.settings.columns:
+        if grader == "choice" and self.settings.columns:
+            options, labels = options_of(row["choices"], place)
+            field = _key_field(row["choices"])
+            right = index_of(row[field], labels, field, place)
+            return self._asked(row[_OWN], place), Reference(grader, LETTERS[right], options)
+        if grader == "choice":
             item = item_of(row, place)
             reference = Reference(grader, LETTERS[item.answer], item.options)
             return [{"role": "user", "content": item.prompt}], reference
         asked = self._asked(row, place)
-        if isinstance(row.get("reward_model"), Mapping) and "answer" not in self.settings.columns:  # verl's layout
-            row = {**row, "ground_truth": row["reward_model"].get("ground_truth")}
-        answer = field_of(row, place, self._names("answer", REFERENCES), "the reference answer")
+        answer = self._answer(row, place, REFERENCES)
         if isinstance(answer, int | float) and not isinstance(answer, bool):
             answer = str(answer)
         answer = check_text(answer, "answer", place, empty=False)
@@ -114,13 +122,29 @@ class Answers(AnswerTask):
             answer = answer.rpartition("####")[2].strip()
             if number(answer) is None:
                 raise InputError(f"{place}: the reference {answer!r:.60} is no number; choose another grader.")
-        options = tuple(map(str, row.get("choices") or ()))
-        if grader == "choice" and not options:
+        return asked, Reference(grader, answer)
+
+    def _keyed(self, one: Row) -> Row:
+        """A row of choices whose columns are named, as `counted_keys` reads it; its label for a key that is a choice's
+        text, or says a letter in words."""
+        place, row = one
+        if not row.get("choices"):
             raise InputError(f"{place}: has no 'choices', which the grader needs; give a list of texts.")
-        if grader == "choice" and chosen_letter(answer, options) is None:
-            raise InputError(f"{place}: the reference {answer!r:.60} names none of the {len(options)} choices; give a "
-                             "letter or a choice's text.")  # fmt: skip
-        return asked, Reference(grader, answer, options)
+        options, labels = options_of(row["choices"], place)
+        key = self._answer(row, place, (*REFERENCES, "answerKey", "gold"))
+        if isinstance(key, str) and key.strip() not in labels:
+            if (named := chosen_letter(key, options)) is not None:
+                key = labels[named]
+            elif not key.strip().isdecimal():
+                raise InputError(f"{place}: the reference {key!r:.60} names none of the {len(options)} choices; give a "
+                                 "letter or a choice's text.")  # fmt: skip
+        return place, {"question": "", "choices": row["choices"], _key_field(row["choices"]): key, _OWN: row}
+
+    def _answer(self, row: Mapping[str, Any], place: str, known: Sequence[str]) -> Any:
+        if isinstance(row.get("reward_model"), Mapping) and "answer" not in self.settings.columns:  # verl's layout
+            row = {**row, "ground_truth": row["reward_model"].get("ground_truth")}
+        own = self.settings.columns.get("answer")
+        return field_of(row, place, (own,) if own else known, "the reference answer")
 
     def _asked(self, row: Mapping[str, Any], place: str) -> list[dict[str, str]]:
         """The turns to answer: of the column that is named, or of the first that holds something and of those that
@@ -139,10 +163,6 @@ class Answers(AnswerTask):
             text = composed(seen, ["instruction", "context"], text, after, at)
         turns = with_system([Message("user", text)], seen, at)
         return [{"role": turn.role, "content": turn.content or ""} for turn in turns]
-
-    def _names(self, which: Literal["prompt", "answer"], known: Sequence[str]) -> Sequence[str]:
-        own = self.settings.columns.get(which)
-        return (own,) if own else known
 
     def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
         if self.settings.grader != "math":
@@ -178,6 +198,11 @@ def _found(reference: Reference, answer: str) -> tuple[Any, Any]:
     if reference.grader == "choice":
         return chosen_letter(answer, reference.options), chosen_letter(reference.answer, reference.options)
     return _plain(without_reasoning(answer)) or None, _plain(reference.answer)
+
+
+def _key_field(choices: Any) -> str:
+    """What a key's column is called in the layout of these choices."""
+    return "answerKey" if is_labelled(choices) else "answer"
 
 
 def _is_blank(value: Any) -> bool:
