@@ -116,3 +116,10 @@ def test_names_of_items_with_named_columns(tmp_path):
     row = {"id": 7, "subject": "law", "family": "f", "q": "Which?", "choices": WORDS, "a": 1}
     [item] = opened(tmp_path, row, grader="choice", columns=NAMED).all_items
     assert (item.name, item.family, item.source) == ("7", "f", "law")
+
+
+@pytest.mark.parametrize("value", [1e-05, "1.5e6", 1e22, "$1{,}000", -2.5])
+def test_a_reference_in_any_notation_is_right_itself(tmp_path, value):
+    task = opened(tmp_path, {"question": "?", "answer": value}, grader="number")
+    assert task.grade(task.all_items[0], f"So it is {value}.").accepted
+    assert not task.grade(task.all_items[0], "So it is 5.").accepted

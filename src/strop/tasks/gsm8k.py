@@ -140,7 +140,8 @@ class Gsm8k(AnswerTask):
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:
         """Accepted by ``flexible_extract``. An answer without a number is ``no_answer``."""
-        right, strict, flexible = strict_number(item.data), strict_number(answer), flexible_number(answer)
+        right = number(item.data.rpartition("####")[2])
+        strict, flexible = strict_number(answer), flexible_number(answer)
         parts = {
             "strict_match": float(strict == right),
             "flexible_extract": float(flexible == right),
