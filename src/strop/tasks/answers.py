@@ -22,16 +22,16 @@ from strop.chat.field import Seen, is_empty
 from strop.chat.pairs import composed
 from strop.chat.turns import with_system
 from strop.common.errors import InputError
-from strop.data.files import open_rows
 from strop.data.rows import Row
 from strop.rewards import Judgement
 from strop.rewards.choice import LETTERS, chosen_letter
 from strop.rewards.math import math_verdicts, require_math_verify
 from strop.rewards.numbers import flexible_number, number
 from strop.rewards.reasoning import without_reasoning
-from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
+from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, distinct, register
 from strop.tasks.choice import counted_keys, index_of, is_labelled, item_of, options_of
 from strop.tasks.fields import check_text
+from strop.tasks.folders import own_rows
 from strop.tasks.math import judgement
 from strop.tasks.metrics import NO_ANSWER, accuracy
 from strop.tasks.prompts import field_of
@@ -79,8 +79,13 @@ class Answers(AnswerTask):
             require_math_verify()
 
     def items(self) -> list[Item]:
+        return self._items("test")
+
+    def _items(self, split: str) -> list[Item]:
+        """Of the file, or of a folder's ``split``."""
         made, settings = [], self.settings
-        rows = open_rows(settings.path)
+        said: list[str] = []
+        rows = own_rows(settings.path, said.append, split)
         if settings.grader == "choice":
             rows = counted_keys(map(self._keyed, rows) if settings.columns else rows)
         for index, (place, row) in enumerate(islice(rows, settings.count)):
@@ -92,6 +97,7 @@ class Answers(AnswerTask):
             name = str(row.get("id") or row.get("name") or f"{self.name}/{index}")
             family = str(row.get("family") or name)
             made.append(Item(name, family, messages, reference, str(row.get("source") or row.get("subject") or "")))
+        self.notes = said
         return made
 
     @property
@@ -99,8 +105,8 @@ class Answers(AnswerTask):
         return self.settings.grader == "math"
 
     def train_items(self, count: int | None, seed: int) -> list[Item]:
-        """Of the file, which is to be another one than what is measured."""
-        return self.all_items[:count]
+        """Of the file, which is to be another one than what is measured, or of a folder's training split."""
+        return distinct(self._items("train"), self.name)[:count]
 
     def _read(self, row: Mapping[str, Any], place: str) -> tuple[list[dict[str, str]], Reference]:
         grader = self.settings.grader

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from strop.common.errors import InputError
+from strop.data.rows import Say, silent
 from strop.rewards import Judgement
 from strop.rewards.boxed import boxed, boxes, last_boxes, whole_boxes, with_result_alone_boxed
 from strop.rewards.code import Verdict
@@ -50,7 +51,12 @@ class Math(AnswerTask):
         self.stop = ("Problem:",) if self.settings.style == "completion" else ()
 
     def items(self) -> list[Item]:
-        settings, own = self.settings, self._rows(self.settings.path, self.settings.split, self.settings.count)
+        return self._items(self.settings.split)
+
+    def _items(self, split: str) -> list[Item]:
+        settings = self.settings
+        said: list[str] = []
+        own = self._rows(settings.path, split, settings.count, said.append)
         pool = self._rows(settings.shots_path, "train", 2 * settings.shots) if settings.shots_path else []
         shots = Shots([(self._ask(p), boxed(a)) for p, a, _ in pool], settings.shots, f"evals.{self.name}")
         made = []
@@ -58,20 +64,20 @@ class Math(AnswerTask):
             asked, name = self._ask(problem), f"{self.name}/{index}"
             put = prompt(settings.style, shots.before(asked), asked)
             made.append(Item(name, name, data=answer, source=about, **put))
-        self.notes = shots.notes()
+        self.notes = [*said, *shots.notes()]
         return made
 
     def _ask(self, problem: str) -> str:
         return f"Problem: {problem}\nAnswer:" if self.settings.style == "completion" else f"{problem}\n\n{INSTRUCTION}"
 
-    def _rows(self, path, split: str, count: int | None) -> list[tuple[str, str, str]]:
-        return [problem_of(row, place) for place, row in islice(task_rows(path, HUB, None, split), count)]
+    def _rows(self, path, split: str, count: int | None, say: Say = silent) -> list[tuple[str, str, str]]:
+        return [problem_of(row, place) for place, row in islice(task_rows(path, HUB, None, split, say=say), count)]
 
     judges_itself = True
 
     def train_items(self, count: int | None, seed: int) -> list[Item]:
-        """Of the file that was given: another one than what is measured."""
-        return super().train_items(count, seed) if self.settings.path is None else self.all_items[:count]
+        """Of the file that was given: another one than what is measured, or of a folder's training split."""
+        return super().train_items(count, seed) if self.settings.path is None else self._items("train")[:count]
 
     def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
         verdicts = math_verdicts([(item.data, answer) for item, answer in zip(items, answers, strict=True)])

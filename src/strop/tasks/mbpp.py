@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.errors import InputError
-from strop.data.files import open_rows
+from strop.data.rows import Say, silent
 from strop.rewards import Judgement, Limits, extract_program, judge_asserts, parse_program, syntax_error
 from strop.rewards.extract import defines
 from strop.rewards.fences import place_blocks
 from strop.rewards.names import called_names, defined_names, free_names, missing_names
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.fields import check_imports, check_text, check_texts
+from strop.tasks.folders import problem_rows
 
 LIMITS = Limits(cpu_seconds=10, wall_seconds=120.0)
 """Some references take four seconds."""
@@ -63,9 +64,14 @@ class MbppItem:
         )
 
 
-def load(path: Path) -> list[MbppItem]:
-    """The items of a file. Raises InputError naming the row that is not of MBPP's layout."""
-    return [_item(row, place) for place, row in open_rows(path)]
+def load(path: Path, say: Say = silent) -> list[MbppItem]:
+    """The items of a file, or of a folder whatever their splits, by their numbers; ``say`` gets what there is to know
+    of how it is read.
+
+    Raises InputError naming the row that is not of MBPP's layout.
+    """
+    items = [_item(row, place) for place, row in problem_rows(path, say, split=None)]
+    return sorted(items, key=lambda item: item.number) if Path(path).is_dir() else items
 
 
 def _item(row: Mapping[str, Any], place: str) -> MbppItem:
