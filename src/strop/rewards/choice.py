@@ -177,8 +177,9 @@ class _Reading:
         for lead in _MENTIONED:
             for said in re.finditer(rf"{lead}{self.one}", self.text):
                 refuting = _IS_REFUTING.search(self.text[max(said.start() - 30, 0) : said.start()])
-                refuting = refuting or self._index(said) in denied
-                if not (refuting or self._is_word(said) or _REFUTED.match(self._after(said))):
+                if not (
+                    refuting or self._index(said) in denied or self._is_word(said) or _REFUTED.match(self._after(said))
+                ):
                     yield self._index(said)
                     if self._has_another(said):
                         yield -1
