@@ -110,6 +110,8 @@ CORPUS = [  # answer, letter ("" where it names none), options
     ("At first I thought the answer is A, but it is B.", "B"),
     ("You might think the answer is A, but the correct one is B.", "B"),
     ("The answer is A. Wait, no, that's wrong.", ""),
+    ("The answer is A. No, that's wrong.", ""),
+    ("The answer is B. And A? No, that's wrong.", "B"),
     ("The answer cannot be A. It must be C", "C"),
     ("I think it's B", "B"),
     ("It is B.", "B"),

@@ -115,6 +115,17 @@ def test_of_several_splits_the_test_split_is_measured_and_said(tmp_path, name):
     assert task.notes == [f"{tmp_path}: read its split test (test.jsonl); left out train (train.jsonl)"]
 
 
+def test_splits_of_a_saved_dataset(tmp_path):
+    from datasets import Dataset, DatasetDict
+
+    rows = ASKED["answers"]
+    splits = {"train": rows[:3], "test": rows[3:], "prompt": rows[:1]}
+    DatasetDict({name: Dataset.from_list(some) for name, some in splits.items()}).save_to_disk(tmp_path)
+    task = opened("answers", tmp_path)
+    assert [item.name for item in task.all_items] == ["d"]
+    assert task.notes == [f"{tmp_path}: read its split test; left out train, prompt"]
+
+
 @pytest.mark.parametrize("name", ["answers", "text", "humaneval"])
 def test_splits_of_which_none_is_test_are_refused(tmp_path, name):
     rows = ASKED.get(name, [HUMANEVAL | {"task_id": i} for i in "abcd"])

@@ -42,7 +42,7 @@ _IT_IS = (  # as a clause of its own: what people say or might think is another'
 )
 _WRONG_SO = r"(?i:\b(?:wrong|incorrect|mistaken)\s*[:;–—-]\s*)"
 _TAKEN_BACK = re.compile(
-    r"\b(?:wait|hmm+|oops|no|actually|sorry)\b[\s,.:!…-]{0,6}(?:\w{1,20}[\s,]{1,3}){0,2}?"
+    r"\b(?:wait|hmm+|oops|(?<!\? )(?<!\?\n)no|actually|sorry)\b[\s,.:!…-]{0,6}(?:\w{1,20}[\s,]{1,3}){0,2}?"
     r"(?:(?:that|this|it)(?:\s+(?:is|was)|['’]s)|I(?:\s+(?:am|was)|['’]m))\s+"
     r"(?:wrong|incorrect|mistaken|not\s+(?:right|correct)|a\s+mistake)\b", re.IGNORECASE,
 )  # fmt: skip
