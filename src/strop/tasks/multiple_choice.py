@@ -51,6 +51,7 @@ class MultipleChoice(ChoiceTask):
 
     def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings)
+        self.said: list[str] = []  # of how a folder is read
         if self.settings.options == "letters":
             self.metrics = (ACC, NO_ANSWER)
         if self.settings.path is None and self.hub is None:
@@ -87,7 +88,7 @@ class MultipleChoice(ChoiceTask):
 
     def _own(self) -> Iterator[ChoiceItem]:
         """The questions of the file or folder, or of the hub's split."""
-        self.said: list[str] = []
+        self.said = []
         return self.load(self.settings.path, self.settings.split, self.said.append)
 
     def pool(self, subject: str) -> list[Shot]:
