@@ -131,6 +131,13 @@ def test_bad_input_is_one_line_with_the_mend(run, override, message):
     assert "Traceback" not in failed.err
 
 
+@pytest.mark.parametrize("metric", ["sums.accuracy", "sums_accuracy/sum"])
+def test_a_gate_that_no_rate_can_reach_is_refused_before_the_first_stage(run, metric):
+    failed = run("evals={sums: {count: 2}}", f"gates={{{metric}: {{max_drop: 5}}}}")
+    assert (failed.code, failed.err.count("\n")) == (2, 1)
+    assert "sums_accuracy is a rate, from 0 to 1; 5 points is 0.05" in failed.err
+
+
 def test_a_full_disk_is_one_line_and_what_was_written_is_whole(run, monkeypatch):
     done = run("stages={baseline: {kind: eval}}", "evals={general_chat: {count: 2}}")
     before = (done.folder / "summary.json").read_bytes()

@@ -165,6 +165,28 @@ def test_enough_items_without_a_change_are_no_significant_change(evaluation):
     assert fine.metrics[PASS].finding == "untold"
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--least", "5"], f"least is 5, and {PASS} is a rate, from 0 to 1; 5 points is 0.05"),
+        (["--gate", "mine.pass@1:max_drop=5"], f"max_drop is 5, and {PASS} is a rate, from 0 to 1; 5 points is 0.05"),
+        (["--least", "nan"], "least is nan, and the smallest change that matters is a number above 0"),
+        (["--least", "inf"], "least is inf, and"),
+        (["--least", "0"], "least is 0, and"),
+    ],
+)
+def test_points_are_no_rate(sides, capsys, asked, said):
+    """Taken for a change of 500 points, they are never reached, and nothing fails."""
+    assert main(["compare", *map(str, sides), *asked]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_loss_may_change_by_more_than_one(evaluation):
+    ours, theirs = (evaluation(n, general_chat=losses([one] * 20)) for n, one in (("a", 3.0), ("b", 4.0)))
+    [one] = compared(ours, theirs, least=2.0)
+    assert one.metrics["general_chat_loss"].least == 2.0
+
+
 def test_items_of_families_are_tested_by_family(evaluation):
     """All 40 items of 4 families got better: four swaps are 2 / 16, not 2 / 2^40."""
     rows = [[{**row, "family": f"f{i % 4}"} for i, row in enumerate(answers([one] * 40))] for one in (0, 1)]

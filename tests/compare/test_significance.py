@@ -108,6 +108,9 @@ def test_more_items_are_needed_for_less():
     assert items_for_flips(0.02, 0.1) > 4 * items_for_flips(0.05, 0.1)
     assert items_for_flips(0.05, 0.1, 0.01) > items_for_flips(0.05, 0.1)
     assert items_for_flips(1e-4, 0.5) is None  # above ten million
+    for least in (0, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="a rate changes by"):
+            items_for_flips(least, 0.1)
     assert items_for_flips(0.2, 0.01) == items_for_flips(0.2, 0.2)  # a change of 20 points flips 20 % of items
 
 

@@ -95,11 +95,24 @@ def test_the_last_of_several_votes_counts_and_bad_ones_are_named(tmp_path):
         ("{", "v.jsonl:1: is no vote"),
         ('{"task": "t", "name": "x", "vote": "left"}', "is no vote of this page"),
         ('{"task": "t", "name": "x", "vote": "left", "page": "p"}', "its key is not beside it"),
+        ('{"task": "t", "name": "x", "vote": "left", "page": ["p"]}', "v.jsonl:1: is no vote"),
+        ('{"task": "t", "name": "x\xe9", "vote": "tie"}', "v.jsonl: is not UTF-8"),
         ("", "holds no votes"),
     ):
-        path.write_text(line)
+        path.write_bytes(line.encode("latin-1"))
         with pytest.raises(InputError, match=said):
             read_votes(path)
+
+
+@pytest.mark.parametrize(
+    "order", ['[{"left": "first"}]', '[{"left": "first", "name": 1}]', '[{"left": "x"}]', "[1]", "1"]
+)
+def test_a_key_that_lacks_what_it_is_for_is_refused(tmp_path, order):
+    votes, key = tmp_path / "v.jsonl", tmp_path / "v.key.json"
+    votes.write_text('{"task": "t", "name": "x", "vote": "left", "page": "p"}')
+    key.write_text(f'{{"page": "p", "task": "t", "order": {order}}}')
+    with pytest.raises(InputError, match=r"v.key.json: is no key of a blind page"):
+        read_votes(votes, key)
 
 
 def test_kappa_by_hand():
@@ -225,6 +238,49 @@ def test_a_model_in_a_folder_can_be_asked(comparison, model_folder):
 def test_no_server_is_one_readable_line(comparison):
     with pytest.raises(InputError, match=r"http://127.0.0.1:9/v1/chat/completions: .*is the server running"):
         judge(choose(comparison, None, 1, 0), served("http://127.0.0.1:9/v1", "m"), "m")
+
+
+class Dropping(BaseHTTPRequestHandler):
+    """Closes the connection, before a reply or in its middle."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.startswith("/half"):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'{"choices": [')
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("place", ["none", "half"])
+def test_a_server_that_drops_the_connection_is_one_readable_line(comparison, place):
+    with HTTPServer(("127.0.0.1", 0), Dropping) as dropping:
+        thread = threading.Thread(target=dropping.serve_forever, daemon=True)
+        thread.start()
+        with pytest.raises(InputError, match=rf"/{place}/chat/completions: .*is the server running"):
+            judge(choose(comparison, None, 1, 0), served(f"http://127.0.0.1:{dropping.server_port}/{place}", "m"), "m")
+        dropping.shutdown()
+        thread.join()
+
+
+def test_votes_before_the_server_went_away_are_kept(comparison, tmp_path):
+    """Both replies on two pairs, one on the third."""
+
+    def ask(conversations):
+        for _ in range(5):
+            yield Reply("[[C]]")
+        raise InputError("the server is gone.")
+
+    out = tmp_path / "votes.jsonl"
+    with pytest.raises(InputError, match=r"^the server is gone. The votes on 2 of 30 pairs are in .*votes.jsonl"):
+        judge(choose(comparison, None, 30, 0), ask, "m", out)
+    chosen = choose(comparison, None, 30, 0)
+    assert read_votes(out).votes == {pair[0].name: "tie" for pair in chosen.pairs[:2]}
+    with pytest.raises(InputError, match=r"^the server is gone.$"):
+        judge(chosen, ask, "m")
 
 
 def test_answers_that_are_all_the_same_are_no_question(evaluation):

@@ -166,6 +166,9 @@ def test_files_left_out_of_a_folder_are_said(tmp_path):
         f"{tmp_path}: left out beside data files of other kinds: LICENSE.txt",
         f"{tmp_path}: left out, as there is no reader for them: old.xlsx",
     ]
+    said.clear()
+    assert len(numbers(tmp_path, split="train+test+dev", say=said.append)) == 6
+    assert len(said) == 2  # every split is read, so none is left out
     assert [file.name for file in data_files(tmp_path, "dev+train")] == ["web_dev.jsonl", "more.jsonl", "train.jsonl"]
 
 

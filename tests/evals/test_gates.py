@@ -142,6 +142,23 @@ def test_what_is_not_measured_is_refused_with_the_nearest():
         named_gates({"general_chat_loss": GateSettings(max_drop=1)}, TASKS, {LOSS.name: LOSS})
 
 
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ({"max_drop": 5}, "gates.p: max_drop is 5, and p is a rate, from 0 to 1; 5 points is 0.05"),
+        ({"max_rise": "1.5"}, "gates.p: max_rise is 1.5, and p is a rate, from 0 to 1; 1.5 points is 0.015"),
+        ({"max_drop": "500%"}, "gates.p: max_drop is 500% of what it was before; give at most 100%"),
+    ],
+)
+def test_a_limit_that_no_rate_can_reach_is_refused(gate, said):
+    """Such a gate lets a fall to nothing pass."""
+    settings = GateSettings.model_validate(gate)
+    with pytest.raises(InputError, match=said):
+        named_gates({"p": settings}, {"t": ["p"]}, {"p": Metric("p", unit="rate", better=settings.better)})
+    named_gates({"p": settings}, {"t": ["p"]}, {"p": Metric("p", unit="nats", better=settings.better)})
+    named_gates({"p": GateSettings(max_drop=1)}, {"t": ["p"]}, {"p": Metric("p", unit="rate", better=1)})
+
+
 def test_a_gate_on_the_command_line():
     assert read_gate("a.pass@1:max_drop=0.05,undecided=fail") == (
         "a.pass@1", GateSettings(max_drop=0.05, undecided="fail"),

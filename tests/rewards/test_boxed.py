@@ -47,6 +47,8 @@ def test_only_the_result_stays_boxed():
     assert with_result_alone_boxed("x \\boxed{1} and \\boxed{2} y") == "$\\boxed{1}$ and $\\boxed{2}$"
     assert with_result_alone_boxed("\\boxed{4}, \\boxed{4}") == "\\boxed{4}, \\boxed{4}"
     assert with_result_alone_boxed("2 + 2") == "2 + 2"
+    eight = ", ".join(f"\\boxed{{{n}}}" for n in range(8))  # more than math-verify reads side by side
+    assert with_result_alone_boxed(eight) == "$\\boxed{0, 1, 2, 3, 4, 5, 6, 7}$"
 
 
 def test_many_boxes_are_read_in_one_go():
@@ -60,7 +62,9 @@ def test_many_boxes_are_read_in_one_go():
     [
         ("It is \\fbox{3}.", "3"),
         ("It is $\\boxed 3$.", "3"),
-        ("\\boxed{1}, \\boxed{\\text{a}\\} b}", "\\text{a}\\} b"),
+        ("\\boxed{1}\n\n\\boxed{\\text{a}\\} b}", "\\text{a}\\} b"),
+        ("$\\boxed{3}$, $\\boxed{3}$", "3"),
+        ("It is $\\boxed{1}$ or $\\boxed{2}$.", "$\\boxed{1}$ and $\\boxed{2}$"),
     ],
 )
 def test_references_in_all_of_the_data_sets_notations(solution, reference):
@@ -84,3 +88,27 @@ def test_grades_go_by_the_last_result():
     ]  # fmt: skip
     found = math_verdicts([(reference, answer) for reference, answer, _ in rows])
     assert [one.kind for one in found] == [kind for *_, kind in rows]
+
+
+SOLUTIONS = (
+    "The roots are $\\boxed{1}$ and $\\boxed{2}$.",
+    "$x=\\boxed{\\frac12}$, $y=\\boxed{-\\sqrt{3}}$",
+    "$\\boxed{(1,2)}$ or $\\boxed{(3,4)}$",
+    "$\\boxed{1,000}$ and $\\boxed{2,000}$",
+    "$\\boxed{\\text{red}}$ and $\\boxed{\\text{blue}}$",
+    ", ".join(f"$\\boxed{{{n}}}$" for n in range(8)),
+)
+
+
+def test_a_solution_of_several_boxes_is_right_and_one_of_them_is_not():
+    pytest.importorskip("math_verify")
+    from strop.rewards.math import math_verdicts
+
+    pairs = []
+    for solution in SOLUTIONS:
+        reference = problem_of({"problem": "p", "solution": solution}, "f:1")[1]
+        last = last_boxes(solution)[-1].content
+        pairs += [(reference, solution), (reference, f"\\boxed{{{last}}}")]
+    pairs.append((pairs[0][0], "\\boxed{2, 1}"))
+    kinds = [one.kind for one in math_verdicts(pairs)]
+    assert kinds == ["equal", "different"] * len(SOLUTIONS) + ["equal"]

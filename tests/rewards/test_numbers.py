@@ -1,6 +1,7 @@
 """Numbers in answers, and where they are read otherwise than lm-evaluation-harness reads them."""
 
 import re
+from decimal import Decimal
 
 import pytest
 
@@ -25,6 +26,32 @@ def test_the_last_number_of_a_text(answer, value):
     assert flexible_number(answer) == (None if value is None else pytest.approx(value))
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-05", "0.00001"), ("1.5e6", 1_500_000), ("1e+22", 10**22), ("2.5E3", 2500), ("-1.5e-3", "-0.0015"),
+        ("1{,}000", 1000), ("1\\,000", 1000), ("12\\,345\\,678.5", "12345678.5"), ("1,\\!000", 1000),
+        ("答案是1e3。", 1000), ("\\$1{,}000", 1000), ("-\\$5", -5), ("$\\boxed{80\\,000}$", 80_000),
+        # an exponent has digits and ends its word; thousands have three digits
+        ("2e", 2), ("3 e", 3), ("3 e5", 3), ("e5", None), ("0x1e5", 0), ("3f1e5", 3), ("5e3a", 5), ("2e5.5", 2),
+        ("1e1234", 1), ("1{,}00", 0), ("1\\,23", 23), ("(1{,}2)", 2), ("1_000", 1),
+    ],
+)  # fmt: skip
+def test_exponents_and_thousands_in_latex(text, value):
+    """After #### they are as the harness reads them, up to the first sign that it does not know."""
+    found = flexible_number(text)
+    assert found == (None if value is None else Decimal(value))
+    assert flexible_number(f"It is {text}.") == found
+    own = number(text)
+    assert own is None or own == found  # a reference is read as answers are
+
+
+def test_references_that_programs_write_are_right_themselves():
+    for value in (1e-05, 1e22, 2.5e-7, 123456789.125, -3e-9, 10**20, 0.1):
+        assert number(str(value)) == flexible_number(f"The answer is {value}.") == Decimal(str(value))
+    assert [number(text) for text in ("1_000", "2e", "0x1e5", "1{,}00", "nan", "1e")] == [None] * 6
+
+
 STRICT_HARNESS = re.compile(r"#### (\-?[0-9\.\,]+)")  # of its task gsm8k, version 3; its filter takes the first
 LOOSE_HARNESS = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")  # of which the last
 
@@ -39,7 +66,8 @@ def harness(pattern, answer, take):
     ("answer", "own", "theirs"),
     [
         ("#### 18", 18, "18"), ("#### 1,000", 1000, "1000"), ("#### -5", -5, "-5"), ("#### 18.", 18, "18"),
-        ("#### 18 apples", 18, "18"), ("18", None, None), ("#### none", None, None), ("#### x18", None, None),
+        ("#### 18 apples", 18, "18"), ("18", None, None),
+        ("#### 1e5", 1, "1"), ("#### 1{,}000", 1, "1"), ("#### none", None, None), ("#### x18", None, None),
         # where they differ, and the project's documentation says so
         ("#### 18.00", 18, "18.00"), ("#### $18", 18, None), ("####18", 18, None), ("####  18", 18, None),
         ("#### −5", -5, None), ("#### ４２", 42, None), ("#### 1 000", 1000, "1"), ("#### 3\n#### 4", 4, "3"),

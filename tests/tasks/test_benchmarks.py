@@ -56,6 +56,8 @@ def test_the_examples_are_graded_right_by_both_extractors():
         ("#### 2\nThat was 3 steps.", 1, 0),
         ("The answer is **2**.", 0, 1),
         ("1,002", 0, 0),
+        ("$\\boxed{2{,}000}$", 0, 0),
+        ("#### 2e0", 1, 1),
         ("<think>maybe 2", 0, 0),  # reasoning that was cut off (#3382)
         ("<think>#### 3</think>\n#### 2", 1, 1),
         ("I do not know.", 0, 0),
@@ -78,6 +80,16 @@ def test_gsm8k_answers(gsm8k, answer, strict, flexible):
 )  # fmt: skip
 def test_numbers_are_found_where_scripts_put_no_space_before_them(answer, value):
     assert flexible_number(answer) == value
+
+
+def test_gsm8k_in_latexs_thousands(tmp_path):
+    """In a reference, too; what is after #### is read there as the harness reads it."""
+    path = write(tmp_path / "g.jsonl", problem("?", "#### 2{,}000"), problem("??", "#### 2,000"))
+    task = open_task("gsm8k", Gsm8kSettings(path=path))
+    for item in (0, 1):
+        assert verdict(task, "It is $2{,}000$.", item=item).verdict == "accepted"
+        assert verdict(task, "#### 2000", item=item).parts["strict_match"] == 1
+        assert verdict(task, "#### 2", item=item).verdict == "wrong_answer"
 
 
 def test_an_answer_that_was_cut_off_counts_only_where_its_number_is_whole(gsm8k):

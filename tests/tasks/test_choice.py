@@ -30,6 +30,10 @@ OPTIONS = ["option 0", "option 1", "option 2", "option 3"]
         (arc("3", "1234"), 2),
         (arc("C", "1234"), 2),  # the key was rewritten to letters, the labels were not
         (arc("3"), 2),
+        (arc(1, "1234"), 0),  # a label, not an index, though it lost its quotes
+        (arc(4, "1234"), 3),
+        (arc(1, "0123"), 1),
+        ({"question": "Which?", "choices": {"text": OPTIONS, "label": list("1234")}, "answerKey": 2}, 1),
         ({"question": "Which?", "choices": {"text": OPTIONS, "label": list("ABCD")}, "answerKey": "A"}, 0),
         ({"query": "Which?", "choices": OPTIONS, "gold": 3}, 3),
         ({"question": "Which?", "type": "", "choices": OPTIONS, "answer": 0}, 0),

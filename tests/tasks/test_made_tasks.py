@@ -20,6 +20,12 @@ def test_a_negated_result_is_wrong():
     assert Sums.grade(item, "none").verdict == "no_answer"
 
 
+@pytest.mark.parametrize("answer", ["12,345", "$12{,}345$", "\\boxed{12\\,345}", "12,\\!345"])
+def test_thousands_in_latex_are_one_number(answer):
+    item = Item("n", "n", [], Sum("What is 823 * 15?", "823 * 15", "12345", "823 * 15 is 12345."))
+    assert Sums.grade(item, answer).accepted
+
+
 @pytest.mark.parametrize(
     ("answer", "spelt"),
     [

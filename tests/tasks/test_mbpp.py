@@ -7,7 +7,7 @@ import pytest
 from strop.common.errors import InputError
 from strop.tasks import open_task
 from strop.tasks.base import TASKS
-from strop.tasks.mbpp import MbppItem, grade, load
+from strop.tasks.mbpp import MbppItem, as_it_stands, grade, load
 
 ROW = {
     "text": "Write a function to double a number.",
@@ -133,6 +133,32 @@ def test_a_completion_is_the_program_as_it_stands(tmp_path):
     answers = ["def f11(x):\n  return x\n", "```python\ndef f11(x): return x\n```", "Sure: def f11(x): return x", " "]
     verdicts = [one.verdict for one in task.judge([item] * 4, answers)]
     assert verdicts == ["accepted", "accepted", "syntax_error", "no_code"]
+
+
+DOUBLE = "def double(x):\n    return 2 * x\n"
+DOCUMENTED = 'def double(x):\n    """Twice.\n\n    ```python\n    >>> double(1)\n    ```\n    """\n    return 2 * x\n'
+COMMENTED = f"{DOUBLE}\n# Example:\n# ```python\n# double(1)\n# ```\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "program"),
+    [
+        (DOCUMENTED, DOCUMENTED),
+        (COMMENTED, COMMENTED),
+        (f"{DOUBLE}```\n", DOUBLE),
+        (f"{DOUBLE}```\nUse:\n```python\nprint(double(1))\n```\n", DOUBLE),
+        (f"{DOUBLE}~~~\n", DOUBLE),
+        (f"Like this:\n```\ndouble(1) == 2\n```\n```python\n{DOUBLE}```", DOUBLE),
+        (f"import math\n```python\n{DOUBLE}```", DOUBLE),
+        ("Like this:\n```python\nprint(1)\n```", "print(1)\n"),
+        ("Like this:\n```python\n```", None),
+    ],
+)
+def test_fences_in_a_completion(tmp_path, answer, program):
+    """Where they stand in a string or comment of whole Python they are its text."""
+    assert as_it_stands(answer, ["double"]) == program
+    if program and "def double" in program:
+        assert grade(read(tmp_path, test_list=["assert double(2) == 4"]), answer, completes=True).accepted
 
 
 def test_examples_in_a_chat_and_from_another_file(tmp_path):

@@ -171,6 +171,22 @@ def test_an_evaluation_of_codecontests_in_a_file(tmp_path):
     assert judgements[1].detail == "test 1 of 1: used more than 1 s of CPU time"
 
 
+@pytest.mark.parametrize("empty", [{"testcase": [], "output": []}, {"testcase": None, "output": None}])
+@pytest.mark.parametrize("place", [0, 1])
+def test_problems_without_tests_are_left_out_and_said(tmp_path, empty, place):
+    """They make the rest of the file no worse."""
+    rows = [CONTEST, CONTEST | {"name": "1_C"}]
+    rows.insert(place + 1, CONTEST | empty | {"name": "1_B"})
+    path = write(tmp_path / "contests.jsonl", *rows)
+    task = open_task("mine", TaskSettings(path=path, count=2))
+    assert [item.name for item in task.all_items] == ["1_A", "1_C"]
+    assert task.notes == [
+        f"1 of 3 problems of {path} have no tests, so answers to them cannot be judged, and are left out: 1_B"
+    ]
+    with pytest.raises(InputError, match=r"problem '1_B' has no tests, .* as `testcase` and `output`"):
+        opened(write(tmp_path / "none.jsonl", CONTEST | {"testcase": [], "output": [], "name": "1_B"})).items()
+
+
 def test_an_evaluation_without_tests_is_refused(tmp_path):
     path = write(tmp_path / "r.jsonl", {"text": "### Prompt\nAdd.", "name": "add"})
     with pytest.raises(InputError, match="problem 'add' has no tests"):

@@ -36,7 +36,7 @@ def prompt_completion(row: Seen, prompt: str, completion: str, at: Field) -> lis
     if isinstance(question, str) and not looks_like_turns(question):
         before = [name for name in ("instruction", "context") if (name, prompt) != ("instruction", "prompt")]
         after = [name for name in _MATERIAL if PROMPTS.index(prompt) < PROMPTS.index(name)]
-        text = _composed(row, before, where.text(question), after, at)
+        text = composed(row, before, where.text(question), after, at)
         asked = [*_history(row, at), Message("user", text)]
     else:
         asked = _prompt(question, where)
@@ -123,8 +123,8 @@ def verl(row: Seen, at: Field) -> list[Message]:
     return [*prompt, read_message({"role": "assistant", "content": answer}, at.item("extra_info.answer"))]
 
 
-def _composed(row: Seen, before: list[str], question: str, after: list[str], at: Field) -> str:
-    """The question between the texts of other columns, but for those that it holds already."""
+def composed(row: Seen, before: list[str], question: str, after: list[str], at: Field) -> str:
+    """The question between the texts of other columns, each after a blank line, but for those that it holds already."""
 
     def texts(names: list[str]) -> Iterator[str]:
         for name in (name for name in names if row.has(name) and isinstance(dict.get(row, name), str)):

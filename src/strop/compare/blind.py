@@ -93,6 +93,8 @@ def read_key(path: Path) -> dict[str, Any]:
         key = json.loads(path.read_text(encoding="utf-8"))
         if not (isinstance(key["page"], str) and {one["left"] for one in key["order"]} <= {"first", "second"}):
             raise ValueError("it names other sides")
+        if not all(isinstance(one["name"], str) for one in key["order"]):
+            raise ValueError("its items have no names")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no key of a blind page ({error}); give the .key.json beside it.") from None
     return key

@@ -51,8 +51,6 @@ def compare(request: Request) -> tuple[int, dict[str, Any]]:
     """Returns the exit code (3: a gate failed) and the result. Raises InputError for what cannot be compared."""
     if len(request.folders) < 2:
         raise InputError("compare needs two folders or more: a run's, a stage's or an evaluation's.")
-    if request.least is not None and not request.least > 0:
-        raise InputError(f"--least {request.least:g}: the smallest change that matters is above 0, e.g. 0.03.")
     if request.count < 1:
         raise InputError(f"--count {request.count}: at least one pair is judged.")
     if request.judge_url and not request.judge:

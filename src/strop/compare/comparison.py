@@ -13,7 +13,7 @@ from strop.common.errors import InputError
 from strop.compare.pairs import Pair, Pairs, pair_up
 from strop.compare.power import LEVEL, POWER, items_for_flips, items_for_mean
 from strop.compare.significance import holm, mcnemar, swap_test
-from strop.evals.gates import Gate, GateSettings, judge_gate, metric_named, named_gates
+from strop.evals.gates import Gate, GateSettings, check_in_unit, judge_gate, metric_named, named_gates
 from strop.evals.intervals import Estimate, estimate, paired_change
 from strop.evals.rates import rate, rate_change
 from strop.report.files import Interval
@@ -143,8 +143,11 @@ def compare_sides(
     """Each of ``others`` against ``first``. ``metrics``: only these are tested (by default all that have a say);
     ``least``: the smallest change that matters, in the metric's own unit.
 
-    All tests of the call are corrected together. Raises InputError where nothing is shared, or a metric is not there.
+    All tests of the call are corrected together. Raises InputError where nothing is shared, a metric is not there, or
+    ``least`` is no change that its metrics can have.
     """
+    if least is not None and not 0 < least < float("inf"):
+        raise InputError(f"least is {least:g}, and the smallest change that matters is a number above 0, e.g. 0.03.")
     made = [_compare(first, other, metrics, gates or {}, least) for other in others]
     p = {(i, row.metric.name): row.p for i, one in enumerate(made) for row in one.tested if row.p is not None}
     adjusted = holm(p)
@@ -188,6 +191,8 @@ def _compare(
                 notes.append(f"{task}: {name} is not compared: {reason}")
             elif pairs:
                 tested = name in wanted if wanted else not described
+                if tested and least is not None:
+                    check_in_unit(least, metric, "least")
                 rows.append(_row(task, metric, pairs, least, tested))
     rows.sort(key=lambda row: row.p is None)  # those that are tested first, else as they were
     known = {row.metric.name: row for row in rows}

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,7 +62,7 @@ class Reply(NamedTuple):
     cut_off: bool = False
 
 
-Ask = Callable[[Sequence[Messages]], list[Reply]]
+Ask = Callable[[Sequence[Messages]], Iterable[Reply]]
 """Replies to conversations, in their order."""
 
 
@@ -81,20 +81,37 @@ class Judged:
 
 
 def judge(chosen: Chosen, ask: Ask, name: str, out: Path | None = None) -> Judged:
-    """Ask about every pair twice, sides swapped; ``out`` gets a vote a line with both replies."""
-    swapped = [(b, a) for a, b in chosen.pairs]
-    replies = ask([_messages(pair) for pair in [*chosen.pairs, *swapped]])
+    """Ask about every pair twice, sides swapped; ``out`` gets a vote a line with both replies.
+
+    Raises what ``ask`` does, once the votes so far are in ``out``.
+    """
+    replies: list[Reply] = []
+    try:
+        replies.extend(ask([_messages(pair) for a, b in chosen.pairs for pair in ((a, b), (b, a))]))
+    except InputError as error:
+        done, rows = _judged(chosen, name, replies)
+        if out is None or not done.rater.votes:
+            raise
+        write_jsonl(out, rows)
+        kept = f"The votes on {len(done.rater.votes):,} of {len(chosen.pairs):,} pairs are in {out} (--votes)"
+        raise InputError(f"{error} {kept}.") from None
+    done, rows = _judged(chosen, name, replies)
+    if out is not None:
+        write_jsonl(out, rows)
+    return done
+
+
+def _judged(chosen: Chosen, name: str, replies: Sequence[Reply]) -> tuple[Judged, list[dict[str, Any]]]:
+    """What came of the pairs that have both of their replies, in turn, and the rows of those with a vote."""
     votes: dict[str, Vote] = {}
     rows: list[dict[str, Any]] = []
     consistent, silent, cut_off, by_place = 0, 0, 0, [0, 0]
-    for i, (first, _) in enumerate(chosen.pairs):
-        said = replies[i], replies[i + len(chosen.pairs)]
+    answered = list(zip(chosen.pairs, replies[::2], replies[1::2], strict=False))
+    for (first, _), *said in answered:
         straight, turned = map(verdict, said)
-        row = {"task": chosen.task, "name": first.name, "said": [reply.text for reply in said]}
         if straight is None or turned is None:
             silent += 1
             cut_off += any(reply.cut_off for reply in said)
-            rows.append(row | {"vote": None})
             continue
         orders = _STRAIGHT[straight], _TURNED[turned]
         same = orders[0] == orders[1]
@@ -102,11 +119,10 @@ def judge(chosen: Chosen, ask: Ask, name: str, out: Path | None = None) -> Judge
         if not same and straight == turned:
             by_place["AB".index(straight)] += 1
         votes[first.name] = orders[0] if same else "tie"
+        row = {"task": chosen.task, "name": first.name, "said": [reply.text for reply in said]}
         rows.append(row | {"vote": votes[first.name], "orders": orders})
-    if out is not None:
-        write_jsonl(out, (row for row in rows if row["vote"] is not None))
     places = by_place[0], by_place[1]
-    return Judged(Rater(name, chosen.task, votes), len(chosen.pairs), consistent, places, silent, cut_off)
+    return Judged(Rater(name, chosen.task, votes), len(answered), consistent, places, silent, cut_off), rows
 
 
 def verdict(reply: Reply) -> str | None:
@@ -143,18 +159,16 @@ def served(url: str, model: str, key: str | None = None) -> Ask:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
                 choice = json.load(response)["choices"][0]
             return Reply(choice["message"]["content"] or "", choice.get("finish_reason") == "length")
-        except (urllib.error.URLError, TimeoutError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:  # refused, too late, dropped on the way, no JSON
             raise InputError(f"{address}: {error}; is the server running, and the model's name {model!r}?") from None
         except (KeyError, IndexError, TypeError, AttributeError):
             raise InputError(f"{address}: the reply is no chat completion; give the address up to /v1.") from None
 
-    def ask(conversations: Sequence[Messages]) -> list[Reply]:
-        replies = []
+    def ask(conversations: Sequence[Messages]) -> Iterator[Reply]:
         with working(WORK, len(conversations), at_once=AT_ONCE) as work, ThreadPoolExecutor(AT_ONCE) as pool:
             for reply in pool.map(one, conversations):
-                replies.append(reply)
+                yield reply
                 work.advance()
-        return replies
 
     return ask
 

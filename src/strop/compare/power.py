@@ -21,7 +21,10 @@ def items_for_flips(least: float, flipping: float, level: float = LEVEL) -> int 
 
     ``flipping``: the share of items that flip, either way (at least ``least`` of them must). The power is computed, not
     approximated: of m items a binomial number flips, of those a binomial number one way. None above `MOST_ITEMS`.
+    Raises ValueError for a ``least`` that no rate can change by.
     """
+    if not 0 < least <= 1:
+        raise ValueError(f"a rate changes by more than 0 and at most 1, not by {least}.")
     flipping = min(1.0, max(flipping, least))
     low, high = 1, 16
     while power_of_flips(high, least, flipping, level) < POWER:

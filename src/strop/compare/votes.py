@@ -71,6 +71,8 @@ def read_votes(path: Path, key_file: Path | None = None) -> Rater:
         lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the votes that the page saved.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 ({error.reason}); give the votes that the page saved.") from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
             rows.append((f"{path}:{number}", _row(f"{path}:{number}", line)))
@@ -95,6 +97,8 @@ def _row(place: str, line: str) -> dict[str, Any]:
         row = json.loads(line)
         if not all(isinstance(row[name], str) for name in ("task", "name", "vote")):
             raise ValueError("task, name and vote are texts")
+        if not isinstance(row.get("page", ""), str):
+            raise ValueError("page is a text")
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{place}: is no vote ({error}); give the file that the page or the judge saved.") from None
     return row

@@ -3,14 +3,14 @@ which files a path stands for: one, or those of a folder that belong to a split.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
 from strop.chat.formats import check_format
 from strop.common.errors import InputError
-from strop.data.hub import disk_rows, hub_rows, is_saved_dataset, saved_folder
+from strop.data.hub import disk_rows, hub_rows, is_saved_dataset, saved_folder, saved_splits
 from strop.data.json_files import json_lines, json_rows
 from strop.data.rows import OnBad, Row, Say, reading, refuse, silent
 from strop.data.slices import Slice, known_as, names_of, parse_split, split_of
@@ -95,7 +95,7 @@ def open_rows(
     if is_saved_dataset(path):
         found = [disk_rows(path, piece, handler) for piece in pieces]
         return _some(found, count, str(path), split, bad)
-    chosen = [_files_of(path, piece.name) for piece in pieces]
+    chosen = [_files_of(path, piece.name, names_of(split)) for piece in pieces]
     for remark in dict.fromkeys(remark for _, remarks in chosen for remark in remarks):
         say(remark)
     found = []
@@ -165,25 +165,45 @@ def data_files(path: Path, split: str = "train", subset: str | None = None) -> l
         path.stat()
     names = names_of(split)
     if not is_saved_dataset(path):
-        return list(dict.fromkeys(chain.from_iterable(_files_of(path, name)[0] for name in names)))
+        return list(dict.fromkeys(chain.from_iterable(_files_of(path, name, names)[0] for name in names)))
     folders = [saved_folder(path, name) for name in names]
     return [file for file in _below(path) if any(map(file.is_relative_to, folders))]
 
 
-def _files_of(path: Path, split: str) -> tuple[list[Path], list[str]]:
-    """The files of one split, and what there is to say about the others. Raises InputError where there is none."""
+def splits_in(path: Path, subset: str | None = None) -> dict[str, list[Path]]:
+    """The data files of a folder by the split that each is named after (``train`` where by none); of what
+    ``save_to_disk`` wrote the names of its splits alone. Raises InputError where the folder has no data."""
+    path = _within(path, subset)
+    if is_saved_dataset(path):
+        return {name: [] for name in saved_splits(path)}
+    with reading(path):
+        found, _ = _data_in(path, _below(path))
+    by_split: dict[str, list[Path]] = {}
+    for file in found:
+        by_split.setdefault(split_of(file.relative_to(path)) or "train", []).append(file)
+    return by_split
+
+
+def _data_in(path: Path, below: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """The data files among those of a folder, and texts beside them. Raises InputError where there are none."""
+    found = [file for file in below if file.name not in _NOT_DATA and _kind_of(file) in READERS]
+    data = [file for file in found if _kind_of(file) != ".txt"]
+    texts = [file for file in found if _kind_of(file) == ".txt"] if data else []  # a licence or a word about the data
+    if not found:
+        raise InputError(f"{path}: no data file in this folder; known are {_KNOWN}.")
+    return data or found, texts
+
+
+def _files_of(path: Path, split: str, named: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The files of one split, and what there is to say about those of none that is ``named``. Raises InputError where
+    there is none."""
     with reading(path):
         if not path.is_dir():
             path.stat()
             _check_split_of_file(path, split)
             return [path], []
         below = _below(path)
-    found = [file for file in below if file.name not in _NOT_DATA and _kind_of(file) in READERS]
-    data = [file for file in found if _kind_of(file) != ".txt"]
-    texts = [file for file in found if _kind_of(file) == ".txt"] if data else []  # a licence or a word about the data
-    found = data or found
-    if not found:
-        raise InputError(f"{path}: no data file in this folder; known are {_KNOWN}.")
+    found, texts = _data_in(path, below)
     splits = {file: split_of(file.relative_to(path)) for file in found}
     wanted = known_as(split)
     # A file named after no split is training data, as everywhere.
@@ -196,7 +216,8 @@ def _files_of(path: Path, split: str) -> tuple[list[Path], list[str]]:
             else f"{path}: there is no split {split}: no file is named after one, so all of them are train."
         )
     remarks = []
-    other = [f"{file.name} ({splits[file]})" for file in found if splits[file] not in (None, wanted)]
+    read = {None, *map(known_as, named)}
+    other = [f"{file.name} ({splits[file]})" for file in found if splits[file] not in read]
     if other and wanted == "train":
         remarks.append(
             f"read {_listed([file.name for file in chosen])}; left out as other splits: {_listed(other)} "

@@ -16,6 +16,8 @@ from strop.data.tables import ROWS_AT_ONCE, rows_of_tables
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
+_SPLITS = "dataset_dict.json"
+
 
 def hub_rows(
     name: str, subset: str | None, piece: Slice, revision: str | None, on_bad: OnBad | None = None
@@ -35,7 +37,7 @@ def hub_rows(
 def is_saved_dataset(path: Path) -> bool:
     """Whether the folder was written by ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
     one = (path / "state.json").is_file() and (path / "dataset_info.json").is_file() and any(path.glob("*.arrow"))
-    return one or (path / "dataset_dict.json").is_file()
+    return one or (path / _SPLITS).is_file()
 
 
 def saved_folder(path: Path, split: str) -> Path:
@@ -43,15 +45,19 @@ def saved_folder(path: Path, split: str) -> Path:
 
     Raises InputError where it does not have the split.
     """
-    described, splits, there, folder = path / "dataset_dict.json", ["train"], "", path
-    if described.is_file():
-        with reading(described):
-            splits = json.loads(described.read_text(encoding="utf-8"))["splits"]
-        there, folder = ", ".join(splits), path / split
+    splits, several = saved_splits(path), (path / _SPLITS).is_file()
     if split not in splits:
-        there = there or "train alone, for it is one dataset"
+        there = ", ".join(splits) if several else "train alone, for it is one dataset"
         raise InputError(f"{path}: there is no split {split}, but {there}; choose one.")
-    return folder
+    return path / split if several else path
+
+
+def saved_splits(path: Path) -> list[str]:
+    """The splits of a folder that ``save_to_disk`` wrote."""
+    if not (described := path / _SPLITS).is_file():
+        return ["train"]
+    with reading(described):
+        return list(json.loads(described.read_text(encoding="utf-8"))["splits"])
 
 
 def disk_rows(path: Path, piece: Slice, on_bad: OnBad | None = None) -> Iterator[Row]:

@@ -108,8 +108,14 @@ def split_of(path: Path) -> str | None:
     ``unit_test.jsonl`` and ``test_data.jsonl`` are ``test`` and ``web_dev.jsonl`` is ``validation``; of several the
     last. What is left out of a folder for it is always said.
     """
+    word = split_word(path)
+    return None if word is None else split_named(word)
+
+
+def split_word(path: Path) -> str | None:
+    """The word for a split that `split_of` goes by, in lower case."""
     for name in (path.name.partition(".")[0], *reversed(path.parts[:-1])):
-        found = [split for word in _BETWEEN_WORDS.split(name) if (split := split_named(word))]
+        found = [word.lower() for word in _BETWEEN_WORDS.split(name) if split_named(word)]
         if found:
             return found[-1]
     return None

@@ -75,8 +75,14 @@ class GateSettings(BaseModel):
 
     def allowed(self, before: float) -> float:
         """The worsening allowed from ``before`` on, in the metric's unit."""
-        limit = self.max_drop if self.max_rise is None else self.max_rise
-        return float(limit[:-1]) / 100 * abs(before) if isinstance(limit, str) else limit or 0.0
+        limit = self.limit
+        return float(limit[:-1]) / 100 * abs(before) if isinstance(limit, str) else limit
+
+    @property
+    def limit(self) -> float | str:
+        """The one that is given: in the metric's unit, or as ``5%`` of the value before."""
+        given = self.max_drop if self.max_rise is None else self.max_rise
+        return 0.0 if given is None else given
 
 
 @dataclass(frozen=True)
@@ -142,8 +148,27 @@ def named_gates(
         if name in measures and measures[name].better == -gate.better:
             right = "max_rise" if gate.max_rise is None else "max_drop"
             raise InputError(f"gates.{given}: {name} gets worse the other way; write {right}.")
+        if name in measures:
+            check_limit(gate, measures[name], f"gates.{given}")
         found[name] = gate
     return found
+
+
+def check_limit(gate: GateSettings, metric: Metric, place: str) -> None:
+    """Raises InputError, beginning with ``place``, for more than a rate can move: such a gate lets everything pass."""
+    limit = gate.limit
+    if isinstance(limit, float):
+        check_in_unit(limit, metric, f"{place}: {'max_drop' if gate.max_rise is None else 'max_rise'}")
+    elif metric.unit == "rate" and gate.max_rise is None and float(limit[:-1]) > 100:
+        raise InputError(f"{place}: max_drop is {limit} of what it was before; give at most 100%.")
+
+
+def check_in_unit(change: float, metric: Metric, place: str) -> None:
+    """Raises InputError, beginning with ``place``, for a change of a rate by more than 1."""
+    if metric.unit == "rate" and change > 1:
+        raise InputError(
+            f"{place} is {change:g}, and {metric.name} is a rate, from 0 to 1; {change:g} points is {change / 100:g}."
+        )
 
 
 def metric_named(given: str, tasks: Mapping[str, Sequence[str]], place: str = "") -> str:

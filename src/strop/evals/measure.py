@@ -126,6 +126,7 @@ class Measurement:
     def _text(self, task: TextTask) -> Measured:
         name, metrics, documents = task.name, task.measures(), task.all_documents
         encoded = encode_documents(documents, self.encoder)
+        self._note(name, *task.notes)
         with self._partial(name, encoded, self.engine.window) as partial:
             done = self._going_on(name, partial, "text", len(documents), "texts")
             with Steady(self.console, f"{name}: texts", len(documents), done=done) as work:

@@ -70,6 +70,11 @@ def _go_together(text: str, one: Box, other: Box) -> bool:
     return bool(joined and not _ENDS_PARAGRAPH.search(between) and _BETWEEN.fullmatch(between))
 
 
+def boxed(result: str) -> str:
+    """A result in ``\\boxed{}``; of a text that has boxes, its last result (`with_result_alone_boxed`)."""
+    return with_result_alone_boxed(result) if boxes(result) else f"\\boxed{{{result}}}"
+
+
 def with_result_alone_boxed(text: str) -> str:
     """The text with its last result in ``\\boxed{}``, and no other box; without any it stays as it is, but for empty
     boxes."""
@@ -78,7 +83,9 @@ def with_result_alone_boxed(text: str) -> str:
     if not last:
         return text
     contents = list(dict.fromkeys(box.content.strip() for box in last))
-    if 1 < len(contents) <= _MOST_TOGETHER and not any("$" in content for content in contents):
+    if len(contents) > 1 and not any("$" in content for content in contents):
+        if len(contents) > _MOST_TOGETHER:
+            return f"$\\boxed{{{', '.join(contents)}}}$"
         return " and ".join(f"$\\boxed{{{content}}}$" for content in contents)
     kept, at = [], 0
     for box in boxes(text):

@@ -35,6 +35,17 @@ _SAID_IN_CHINESE = (
     r"\s*(?:[选選][项項]\s*)?[（「【《“]?"
 )
 _STATED = (rf"(?i:{_SAID})", rf"(?i:{_NAMED})", rf"(?i:{_CHOSEN})", _SAID_IN_CHINESE)
+_IT_IS = (  # as a clause of its own: what people say or might think is another's statement
+    r"(?i:(?:\A|[.!?,;:\n–—]\s{0,3})(?:(?:so|but|and|no|hence|thus|therefore|then|actually|in\s+fact|rather|wait|hmm+|here"
+    r"|sorry|oops|I\s+(?:think|believe|guess))\b[\s,.:!…]{0,6}){0,4}(?:it|the\s+(?:correct|right|actual|real)\s+one)"
+    rf"(?:\s+(?:is|(?:should|must)\s+be|has\s+to\s+be)|['’]s)\s+(?:rather\s+|really\s+)?{_ADVERB}{_THE})"
+)
+_WRONG_SO = r"(?i:\b(?:wrong|incorrect|mistaken)\s*[:;–—-]\s*)"
+_TAKEN_BACK = re.compile(
+    r"\b(?:wait|hmm+|oops|(?<!\? )(?<!\?\n)no|actually|sorry)\b[\s,.:!…-]{0,6}(?:\w{1,20}[\s,]{1,3}){0,2}?"
+    r"(?:(?:that|this|it)(?:\s+(?:is|was)|['’]s)|I(?:\s+(?:am|was)|['’]m))\s+"
+    r"(?:wrong|incorrect|mistaken|not\s+(?:right|correct)|a\s+mistake)\b", re.IGNORECASE,
+)  # fmt: skip
 _MENTIONED = (rf"\b(?i:{_NOUN})s?\s*", rf"{_NOT}[选選][项項]\s*[（「【《“]?")
 _RIGHT = r"(?:correct|right|best|true|accurate|appropriate)"
 _IS_RIGHT = (  # after a letter
@@ -45,14 +56,15 @@ _INSTEAD = r"[^.\n]{0,20}?\b(?:but|it\s+is|it's|it’s|is)\s+(?:rather\s+)?"
 _INSTEAD_IN_CHINESE = r"[，,、\s]*(?:而|应该?|應該?)*是\s*"
 _REFUTED = re.compile(
     r"\s*(?:option\s+)?(?:(?:is|was|seems|looks|are|would\s+be)\s+(?:\w+ly\s+|also\s+|just\s+)?(?:not\b|wrong|incorrect|false|"
-    r"out\b|eliminated|impossible)|(?:is|was|does|do|can|could|would)(?:n['’]t|\s+not)\b|cannot\b|"
+    r"out\b|eliminated|impossible)|fail(?:s|ed)\b|(?:is|was|does|do|can|could|would)(?:n['’]t|\s+not)\b|cannot\b|"
     r"(?:是|也|都|显然)*(?:不|错|錯|误|誤))",
     re.IGNORECASE,
 )
 _IS_REFUTING = re.compile(
-    r"(?:\bnot|n['’]t|\bnever|\brule(?:d|s)?\s+out|\beliminat(?:e|ed|ing)|\bexclud(?:e|ed|ing)|"
+    r"(?:\bnot|n['’]t|\bnever|\bdoubt|\brule(?:d|s)?\s+out|\beliminat(?:e|ed|ing)|\bexclud(?:e|ed|ing)|"
     r"\b(?:wrong|incorrect|other))\s+(?:\w+\s+)?\Z|(?:排除|不是|不)\s*\Z", re.IGNORECASE,
 )  # fmt: skip
+_DENIED = rf"(?i:(?:\bnot|\bcannot|n['’]t|\bnever|\bneither|\bnor)\s+(?:\w+\s+)?{_THE})"
 _ANOTHER = (
     r"\s*(?:[,、/&]|\bor\b|\band\b|或者?|和|与|與|及)+\s*(?:both\s+|either\s+)?"
     r"(?:(?:option|choice|选项|選項)\s*)?"
@@ -69,6 +81,14 @@ _ENDED = ".):]*_。．、，：）】"
 _ENDS = re.escape(_ENDED)
 _NO_WORD = r"(?=[\u4e00-\u9fff]|[^\w']|$)"  # goes on; Chinese has no spaces
 _CLAUSE_ENDS = r"""[\s*_"'`)\]}$”’]*(?:[.;!,:\n。；！，)](?!\d)|$|\b(?:because|since|as|for)\b)"""
+_LETTER_ENDS = (  # a clause, at a letter
+    r"""(?=[\s*_)\]}$”’"'`]*(?:[.;!,:。；！，](?!\d)|$|\n|\b(?i:because|since|as|for|not|and\s+not|rather)\b))"""
+)
+_FONTS = re.compile(
+    r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|math(?:bf|rm|it|sf|tt)|mbox|boldsymbol|bm|emph)\s*\{([^{}]*)\}"
+)
+_DEEPEST_FONT = 4
+_TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
 _OPEN_QUOTES = "*_$\"'`“‘( "
 
 
@@ -78,21 +98,26 @@ def chosen_letter(answer: str, options: Sequence[str]) -> int | None:
     Looked for in this order:
 
     - an answer that is an option's text, or holds one or a letter in ``\\boxed{}``, of which the last counts;
-    - the last statement: "the answer is B" or an option's text, "I choose B", "B is correct", 答案, 选 or the like.
-      One of several letters ("A or B") names none, and one that is denied ("not A") is no statement;
-    - the one letter that is mentioned ("option B") and not refuted ("option A is wrong");
-    - an answer or a last line that is a letter alone, or begins with one and a mark (``B.``, ``(B)``); a last line that
-      is an option's text.
+    - the last statement: "the answer is B" or an option's text, "I choose B", "B is correct", "it's B", 答案, 选 or the
+      like. One of several letters ("A or B") names none, and so does one that is taken back ("no, that's wrong"); one
+      that is denied ("not A") is no statement;
+    - the one letter that is mentioned ("option B") and neither refuted ("option A is wrong") nor denied;
+    - an answer or a last line that is a letter alone, or begins with one and a mark (``B.``, ``(B)``) or a reason ("B,
+      since"); a first line that is a letter alone, where no other begins a line; a last line that is an option's text.
 
-    Upper case only, since "a" is a word; so is A before most words, and I.
+    Of ``<answer>…</answer>`` the last is read, and nothing else; LaTeX's fonts are left out. Upper case only, since "a"
+    is a word; so is A before most words, and I.
     """
-    text = without_reasoning(answer).strip().translate(_WIDE)
-    reading = _Reading(text, tuple(options))
+    text = without_reasoning(answer)
+    if tagged := [found for found in _TAGGED.findall(text) if found.strip()]:
+        text = tagged[-1]
+    reading = _Reading(_plain(text.translate(_WIDE)), tuple(map(_plain, options)))
+    text = reading.text
     if len(text) > 1 and (same := reading.whole(text)) is not None:
         return same
     if boxed := boxes(text):
-        named = re.sub(r"\\text\{([^{}]*)\}", r"\1", boxed[-1].content).strip()
-        letter = re.match(rf"\(?([{reading.letters}])(?:\)|[.:]\s|\s*$)", named)
+        named = boxed[-1].content.strip()
+        letter = re.match(rf"\(?([{reading.letters}])(?:\)|[.:,]\s|[.:,]?\s*$)", named)
         if (found := reading.letters.index(letter[1]) if letter else reading.whole(named)) is not None:
             return found
     if stated := sorted(reading.statements(), key=lambda one: one[0]):
@@ -125,6 +150,11 @@ class _Reading:
         for said in re.finditer(rf"(?<![\w'’]){self.one}(?=[*_)\]}}]*(?i:{_IS_RIGHT}))", self.text):
             if not _IS_REFUTING.search(self.text[max(said.start() - 30, 0) : said.start()]):
                 yield said.start(), self._index(said)
+        for lead in (_IT_IS, _WRONG_SO):
+            for said in re.finditer(rf"{lead}{self.one}{_LETTER_ENDS}", self.text):
+                if not _IS_REFUTING.search(self.text[max(said.start() - 30, 0) : said.start()]):
+                    yield said.start(1), None if self._has_another(said) else self._index(said)
+        yield from ((said.start(), None) for said in _TAKEN_BACK.finditer(self.text))
         nots = (rf"(?i:\bnot\s+{_THE}){self.one}(?i:{_INSTEAD}{_THE})", rf"不是\s*{self.one}{_INSTEAD_IN_CHINESE}")
         for instead in nots:
             for said in re.finditer(instead, self.text):
@@ -142,27 +172,49 @@ class _Reading:
             yield at, self._index(letter)
 
     def mentions(self) -> Iterator[int]:
-        """The letters that are named as options, and not refuted."""
+        """The letters that are named as options, and neither refuted nor denied."""
+        denied = {self._index(said) for said in re.finditer(rf"{_DENIED}{self.one}", self.text)}
         for lead in _MENTIONED:
             for said in re.finditer(rf"{lead}{self.one}", self.text):
                 refuting = _IS_REFUTING.search(self.text[max(said.start() - 30, 0) : said.start()])
-                if not (refuting or self._is_word(said) or _REFUTED.match(self._after(said))):
+                if not (
+                    refuting or self._index(said) in denied or self._is_word(said) or _REFUTED.match(self._after(said))
+                ):
                     yield self._index(said)
                     if self._has_another(said):
                         yield -1
 
     def by_lines(self) -> int | None:
-        """By the beginning of the text, and by the last line."""
+        """By the beginning of the text, the last line, and the first."""
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
+        if not lines:
+            return None
         starts = re.compile(rf"{_MARK}[（【]?([{self.letters}])(?:[{_ENDS}\s]|$)")
-        begin = [found for line in lines if (found := starts.match(line)) and self._rest(found, line)]
-        listed = len({found[1] for found in begin}) > 1  # the options are recited
-        for line in dict.fromkeys((self.text, *lines[-1:])):
+        reasoned = re.compile(rf"{_MARK}([{self.letters}])(?=,?\s+(?i:because|since|as|for)\s+\S)")
+        begin = [(found, self._rest(found, line)) for line in lines if (found := starts.match(line))]
+        listed = len({found[1] for found, rest in begin if rest}) > 1  # the options are recited
+        if len(lines) > 1 and self._is_alone(starts, lines[0]) and not self._is_alone(starts, lines[-1]):
+            said = [
+                one for one, rest in begin if not _REFUTED.match(f" {rest}") and not (rest and self._is_article(one))
+            ]
+            says = {*map(self._index, said), self.whole(lines[-1])} - {None}
+            return says.pop() if len(says) == 1 else None
+        for line in dict.fromkeys((self.text, lines[-1])):
             if found := starts.match(line):
                 rest, own = self._rest(found, line), self._index(found)
                 if not rest or (not listed and (found[0][-1] in _ENDED or _same(rest, self.options[own]))):
                     return None if _REFUTED.match(f" {rest}") else own
-        return self.whole(lines[-1]) if lines else None
+            if not listed and (found := reasoned.match(line)):
+                return self._index(found)
+        return self.whole(lines[-1])
+
+    def _is_alone(self, starts: re.Pattern[str], line: str) -> bool:
+        """Whether a line is a letter and nothing else."""
+        return (found := starts.match(line)) is not None and not self._rest(found, line)
+
+    @staticmethod
+    def _is_article(found: re.Match[str]) -> bool:
+        return found[1] in "AI" and found[0][-1].isspace()
 
     def whole(self, text: str) -> int | None:
         """The option whose text it is."""
@@ -170,7 +222,7 @@ class _Reading:
 
     @staticmethod
     def _rest(found: re.Match[str], line: str) -> str:
-        return line[found.end() :].strip(" .*_)]")
+        return re.sub(r"\A[-–—]\s+", "", line[found.end() :].strip(" .*_)]"))
 
     def _index(self, letter: re.Match[str]) -> int:
         return self.letters.index(letter[letter.lastindex or 1])
@@ -203,6 +255,15 @@ class _Reading:
             if core and re.match(rf"(?i:(?:an?|the)\s+)?(?i:{re.escape(core)}){_CLAUSE_ENDS}", rest):
                 found.append((-len(core), i))
         return min(found)[1] if found else None
+
+
+def _plain(text: str) -> str:
+    """Without LaTeX's fonts and spaces, mathematics between dollar signs."""
+    for _ in range(_DEEPEST_FONT):
+        text, count = _FONTS.subn(r"\1", text)
+        if not count:
+            break
+    return re.sub(r"\\[ ,;~]", " ", re.sub(r"\\[()\[\]]", "$", text)).strip()
 
 
 def _without_article(text: str) -> str:

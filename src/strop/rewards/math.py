@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from strop.common.errors import InputError
 
-from .boxed import with_result_alone_boxed
+from .boxed import boxed, with_result_alone_boxed
 from .pool import map_in_workers
 from .reasoning import without_reasoning
 
@@ -48,7 +48,8 @@ def require_math_verify() -> None:
 def math_verdicts(pairs: Sequence[tuple[str, str]], workers: int | None = None) -> list[MathVerdict]:
     """For (reference, answer) pairs, in order: whether the answer's last result equals the reference.
 
-    What a model thought before it answered does not count. Raises InputError where math-verify is not installed.
+    A reference with boxes is read as answers are. What a model thought before it answered does not count. Raises
+    InputError where math-verify is not installed.
     """
     require_math_verify()
     cleaned = [(reference, without_reasoning(answer)[-MOST_CHARACTERS:]) for reference, answer in pairs]
@@ -65,7 +66,7 @@ def _verdict(pair: tuple[str, str]) -> MathVerdict:
     reads = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
     try:
         with _limited():
-            expected: list[Any] = parse(f"\\boxed{{{reference}}}", extraction_config=reads, parsing_timeout=None)
+            expected: list[Any] = parse(boxed(reference), extraction_config=reads, parsing_timeout=None)
             if not expected:
                 return MathVerdict("fault", f"the reference {reference!r:.80} cannot be read")
             read = with_result_alone_boxed(answer)

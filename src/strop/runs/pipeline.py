@@ -31,7 +31,7 @@ from strop.common.files import folder_stamp, write_json
 from strop.common.flat import flat
 from strop.config.recipe import Recipe
 from strop.data.keys import files_digest
-from strop.evals.gates import metric_named, named_gates
+from strop.evals.gates import check_limit, metric_named, named_gates
 from strop.model.names import resolve
 from strop.model.precision import best_compute
 from strop.report import write_report
@@ -278,7 +278,8 @@ def _check_gates(recipe: Recipe) -> None:
     whole = {name: gate for name, gate in recipe.gates.items() if "/" not in name or name in known}
     named_gates(whole, tasks, known)
     for name in recipe.gates.keys() - whole.keys():  # a metric's part by source: the sources are known later
-        metric_named(name.rpartition("/")[0], tasks, "gates.")
+        whole_metric = metric_named(name.rpartition("/")[0], tasks, "gates.")
+        check_limit(recipe.gates[name], known[whole_metric], f"gates.{name}")
 
 
 def _inputs(recipe: Recipe, stage: Stage) -> dict[str, Any]:

@@ -16,20 +16,28 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from strop.chat.conversation import Message
+from strop.chat.field import Field as At
+from strop.chat.field import Seen, is_empty
+from strop.chat.pairs import composed
+from strop.chat.turns import with_system
 from strop.common.errors import InputError
-from strop.data.files import open_rows
+from strop.data.rows import Row
 from strop.rewards import Judgement
 from strop.rewards.choice import LETTERS, chosen_letter
 from strop.rewards.math import math_verdicts, require_math_verify
 from strop.rewards.numbers import flexible_number, number
 from strop.rewards.reasoning import without_reasoning
-from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
-from strop.tasks.choice import counted_keys, item_of
+from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, distinct, register
+from strop.tasks.choice import counted_keys, index_of, is_labelled, item_of, options_of
 from strop.tasks.fields import check_text
+from strop.tasks.folders import own_rows
 from strop.tasks.math import judgement
 from strop.tasks.metrics import NO_ANSWER, accuracy
 from strop.tasks.prompts import field_of
 
+_OWN = "row"
+"""Under which a row whose columns are named has all that was read."""
 PROMPTS = ("prompt", "question", "problem", "query", "input", "instruction")
 REFERENCES = ("answer", "ground_truth", "reference", "target", "completion", "output")
 
@@ -71,17 +79,25 @@ class Answers(AnswerTask):
             require_math_verify()
 
     def items(self) -> list[Item]:
+        return self._items("test")
+
+    def _items(self, split: str) -> list[Item]:
+        """Of the file, or of a folder's ``split``."""
         made, settings = [], self.settings
-        rows = open_rows(settings.path)
-        rows = counted_keys(rows) if settings.grader == "choice" and not settings.columns else rows
+        said: list[str] = []
+        rows = own_rows(settings.path, said.append, split)
+        if settings.grader == "choice":
+            rows = counted_keys(map(self._keyed, rows) if settings.columns else rows)
         for index, (place, row) in enumerate(islice(rows, settings.count)):
             messages, reference = self._read(row, place)
+            row = row[_OWN] if settings.grader == "choice" and settings.columns else row
             if settings.suffix:
                 last = messages[-1]
                 messages = [*messages[:-1], {**last, "content": f"{last['content']}\n\n{settings.suffix}"}]
             name = str(row.get("id") or row.get("name") or f"{self.name}/{index}")
             family = str(row.get("family") or name)
             made.append(Item(name, family, messages, reference, str(row.get("source") or row.get("subject") or "")))
+        self.notes = said
         return made
 
     @property
@@ -89,19 +105,22 @@ class Answers(AnswerTask):
         return self.settings.grader == "math"
 
     def train_items(self, count: int | None, seed: int) -> list[Item]:
-        """Of the file, which is to be another one than what is measured."""
-        return self.all_items[:count]
+        """Of the file, which is to be another one than what is measured, or of a folder's training split."""
+        return distinct(self._items("train"), self.name)[:count]
 
     def _read(self, row: Mapping[str, Any], place: str) -> tuple[list[dict[str, str]], Reference]:
         grader = self.settings.grader
-        if grader == "choice" and not self.settings.columns:
+        if grader == "choice" and self.settings.columns:
+            options, labels = options_of(row["choices"], place)
+            field = _key_field(row["choices"])
+            right = index_of(row[field], labels, field, place)
+            return self._asked(row[_OWN], place), Reference(grader, LETTERS[right], options)
+        if grader == "choice":
             item = item_of(row, place)
             reference = Reference(grader, LETTERS[item.answer], item.options)
             return [{"role": "user", "content": item.prompt}], reference
-        asked = field_of(row, place, self._names("prompt", PROMPTS), "the prompt")
-        if isinstance(row.get("reward_model"), Mapping) and "answer" not in self.settings.columns:  # verl's layout
-            row = {**row, "ground_truth": row["reward_model"].get("ground_truth")}
-        answer = field_of(row, place, self._names("answer", REFERENCES), "the reference answer")
+        asked = self._asked(row, place)
+        answer = self._answer(row, place, REFERENCES)
         if isinstance(answer, int | float) and not isinstance(answer, bool):
             answer = str(answer)
         answer = check_text(answer, "answer", place, empty=False)
@@ -109,17 +128,47 @@ class Answers(AnswerTask):
             answer = answer.rpartition("####")[2].strip()
             if number(answer) is None:
                 raise InputError(f"{place}: the reference {answer!r:.60} is no number; choose another grader.")
-        options = tuple(map(str, row.get("choices") or ()))
-        if grader == "choice" and not options:
-            raise InputError(f"{place}: has no 'choices', which the grader needs; give a list of texts.")
-        if grader == "choice" and chosen_letter(answer, options) is None:
-            raise InputError(f"{place}: the reference {answer!r:.60} names none of the {len(options)} choices; give a "
-                             "letter or a choice's text.")  # fmt: skip
-        return _messages(asked, place), Reference(grader, answer, options)
+        return asked, Reference(grader, answer)
 
-    def _names(self, which: Literal["prompt", "answer"], known: Sequence[str]) -> Sequence[str]:
-        own = self.settings.columns.get(which)
-        return (own,) if own else known
+    def _keyed(self, one: Row) -> Row:
+        """A row of choices whose columns are named, as `counted_keys` reads it; its label for a key that is a choice's
+        text, or says a letter in words."""
+        place, row = one
+        if not row.get("choices"):
+            raise InputError(f"{place}: has no 'choices', which the grader needs; give a list of texts.")
+        options, labels = options_of(row["choices"], place)
+        key = self._answer(row, place, (*REFERENCES, "answerKey", "gold"))
+        if isinstance(key, str) and key.strip() not in labels:
+            if (named := chosen_letter(key, options)) is not None:
+                key = labels[named]
+            elif not key.strip().isdecimal():
+                raise InputError(f"{place}: the reference {key!r:.60} names none of the {len(options)} choices; give a "
+                                 "letter or a choice's text.")  # fmt: skip
+        return place, {"question": "", "choices": row["choices"], _key_field(row["choices"]): key, _OWN: row}
+
+    def _answer(self, row: Mapping[str, Any], place: str, known: Sequence[str]) -> Any:
+        if isinstance(row.get("reward_model"), Mapping) and "answer" not in self.settings.columns:  # verl's layout
+            row = {**row, "ground_truth": row["reward_model"].get("ground_truth")}
+        own = self.settings.columns.get("answer")
+        return field_of(row, place, (own,) if own else known, "the reference answer")
+
+    def _asked(self, row: Mapping[str, Any], place: str) -> list[dict[str, str]]:
+        """The turns to answer: of the column that is named, or of the first that holds something and of those that
+        belong to it, as training reads them: an instruction before its input, a context, a system prompt."""
+        if own := self.settings.columns.get("prompt"):
+            return _messages(field_of(row, place, (own,), "the prompt"), place)
+        name = next((name for name in PROMPTS if not _is_blank(row.get(name))), None)
+        if name is None or not isinstance(row[name], str):
+            return _messages(field_of(row, place, (name,) if name else PROMPTS, "the prompt"), place)
+        text, seen, at = check_text(row[name], name, place), Seen(row), At(place)
+        if name in ("input", "instruction"):
+            columns = [one for one in ("instruction", "input", "context") if not _is_blank(row.get(one))]
+            text = "\n\n".join(check_text(row[one], one, place) for one in columns)
+        else:
+            after = [one for one in ("query", "input") if PROMPTS.index(one) > PROMPTS.index(name)]
+            text = composed(seen, ["instruction", "context"], text, after, at)
+        turns = with_system([Message("user", text)], seen, at)
+        return [{"role": turn.role, "content": turn.content or ""} for turn in turns]
 
     def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
         if self.settings.grader != "math":
@@ -155,6 +204,15 @@ def _found(reference: Reference, answer: str) -> tuple[Any, Any]:
     if reference.grader == "choice":
         return chosen_letter(answer, reference.options), chosen_letter(reference.answer, reference.options)
     return _plain(without_reasoning(answer)) or None, _plain(reference.answer)
+
+
+def _key_field(choices: Any) -> str:
+    """What a key's column is called in the layout of these choices."""
+    return "answerKey" if is_labelled(choices) else "answer"
+
+
+def _is_blank(value: Any) -> bool:
+    return not value.strip() if isinstance(value, str) else is_empty(value)
 
 
 def _plain(text: str) -> str:

@@ -157,50 +157,68 @@ def item_of(row: Mapping[str, Any], place: str) -> ChoiceItem:
 
 
 def _mmlu(row: Mapping[str, Any], place: str) -> ChoiceItem:
-    options, subject = [row[letter] for letter in LETTERS[:4]], row.get("subject", "")
-    return _made(row["question"], options, LETTERS[:4], row["answer"], "answer", place, subject)
+    options = options_of([row[letter] for letter in LETTERS[:4]], place)
+    return _made(row["question"], *options, row["answer"], "answer", place, row.get("subject", ""))
 
 
 def _arc(row: Mapping[str, Any], place: str) -> ChoiceItem:
     question = row["question"]
     nested = isinstance(question, Mapping)
     stem, choices = (question.get("stem"), question.get("choices")) if nested else (question, row.get("choices"))
-    if isinstance(choices, Mapping):  # columns, as on the hub
-        texts, labels = choices.get("text"), choices.get("label")
-    elif isinstance(choices, list) and all(isinstance(choice, Mapping) for choice in choices):
-        texts, labels = [c.get("text") for c in choices], [c.get("label") for c in choices]
-    else:
+    if not is_labelled(choices):
         raise InputError(f"{place}: 'choices' is no list of objects with text and label; correct it.")
-    labels = check_texts(labels, "choices.label", place)
-    return _made(stem, texts, labels, row["answerKey"], "answerKey", place)
+    return _made(stem, *options_of(choices, place), row["answerKey"], "answerKey", place)
 
 
-def _listed(row: Mapping[str, Any], place: str) -> ChoiceItem:
-    ask, key = ("query", "gold") if "gold" in row else ("question", "answer")
-    subject = row.get("subject") or row.get("type") or ""
-    options = row["choices"]
-    letters = LETTERS[: len(options)] if isinstance(options, list) else ""
-    return _made(row[ask], options, letters, row[key], key, place, subject)
+def is_labelled(choices: Any) -> bool:
+    """Whether choices have labels of their own, as ARC's: objects of text and label, or such columns as on the hub."""
+    if isinstance(choices, list):
+        return bool(choices) and all(isinstance(choice, Mapping) for choice in choices)
+    return isinstance(choices, Mapping)
 
 
-def _made(question, options, labels, key, field: str, place: str, subject: Any = "") -> ChoiceItem:
-    question = check_text(question, "question", place, empty=False)
+def options_of(choices: Any, place: str) -> tuple[tuple[str, ...], Sequence[str]]:
+    """The texts of a row's choices and their labels: their own, or letters. Raises InputError for fewer than two."""
+    labels: Any = None
+    options = choices
+    if is_labelled(choices):
+        options, labels = (
+            choices.get(name) if isinstance(choices, Mapping) else [choice.get(name) for choice in choices]
+            for name in ("text", "label")
+        )
+        labels = check_texts(labels, "choices.label", place)
     options = check_texts(options, "choices", place)
     for number, option in enumerate(options):
         check_text(option, f"choices[{number}]", place, empty=False)  # nothing is always the likeliest
     if len(options) > len(LETTERS):
         raise InputError(f"{place}: {len(options)} choices, and letters are there for {len(LETTERS)}; drop the row.")
+    labels = LETTERS[: len(options)] if labels is None else labels
     if len(options) < 2 or len(labels) != len(options):
         counts = f"{len(options)} choices and {len(labels)} labels"
         raise InputError(f"{place}: {counts}; a question needs two or more of both.")
-    return ChoiceItem(question, tuple(options), _index(key, labels, field, place), place, str(subject))
+    return tuple(options), labels
 
 
-def _index(key: Any, labels, field: str, place: str) -> int:
-    """The option that a key names: by its label, by letter or number where the labels are the other, or by index."""
+def _listed(row: Mapping[str, Any], place: str) -> ChoiceItem:
+    ask, key = ("query", "gold") if "gold" in row else ("question", "answer")
+    subject = row.get("subject") or row.get("type") or ""
+    options = check_texts(row["choices"], "choices", place)
+    return _made(row[ask], *options_of(options, place), row[key], key, place, subject)
+
+
+def _made(question, options, labels, key, field: str, place: str, subject: Any = "") -> ChoiceItem:
+    question = check_text(question, "question", place, empty=False)
+    return ChoiceItem(question, options, index_of(key, labels, field, place), place, str(subject))
+
+
+def index_of(key: Any, labels: Sequence[str], field: str, place: str) -> int:
+    """The option that a key names: by its label, by letter or number where the labels are the other, or by index.
+
+    Raises InputError for one that names none.
+    """
     found = None
     if isinstance(key, int) and not isinstance(key, bool):
-        found = key
+        found = list(labels).index(str(key)) if str(key) in labels else key
     elif isinstance(key, str):
         key, known = key.strip(), list(labels)
         if key in known:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from strop.common.errors import InputError
-from strop.data.files import open_rows
+from strop.data.rows import Say, silent
 from strop.rewards import Judgement, Limits
 from strop.tasks import humaneval
 from strop.tasks.base import Item, TaskSettings, register
 from strop.tasks.fields import check_text
+from strop.tasks.folders import problem_rows
 from strop.tasks.functions import FunctionTask
 from strop.tasks.humaneval import HumanEvalItem
 from strop.tasks.metrics import KEPT, NO_ANSWER, PASS_AT_1
@@ -114,8 +115,9 @@ class PlusTask(FunctionTask):
         super().__init__(name, settings)
         if plain := [item.name for item in self.found if not item.added]:
             self.notes = [
+                *self.said,
                 f"in {len(plain):,} of {len(self.found):,} problems 'plus_input' adds nothing to 'base_input', so they "
-                f"are as easy as {self.plain}'s: {', '.join(plain[:5])}"
+                f"are as easy as {self.plain}'s: {', '.join(plain[:5])}",
             ]
 
     @classmethod
@@ -140,12 +142,12 @@ class HumanEvalPlus(PlusTask):
     stops = (*ENDS, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
 
     def chosen(self) -> list[PlusItem]:
-        return load(self.file)
+        return load(self.file, self.said.append)
 
 
-def load(path: Path) -> list[PlusItem]:
+def load(path: Path, say: Say = silent) -> list[PlusItem]:
     """The problems of a file of HumanEval+. Raises InputError naming the row that is not of that layout."""
-    return [_item(row, place) for place, row in open_rows(path)]
+    return [_item(row, place) for place, row in problem_rows(path, say)]
 
 
 def _item(row: Mapping[str, Any], place: str) -> PlusItem:

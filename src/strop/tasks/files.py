@@ -91,8 +91,15 @@ def open_task(name: str, settings: TaskSettings) -> Task:
     layout = what_tasks(Path(settings.path))
     if layout is not None and layout.task:
         return TASKS[layout.task](name, settings)
-    found = load_tasks(settings.path, settings.count)
-    return ProblemTask(name, settings, found.items)
+    records = load_tasks(settings.path).items
+    tested = [record for record in records if record.tests]
+    task = ProblemTask(name, settings, (tested or records)[: settings.count])
+    if tested and (untested := [record.name for record in records if not record.tests]):
+        task.notes = [
+            f"{len(untested):,} of {len(records):,} problems of {settings.path} have no tests, so answers to them "
+            f"cannot be judged, and are left out: {', '.join(untested[:5])}"
+        ]
+    return task
 
 
 def task_of(name: str, settings: TaskSettings) -> type[Task] | None:

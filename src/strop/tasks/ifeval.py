@@ -25,6 +25,7 @@ from strop.rewards.code import Verdict
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.base import AnswerSettings, AnswerTask, Item, TaskSettings, register
 from strop.tasks.fields import check_text, check_texts
+from strop.tasks.folders import own_rows
 from strop.tasks.metrics import NO_ANSWER, TASK, Metric, part
 from strop.tasks.prompts import task_rows
 from strop.tasks.sentences import need_sentences
@@ -77,7 +78,10 @@ class IFEval(AnswerTask):
                              "'strop[ifeval]'")  # fmt: skip
 
     def items(self) -> list[Item]:
-        rows = islice(task_rows(self.settings.path, HUB, split="train"), self.settings.count)
+        path = self.settings.path
+        said: list[str] = []
+        rows = task_rows(None, HUB, split="train") if path is None else own_rows(path, said.append)
+        rows = islice(rows, self.settings.count)
         read = [(place, row, _instructions(row, place)) for place, row in rows]
         if any(name in NEED_SENTENCES for _, _, found in read for name in found.names):
             need_sentences(f"evals.{self.name}")
@@ -87,8 +91,9 @@ class IFEval(AnswerTask):
             made.append(Item(name, name, [{"role": "user", "content": found.prompt}], found))
         pairs = [pair for item in made for pair in zip(item.data.names, item.data.arguments, strict=True)]
         if counted := sum(is_no_letter(*pair) for pair in pairs):
-            self.notes = [f"{counted:,} of {len(pairs):,} instructions count a character that is no letter; Google's "
-                          "checker draws a letter in its place, here that character is counted"]  # fmt: skip
+            said.append(f"{counted:,} of {len(pairs):,} instructions count a character that is no letter; Google's "
+                          "checker draws a letter in its place, here that character is counted")  # fmt: skip
+        self.notes = said
         return made
 
     @classmethod

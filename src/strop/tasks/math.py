@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from strop.common.errors import InputError
+from strop.data.rows import Say, silent
 from strop.rewards import Judgement
-from strop.rewards.boxed import boxes, whole_boxes
+from strop.rewards.boxed import boxed, boxes, last_boxes, whole_boxes, with_result_alone_boxed
 from strop.rewards.code import Verdict
 from strop.rewards.math import MathVerdict, math_verdicts, require_math_verify
 from strop.rewards.reasoning import without_reasoning
@@ -50,28 +51,33 @@ class Math(AnswerTask):
         self.stop = ("Problem:",) if self.settings.style == "completion" else ()
 
     def items(self) -> list[Item]:
-        settings, own = self.settings, self._rows(self.settings.path, self.settings.split, self.settings.count)
+        return self._items(self.settings.split)
+
+    def _items(self, split: str) -> list[Item]:
+        settings = self.settings
+        said: list[str] = []
+        own = self._rows(settings.path, split, settings.count, said.append)
         pool = self._rows(settings.shots_path, "train", 2 * settings.shots) if settings.shots_path else []
-        shots = Shots([(self._ask(p), f"\\boxed{{{a}}}") for p, a, _ in pool], settings.shots, f"evals.{self.name}")
+        shots = Shots([(self._ask(p), boxed(a)) for p, a, _ in pool], settings.shots, f"evals.{self.name}")
         made = []
         for index, (problem, answer, about) in enumerate(own):
             asked, name = self._ask(problem), f"{self.name}/{index}"
             put = prompt(settings.style, shots.before(asked), asked)
             made.append(Item(name, name, data=answer, source=about, **put))
-        self.notes = shots.notes()
+        self.notes = [*said, *shots.notes()]
         return made
 
     def _ask(self, problem: str) -> str:
         return f"Problem: {problem}\nAnswer:" if self.settings.style == "completion" else f"{problem}\n\n{INSTRUCTION}"
 
-    def _rows(self, path, split: str, count: int | None) -> list[tuple[str, str, str]]:
-        return [problem_of(row, place) for place, row in islice(task_rows(path, HUB, None, split), count)]
+    def _rows(self, path, split: str, count: int | None, say: Say = silent) -> list[tuple[str, str, str]]:
+        return [problem_of(row, place) for place, row in islice(task_rows(path, HUB, None, split, say=say), count)]
 
     judges_itself = True
 
     def train_items(self, count: int | None, seed: int) -> list[Item]:
-        """Of the file that was given: another one than what is measured."""
-        return super().train_items(count, seed) if self.settings.path is None else self.all_items[:count]
+        """Of the file that was given: another one than what is measured, or of a folder's training split."""
+        return super().train_items(count, seed) if self.settings.path is None else self._items("train")[:count]
 
     def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
         verdicts = math_verdicts([(item.data, answer) for item, answer in zip(items, answers, strict=True)])
@@ -99,13 +105,16 @@ def judgement(verdict: MathVerdict, answer: str) -> Judgement:
 
 
 def problem_of(row: Mapping[str, Any], place: str) -> tuple[str, str, str]:
-    """Problem, reference and subject of a row. Raises InputError where there is no reference."""
+    """Problem, reference and subject of a row; the reference has boxes itself where several say the result together.
+
+    Raises InputError where there is no reference.
+    """
     problem = check_text(field_of(row, place, ("problem", "question"), "the problem"), "problem", place, empty=False)
     answer = row.get("answer")
     if answer is None:
         solution = check_text(field_of(row, place, ("solution",), "the reference"), "solution", place)
-        found = boxes(solution)
-        answer = found[-1].content if found else None
+        contents = {box.content.strip() for box in last_boxes(solution)}
+        answer = with_result_alone_boxed(solution) if len(contents) > 1 else "".join(contents)
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         answer = str(answer)
     if not isinstance(answer, str) or not answer.strip():

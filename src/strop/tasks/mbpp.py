@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.errors import InputError
-from strop.data.files import open_rows
-from strop.rewards import Judgement, Limits, code_blocks, extract_program, judge_asserts, parse_program, syntax_error
+from strop.data.rows import Say, silent
+from strop.rewards import Judgement, Limits, extract_program, judge_asserts, parse_program, syntax_error
+from strop.rewards.extract import defines
+from strop.rewards.fences import place_blocks
 from strop.rewards.names import called_names, defined_names, free_names, missing_names
 from strop.rewards.reasoning import without_reasoning
 from strop.tasks.fields import check_imports, check_text, check_texts
+from strop.tasks.folders import problem_rows
 
 LIMITS = Limits(cpu_seconds=10, wall_seconds=120.0)
 """Some references take four seconds."""
@@ -61,9 +64,14 @@ class MbppItem:
         )
 
 
-def load(path: Path) -> list[MbppItem]:
-    """The items of a file. Raises InputError naming the row that is not of MBPP's layout."""
-    return [_item(row, place) for place, row in open_rows(path)]
+def load(path: Path, say: Say = silent) -> list[MbppItem]:
+    """The items of a file, or of a folder whatever their splits, by their numbers; ``say`` gets what there is to know
+    of how it is read.
+
+    Raises InputError naming the row that is not of MBPP's layout.
+    """
+    items = [_item(row, place) for place, row in problem_rows(path, say, split=None)]
+    return sorted(items, key=lambda item: item.number) if Path(path).is_dir() else items
 
 
 def _item(row: Mapping[str, Any], place: str) -> MbppItem:
@@ -120,15 +128,32 @@ def examples(items: Sequence[MbppItem]) -> list[MbppItem]:
 def grade(item: MbppItem, answer: str, limits: Limits | None = None, completes: bool = False) -> Judgement:
     """Judge a model's answer by the item's asserts, in the sandbox; `strop.rewards.asserts` says what that covers.
 
-    One that ``completes`` the prompt is a program as it stands, or the first fenced block in it.
+    One that ``completes`` the prompt is a program as it stands (`as_it_stands`).
     """
-    program = as_it_stands(answer) if completes else extract_program(answer, item.names)
+    program = as_it_stands(answer, item.names) if completes else extract_program(answer, item.names)
     return judge_asserts(program, item.names, "\n".join(item.tests), limits or LIMITS, setup=item.setup)
 
 
-def as_it_stands(answer: str) -> str | None:
-    """The program that a completion is; None where it is empty."""
+def as_it_stands(answer: str, names: Sequence[str]) -> str | None:
+    """The program that a completion is; None where it is empty.
+
+    All of it where that is Python, whatever fences stand in its strings and comments. Else, where a fence follows
+    Python that defines one of ``names``, what stands before the fence; or the first fenced block that defines one, or
+    the first.
+    """
     text = without_reasoning(answer)
-    blocks = code_blocks(text)
-    program = blocks[0].code if blocks else text
+    if not text.strip():
+        return None
+    blocks = place_blocks(text) if syntax_error(text) is not None else []
+    if not blocks:
+        return text
+    before = text[: blocks[0][0]]
+    if syntax_error(before) is None and _defines_one(before, names):
+        return before
+    codes = [block.code for _, _, block in blocks]
+    program = next((code for code in codes if _defines_one(code, names)), codes[0])
     return program if program.strip() else None
+
+
+def _defines_one(code: str, names: Sequence[str]) -> bool:
+    return any(defines(code, name) for name in names)

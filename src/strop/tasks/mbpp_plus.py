@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.errors import InputError
-from strop.data.files import open_rows
+from strop.data.rows import Say, silent
 from strop.rewards import Judgement, extract_program, judge_asserts
 from strop.tasks.base import Item, register
 from strop.tasks.evalplus import ENDS, LIMITS, PlusItem, PlusTask, plus_item
+from strop.tasks.folders import problem_rows
 from strop.tasks.mbpp import as_it_stands
 from strop.tasks.metrics import KEPT, NO_ANSWER, PASS_AT_1
 
@@ -98,19 +99,19 @@ class MbppPlus(PlusTask):
     stops = (*ENDS, '\n"""', "\nassert")
 
     def chosen(self) -> list[MbppPlusItem]:
-        return load(self.file)
+        return load(self.file, self.said.append)
 
     @classmethod
     def grade(cls, item: Item, answer: str) -> Judgement:
         data: MbppPlusItem = item.data
         name = data.entry_point
-        program = as_it_stands(answer) if item.text is not None else extract_program(answer, [name])
+        program = as_it_stands(answer, [name]) if item.text is not None else extract_program(answer, [name])
         return judge_asserts(program, [name], f"{data.test}\ncheck({name})\n", LIMITS)
 
 
-def load(path: Path) -> list[MbppPlusItem]:
+def load(path: Path, say: Say = silent) -> list[MbppPlusItem]:
     """The problems of a file. Raises InputError naming the row that is not of that layout."""
-    return [_item(row, place) for place, row in open_rows(path)]
+    return [_item(row, place) for place, row in problem_rows(path, say)]
 
 
 def _item(row: Mapping[str, Any], place: str) -> MbppPlusItem:

@@ -16,6 +16,10 @@ from typing import Literal
 from pydantic import Field
 
 from strop.common.errors import InputError
+from strop.data.files import data_files
+from strop.data.hub import is_saved_dataset
+from strop.data.rows import Say, silent
+from strop.data.slices import split_word
 from strop.tasks import choice
 from strop.tasks.base import register
 from strop.tasks.choice import ChoiceItem
@@ -39,16 +43,37 @@ class Mmlu(MultipleChoice):
     source = "cais/mmlu (hub), or path: a folder of SUBJECT_test.csv and SUBJECT_dev.csv (hendrycks/test), or one file"
     licence = "MIT"
 
-    def load(self, path: Path | None, split: str) -> Iterator[ChoiceItem]:
-        files = sorted(Path(path).rglob(f"*_{split}.csv")) if path is not None and Path(path).is_dir() else []
+    def load(self, path: Path | None, split: str, say: Say = silent) -> Iterator[ChoiceItem]:
+        """``dev``, where examples come from, is another split than ``validation`` (also ``val``) here."""
+        split = "validation" if split in ("val", "valid") else split
+        if path is None or not Path(path).is_dir():
+            yield from super().load(path, split, say)
+            return
+        if split in ("dev", "validation"):
+            files = self._files(Path(path), split)
+        else:
+            files = sorted(Path(path).rglob(f"*_{split}.csv"))
         for file in files:
             yield from choice.load(file)
         if not files:
-            yield from super().load(path, split)
+            yield from super().load(path, split, say)
+
+    def _files(self, path: Path, split: str) -> list[Path]:
+        """Those of a folder that are named ``dev``, or those of the validation split that are not. Raises InputError
+        where there are none."""
+        within = path / self.subset if self.subset and (path / self.subset).is_dir() else path
+        if is_saved_dataset(within):
+            return []
+        files = data_files(within, split)
+        found = [file for file in files if (split_word(file.relative_to(within)) == "dev") == (split == "dev")]
+        if not found:
+            other = "validation" if split == "dev" else "dev"
+            raise InputError(f"{path}: no file is named after the split {split}, but after {other}; choose one.")
+        return found
 
     def chosen(self) -> list[ChoiceItem]:
         by_subject: dict[str, list[ChoiceItem]] = defaultdict(list)
-        for item in self.load(self.settings.path, self.settings.split):
+        for item in self._own():
             by_subject[item.subject].append(item)
         wanted = self.settings.subjects
         if unknown := [subject for subject in wanted or () if subject not in by_subject]:

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from strop.common.errors import InputError
 from strop.data.readers import FileSet, NamedSet
-from strop.data.rows import Row
+from strop.data.rows import Row, Say, silent
 from strop.rewards.choice import LETTERS
 from strop.tasks import choice
 from strop.tasks.base import TASKS, ChoiceTask, Question, TaskSettings, register
@@ -51,6 +51,7 @@ class MultipleChoice(ChoiceTask):
 
     def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings)
+        self.said: list[str] = []  # of how a folder is read
         if self.settings.options == "letters":
             self.metrics = (ACC, NO_ANSWER)
         if self.settings.path is None and self.hub is None:
@@ -73,17 +74,22 @@ class MultipleChoice(ChoiceTask):
 
         return {name: FileSet(rows, cls.hub)}
 
-    def load(self, path: Path | None, split: str) -> Iterator[ChoiceItem]:
-        """The questions of a split, in order."""
+    def load(self, path: Path | None, split: str, say: Say = silent) -> Iterator[ChoiceItem]:
+        """The questions of a split, in order; ``say`` gets what is left out of a folder."""
         if path is not None and Path(path).is_file():
             yield from choice.load(path)
             return
-        for place, row in choice.counted_keys(task_rows(path, self.hub, self.subset, split)):
+        for place, row in choice.counted_keys(task_rows(path, self.hub, self.subset, split, say=say)):
             yield choice.item_of(row, place)
 
     def chosen(self) -> list[ChoiceItem]:
         """The questions that are measured."""
-        return list(islice(self.load(self.settings.path, self.settings.split), self.settings.count))
+        return list(islice(self._own(), self.settings.count))
+
+    def _own(self) -> Iterator[ChoiceItem]:
+        """The questions of the file or folder, or of the hub's split."""
+        self.said = []
+        return self.load(self.settings.path, self.settings.split, self.said.append)
 
     def pool(self, subject: str) -> list[Shot]:
         """What the worked examples for questions on ``subject`` are taken from."""
@@ -123,7 +129,7 @@ class MultipleChoice(ChoiceTask):
                     **prompt(settings.style, before, asked, self.head(item.subject)),
                 )
             )
-        self.notes = [note for one in shots.values() for note in one.notes()]
+        self.notes = [*self.said, *(note for one in shots.values() for note in one.notes())]
         return made
 
     def ask(self, item: ChoiceItem) -> str:

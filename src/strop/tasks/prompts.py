@@ -11,8 +11,9 @@ from pydantic import Field
 
 from strop.common.errors import InputError
 from strop.data.files import open_rows
-from strop.data.rows import Row
+from strop.data.rows import Row, Say, silent
 from strop.tasks.base import AnswerSettings, TaskSettings
+from strop.tasks.folders import say_split
 
 Shot = tuple[str, str]
 """A worked example: what is asked, as it stands in a prompt, and the answer."""
@@ -84,15 +85,22 @@ def prompt(style: str, shots: Sequence[Shot], question: str, head: str = "", gap
 
 
 def task_rows(
-    path: Path | None, hub: str | None, subset: str | None = None, split: str = "test", count: int | None = None
+    path: Path | None,
+    hub: str | None,
+    subset: str | None = None,
+    split: str = "test",
+    count: int | None = None,
+    say: Say = silent,
 ) -> Iterator[Row]:
     """The rows of a benchmark: of a file; of a folder those of the split (and, where it has one, of the folder
-    ``subset``); or, without a path, of the hub. Raises InputError for what is not there."""
+    ``subset``); or, without a path, of the hub. ``say`` gets what is left out of a folder. Raises InputError for what
+    is not there."""
     if path is None:
         return islice(open_rows(hub=hub, subset=subset, split=split), count)
     if not Path(path).is_dir():
-        return islice(open_rows(path), count)
+        return islice(open_rows(path, say=say), count)
     within = subset if subset and Path(path, subset).is_dir() else None
+    say_split(path, split, say, within)
     return islice(open_rows(path, split=split, subset=within), count)
 
 

@@ -22,7 +22,9 @@ from strop.tasks.metrics import NO_ANSWER, accuracy
 from strop.tasks.small_world.world import LANGUAGES, Language
 from strop.tools.calculator import Calculator, calculate
 
-_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")  # also right after a Chinese word
+_NUMBER = re.compile(  # also right after a Chinese word
+    r"\d{1,3}(?:(?:\{,\}|\\,|,\\!)\d{3})+(?!\d)|\d+(?:,\d{3})*(?:\.\d+)?"
+)
 _NEGATIVE = re.compile(r"(?:[-−–—－]|\b(?:minus|negative)\s+|[负負])\Z", re.IGNORECASE)
 _HELD_OUT = 5  # every so many of all sums are measured on, and never trained on
 _ASK = {  # by operator: questions, and the answer

@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from strop.common.errors import InputError
-from strop.data.files import open_rows
 from strop.tasks.base import Document, TaskSettings, TextTask, register
 from strop.tasks.fields import check_text
+from strop.tasks.folders import own_rows
 from strop.tasks.metrics import TASK, Metric
 from strop.tasks.prompts import field_of
 
@@ -44,11 +44,13 @@ class TextFile(TextTask):
 
     def documents(self) -> list[Document]:
         found = []
-        rows = open_rows(self.settings.path, format="text", documents=self.settings.documents)
+        said: list[str] = []
+        rows = own_rows(self.settings.path, said.append, format="text", documents=self.settings.documents)
         for place, row in islice(rows, self.settings.count):
             text = check_text(field_of(row, place, ("text", "content"), "the text"), "text", place)
             if text:
                 found.append(Document(place, text))
+        self.notes = said
         if not found:
             raise InputError(f"evals.{self.name}: {self.settings.path} holds no text; give one that does.")
         return found
