@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -148,6 +149,20 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(here, model_folder):
         strop.sft(model_folder, [])
     with pytest.raises(strop.InputError, match="what JSON cannot"):
         strop.sft(model_folder, [{"prompt": "x", "completion": object()}])
+
+
+def test_the_digest_of_a_class_is_of_all_that_each_of_its_methods_reads(monkeypatch):
+    names = [f"W{i}" for i in range(20)]
+    methods = "\n".join(f"    def m{i}(self): return {name}" for i, name in enumerate(names))
+    module = types.ModuleType("many")
+    exec("\n".join([*(f"{name} = 0" for name in names), "class Many:", methods]), vars(module))
+    monkeypatch.setitem(sys.modules, "many", module)
+    plain = digest_of(module.Many)
+    assert {digest_of(module.Many) for _ in range(20)} == {plain}
+    for name in names:
+        monkeypatch.setattr(module, name, 1)
+        assert digest_of(module.Many) != plain
+        monkeypatch.setattr(module, name, 0)
 
 
 def test_the_digest_of_a_function_is_of_its_code_and_what_it_reads(tmp_path):

@@ -71,7 +71,7 @@ def importable(thing: Any) -> str | None:
 def digest_of(thing: Any) -> str:
     """16 hexadecimal digits that depend on the code and what it refers to, and on neither places nor addresses."""
     text = hashlib.sha256()
-    for part in _parts(thing, _module(thing), set()):
+    for part in _parts(thing, _module(thing), {}):
         text.update(part.encode("utf-8", "surrogateescape") + b"\0")
     return text.hexdigest()[:16]
 
@@ -90,7 +90,8 @@ def _by_value(thing: Any) -> types.ModuleType | None:
     return None if known else module
 
 
-def _parts(value: Any, home: types.ModuleType | None, seen: set[int]) -> Iterator[str]:
+def _parts(value: Any, home: types.ModuleType | None, seen: dict[int, Any]) -> Iterator[str]:
+    """``seen``: what was gone into, by its id; held, as the next thing might get the id of one that is gone."""
     if id(value) in seen:
         return
     own = getattr(value, "__module__", None) == getattr(home, "__name__", None)
@@ -99,7 +100,7 @@ def _parts(value: Any, home: types.ModuleType | None, seen: set[int]) -> Iterato
         for one in value.co_consts:
             yield from _parts(one, home, seen)
     elif isinstance(value, types.FunctionType) and own:
-        seen.add(id(value))
+        seen[id(value)] = value
         yield from _parts(value.__code__, home, seen)
         cells = [cell.cell_contents for cell in value.__closure__ or () if cell is not None]
         read = {name: value.__globals__[name] for name in sorted(_names(value.__code__)) if name in value.__globals__}
@@ -110,7 +111,7 @@ def _parts(value: Any, home: types.ModuleType | None, seen: set[int]) -> Iterato
     elif isinstance(value, property):
         yield from _parts(value.fget, home, seen)
     elif isinstance(value, type) and own:
-        seen.add(id(value))
+        seen[id(value)] = value
         yield from (value.__qualname__, *(base.__qualname__ for base in value.__bases__))
         for name, one in sorted(vars(value).items()):
             if not name.startswith("__") or name == "__init__" or callable(one):
@@ -119,12 +120,12 @@ def _parts(value: Any, home: types.ModuleType | None, seen: set[int]) -> Iterato
                 yield name
                 yield from _parts(one, home, seen)
     elif isinstance(value, Mapping):
-        seen.add(id(value))
+        seen[id(value)] = value
         for name, one in value.items():
             yield repr(name)
             yield from _parts(one, home, seen)
     elif isinstance(value, list | tuple):
-        seen.add(id(value))
+        seen[id(value)] = value
         yield type(value).__name__
         for one in value:
             yield from _parts(one, home, seen)
@@ -135,7 +136,7 @@ def _parts(value: Any, home: types.ModuleType | None, seen: set[int]) -> Iterato
     elif hasattr(value, "__qualname__"):
         yield f"{value.__module__}.{value.__qualname__}"
     elif type(value).__module__ == getattr(home, "__name__", None) and hasattr(value, "__dict__"):
-        seen.add(id(value))
+        seen[id(value)] = value
         yield from _parts(type(value), home, seen)
         yield from _parts(vars(value), home, seen)
     else:
