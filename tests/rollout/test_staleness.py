@@ -37,6 +37,15 @@ def loaded_already(monkeypatch):
     monkeypatch.setattr("strop.rollout.worker_engine.multiprocessing.get_context", lambda _: context)
 
 
+@pytest.fixture
+def one_thread():
+    """A process that samples takes threads from the trainer, and on some processors products depend on how many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def small(make_model):
     return lambda **more: make_model(vocab_size=8, bos_token_id=1, eos_token_id=STOP, pad_token_id=STOP, **more)
@@ -326,7 +335,7 @@ def _kill_after(run, steps):
     run.source.next_step = killed
 
 
-def test_f22_with_the_process_too(small, tmp_path):
+def test_f22_with_the_process_too(small, tmp_path, one_thread):
     given = {"truths": "cdefg", "rollout": {**AHEAD, "prompts_per_step": 3}, "train": {"max_steps": 5}}
     whole = Run(small(), tmp_path / "whole", engine=Copied, **given)
     whole.go()
