@@ -63,6 +63,7 @@ class Calls(Tools):
 DYING_REWARD = f"""
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 {REWARD.replace("def vowels", "def score")}
@@ -72,8 +73,10 @@ def vowels(samples):
     if place := os.environ.get("DIES_IN_GRADING"):
         with Path(place).open("a") as file:
             file.write(".")
-        if Path(place).stat().st_size == 3:  # two calls a step
-            os.kill(os.getppid(), signal.SIGKILL)
+        if Path(place).stat().st_size >= 3:  # two calls a step, which may be at once
+            with suppress(FileExistsError):
+                os.mkdir(place + ".killed")
+                os.kill(os.getppid(), signal.SIGKILL)
     return found
 """
 
