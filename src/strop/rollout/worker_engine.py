@@ -172,8 +172,10 @@ class WorkerEngine:
         except BaseException:
             self._end("it was interrupted")  # what is still to come would be taken for the next answer
             raise
-        if kind in ("refused", "not finite"):
-            raise (InputError if kind == "refused" else NotFinite)(value)
+        if kind == "refused":
+            raise InputError(value)
+        if kind == "not finite":
+            raise NotFinite(value)
         if kind == "fault":
             raise self._end(value)
         return value
