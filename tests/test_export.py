@@ -328,6 +328,14 @@ def test_prompts_for_verl_come_back_as_they_were(export, tmp_path):
     assert pq.read_table("b.parquet").to_pylist() == first
 
 
+def test_prompts_with_tools_are_refused_for_verl(export, tmp_path):
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+    (tmp_path / "calls.jsonl").write_text(json.dumps({"question": "1 + 1?", "answer": "2", "tools": [tool]}))
+    done = export("calls.jsonl", "--format", "verl", to="a.parquet")
+    assert done.code == 2
+    assert "calls.jsonl:1: has tools beside its prompt" in done.account["error"]
+
+
 def test_problems_for_verl_have_their_tests_in_the_ground_truth(export, tmp_path):
     row = {"name": "sum", "text": "### Prompt\n\nAdd.\n\n### Response\n\nprint(3)",
            "tests": {"input": ["1 2\n"], "output": ["3\n"]}}  # fmt: skip

@@ -10,7 +10,9 @@ from strop.data.mixture import Mixture
 from strop.data.readers import rows_of_part
 from strop.data.settings import DataSettings
 from strop.rollout.prompts import read_prompts
+from strop.rollout.selection import Selection, Tally
 from strop.rollout.settings import PromptField
+from strop.rollout.trajectory import Trajectory
 from strop.tasks import open_task
 from strop.tasks.base import TaskSettings, named_sets
 from strop.tasks.code_basics import family_names
@@ -26,7 +28,8 @@ class Encoder:
     def decode(self, ids, **_):
         return "".join(map(chr, ids))
 
-    def prompt(self, messages):
+    def prompt(self, messages, tools=()):
+        self.tools = tools
         return [ord(c) for turn in messages for c in turn["role"][0] + turn["content"]]
 
 
@@ -59,6 +62,52 @@ def test_rows_are_read_by_usual_names_or_those_given(tmp_path, row, columns, mes
     assert one.ids == tuple(map(ord, "uhi"))
     assert one.row == row
     assert one.name.endswith("rows.jsonl:1")
+
+
+SYSTEM = {"role": "system", "content": "Be terse."}
+
+
+@pytest.mark.parametrize(
+    ("row", "messages"),
+    [
+        ({"prompt": "Add.", "input": "1 2"}, [{"role": "user", "content": "Add.\n\n1 2"}]),
+        ({"prompt": "Add 1 2.", "input": "1 2"}, [{"role": "user", "content": "Add 1 2."}]),
+        ({"instruction": "Add.", "input": "1 2"}, [{"role": "user", "content": "Add.\n\n1 2"}]),
+        ({"instruction": "hi", "input": " "}, [USER]),
+        ({"question": "Who?", "context": "Ann came."}, [{"role": "user", "content": "Ann came.\n\nWho?"}]),
+        ({"prompt": "hi", "system": "Be terse."}, [SYSTEM, USER]),
+        ({"prompt": [USER], "system_prompt": "Be terse."}, [SYSTEM, USER]),
+        ({"prompt": [SYSTEM, USER], "system": "Be terse."}, [SYSTEM, USER]),
+        ({"prompt": json.dumps([SYSTEM, USER])}, [SYSTEM, USER]),
+        ({"prompt": "hi", "history": [["a", "b"]]},
+         [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, USER]),
+    ],
+)  # fmt: skip
+def test_what_belongs_to_a_prompt_is_asked_with_it(tmp_path, row, messages):
+    [[one]] = read({"path": write(tmp_path / "rows.jsonl", row | {"answer": "a"})})
+    assert one.messages == messages
+
+
+def test_a_column_that_is_named_stands_alone(tmp_path):
+    row = {"problem": "hi", "input": "1 2\n", "system": "Be terse.", "answer": "a"}
+    [[one]] = read({"path": write(tmp_path / "rows.jsonl", row), "prompt": "problem"})
+    assert one.messages == [USER]
+
+
+def test_a_system_prompt_that_contradicts_the_conversation_is_refused(tmp_path):
+    file = write(tmp_path / "rows.jsonl", {"prompt": [SYSTEM, USER], "system": "Be long.", "answer": "a"})
+    with pytest.raises(InputError, match=r"rows.jsonl:1: field system: differs from the system message"):
+        read({"path": file})
+
+
+def test_tools_of_a_row_are_shown_to_the_model(tmp_path):
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+    encoder, file = Encoder(), write(tmp_path / "rows.jsonl", {"prompt": "hi", "tools": [tool], "answer": "a"})
+    [[one]] = read_prompts(TypeAdapter(PromptField).validate_python({"path": file}), encoder)
+    assert one.tools == encoder.tools == (tool,)
+    answer = Trajectory(one.name, 0, 0, (1, 2), (0.0, 1.0), (0.0,) * 2, "stop", "yes", 1.0)
+    [row] = Selection("all").rows(one, [answer], Tally())
+    assert row["tools"] == [tool]
 
 
 def test_problems_with_tests_are_graded_by_them(tmp_path):

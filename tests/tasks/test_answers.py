@@ -54,7 +54,7 @@ def test_a_column_that_is_named_is_asked_as_it_stands(tmp_path):
     ("row", "said"),
     [
         ({"instruction": "", "input": " ", "output": "x"}, "'prompt' is empty; fill it in or drop the row"),
-        ({"instruction": 3, "input": "a", "output": "x"}, "'instruction' is a number; give it as text"),
+        ({"instruction": 3, "input": "a", "output": "x"}, "field instruction: expected a string, found a number"),
         ({"output": "x"}, "has no 'prompt' or 'question'"),
     ],
 )

@@ -136,6 +136,11 @@ def is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str | list | tuple | Mapping) and not value)
 
 
+def is_blank(value: Any) -> bool:
+    """Whether it is empty, or a text of white space alone."""
+    return not value.strip() if isinstance(value, str) else is_empty(value)
+
+
 def kind_of(value: Any) -> str:
     """The type of a JSON value, in words."""
     names = {type(None): "null", bool: "true or false", int: "a number", float: "a number", str: "a string"}

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from strop.chat.conversation import REASONING_NAMES, Message, read_message
-from strop.chat.field import Field, Seen, kind_of
-from strop.chat.turns import given, looks_like_turns, read_turns
+from strop.chat.field import Field, Seen, is_blank, kind_of
+from strop.chat.turns import given, looks_like_turns, read_turns, with_system
 
 PROMPTS = ("prompt", "question", "query", "input")
+ASKED = ("prompt", "question", "problem", "query", "input", "instruction")
+"""Where the question of a row without an answer to learn stands: in the first that holds something."""
 COMPLETIONS = ("completion", "response", "answer", "output")
 COMPARED = (
     ("chosen", "rejected"),
@@ -56,6 +58,19 @@ def alpaca(row: Seen, answer: str, at: Field) -> list[Message]:
     question = f"{instruction}\n\n{material}" if instruction and material else instruction or material
     answered = _completion(row[answer], at.item(answer), _reasoning(row))
     return [*_history(row, at), Message("user", question), *answered]
+
+
+def asked(row: Seen, column: str, at: Field) -> list[Message]:
+    """The turns to be answered, of a text in one of the columns `ASKED` and what belongs to it, as training reads them:
+    an instruction before its input, a context, earlier turns (``history``), a system prompt."""
+    text = at.item(column).text(row[column])
+    if column in ("input", "instruction"):
+        names = [name for name in ("instruction", "input", "context") if not is_blank(row.get(name))]
+        text = "\n\n".join(at.item(name).text(row[name]) for name in names)
+    else:
+        after = [name for name in _MATERIAL if ASKED.index(name) > ASKED.index(column)]
+        text = composed(row, ["instruction", "context"], text, after, at)
+    return with_system([*_history(row, at), Message("user", text)], row, at)
 
 
 def is_prompt_response(raw: Any) -> bool:

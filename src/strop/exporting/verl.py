@@ -27,6 +27,11 @@ def verl_rows(name: str, split: str | None = None, count: int | None = None, see
     for index, prompt in enumerate(prompts_of(part)):
         truth, code = _truth(prompt)
         row = prompt.row
+        if prompt.tools:
+            raise InputError(
+                f"{prompt.name}: has tools beside its prompt, and verl's rows hold none; drop the column and name the "
+                "tools in verl's own configuration."
+            )
         extra = row.get("extra_info")
         yield {
             "data_source": str(row.get("data_source") or part.title),

@@ -13,6 +13,9 @@ import numpy as np
 
 from strop.chat import ChatEncoder
 from strop.chat.columns import has_column, map_columns
+from strop.chat.field import Field, Seen, is_blank
+from strop.chat.pairs import ASKED, asked
+from strop.chat.turns import looks_like_turns, read_turns, tools_beside, with_system
 from strop.common.errors import InputError
 from strop.data.files import open_rows
 from strop.environments.base import Environment, Start
@@ -24,15 +27,15 @@ from strop.tasks.base import TASKS, AnswerTask, Item, TaskSettings
 
 _END = 32
 """Tokens of a prompt's end that a mark of reasoning, and white space after it, have room in."""
-_PROMPTS = ("prompt", "question", "problem", "messages")
+_PROMPTS = (*ASKED, "messages")
 _TRUTHS = ("answer", "ground_truth", "reward_model.ground_truth", "solution", "target")
 
 
 @dataclass(frozen=True)
 class Prompt:
     """``ids`` are what the model reads. Answers are graded by ``task`` (of whose ``item`` it is the prompt) or compared
-    with ``truth``; ``row`` is where that came from. ``opened``: the mark (``<think>``) with which ``ids`` end, if they
-    begin reasoning."""
+    with ``truth``; ``row`` is where that came from, and ``tools`` are the schemas that stand in it. ``opened``: the
+    mark (``<think>``) with which ``ids`` end, if they begin reasoning."""
 
     name: str
     messages: list[dict[str, Any]]
@@ -40,6 +43,7 @@ class Prompt:
     truth: Any = None
     task: AnswerTask | None = field(default=None, repr=False)
     item: Item | None = None
+    tools: tuple[dict[str, Any], ...] = ()
     row: Mapping[str, Any] = field(default_factory=dict, repr=False)
     opened: str = ""
 
@@ -100,8 +104,10 @@ def check_lengths(parts: Iterable[Prompts], window: int | None, max_tokens: int)
 
 def _encoded(found: Iterable[Prompt], encoder: ChatEncoder, player: Player | None) -> Iterator[Prompt]:
     for one in found:
+        if player:  # whose tools the environment names
+            one = replace(one, tools=())
         try:
-            ids = player.opening(one.name, one.start).ids if player else encoder.prompt(one.messages)
+            ids = player.opening(one.name, one.start).ids if player else encoder.prompt(one.messages, one.tools)
         except InputError as error:
             raise InputError(f"{one.name}: {error}") from error
         end = encoder.tokenizer.decode(list(ids[-_END:]), clean_up_tokenization_spaces=False)
@@ -137,28 +143,43 @@ def _of_rows(part: PromptSettings) -> Iterator[Prompt]:
     how = part.model_dump(include={"split", "revision", "subset"})
     found = 0
     for place, row in islice(open_rows(part.path, part.hub, **how), part.count):
-        prompt = _column(row, part.prompt, _PROMPTS)
-        if prompt is None:
-            columns = ", ".join(sorted(map(str, row))[:20])
-            raise InputError(f"{place}: there is no prompt; name its column with prompt: COLUMN (there are {columns}).")
-        truth = _column(row, part.truth, _TRUTHS)
-        yield Prompt(place, _messages(prompt, place), (), truth, row=row)
+        messages = _asked(row, part.prompt, place)
+        truth = _column(row, *([part.truth] if part.truth else _TRUTHS))
+        yield Prompt(place, messages, (), truth, tools=tools_beside(row, Field(place)), row=row)
         found += 1
     if not found:
         raise InputError(f"{part.title}: has no row; name another file or split.")
 
 
-def _column(row: Mapping[str, Any], named: str | None, usual: Sequence[str]) -> Any:
-    """What stands in the column that is named, or in the first of the usual ones that is there; None for nothing."""
-    source = named or next((one for one in usual if has_column(row, one)), None)
-    value = map_columns(row, {"text": source})["text"] if source and has_column(row, source) else None
+def _asked(row: Mapping[str, Any], named: str | None, place: str) -> list[dict[str, Any]]:
+    """The messages up to the turn that is to be written: of the column that is named, and that alone, or of the first
+    of the usual ones that holds something and what belongs to it, as training reads them."""
+    column = named or next((one for one in _PROMPTS if not is_blank(row.get(one))), None)
+    prompt = _column(row, column) if column else None
+    if prompt is None:
+        columns = ", ".join(sorted(map(str, row))[:20])
+        raise InputError(f"{place}: there is no prompt; name its column with prompt: COLUMN (there are {columns}).")
+    at = Field(place)
+    if isinstance(prompt, str) and not looks_like_turns(prompt):
+        if named:
+            return [{"role": "user", "content": prompt}]
+        return [{"role": turn.role, "content": turn.content} for turn in asked(Seen(row), column, at)]
+    turns = _messages(at.item(column).json(prompt), place)
+    read = read_turns(turns, at.item(column))
+    if not named and with_system(read, row, at)[0] is not read[0]:
+        turns.insert(0, {"role": "system", "content": with_system(read, row, at)[0].content})
+    return turns
+
+
+def _column(row: Mapping[str, Any], *sources: str) -> Any:
+    """What stands in the first of the columns that is there; None for nothing."""
+    source = next((one for one in sources if has_column(row, one)), None)
+    value = map_columns(row, {"text": source})["text"] if source else None
     return None if value in ("", []) else value
 
 
 def _messages(prompt: Any, place: str) -> list[dict[str, Any]]:
     """Messages up to the turn that is to be written."""
-    if isinstance(prompt, str):
-        return [{"role": "user", "content": prompt}]
     if not isinstance(prompt, list) or not all(isinstance(turn, Mapping) and "role" in turn for turn in prompt):
         raise InputError(f"{place}: the prompt is neither text nor a list of messages (role, content); correct it.")
     turns = [dict(turn) for turn in prompt]

@@ -82,7 +82,8 @@ class Selection:
             rows = [{**_row(prompt, one), "label": self.passes(one)} for one in labelled]
         else:
             rows = [_row(prompt, one) for one in self.chosen(usable)]
-        kept = [{**row, "tools": list(self.tools)} for row in rows[: self.most]] if self.tools else rows[: self.most]
+        tools = self.tools or prompt.tools
+        kept = [{**row, "tools": list(tools)} for row in rows[: self.most]] if tools else rows[: self.most]
         told.count_parts([one.parts for one in group if one.reward is not None], [r.get("parts", {}) for r in kept])
         told.counts["rows over most_per_prompt"] += len(rows) - len(kept)
         told.counts["prompts without a row"] += not kept

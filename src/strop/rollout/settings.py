@@ -26,7 +26,9 @@ class PromptSettings(_Settings):
     subset: str | None = Field(None, description="The configuration on the hub, or the folder in a folder.")
     revision: str | None = Field(None, description="Commit, tag or branch on the hub.")
     prompt: str | None = Field(
-        None, description="Column of the prompt (text or messages); by default prompt, question, problem or messages."
+        None,
+        description="Column of the prompt (text or messages), taken alone; by default the first of prompt, question, "
+        "problem, query, input, instruction and messages, with what training reads beside it.",
     )
     truth: str | None = Field(
         None,

@@ -16,11 +16,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from strop.chat.conversation import Message
 from strop.chat.field import Field as At
-from strop.chat.field import Seen, is_empty
-from strop.chat.pairs import composed
-from strop.chat.turns import with_system
+from strop.chat.field import Seen, is_blank
+from strop.chat.pairs import ASKED, asked
 from strop.common.errors import InputError
 from strop.data.rows import Row
 from strop.rewards import Judgement
@@ -38,7 +36,6 @@ from strop.tasks.prompts import field_of
 
 _OWN = "row"
 """Under which a row whose columns are named has all that was read."""
-PROMPTS = ("prompt", "question", "problem", "query", "input", "instruction")
 REFERENCES = ("answer", "ground_truth", "reference", "target", "completion", "output")
 
 
@@ -157,18 +154,10 @@ class Answers(AnswerTask):
         belong to it, as training reads them: an instruction before its input, a context, a system prompt."""
         if own := self.settings.columns.get("prompt"):
             return _messages(field_of(row, place, (own,), "the prompt"), place)
-        name = next((name for name in PROMPTS if not _is_blank(row.get(name))), None)
+        name = next((name for name in ASKED if not is_blank(row.get(name))), None)
         if name is None or not isinstance(row[name], str):
-            return _messages(field_of(row, place, (name,) if name else PROMPTS, "the prompt"), place)
-        text, seen, at = check_text(row[name], name, place), Seen(row), At(place)
-        if name in ("input", "instruction"):
-            columns = [one for one in ("instruction", "input", "context") if not _is_blank(row.get(one))]
-            text = "\n\n".join(check_text(row[one], one, place) for one in columns)
-        else:
-            after = [one for one in ("query", "input") if PROMPTS.index(one) > PROMPTS.index(name)]
-            text = composed(seen, ["instruction", "context"], text, after, at)
-        turns = with_system([Message("user", text)], seen, at)
-        return [{"role": turn.role, "content": turn.content or ""} for turn in turns]
+            return _messages(field_of(row, place, (name,) if name else ASKED, "the prompt"), place)
+        return [{"role": turn.role, "content": turn.content or ""} for turn in asked(Seen(row), name, At(place))]
 
     def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
         if self.settings.grader != "math":
@@ -209,10 +198,6 @@ def _found(reference: Reference, answer: str) -> tuple[Any, Any]:
 def _key_field(choices: Any) -> str:
     """What a key's column is called in the layout of these choices."""
     return "answerKey" if is_labelled(choices) else "answer"
-
-
-def _is_blank(value: Any) -> bool:
-    return not value.strip() if isinstance(value, str) else is_empty(value)
 
 
 def _plain(text: str) -> str:
