@@ -52,7 +52,7 @@ def failure(error):
     values), what it says."""
     known = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
     try:
-        made_of = Writer(no_value).write(list(known.__reduce__(error)[1]))
+        made_of = Writer(no_value).write(list(known.__reduce__(error)[1]))  # type: ignore[call-arg]
     except Exception:  # noqa: BLE001 - classes of the program's may raise anything
         made_of = ""
     return f"{type(error).__name__}\0{known.__name__}\0{made_of}\0{error}"
