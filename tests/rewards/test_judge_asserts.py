@@ -384,10 +384,90 @@ for missing in (lambda: s.nothing, lambda: len(numbers(1)), lambda: s["a"]):
 
 def test_an_exception_of_its_own_is_the_builtin_one_that_it_extends():
     program = "class Small(ValueError): pass\ndef f(x): raise Small('negative')"
-    tests = "try: f(-1)\nexcept ValueError as e: assert str(e) == 'Small: negative'\nelse: assert False"
+    tests = "try: f(-1)\nexcept ValueError as e: assert str(e) == 'negative'\nelse: assert False"
     assert judge(program, tests, ["f"]).accepted
     judgement = judge(program, "assert f(1) == 1", ["f"])
     assert (judgement.verdict, judgement.detail) == ("runtime_error", "Small: negative")
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "holds"),
+    [
+        ("KeyError('a')", "KeyError", "str(e) == \"'a'\" and e.args == ('a',)"),
+        ("ValueError('bad', [1, (2,)])", "ValueError", "e.args == ('bad', [1, (2,)])"),
+        ("b'a\\xff'.decode()", "UnicodeDecodeError", "(e.object, e.start, e.reason[:7]) == (b'a\\xff', 1, 'invalid')"),
+        ("b'\\xff'.decode()", "ValueError", "'0xff' in str(e)"),
+        ("FileNotFoundError(2, 'none', 'x')", "OSError", "e.errno == 2 and e.filename == 'x'"),
+        ("Own(3)", "ValueError", "str(e) == 'three' and e.args == ('three',)"),
+        ("Own(object())", "ValueError", "str(e) == 'three'"),
+        ("ExceptionGroup('two', [ValueError(1)])", "Exception", "str(e) == 'two (1 sub-exception)'"),
+    ],
+)
+def test_exceptions_are_made_of_what_they_were_made_of(raised, kind, holds):
+    program = "class Own(ValueError):\n def __str__(self): return 'three'\ndef raised(e): raise e\n"
+    program += f"def f():\n e = {raised}\n raise e"
+    tests = f"try: f()\nexcept {kind} as e: assert {holds}, repr(e)\nelse: assert False"
+    judgement = judge(program, tests, ["f"])
+    assert judgement.accepted, judgement.detail
+    # the other way: the tests' function raises it, the program asks
+    program = f"def g(f):\n try: f()\n except {kind} as e: return bool({holds})"
+    tests = "class Own(ValueError):\n def __str__(self): return 'three'\n"
+    tests += f"def f():\n e = {raised}\n raise e\nassert g(f)"
+    judgement = judge(program, tests, ["g"])
+    assert judgement.accepted, judgement.detail
+
+
+def test_functions_recurse_as_deep_as_in_a_script():
+    program = "def f(n): return 0 if n == 0 else 1 + f(n - 1)"
+    assert judge(program, "assert f(998) == 998", ["f"]).accepted
+    assert judge(program, "assert f(1100) == 1100", ["f"]).verdict == "runtime_error"
+
+
+VECTOR = """
+class V:
+    def __init__(self, v): self.v = v
+    def __add__(self, other): return V(self.v + getattr(other, "v", 0))
+    def __sub__(self, other): return 0
+    def __abs__(self): return abs(self.v)
+    def __lt__(self, other): return self.v < getattr(other, "v", 9)
+    def __eq__(self, other): return self.v == other.v
+    def __repr__(self): return f"V({self.v})"
+    def __setitem__(self, key, value): self.v = value
+    def __delitem__(self, key): self.v = None
+    def __enter__(self): self.v = 1
+    def __exit__(self, *error): self.v = 2; return True
+    def __contains__(self, item): return True
+class W(V): pass
+def made(v): return V(v)
+"""
+
+
+def test_objects_of_classes_that_the_tests_name_are_combined_as_those_say():
+    tests = """
+assert V(1) + V(2) == made(3) and V(1) < V(2) and V(2) > V(1) and abs(V(-2)) == 2 and repr(made(2)) == "V(2)"
+v = made(5)
+v["a"] = 6
+assert v.v == 6
+del v["a"]
+assert v.v is None
+with v: assert v.v == 1
+assert v.v == 2
+assert isinstance(v, V) and not isinstance(v, W) and issubclass(W, V) and not isinstance(2, V)
+"""
+    judgement = judge(VECTOR, tests, ["V", "W", "made"])
+    assert judgement.accepted, judgement.detail
+
+
+@pytest.mark.parametrize(
+    "holds", ["V(1) + 2", "2 + V(1)", "abs(V(2) - 2) < 1e-6", "V(1) < 2", "2 > V(1)", "2 in V(1)", "V(1) == 1"]
+)
+def test_objects_of_the_program_say_nothing_to_values_of_the_tests(holds):
+    assert judge(VECTOR, f"assert {holds}", ["V"]).verdict in ("wrong_answer", "runtime_error")
+    assert judge(VECTOR, "assert made(1) + made(2)", ["made"]).verdict == "wrong_answer"  # V is not named
+
+
+def test_what_the_tests_raise_is_not_swallowed_by_the_program():
+    assert judge(VECTOR, "with V(1): assert False", ["V"]).verdict == "wrong_answer"
 
 
 QUIET = {

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from strop.common.errors import InputError
 from strop.rewards import Judgement, Score, judge_answers, judge_program, outputs_match, score_judgement
-from strop.sandbox import Limits
+from strop.rewards.code import compile_error
+from strop.sandbox import Execution, Limits
 
 QUICK = Limits(cpu_seconds=1, wall_seconds=8.0, memory_mb=128, output_bytes=100_000)
 
@@ -101,6 +102,17 @@ def test_the_worst_test_gives_the_verdict():
 def test_a_program_that_times_out_is_not_run_again():
     judgement = judge("a, b = map(int, input().split())\nwhile a == 10: pass\nprint(a + b)")
     assert (judgement.verdict, judgement.passed, judgement.total) == ("timeout", 1, 3)
+
+
+def test_memory_that_ends_without_a_line_of_the_program_is_no_fault_of_its_syntax():
+    """There is no room for the rest of the traceback."""
+    judgement = judge_program("l = []\nwhile True: l = [l, 1.5, object()]", SUMS[:1], Limits(memory_mb=128))
+    assert judgement.verdict in ("runtime_error", "timeout")
+    stderr = 'MemoryError\n\nTraceback (most recent call last):\n  File "<string>", line 9, in <module>\nMemoryError\n'
+    ended = Execution("memory_limit", "", b"", stderr, 1, None, 1.0, 1.0, "")
+    assert compile_error(ended) is None
+    compiled = stderr.replace("in <module>\n", 'in <module>\n  File "<string>", line 130, in _load\n')
+    assert compile_error(replace(ended, stderr=compiled)) == "too deeply nested"
 
 
 @pytest.mark.parametrize(

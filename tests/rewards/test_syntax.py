@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from strop.rewards import parse_program, syntax_error
+from strop.rewards import extract_program, parse_program, syntax, syntax_error
 from strop.rewards.syntax import clean, dedent, indent
 
 
@@ -27,6 +27,15 @@ from strop.rewards.syntax import clean, dedent, indent
 def test_syntax_error(source, error, recwarn):
     assert syntax_error(source) == error
     assert len(recwarn) == 0
+
+
+def test_a_long_answer_is_parsed_once():
+    """Each time takes half a second of the judge's own process, where it is made for that."""
+    program = "x = f'" + "{x}" * 4_000 + "'"
+    syntax._parse_long.cache_clear()
+    assert extract_program(program) == program
+    assert syntax_error(program) is None
+    assert syntax._parse_long.cache_info().misses == 1
 
 
 def test_null_byte_is_a_syntax_error():

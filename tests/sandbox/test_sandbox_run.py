@@ -77,6 +77,19 @@ def test_ignored_cpu_signal():
     assert (execution.status, execution.signal) == ("timeout", 9)
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_the_sandbox_does_for_a_program_counts(processes):
+    """Calls that are answered in this process: otherwise it would work for as long as the wall clock allows."""
+    asks = "import os\nwhile True: os.access('/etc/passwd', 4)"
+    used = time.process_time()
+    execution = run_python(asks, limits=Limits(cpu_seconds=2, wall_seconds=60, processes=processes))
+    used = time.process_time() - used
+    assert execution.status == "timeout"
+    assert execution.detail == "needed more than 1 s of CPU time for the sandbox's answers to its system calls"
+    assert 1 < used < 3
+    assert run_python("print(1)", limits=Limits(cpu_seconds=2, processes=processes)).status == "ok"  # counted anew
+
+
 def test_sleep():
     started = time.monotonic()
     execution = run_python("import time; print('now', flush=True); time.sleep(60)", "", Limits(wall_seconds=0.5))

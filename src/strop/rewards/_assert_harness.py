@@ -15,12 +15,11 @@ On stdin: candidate, names, exceptions waited for, setup, tests, nonce, as frame
 """
 
 import _signal
-import builtins
 import posix as os
 import sys
 
 from strop.rewards._assert_program import DEEPER, serve
-from strop.rewards._assert_values import FORGED, Reader, Writer, failure, of_builtin, receive, send
+from strop.rewards._assert_values import FORGED, Failure, Reader, Writer, failure, receive, send
 
 UNSAFE: bool
 """Whether nothing need keep program and tests apart: the judge puts it before this text."""
@@ -28,7 +27,9 @@ UNSAFE: bool
 
 class Handle:
     """A value that stays in the candidate's process. Equal to itself alone; but objects of classes that the tests name
-    are compared with each other, and with nothing else, as these classes say."""
+    are compared and combined with each other, and with nothing else, as these classes say: what such an object says to
+    a value that the tests expect would make any answer right. So ``in`` looks through what can be iterated, and what
+    ``__exit__`` says of the tests' own exceptions does not count."""
 
     __slots__ = ("_named", "_number")
 
@@ -82,7 +83,48 @@ class Handle:
         return candidate.ask("str", self)
 
     def __repr__(self):
-        return f"<object {self._number} of the program>"
+        return candidate.ask("repr", self) if self._named else f"<object {self._number} of the program>"
+
+    def __setitem__(self, key, value):
+        candidate.ask("put", self, key, value)
+
+    def __delitem__(self, key):
+        candidate.ask("remove", self, key)
+
+    def __enter__(self):
+        return candidate.ask("enter", self)
+
+    def __exit__(self, *_):
+        candidate.ask("leave", self)
+
+    def __instancecheck__(self, one):
+        return isinstance(one, Handle) and candidate.ask("isinstance", one, self) is True
+
+    def __subclasscheck__(self, one):
+        return isinstance(one, Handle) and candidate.ask("issubclass", one, self) is True
+
+
+def operator(name, of_two):
+    """What a handle does for an operator: nothing where an operand is no object of a class that the tests name."""
+
+    def ask(self, *other):
+        if not self._named or (of_two and not (isinstance(other[0], Handle) and other[0]._named)):
+            return NotImplemented
+        return candidate.ask("operator", name, self, *other)
+
+    def ask_alone(self):
+        if not self._named:
+            raise TypeError(f"bad operand type for {name}(): an object of the program")
+        return candidate.ask("operator", name, self)
+
+    return ask if of_two else ask_alone
+
+
+for _name in ("lt", "le", "gt", "ge", "add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "and_", "or_",
+              "xor", "lshift", "rshift"):  # fmt: skip
+    setattr(Handle, f"__{_name.rstrip('_')}__", operator(_name, of_two=True))
+for _name in ("neg", "pos", "abs", "invert"):
+    setattr(Handle, f"__{_name}__", operator(_name, of_two=False))
 
 
 def following(iterator):
@@ -199,12 +241,11 @@ class Candidate:
                 return value
             except FORGED:
                 finish("raised", "the program forged a reply, or one nested too deep")
-        kind, _, rest = reply[1:].partition("\0")
-        known, _, message = rest.partition("\0")
-        if request[0] == "next" and known == "StopIteration":
+        failed = Failure(reply[1:])
+        if request[0] == "next" and failed.known == "StopIteration":
             raise Ended
-        self.said = f"{kind}: {message}"
-        self.raised = self.exception(kind, known, message)
+        self.said = str(failed)
+        self.raised = self.exception(failed)
         raise self.raised
 
     def tell(self, text):
@@ -263,15 +304,13 @@ class Candidate:
             self.references[id(value)] = "[" + ",".join([f'"{tag}"', str(number), *rest]) + "]"
         return self.references[id(value)]
 
-    def exception(self, kind, known, message):
+    def exception(self, failed):
         """The builtin exception that the candidate's is one of. Those that end a loop, or that make an attribute
         missing, only where the tests wait for them: otherwise the tests' own loop would end as if all was well."""
-        builtin = getattr(builtins, known, None)
-        if isinstance(builtin, type) and issubclass(builtin, Exception):
-            quiet = issubclass(builtin, (StopIteration, StopAsyncIteration, IndexError, AttributeError))
-            if not quiet or known in self.caught or (known == "IndexError" and "LookupError" in self.caught):
-                return of_builtin(known, message if kind == known else f"{kind}: {message}")
-        return RuntimeError(f"{kind}: {message}")
+        error = failed.error()
+        quiet = isinstance(error, (StopIteration, StopAsyncIteration, IndexError, AttributeError))
+        waited = failed.known in self.caught or (failed.known == "IndexError" and "LookupError" in self.caught)
+        return RuntimeError(str(failed)) if quiet and not waited else error
 
     def names(self, names):
         """What stands under the names in the tests: values as they are when the program has been loaded, as by an
@@ -347,8 +386,7 @@ def main():
     sys.setrecursionlimit(sys.getrecursionlimit() + DEEPER)
     failed = candidate.reply()  # to being loaded
     if failed:
-        kind, _, rest = failed.partition("\0")
-        finish("raised", f"{kind}: {rest.partition(chr(0))[2]}")
+        finish("raised", str(Failure(failed)))
     names, caught, setup, tests, nonce = frames()
     candidate.caught = caught.split()
     sys.stdout = sys.stderr

@@ -48,17 +48,48 @@ def send(fd, text):
 
 # ---------------------------------------------------------------- exceptions
 def failure(error):
-    """What it is, the builtin exception that it is one of, what it says."""
+    """What it is, the builtin exception that it is one of, what it was made of (JSON; nothing where that is more than
+    values), what it says."""
     known = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
-    return f"{type(error).__name__}\0{known.__name__}\0{error}"
-
-
-def of_builtin(known, message):
-    """An exception of the builtin class of that name; RuntimeError where it takes more than a message."""
     try:
-        return getattr(builtins, known)(message)
-    except TypeError:
-        return RuntimeError(f"{known}: {message}")
+        made_of = Writer(no_value).write(list(known.__reduce__(error)[1]))  # type: ignore[call-arg]
+    except Exception:  # noqa: BLE001 - classes of the program's may raise anything
+        made_of = ""
+    return f"{type(error).__name__}\0{known.__name__}\0{made_of}\0{error}"
+
+
+def no_value(*_):
+    raise TypeError("no value")
+
+
+class Failure:
+    """What `failure` wrote, of whichever process: of builtin classes alone, and their own constructors'."""
+
+    def __init__(self, text):
+        self.kind, _, rest = text.partition("\0")
+        self.known, _, rest = rest.partition("\0")
+        self.made_of, _, self.message = rest.partition("\0")
+
+    def __str__(self):
+        return f"{self.kind}: {self.message}"
+
+    def error(self):
+        """The exception; where its class takes neither what it was made of nor a message, the nearest above it."""
+        kind = getattr(builtins, self.known, None)
+        if not isinstance(kind, type) or not issubclass(kind, Exception):
+            return RuntimeError(str(self))
+        try:
+            made = kind(*Reader(no_value).read(self.made_of))
+            if kind.__str__(made) == self.message:  # or the program's class says it in its own way
+                return made
+        except FORGED:
+            pass
+        for base in kind.__mro__[:-2]:
+            try:
+                return base(self.message)
+            except TypeError:
+                continue
+        return RuntimeError(str(self))
 
 
 # ---------------------------------------------------------------- writing

@@ -14,11 +14,12 @@ builtin types, and of the standard library Fraction, Decimal, range, bytearray, 
 as dict), views of dicts, dates, times and differences. Each side builds them anew of primitive data. What a call has
 done to lists and the like that it was given, the tests see; so tests that compute what they expect from the same object
 afterwards should copy it first, as in Python. Of the program's other objects the tests have a handle, which can be
-called, iterated, indexed, measured, read, changed and given back. It is equal to itself alone, but for objects of
-classes that the tests name: those are compared with each other as the class says. Functions and iterators of the tests
-are called where they are. What the tests cannot give (objects of their own classes, say) is a ``judge_fault``.
-Exceptions arrive as the builtin ones that they are; those that would end a loop of the tests (StopIteration,
-IndexError, AttributeError) only where the tests wait for them and do not raise them.
+called, iterated, indexed, measured, read, changed, entered and given back. It is equal to itself alone, but for objects
+of classes that the tests name: those are compared and combined with each other (``a < b``, ``a + b``, ``-a``) as the
+class says, never with values. Functions and iterators of the tests are called where they are. What the tests cannot
+give (objects of their own classes, say) is a ``judge_fault``. Exceptions arrive as the builtin ones that they are, with
+what they were made of where that is values; those that would end a loop of the tests (StopIteration, IndexError,
+AttributeError) only where the tests wait for them and do not raise them. What the program prints, tests do not see.
 """
 
 from __future__ import annotations

@@ -31,8 +31,9 @@ Verdict = Literal[
     "no_code", "syntax_error", "runtime_error", "timeout", "wrong_answer", "accepted", "judge_fault", "no_answer"
 ]
 SYNTAX_ERRORS = ("SyntaxError", "IndentationError", "TabError")
-# Lines of a traceback: of the program as it ran, and where the compiler stopped.
+# Lines of a traceback: of the program as it ran, of the launcher as it had it compiled, and where the compiler stopped.
 _RAN = re.compile(r'^ +File "main\.py", line \d+, in ', re.MULTILINE)
+_COMPILED = re.compile(r'^ +File "<string>", line \d+, in _load$', re.MULTILINE)
 _COMPILED_LINE = re.compile(r'^ +File "main\.py", line (\d+)$', re.MULTILINE)
 
 
@@ -113,7 +114,7 @@ def execution_verdict(execution: Execution) -> Verdict | None:
 def compile_error(execution: Execution) -> str | None:
     """Why the compiler refused the program, in one line; None when it did not."""
     stderr = execution.stderr.rstrip()
-    if execution.exit_code != 1 or execution.stdout_bytes or _RAN.search(stderr) or "Traceback" not in stderr:
+    if execution.exit_code != 1 or execution.stdout_bytes or _RAN.search(stderr) or not _COMPILED.search(stderr):
         return None
     kind, _, message = stderr.rpartition("\n")[2].partition(": ")
     if kind in SYNTAX_ERRORS:

@@ -19,7 +19,8 @@ from .fences import INVISIBLE, lines_of
 
 MAX_PROGRAM_CHARS = 64_000
 _MOST_KEPT = 8_000
-"""Characters of a source whose tree is kept for a while: one answer's is asked for several times."""
+"""Characters of a source whose tree is kept for a while, since one answer's is asked for several times; of longer ones
+only the last is, which may take 50 MB."""
 
 # catch_warnings swaps state of the whole process, and so does CPython 3.11's ast.parse (python/cpython#106905).
 _parser_lock = threading.Lock()
@@ -58,10 +59,9 @@ def parse_program(source: str) -> ast.Module | None:
 
 def parse(source: str) -> ParsedProgram:
     """Run the parser. Safe to call from many threads. The tree is shared with other callers: read it only."""
-    return _parse(source) if len(source) <= _MOST_KEPT else _parse.__wrapped__(source)
+    return _parse_short(source) if len(source) <= _MOST_KEPT else _parse_long(source)
 
 
-@lru_cache(maxsize=16)
 def _parse(source: str) -> ParsedProgram:
     if len(source) > MAX_PROGRAM_CHARS:
         return ParsedProgram(None, f"the program has {len(source)} characters, more than {MAX_PROGRAM_CHARS}", None)
@@ -76,6 +76,9 @@ def _parse(source: str) -> ParsedProgram:
         return ParsedProgram(None, str(error), 1)
     except (RecursionError, MemoryError):
         return ParsedProgram(None, None, None)
+
+
+_parse_short, _parse_long = lru_cache(maxsize=16)(_parse), lru_cache(maxsize=1)(_parse)
 
 
 def clean(source: str) -> str:

@@ -6,12 +6,17 @@ exceptions beneath it, counts processes, and kills what a program leaves behind.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import threading
+import time
 from collections.abc import Sequence
 
 from .processes import Ended, Piped, clocks
 from .rules import environment, visible
+
+_starting = threading.Lock()
 
 
 class SandlockProcess(Piped):
@@ -31,8 +36,18 @@ class SandlockProcess(Piped):
             env=environment(),
             max_processes=processes,
         )
-        self._process = sandbox.popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
+        with _starting:  # so that what has been added is this sandbox's
+            before = _threads()
+            self._process = sandbox.popen(command, stdin=1, stdout=1, stderr=1)  # 1: a pipe
+            self._supervisors = _threads() - before
         super().__init__(self._process.pid, self._process.stdin, self._process.stdout, self._process.stderr)
+
+    def supervised(self) -> float:
+        seconds = 0.0
+        for thread in self._supervisors:
+            with contextlib.suppress(OSError):  # it has ended
+                seconds += time.clock_gettime(~thread << 3 | 6)  # CPUCLOCK_SCHED of a thread of this process
+        return seconds
 
     def end(self) -> Ended:
         # Peek at the exit status before sandlock reaps the process: afterwards all kills look alike.
@@ -46,6 +61,24 @@ class SandlockProcess(Piped):
     def close(self) -> None:
         self._process.__exit__(None, None, None)
         self._hang_up()
+
+
+def _threads() -> set[int]:
+    """Those of this process that supervise a sandbox."""
+    found = set()
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/comm") as name:
+            if name.read().startswith("tokio-"):
+                found.add(int(thread))
+    return found
+
+
+def _forget_lock() -> None:
+    global _starting
+    _starting = threading.Lock()  # another thread may have held it as this process was forked
+
+
+os.register_at_fork(after_in_child=_forget_lock)
 
 
 @functools.cache

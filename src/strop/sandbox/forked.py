@@ -69,6 +69,9 @@ class _Server:
             opened.pop_all()
         return os.path.join(self.folder, name), pid, files
 
+    def supervised(self) -> float:
+        return self._process.supervised()
+
     def reap(self) -> int:
         """The status with which the child has ended, as `os.waitpid` has it."""
         return _STATUS.unpack(self._ask(b".", _STATUS.size))[0]
@@ -117,6 +120,9 @@ class ForkedProcess(Piped):
         except BaseException:
             server.close()
             raise
+
+    def supervised(self) -> float:
+        return self._server.supervised()
 
     def end(self) -> Ended:
         if self._ended is None:

@@ -36,6 +36,9 @@ class Process(Protocol):
     def kill(self) -> None:
         """Make the main process end."""
 
+    def supervised(self) -> float:
+        """CPU time, in seconds, that this process has spent so far on answering system calls of the sandbox."""
+
     def end(self) -> Ended:
         """Wait for the main process, and kill everything else that it started before this returns."""
 
@@ -54,6 +57,9 @@ class Piped:
 
     def kill(self) -> None:
         signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def supervised(self) -> float:
+        return 0.0
 
     def _hang_up(self) -> None:
         """Close the pipes and the descriptor. May be called twice."""

@@ -3,7 +3,8 @@
 Covered: the network and sockets of all kinds; every file but the standard library's; writing of any kind, but to
 /dev/null (its folder is its own, empty, and read-only); the environment, which is empty; every system call that is not
 listed in `strop.sandbox.syscalls`; capabilities; signals to, and memory of, other processes; children beyond
-``Limits.processes`` (with the default of 1, none); threads; CPU and wall time; address space; open files; output.
+``Limits.processes`` (with the default of 1, none); threads; CPU time, also what the sandbox itself spends on a
+program's system calls, and wall time; address space; open files; output.
 Every process that it started has been killed when `run_python` returns (nearly always it could start none, and is the
 fork of an interpreter that waits in the sandbox: see `strop.sandbox.forked`), and the caller never holds more than
 ``Limits.output_bytes`` of its output and a little.
@@ -57,6 +58,9 @@ _STDERR_TAIL = 4096
 _CHUNK = 65536
 
 _LOOK_EVERY = 0.05  # seconds, at the processes and threads of a program that runs longer than that
+_MOST_SUPERVISED = 0.5
+"""Of ``Limits.cpu_seconds``, for what sandlock does in this process when a program opens files and the like: the kernel
+holds that against nobody, and programs in a loop of it took most of a core."""
 
 _SPAWN_PAUSES = (0.02, 0.1, 0.3, 1.0, 2.0)
 _MORE_PAUSES = (4.0, 8.0, 16.0, 16.0, 16.0)
@@ -196,6 +200,8 @@ class _Conversation:
         self.stdout, self.stderr = bytearray(), bytearray()
         self.cpu_seconds = 0.0  # as last seen, of the process that used most
         self._process, self._pidfd, self._limits = process, process.pidfd, limits
+        self._supervised = process.supervised()  # for programs before it
+        self.too_long = f"ran longer than {limits.wall_seconds:g} s"
         self._unsent = memoryview(data)
         self._pipes = [stream.fileno() for stream in (process.stdin, process.stdout, process.stderr)]
         self._received = dict.fromkeys(self._pipes, 0)  # bytes
@@ -228,6 +234,10 @@ class _Conversation:
         helpers = self._process.helpers
         seen = look_at_tree(self._process.pid, self._limits.threads + helpers)
         self.cpu_seconds = max(self.cpu_seconds, seen.cpu_seconds)
+        most = self._limits.cpu_seconds * _MOST_SUPERVISED
+        if self._process.supervised() - self._supervised > most:
+            self.too_long = f"needed more than {most:g} s of CPU time for the sandbox's answers to its system calls"
+            return "timeout"
         if seen.threads > self._limits.threads + helpers:
             return "thread_limit"
         return "process_limit" if seen.processes > self._limits.processes + helpers else None
@@ -272,7 +282,7 @@ def _describe(
     unseen = max(4 * _LOOK_EVERY, limits.cpu_seconds / 2)
     ticked = conversation.cpu_seconds + unseen if ended.ticked is None else ended.ticked
     stopped: dict[Status, str] = {
-        "timeout": f"ran longer than {limits.wall_seconds:g} s",
+        "timeout": conversation.too_long,
         "thread_limit": f"started more than {limits.threads} threads",
         "process_limit": f"started more than {limits.processes} processes",
         "output_limit": f"printed more than {limits.output_bytes} bytes",
