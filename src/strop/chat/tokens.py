@@ -25,7 +25,10 @@ class ControlStringError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A tokenised text: ``ids[T]`` and the characters ``[starts[t], ends[t])`` that each id stands for."""
+    """A tokenised text: ``ids[T]`` and the characters ``[starts[t], ends[t])`` that each id stands for.
+
+    A control token stands for its own string, without the white space beside it that some swallow.
+    """
 
     ids: list[int]
     starts: list[int]
@@ -113,6 +116,8 @@ class TextEncoder:
             tokens = [*kept, *(hit[:3] for hit in foreign if hit[3])]
             ids, offsets, kept = self._encode_aliased(text, trace, sorted(tokens), ids)
         starts, ends = map(list, zip(*offsets, strict=True)) if ids else ([], [])
+        for index, start, end in kept:
+            starts[index], ends[index] = start, end
         return Tokens(ids, starts, ends, [index for index, _, _ in kept], found)
 
     def _check_known(self, text: str, trace: str, ids: list[int], offsets: list[tuple[int, int]]) -> None:
