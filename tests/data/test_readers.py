@@ -315,7 +315,7 @@ def test_a_bad_row_of_a_table_can_be_passed_over(tmp_path):
         ("d.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 1000, mtime=0)[:-20], ": damaged or not complete"),
         ("d.jsonl.gz", b"not gzip", ": cannot be read (Not a gzipped file"),
         ("d.jsonl.zst", b"not zstd", ": cannot be read (ZSTD"),
-        ("d.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ": this is a pointer of Git LFS and not"),
+        ("d.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ": this is a pointer of Git LFS"),
         ("d.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ": this is a pointer of Git LFS"),
         ("d.jsonl", gzip.compress(b'{"a": 1}\n', mtime=0), ": this is packed by gzip; let its name end with .gz."),
         ("d.json", b"PAR1 and so on", ": this is a Parquet file; let its name end with .parquet."),

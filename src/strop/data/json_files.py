@@ -289,9 +289,9 @@ def _goes_on(error: json.JSONDecodeError, text: str) -> bool:
 
 
 def _gathered(lines: _Lines, first: bytes) -> Any:
-    """The value that begins with the line ``first``; None, with the lines put back, where it never ends. Raises `Twice`,
-    with the lines put back.
+    """The value that begins with the line ``first``; None, with the lines put back, where it never ends.
 
+    Raises `Twice`, with the lines put back too.
     Twice as many lines are taken each time, so that a long value is not parsed anew for every line of it.
     """
     taken: list[tuple[int, bytes]] = []
