@@ -164,9 +164,11 @@ class TextEncoder:
         Returns the backend, the character of each id, and the true id of each of the aliases' ids.
         """
         aliases = {index: chr(_ALIAS_BASE + number) for number, index in enumerate(self.controls)}
-        state = json.loads(self._backend.to_str())
+        state, normalizer = json.loads(self._backend.to_str()), self._backend.normalizer
         for token in state["added_tokens"]:
-            token["content"] = aliases.get(token["id"], token["content"])
+            token["content"] = alias = aliases.get(token["id"], token["content"])
+            if normalizer is not None and alias and not normalizer.normalize_str(alias):
+                token["normalized"] = False  # BERT's drops private characters, so it must not come to see them
         backend = self._load(json.dumps(state))
         return backend, aliases, {backend.token_to_id(alias): index for index, alias in aliases.items()}
 
