@@ -274,6 +274,14 @@ def one(**message):
         ),
         ({"messages": "[1"}, "field messages: expected JSON, but"),
         (
+            {"messages": '[{"role": "user", "content": "q", "content": "lost"}]'},
+            "field messages: the field content stands twice in one object; keep one of them",
+        ),
+        (
+            {"instruction": "i", "input": float("nan"), "output": "a"},
+            "field input: expected a string, found NaN; write null where there is no value",
+        ),
+        (
             one(role="assistant", function_call={"name": "f"}, tool_calls=[CALL]),
             "field messages[1].function_call: stands",
         ),

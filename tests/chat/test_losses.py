@@ -226,6 +226,15 @@ def test_a_call_like_the_one_before_it_counts_too(dropped):
     assert found == lost
 
 
+def test_calls_after_a_late_system_message_that_a_template_puts_first(dropped):
+    # As DeepSeek's template does: all system messages are printed before the conversation.
+    first = "{% for m in messages if m.role == 'system' %}{{ m.content }}{% endfor %}"
+    own = template("{% if m.role != 'system' %}" + JSON_CALLS + "{% endif %}", first)
+    as_text = {"type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+    messages = [*calling(call(a=1), as_text), {"role": "system", "content": "Be brief."}, QUESTION, ANSWER]
+    assert dropped(own, messages) == []
+
+
 def test_the_mend_for_a_lost_call_is_a_template_with_tools(make_encoder, make_tokenizer):
     row = parse_conversation(
         {"messages": [*calling(call(a=1)), {"role": "tool", "content": "3"}, ANSWER], "tools": TOOLS}, "f:1"

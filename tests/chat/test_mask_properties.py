@@ -93,3 +93,25 @@ def test_only_the_assistants_turns_are_trained_and_all_of_them(make):
         assert controls == ["<|im_start|>", "<|im_end|>"] * len(messages)
     assert encoder.report.conversations == 60
     assert encoder.report.control_strings > 100
+
+
+@pytest.mark.parametrize("answer", ["  if x:\n    y", "\n\nhello", "hello"])
+@pytest.mark.parametrize("space", ["", " ", "\n"])
+def test_a_header_that_swallows_white_space_is_given_and_not_trained(space, answer):
+    # As Phi-3's <|assistant|>: it takes the white space after it along, an answer's indentation too; but it stands in
+    # the prompt that is served.
+    backend = byte_level()
+    strips = [AddedToken(token, rstrip=True, special=True) for token in ("<|user|>", "<|assistant|>", "<|im_end|>")]
+    backend.add_special_tokens(strips)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|{{ m.role }}|>" + space + "{{ m.content }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>" + space + "{% endif %}"
+    )
+    messages = [{"role": "user", "content": "  hello"}, {"role": "assistant", "content": answer}]
+    encoder = ChatEncoder(tokenizer)
+    [example] = encoder.encode(parse_conversation({"messages": messages * 2}, "d:1"))
+    alone = tokenizer(answer.lstrip() + "<|im_end|>", add_special_tokens=False).input_ids
+    assert example.tokens == tokenizer.apply_chat_template(messages * 2, return_dict=False)
+    assert [t for t, w in zip(example.tokens, example.loss_weights, strict=True) if w] == alone * 2
+    assert encoder.report.unusual == []

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from strop.chat import ChatSettings, parse_conversation
+from strop.chat import ChatSettings, MaskReport, parse_conversation
 from strop.common.errors import InputError
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
@@ -193,6 +193,23 @@ def test_every_turn_and_one_example_per_turn_exclude_each_other():
 
 
 # -- weights
+
+
+def test_patterns_that_match_nothing_are_said(make_encoder):
+    messages = [{"role": "user", "content": "more"}, {"role": "assistant", "content": "hello world"}]
+    # Of the template's text a pattern sees nothing, and a question is no answer.
+    encoder = make_encoder(FULL, token_weights={"hello": 3, "helo": 3, "more": 2, r"<\|im_end\|>": 0})
+    encoder.encode(parse_conversation({"messages": messages}, "f:1"))
+    said = r"token_weights that match nothing in any answer: 'helo', 'more', '<\\|im_end\\|>'"
+    assert encoder.report.unusual == [said]
+    total = MaskReport.from_dict(encoder.report.to_dict())
+    messages[1]["content"] = "helo <more>"
+    encoder.encode(parse_conversation({"messages": messages}, "f:2"))
+    total.merge(encoder.report)
+    assert total.unusual == [r"token_weights that match nothing in any answer: '<\\|im_end\\|>'"]
+    alone = make_encoder(FULL, token_weights={"helo": 3}, use_weights=False)
+    alone.encode(parse_conversation({"messages": [*messages[:1], {"role": "assistant", "content": "a"}]}, "f:3"))
+    assert alone.report.unusual == []
 
 
 def test_weights_of_turns_and_of_patterns(make_encoder):

@@ -29,6 +29,8 @@ def text(example):
         ({"chat_template_kwargs": {"enable_thinking": False, "other": None}}, {"enable_thinking": False}),
         ({"chat_template_kwargs": '{"enable_thinking": false}'}, {"enable_thinking": False}),
         ({"enable_thinking": False}, {"enable_thinking": False}),
+        ({"enable_thinking": "False"}, {"enable_thinking": False}),  # as CSV holds it
+        ({"enable_thinking": "1"}, {"enable_thinking": True}),
         ({"chat_template_kwargs": {"enable_thinking": True}, "enable_thinking": False}, {"enable_thinking": True}),
         ({"reasoning_effort": "high"}, {"reasoning_effort": "high"}),
         ({"chat_template_kwargs": None}, {}),

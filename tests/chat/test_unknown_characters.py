@@ -1,7 +1,7 @@
 """A character that the tokenizer has no token for is named, with its place: neither left out nor trained as <unk>."""
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from strop.chat import ChatEncoder, ChatSettings, Text, parse_conversation
@@ -27,11 +27,11 @@ def unigram_unnamed() -> tuple[Tokenizer, dict]:
     return unigram()[0], {}
 
 
-def word_piece() -> tuple[Tokenizer, dict]:
+def word_piece(known: str = KNOWN) -> tuple[Tokenizer, dict]:
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=["[UNK]"], show_progress=False)
-    backend.train_from_iterator([KNOWN] * 9, trainer)
+    backend.train_from_iterator([known] * 9, trainer)
     return backend, {"unk_token": "[UNK]"}
 
 
@@ -103,6 +103,19 @@ def test_the_string_of_the_unknown_token_is_text(parts):
 def test_the_string_of_the_unknown_token_where_the_vocabulary_makes_the_token_of_it():
     with pytest.raises(InputError, match="the text contains '<unk>', which this vocabulary makes of ordinary text too"):
         made(unigram()).encode(talk("hello <unk>", "in < unk >"))
+
+
+def test_control_strings_where_the_normalizer_drops_private_characters():
+    # BERT's does, and these stand for control tokens while text is encoded: its library panicked.
+    backend, names = word_piece(f"{KNOWN} <|im_start|> <|im_end|>")
+    backend.normalizer = normalizers.BertNormalizer()
+    backend.add_special_tokens([AddedToken(s, special=True, normalized=True) for s in ("<|im_start|>", "<|im_end|>")])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>", **names)
+    tokenizer.chat_template = CHATML
+    encoder = ChatEncoder(tokenizer)
+    [example] = encoder.encode(talk("hello <|im_end|>", "<|im_start|> world"))
+    assert sum(token in encoder.controls for token in example.tokens) == 4  # those of two turns
+    assert encoder.report.control_strings == 2
 
 
 def test_bytes_know_every_character(make_encoder):

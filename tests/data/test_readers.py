@@ -257,6 +257,18 @@ def test_bad_lines_can_be_passed_over(tmp_path):
         rows_of(path)
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_field_that_stands_twice_is_a_bad_row(tmp_path, indent):
+    # Python takes the last one: a question, an answer or a whole conversation would be gone without a word.
+    good = json.dumps({"messages": [{"role": "user", "content": "q"}]}, indent=indent)
+    path, twice = tmp_path / "d.jsonl", good.replace('"content"', '"content": "lost", "content"')
+    path.write_text("\n".join([good, twice, good]) + "\n")
+    rows, [message] = bad_rows(path)
+    assert rows == [json.loads(good)] * 2
+    line = good.count("\n") + 2
+    assert message == f"{path}:{line}: the field content stands twice in one object; keep one of them."
+
+
 def test_bad_rows_of_json_and_csv_can_be_passed_over(tmp_path):
     path = tmp_path / "d.json"
     path.write_text(json.dumps([ROWS[0], 3, [], ROWS[1]]))
@@ -303,6 +315,13 @@ def test_a_bad_row_of_a_table_can_be_passed_over(tmp_path):
         ("d.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 1000, mtime=0)[:-20], ": damaged or not complete"),
         ("d.jsonl.gz", b"not gzip", ": cannot be read (Not a gzipped file"),
         ("d.jsonl.zst", b"not zstd", ": cannot be read (ZSTD"),
+        ("d.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ": this is a pointer of Git LFS"),
+        ("d.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ": this is a pointer of Git LFS"),
+        ("d.jsonl", gzip.compress(b'{"a": 1}\n', mtime=0), ": this is packed by gzip; let its name end with .gz."),
+        ("d.json", b"PAR1 and so on", ": this is a Parquet file; let its name end with .parquet."),
+        ("d.csv", b"PK\x03\x04 and so on", ": this is a zip archive or a spreadsheet; unpack it, or save it as CSV."),
+        ("d.json", b'[{"a": 1, "b": 2, "a": 3}]', ", row 1: not JSON (the field a stands twice in one object; keep"),
+        ("d.json", b'{"a": 1, "b": 2, "a": 3}', ", row 1: not JSON (the field a stands twice in one object; keep"),
         ("d.xlsx", b"", ": there is no reader for this kind of file; known are .jsonl,"),
         ("folder/notes.md", b"", ": no data file in this folder; known are .jsonl,"),
     ],

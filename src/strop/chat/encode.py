@@ -1,5 +1,6 @@
 """Conversations to examples: render → mask → prove → example."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -118,17 +119,20 @@ class ChatEncoder(Codec):
         if not strict or is_looked_at(self.report.conversations - 1):  # for people, and for some of a run's rows
             turns = [replace(t, mend=mend_of(self, rendered, t.message)) if t.drifted else t for t in turns]
         silent = rendered.writers - set(trained) if settings.train_on == "all" else ()
-        weights = loss_weights(self, rendered, [*turns, *(turn_span(self, rendered, i, 0.0) for i in sorted(silent))])
+        weighed: Counter[str] = Counter()
+        others = (turn_span(self, rendered, i, 0.0) for i in sorted(silent))
+        weights = loss_weights(self, rendered, [*turns, *others], weighed)
         given = rendered.text, rendered.tokens, weights, turns, rendered.conversation.place
         limit, length = settings.max_length, len(rendered.tokens.ids)
         too_long = None if limit is None or length <= limit else settings.too_long
         if too_long == "truncate" and any(weights[1:limit]):  # the first token is never a target
             self.report.truncated += 1
-            yield self._proven(Encoded(rendered, turns, weights, build_example(*given, limit)), strict)
+            cut = build_example(*given, limit)
+            yield self._proven(Encoded(rendered, turns, weights, cut, weighed=weighed), strict)
         elif too_long == "split_turns" and limit is not None and rendered.part != "length":
             yield from self._each(rendered, self._pieces(rendered, trained, limit), "length", strict)
         elif too_long in (None, "error"):
-            made = Encoded(rendered, turns, weights, build_example(*given))
+            made = Encoded(rendered, turns, weights, build_example(*given), weighed=weighed)
             if too_long:
                 mend = "raise max_length, or set too_long to drop, truncate or split_turns"
                 self._fail(made, "too_long", f"has {length} tokens and max_length is {limit}; {mend}", strict)

@@ -19,6 +19,23 @@ _DIGITS = 1000
 """Of a whole number; Python writes none of more than 4,300."""
 
 
+class Twice(ValueError):
+    """A field that a JSON object has twice: Python would take the last, and not say so."""
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For ``json.loads(…, object_pairs_hook=once)``. Raises `Twice`."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise Twice(said_twice(name))
+    return made
+
+
+def said_twice(name: str) -> str:
+    return f"the field {printable(name)} stands twice in one object; keep one of them"
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A place inside a row, for messages that say where to look: ``field.item("content")``, ``field.fail("…")``.
@@ -46,7 +63,8 @@ class Field:
 
     def text(self, value: Any) -> str:
         if not isinstance(value, str):
-            raise self.fail(f"expected a string, found {kind_of(value)}")
+            mend = "; write null where there is no value" if value != value else ""
+            raise self.fail(f"expected a string, found {kind_of(value)}{mend}")
         if _LONE_SURROGATE.search(value):
             raise self.fail("the text holds half of a surrogate pair, which cannot be encoded; repair the file")
         return value
@@ -69,13 +87,15 @@ class Field:
         if not isinstance(value, str):
             return value
         try:
-            return json.loads(value, parse_float=number if as_written else None)
+            return json.loads(value, parse_float=number if as_written else None, object_pairs_hook=once)
         except json.JSONDecodeError as error:
             mend = "; it looks as if Python had printed it: write it with json.dumps" if _PYTHON.match(value) else ""
             found = f"expected JSON, but {error.msg} at character {error.pos} of {shown(value)}{mend}"
             raise self.fail(found) from error
         except RecursionError as error:
             raise self.fail(f"the JSON is nested too deep; at most {_DEEPEST} levels are taken") from error
+        except Twice as error:
+            raise self.fail(str(error)) from error
         except ValueError as error:  # Python reads no integer of more than 4,300 digits
             raise self.fail(f"expected JSON with numbers of a usual size: {error}") from error
 
@@ -144,6 +164,8 @@ def is_blank(value: Any) -> bool:
 def kind_of(value: Any) -> str:
     """The type of a JSON value, in words."""
     names = {type(None): "null", bool: "true or false", int: "a number", float: "a number", str: "a string"}
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN"
     names |= {list: "a list", tuple: "a list", dict: "an object"}
     return names.get(type(value), type(value).__name__)
 

@@ -45,7 +45,7 @@ class Encoded:
     """A rendered conversation with its mask, and the example made of it.
 
     ``turns``: the trained ones. ``weights [T]``: of all tokens, those that the example lacks (too long) included.
-    ``found``: the checks that failed and did not stop it.
+    ``found``: the checks that failed and did not stop it. ``weighed``: tokens that each of ``token_weights`` matched.
     """
 
     rendered: Rendered
@@ -53,6 +53,7 @@ class Encoded:
     weights: list[float]
     example: Example
     found: list[Violation] = field(default_factory=list)
+    weighed: Counter[str] = field(default_factory=Counter)
 
     @cached_property
     def losses(self) -> list[Warning]:

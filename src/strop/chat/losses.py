@@ -85,7 +85,9 @@ def losses(text: str, runs: Sequence[Run], conversation: Conversation, since: in
     latest = -1
     for run in runs:
         if run.message is not None:
-            latest = max(latest, run.message)
+            # a late system message that a template puts first is before all others, and repeats nothing
+            if run.message < 0 or conversation.messages[run.message].role not in ("system", "developer"):
+                latest = max(latest, run.message)
             printed[run.message, run.field].append((text[run.start : run.end], run.message < latest))
 
     def of(message: int, field: str, called: Collection[str] = ()) -> list[str]:

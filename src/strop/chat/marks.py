@@ -64,13 +64,18 @@ def agreed(
     return next(iter(found.values()), None)
 
 
+def from_word(value: Any) -> Any:
+    """True or false where a text says so; all else as it is."""
+    return _WORDS.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
 def from_words(row: Mapping[str, Any]) -> dict[str, Any]:
     """The marks and weights of a row, with what text files can only hold as text (``False``, ``0.5``) as what it is."""
     result = {}
     for name in (*TRAIN_NAMES, *WEIGHT_NAMES):
         value = row.get(name)
         if isinstance(value, str) and name in TRAIN_NAMES:
-            value = _WORDS.get(value.strip().lower(), value)
+            value = from_word(value)
         elif isinstance(value, str):
             with suppress(ValueError):
                 value = float(value)

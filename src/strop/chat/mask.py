@@ -14,6 +14,7 @@ The rules, for the turn of message i (its *own* characters are its content, reas
 
 import re
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -204,8 +205,10 @@ def trains(messages: Sequence[Message], settings: ChatSettings) -> bool:
     return settings.train_on == "all" or bool(turn_weights(messages, settings))
 
 
-def loss_weights(codec: Codec, rendered: Rendered, turns: Sequence[TurnSpan]) -> list[float]:
-    """``[T]`` floats aligned with the tokens.
+def loss_weights(
+    codec: Codec, rendered: Rendered, turns: Sequence[TurnSpan], weighed: Counter[str] | None = None
+) -> list[float]:
+    """``[T]`` floats aligned with the tokens. ``weighed``: gets how many of them each pattern matched.
 
     A turn's weight stands on every token that holds a character of it which is to be learnt: all but what a program
     printed and the fields that are switched off, with what opens and closes these. It is multiplied where a pattern of
@@ -236,8 +239,11 @@ def loss_weights(codec: Codec, rendered: Rendered, turns: Sequence[TurnSpan]) ->
             _set(weights, tokens, start, end, turn.weight)
         own = [run for run in inside if run.message == turn.message and run.field in OWN_FIELDS]
         for pattern, factor in settings.token_weights.items() if settings.use_weights else ():
-            for token in _matched(pattern, text, tokens, own):
+            matched = _matched(pattern, text, tokens, own)
+            for token in matched:
                 weights[token] *= factor
+            if weighed is not None:
+                weighed[pattern] += len(matched)
     silent = {i for i, message in enumerate(messages) if _is_silent(message)} if everything else ()
     for run in runs:
         if run.message in silent:

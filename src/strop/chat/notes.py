@@ -138,6 +138,10 @@ class MaskReport:
     dropped_fields: Counter[str] = field(default_factory=Counter)
     """What the template did not print, or not whole, by kind: see `strop.chat.losses.DROPPED`."""
     waived: Counter[str] = field(default_factory=Counter)
+    patterns: Counter[str] = field(default_factory=Counter)
+    """Examples in which each of ``token_weights`` was looked for."""
+    weighed: Counter[str] = field(default_factory=Counter)
+    """Tokens that each of them matched."""
     too_long_dropped: int = 0
     truncated: int = 0
     truncated_turns: int = 0
@@ -191,6 +195,8 @@ class MaskReport:
             if turn.ending == "control":
                 self.inferred_stops[controls[example.tokens[turn.last - 1]]] += 1
         self.dropped_fields.update(loss.kind for loss in made.losses)
+        self.patterns.update(made.weighed.keys())
+        self.weighed.update(made.weighed)
 
     def count_example(self, example: Example) -> None:
         self.examples += 1
@@ -234,7 +240,10 @@ class MaskReport:
         drifted = f"trained after another prompt than served ({_number(self.drift_tokens, 'token')})"
         dropped = _list(self.dropped_fields, len(self.dropped_fields))
         inferred = f"turns ending with a token outside the stop set ({_list(self.inferred_stops)})"
+        unmet = [pattern for pattern in self.patterns if not self.weighed[pattern]]
+        nowhere = f"token_weights that match nothing in any answer: {', '.join(map(repr, unmet))}"
         met = (
+            (len(unmet), "", nowhere),
             (self.control_strings, "control string", f"in messages ({_list(self.control_string_kinds)})"),
             (self.drift_turns, "turn", drifted),
             (len(self.inferred_stops), "", inferred),

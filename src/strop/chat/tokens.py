@@ -25,7 +25,10 @@ class ControlStringError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A tokenised text: ``ids[T]`` and the characters ``[starts[t], ends[t])`` that each id stands for."""
+    """A tokenised text: ``ids[T]`` and the characters ``[starts[t], ends[t])`` that each id stands for.
+
+    A control token stands for its own string, without the white space beside it that some swallow.
+    """
 
     ids: list[int]
     starts: list[int]
@@ -113,6 +116,8 @@ class TextEncoder:
             tokens = [*kept, *(hit[:3] for hit in foreign if hit[3])]
             ids, offsets, kept = self._encode_aliased(text, trace, sorted(tokens), ids)
         starts, ends = map(list, zip(*offsets, strict=True)) if ids else ([], [])
+        for index, start, end in kept:
+            starts[index], ends[index] = start, end
         return Tokens(ids, starts, ends, [index for index, _, _ in kept], found)
 
     def _check_known(self, text: str, trace: str, ids: list[int], offsets: list[tuple[int, int]]) -> None:
@@ -159,9 +164,11 @@ class TextEncoder:
         Returns the backend, the character of each id, and the true id of each of the aliases' ids.
         """
         aliases = {index: chr(_ALIAS_BASE + number) for number, index in enumerate(self.controls)}
-        state = json.loads(self._backend.to_str())
+        state, normalizer = json.loads(self._backend.to_str()), self._backend.normalizer
         for token in state["added_tokens"]:
-            token["content"] = aliases.get(token["id"], token["content"])
+            token["content"] = alias = aliases.get(token["id"], token["content"])
+            if normalizer is not None and alias and not normalizer.normalize_str(alias):
+                token["normalized"] = False  # BERT's drops private characters, so it must not come to see them
         backend = self._load(json.dumps(state))
         return backend, aliases, {backend.token_to_id(alias): index for index, alias in aliases.items()}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from strop.chat.conversation import Message, read_message, read_tools
 from strop.chat.field import Field, Seen, is_empty, shown
+from strop.chat.marks import from_word
 
 _ROLE_NAMES = {
     "system": "system",
@@ -105,8 +106,11 @@ def template_variables(row: Seen, at: Field) -> dict[str, Any]:
             if value is not None:  # tables have null where another row has a value
                 found[variable] = value
     for name in _FLAGS:
-        if isinstance(dict.get(row, name), bool):
-            found.setdefault(name, row[name])
+        flag = dict.get(row, name)
+        flag = from_word(flag) if name == "enable_thinking" else flag  # `thinking` may be the reasoning itself
+        if isinstance(flag, bool):
+            row.read.add(name)
+            found.setdefault(name, flag)
     if row.has("reasoning_effort"):
         found.setdefault("reasoning_effort", at.item("reasoning_effort").text(row["reasoning_effort"]))
     return found

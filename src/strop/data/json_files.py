@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from strop.chat.field import Twice, once, said_twice
 from strop.common.errors import InputError
 from strop.common.visible import one_line
 from strop.data.rows import OnBad, Row, Say, not_utf8, opened, reading, refuse, silent
@@ -23,7 +24,7 @@ _LISTS = ("data", "rows", "examples")
 _OF_A_ROW = frozenset(
     ("messages", "conversations", "conversation", "prompt", "completion", "instruction", "question", "text", "chosen")
 )
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(object_pairs_hook=once)
 _CHUNK = 1 << 20
 _LONGEST_WORD = 12
 """Characters of the longest thing that may be cut off at the end of a chunk, besides strings: ``\\ud83d\\ude00``."""
@@ -74,12 +75,15 @@ def json_lines(path: Path, on_bad: OnBad | None = None, say: Say = silent) -> It
                     say(f"{path}: one JSON list in the whole file, read as its rows")
                     yield from json_rows(path, on_bad)
                     return
-                begun = True
-                value = _gathered(lines, line) if error.goes_on else None
+                begun, twice = True, ""
+                try:
+                    value = _gathered(lines, line) if error.goes_on else None
+                except Twice as found:
+                    value, twice = None, str(found)
                 if value is None:
                     rest = _rest_of_damaged(lines) if error.goes_on else 0
                     nor = f" (nor is it one with lines {number + 1} to {number + rest})" if rest else ""
-                    refuse(InputError(f"{place}: {error}{nor}."), on_bad)
+                    refuse(InputError(f"{place}: {twice or f'{error}{nor}'}."), on_bad)
                     continue
                 spread = True
             begun = True
@@ -164,6 +168,8 @@ class _Values:
                 is_row = False
                 yield from self._rows_of(key)
             else:
+                if key in row:
+                    raise _NotJson(said_twice(key))
                 row[key] = self._value()
                 if not is_row and key in _OF_A_ROW and key not in _LISTS:
                     raise _NotJson(f"it holds a list of rows, and {key!r} as a row has it; keep one of them")
@@ -261,7 +267,7 @@ def _parsed(line: bytes) -> Any:
     try:
         # Files that Windows programs wrote may begin with a byte order mark.
         text = line.decode("utf-8-sig").rstrip()
-        return json.loads(text)
+        return _DECODER.decode(text)
     except UnicodeDecodeError:
         raise _NotJson("not UTF-8; save the file as UTF-8") from None
     except json.JSONDecodeError as error:
@@ -269,6 +275,8 @@ def _parsed(line: bytes) -> Any:
             f"not JSON ({error.msg.removesuffix(' at')} at column {error.colno}); each line must be one JSON object"
         )
         raise _NotJson(message, _goes_on(error, text)) from None
+    except Twice as error:
+        raise _NotJson(str(error)) from None
     except RecursionError:
         raise _NotJson("nested too deep to be read; flatten the object") from None
     except ValueError:  # of all that is JSON, Python refuses only such a number
@@ -283,6 +291,7 @@ def _goes_on(error: json.JSONDecodeError, text: str) -> bool:
 def _gathered(lines: _Lines, first: bytes) -> Any:
     """The value that begins with the line ``first``; None, with the lines put back, where it never ends.
 
+    Raises `Twice`, with the lines put back too.
     Twice as many lines are taken each time, so that a long value is not parsed anew for every line of it.
     """
     taken: list[tuple[int, bytes]] = []
@@ -297,6 +306,9 @@ def _gathered(lines: _Lines, first: bytes) -> Any:
             if _goes_on(error, text):
                 continue
             break
+        except Twice:
+            lines.put_back(taken)
+            raise
         except (ValueError, RecursionError):
             break
         if text[end:].partition("\n")[0].strip():

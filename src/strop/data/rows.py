@@ -65,8 +65,28 @@ def not_utf8(path: Path) -> str:
     return f"not UTF-8{was}; save the file as UTF-8, e.g. `{convert} > utf8-{shlex.quote(name)}`."
 
 
+_SIGNS = {
+    b"version https://git-lfs": ("", "a pointer of Git LFS and not the data; get them with `git lfs pull`"),
+    b"\x1f\x8b": (".gz", "packed by gzip; let its name end with .gz"),
+    b"\x28\xb5\x2f\xfd": (".zst", "packed by zstd; let its name end with .zst"),
+    b"PK\x03\x04": ("", "a zip archive or a spreadsheet; unpack it, or save it as CSV"),
+    b"PAR1": (".parquet", "a Parquet file; let its name end with .parquet"),
+}
+"""What a file begins with, the end of a name that says so, and what it is."""
+
+
+def check_kind(path: Path) -> None:
+    """Raises InputError where a file's first bytes are those of another kind than its name says."""
+    with path.open("rb") as file:
+        first = file.read(24)
+    for sign, (ending, what) in _SIGNS.items():
+        if first.startswith(sign) and path.suffix.lower() != ending:
+            raise InputError(f"{path}: this is {what}.")
+
+
 def opened(path: Path) -> io.BufferedReader | gzip.GzipFile:
-    """A file's bytes, unpacked where its name ends with .gz or .zst."""
+    """A file's bytes, unpacked where its name ends with .gz or .zst. Raises InputError as `check_kind` does."""
+    check_kind(path)
     kind = path.suffix.lower()
     if kind == ".zst":
         import pyarrow

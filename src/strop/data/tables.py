@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from strop.common.errors import InputError
 from strop.common.visible import one_line
-from strop.data.rows import OnBad, Row, Say, opened, reading, refuse, silent
+from strop.data.rows import OnBad, Row, Say, check_kind, opened, reading, refuse, silent
 
 if TYPE_CHECKING:
     import pyarrow
@@ -104,6 +104,7 @@ def columnar_rows(path: Path, on_bad: OnBad | None = None, say: Say = silent) ->
     import pyarrow
 
     with reading(path):
+        check_kind(path)
         try:
             yield from rows_of_tables(_batches(path), str(path), on_bad)
         except pyarrow.ArrowException as error:
