@@ -1,7 +1,7 @@
 """How often a GPU would be waited for: told from what is asked of tensors, which needs none.
 
-To read a number of a tensor waits for all that was asked of the device before, and so does a copy from the host. Neither
-may be done for each layer or each piece of work.
+To read a number of a tensor waits for all that was asked of the device before, and so does a copy from the host.
+Neither may be done for each layer or each piece of work.
 """
 
 import pytest

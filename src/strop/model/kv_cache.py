@@ -6,7 +6,9 @@ tokens of a page, N pages of the longest sequence, D width of queries and keys, 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -47,7 +49,9 @@ def cache_shapes(policy: Policy) -> tuple[Shapes, torch.dtype]:
     """
     token = torch.zeros(1, dtype=torch.int64, device=policy.compute.device)
     layout = Observed(FlatLayout((1,)))
-    policy(CachedRow(token, token, token, layout), ("hidden",))
+    # As it is written: a trained model's blocks may be compiled, and would be once more for this one token.
+    with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
+        policy(CachedRow(token, token, token, layout), ("hidden",))
     calls = sorted(layout.calls, key=lambda call: call.layer)
     for layer, call in enumerate(calls):
         if call.layer != layer:

@@ -58,7 +58,7 @@ def best_compute(device: str = "auto", dtype: str = "auto") -> Compute:
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.accelerator.current_accelerator() or torch.device("cpu")
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
         chosen = torch.device(name)
     except RuntimeError:
@@ -79,6 +79,6 @@ def _device(name: str) -> torch.device:
 
 def _offer() -> str:
     """What `compute.device` can be here."""
-    found = torch.accelerator.current_accelerator()
+    found = torch.accelerator.current_accelerator(check_available=True)
     names = ["auto", "cpu", *(f"{found.type}:{i}" for i in range(torch.accelerator.device_count() if found else 0))]
     return f"choose one of {', '.join(names)}."
