@@ -12,10 +12,13 @@ if [ $# -gt 0 ] && [ "${1#--}" = "$1" ]; then
     wheels=$1
     shift
     [ -d "$wheels" ] || { echo "gpu.sh: there is no folder $wheels; give the one with the wheels." >&2; exit 2; }
-    # Each by itself: one that does not fit this interpreter must not keep the others out.
-    for wheel in "$wheels"/*.whl; do
-        "$PYTHON" -m pip install --quiet --no-index --no-deps "$wheel" || echo "gpu.sh: $wheel was not installed" >&2
-    done
+    export PIP_BREAK_SYSTEM_PACKAGES=1 # a distribution's own interpreter refuses otherwise
+    # All at once; where that is refused each by itself: one that does not fit must not keep the others out.
+    if ! "$PYTHON" -m pip install --quiet --no-index --no-deps "$wheels"/*.whl 2>/dev/null; then
+        for wheel in "$wheels"/*.whl; do
+            "$PYTHON" -m pip install --quiet --no-index --no-deps "$wheel" || echo "gpu.sh: $wheel was not installed" >&2
+        done
+    fi
 fi
 export PYTHONPATH=$PWD/src${PYTHONPATH:+:$PYTHONPATH} HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 exec "$PYTHON" bench/gpu.py "$@"

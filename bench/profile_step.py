@@ -3,8 +3,9 @@
     python bench/profile_step.py [--data FILE.jsonl] [--model M] [--trace FILE.json] [--smoke]
 
 One step of strop's SFT after the warm-up, under torch's profiler. Each operation is booked once, with its own time,
-under the first of these that it is a part of: attention, head, optimiser; else by what it does itself. The profiler
-slows small operations down a little, so shares are to be read and not times.
+under the first of these that it is a part of: attention, head, optimiser; else by what it does itself. On a GPU that is
+the time of the kernels that it has started. The profiler slows small operations down a little, so shares are to be read
+and not times.
 """
 
 from __future__ import annotations
@@ -62,11 +63,14 @@ def show(profiler) -> None:
     """Print the groups, and the ten operations that took longest."""
     from rich.console import Console
     from rich.table import Table
+    from torch.autograd import DeviceType
 
     groups: Counter[str] = Counter()
     operations: Counter[tuple[str, str]] = Counter()
-    for event in profiler.events():
-        took = getattr(event, "self_device_time_total", 0) or event.self_cpu_time_total  # microseconds
+    events = [event for event in profiler.events() if event.device_type == DeviceType.CPU]
+    on_device = any(event.self_device_time_total for event in events)  # of the kernels that an operation has started
+    for event in events:
+        took = event.self_device_time_total if on_device else event.self_cpu_time_total  # microseconds
         group = group_of(event)
         groups[group] += took
         operations[group, event.name] += took

@@ -51,7 +51,7 @@ RANDOM = {
 
 def make_model(name: str, dtype: torch.dtype = torch.float32, **overrides) -> PreTrainedModel:
     """A model on this machine's device; the weights of a random one are the same in every process."""
-    device = torch.accelerator.current_accelerator() or torch.device("cpu")
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     if name not in RANDOM:
         return load_model(name, dtype=dtype, device=device)
     config = LlamaConfig(**{**RANDOM[name], "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, **overrides})

@@ -43,6 +43,10 @@ def batch(sequences):
     return make_batch([Example(ids, [0.0, *[1.0] * (len(ids) - 1)], "t", (), ()) for ids in sequences])
 
 
+def there(row):
+    return row.to(torch.device(DEVICE))
+
+
 def policy(make_model, device=DEVICE, dtype=torch.float32):
     return Policy(make_model().to(device), Compute(torch.device(device), dtype))
 
@@ -51,7 +55,7 @@ def policy(make_model, device=DEVICE, dtype=torch.float32):
 def test_packed_sequences_have_the_log_probabilities_that_each_has_alone(make_model, dtype, within):
     one = policy(make_model, dtype=dtype)
     reference = make_model().double()
-    told = one(batch(prompts()))["logprobs"].detach().cpu().double()
+    told = one(there(batch(prompts())))["logprobs"].detach().cpu().double()
     expected = []
     for ids in prompts():
         logits = reference(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
@@ -87,26 +91,27 @@ def test_the_engine_draws_from_what_the_trainer_computes(make_model, temperature
     made = [
         Example([*r.prompt, *r.tokens], [0.0] * len(r.prompt) + [1.0] * len(r.tokens), "t", (), ()) for r in rollouts
     ]
-    trainer = one(make_batch(made), temperature=temperature or 1.0)["logprobs"].detach().cpu()
+    trainer = one(there(make_batch(made)), temperature=temperature or 1.0)["logprobs"].detach().cpu()
     sampler = torch.tensor([lp for r in rollouts for lp in r.logprobs])
     torch.testing.assert_close(sampler, trainer, atol=5e-4, rtol=0)
 
 
-def chain(folder, model, device, dtype):
-    """SFT, rewards and an evaluation; the losses of SFT and the rows of the others."""
+def chain(folder, model, device, dtype, compiled=False):
+    """SFT, rewards and an evaluation; the losses of SFT and the rows of the others. Compiling takes the longest."""
+    how = {"learning_rate": 1e-3, "compile": "auto" if compiled else False}
     content = {
         "name": "small", "model": str(model), "folder": str(folder), "compute": {"device": device, "dtype": dtype},
         "evals": {"code_basics": {"count": 2, "max_tokens": 4}, "general_chat": {"count": 2}},
         "stages": {
             "sft": {
                 "kind": "sft", "data": [{"task": "code_basics", "count": 16}],
-                "train": {"max_steps": 4, "global_batch_size": 4, "learning_rate": 1e-3},
+                "train": {"max_steps": 4, "global_batch_size": 4, **how},
             },
             "rl": {
                 "kind": "rl", "data": [{"task": "code_basics", "count": 4}],
                 "rollout": {"prompts_per_step": 2, "group_size": 2, "max_tokens": 6},
                 "rewards": {"short": {"kind": "length", "most": 6, "slack": 6}},
-                "train": {"max_steps": 2, "learning_rate": 1e-3},
+                "train": {"max_steps": 2, **how},
             },
             "eval": {"kind": "eval"},
         },
@@ -129,6 +134,6 @@ def test_a_whole_recipe_learns_as_on_the_cpu(tmp_path, model_folder):
 
 
 def test_a_whole_recipe_in_bfloat16(tmp_path, model_folder):
-    losses, rl = chain(tmp_path / "here", model_folder, DEVICE, "bfloat16")
+    losses, rl = chain(tmp_path / "here", model_folder, DEVICE, "bfloat16", compiled=True)
     assert losses == pytest.approx(chain(tmp_path / "cpu", model_folder, "cpu", "float32")[0], rel=0.05)
     assert all(0 <= row["mismatch"] < 0.2 for row in rl)

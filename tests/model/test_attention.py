@@ -303,3 +303,32 @@ def test_arguments_of_families_reach_the_layout():
     )
     expected = reference_pair(x[0], x[0], x[0], 0.5, window=2, softcap=3.0, sinks=sinks)
     torch.testing.assert_close(out[0].transpose(0, 1).double(), expected, atol=1e-5, rtol=1e-5)
+
+
+def of_torch_2_11(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, *, return_aux=None, scale=None, window_size=(-1, -1)):
+    """What torch's function for a GPU computes, with its arguments of then: the heads that share are not named."""
+    assert (max_q, max_k) == (int(cu_seq_q.diff().max()), int(cu_seq_k.diff().max()))
+    groups, parts = q.shape[1] // k.shape[1], []
+    for a, b, c, d in zip(cu_seq_q[:-1], cu_seq_q[1:], cu_seq_k[:-1], cu_seq_k[1:], strict=True):
+        one, (keys, values) = q[a:b], (x[c:d].repeat_interleave(groups, 1) for x in (k, v))
+        apart = torch.arange(d - c)[None] - (torch.arange(b - a)[:, None] + (d - c) - (b - a))
+        hidden = (apart > window_size[1]) | (apart < -window_size[0] if window_size[0] >= 0 else False)
+        scores = torch.einsum("qhd,khd->hqk", one.float(), keys.float()).mul(scale).masked_fill(hidden, -torch.inf)
+        parts.append(torch.einsum("hqk,khe->qhe", scores.softmax(-1), values.float()).to(q.dtype))
+    return torch.cat(parts)
+
+
+def of_torch_2_12(q, k, v, *rest, enable_gqa=False, seqused_k=None, block_table=None, num_splits=None, **more):
+    assert enable_gqa or q.shape[1] == k.shape[1]
+    return of_torch_2_11(q, k, v, *rest, **more)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("its_own", [of_torch_2_11, of_torch_2_12])
+def test_the_gpus_function_is_called_as_each_torch_wants_it(its_own, window, monkeypatch):
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", its_own)
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(heads, n, 8, generator=draw) for heads, n in ((4, 9), (2, 14), (2, 14)))
+    segments, options = Segments((6, 3), (6, 8)), AttentionOptions(window)
+    got = attention_backends._flash(q, k, v, segments, 0.3, options)
+    torch.testing.assert_close(got, attend_segments(q, k, v, segments, 0.3, options), atol=1e-4, rtol=1e-4)

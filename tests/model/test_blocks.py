@@ -5,12 +5,13 @@ import gc
 import pytest
 import torch
 from torch._dynamo.utils import counters
+from torch._inductor import config as inductor_config
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from strop.chat import Example
 from strop.common.errors import InputError
 from strop.data.batch import make_batch
-from strop.model import accelerate
+from strop.model import accelerate, blocks
 from strop.model.blocks import compiled_blocks, decoder_blocks, recompute_activations, worth_compiling
 from strop.model.lora import add_lora
 from strop.model.policy import Policy
@@ -133,10 +134,24 @@ def test_a_model_without_blocks_is_refused(make_model):
         pass
 
 
-def test_auto_compiles_on_cuda_alone():
-    cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert [worth_compiling("auto", d) for d in (cpu, cuda)] == [False, True]
+def test_auto_compiles_on_cuda_alone_and_where_that_works(monkeypatch):
+    cpu, cuda, said = torch.device("cpu"), torch.device("cuda"), []
+    monkeypatch.setattr(blocks, "compiler_fault", lambda device: "")
+    assert [worth_compiling("auto", d, said.append) for d in (cpu, cuda)] == [False, True]
     assert [worth_compiling(v, cpu) for v in (True, False)] == [True, False]
+    assert not said
+    monkeypatch.setattr(blocks, "compiler_fault", lambda device: "no C compiler")
+    assert not worth_compiling("auto", cuda, said.append)
+    assert worth_compiling(True, cuda)  # who insists is told by the compiler itself
+    assert said == [
+        "blocks are not compiled, which makes training slower: torch.compile does not work here (no C compiler)."
+    ]
+
+
+def test_a_machine_without_a_compiler_is_noticed():
+    torch._dynamo.reset()
+    with inductor_config.patch({"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}):
+        assert "no-such-compiler" in blocks.compiler_fault.__wrapped__(torch.device("cpu"))
 
 
 @pytest.mark.skipif(not accelerate.available(), reason="no kernels on this machine")

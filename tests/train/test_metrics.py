@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from strop.train.metrics import peak_memory_gb, reset_peak_memory
 
@@ -26,6 +27,17 @@ def test_the_peak_of_a_stage_is_not_that_of_the_one_before():
     during, after = map(float, found.stdout.split())
     assert during == pytest.approx(0.4, abs=0.05)
     assert after < 0.1
+
+
+def test_a_run_on_the_cpu_beside_a_gpu_tells_the_hosts_memory(monkeypatch):
+    host, on_the_gpu = peak_memory_gb(), []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: sum(on_the_gpu))
+    assert peak_memory_gb() >= host > 0
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)  # as asking for its random state does
+    assert peak_memory_gb() >= host
+    on_the_gpu.append(5_000_000_000)
+    assert peak_memory_gb() == 5.0
 
 
 def test_where_the_peak_cannot_be_reset_it_stays_the_process_s(monkeypatch):

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.autograd import DeviceType
 
 from strop.chat import Example
 from strop.data.source import PackedSource
@@ -12,7 +14,7 @@ from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.objectives.sft import CrossEntropy
 from strop.train.loop import train
-from strop.train.profile import OTHER, kind_of, summary
+from strop.train.profile import OTHER, kind_of, summary, times
 from strop.train.settings import TrainSettings
 from strop.train.weights import Weights
 
@@ -63,6 +65,25 @@ def test_a_run_shorter_than_that_traces_its_last_step(tmp_path, make_model):
 )
 def test_kinds_of_work(name, kind):
     assert kind_of(name) == kind
+
+
+def test_on_cuda_the_kernels_count_and_not_what_started_them():
+    """As torch tells a product: the operation with its kernel's time, a range around it, and the kernel itself."""
+
+    def event(key, kind, device, cpu=0.0, range_of_ours=False):
+        made = SimpleNamespace(key=key, device_type=kind, count=2, is_user_annotation=range_of_ours)
+        return SimpleNamespace(**vars(made), self_device_time_total=device, self_cpu_time_total=cpu)
+
+    kernel = "nvjet_tst_128x256_64x4_2x1_v_bz_coopA_TNT"
+    events = [
+        event("aten::mm", DeviceType.CPU, 3e6, 1e3),
+        event("cudaLaunchKernel", DeviceType.CPU, 0.0, 5e3),
+        event("Optimizer.step#AdamW.step", DeviceType.CUDA, 4e6, range_of_ours=True),
+        event(kernel, DeviceType.CUDA, 3e6),
+    ]
+    profiler = SimpleNamespace(key_averages=lambda: events)
+    assert times(profiler, torch.device("cuda")) == {kernel: (3.0, 2)}
+    assert times(profiler, torch.device("cpu")) == {"aten::mm": (1e-3, 2), "cudaLaunchKernel": (5e-3, 2)}
 
 
 def test_the_summary_adds_up():

@@ -5,6 +5,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from strop.common.errors import InputError
 from strop.config import load_overrides
+from strop.train import settings
 from strop.train.settings import LoopSettings, OptimizerSettings, SftTrainSettings, TrainSettings
 
 
@@ -20,6 +21,14 @@ class OtherTrainSettings(Margin, OptimizerSettings, LoopSettings):
 
 class Stage(BaseModel):
     train: OtherTrainSettings = Field(default_factory=OtherTrainSettings)
+
+
+@pytest.mark.parametrize(("here", "refused"), [("2.11.0a0+nv26", True), ("2.12.1", True), ("2.13.0+cu130", False)])
+def test_sharding_is_refused_where_torch_cannot_do_it(here, refused, monkeypatch):
+    monkeypatch.setattr(settings, "version", {"torch": here}.__getitem__)
+    why = settings.unshardable(TrainSettings(), quantised=False)
+    expected = f"sharing weights out among ranks needs torch 2.13, and this is {here}; install it"
+    assert why == (expected if refused else "")
 
 
 def test_another_stage_kind_composes_its_own():

@@ -5,6 +5,10 @@ Shapes: T queries and U keys in their rows, H query heads, K key/value heads, D 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from inspect import signature
+
 import torch
 from torch import Tensor
 
@@ -40,7 +44,11 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, segments: Segments, scale: float, op
     left = -1 if options.window is None else options.window - 1  # its window counts the keys before a query's own
     q, k, v = (x.transpose(0, 1).contiguous() for x in (q, k, v))
     longest = max(segments.queries), max(segments.keys)
-    out = varlen_attn(
-        q, k, v, *segments.offsets(q.device), *longest, scale=scale, window_size=(left, 0), enable_gqa=True
-    )
-    return out.transpose(0, 1)
+    how = {"scale": scale, "window_size": (left, 0), **_grouped(varlen_attn)}
+    return varlen_attn(q, k, v, *segments.offsets(q.device), *longest, **how).transpose(0, 1)
+
+
+@cache
+def _grouped(attention: Callable[..., Tensor]) -> dict[str, bool]:
+    """From torch 2.12 on it has to be told that query heads share key heads; before, it takes no such word."""
+    return {"enable_gqa": True} if "enable_gqa" in signature(attention).parameters else {}

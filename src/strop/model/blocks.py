@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from subprocess import SubprocessError
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -40,9 +42,38 @@ def recompute_activations(model: PreTrainedModel, every: int = 1) -> None:
             module.recomputed = block.gradient_checkpointing
 
 
-def worth_compiling(setting: bool | str, device: torch.device) -> bool:
-    """What ``compile: auto`` means: on CUDA alone. On two Zen cores compiling took 67 to 125 s and won nothing."""
-    return device.type == "cuda" if setting == "auto" else bool(setting)
+def worth_compiling(setting: bool | str, device: torch.device, say: Callable[[str], None] = lambda line: None) -> bool:
+    """What ``compile: auto`` means: on CUDA alone, and there where compiled code runs; ``say`` is told where not.
+
+    On two Zen cores compiling took 67 to 125 s and won nothing.
+    """
+    if setting != "auto":
+        return bool(setting)
+    if device.type != "cuda":
+        return False
+    if fault := compiler_fault(device):
+        say(f"blocks are not compiled, which makes training slower: torch.compile does not work here ({fault}).")
+    return not fault
+
+
+@cache
+def compiler_fault(device: torch.device) -> str:
+    """Why no compiled code runs on a device, in its own words; empty where it does.
+
+    What torch needs for it is often left out of images: Triton, a C compiler, Python's headers.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # seconds, for who compiles
+
+    try:
+        torch.compile(_twice)(torch.ones(8, device=device))
+    except (TorchDynamoException, OSError, SubprocessError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        return lines[0].strip() if lines else type(error).__name__
+    return ""
+
+
+def _twice(x: Tensor) -> Tensor:
+    return x + x
 
 
 @contextmanager

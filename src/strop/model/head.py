@@ -131,6 +131,7 @@ class _Sums:
 class _HeadStatistics(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, weight, bias, labels, transform, want, gradient, ids, values):
+        ctx.set_materialize_grads(False)  # so that it is known, without a look at numbers, what the loss is made of
         count = len(labels)
         outputs = hidden.new_zeros(len(OUTPUTS), count, dtype=torch.float32)
         ctx.ids = ids if ctx.needs_input_grad[8] else None
@@ -142,7 +143,7 @@ class _HeadStatistics(torch.autograd.Function):
             if d_hidden is not None:
                 d_outputs = outputs.new_zeros(len(OUTPUTS), b - a)
                 d_outputs[0] = gradient[a:b]
-                d_logits = _gradient_(logits, labels[a:b], transform, outputs[:, a:b], d_outputs)
+                d_logits = _gradient_(logits, labels[a:b], transform, outputs[:, a:b], d_outputs, (OUTPUTS[0],))
                 _backward(ctx, d_logits, hidden[a:b], weight, d_hidden[a:b], sums, b == count)
         ctx.transform = transform
         ctx.known = known
@@ -154,20 +155,21 @@ class _HeadStatistics(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, *arrived):
         hidden, weight, bias, labels, outputs, d_hidden, d_weight, d_bias, gradient = ctx.saved_tensors
-        d_outputs = torch.stack(arrived)
-        if ctx.known:
-            # What was announced, times one number for all (as a loss scale would), and nothing else?
-            factor = _factor(d_outputs[0], gradient)
-            if factor is not None and not d_outputs[1:].any():
+        used = tuple(name for name, d in zip(OUTPUTS, arrived, strict=True) if d is not None)
+        if ctx.known and used == OUTPUTS[:1]:
+            # What was announced, times one number for all (as a loss scale would)?
+            factor = _factor(arrived[0], gradient)
+            if factor is not None:
                 if factor != 1:
                     d_hidden, d_weight, d_bias = (
                         None if d is None else d * factor for d in (d_hidden, d_weight, d_bias)
                     )
                 return _gradients(ctx, _cast(d_hidden, hidden), _cast(d_weight, weight), _cast(d_bias, bias))
+        d_outputs = torch.stack([torch.zeros_like(outputs[0]) if d is None else d for d in arrived])
         d_hidden, sums = torch.empty_like(hidden), _Sums(ctx.ids)
         for a, b in _chunks(len(labels), weight.shape[0]):
             logits = F.linear(hidden[a:b], weight, bias)
-            d_logits = _gradient_(logits, labels[a:b], ctx.transform, outputs[:, a:b], d_outputs[:, a:b])
+            d_logits = _gradient_(logits, labels[a:b], ctx.transform, outputs[:, a:b], d_outputs[:, a:b], used)
             _backward(ctx, d_logits, hidden[a:b], weight, d_hidden[a:b], sums, b == len(labels))
         return _gradients(ctx, d_hidden, _cast(sums.weight, weight), _cast(sums.bias, bias))
 
@@ -197,15 +199,14 @@ def _factor(arrived: Tensor, announced: Tensor) -> float | None:
     if not len(announced):
         return 1.0
     largest = announced.abs().argmax()
-    if announced[largest] == 0:
-        return None
-    factor = (arrived[largest] / announced[largest]).item()
-    if not isfinite(factor):
-        return None  # computed again, so that the gradient is none either and the step is skipped
-    if abs(factor - 1) < 1e-5:
-        factor = 1.0
-    same = torch.allclose(arrived, announced * factor, rtol=1e-5, atol=1e-6 * arrived[largest].abs().item())
-    return factor if same else None
+    known, came = announced.take(largest), arrived.take(largest)
+    factor = came / known
+    factor = torch.where((factor - 1).abs() < 1e-5, 1.0, factor)
+    expected = announced * factor
+    same = ((arrived - expected).abs() <= 1e-6 * came.abs() + 1e-5 * expected.abs()).all()
+    known, factor, same = torch.stack([known, factor, same.to(factor.dtype)]).tolist()  # a device is waited for once
+    # Where it is no number all is computed again, so that the gradient is none either and the step is skipped.
+    return factor if known and isfinite(factor) and same else None
 
 
 def _cast(gradient: Tensor | None, like: Tensor | None) -> Tensor | None:
@@ -230,9 +231,15 @@ def _statistics(logits: Tensor, labels: Tensor, transform: LogitsTransform, want
 
 
 def _gradient_(
-    logits: Tensor, labels: Tensor, transform: LogitsTransform, outputs: Tensor, d_outputs: Tensor
+    logits: Tensor,
+    labels: Tensor,
+    transform: LogitsTransform,
+    outputs: Tensor,
+    d_outputs: Tensor,
+    used: tuple[str, ...],
 ) -> Tensor:
-    """The gradient with respect to ``logits [s,V]``, in their dtype; they may be overwritten.
+    """The gradient with respect to ``logits [s,V]``, in their dtype; they may be overwritten. ``used``: which of
+    ``OUTPUTS`` have a gradient; the others' is 0.
 
     With p = exp(z - lse) and H the entropy:
     ``dz_v = d_logprob 1[v = label] + p_v (d_lse - d_logprob - d_H (z_v - lse + H)) + d_mean / V``.
@@ -244,10 +251,10 @@ def _gradient_(
     z = transform(logits)
     p = torch.exp(z - lse)
     share = d_lse - d_logprob
-    if d_entropy.any():
+    if "entropy" in used:
         share = share - d_entropy * (z - lse + entropy)
     dz = p.mul_(share)
-    if d_mean.any():
+    if "mean_logits" in used:
         dz.add_(d_mean / z.shape[-1])
     dz.scatter_add_(-1, labels[:, None], d_logprob)
     return transform.slope_(dz, z).to(logits.dtype)

@@ -6,7 +6,9 @@ tokens of a page, N pages of the longest sequence, D width of queries and keys, 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -47,7 +49,9 @@ def cache_shapes(policy: Policy) -> tuple[Shapes, torch.dtype]:
     """
     token = torch.zeros(1, dtype=torch.int64, device=policy.compute.device)
     layout = Observed(FlatLayout((1,)))
-    policy(CachedRow(token, token, token, layout), ("hidden",))
+    # As it is written: a trained model's blocks may be compiled, and would be once more for this one token.
+    with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
+        policy(CachedRow(token, token, token, layout), ("hidden",))
     calls = sorted(layout.calls, key=lambda call: call.layer)
     for layer, call in enumerate(calls):
         if call.layer != layer:
@@ -125,7 +129,7 @@ class PagedLayout:
         self.cache.keys[layer][page, :, row] = k.transpose(0, 1)
         self.cache.values[layer][page, :, row] = v.transpose(0, 1)
         if self.counts == self.lengths:  # all begin here
-            return attend_segments(q, k, v, Segments(self.counts, self.lengths), scale, options)
+            return attend_segments(q, k, v, self._segments, scale, options)
         out = q.new_empty(q.shape[1], len(q), v.shape[2])
         if self._single:
             index = self._single_index
@@ -134,6 +138,24 @@ class PagedLayout:
             index = self._several_index
             out[index] = self._attend_several(layer, q[:, index], scale, options).transpose(0, 1)
         return out.transpose(0, 1)
+
+    # What follows is the same in every layer. It is made once: a copy from the host waits for all that a GPU has to do.
+
+    @cached_property
+    def _segments(self) -> Segments:
+        return Segments(self.counts, self.lengths)
+
+    @cached_property
+    def _several_segments(self) -> Segments:
+        counts, lengths = (tuple(x[i] for i in self._several) for x in (self.counts, self.lengths))
+        return Segments(counts, lengths)
+
+    @cached_property
+    def _several_pages(self) -> list[Tensor]:
+        """The pages of each segment of more than one token."""
+        tables = [self.tables[i][: -(-self.lengths[i] // PAGE)] for i in self._several]
+        pages = torch.tensor([page for table in tables for page in table], device=self.cache.keys[0].device)
+        return list(pages.split([len(table) for table in tables]))
 
     @cached_property
     def _single(self) -> list[int]:
@@ -164,8 +186,17 @@ class PagedLayout:
         rows = [pages + [pages[0]] * (longest - len(pages)) for pages in padded]
         return torch.tensor(rows, device=self.cache.keys[0].device)
 
+    @cached_property
+    def _biases(self) -> dict[int | None, Tensor]:
+        return {}
+
     def _bias(self, window: int | None) -> Tensor:
         """``[B,1,N P]``: 0 for the keys that a sequence's new token sees, -inf for the rest."""
+        if window not in self._biases:
+            self._biases[window] = self._make_bias(window)
+        return self._biases[window]
+
+    def _make_bias(self, window: int | None) -> Tensor:
         keys = self.cache.keys[0]
         ends = torch.tensor([self.lengths[i] for i in self._single], device=keys.device)[:, None]
         place = torch.arange(self._single_pages.shape[1] * PAGE, device=keys.device)
@@ -192,13 +223,12 @@ class PagedLayout:
 
     def _attend_several(self, layer: int, q: Tensor, scale: float, options: AttentionOptions) -> Tensor:
         """``q [H,T',D]`` of the segments of more than one token -> ``[H,T',E]``."""
-        device, parts = q.device, []
+        parts = []
         for cached in (self.cache.keys[layer], self.cache.values[layer]):
-            rows = []
-            for i in self._several:
-                pages = torch.tensor(self.tables[i][: -(-self.lengths[i] // PAGE)], device=device)
-                rows.append(cached[pages].transpose(0, 1).flatten(1, 2)[:, : self.lengths[i]])  # [K,length,D]
+            rows = [
+                cached[pages].transpose(0, 1).flatten(1, 2)[:, : self.lengths[i]]  # [K,length,D]
+                for i, pages in zip(self._several, self._several_pages, strict=True)
+            ]
             parts.append(torch.cat(rows, dim=1))
-        counts, lengths = (tuple(x[i] for i in self._several) for x in (self.counts, self.lengths))
         keys, values = parts
-        return attend_segments(q, keys, values, Segments(counts, lengths), scale, options)
+        return attend_segments(q, keys, values, self._several_segments, scale, options)

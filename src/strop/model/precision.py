@@ -39,7 +39,7 @@ def best_compute(device: str = "auto", dtype: str = "auto") -> Compute:
     On a CPU, bfloat16 where the processor multiplies it (AVX-512 BF16, AMX): 420 GFLOP/s against 200 for float32 on two
     Zen 4 cores. Elsewhere float32 through oneDNN ("medium"), which stays near 4e-7 relative.
 
-    Raises InputError for a device that is not there, or is none.
+    A GPU with a number becomes torch's current one. Raises InputError for a device that is not there, or is none.
     """
     chosen = _device(device)
     if dtype != "auto":
@@ -58,7 +58,7 @@ def best_compute(device: str = "auto", dtype: str = "auto") -> Compute:
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.accelerator.current_accelerator() or torch.device("cpu")
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
         chosen = torch.device(name)
     except RuntimeError:
@@ -72,11 +72,13 @@ def _device(name: str) -> torch.device:
     if (chosen.index or 0) >= count:
         here = f"this machine has {count} of that kind" if count else "this machine has none of that kind"
         raise InputError(f"compute.device: {name!r}: {here}; {_offer()}")
+    if chosen.type == "cuda" and chosen.index is not None:
+        torch.cuda.set_device(chosen)  # peaks, clocks and random numbers are the current device's
     return chosen
 
 
 def _offer() -> str:
     """What `compute.device` can be here."""
-    found = torch.accelerator.current_accelerator()
+    found = torch.accelerator.current_accelerator(check_available=True)
     names = ["auto", "cpu", *(f"{found.type}:{i}" for i in range(torch.accelerator.device_count() if found else 0))]
     return f"choose one of {', '.join(names)}."

@@ -97,7 +97,7 @@ def _stop(signum: int, frame: Any) -> None:
 
 def _joined(here: Place) -> dist.Store:
     """The store that all ranks see, after they are one group. Raises InputError where that cannot be."""
-    accelerator = torch.accelerator.current_accelerator()
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
     backend = "gloo"
     if accelerator is not None and accelerator.type == "cuda":
         if here.local_size > (count := torch.accelerator.device_count()):

@@ -141,10 +141,10 @@ def load_checkpoint(path: Path, weights: Weights, rank: int = 0, averages: Avera
 
     Raises InputError when the checkpoint holds other weights than are trained now.
     """
-    state = torch.load(path / _state_of(0), weights_only=True)
+    state = torch.load(path / _state_of(0), map_location="cpu", weights_only=True)
     put_back_any(path, weights, averages, state)
     if rank and (own := path / _state_of(rank)).is_file():  # what is not a rank's own is the first one's
-        state |= torch.load(own, weights_only=True)
+        state |= torch.load(own, map_location="cpu", weights_only=True)
     set_random_state(state)
     return state
 

@@ -96,7 +96,7 @@ def train(
     policy = weights.policy.train()
     if settings.gradient_checkpointing:
         recompute_activations(policy.model, int(settings.gradient_checkpointing))
-    compiled = worth_compiling(settings.compile, policy.compute.device)
+    compiled = worth_compiling(settings.compile, policy.compute.device, run.say)
     profiled = min(run.steps, run.step + STEP) if settings.profile and world.rank == 0 else 0
     with (
         compiled_blocks(policy.model) if compiled else nullcontext(),

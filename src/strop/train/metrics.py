@@ -35,17 +35,17 @@ def is_timing(name: str) -> bool:
 
 def reset_peak_memory() -> None:
     """From here on `peak_memory_gb` is of what comes, so that a stage is not charged with an earlier one's."""
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # to ask starts it, which takes memory of a GPU that a run on the CPU leaves alone
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError):  # not Linux, or /proc is read-only: then it is the process's
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory_gb() -> float:
-    """Peak memory in GB (1e9 bytes) since `reset_peak_memory`: of the accelerator where there is one, else resident
-    memory of this process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
+    """Peak memory in GB (1e9 bytes) since `reset_peak_memory`: of the GPU where this process has tensors on one, else
+    resident memory of this process."""
+    if torch.cuda.is_initialized() and (peak := torch.cuda.max_memory_allocated()):
+        return peak / 1e9
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

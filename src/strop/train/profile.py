@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 STEP = 3
@@ -18,7 +19,7 @@ KINDS = {
     "attention": ("attention", "flash", "softmax", "varlen"),
     "head": ("headstatistics", "strop::head", "nll_loss", "logsumexp"),
     "communication": ("nccl", "c10d", "gloo", "all_reduce", "all_gather"),
-    "optimiser": ("adam", "_foreach_", "foreach", "lerp", "clip_grad"),
+    "optimiser": ("adam", "_foreach_", "foreach", "multi_tensor_apply", "lerp", "clip_grad"),
     "matrix products": ("mm", "linear", "matmul", "gemm", "mkldnn", "cutlass", "nvjet"),
     "copies and casts": ("copy", "_to_copy", "memcpy", "memset", "contiguous", "clone", "cat", "index", "gather"),
     "compiled code": ("triton", "compiled"),
@@ -49,10 +50,19 @@ def traced(active: bool, folder: Path, device: torch.device) -> Iterator[None]:
 
 
 def times(profiler: profile, device: torch.device) -> dict[str, tuple[float, int]]:
-    """Own seconds (without what an operation calls) and calls, by name: on CUDA of kernels, else on the CPU."""
+    """Own seconds (without what an operation calls) and calls, by name: on CUDA of kernels, else on the CPU.
+
+    On CUDA an operation is told the time of the kernels that it has started, and so is a range that somebody named:
+    with the kernels' own, all would count twice or more.
+    """
     found = {}
     for event in profiler.key_averages():
-        own = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
+        if device.type != "cuda":
+            own = event.self_cpu_time_total
+        elif event.device_type == DeviceType.CUDA and not event.is_user_annotation:
+            own = event.self_device_time_total
+        else:
+            continue
         if own > 0:
             found[event.key] = (own / 1e6, event.count)
     return found

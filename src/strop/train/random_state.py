@@ -13,7 +13,7 @@ import torch
 
 def random_state() -> dict[str, Any]:
     """Of torch, NumPy and Python; what ``torch.load(weights_only=True)`` can read."""
-    cuda = {"cuda_rng": torch.cuda.get_rng_state_all()} if torch.cuda.is_initialized() else {}
+    cuda = {"cuda_rng": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else {}  # of this process's device
     of_numpy = np.random.get_state(legacy=False)
     numpy = (
         of_numpy["bit_generator"],
@@ -38,7 +38,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     random.setstate(state["python_rng"])
     if "cuda_rng" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda_rng"])
+        torch.cuda.set_rng_state(state["cuda_rng"])
 
 
 @contextmanager

@@ -7,6 +7,7 @@ the stage would not read is refused.
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -282,6 +283,9 @@ Parallel = Literal["auto", "replicate", "shard"]
 
 def unshardable(settings: OptimizerSettings, quantised: bool) -> str:
     """Why the state of a training cannot be shared out among ranks, with the setting to change; empty where it can."""
+    here = version("torch")
+    if tuple(int(part) for part in here.split(".")[:2]) < (2, 13):  # a rank with nothing to train would be waited for
+        return f"sharing weights out among ranks needs torch 2.13, and this is {here}; install it"
     whole = sorted(settings.optimizers & {"muon", "adafactor"})
     if whole:
         return f"train.optimizer: {whole[0]} needs whole matrices; take adamw or adamw_8bit"

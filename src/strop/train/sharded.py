@@ -132,7 +132,7 @@ def _load(state: dict[str, Any], folder: Path, weights: Weights) -> None:
 
 def _from_files(folder: Path, weights: Shards) -> None:
     """What one rank wrote, or each of them in the same words: whole tensors, of which this rank takes its rows."""
-    saved = torch.load(folder / OPTIMIZER, weights_only=True, mmap=True)
+    saved = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True, mmap=True)
     entries: dict[str, dict[str, Any]] = {}
     for part in saved.values():
         for group in part["param_groups"]:

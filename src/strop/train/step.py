@@ -31,8 +31,9 @@ def gradients(
     ``untrained`` of 1 too.
     """
     world = world or World()
-    batches = [b.to(weights.policy.compute.device) for b in batches]
+    # While the rows are on the host: numbers of a GPU are waited for.
     totals = world.sum(added(objective.normalisers(batch) for batch in batches))
+    batches = [b.to(weights.policy.compute.device) for b in batches]
     weights.begin(len(batches) * world.size)
     rows = []
     for batch in batches:
@@ -79,13 +80,13 @@ def evaluation(
     With several ranks, over what each of them brings.
     """
     world = world or World()
-    batches = [b.to(policy.compute.device) for b in batches]
+    batches = list(batches)
+    totals = world.sum(added(objective.normalisers(batch) for batch in batches))
     rows = []
     with policy.measuring(), working("evaluation loss: rows", len(batches)) as work:
         for batch in batches:
-            rows.append(_forward(policy, objective, batch)[1])
+            rows.append(_forward(policy, objective, batch.to(policy.compute.device))[1])
             work.advance()
-    totals = world.sum(added(objective.normalisers(batch) for batch in batches))
     found = _summary(rows, totals, world)
     return {f"eval_{name}": value for name, value in found.items() if name not in totals}
 

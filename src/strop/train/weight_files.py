@@ -91,7 +91,7 @@ def read_once(path: Path, parts: int = 8) -> Any:
     """
 
     def mapped() -> tuple[list[Any], TreeSpec]:
-        return tree_flatten(torch.load(path, weights_only=True, mmap=True))
+        return tree_flatten(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
 
     leaves, tree = mapped()  # of this mapping nothing is touched
     room, taken = tensor_bytes(leaves) / parts, math.inf
