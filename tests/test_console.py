@@ -2,6 +2,9 @@
 
 import io
 import re
+import shlex
+import subprocess
+import sys
 import time
 
 import pytest
@@ -72,3 +75,19 @@ def test_of_work_within_other_work_only_the_inner_one_speaks():
         time.sleep(0.1)
         assert "outer" not in out.getvalue()
     assert not AT_WORK
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("redirected", "code", "said"),
+    [("| true", 1, ""), (">&-", 0, ""), ("> /dev/full", 2, "standard output: no space is left")],
+)
+def test_standard_output_that_takes_nothing(tmp_path, as_json, redirected, code, said):
+    """Whoever read it has left (as ``| head`` does), closed, full: no traceback, and no cause that is none."""
+    command = shlex.join([sys.executable, "-m", "strop", "runs", str(tmp_path), *as_json])
+    line = f"(sleep 0.2; {command}) {redirected}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "holds no run" not in line]
+    assert len(lines) == bool(said)
+    assert said in "".join(lines)

@@ -1,6 +1,7 @@
 """One seed fixes a run: twice the same, replayed from its folder, verified; and the folder says what made it."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -82,12 +83,33 @@ def test_a_run_is_replayed_from_its_folder_wherever_one_stands(made, tmp_path, m
     assert main(["run", "../runs/one", "name=other"]) == 0
     assert rows(here / "runs/other/sft") == rows(here / "runs/one/sft")
     assert not (elsewhere / "runs").exists()
+    monkeypatch.chdir(elsewhere)
+    assert main(["run", "../runs/one", "folder=mine"]) == 0  # a place is where one stands
+    assert rows(elsewhere / "mine/sft") == rows(here / "runs/one/sft")
+    assert not (here / "mine").exists()
     again = json.loads((here / "runs/other/provenance.json").read_text())
     (here / "runs/one/provenance.json").write_text(json.dumps({**again, "directory": "/not/there"}))
     assert main(["run", str(here / "runs/one")]) == 2
     assert "made in /not/there, which is not there" in capsys.readouterr().err
     assert main(["run", str(elsewhere)]) == 2
     assert "give a recipe (YAML), or the folder of a run" in capsys.readouterr().err
+
+
+def test_a_run_that_was_moved_or_copied_is_the_run_of_that_folder(made, tmp_path, monkeypatch, capsys):
+    here = made("sft")
+    assert main(["run", "recipe.yaml"]) == 0
+    copy = shutil.copytree(here / "runs/one", tmp_path / "other place/copy")
+    (here / "runs/one").rename(here / "runs/moved")
+    for place in ("runs/moved", copy, copy / "sft/config.yaml"):
+        monkeypatch.chdir(here)
+        capsys.readouterr()
+        assert main(["run", str(place)]) == 0
+        said = capsys.readouterr().out
+        assert "sft: done before with the same settings and inputs, skipped." in said
+        assert main(["run", str(place), "--verify", "1"]) == 0
+    assert not (here / "runs/one").exists()
+    assert main(["run", "runs/moved", "name=again"]) == 0
+    assert (here / "runs/again/sft/model").is_dir()
 
 
 def test_first_steps_are_verified_and_what_differs_is_named(made, capsys):

@@ -148,6 +148,22 @@ def test_a_stopped_run_speaks_from_its_newest_checkpoint(run, capsys, lora):
     assert "checkpoint" not in capsys.readouterr().err
 
 
+def test_a_stopped_run_of_a_new_model_speaks_from_anywhere(run, capsys, tmp_path, monkeypatch):
+    """No name leads to a model that was made new, nor a relative path from elsewhere: checkpoints do."""
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    new = json.dumps({"new": {"model_type": "llama", **shape}})
+    for name, model in (("new", new), ("old", "base")):
+        done = run(f"model={model}", f"name={name}", "chat.template=chatml", "stages.sft.train.checkpoint_every=1")
+        assert done.code == 0, done.err
+        whole = answers(f"runs/{name}", "Say 1.", max_tokens=3)
+        shutil.rmtree(tmp_path / "runs" / name / "sft/model")
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert answers(f"../runs/{name}", "Say 1.", max_tokens=3) == whole
+        assert "talking to its newest checkpoint" in capsys.readouterr().err
+        monkeypatch.chdir(tmp_path)
+
+
 def test_a_tokenizer_that_does_not_belong_to_the_model(run, base, tmp_path, capsys):
     tokenizer = load_tokenizer(base)
     tokenizer.add_tokens(["<|end|>"], special_tokens=True)

@@ -21,11 +21,29 @@ def strop(tmp_path, model_folder, capsys, monkeypatch):
     (tmp_path / "mine.jsonl").write_text('{"prompt": "Say 1.", "answer": "1"}\n')
 
     def call(line):
-        code = main([str(model_folder) if word == "MODEL" else word for word in line.split()])
+        code = main([word.replace("MODEL", str(model_folder)) for word in line.split()])
         out, err = capsys.readouterr()
         return SimpleNamespace(code=code, out=out, err=err)
 
     return call
+
+
+def test_a_run_that_bad_rows_end_before_it_has_anything_leaves_no_folder(strop, tmp_path):
+    rows = [ROW, ROW, {"messages": [{"role": "user"}]}]
+    (tmp_path / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = SFT.replace("chat.jsonl", "bad.jsonl")
+    refused(strop(line), "bad.jsonl:3: ")
+    assert not (tmp_path / "runs").exists()
+    measured = "stages: {before: {kind: eval}, sft: {kind: sft, data: [bad.jsonl]}}"
+    (tmp_path / "two.yaml").write_text(
+        "name: two\nmodel: m\nevals: {m: {task: answers, path: mine.jsonl, max_tokens: 2}}\n" + measured
+    )
+    refused(strop("run two.yaml model=MODEL"), "bad.jsonl:3: ")  # what was measured is kept
+    assert (tmp_path / "runs/two/before/evals/m.jsonl").is_file()
+    (tmp_path / "bad.jsonl").write_text(json.dumps(ROW) + "\n")
+    done = strop("run two.yaml model=MODEL stages.sft.train.max_steps=1")
+    assert done.code == 0, done.err
+    assert "before: done before" in done.out
 
 
 @pytest.fixture

@@ -11,19 +11,18 @@ only that); what is said for people goes to standard error.
 from __future__ import annotations
 
 import argparse
-import errno
 import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from strop.common.command_line import VerbParser, new_parser, place, utf8
-from strop.common.errors import Diverged, Elsewhere, Halted, InputError, Interrupted, ended_by
+from strop.common.errors import STORAGE, Diverged, Elsewhere, Halted, InputError, Interrupted, ended_by
 from strop.common.first_steps import EXAMPLES, FIRST_STEPS
 from strop.compare import verb as compare_verb
 from strop.exporting import verb as exporting_verb
@@ -42,16 +41,6 @@ STAGE_VERBS = {
     "sample": ("sample", "write the model's own graded answers as rows to train on (best of n)", {}),
 }
 """Verbs that are a recipe of one stage: its kind, what it does, and the settings that make it this verb."""
-# What the place that was written to has to say about it; any other OSError is a failure inside.
-_STORAGE = {
-    errno.ENOSPC: "no space is left",
-    errno.EDQUOT: "the quota is used up",
-    errno.EROFS: "it is read-only",
-    errno.EACCES: "permission was denied",
-    errno.EPERM: "that is not permitted",
-    errno.ENAMETOOLONG: "the name is too long",
-    errno.ELOOP: "the link leads in a circle",
-}
 Outcome = tuple[int, dict[str, Any] | None]
 """Exit code, and what ``--json`` prints; None where the verb has printed it."""
 
@@ -59,25 +48,36 @@ Outcome = tuple[int, dict[str, Any] | None]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     spin_shortly()
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - closed (>&-), which makes it None
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what the encoding lacks is escaped, not a traceback
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     options.out = sys.stdout
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
-        code, result = _outcome(options)
-    if options.json and result is not None:
-        print(json.dumps(result))
-    return code
+        code, result = _outcome(lambda: _called(options))
+    said = json.dumps(result) + "\n" if options.json and result is not None else ""
+    return code if code and not said else _outcome(lambda: _written(said, code), "standard output")[0]
 
 
-def _outcome(options: argparse.Namespace) -> Outcome:
+def _called(options: argparse.Namespace) -> Outcome:
+    if "WORLD_SIZE" not in os.environ or not getattr(options, "ranks", False):
+        return options.run(options)
+    from strop.runs.ranks import together  # with torch
+
+    return together(lambda: options.run(options))
+
+
+def _written(said: str, code: int) -> Outcome:
+    sys.stdout.write(said)
+    sys.stdout.flush()
+    return code, None
+
+
+def _outcome(work: Callable[[], Outcome], place: str = "the run folder, or standard output") -> Outcome:
+    """What ``work`` gives, or what is said where it is not done. ``place``: where it writes, if an error names none."""
     try:
-        if "WORLD_SIZE" not in os.environ or not getattr(options, "ranks", False):
-            return options.run(options)
-        from strop.runs.ranks import together  # with torch
-
-        return together(lambda: options.run(options))
+        return work()
     except Elsewhere as error:
         return error.exit_code, None
     except (InputError, Diverged, Halted, Interrupted) as error:
@@ -90,11 +90,11 @@ def _outcome(options: argparse.Namespace) -> Outcome:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1, {}
     except OSError as error:
-        if error.errno not in _STORAGE:
+        if error.errno not in STORAGE:
             raise
-        where = error.filename or "the run folder"
+        where = error.filename or place
         return _say(
-            f"{where}: {_STORAGE[error.errno]}; free space or choose another folder, then run the same command "
+            f"{where}: {STORAGE[error.errno]}; free space or choose another folder, then run the same command "
             "again. What was written before is whole.",
             2,
         )

@@ -52,6 +52,31 @@ def test_a_recipe_brings_data_and_chat_settings(inspect, data, turns, tmp_path, 
     assert (second["index"], second["place"]) == (1, "general_chat/train.jsonl:1")
 
 
+@pytest.mark.parametrize("tokenizer", ["characters", None, "tokenizer.json"])
+def test_the_recipe_of_a_new_model_is_shown_as_it_will_be_trained(
+    inspect, data, turns, tmp_path, tokenizer_folder, monkeypatch, tokenizer
+):
+    monkeypatch.setenv("STROP_CACHE", str(tmp_path / "cache"))
+    user, assistant = turns
+    place = tokenizer_folder / tokenizer if tokenizer == "tokenizer.json" else tokenizer
+    new = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        json.dumps(
+            {
+                "name": "x",
+                "model": {"new": {**new, "intermediate_size": 32}, "tokenizer": place and str(place)},
+                "chat": {"template": "chatml"},
+                "stages": {"first": {"kind": "sft", "data": [str(data([user("hi"), assistant("hello")]))]}},
+            }
+        )
+    )
+    code, out, err = inspect(recipe, "--json")
+    assert code == 0, err
+    (shown,) = json.loads(out)["conversations"]
+    assert "".join(s["text"] for s in shown["segments"] if s["trained"]) == "hello<|im_end|>"
+
+
 def test_a_recipe_without_sft_has_nothing_to_show(inspect, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("name: x\nmodel: m\nevals: {general_chat: {}}\nstages: {first: {kind: eval}}\n")

@@ -66,6 +66,15 @@ def test_runs_that_share_nothing_stand_side_by_side_all_the_same(runs, tmp_path)
     assert "Training: sft" in text
 
 
+def test_a_run_without_an_evaluation_beside_one_that_has_it_in_words_and_markdown(runs, capsys):
+    for stage in ("baseline", "eval"):
+        (runs[1] / stage / "evals/code_basics.jsonl").unlink()
+    assert main(["report", *map(str, runs), "--md"]) == 0
+    said, _, rest = capsys.readouterr().out.partition("Not compared: ")[2].replace("\\", "").partition("\n")
+    assert said == f"{runs[0]} measured code_basics, and {runs[1]} measured nothing; measure a task with both."
+    assert rest.startswith("\n| setting |")  # below the list's end, or the table would be text of its entry
+
+
 def test_runs_without_an_evaluation_have_their_curves(runs, tmp_path):
     for run in runs:
         for stage in ("baseline", "eval"):

@@ -6,6 +6,7 @@ Nothing that is printed is taken for markup: a file may be called ``[/x].jsonl``
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -25,9 +26,17 @@ _PIPE_WIDTH = 10_000
 """Columns of a table in a pipe: as many as it wants."""
 
 
+class OwnConsole(Console):
+    """One that raises BrokenPipeError where whoever read it has left; rich's raises SystemExit."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True  # for what is said on the way out
+        raise BrokenPipeError(errno.EPIPE, "whoever read the output has left")
+
+
 def make_console(*, stderr: bool = False, file: TextIO | None = None) -> Console:
     """The console that a verb prints on: no markup, no emoji codes, no wrapping outside a terminal."""
-    console = Console(stderr=stderr, file=file, markup=False, emoji=False, highlight=False)
+    console = OwnConsole(stderr=stderr, file=file, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
         console.soft_wrap = True

@@ -1,6 +1,18 @@
 """The ways in which strop gives up, each with the exit code that the command line turns it into."""
 
+import errno
 from traceback import walk_tb
+
+STORAGE = {
+    errno.ENOSPC: "no space is left",
+    errno.EDQUOT: "the quota is used up",
+    errno.EROFS: "it is read-only",
+    errno.EACCES: "permission was denied",
+    errno.EPERM: "that is not permitted",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "the link leads in a circle",
+}
+"""What the place that was written to has to say about it; any other OSError is a failure inside."""
 
 
 class InputError(ValueError):

@@ -164,7 +164,7 @@ def _compare(
 ) -> Comparison:
     shared = [task for task in first.tasks if task in second.tasks]
     if not shared:
-        ours, theirs = (", ".join(side.tasks) for side in (first, second))
+        ours, theirs = (", ".join(side.tasks) or "nothing" for side in (first, second))
         said = f"{first.title} measured {ours}, and {second.title} measured {theirs}"
         raise InputError(f"{said}; measure a task with both.")
     notes = [

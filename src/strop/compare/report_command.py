@@ -109,7 +109,8 @@ class Beside:
         if numbers := beside(self.sides):
             cells = [[v + (f" ({interval})" if interval else "") for v, interval, _ in r["cells"]] for r in numbers]
             yield from table(["metric", *titles], [[r["name"], *c] for r, c in zip(numbers, cells, strict=True)])
-        yield from (f"- ⚠️ Not compared: {escaped(one)}" for one in self.unmatched)
+        if self.unmatched:  # an empty line ends the list; a table right below would be text of its last entry
+            yield from (*(f"- ⚠️ Not compared: {escaped(one)}" for one in self.unmatched), "")
         if self.found:
             yield compared_markdown(self.found)
         if differing := differences(self.runs):

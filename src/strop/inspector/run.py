@@ -13,7 +13,7 @@ from typing import TextIO
 from rich.console import Console
 
 from strop.chat.notes import lines
-from strop.common.console import Steady
+from strop.common.console import OwnConsole, Steady
 from strop.common.errors import InputError
 from strop.common.files import PAGE, check_output
 from strop.common.visible import one_line
@@ -87,7 +87,7 @@ def inspect(request: Request) -> int:
     parts = [open_part(part, named_sets()) for part in about.parts]
     means = tools(about, request.model, request.tokenizer)
     look = Look(means.encoder, parts, request.limit, request.index, request.place, request.only_warnings)
-    notes = Console(stderr=request.json, highlight=False, markup=False, emoji=False)
+    notes = OwnConsole(stderr=request.json, highlight=False, markup=False, emoji=False)
     for line in means.notes:
         notes.print(one_line(line), soft_wrap=True)
     if request.html or request.json:

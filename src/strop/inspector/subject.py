@@ -108,6 +108,6 @@ def _from_recipe(path: Path, overrides: Sequence[str]) -> Subject:
             f"{path}: none of its stages trains on conversations, so there are none to inspect; give a data file."
         )
     parts = [part.model_dump(exclude_none=True) for part in stage.mixture.parts]
-    model = recipe.model if isinstance(recipe.model, str) else recipe.model.tokenizer or str(resolve(recipe.model))
+    model = recipe.model if isinstance(recipe.model, str) else str(resolve(recipe.model))
     chat = recipe.chat.model_copy(update=dict(stage.chat))
     return Subject(parts, chat, model, stage.train.micro_batch_tokens)

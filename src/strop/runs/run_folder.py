@@ -33,7 +33,7 @@ _WEIGHTS = ("*.safetensors*", "*.bin", "*.bin.index.json", "*.gguf")
 def claimed(folder: Path) -> Iterator[None]:
     """The folder for this process alone. Raises InputError when it cannot be written to, belongs to something else, or
     another process works in it; the lock of a process that died does not count. A folder that was made for it and in
-    which nothing was written goes again."""
+    which nothing was written goes again, and so does one in which bad input ended it before a stage had anything."""
     _check_place(folder)
     made = _not_there(folder)
     before = _is_run(folder)
@@ -59,10 +59,14 @@ def claimed(folder: Path) -> Iterator[None]:
             _clear_away(folder)
         try:
             yield
+        except InputError:
+            if made and _only_begun(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         finally:
-            if made and [path.name for path in folder.iterdir()] == [LOCK]:
+            if made and folder.exists() and [path.name for path in folder.iterdir()] == [LOCK]:
                 (folder / LOCK).unlink()
-                _remove_empty(made)
+            _remove_empty(made)
 
 
 def _not_there(folder: Path) -> list[Path]:
@@ -74,6 +78,14 @@ def _remove_empty(places: list[Path]) -> None:
     for place in places:
         with suppress(OSError):  # it was not made, or holds something by now
             place.rmdir()
+
+
+def _only_begun(folder: Path) -> bool:
+    """Whether all that is there says what was to be done, and nothing what was. A page may be open somewhere."""
+    own = (LOCK, PROVENANCE, "config.yaml", "progress.json")
+    stages = [path.parent for path in folder.glob(f"[!.]*/{STATE}") if not read_state(path.parent).get("done")]
+    said = {folder / name for name in own} | {stage / name for stage in stages for name in (STATE, "config.yaml")}
+    return all(path in said or path in stages for path in folder.rglob("*"))
 
 
 def _is_run(folder: Path) -> bool:

@@ -69,9 +69,11 @@ def weights_to_train(stage: TrainingStage | RlStage, context: Context, loaded: L
 
 
 def described(stage: TrainingStage | RlStage, context: Context, loaded: Loaded) -> dict[str, Any]:
-    """What every checkpoint says of itself: what somebody needs who loads it, or goes on from it elsewhere."""
+    """What every checkpoint says of itself: what somebody needs who loads it, or goes on from it elsewhere.
+    ``base`` is a name, which leads nowhere of a new model, and a relative one elsewhere than where the run was made."""
     return {
         "base": loaded.base.name,
+        "base_folder": str(loaded.base.folder.absolute()),  # of a new model, or of a relative name
         "lora": stage.lora and stage.lora.model_dump(mode="json"),
         "chat": loaded.chat.model_dump(mode="json"),
         "made_from": dict(context.made_from),

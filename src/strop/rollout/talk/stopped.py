@@ -71,9 +71,9 @@ def restore(stopped: Stopped) -> Loaded:
     from strop.rollout.loaded import load
 
     record = stopped.record
-    base, lora = str(record["base"]), record.get("lora")
+    base, lora, place = str(record["base"]), record.get("lora"), record.get("base_folder")
     loaded = load(
-        resolve(base),
+        Path(place) if place and (Path(place) / "config.json").is_file() else resolve(base),
         ChatSettings.model_validate(record.get("chat") or {}),
         best_compute(),
         name=base,
