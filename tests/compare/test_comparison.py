@@ -48,6 +48,14 @@ def test_the_other_way_round_is_worse_by_as_much(sides):
     assert b.change.low == pytest.approx(-a.change.high)
 
 
+def test_the_baseline_of_a_run_that_is_not_finished_is_said_to_be_one(sides, evaluation, tmp_path):
+    evaluation("run/before", mine=answers(BETTER))
+    [one] = compared(sides[0], tmp_path / "run")
+    assert f"{tmp_path / 'run'} is not finished, and what is compared is its evaluation before" in one.notes
+    (tmp_path / "run" / "summary.json").write_text("{}")
+    assert not compared(sides[0], tmp_path / "run")[0].notes
+
+
 def test_what_is_only_in_one_or_is_another_item_is_left_out_and_said(evaluation):
     ours, theirs = answers(BASE), answers(BETTER)[3:]
     theirs[0]["prompt"] = "another question"

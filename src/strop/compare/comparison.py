@@ -174,6 +174,11 @@ def _compare(
         if task not in other.tasks
     ]
     notes += [
+        f"{side.title} is not finished, and what is compared is its evaluation {side.so_far}"
+        for side in (first, second)
+        if side.so_far
+    ]
+    notes += [
         f"unsafe_local: programs in the answers of {side.title} ran without a sandbox"
         for side in (first, second)
         if side.unsafe_local

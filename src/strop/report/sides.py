@@ -76,6 +76,7 @@ class Side:
     estimates: dict[str, Interval]
     files: dict[str, Path]
     unsafe_local: bool = False  # programs ran without a sandbox
+    so_far: str = ""  # of a run that is not finished: the stage whose evaluation it is
 
 
 def read_side(place: Path, title: str | None = None) -> Side:
@@ -101,7 +102,10 @@ def read_side(place: Path, title: str | None = None) -> Side:
     estimates = {name: Interval.model_validate(one) for name, one in state.get("metrics", {}).items()}
     files_of = {file.stem: file for file in files}
     unsafe = bool(state.get("unsafe_local"))
-    return Side(title or str(place), folder, tasks, metrics, state.get("made_from", {}), estimates, files_of, unsafe)
+    is_run = folder.parent.parent == place and not (place / "summary.json").is_file()
+    so_far = folder.parent.name if is_run else ""
+    made_from = state.get("made_from", {})
+    return Side(title or str(place), folder, tasks, metrics, made_from, estimates, files_of, unsafe, so_far)
 
 
 def _evaluation(place: Path) -> Path:
