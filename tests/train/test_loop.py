@@ -187,6 +187,13 @@ def test_the_checkpoints_that_are_kept(make_model, tmp_path, keep, left):
     assert [step_of(path) for path in checkpoints(tmp_path)] == left
 
 
+@pytest.mark.parametrize(("every", "left"), [("auto", [5, 10, 12]), (None, [5, 10]), (4, [5, 10, 12])])
+def test_a_checkpoint_of_every_so_many_steps_is_there_whenever_others_are_due(make_model, tmp_path, every, left):
+    settings = SETTINGS.model_copy(update={"checkpoint_every": every, "keep_every": 5, "eval_every": None})
+    run(make_model(), tmp_path, settings, evaluates=False)
+    assert [step_of(path) for path in checkpoints(tmp_path / "checkpoints")] == left
+
+
 def test_an_optimisers_file_is_read_in_parts_of_its_own_memory(tmp_path):
     made = torch.Generator().manual_seed(0)
     state = {i: {"m": torch.randn(50 + i, generator=made), "step": i, "codes": torch.arange(9)} for i in range(20)}

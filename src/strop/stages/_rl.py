@@ -140,6 +140,11 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             one_update=source.one_update,
             longest=stage.rollout.max_tokens,
         )
+        if source.one_update and (idle := decided.idle_in_one_update()):
+            context.say(
+                f"each batch of rollouts is trained once, so the ratio is 1 and {', '.join(idle)} of the objective "
+                "changes nothing; rollout.updates_per_rollout or rollout.mini_batches above 1 makes it count"
+            )
         tasks = in_training(stage, context, loaded)
 
         def measured(tasks: TasksInTraining, step: int, look: Look) -> dict[str, float]:

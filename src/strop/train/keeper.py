@@ -91,7 +91,9 @@ class Keeper:
         """After ``step``, the ``number``-th of ``steps``."""
         if step is None:  # nothing was trained since the last one, if there is one
             return (self.trusted is not None or self.settings.goes_back) and not self.known
-        every = self.settings.checkpoint_every
+        every, kept = self.settings.checkpoint_every, self.settings.keep_every
+        if kept is not None and number % kept == 0:
+            return True
         if every != "auto":
             return every is not None and number % every == 0
         return time.monotonic() - self._written > EVERY_SECONDS or step.ends_epoch or number == steps
