@@ -112,6 +112,13 @@ def test_killed_without_warning_goes_on_from_the_last_checkpoint(make_model, tmp
     assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(("most", "said"), [(13, True), (12, False), (None, False)])
+def test_more_steps_than_the_data_give_are_said(make_model, tmp_path, capsys, most, said):
+    settings = SETTINGS.model_copy(update={"max_steps": most, "eval_every": None})
+    assert run(make_model(), tmp_path, settings, evaluates=False)["step"] == 12
+    assert ("max_steps 13 is more than the 12 steps that the data give" in capsys.readouterr().out) == said
+
+
 def test_training_lowers_the_loss(make_model, tmp_path):
     run(make_model(), tmp_path, SETTINGS.model_copy(update={"epochs": 12}))
     losses = [r["loss"] for r in deterministic_rows(tmp_path) if "loss" in r]
