@@ -1,19 +1,23 @@
 """The loop: gradients do not depend on how a step is cut up, and a stopped run goes on as if it never stopped."""
 
 import os
+import random
 import signal
 
+import numpy as np
 import pytest
 import torch
 from small_runs import FLOAT32, SETTINGS, deterministic_rows, kill_in_step_six, make_examples, run
 
 from strop.common.errors import InputError, Interrupted
 from strop.data.batch import make_batch
-from strop.data.source import fill
+from strop.data.source import PackedSource, fill
 from strop.model.policy import Policy
 from strop.objectives.sft import CrossEntropy
 from strop.train import loop
-from strop.train.checkpoint import Keep, checkpoints, save_checkpoint, step_of
+from strop.train.checkpoint import Keep, checkpoints, load_checkpoint, save_checkpoint, step_of
+from strop.train.keeper import Keeper
+from strop.train.neftune import Neftune
 from strop.train.step import gradients as gradients_of
 from strop.train.step import optimizer_step
 from strop.train.weight_files import read_once, take
@@ -199,6 +203,30 @@ def test_a_checkpoint_of_every_so_many_steps_is_there_whenever_others_are_due(ma
     settings = SETTINGS.model_copy(update={"checkpoint_every": every, "keep_every": 5, "eval_every": None})
     run(make_model(), tmp_path, settings, evaluates=False)
     assert [step_of(path) for path in checkpoints(tmp_path / "checkpoints")] == left
+
+
+def test_a_rank_that_is_new_has_random_numbers_of_its_own(make_model, tmp_path):
+    settings = SETTINGS.model_copy(update={"max_steps": 3, "eval_every": None, "neftune_alpha": 5.0})
+    run(make_model(), tmp_path, settings, evaluates=False)
+    [path] = checkpoints(tmp_path / "checkpoints")
+    weights = Weights(Policy(make_model(), FLOAT32, probe=False), settings)
+
+    def drawn(rank):
+        load_checkpoint(path, weights, rank)
+        return (*torch.rand(2).tolist(), np.random.rand(), random.random())
+
+    assert drawn(1) == drawn(1)
+    assert len({number for rank in range(3) for number in drawn(rank)}) == 3 * 4
+
+    def noise(rank):
+        policy = Policy(make_model(), FLOAT32, probe=False)
+        made = Neftune(policy, 5.0, settings.seed + rank)
+        of = PackedSource(make_examples(24), global_batch_size=4, micro_batch_tokens=40)
+        keeper = Keeper(tmp_path, Weights(policy, settings), of, settings, World(rank, 2), print, {"neftune": made})
+        keeper.load(path)
+        return made.state_dict()["generator"]
+
+    assert not torch.equal(noise(0), noise(1))
 
 
 def test_an_optimisers_file_is_read_in_parts_of_its_own_memory(tmp_path):

@@ -210,7 +210,8 @@ def keys_of(location: tuple[int | str, ...], kind: type[BaseModel], values: Any)
         inside = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
         if not inside and (part in kinds_at(kind, keys) or part in tags_at(kind, keys)):
             continue
-        if values is not None and not isinstance(values, dict | list):  # the name of one of the things it may be
+        is_leaf = values is not None and not isinstance(values, dict | list)
+        if is_leaf:  # the part is the name of one of the things that this value may be
             continue
         keys.append(str(part))
         beyond = isinstance(values, list) and isinstance(part, int) and part >= len(values)

@@ -88,7 +88,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     _check_rows(stage, parts)
     mixture = Mixture(parts, stage.data, seed)
     context.say(f"prompts: {len(mixture):,}, of {', '.join(part.title for part in stage.data.parts)}")
-    seed_everything(seed)
+    seed_everything(seed + context.world.rank)
     decided = stage.objective.decided(stage.samples_apart(recipe))
     given, how = what_to_load(stage, context)
     with explained_out_of_memory(settings, settings.micro_batch_tokens, stage.lora is not None), ExitStack() as stack:

@@ -14,6 +14,7 @@ from strop.data.step import Source, Step
 from strop.train.checkpoint import (
     Keep,
     checkpoints,
+    has_state_of,
     load_checkpoint,
     newest_whole,
     save_checkpoint,
@@ -83,8 +84,9 @@ class Keeper:
         """Put all but the source back; returns the state, with ``source`` and ``totals``."""
         averages = {name: one.state_dict() for name, one in self.common.items()}
         state = load_checkpoint(checkpoint, self.weights, self.world.rank, averages)
-        for name, extra in self.own.items():
-            extra.load_state_dict(state[name])
+        if has_state_of(checkpoint, self.world.rank):  # else they stay as a rank begins
+            for name, extra in self.own.items():
+                extra.load_state_dict(state[name])
         return state
 
     def is_due(self, step: Step | None, number: int, steps: int) -> bool:
