@@ -98,6 +98,17 @@ def test_going_on_with_other_rates_and_more_epochs(run):
     assert run("stages.sft.train.epochs=2", "stages.sft.train.learning_rate=5e-3").out.count("skipped") == 1
 
 
+def test_a_checkpoint_of_a_longer_run_is_not_gone_on_from(run):
+    done = run()
+    before = weights(done.stage)
+    refused = run("stages.sft.train.max_steps=2", "--continue")
+    assert refused.code == 2
+    assert "step-000003 is of step 3 already, and with these settings the run has 2; raise max_steps" in refused.err
+    assert weights(done.stage) == before
+    assert "done before with the same settings" in run().out
+    assert run("stages.sft.train.max_steps=3", "--continue").code == 0  # as long as it was
+
+
 def test_the_new_rate_is_the_one_that_trains(run):
     before = load_file(run().stage / "model/model.safetensors")
     more = run("--continue", "stages.sft.train.epochs=2", "stages.sft.train.learning_rate=1e-12")

@@ -171,3 +171,79 @@ def test_rows_are_asked_only_of_a_stage_that_leaves_some(tmp_path):
     assert recipe.rows_of("sample") == Path("runs/x/sample/rows.jsonl")
     with pytest.raises(InputError, match=r"stages\.sft: leaves no rows"):
         recipe.rows_of("sft")
+
+
+def refusal(tmp_path, text, *overrides):
+    with pytest.raises(InputError) as refused:
+        load(tmp_path, text, *overrides)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("stages.sft.train.weight_decay", "true"),
+        ("stages.sft.train.aux_loss", "yes"),
+        ("stages.sft.train.max_steps", "true"),
+        ("stages.sft.train.checkpoint_every", "true"),
+        ("stages.sft.train.seed", "false"),
+        ("stages.sft.lora.r", "true"),
+        ("stages.sft.data.0.weight", "true"),
+        ("evals.general_chat.count", "true"),
+        ("chat.max_length", "true"),
+    ],
+)
+def test_true_and_false_are_no_numbers(tmp_path, key, value):
+    found = {"yes": "true"}.get(value, value)
+    said = f"override '{key}={value}': {key}: expected a number, found {found}."
+    assert refusal(tmp_path, GOOD, MEASURED, f"{key}={value}") == said
+
+
+def test_true_and_false_in_a_file_are_said_with_the_other_problems(tmp_path):
+    text = GOOD.replace("epochs: 1", "epochs: false\n      weight_decay: true\n      lr: 1")
+    lines = refusal(tmp_path, text).splitlines()
+    assert [line.partition(": ")[2] for line in lines] == [
+        "stages.sft.train.epochs: expected a number, found false.",
+        "stages.sft.train.weight_decay: expected a number, found true.",
+        "unknown key 'stages.sft.train.lr'; did you mean 'learning_rate'?",
+    ]
+
+
+def test_true_stays_where_it_is_one_of_the_values(tmp_path):
+    given = ("dft=true", "gradient_checkpointing=true", "compile=false")
+    free = "chat.template_kwargs={enable_thinking: false}"
+    recipe = load(tmp_path, GOOD, MEASURED, free, *(f"stages.sft.train.{one}" for one in given))
+    train = recipe.stages["sft"].train
+    assert (train.dft, train.gradient_checkpointing, train.compile) == (True, True, False)
+    assert recipe.chat.template_kwargs == {"enable_thinking": False}
+
+
+RL = """\
+name: x
+model: smollm2-135m
+stages:
+  rl:
+    kind: rl
+    data: [{task: reverse}]
+    rewards: {right: {kind: task}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "said"),
+    [
+        (GOOD, "stages.sft.train.checkpoint_every=0", "must be at least 1 or auto, found 0."),
+        (GOOD, "stages.sft.train.checkpoint_every=often", "expected a whole number or auto, found 'often'."),
+        (RL, "stages.rl.train.eval_every=3", "leave it out. There is no evaluation loss here: measure tasks."),
+    ],
+)
+def test_what_may_be_one_thing_or_another_is_one_sentence(tmp_path, text, given, said):
+    assert refusal(tmp_path, text, given) == f"override '{given}': {given.partition('=')[0]}: {said}"
+
+
+@pytest.mark.parametrize("key", ["epochs", "global_batch_size", "neftune_alpha"])
+def test_a_key_of_another_kind_of_stage_is_not_what_was_meant(tmp_path, key):
+    said = refusal(tmp_path, RL, f"stages.rl.train.{key}=2")
+    assert f"unknown key 'stages.rl.train.{key}'" in said
+    assert "did you mean" not in said
+    assert f"stages.<name>.train.{key}" not in said

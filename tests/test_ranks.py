@@ -160,6 +160,8 @@ def a_rank(rank, size, here, make_model):
     for parallel in ("shard", "replicate"):
         run("sft", f"compute.parallel={parallel}", folder=f"one-then-{parallel}")
         run("sft", HALF, f"compute.parallel={parallel}", folder=f"{parallel}-then-one")
+    seeds = World.current().gather(torch.initial_seed())
+    assert len(set(seeds)) == size, f"{seeds}: every rank would drop the same places of its rows"
     for_bytes = World.current().gather(state_bytes(make_model, World.current()))
     if rank == 0:
         torch.save(for_bytes, "bytes.pt")

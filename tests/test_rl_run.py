@@ -470,7 +470,7 @@ def test_a_mended_reward_goes_on_from_the_checkpoint(here, model_folder, capsys)
     assert steps == [1, 2, 3]
 
 
-def test_the_verbs_are_recipes_of_one_stage(here, model_folder):
+def test_the_verbs_are_recipes_of_one_stage(here, model_folder, capfd):
     data = {"kind": "rl", "data": ["sums.jsonl"]}
     grpo = stage_recipe("grpo", "x", data, ["rollout.group_size=4", "chat.max_length=99"])
     assert grpo.stages["grpo"].objective.preset == "grpo"
@@ -478,7 +478,9 @@ def test_the_verbs_are_recipes_of_one_stage(here, model_folder):
     assert set(grpo.stages["grpo"].rewards) == {"task", "exact"}
     small = [f"rollout.{name}={value}" for name, value in ROLLOUT.items()]
     command = ["ppo", str(model_folder), "--data", "sums.jsonl", "train.max_steps=2", "compute.dtype=float32", *small]
-    assert main([*command, "objective.kl_coef=0", "rewards.stop.kind=stop"]) == 0
+    assert main([*command, "objective.kl_coef=0", "objective.value_clip=0.5", "rewards.stop.kind=stop"]) == 0
+    said = " ".join("".join(capfd.readouterr()).split())
+    assert "is trained once, so the ratio is 1 and value_clip: 0.5 of the objective changes nothing; rollout.up" in said
     told = json.loads((here / "runs/ppo/ppo/metrics.jsonl").read_text().splitlines()[1])
     assert {"value_loss", "value_error", "rollout/value_explained"} <= set(told)
 

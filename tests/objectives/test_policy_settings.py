@@ -90,3 +90,22 @@ def test_what_is_needed_follows_from_the_settings():
     with_reference = {name for name, (reference, _) in needs.items() if reference}
     assert with_reference == {"rloo", "grpo", "ppo"}
     assert {name for name, (_, values) in needs.items() if values} == {"ppo"}
+
+
+@pytest.mark.parametrize(
+    ("given", "idle"),
+    [
+        ({}, []),
+        ({"preset": "dr_grpo"}, []),
+        ({"preset": "rloo"}, []),
+        ({"preset": "ppo"}, []),
+        ({"preset": "ppo", "value_clip": 0.5, "dual_clip": 3}, ["dual_clip: 3.0", "value_clip: 0.5"]),
+        ({"preset": "dapo"}, ["clip_high: 0.28"]),
+        ({"preset": "gspo"}, ["ratio: sequence", "clip_low: 0.0003", "clip_high: 0.0004"]),
+        ({"preset": "cispo", "correction": "none"}, ["clip: cispo", "clip_high: 4.0"]),
+        ({"preset": "cispo", "correction": "direct"}, []),
+        ({"clip": "none", "ratio": "sequence"}, ["ratio: sequence"]),
+    ],
+)
+def test_what_changes_nothing_where_every_row_is_trained_once(given, idle):
+    assert PolicyGradientSettings(**given).idle_in_one_update() == idle

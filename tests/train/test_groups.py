@@ -3,10 +3,10 @@
 import pytest
 import torch
 from pydantic import ValidationError
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import LlamaConfig, LlamaForSequenceClassification, Qwen2Config, Qwen2ForCausalLM
 
 from strop.common.errors import InputError
-from strop.model.policy import Policy
+from strop.model.policy import Policy, scalar_head
 from strop.model.precision import Compute
 from strop.train.groups import make_groups, tensor_kinds
 from strop.train.settings import GroupSettings, TrainSettings
@@ -49,6 +49,19 @@ def test_kinds_through_a_policy_have_the_policys_names(make_model):
     kinds = tensor_kinds(policy)
     assert kinds["model.lm_head.weight"] == "head"
     assert kinds["model.model.embed_tokens.weight"] == "embedding"
+
+
+def test_what_gives_values_or_scores_is_a_head_and_no_matrix_for_muon(make_model):
+    compute, model = Compute(torch.device("cpu"), torch.float32), make_model()
+    scores = LlamaForSequenceClassification(LlamaConfig(**{**model.config.to_dict(), "num_labels": 1}))
+    for policy, name in (
+        (Policy(scores, compute, probe=False), "model.score.weight"),
+        (Policy(model, compute, probe=False, heads={"values": scalar_head(model)}), "value_head.weight"),
+    ):
+        [head] = [group for group in groups_of(policy, optimizer="muon") if group.name == "head"]
+        assert (names(head), head.optimizer) == ([name], "adamw")
+        groups = groups_of(policy, groups=[{"match": "head", "lr_scale": 2}])
+        assert [names(group) for group in groups if group.peak == 2e-4] == [[name]]
 
 
 def test_decay_is_for_matrices_and_the_head_only(untied):

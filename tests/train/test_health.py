@@ -15,6 +15,7 @@ from strop.data.source import PackedSource
 from strop.train import loop
 from strop.train.checkpoint import checkpoints
 from strop.train.metrics import MetricsLog
+from strop.train.settings import RlTrainSettings
 
 
 def settings_of(**more):
@@ -247,3 +248,23 @@ def test_a_run_folder_that_vanishes_does_not_end_the_training(make_model, tmp_pa
     run(make_model(), tmp_path / "run", settings_of(checkpoint_in_background=False), evaluates=False)
     assert [row["step"] for row in rows(tmp_path / "run")] == list(range(5, 13))
     assert [path.name for path in checkpoints(tmp_path / "run/checkpoints")] == ["step-000012"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"max_rollbacks": 5}, "max_rollbacks: the run never goes back; set on_bad_steps: rollback or alarm: rollback"),
+        ({"rollback_lr": 0.1, "alarm": "stop"}, "rollback_lr: the run never goes back"),
+        ({"alarm": "rollback", "loss_spike": None}, "alarm: rollback would not be read, as loss_spike: null raises"),
+        ({"alarm": "stop", "loss_spike": None}, "alarm: stop would not be read"),
+    ],
+)
+def test_what_is_about_going_back_or_an_alarm_that_never_comes_is_refused(given, said):
+    with pytest.raises(ValueError, match=said):
+        settings_of(**given)
+    with pytest.raises(
+        ValueError, match="max_rollbacks: the run never goes back; set on_bad_steps: rollback, or leave"
+    ):
+        RlTrainSettings(max_rollbacks=5)
+    assert settings_of(on_bad_steps="rollback", max_rollbacks=5, rollback_lr=1, loss_spike=None).max_rollbacks == 5
+    assert settings_of(alarm="rollback", max_rollbacks=5).goes_back

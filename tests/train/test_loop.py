@@ -1,19 +1,23 @@
 """The loop: gradients do not depend on how a step is cut up, and a stopped run goes on as if it never stopped."""
 
 import os
+import random
 import signal
 
+import numpy as np
 import pytest
 import torch
 from small_runs import FLOAT32, SETTINGS, deterministic_rows, kill_in_step_six, make_examples, run
 
 from strop.common.errors import InputError, Interrupted
 from strop.data.batch import make_batch
-from strop.data.source import fill
+from strop.data.source import PackedSource, fill
 from strop.model.policy import Policy
 from strop.objectives.sft import CrossEntropy
 from strop.train import loop
-from strop.train.checkpoint import Keep, checkpoints, save_checkpoint, step_of
+from strop.train.checkpoint import Keep, checkpoints, load_checkpoint, save_checkpoint, step_of
+from strop.train.keeper import Keeper
+from strop.train.neftune import Neftune
 from strop.train.step import gradients as gradients_of
 from strop.train.step import optimizer_step
 from strop.train.weight_files import read_once, take
@@ -112,6 +116,13 @@ def test_killed_without_warning_goes_on_from_the_last_checkpoint(make_model, tmp
     assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(("most", "said"), [(13, True), (12, False), (None, False)])
+def test_more_steps_than_the_data_give_are_said(make_model, tmp_path, capsys, most, said):
+    settings = SETTINGS.model_copy(update={"max_steps": most, "eval_every": None})
+    assert run(make_model(), tmp_path, settings, evaluates=False)["step"] == 12
+    assert ("max_steps 13 is more than the 12 steps that the data give" in capsys.readouterr().out) == said
+
+
 def test_training_lowers_the_loss(make_model, tmp_path):
     run(make_model(), tmp_path, SETTINGS.model_copy(update={"epochs": 12}))
     losses = [r["loss"] for r in deterministic_rows(tmp_path) if "loss" in r]
@@ -185,6 +196,37 @@ def test_the_checkpoints_that_are_kept(make_model, tmp_path, keep, left):
     for step in range(1, 6):
         save_checkpoint(tmp_path, step, take(weights, copy=False), [{}], keep)
     assert [step_of(path) for path in checkpoints(tmp_path)] == left
+
+
+@pytest.mark.parametrize(("every", "left"), [("auto", [5, 10, 12]), (None, [5, 10]), (4, [5, 10, 12])])
+def test_a_checkpoint_of_every_so_many_steps_is_there_whenever_others_are_due(make_model, tmp_path, every, left):
+    settings = SETTINGS.model_copy(update={"checkpoint_every": every, "keep_every": 5, "eval_every": None})
+    run(make_model(), tmp_path, settings, evaluates=False)
+    assert [step_of(path) for path in checkpoints(tmp_path / "checkpoints")] == left
+
+
+def test_a_rank_that_is_new_has_random_numbers_of_its_own(make_model, tmp_path):
+    settings = SETTINGS.model_copy(update={"max_steps": 3, "eval_every": None, "neftune_alpha": 5.0})
+    run(make_model(), tmp_path, settings, evaluates=False)
+    [path] = checkpoints(tmp_path / "checkpoints")
+    weights = Weights(Policy(make_model(), FLOAT32, probe=False), settings)
+
+    def drawn(rank):
+        load_checkpoint(path, weights, rank)
+        return (*torch.rand(2).tolist(), np.random.rand(), random.random())
+
+    assert drawn(1) == drawn(1)
+    assert len({number for rank in range(3) for number in drawn(rank)}) == 3 * 4
+
+    def noise(rank):
+        policy = Policy(make_model(), FLOAT32, probe=False)
+        made = Neftune(policy, 5.0, settings.seed + rank)
+        of = PackedSource(make_examples(24), global_batch_size=4, micro_batch_tokens=40)
+        keeper = Keeper(tmp_path, Weights(policy, settings), of, settings, World(rank, 2), print, {"neftune": made})
+        keeper.load(path)
+        return made.state_dict()["generator"]
+
+    assert not torch.equal(noise(0), noise(1))
 
 
 def test_an_optimisers_file_is_read_in_parts_of_its_own_memory(tmp_path):

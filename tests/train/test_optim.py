@@ -328,3 +328,20 @@ def test_a_loaded_state_keeps_the_settings_of_now(name):
     take_steps(other, second, 1, first=3)
     for key, tensor in tensors.items():
         assert torch.equal(tensor, other[key]), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_group_over_matrices_and_vectors_goes_on_with_a_decay_that_parts_it(name):
+    def settings(decay):
+        return TrainSettings(optimizer=name, weight_decay=decay, groups=[{"match": "wide|norm", "optimizer": "adamw"}])
+
+    tensors = make_tensors()
+    first = optimizer_of(tensors, settings(0.0))
+    take_steps(tensors, first, 3)
+    other = {n: t.detach().clone().requires_grad_() for n, t in tensors.items()}
+    second = optimizer_of(other, settings(0.1))
+    assert len(second.param_groups) == len(first.param_groups) + 1
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for key in ("wide", "norm"):
+        before, after = (one.part_of(t[key]).state[t[key]] for one, t in ((first, tensors), (second, other)))
+        assert _equal(dict(before), dict(after)), key

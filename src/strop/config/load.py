@@ -40,10 +40,14 @@ def load_values(kind: type[Model], values: dict[str, Any], overrides: Sequence[s
 def _validated(kind: type[Model], file: YamlFile, overrides: Sequence[str]) -> Model:
     for override in overrides:
         _apply(file.values, override)
+    given = Given(kind, file, tuple(overrides))
     try:
-        return kind.model_validate(file.values)
+        made = kind.model_validate(file.values)
     except ValidationError as error:
-        raise InputError("\n".join(problems(error, Given(kind, file, tuple(overrides))))) from error
+        raise InputError("\n".join(problems(given, error))) from error
+    if wrong := problems(given):
+        raise InputError("\n".join(wrong))
+    return made
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

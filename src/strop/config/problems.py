@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from strop.config.aliases import ALIASES, NOT_NEEDED
-from strop.config.shape import fields_at, kinds_at, paths, tags_at
+from strop.config.shape import fields_at, kinds_at, paths, tags_at, untrue
 from strop.config.yaml_file import YamlFile
 
 _NAMED = re.compile(r"([A-Za-z_]\w*(?:\.[\w-]+)*): ")
@@ -43,6 +43,10 @@ class Given:
     file: YamlFile
     overrides: tuple[str, ...]
 
+    def fields(self, keys: Sequence[str]) -> dict[str, str]:
+        """The keys that may stand under a path of what was given, with their descriptions."""
+        return fields_at(self.kind, keys, self.file.values)
+
     def place(self, keys: Sequence[str]) -> str:
         """The override that set a key, or else the line of the file."""
         dotted = ".".join(keys)
@@ -51,12 +55,39 @@ class Given:
         return f"override {override!r}" if override else self.file.place(keys)
 
 
-def problems(error: ValidationError, given: Given) -> list[str]:
-    """One sentence for every problem, in the order of the file; a missing key that stands there misspelt is one."""
-    found = [(keys_of(e["loc"], given.kind, given.file.values), e) for e in error.errors()]
+def problems(given: Given, error: ValidationError | None = None) -> list[str]:
+    """One sentence for every problem, in the order of the file; a missing key that stands there misspelt is one.
+    Without an ``error`` those that pydantic passes over."""
+    errors = error.errors() if error else []
+    found = [(keys_of(e["loc"], given.kind, given.file.values), e) for e in errors]
     meant = {(*keys[:-1], near) for keys, e in found if e["type"] == "extra_forbidden" for near in _near(keys, given)}
-    lines = [_sentence(keys, e, given) for keys, e in found if not (e["type"] == "missing" and tuple(keys) in meant)]
+    truths = {keys: _truth(keys, given) for keys in untrue(given.kind, given.file.values)}
+    lines, told = list(truths.values()), set(truths)
+    for keys, e in found:
+        at = tuple(keys)
+        if at in truths or (e["type"] == "missing" and at in meant):
+            continue
+        alternatives = [other for where, other in found if where == keys and _is_of_a_value(other)]
+        if _is_of_a_value(e) and len(alternatives) > 1:  # of a value that may be one thing or another
+            if at not in told:
+                lines.append(f"{given.place(keys)}: {'.'.join(keys)}: {_either(alternatives)}")
+            told.add(at)
+        else:
+            lines.append(_sentence(keys, e, given))
     return list(dict.fromkeys(sorted(lines, key=_line_number)))
+
+
+def _truth(keys: Sequence[str], given: Given) -> str:
+    value: Any = given.file.values
+    for key in keys:
+        value = value[int(key)] if isinstance(value, list) else value[key]
+    return f"{given.place(keys)}: {'.'.join(keys)}: expected a number, found {_shown(value)}."
+
+
+def _is_of_a_value(error: ErrorDetails) -> bool:
+    """Whether an error says what a value should be, and nothing else."""
+    kind = error["type"]
+    return kind not in ("value_error", "missing", "extra_forbidden") and not kind.startswith("union_tag")
 
 
 def _line_number(sentence: str) -> int:
@@ -68,19 +99,21 @@ def _sentence(keys: list[str], error: ErrorDetails, given: Given) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error" and (named := _NAMED.match(message)):
         path = named[1].split(".")
-        if path[0] in fields_at(given.kind, keys):  # a check of a whole section that says itself which key it is about
+        if path[0] in given.fields(keys):  # a check of a whole section that says itself which key it is about
             keys, message = [*keys, *path], message[named.end() :]
     place, dotted = given.place(keys), ".".join(keys)
     if error["type"] == "extra_forbidden":
         return f"{place}: unknown key {dotted!r}; {_instead(keys, given)}"
     if error["type"] == "missing":
         above = f" in {'.'.join(keys[:-1])}" if keys[:-1] else ""
-        what = fields_at(given.kind, keys[:-1]).get(keys[-1], "")
+        what = given.fields(keys[:-1]).get(keys[-1], "")
         said = what[:1].lower() + what[1:] if what[1:2].islower() else what
         return f"{place}: {keys[-1]!r} is missing{above}{f': {said}' if said else '.'}"
     if error["type"].startswith("union_tag"):
         return f"{place}: {_kind(keys, error, given)}"
-    if error["type"] != "value_error":
+    if error["type"] == "none_required":
+        message = f"leave it out. {given.fields(keys[:-1]).get(keys[-1], '')}"
+    elif error["type"] != "value_error":
         message = _expected(error)
     return f"{place}: {dotted}: {message}" if dotted else f"{place}: {message}"
 
@@ -94,16 +127,33 @@ def _kind(keys: list[str], error: ErrorDetails, given: Given) -> str:
 
 
 def _expected(error: ErrorDetails) -> str:
-    kind, context, hint = error["type"], error.get("ctx", {}), "."
+    kind, context = error["type"], error.get("ctx", {})
     found = context["actual_length"] if kind == "too_short" else _shown(error["input"])
-    if kind in _SENTENCES:
-        said = _SENTENCES[kind].format(**context)
-    elif kind in ("literal_error", "enum"):
-        options = [o.strip("'") for o in re.split(r", | or ", context["expected"])]
-        said, hint = f"expected one of {', '.join(options)}", _meant(str(error["input"]), options)
-    else:
-        said = error["msg"].replace("Input should be", "expected").replace("valid ", "")
-    return f"{said}, found {found}{hint}"
+    options = _options(error)
+    return f"{_wanted(error)}, found {found}{_meant(str(error['input']), options) if options else '.'}"
+
+
+def _either(errors: Sequence[ErrorDetails]) -> str:
+    """Of a value that is none of several things."""
+    first, *others = dict.fromkeys(map(_wanted, errors))
+    wanted = " or ".join([first, *(one.removeprefix("expected ") for one in others)])
+    options = [option for error in errors for option in _options(error)]
+    return f"{wanted}, found {_shown(errors[0]['input'])}{_meant(str(errors[0]['input']), options)}"
+
+
+def _wanted(error: ErrorDetails) -> str:
+    if error["type"] in _SENTENCES:
+        return _SENTENCES[error["type"]].format(**error.get("ctx", {}))
+    if options := _options(error):
+        return f"expected {'one of ' if len(options) > 1 else ''}{', '.join(options)}"
+    return error["msg"].replace("Input should be", "expected").replace("valid ", "")
+
+
+def _options(error: ErrorDetails) -> list[str]:
+    """The values that there are, of a choice."""
+    if error["type"] not in ("literal_error", "enum"):
+        return []
+    return [option.strip("'") for option in re.split(r", | or ", error["ctx"]["expected"])]
 
 
 def _meant(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
@@ -127,26 +177,28 @@ def _instead(keys: list[str], given: Given) -> str:
         return f"did you mean {near[0]!r}?"
     if reason := NOT_NEEDED.get(keys[-1]):
         return f"leave it out: {reason}."
-    if elsewhere := _elsewhere(keys[-1], given.kind):
+    if elsewhere := _elsewhere(keys, given.kind):
         return f"here that is {' or '.join(elsewhere)}."
-    return f"known keys: {', '.join(sorted(fields_at(given.kind, keys[:-1])))}."
+    return f"known keys: {', '.join(sorted(given.fields(keys[:-1])))}."
 
 
 def _near(keys: Sequence[str], given: Given) -> list[str]:
     """Keys that may stand in the same section: what other tools' name means, what is spelt alike."""
-    known = fields_at(given.kind, keys[:-1])
+    known = given.fields(keys[:-1])
     aliases = [target.split(".")[-1] for target in ALIASES.get(keys[-1].lower().replace("-", "_"), ())]
     alike = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.6)
     return list(dict.fromkeys([*(name for name in aliases if name in known), *alike]))
 
 
-def _elsewhere(name: str, kind: type[BaseModel]) -> list[str]:
-    """Keys of other sections that a name means: strop's own in its right place, or what other tools call so."""
-    name = name.lower().replace("-", "_")
+def _elsewhere(keys: Sequence[str], kind: type[BaseModel]) -> list[str]:
+    """Keys of other sections that the last of ``keys`` means: strop's own in its right place, or what other tools call
+    so."""
+    name = keys[-1].lower().replace("-", "_")
     targets = {name, *ALIASES.get(name, ())}
     found: dict[tuple[str, ...], str] = {}
     for path in paths(kind):
-        if {path[-1], ".".join(path[-2:])} & targets:
+        here = len(path) == len(keys) and all(one in (key, "<name>") for one, key in zip(path, keys, strict=True))
+        if {path[-1], ".".join(path[-2:])} & targets and not here:  # here it is a key of another kind
             found.setdefault(path[-2:], ".".join(path))
     return list(found.values())
 
@@ -157,6 +209,9 @@ def keys_of(location: tuple[int | str, ...], kind: type[BaseModel], values: Any)
     for part in location:
         inside = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
         if not inside and (part in kinds_at(kind, keys) or part in tags_at(kind, keys)):
+            continue
+        is_leaf = values is not None and not isinstance(values, dict | list)
+        if is_leaf:  # the part is the name of one of the things that this value may be
             continue
         keys.append(str(part))
         beyond = isinstance(values, list) and isinstance(part, int) and part >= len(values)

@@ -10,19 +10,53 @@ from typing import Any
 from pydantic import BaseModel, Tag
 
 
-def fields_at(kind: type[BaseModel], keys: Sequence[str]) -> dict[str, str]:
-    """The keys that may stand under a path, with their descriptions."""
-    found = [(info.alias or name, info) for model in at(kind, keys) for name, info in model.model_fields.items()]
+def fields_at(kind: type[BaseModel], keys: Sequence[str], values: Any = None) -> dict[str, str]:
+    """The keys that may stand under a path, with their descriptions; ``values`` as in `at`."""
+    found = [
+        (info.alias or name, info) for model in at(kind, keys, values) for name, info in model.model_fields.items()
+    ]
     return {name: info.description or "" for name, info in found}
 
 
-def at(kind: type[BaseModel], keys: Sequence[str]) -> list[type[BaseModel]]:
-    """Settings classes that can stand at a path; keys of mappings and list positions pass through."""
-    level = [kind]
+def at(kind: type[BaseModel], keys: Sequence[str], values: Any = None) -> list[type[BaseModel]]:
+    """Settings classes that can stand at a path; keys of mappings and list positions pass through. With the ``values``
+    that were given of ``kind``, a section that says its own kind is of no other."""
+    level = _of_their_kind([kind], values)
     for key in keys:
         fields = [model.model_fields[key] for model in level if key in model.model_fields]
         level = [model for field in fields for model in _models(field.annotation)] or level
+        values = _inside(values, key)
+        level = _of_their_kind(level, values)
     return level
+
+
+def _inside(values: Any, key: str) -> Any:
+    if isinstance(values, dict):
+        return values.get(key)
+    return values[int(key)] if isinstance(values, list) and key.isdigit() and int(key) < len(values) else None
+
+
+def _of_their_kind(level: list[type[BaseModel]], values: Any) -> list[type[BaseModel]]:
+    said = values.get("kind") if isinstance(values, dict) else None
+    fields = [(model, model.model_fields.get("kind")) for model in level]
+    return [m for m, field in fields if field and said in typing.get_args(field.annotation)] or level
+
+
+def untrue(kind: type[BaseModel], values: Any) -> Iterator[tuple[str, ...]]:
+    """Where in the ``values`` of ``kind`` true or false stands for a number: pydantic takes them for 1 and 0."""
+
+    def walk(keys: tuple[str, ...], value: Any) -> Iterator[tuple[str, ...]]:
+        if isinstance(value, dict | list):
+            inside = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, one in inside:
+                yield from walk((*keys, str(key)), one)
+        elif isinstance(value, bool):
+            models = at(kind, keys[:-1], values)
+            fields = [model.model_fields[keys[-1]] for model in models if keys[-1] in model.model_fields]
+            if fields and all(_takes_numbers_only(field.annotation) for field in fields):
+                yield keys
+
+    return walk((), values)
 
 
 def kinds_at(kind: type[BaseModel], keys: Sequence[str]) -> list[str]:
@@ -55,6 +89,19 @@ def _tags(annotation: Any) -> list[str]:
     if isinstance(annotation, Tag):
         return [annotation.tag]
     return [tag for argument in typing.get_args(annotation) for tag in _tags(argument)]
+
+
+def _takes_numbers_only(annotation: Any) -> bool:
+    """Whether a value may be a number, and is none of what true and false could be meant for."""
+    kinds = list(_plain(annotation))
+    truth = any(one is bool or one is Any or isinstance(one, bool) for one in kinds)
+    return not truth and any(one is int or one is float for one in kinds)
+
+
+def _plain(annotation: Any) -> Iterator[Any]:
+    """What an annotation is made of: types, and the values of a Literal."""
+    arguments = typing.get_args(annotation)
+    yield from (one for argument in arguments for one in _plain(argument)) if arguments else (annotation,)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

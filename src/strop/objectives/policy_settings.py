@@ -199,6 +199,17 @@ class PolicyGradientSettings(BaseModel):
         (but for a KL divergence in the reward)."""
         return self.advantage in ("group_mean", "leave_one_out")
 
+    def idle_in_one_update(self) -> list[str]:
+        """What is said of the ratio beyond the plain clip, and changes nothing where every row is trained once, by the
+        weights that it was measured with: the ratio is 1 then, and values have not moved."""
+        if self.correction == "direct":
+            return []
+        plain = PRESETS["ppo" if self.uses_values else "grpo"].settings
+        bounds = ("clip", "clip_low", "clip_high", "dual_clip") if self.clip != "none" else ()
+        names = ("ratio", *bounds, "value_clip")
+        found = {name: (getattr(self, name), plain.get(name, type(self).model_fields[name].default)) for name in names}
+        return [f"{name}: {value}" for name, (value, usual) in found.items() if value not in (usual, None)]
+
     def check_group_size(self, group_size: int) -> None:
         """Raise ValueError where answers are compared within groups that have one member."""
         if (self.within_groups or self.advantage_scale == "group_std") and group_size < 2:

@@ -88,7 +88,7 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
     _check_rows(stage, parts)
     mixture = Mixture(parts, stage.data, seed)
     context.say(f"prompts: {len(mixture):,}, of {', '.join(part.title for part in stage.data.parts)}")
-    seed_everything(seed)
+    seed_everything(seed + context.world.rank)
     decided = stage.objective.decided(stage.samples_apart(recipe))
     given, how = what_to_load(stage, context)
     with explained_out_of_memory(settings, settings.micro_batch_tokens, stage.lora is not None), ExitStack() as stack:
@@ -140,6 +140,11 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
             one_update=source.one_update,
             longest=stage.rollout.max_tokens,
         )
+        if source.one_update and (idle := decided.idle_in_one_update()):
+            context.say(
+                f"each batch of rollouts is trained once, so the ratio is 1 and {', '.join(idle)} of the objective "
+                "changes nothing; rollout.updates_per_rollout or rollout.mini_batches above 1 makes it count"
+            )
         tasks = in_training(stage, context, loaded)
 
         def measured(tasks: TasksInTraining, step: int, look: Look) -> dict[str, float]:

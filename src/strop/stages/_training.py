@@ -232,7 +232,7 @@ class Training(ABC):
         objective, stateful = self.objective(), self.stateful()
         if line := eval_data_note(held_out, bool(self.measured), recipe.chat.max_length):
             context.say(line)
-        seed_everything(seed)  # of dropout, where there is any
+        seed_everything(seed + self.world.rank)  # of dropout, where there is any: other rows, other noise
         with explained_out_of_memory(settings, longest, stage.lora is not None):
             self.weights = weights = weights_to_train(stage, context, loaded)
             self.begin()

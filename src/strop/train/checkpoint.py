@@ -24,7 +24,7 @@ from strop.common.files import write_json
 from strop.common.folders import whole_folder
 from strop.train.manifest import FORMAT, RECORD, Damaged, check_whole, write_manifest
 from strop.train.optim import tensor_bytes
-from strop.train.random_state import set_random_state
+from strop.train.random_state import seed_everything, set_random_state
 from strop.train.sharded import Averages, Written, put_back_any
 from strop.train.weight_files import Taken
 
@@ -137,16 +137,24 @@ def set_damaged_aside(folder: Path, after: int) -> None:
 
 def load_checkpoint(path: Path, weights: Weights, rank: int = 0, averages: Averages = _NONE) -> dict[str, Any]:
     """Put weights, optimiser, ``averages`` and random generators back; returns the rest of the rank's state (``step``,
-    ``source`` …). Of another number of ranks a new one has the first one's random generators.
+    ``source`` …). Of another number of ranks a new one has random generators of its own, which the first one's decide.
 
     Raises InputError when the checkpoint holds other weights than are trained now.
     """
     state = torch.load(path / _state_of(0), map_location="cpu", weights_only=True)
     put_back_any(path, weights, averages, state)
-    if rank and (own := path / _state_of(rank)).is_file():  # what is not a rank's own is the first one's
-        state |= torch.load(own, map_location="cpu", weights_only=True)
+    known = has_state_of(path, rank)
+    if rank and known:  # what is not a rank's own is the first one's
+        state |= torch.load(path / _state_of(rank), map_location="cpu", weights_only=True)
     set_random_state(state)
+    if not known:
+        seed_everything(int(torch.randint(2**40, ())) + rank)
     return state
+
+
+def has_state_of(path: Path, rank: int) -> bool:
+    """Whether as many ranks wrote this checkpoint."""
+    return (path / _state_of(rank)).is_file()
 
 
 def _state_of(rank: int) -> str:

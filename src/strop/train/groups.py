@@ -18,6 +18,8 @@ from strop.common.errors import InputError
 from strop.train.settings import KINDS, GroupSettings, OptimizerSettings
 
 Kind = Literal["embedding", "head", "matrices", "vectors"]
+_SCALAR_HEADS = ("value_head", "score_head", "score")
+"""What a policy and transformers' models call them."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,12 @@ class Group:
 
 
 def tensor_kinds(model: nn.Module) -> dict[str, Kind]:
-    """The kind of every name in ``model.named_parameters()``. A head tied to the embedding is an embedding."""
+    """The kind of every name in ``model.named_parameters()``. A head tied to the embedding is an embedding; what gives
+    values or scores is a head."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     found_heads = [m.get_output_embeddings() for m in model.modules() if hasattr(m, "get_output_embeddings")]
-    heads = {id(head.weight) for head in found_heads if head is not None}
+    found_heads += [getattr(m, name, None) for m in model.modules() for name in _SCALAR_HEADS]
+    heads = {id(head.weight) for head in found_heads if isinstance(getattr(head, "weight", None), Tensor)}
     for module in model.modules():  # single rows that are trained beside adapters
         if hasattr(module, "trainable_tokens_delta"):
             found = embeddings if isinstance(module.base_layer, nn.Embedding) else heads

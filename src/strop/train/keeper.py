@@ -14,6 +14,7 @@ from strop.data.step import Source, Step
 from strop.train.checkpoint import (
     Keep,
     checkpoints,
+    has_state_of,
     load_checkpoint,
     newest_whole,
     save_checkpoint,
@@ -83,15 +84,18 @@ class Keeper:
         """Put all but the source back; returns the state, with ``source`` and ``totals``."""
         averages = {name: one.state_dict() for name, one in self.common.items()}
         state = load_checkpoint(checkpoint, self.weights, self.world.rank, averages)
-        for name, extra in self.own.items():
-            extra.load_state_dict(state[name])
+        if has_state_of(checkpoint, self.world.rank):  # else they stay as a rank begins
+            for name, extra in self.own.items():
+                extra.load_state_dict(state[name])
         return state
 
     def is_due(self, step: Step | None, number: int, steps: int) -> bool:
         """After ``step``, the ``number``-th of ``steps``."""
         if step is None:  # nothing was trained since the last one, if there is one
             return (self.trusted is not None or self.settings.goes_back) and not self.known
-        every = self.settings.checkpoint_every
+        every, kept = self.settings.checkpoint_every, self.settings.keep_every
+        if kept is not None and number % kept == 0:
+            return True
         if every != "auto":
             return every is not None and number % every == 0
         return time.monotonic() - self._written > EVERY_SECONDS or step.ends_epoch or number == steps

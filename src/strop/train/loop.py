@@ -159,6 +159,11 @@ class _Run:
         self.ema = EMA(weights.named, settings.ema_decay, weights.push) if settings.ema_decay else None
         self.totals: dict[str, Any] = {"step": 0, "tokens": 0, "trained_tokens": 0, "seconds": 0.0}
         self.health, self.clock = Health(settings, self.say), Clock(settings.max_hours)
+        if source.steps is not None and (settings.max_steps or 0) > source.steps:
+            self.say(
+                f"max_steps {settings.max_steps} is more than the {self.steps} steps that the data give in this many "
+                "epochs, and the run ends with those; raise epochs for more."
+            )
         self.keeper = Keeper(
             folder / "checkpoints",
             weights,
@@ -180,6 +185,11 @@ class _Run:
         if found:
             if self.objective.comparable:
                 self.first = self.source.next_step().batches  # as when the run began
+            if step_of(found) > self.steps:
+                raise InputError(
+                    f"{self.title}: {found} is of step {step_of(found)} already, and with these settings the run has "
+                    f"{self.steps}; raise max_steps or epochs, or do the stage again with --fresh."
+                )
             self.source.load_state_dict(self.load(found))
             self.say(f"going on from step {self.step} of {self.steps} ({found}).")
         if self.world.rank == 0:

@@ -82,21 +82,25 @@ class Optimizers:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Moments and steps as saved, whose tensors are taken over; rates, decay and betas stay those of this run's
-        settings, which may have changed.
+        settings, which may have changed, and with them which tensors are one group.
 
         Raises InputError when the state is that of other tensors or other optimisers.
         """
-        if _tensors(state_dict) != _tensors(self.state_dict()):
+        own = self.state_dict()
+        if _tensors(state_dict).keys() != _tensors(own).keys():
             raise InputError(
                 "the checkpoint's optimiser was made for other tensors or groups, or on a machine that trains in "
                 "another number format; go on with the settings and the kind of machine that it was written with, or "
                 "remove the checkpoints."
             )
+        places = _tensors(state_dict)
         for name, part in self._parts.items():
-            options = [{k: v for k, v in g.items() if k not in ("params", "lr")} for g in part.param_groups]
-            part.load_state_dict(state_dict[name])
-            for group, mine in zip(part.param_groups, options, strict=True):
-                group.update(mine)
+            saved = state_dict[name]["state"]
+            rates = {one: group["lr"] for group in state_dict[name]["param_groups"] for one in group["param_names"]}
+            groups = [{**group, "lr": rates[group["param_names"][0]]} for group in own[name]["param_groups"]]
+            found = {i: places[of] for of, i in _tensors(own).items() if of[0] == name}
+            state = {i: saved[place] for i, place in found.items() if place in saved}
+            part.load_state_dict({"state": state, "param_groups": groups})
 
     def forget(self) -> None:
         """Let the moments go, as before the first step; not what belongs to a master."""
@@ -119,8 +123,14 @@ def tensor_bytes(tree: Any) -> int:
     return sum(leaf.nbytes for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
-def _tensors(state_dict: dict[str, Any]) -> dict[str, list[list[str]]]:
-    return {name: [group.get("param_names", []) for group in part["param_groups"]] for name, part in state_dict.items()}
+def _tensors(state_dict: dict[str, Any]) -> dict[tuple[str, str], int]:
+    """Where the state of every tensor stands, by the optimiser's name and its own."""
+    return {
+        (part, name): i
+        for part, saved in state_dict.items()
+        for group in saved["param_groups"]
+        for name, i in zip(group["param_names"], group["params"], strict=True)
+    }
 
 
 def _part_of(group: Group) -> str:

@@ -83,7 +83,9 @@ class StepSettings(_Settings):
         validation_alias=AliasChoices("keep_last", "keep_checkpoints"),
         description="Newest checkpoints to keep; also called keep_checkpoints.",
     )
-    keep_every: int | None = Field(None, ge=1, description="Checkpoints of every so many steps are kept for good.")
+    keep_every: int | None = Field(
+        None, ge=1, description="A checkpoint of every so many steps is written too, and kept for good."
+    )
     checkpoint_in_background: bool = Field(
         True,
         description="Write checkpoints while training goes on: takes the memory of the trained weights and the "
@@ -127,6 +129,18 @@ class StepSettings(_Settings):
     def goes_back(self) -> bool:
         """Whether the run may roll back, and so needs a checkpoint from its beginning on."""
         return self.on_bad_steps == "rollback"
+
+    @model_validator(mode="after")
+    def _may_go_back(self) -> StepSettings:
+        """A setting that nothing would read is a mistake."""
+        fields = type(self).model_fields
+        for name in ("max_rollbacks", "rollback_lr"):
+            if not self.goes_back and getattr(self, name) != fields[name].default:
+                alarm = " or alarm: rollback" if "alarm" in fields else ""
+                raise ValueError(
+                    f"{name}: the run never goes back; set on_bad_steps: rollback{alarm}, or leave {name} out."
+                )
+        return self
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -184,6 +198,15 @@ class LoopSettings(StepSettings, WalkSettings):
     @property
     def goes_back(self) -> bool:
         return super().goes_back or self.alarm == "rollback"
+
+    @model_validator(mode="after")
+    def _has_an_alarm(self) -> LoopSettings:
+        if self.alarm != "warn" and self.loss_spike is None:
+            raise ValueError(
+                f"alarm: {self.alarm} would not be read, as loss_spike: null raises none; give loss_spike, or leave "
+                "alarm out."
+            )
+        return self
 
 
 class OptimizerSettings(_Settings):
