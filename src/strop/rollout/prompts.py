@@ -154,7 +154,7 @@ def _of_rows(part: PromptSettings) -> Iterator[Prompt]:
 def _asked(row: Mapping[str, Any], named: str | None, place: str) -> list[dict[str, Any]]:
     """The messages up to the turn that is to be written: of the column that is named, and that alone, or of the first
     of the usual ones that holds something and what belongs to it, as training reads them."""
-    column = named or next((one for one in _PROMPTS if not is_blank(row.get(one))), None)
+    column = named or next((one for one in _PROMPTS if not is_blank(row.get(one))), "")
     prompt = _column(row, column) if column else None
     if prompt is None:
         columns = ", ".join(sorted(map(str, row))[:20])
@@ -166,9 +166,8 @@ def _asked(row: Mapping[str, Any], named: str | None, place: str) -> list[dict[s
         return [{"role": turn.role, "content": turn.content} for turn in asked(Seen(row), column, at)]
     turns = _messages(at.item(column).json(prompt), place)
     read = read_turns(turns, at.item(column))
-    if not named and with_system(read, row, at)[0] is not read[0]:
-        turns.insert(0, {"role": "system", "content": with_system(read, row, at)[0].content})
-    return turns
+    [first, *_] = read if named else with_system(read, row, at)
+    return turns if first is read[0] else [{"role": first.role, "content": first.content}, *turns]
 
 
 def _column(row: Mapping[str, Any], *sources: str) -> Any:
