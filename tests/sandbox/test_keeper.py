@@ -69,6 +69,13 @@ def lives(pid: int) -> bool:
         return False
 
 
+def programs(judge: subprocess.Popen) -> set[int]:
+    """Processes that bear a mark of this judge's or its workers', and not of any that runs elsewhere meanwhile."""
+    found, tree = marked(), set(below(judge.pid))
+    marks = {mark for pid, mark in found.items() if pid in tree}
+    return {pid for pid, mark in found.items() if mark in marks}
+
+
 def until(holds, seconds: float = 20.0):
     """What it returns, when that is true."""
     deadline = time.monotonic() + seconds
@@ -98,11 +105,10 @@ def start(tmp_path):
 @pytest.mark.parametrize("how", JUDGES)
 def test_programs_end_with_a_judge_that_is_killed(start, how):
     source, count = JUDGES[how]
-    others = marked()
     judge = start(source)
-    ours = until(lambda: len(found := marked().keys() - others) >= count and found)
+    ours = until(lambda: len(found := programs(judge)) >= count and found)
     time.sleep(0.3)  # what is to be executed or forked, is
-    ours |= marked().keys() - others
+    ours |= programs(judge)
     tree = set(below(judge.pid)) | ours
     assert len(ours) >= count
     judge.kill()
@@ -112,10 +118,9 @@ def test_programs_end_with_a_judge_that_is_killed(start, how):
 
 @pytest.mark.skipif(by_bubblewrap.why_not() is not None, reason=f"{by_bubblewrap.why_not()}")
 def test_those_of_bubblewrap_too(start):
-    others = marked()
     bubblewrap = "from strop.sandbox import choice\nchoice._best = lambda: 'bubblewrap'\n"
     judge = start(f"{bubblewrap}run_python({AWAY!r}, '', MORE)")
-    ours = until(lambda: len(found := marked().keys() - others) >= 2 and found)
+    ours = until(lambda: len(found := programs(judge)) >= 2 and found)
     judge.kill()
     until(lambda: not any(map(lives, ours)), 5)
 
@@ -128,17 +133,15 @@ def test_those_of_an_ordinary_user_too(start, tmp_path):
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"an ordinary user cannot run strop here: {error}")
     for source, count in map(JUDGES.__getitem__, ("exec", "session of its own", "asserts")):
-        others = marked()
         judge = start(source, user=65534, group=65534, extra_groups=())
-        ours = until(lambda others=others, count=count: len(found := marked().keys() - others) >= count and found)
+        ours = until(lambda judge=judge, count=count: len(found := programs(judge)) >= count and found)
         judge.kill()
         until(lambda ours=ours: not any(map(lives, ours)), 5)
 
 
 def test_a_signal_to_the_judges_group_misses_the_keeper(start):
-    others = marked()
     judge = start(f"run_python({AGAIN!r}, '', LONG)", start_new_session=True)
-    ours = until(lambda: marked().keys() - others)
+    ours = until(lambda: programs(judge))
     time.sleep(0.3)
     os.killpg(judge.pid, signal.SIGKILL)
     until(lambda: not any(map(lives, ours)), 5)
@@ -165,9 +168,8 @@ def test_workers_end_with_a_parent_that_is_killed(start, idle):
 
 def test_programs_of_a_worker_that_is_killed_as_stuck_end(start):
     """The pool kills it as here, and the judge lives on."""
-    others = marked()
     judge = start(f"map_in_workers(run_python, [{AGAIN!r}], 1)")
-    ours = until(lambda: marked().keys() - others)
+    ours = until(lambda: programs(judge))
     time.sleep(0.3)
     workers = [pid for pid in below(judge.pid) if ours <= set(below(pid))]
     os.kill(workers[0], signal.SIGKILL)
@@ -176,9 +178,8 @@ def test_programs_of_a_worker_that_is_killed_as_stuck_end(start):
 
 
 def test_another_judges_programs_stay(start):
-    others = marked()
     judge = start(f"run_python({SLEEP!r}, '', LONG)")
-    (theirs,) = until(lambda: marked().keys() - others)
+    (theirs,) = until(lambda: programs(judge))
     dead = start("print(run_python('print(1)').stdout)", stdout=subprocess.PIPE)
     assert dead.communicate()[0] == b"1\n\n"
     assert dead.returncode == 0
