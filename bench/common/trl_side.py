@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,7 +51,8 @@ def words(vocabulary: int) -> PreTrainedTokenizerFast:
 
 def arguments(batch: int, steps: int, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Trainer settings for ``batch`` sequences per optimiser step; ``settings`` are TRL's, by its names."""
-    chosen = {**COMMON, "output_dir": tempfile.mkdtemp(), "max_steps": steps, **settings}
+    output = Path(tempfile.gettempdir()) / "strop-bench-trl"  # one for all: nothing is saved
+    chosen = {**COMMON, "output_dir": str(output), "max_steps": steps, **settings}
     per_device = min(chosen.get("per_device_train_batch_size", 8), batch)
     chosen.setdefault("gradient_accumulation_steps", batch // per_device)
     if not torch.cuda.is_available():
