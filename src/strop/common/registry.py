@@ -34,7 +34,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         self._read = False
 
     def register(self, name: str) -> Callable[[Thing], Thing]:
-        """A decorator. Raises InputError where another file has the name, or the class lacks what all must have."""
+        """A decorator. Raises InputError where another file has the name, or the class is not what all must be."""
 
         def add(thing: Thing) -> Thing:
             if not thing.__module__.startswith(f"{self._package}."):
