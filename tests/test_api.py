@@ -114,6 +114,8 @@ def test_a_loss_of_ones_own_that_is_cross_entropy_trains_the_same_weights(here, 
         assert (a[name] - b[name]).abs().max() < 1e-6
     with pytest.raises(strop.InputError, match="gives the loss of each trained token"):
         strop.sft(model_folder, ROWS, name="mean", objective=lambda o, b: o["logprobs"].mean(), max_steps=1, **QUICK)
+    with pytest.raises(strop.InputError, match="gave losses that no gradient goes back from"):
+        strop.sft(model_folder, ROWS, name="cut", objective=lambda o, b: -o["logprobs"].detach(), max_steps=1, **QUICK)
     with pytest.raises(strop.InputError, match="label_smoothing is of cross-entropy"):
         strop.sft(model_folder, ROWS, name="two", objective=plain, label_smoothing=0.1, **QUICK)
 

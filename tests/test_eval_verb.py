@@ -131,6 +131,27 @@ def test_one_clear_line(strop, model_folder, arguments, said):
     assert len(done.err.strip().splitlines()) == 1
 
 
+def test_the_model_of_a_run_in_training_is_not_an_earlier_stages(strop, model_folder):
+    training = {"stage.kind": "sft", "stage.train.max_steps": 9}
+    for stage, state in (
+        ("sft", {"done": True, "made_from": training}),
+        ("more", {"made_from": training}),
+        ("eval", {"made_from": {"stage.kind": "eval"}}),
+    ):
+        Path("runs/x", stage).mkdir(parents=True)
+        Path("runs/x", stage, "stage.json").write_text(json.dumps(state))
+    shutil.copytree(model_folder, "runs/x/sft/model")
+    done = strop("runs/x", "--tasks", TASK)
+    assert done.code == 2
+    assert done.err == (
+        "strop: runs/x: stage more is not finished; finish the run with `strop run runs/x`, or measure the folder of a "
+        "stage that is done (runs/x/sft).\n"
+    )
+    assert strop("runs/x/sft", "--tasks", TASK).code == 0
+    shutil.rmtree("runs/x/more")
+    assert strop("runs/x", "--tasks", TASK).code == 0  # what is not finished leaves no model
+
+
 def test_unsafe_local_is_named_in_the_terminal_and_in_every_report(strop, model_folder):
     said = "unsafe_local: programs in answers run on this machine without a sandbox"
     plain = strop(model_folder, "--tasks", TASK, "--out", "plain", "compute.dtype=float32")

@@ -167,9 +167,9 @@ def test_through_doctor_and_inspector(strop):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("1 / 0", "mine.py: the plugin raised ZeroDivisionError when it was read: division by zero"),
-        ("import sys; sys.exit(0)", "mine.py: the plugin raised SystemExit when it was read: sys.exit(0)"),
-        ("exit()", "mine.py: the plugin raised SystemExit when it was read: sys.exit(None)"),
+        ("1 / 0", "mine.py:1: the plugin raised ZeroDivisionError when it was read: division by zero"),
+        ("import sys; sys.exit(0)", "mine.py:1: the plugin raised SystemExit when it was read: sys.exit(0)"),
+        ("exit()", "mine.py:1: the plugin raised SystemExit when it was read: sys.exit(None)"),
         (
             PLUGIN.replace("        import torch\n", "        raise SystemExit(0)\n", 1),
             "mine.py:55: raised SystemExit: sys.exit(0), which would end strop too; return there, or raise an error",
@@ -178,7 +178,53 @@ def test_through_doctor_and_inspector(strop):
             PLUGIN.replace("        return Judgement(", "        exit(3)\n        return Judgement(", 1),
             "mine.py:35: raised SystemExit: sys.exit(3), which would end strop too; return there, or raise an error",
         ),
-        ("def f(:", "mine.py: the plugin raised SyntaxError when it was read"),
+        ("def f(:", "mine.py:1: the plugin raised SyntaxError when it was read"),
+        (
+            PLUGIN.replace("        return Judgement(", "        return 1 / 0\n        return Judgement(", 1),
+            "mine.py:35: grade raised ZeroDivisionError: division by zero; mend it, and run the same command again.",
+        ),
+        (
+            PLUGIN.replace("runs_programs = True", "").replace("item.data.text", "item.data.txt"),
+            "mine.py:35: grade raised AttributeError: 'Word' object has no attribute 'txt'; mend it",
+        ),
+        (
+            PLUGIN.replace("        return Judgement(", "        return True\n        return Judgement(", 1),
+            "mine.py: grade of Shout gave True; it is to give a Judgement of strop.rewards, whose verdict is no_code, ",
+        ),
+        (
+            PLUGIN.replace("    @classmethod\n    def grade(cls", "    def grade(self"),
+            "mine.py: grade of Shout is of an object; write @classmethod above it.",
+        ),
+        (PLUGIN.replace("    metrics = (", "    none = ("), "mine.py: the task 'shout' has no metrics; give it some."),
+        (PLUGIN.replace('"wrong_answer"', '"false"'), "it is to give a Judgement of strop.rewards, whose verdict is "),
+        (
+            PLUGIN.replace("        words = (", "        return [{'name': 'hello'}]\n        words = (", 1),
+            "evals.shout: an item is {'name': 'hello'}, where its items are of the class Item.",
+        ),
+        (
+            PLUGIN.replace("        words = (", "        raise KeyError('word')\n        words = (", 1),
+            "mine.py:30: items raised KeyError: 'word'; mend it, and run the same command again.",
+        ),
+        (
+            PLUGIN.replace("        import torch", "        raise OSError('gone')\n        import torch", 1),
+            "mine.py:55: run raised OSError: gone",
+        ),
+        (
+            PLUGIN.replace("        import torch", "        return {}\n        import torch", 1),
+            "smaller: run of the kind shrink gave {}; it is to give a StageResult.",
+        ),
+        (
+            PLUGIN.replace("    def run(self", "    def inputs(self, recipe):\n        return 5\n\n    def run(self"),
+            "inputs of the kind shrink gave 5; it is to give values by name, {} for none.",
+        ),
+        (
+            PLUGIN.replace("class Shrink(Stage)", "class Shrink"),
+            "mine.py: the kind of stage 'shrink' is no subclass of Stage of strop.stages.base; make it one.",
+        ),
+        (
+            PLUGIN.replace('kind: Literal["shrink"]', 'kind: Literal["grow"]'),
+            "mine.py: the kind of stage 'shrink' does not say so; write kind: Literal['shrink'] in it.",
+        ),
         (PLUGIN.replace('"shout"', '"humaneval"'), "mine.py: the task 'humaneval' is there already, in "),
         (PLUGIN.replace("def run(self", "def walk(self"), "mine.py: the kind of stage 'shrink' has no run; define it."),
         (PLUGIN.replace("def items(self", "def all(self"), "mine.py: the task 'shout' has no items; define it."),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.common.command_line import VerbParser, new_parser, place, utf8
-from strop.common.errors import STORAGE, Diverged, Elsewhere, Halted, InputError, Interrupted, ended_by
+from strop.common.errors import STORAGE, Diverged, Elsewhere, Halted, InputError, Interrupted, blamed, ended_by
 from strop.common.first_steps import EXAMPLES, FIRST_STEPS
 from strop.compare import verb as compare_verb
 from strop.exporting import verb as exporting_verb
@@ -89,15 +89,17 @@ def _outcome(work: Callable[[], Outcome], place: str = "the run folder, or stand
     except BrokenPipeError:  # whoever read the output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1, {}
-    except OSError as error:
-        if error.errno not in STORAGE:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in STORAGE:
+            said = (
+                f"{error.filename or place}: {STORAGE[error.errno]}; free space or choose another folder, then run the "
+                "same command again. What was written before is whole."
+            )
+        elif (own := blamed(error)) is not None:  # of the user's own code
+            said = own
+        else:
             raise
-        where = error.filename or place
-        return _say(
-            f"{where}: {STORAGE[error.errno]}; free space or choose another folder, then run the same command "
-            "again. What was written before is whole.",
-            2,
-        )
+        return _say(said, 2)
 
 
 def _say(message: str, code: int) -> Outcome:

@@ -316,6 +316,14 @@ def test_the_command_line(sides, capsys):
     assert "<details><summary>mine\\_pass@1: 14 got better, 2 got worse</summary>" in table
 
 
+def test_where_nothing_flipped_there_is_nothing_to_unfold(evaluation, capsys):
+    folders = [str(evaluation(name, mine=answers(BASE))) for name in "ab"]
+    assert main(["compare", *folders, "--md"]) == 0
+    out = capsys.readouterr().out
+    assert "| +0 −0 |" in plain(out)
+    assert "<details>" not in out
+
+
 def test_names_from_data_do_not_become_markup(evaluation, capsys):
     rows = [[{**row, "name": f"<b>|`x`\x1b[31m{row['name']}"} for row in answers(s)] for s in (BASE, BETTER)]
     folders = [str(evaluation(name, mine=r)) for name, r in zip("ab", rows, strict=True)]

@@ -380,3 +380,18 @@ def test_reading_json_needs_no_heavy_package():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("inside", ["", "pairs", "eval"])
+def test_the_folder_of_a_run_is_no_data(tmp_path, inside):
+    for stage, file in (("pairs", "rows.jsonl"), ("eval", "evals/sums.jsonl")):
+        (tmp_path / stage / file).parent.mkdir(parents=True)
+        (tmp_path / stage / file).write_text('{"prompt": "2 + 3?", "answer": "5"}\n')
+        (tmp_path / stage / "stage.json").write_text('{"done": true}')
+        (tmp_path / stage / "config.yaml").write_text("name: x\n")
+    (tmp_path / "config.yaml").write_text("name: x\n")
+    place = tmp_path / inside
+    with pytest.raises(InputError, match=f"is made from is in {place / 'config.yaml'}") as refused:
+        list(open_rows(place))
+    assert (f"{tmp_path / 'pairs' / 'rows.jsonl'}." in str(refused.value)) == (inside != "eval")
+    assert next(open_rows(tmp_path / "pairs" / "rows.jsonl"))[1]["answer"] == "5"

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from strop.cli import main
+
 
 def test_bad_rows_are_listed_and_the_rest_is_shown(inspect, data, turns):
     user, assistant = turns
@@ -178,3 +180,14 @@ def test_text_that_looks_like_markup_is_text_wherever_it_stands(inspect, data, t
     assert code == 3
     for text in ("[INST] hi [/INST]", "[/red] [bold]", "the name '[/x]' of this user message", f"{path}:3: not JSON"):
         assert text in out
+
+
+def test_the_folder_of_a_run_is_told_from_data(inspect, tmp_path, capsys):
+    (tmp_path / "run" / "sft").mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("name: x\n")
+    (tmp_path / "run" / "sft" / "stage.json").write_text('{"done": true}')
+    code, out, err = inspect(tmp_path / "run")
+    assert (code, out) == (2, "")
+    assert f"what it is made from is in {tmp_path / 'run' / 'config.yaml'}: name that file" in err
+    assert main(["doctor", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err == err

@@ -15,6 +15,10 @@ STORAGE = {
 """What the place that was written to has to say about it; any other OSError is a failure inside."""
 
 
+USERS = ("strop_plugin_", "strop_reward_")
+"""What the names of modules begin with that are read from files which a recipe names."""
+
+
 class InputError(ValueError):
     """Bad usage or bad input (exit code 2).
 
@@ -39,6 +43,26 @@ def ended_by(error: SystemExit) -> str:
         f"{file}:{line}: raised {raised(error)}, which would end strop too; return there, or raise "
         "an error that says what is wrong."
     )
+
+
+def line_in(file: str, error: BaseException) -> str:
+    """``:LINE`` of the last line of the file that the error passed, or that cannot be parsed; nothing where none is."""
+    if isinstance(error, SyntaxError) and error.filename == file and error.lineno:
+        return f":{error.lineno}"
+    lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
+    return f":{lines[-1]}" if lines else ""
+
+
+def blamed(error: BaseException) -> str | None:
+    """What to say where a file of the user's own (a plug-in, a reward, an objective) raised: its place, the function,
+    and what it raised. None where the last of strop's or the user's lines that it passed is strop's."""
+    steps = walk_tb(error.__traceback__)
+    passed = [(str(frame.f_globals.get("__name__")), frame.f_code, line) for frame, line in steps]
+    known = [one for one in passed if one[0].startswith(USERS) or one[0].partition(".")[0] == "strop"]
+    if not known or not known[-1][0].startswith(USERS):
+        return None
+    _, code, line = known[-1]
+    return f"{code.co_filename}:{line}: {code.co_name} raised {raised(error)}; mend it, and run the same command again."
 
 
 class NotReachable(InputError):

@@ -15,31 +15,40 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import getfile
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, get_args
 
-from strop.common.errors import InputError, raised
+from strop.common.errors import USERS, InputError, line_in, raised
 from strop.common.given import SUFFIX, read_given
 
 Thing = TypeVar("Thing", bound=type)
-_PLUGIN = "strop_plugin_"
+_PLUGIN = USERS[0]
 
 
 class Registry(Mapping[str, Thing], Generic[Thing]):
-    """Classes by name. ``what`` they are, for messages; ``package`` holds those that come with strop."""
+    """Classes by name, all of them of the class ``base``. ``what`` they are, for messages; ``package`` holds those that
+    come with strop."""
 
-    def __init__(self, what: str, package: str):
-        self._what, self._package = what, package
+    def __init__(self, what: str, package: str, base: type):
+        self._what, self._package, self._base = what, package, base
         self._things: dict[str, Thing] = {}
         self._read = False
 
     def register(self, name: str) -> Callable[[Thing], Thing]:
-        """A decorator. Raises InputError where another file has the name, or the class lacks what all must have."""
+        """A decorator. Raises InputError where another file has the name, or the class is not what all must be."""
 
         def add(thing: Thing) -> Thing:
             if not thing.__module__.startswith(f"{self._package}."):
                 self._found()  # what comes with strop has its names first
             if lacking := sorted(getattr(thing, "__abstractmethods__", ())):
                 raise InputError(f"{_home(thing)}: the {self._what} {name!r} has no {', '.join(lacking)}; define it.")
+            if not issubclass(thing, self._base):
+                base = f"{self._base.__name__} of {self._base.__module__}"
+                raise InputError(f"{_home(thing)}: the {self._what} {name!r} is no subclass of {base}; make it one.")
+            kind = getattr(thing, "model_fields", {}).get("kind")
+            if kind is not None and name not in get_args(kind.annotation):
+                raise InputError(
+                    f"{_home(thing)}: the {self._what} {name!r} does not say so; write kind: Literal[{name!r}] in it."
+                )
             known = self._things.get(name)
             if known is not None and not _given(known) and _home(known) != _home(thing):
                 raise InputError(f"{_home(thing)}: the {self._what} {name!r} is there already, in {_home(known)}.")
@@ -88,7 +97,8 @@ def load_plugins(files: Iterable[Path]) -> None:
             if isinstance(error, InputError):
                 raise
             what, _, said = raised(error).partition(": ")
-            raise InputError(f"{file}: the plugin raised {what} when it was read{said and f': {said}'}") from error
+            place = f"{file}{line_in(spec.origin or '', error)}"
+            raise InputError(f"{place}: the plugin raised {what} when it was read{said and f': {said}'}") from error
 
 
 _GIVEN: dict[type, Path] = {}

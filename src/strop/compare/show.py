@@ -110,6 +110,8 @@ def _markdown(comparison: Comparison) -> Iterator[str]:
     yield from (f"- {escaped(row.verdict.sentence)}" for row in comparison.tested)
     yield from (f"- {escaped(note)}" for note in comparison.notes)
     for found in flips(comparison):
+        if not (found.better or found.worse):
+            continue
         counts = f"{len(found.better):,} got better, {len(found.worse):,} got worse"
         yield f"\n<details><summary>{escaped(found.row.metric.name)}: {counts}</summary>\n"
         for word, pairs in (("better", found.better), ("worse", found.worse)):

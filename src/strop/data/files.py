@@ -184,8 +184,24 @@ def splits_in(path: Path, subset: str | None = None) -> dict[str, list[Path]]:
     return by_split
 
 
+def refuse_run(path: Path) -> None:
+    """Raises InputError for the folder of a run or of one of its stages: its files tell of training, and what was
+    measured with its answers lies among them, none of which is to be trained on."""
+    if not (path / "config.yaml").is_file():
+        return
+    stages = sorted(file.parent for file in (*path.glob("stage.json"), *path.glob("[!.]*/stage.json")))
+    if stages:
+        left = [str(stage / "rows.jsonl") for stage in stages if (stage / "rows.jsonl").is_file()]
+        rows = f" Rows that a stage left are in {', '.join(left)}." if left else ""
+        raise InputError(
+            f"{path} is the folder of a run, and no data; what it is made from is in {path / 'config.yaml'}: "
+            f"name that file (strop inspect, strop doctor), or data by their own path.{rows}"
+        )
+
+
 def _data_in(path: Path, below: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """The data files among those of a folder, and texts beside them. Raises InputError where there are none."""
+    refuse_run(path)
     found = [file for file in below if file.name not in _NOT_DATA and _kind_of(file) in READERS]
     data = [file for file in found if _kind_of(file) != ".txt"]
     texts = [file for file in found if _kind_of(file) == ".txt"] if data else []  # a licence or a word about the data

@@ -15,7 +15,7 @@ from strop.common.errors import InputError
 from strop.common.packaged import recipe_file
 from strop.config import load_overrides
 from strop.config.recipe import RECIPES, Recipe, check_said_once, load_recipe
-from strop.data.files import data_files
+from strop.data.files import data_files, refuse_run
 from strop.data.settings import ReadSettings
 from strop.doctor.examine import Examination, examine
 from strop.doctor.fix import check_target, write_fixed
@@ -75,6 +75,7 @@ def doctor(target: Path, overrides: Sequence[str], model: str | None, out: Path 
 def _recipe(target: Path, overrides: Sequence[str], model: str | None) -> Recipe:
     if target.suffix in RECIPES:
         return load_recipe(target, [*overrides, *([f"model={model}"] if model else [])])
+    refuse_run(target)
     if model is None:
         raise InputError(f"{target}: a data file is examined for a model: add --model M (a folder, hub id …).")
     settings = load_overrides(_Overrides, overrides)

@@ -173,7 +173,7 @@ class Environment(BaseModel):
         return made
 
 
-ENVIRONMENTS: Registry[type[Environment]] = Registry("environment", "strop.environments")
+ENVIRONMENTS: Registry[type[Environment]] = Registry("environment", "strop.environments", Environment)
 register = ENVIRONMENTS.register
 
 

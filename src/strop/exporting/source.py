@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from strop.common.errors import InputError
 from strop.model import adapter
 from strop.model.names import resolve
-from strop.runs.stage_folder import STATE, read_state
+from strop.runs.stage_folder import STATE, check_finished, states_in
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,7 @@ class Source:
 def source_of(name: str) -> Source:
     """Raises InputError where there is no such model, and for a run with a stage that is not finished."""
     given = Path(name).expanduser()
-    states = _states(given) if given.is_dir() else {}
-    if states and (open_ := [stage for stage, state in states.items() if not state.get("done")]):
-        raise InputError(
-            f"{given}: stage {open_[0]} is not finished; finish the run with `strop run`, or export the folder of a "
-            "stage that is done."
-        )
-    if (given / STATE).is_file() and not read_state(given).get("done"):
-        raise InputError(f"{given}: this stage is not finished; finish the run with `strop run` first.")
+    check_finished(given, "export")
     model = resolve(name)
     stage = next((place for place in (model.absolute().parent, given.absolute()) if (place / STATE).is_file()), None)
     if given.is_dir() and adapter.is_adapter(given):
@@ -47,10 +39,4 @@ def source_of(name: str) -> Source:
     else:
         beside = None
     run = stage.parent if stage is not None else None
-    return Source(name, model, beside, run, stage, _states(run) if run else {})
-
-
-def _states(run: Path) -> dict[str, dict[str, Any]]:
-    """What is written down of every stage in a run's folder, in the order in which they were done."""
-    found = [path.parent for path in run.glob(f"*/{STATE}") if not path.parent.name.endswith((".new", ".old"))]
-    return {place.name: read_state(place) for place in sorted(found, key=lambda one: (one / STATE).stat().st_mtime_ns)}
+    return Source(name, model, beside, run, stage, states_in(run) if run else {})

@@ -48,7 +48,7 @@ class Program(ABC):
         """The recipe and the account of it. Raises InputError for values that are none."""
 
 
-PROGRAMS: Registry[type[Program]] = Registry("program", "strop.importing")
+PROGRAMS: Registry[type[Program]] = Registry("program", "strop.importing", Program)
 register = PROGRAMS.register
 
 

@@ -15,6 +15,7 @@ from strop.common.errors import InputError
 from strop.common.packaged import recipe_file
 from strop.config import load_overrides
 from strop.config.recipe import RECIPES, load_recipe
+from strop.data.files import refuse_run
 from strop.data.settings import ReadSettings, part_of
 from strop.model.names import load_generation_config, load_tokenizer, resolve, stop_token_ids
 from strop.model.tokenizer import tokenizer_alone
@@ -49,6 +50,7 @@ def subject(data: str, overrides: Sequence[str], template: str | None, stop: Seq
     if (recipe := recipe_file(Path(data))).suffix in RECIPES:
         found = _from_recipe(recipe, overrides)
     else:
+        refuse_run(Path(data))
         given = load_overrides(_Overrides, overrides)
         found = Subject([part_of(data) | given.data.model_dump(exclude_unset=True)], given.chat)
     changes: dict[str, Any] = {"stop_tokens": [*found.chat.stop_tokens, *stop]} if stop else {}

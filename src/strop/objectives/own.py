@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from strop.common.errors import InputError
@@ -41,6 +42,10 @@ class OwnLoss(Objective):
             found = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
             raise InputError(
                 f"{name} gave {found}; it gives the loss of each trained token, {list(batch.labels.shape)}."
+            )
+        if torch.is_grad_enabled() and not losses.requires_grad and any(one.requires_grad for one in outputs.values()):
+            raise InputError(
+                f"{name} gave losses that no gradient goes back from; compute them of the outputs, without detach()."
             )
         return {"own": (losses * factors(batch, self._reduction)).sum()}
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from strop.common.errors import InputError, raised
+from strop.common.errors import USERS, InputError, raised
 from strop.common.given import SUFFIX, read_given
 from strop.rewards.code import Score
 from strop.rewards.forms import (
@@ -181,7 +181,7 @@ def load_function(name: str) -> Any:
         if place.endswith(".py"):
             if not Path(place).is_file():
                 raise InputError(f"{name}: there is no file {place}; correct the path.")
-            spec = importlib.util.spec_from_file_location(f"strop_reward_{Path(place).stem}", place)
+            spec = importlib.util.spec_from_file_location(f"{USERS[1]}{Path(place).stem}", place)
             assert spec is not None  # a name that ends in .py has a loader
             assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)

@@ -27,7 +27,7 @@ from strop.model.precision import best_compute
 from strop.report import write_report
 from strop.runs.pipeline import run_recipe
 from strop.runs.run_folder import claimed
-from strop.runs.stage_folder import STATE, read_state
+from strop.runs.stage_folder import STATE, check_finished, read_state
 from strop.runs.summary import UNSAFE, summarise
 from strop.runs.task_line import ALIASES, parse_tasks, yaml_value
 from strop.sandbox import unsafe_local
@@ -88,6 +88,8 @@ def evaluate(
     wanted = parse_tasks(tasks)
     if repeated := [model for model in models if list(models).count(model) > 1]:
         raise InputError(f"{repeated[0]} is named twice; name every model once.")
+    for model in models:
+        check_finished(Path(model).expanduser(), "measure", training=True)
     places = [folder] * len(models)
     if folder is not None and len(models) > 1:
         places = [folder / name for name in _folder_names(models)]

@@ -11,7 +11,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,7 +26,7 @@ from strop import __version__
 from strop.chat.builtin import template_text
 from strop.common import tracking
 from strop.common.console import heading, say, speaking_on, working
-from strop.common.errors import Interrupted
+from strop.common.errors import InputError, Interrupted
 from strop.common.files import folder_stamp, write_json
 from strop.common.flat import flat
 from strop.config.recipe import Recipe
@@ -195,6 +195,8 @@ class _Run:
         )
         with self._stoppable(name, stage):
             result = stage.run(context)
+        if not isinstance(result, StageResult):
+            raise InputError(f"{name}: run of the kind {stage.kind} gave {result!r}; it is to give a StageResult.")
         minutes = before + (time.perf_counter() - started) / 60
         state = {**begun, "done": True, "minutes": minutes, "peak_memory_gb": peak_memory_gb()}
         state |= result.to_dict()
@@ -287,11 +289,13 @@ def _inputs(recipe: Recipe, stage: Stage) -> dict[str, Any]:
 
     Raises InputError for data that are not there.
     """
+    if not isinstance(own := stage.inputs(recipe), Mapping):
+        raise InputError(f"inputs of the kind {stage.kind} gave {own!r}; it is to give values by name, {{}} for none.")
     return {
         "strop_version": __version__,
         "stage": stage.model_dump(mode="json", exclude=set() if stage.start else {"start"}),
         "chat": recipe.chat.model_dump(mode="json"),
         "template_file": template_text(recipe.chat.template),  # of a file, what it says now
         "plugins": {str(file): files_digest([file]) for file in recipe.plugins},
-        **stage.inputs(recipe),
+        **own,
     }

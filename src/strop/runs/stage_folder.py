@@ -10,6 +10,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from strop.common.errors import InputError
@@ -118,3 +119,31 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder / STATE}: not JSON ({error}); move the folder {folder} away to do the stage again."
         ) from None
+
+
+def states_in(run: Path) -> dict[str, dict[str, Any]]:
+    """What is written down of every stage in a run's folder, in the order in which they were done."""
+    found = [path.parent for path in run.glob(f"*/{STATE}") if not path.parent.name.endswith((NEW, OLD))]
+    return {place.name: read_state(place) for place in sorted(found, key=lambda one: (one / STATE).stat().st_mtime_ns)}
+
+
+def check_finished(given: Path, verb: str, training: bool = False) -> None:
+    """Raises InputError where the folder is that of a run or a stage that is not finished; with ``training`` that of
+    one whose model is not: an earlier stage's would be taken for it."""
+    stages = {given.name: read_state(given)} if (given / STATE).is_file() else states_in(given)
+    at_work = [
+        name for name, state in stages.items() if not state.get("done") and not (training and not _trains(state))
+    ]
+    if not at_work:
+        return
+    if (given / STATE).is_file():
+        raise InputError(f"{given}: this stage is not finished; finish the run with `strop run` first.")
+    done = [str(given / name) for name in stages if (given / name / "model" / "config.json").is_file()]
+    instead = f", or {verb} the folder of a stage that is done ({', '.join(done)})" if done else " first"
+    raise InputError(
+        f"{given}: stage {at_work[0]} is not finished; finish the run with `strop run {quote(str(given))}`{instead}."
+    )
+
+
+def _trains(state: dict[str, Any]) -> bool:
+    return any(name.startswith("stage.train.") for name in state.get("made_from", ()))

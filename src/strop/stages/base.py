@@ -194,7 +194,7 @@ class Stage(BaseModel):
         """Do it. Raises InputError, or Interrupted with a checkpoint written."""
 
 
-STAGES: Registry[type[Stage]] = Registry("kind of stage", "strop.stages")
+STAGES: Registry[type[Stage]] = Registry("kind of stage", "strop.stages", Stage)
 register = STAGES.register
 """``register(kind)``, a decorator: the class is the stage of that ``kind``, which is what a recipe writes."""
 

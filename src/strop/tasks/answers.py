@@ -103,7 +103,7 @@ class Answers(AnswerTask):
 
     def train_items(self, count: int | None, seed: int) -> list[Item]:
         """Of the file, which is to be another one than what is measured, or of a folder's training split."""
-        return distinct(self._items("train"), self.name)[:count]
+        return distinct(self._items("train"), self.name, Item)[:count]
 
     def _read(self, row: Mapping[str, Any], place: str) -> tuple[list[dict[str, str]], Reference]:
         grader = self.settings.grader

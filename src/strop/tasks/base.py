@@ -14,18 +14,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, reduce
+from inspect import getattr_static, getfile
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
-from strop.common.errors import InputError, ended_by
+from strop.common.errors import InputError, blamed, ended_by
 from strop.common.registry import Registry, load_plugins, plugin_file
 from strop.data.readers import NamedSet, built_in
 from strop.data.rows import Row
 from strop.environments.base import EnvironmentField
 from strop.rewards import Judgement, judge_fault, map_in_workers
+from strop.rewards.code import Verdict
 from strop.tasks.items import Document, Item, Question
 from strop.tasks.metrics import ENDINGS, Metric, pass_at
 
@@ -112,6 +114,8 @@ class Task(ABC):
     """What there is to know about the items that were made, in words."""
 
     def __init__(self, name: str, settings: TaskSettings):
+        if not getattr(self, "metrics", ()):
+            raise InputError(f"{getfile(type(self))}: the task {name!r} has no metrics; give it some.")
         self.name, self.settings = name, fitted(name, settings, self.Settings)
 
     @property
@@ -199,14 +203,14 @@ class AnswerTask(Task):
 
     @cached_property
     def all_items(self) -> list[Item]:
-        return distinct(self.items(), self.name)
+        return distinct(self.items(), self.name, Item)
 
     def judge(self, items: Sequence[Item], answers: Sequence[str]) -> list[Judgement]:
         """The grades of several answers. One that kills the judge's own process twice gets a fault for a verdict."""
         kind = type(self)
         pairs = list(zip(items, answers, strict=True))
         if not self.runs_programs:
-            return [kind.grade(item, answer) for item, answer in pairs]
+            return [_judgement(kind, *pair) for pair in pairs]
         jobs = [_Job(plugin_file(kind), pickle.dumps((kind, *pair)), kind.tests(pair[0])) for pair in pairs]
         return map_in_workers(_grade, jobs, on_death=lambda job: judge_fault(job.tests))
 
@@ -226,7 +230,7 @@ class ChoiceTask(Task):
 
     @cached_property
     def all_questions(self) -> list[Question]:
-        return distinct(self.questions(), self.name)
+        return distinct(self.questions(), self.name, Question)
 
 
 class TextTask(Task):
@@ -240,14 +244,19 @@ class TextTask(Task):
 
     @cached_property
     def all_documents(self) -> list[Document]:
-        return distinct(self.documents(), self.name)
+        return distinct(self.documents(), self.name, Document)
 
     def texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield from ((document.name, (document.text,)) for document in self.all_documents)
 
 
-def distinct(items: list[Named], task: str) -> list[Named]:
-    """The items themselves. Raises InputError where two have one name: their answers would count as one item's."""
+def distinct(items: list[Named], task: str, kind: type[Named]) -> list[Named]:
+    """The items themselves. Raises InputError where two have one name (their answers would count as one item's), there
+    is none, or one is not of its ``kind``."""
+    if odd := [one for one in items if not isinstance(one, kind)]:
+        raise InputError(f"evals.{task}: an item is {odd[0]!r}, where its items are of the class {kind.__name__}.")
+    if not items:
+        raise InputError(f"evals.{task}: the task has no items; let it give some.")
     names = [item.name for item in items]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -283,12 +292,27 @@ def _grade(job: _Job) -> Judgement:
     load_plugins([job.plugin] if job.plugin else [])
     kind, item, answer = pickle.loads(job.work)
     try:
-        return kind.grade(item, answer)
+        return _judgement(kind, item, answer)
     except SystemExit as error:  # it would be raised in the process that waits, without its place
         raise InputError(ended_by(error)) from None
+    except Exception as error:  # the same
+        if (said := blamed(error)) is None:
+            raise
+        raise InputError(said) from None
 
 
-TASKS: Registry[type[Task]] = Registry("task", "strop.tasks")
+def _judgement(kind: type[AnswerTask], item: Item, answer: str) -> Judgement:
+    """Raises InputError where the task gives no `Judgement`."""
+    if not hasattr(kind.grade, "__self__") and not isinstance(getattr_static(kind, "grade"), staticmethod):
+        raise InputError(f"{getfile(kind)}: grade of {kind.__name__} is of an object; write @classmethod above it.")
+    given = kind.grade(item, answer)
+    if not isinstance(given, Judgement) or given.verdict not in get_args(Verdict):
+        verdicts = f"a Judgement of strop.rewards, whose verdict is {', '.join(get_args(Verdict))}"
+        raise InputError(f"{getfile(kind)}: grade of {kind.__name__} gave {given!r}; it is to give {verdicts}.")
+    return given
+
+
+TASKS: Registry[type[Task]] = Registry("task", "strop.tasks", Task)
 register = TASKS.register
 
 

@@ -73,5 +73,5 @@ class Tool(ABC):
                 raise CallError(f"{self.name}: {name} must be a string")
 
 
-TOOLS: Registry[type[Tool]] = Registry("tool", "strop.tools")
+TOOLS: Registry[type[Tool]] = Registry("tool", "strop.tools", Tool)
 register = TOOLS.register
