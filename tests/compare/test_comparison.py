@@ -48,6 +48,20 @@ def test_the_other_way_round_is_worse_by_as_much(sides):
     assert b.change.low == pytest.approx(-a.change.high)
 
 
+def test_the_same_numbers_under_two_names_are_tested_once(evaluation):
+    def rows(solved):
+        return [{**row, "values": {"accepted@1": float(one), "pass@1": float(one), "exec_success_rate": 1.0 - i % 2}}
+                for i, (row, one) in enumerate(zip(answers(solved), solved, strict=True))]  # fmt: skip
+
+    folders = evaluation("a", mine=rows(BASE)), evaluation("b", mine=rows(BETTER))
+    [one] = compared(*folders)
+    assert [row.metric.name for row in one.tested] == ["accepted@1", "exec_success_rate"]
+    assert one.metrics["pass@1"].change == one.metrics["accepted@1"].change
+    assert "mine: pass@1 is accepted@1 of every item, and is not tested a second time" in one.notes
+    [named] = compared(*folders, metrics=["pass@1"])
+    assert [row.metric.name for row in named.tested] == ["pass@1"]
+
+
 def test_the_baseline_of_a_run_that_is_not_finished_is_said_to_be_one(sides, evaluation, tmp_path):
     evaluation("run/before", mine=answers(BETTER))
     [one] = compared(sides[0], tmp_path / "run")
@@ -229,7 +243,9 @@ def test_losses_weigh_tokens_and_fall_for_the_better(evaluation):
 
 def test_more_metrics_cost_what_holm_says(evaluation):
     def rows(solved):
-        return [row | {"values": {f"mine_m{k}": row["values"][PASS] for k in range(4)}} for row in answers(solved)]
+        named = answers(solved)  # four metrics that are right of other items
+        return [row | {"values": {f"mine_m{k}": named[i - k]["values"][PASS] for k in range(4)}}
+                for i, row in enumerate(named)]  # fmt: skip
 
     a, b = evaluation("a", mine=rows([0] * 9)), evaluation("b", mine=rows([1] * 7 + [0] * 2))
     [one] = compared(a, b)

@@ -188,6 +188,7 @@ def _compare(
     wanted = {metric_named(one, common, "--metric ") for one in chosen}
     rows = []
     for task in shared:
+        known_as: dict[tuple[tuple[float, ...], ...], str] = {}
         for name in common[task]:
             metric = first.metrics[task][name]
             described = metric.group in (ENDED, FAILED, PART)
@@ -196,6 +197,10 @@ def _compare(
                 notes.append(f"{task}: {name} is not compared: {reason}")
             elif pairs:
                 tested = name in wanted if wanted else not described
+                numbers = tuple((a.values[name], b.values[name]) for a, b in pairs)
+                if tested and (other := known_as.setdefault(numbers, name)) != name:
+                    notes.append(f"{task}: {name} is {other} of every item, and is not tested a second time")
+                    tested = False
                 if tested and least is not None:
                     check_in_unit(least, metric, "least")
                 rows.append(_row(task, metric, pairs, least, tested))
