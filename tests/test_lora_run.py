@@ -63,7 +63,7 @@ def test_a_stage_leaves_the_merged_model_and_the_adapters(run, model_folder):
         ("stages.sft.lora.targets=lm_head", "lm_head shares its matrix"),
         ("stages.sft.lora.r=17", "more than the rank of model.layers.0.self_attn.k_proj (16 × 32); set it to 16"),
         ("stages.sft.lora.quantize=4bit", "stages.sft.lora.quantize: 4bit needs a CUDA device"),
-        ("stages.sft.lora.quantize=3bit", "stages.sft.lora.quantize: expected one of 4bit, found '3bit'"),
+        ("stages.sft.lora.quantize=3bit", "stages.sft.lora.quantize: expected 4bit, found '3bit'"),
         ("stages.sft.lora.rank=3", "unknown key 'stages.sft.lora.rank'"),
         ("stages.sft.train.offload_optimizer=true", "stages.sft.train.offload_optimizer: this run computes on cpu"),
         ("chat.max_length=513", "set chat.max_length to 512 or less"),

@@ -325,7 +325,7 @@ def test_adapters_of_a_bfloat16_base_have_float32_masters(tmp_path, make_model):
 
 
 def test_a_checkpoint_of_other_adapters_is_refused(tmp_path, make_model):
-    run(make_model, tmp_path, steps=2)
+    run(make_model, tmp_path, steps=1)
     model = make_model()
     policy = Policy(add_lora(model, LoraSettings(targets=["q_proj"], r=4)).network, FLOAT32)
     source = PackedSource(rows(9, 12, 7, 15), global_batch_size=4, micro_batch_tokens=40)

@@ -90,7 +90,7 @@ def test_verdicts(tmp_path, answer, verdict):
         ({"test_list": []}, "'test_list' is empty, so answers cannot be judged"),
         ({"test_list": [1]}, "'test_list[0]' is a number; give it as text"),
         ({"test_list": ["assert ("]}, "'test_list' is not Python ('(' was never closed (line 1))"),
-        ({"test_list": [f"assert f({'-' * 5000}1)"]}, "'test_list' is nested too deep to be read"),
+        ({"test_list": [f"assert f({'-' * 20_000}1)"]}, "'test_list' is nested too deep to be read"),
         ({"test_list": ["assert 1 == 1"]}, "'test_list' calls no function of the answer"),
     ],
 )
