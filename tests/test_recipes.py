@@ -58,7 +58,12 @@ def test_gsm8k_is_trained_with_the_question_that_is_measured(tmp_path, model_fol
 def test_code_basics_is_trained_on_other_families_than_it_is_measured_on(tmp_path, model_folder):
     small = ["evals.code_basics.count=3", "evals.code_basics.max_tokens=4", "evals.humaneval.count=2"]
     small += ["evals.humaneval.max_tokens=4", "stages.sft.data.1.count=2", "stages.sft.data.2.count=2"]
-    small += ["stages.rl.data.0.count=8"]
+    small += [
+        "stages.rl.data.0.count=8",
+        "evals.sampled.count=3",
+        "evals.sampled.max_tokens=4",
+        "evals.sampled.samples=2",
+    ]
     summary = run("code_basics_rl", model_folder, tmp_path, *small)
     assert set(summary["gates"]) == {"humaneval_pass@1", "general_chat_loss"}
     assert {"accepted@1", "pass_ratio", "humaneval_pass@1"} <= set(summary["change"])
