@@ -23,6 +23,7 @@ from strop.common.errors import InputError
 from .boxed import boxed, with_result_alone_boxed
 from .pool import map_in_workers
 from .reasoning import without_reasoning
+from .signs import plain_signs
 
 SECONDS = 5
 """CPU time that reading and comparing one answer may take; the process is killed at twice that."""
@@ -62,7 +63,7 @@ def _verdict(pair: tuple[str, str]) -> MathVerdict:
 
     for name in ("math_verify.grader", "math_verify.parser", "math_verify.utils"):  # that its timeouts are off
         logging.getLogger(name).setLevel(logging.ERROR)
-    reference, answer = pair
+    reference, answer = map(plain_signs, pair)
     reads = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
     try:
         with _limited():
