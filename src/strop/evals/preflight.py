@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import getfile
 from pathlib import Path
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
@@ -34,6 +35,8 @@ def check_evals(evals: Mapping[str, TaskSettings], chat: ChatSettings, model: Pa
     programs = False
     for name, settings in evals.items():
         task = open_task(name, settings)
+        if not getattr(task, "metrics", ()):  # one that is only trained on needs none
+            raise InputError(f"{getfile(type(task))}: the task {name!r} has no metrics; give it some.")
         if isinstance(task, LossTask):
             held_out(task.rows(), ChatEncoder(tokenizer, yardstick(chat, limit), stop_ids), name)
             continue

@@ -114,8 +114,6 @@ class Task(ABC):
     """What there is to know about the items that were made, in words."""
 
     def __init__(self, name: str, settings: TaskSettings):
-        if not getattr(self, "metrics", ()):
-            raise InputError(f"{getfile(type(self))}: the task {name!r} has no metrics; give it some.")
         self.name, self.settings = name, fitted(name, settings, self.Settings)
 
     @property
