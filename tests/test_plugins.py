@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from strop.cli import main
+from strop.common.registry import Registry, home_of
 from strop.stages.base import STAGES
 from strop.tasks.base import TASKS
 
@@ -258,3 +259,9 @@ def test_the_verb_measures_a_task_of_a_plugin_too(strop, model_folder):
     assert done.code == 0, done.err
     assert "whisper_kept" in done.out
     assert "gone.py: there is no such Python file" in strop(*asked, "plugins=[gone.py]").err
+
+
+def test_a_class_that_no_file_holds_is_named_by_its_module():
+    """As in a notebook."""
+    assert home_of(type("Mine", (), {"__module__": "__nowhere__"})) == "__nowhere__"
+    assert Path(home_of(Registry)).name == "registry.py"

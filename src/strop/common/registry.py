@@ -40,18 +40,18 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             if not thing.__module__.startswith(f"{self._package}."):
                 self._found()  # what comes with strop has its names first
             if lacking := sorted(getattr(thing, "__abstractmethods__", ())):
-                raise InputError(f"{_home(thing)}: the {self._what} {name!r} has no {', '.join(lacking)}; define it.")
+                raise InputError(f"{home_of(thing)}: the {self._what} {name!r} has no {', '.join(lacking)}; define it.")
             if not issubclass(thing, self._base):
                 base = f"{self._base.__name__} of {self._base.__module__}"
-                raise InputError(f"{_home(thing)}: the {self._what} {name!r} is no subclass of {base}; make it one.")
+                raise InputError(f"{home_of(thing)}: the {self._what} {name!r} is no subclass of {base}; make it one.")
             kind = getattr(thing, "model_fields", {}).get("kind")
             if kind is not None and name not in get_args(kind.annotation):
                 raise InputError(
-                    f"{_home(thing)}: the {self._what} {name!r} does not say so; write kind: Literal[{name!r}] in it."
+                    f"{home_of(thing)}: the {self._what} {name!r} does not say so; write kind: Literal[{name!r}] in it."
                 )
             known = self._things.get(name)
-            if known is not None and not _given(known) and _home(known) != _home(thing):
-                raise InputError(f"{_home(thing)}: the {self._what} {name!r} is there already, in {_home(known)}.")
+            if known is not None and not _given(known) and home_of(known) != home_of(thing):
+                raise InputError(f"{home_of(thing)}: the {self._what} {name!r} is there already, in {home_of(known)}.")
             self._things[name] = thing
             return thing
 
@@ -123,7 +123,8 @@ def _given(thing: type) -> bool:
     return thing.__module__ == "__main__" or thing in _GIVEN
 
 
-def _home(thing: type) -> str:
+def home_of(thing: type) -> str:
+    """The file of a class, for messages; the name of its module where it has none."""
     try:
         return getfile(thing)
     except (TypeError, OSError):  # of a notebook

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from inspect import getfile
 from pathlib import Path
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
 from strop.common.errors import InputError
+from strop.common.registry import home_of
 from strop.evals.choices import encode_questions
 from strop.evals.losses import held_out, yardstick
 from strop.evals.prompts import prompts_of
@@ -36,7 +36,7 @@ def check_evals(evals: Mapping[str, TaskSettings], chat: ChatSettings, model: Pa
     for name, settings in evals.items():
         task = open_task(name, settings)
         if not getattr(task, "metrics", ()):  # one that is only trained on needs none
-            raise InputError(f"{getfile(type(task))}: the task {name!r} has no metrics; give it some.")
+            raise InputError(f"{home_of(type(task))}: the task {name!r} has no metrics; give it some.")
         if isinstance(task, LossTask):
             held_out(task.rows(), ChatEncoder(tokenizer, yardstick(chat, limit), stop_ids), name)
             continue

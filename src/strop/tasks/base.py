@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, reduce
-from inspect import getattr_static, getfile
+from inspect import getattr_static
 from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_a
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from strop.common.errors import InputError, blamed, ended_by
-from strop.common.registry import Registry, load_plugins, plugin_file
+from strop.common.registry import Registry, home_of, load_plugins, plugin_file
 from strop.data.readers import NamedSet, built_in
 from strop.data.rows import Row
 from strop.environments.base import EnvironmentField
@@ -302,11 +302,11 @@ def _grade(job: _Job) -> Judgement:
 def _judgement(kind: type[AnswerTask], item: Item, answer: str) -> Judgement:
     """Raises InputError where the task gives no `Judgement`."""
     if not hasattr(kind.grade, "__self__") and not isinstance(getattr_static(kind, "grade"), staticmethod):
-        raise InputError(f"{getfile(kind)}: grade of {kind.__name__} is of an object; write @classmethod above it.")
+        raise InputError(f"{home_of(kind)}: grade of {kind.__name__} is of an object; write @classmethod above it.")
     given = kind.grade(item, answer)
     if not isinstance(given, Judgement) or given.verdict not in get_args(Verdict):
         verdicts = f"a Judgement of strop.rewards, whose verdict is {', '.join(get_args(Verdict))}"
-        raise InputError(f"{getfile(kind)}: grade of {kind.__name__} gave {given!r}; it is to give {verdicts}.")
+        raise InputError(f"{home_of(kind)}: grade of {kind.__name__} gave {given!r}; it is to give {verdicts}.")
     return given
 
 
