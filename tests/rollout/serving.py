@@ -16,6 +16,22 @@ from strop.rollout.torch_engine import TorchEngine
 CPU = Compute(torch.device("cpu"), torch.float32)
 
 
+def answered(engine, body, version):
+    """The reply to ``/inference/v1/generate``, by ``engine`` with its weights of this ``version``."""
+    given = body["sampling_params"]
+    params = SamplingParams(
+        given["max_tokens"],
+        given.get("temperature", 1.0),
+        seed=given.get("seed", 0),
+        stop_token_ids=tuple(given.get("stop_token_ids", ())),
+        allowed_token_ids=given.get("allowed_token_ids"),
+    )
+    [one] = engine.generate([Request(body["token_ids"], params)])
+    content = [{"token_id": t, "logprob": p} for t, p in zip(one.tokens, one.logprobs, strict=True)]
+    choice = {"token_ids": one.tokens, "logprobs": {"content": content}, "finish_reason": one.finish_reason}
+    return {"choices": [choice | {"weight_versions": [{"version": version}]}]}
+
+
 class Serving(ThreadingHTTPServer):
     """``loaded``: the weights that it was told to load, as their files said; ``dies``: after so many answers."""
 
@@ -36,21 +52,10 @@ class Serving(ThreadingHTTPServer):
         self.engine = TorchEngine(Policy(model, CPU), frozenset({10**6}))
 
     def answer(self, body):
-        given = body["sampling_params"]
-        params = SamplingParams(
-            given["max_tokens"],
-            given.get("temperature", 1.0),
-            seed=given.get("seed", 0),
-            stop_token_ids=tuple(given.get("stop_token_ids", ())),
-            allowed_token_ids=given.get("allowed_token_ids"),
-        )
         with self.lock:
             self.answers += 1
             self.engine.release()  # what others had computed would round this one another way, as they came
-            [one] = self.engine.generate([Request(body["token_ids"], params)])
-        content = [{"token_id": t, "logprob": p} for t, p in zip(one.tokens, one.logprobs, strict=True)]
-        choice = {"token_ids": one.tokens, "logprobs": {"content": content}, "finish_reason": one.finish_reason}
-        return {"choices": [choice | {"weight_versions": [{"version": self.version}]}]}
+            return answered(self.engine, body, self.version)
 
 
 class Handler(BaseHTTPRequestHandler):

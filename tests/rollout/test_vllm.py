@@ -20,7 +20,7 @@ from strop.rollout.engine import Request, SamplingParams, Score
 from strop.rollout.engine_settings import EngineSettings, VllmSettings
 from strop.rollout.vllm.client import ServerLost
 from strop.rollout.vllm.engine import VllmEngine
-from strop.rollout.vllm.process import ServerProcess
+from strop.rollout.vllm.process import vllm_server
 
 REPLIES = json.loads((Path(__file__).parent / "vllm_replies.json").read_text())
 PROMPTS = {"a": [1, 4093, 198, 9690, 30], "b": [1, 4093, 198]}
@@ -289,18 +289,18 @@ def script(folder, text):
 
 
 def test_a_server_that_does_not_start_is_named_with_its_log_and_ended(tmp_path):
-    process = ServerProcess(tmp_path, script(tmp_path, "echo no such model >&2; exit 3"), tmp_path / "log", "x", 1, 1.0)
+    process = vllm_server(tmp_path, script(tmp_path, "echo no such model >&2; exit 3"), tmp_path / "log", "x", 1, 1.0)
     with pytest.raises(InputError, match=r"exit status 3.*no such model"):
         process.wait(30)
     process.close()
-    process = ServerProcess(tmp_path, script(tmp_path, "sleep 600"), tmp_path / "log2", "x", 1, 1.0)
+    process = vllm_server(tmp_path, script(tmp_path, "sleep 600"), tmp_path / "log2", "x", 1, 1.0)
     with pytest.raises(InputError, match=r"within 2 seconds.*log2"):
         process.wait(2)
     process.close()
 
 
 def test_the_server_ends_when_its_starter_closes_the_pipe(tmp_path):
-    process = ServerProcess(tmp_path, script(tmp_path, "echo $$; sleep 600"), tmp_path / "log", "x", 1, 1.0)
+    process = vllm_server(tmp_path, script(tmp_path, "echo $$; sleep 600"), tmp_path / "log", "x", 1, 1.0)
     until = time.monotonic() + 20
     while not ((tmp_path / "log").exists() and (tmp_path / "log").read_text()) and time.monotonic() < until:
         time.sleep(0.05)
@@ -323,7 +323,7 @@ def test_the_real_thing_tells_the_model_s_own_log_probabilities_and_takes_new_we
     sizes = {"hidden_size": 128, "intermediate_size": 64}  # heads of 32, which vLLM has
     folder = make_model_folder(["one two three"], tie_word_embeddings=False, **sizes)
     settings = VllmSettings(python=os.environ["STROP_VLLM_PYTHON"], args=["--enforce-eager"])
-    process = ServerProcess(folder, settings, tmp_path / "log", "float32", 8, 0.1)
+    process = vllm_server(folder, settings, tmp_path / "log", "float32", 8, 0.1)
     try:
         process.wait(600)
         engine = VllmEngine([process.url], frozenset({1}), model=folder)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
 from strop.chat.saved import chat_of
 from strop.common.console import working
-from strop.common.errors import InputError
 from strop.model.generation import read_generation_config
-from strop.model.load import load_folder, quiet_transformers
+from strop.model.load import load_folder
 from strop.model.names import stop_token_ids
 from strop.model.policy import Policy
 from strop.model.precision import Compute
@@ -49,12 +47,44 @@ class Agreement:
         return {"prompts": self.prompts, "same": self.same, "ties": self.ties, "difference": self.difference}
 
 
-def agreement(
-    source: Path, model: Any, tokenizer: Any, *, rounded: torch.dtype | None = None, matrices_only: bool = False
-) -> Agreement:
-    """Ask ``model`` (of transformers, float32, with its ``tokenizer``) and strop's engine on the folder ``source`` the
-    same questions. ``rounded``: the format that the weights were rounded to on the way (``matrices_only``: not those
-    of one dimension), so that strop's are rounded too.
+class Program(Protocol):
+    """What loads the export and answers: ``name``; ``tie``, how near two logits are that it may take for equal."""
+
+    name: str
+    tie: float
+
+    def prompt(self, text: str) -> list[int]:
+        """The ids of a user's message, as whoever serves the export makes them."""
+        ...
+
+    def greedy(self, prompt: Sequence[int], count: int) -> list[int]:
+        """At most ``count`` tokens, the one that ends the answer included."""
+        ...
+
+    def gap(self, ids: Sequence[int], ours: int, theirs: int) -> float:
+        """How far the two tokens' logits are apart after ``ids``."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str: ...
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What strop's engine makes of the model that is exported: for each question the prompt's ids and the answer's.
+
+    ``stop``: the tokens that end an answer; ``variables``: of the chat template; ``templated``: whether there is one.
+    """
+
+    asked: tuple[tuple[str, list[int], list[int]], ...]
+    tokenizer: Any
+    stop: frozenset[int]
+    variables: dict[str, Any]
+    templated: bool
+
+
+def reference(source: Path, *, rounded: torch.dtype | None = None, matrices_only: bool = False) -> Reference:
+    """``rounded``: the format that the weights were rounded to on the way (``matrices_only``: not those of one
+    dimension), so that strop's are rounded too.
 
     Raises InputError where the model is none that strop's engine computes.
     """
@@ -67,33 +97,43 @@ def agreement(
     own = tokenizer_in(source)
     chat, _ = chat_of(ChatSettings(), source, own)
     fit_tokenizer(own, chat.template)
-    stop = stop_token_ids(own, read_generation_config(source))
-    encoder = ChatEncoder(own, chat, stop)
+    encoder = ChatEncoder(own, chat, stop_token_ids(own, read_generation_config(source)))
     engine = TorchEngine(Policy(network, Compute(torch.device("cpu"), torch.float32)), encoder.stop_ids)
-    same = ties = 0
-    with working("check: prompts", len(PROMPTS)) as work:
+    templated = own.chat_template is not None or chat.template is not None
+    asked = []
+    with working("check: strop's answers", len(PROMPTS)) as work:
         for text in work.through(PROMPTS):
-            wanted, given = _ids(encoder, own, text), _rendered(tokenizer, text, chat.template_kwargs)
-            if wanted != given:
-                at = _parting(wanted, given)
-                shown = (
-                    f"strop {own.decode(wanted[at : at + 5])!r}, the export {tokenizer.decode(given[at : at + 5])!r}"
-                )
-                return Agreement(len(PROMPTS), same, ties, f"{text!r}: the prompt differs at token {at}: {shown}")
-            [rollout] = engine.generate([wanted], SamplingParams(max_tokens=TOKENS))
-            ours, theirs = list(rollout.tokens), _greedy(model, wanted, sorted(encoder.stop_ids))
+            message = [{"role": "user", "content": text}]
+            prompt = list(encoder.prompt(message)) if templated else list(own(text)["input_ids"])
+            [rollout] = engine.generate([prompt], SamplingParams(max_tokens=TOKENS))
+            asked.append((text, prompt, list(rollout.tokens)))
+    return Reference(tuple(asked), own, encoder.stop_ids, dict(chat.template_kwargs), templated)
+
+
+def agreement(wanted: Reference, program: Program) -> Agreement:
+    """Ask ``program`` the same questions."""
+    same = ties = 0
+    with working(f"check: {program.name}'s answers", len(wanted.asked)) as work:
+        for text, prompt, ours in work.through(wanted.asked):
+            given = program.prompt(text)
+            if prompt != given:
+                at = _parting(prompt, given)
+                shown = _shown(wanted, prompt[at : at + 5], program, given[at : at + 5])
+                return Agreement(len(wanted.asked), same, ties, f"{text!r}: the prompt differs at token {at}: {shown}")
+            theirs = program.greedy(prompt, TOKENS)
             if ours == theirs:
                 same += 1
                 continue
-            at = _parting(ours, theirs)
-            gap = _gap(model, [*wanted, *ours[:at]], ours[at : at + 1], theirs[at : at + 1])
-            if gap is not None and gap < TIE:
-                ties += 1
-                continue
-            shown = f"strop {own.decode(ours[at : at + 5])!r}, the export {tokenizer.decode(theirs[at : at + 5])!r}"
-            far = "" if gap is None else f" (to the export their logits are {gap:.3g} apart)"
-            return Agreement(len(PROMPTS), same, ties, f"{text!r}: the answers part at token {at}: {shown}{far}")
-    return Agreement(len(PROMPTS), same, ties)
+            at, far = _parting(ours, theirs), ""
+            if at < min(len(ours), len(theirs)):
+                gap = program.gap([*prompt, *ours[:at]], ours[at], theirs[at])
+                if gap < program.tie:
+                    ties += 1
+                    continue
+                far = f" (to {program.name} their logits are {gap:.3g} apart)"
+            shown = _shown(wanted, ours[at : at + 5], program, theirs[at : at + 5])
+            return Agreement(len(wanted.asked), same, ties, f"{text!r}: the answers part at token {at}: {shown}{far}")
+    return Agreement(len(wanted.asked), same, ties)
 
 
 def _parting(one: Sequence[int], other: Sequence[int]) -> int:
@@ -101,62 +141,6 @@ def _parting(one: Sequence[int], other: Sequence[int]) -> int:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def loaded(folder: Path) -> tuple[Any, Any]:
-    """(model in float32, tokenizer), as anybody loads them. Raises InputError where transformers cannot."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True), tokenizer
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"{folder}: transformers does not load what was exported ({first}).") from error
-
-
-def adapted(folder: Path, base: Path, rows: int | None) -> tuple[Any, Any]:
-    """The same of adapters on their ``base``, which is given ``rows`` of its embedding first, as the card says."""
-    from peft import PeftModel
-
-    model, _ = loaded(base)
-    if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
-        model.resize_token_embeddings(rows, mean_resizing=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # peft's, of names in transformers that will change
-        return PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False).eval(), tokenizer_in(folder)
-
-
-def _ids(encoder: ChatEncoder, tokenizer: Any, text: str) -> list[int]:
-    if encoder.tokenizer.chat_template is None and encoder.settings.template is None:
-        return list(tokenizer(text)["input_ids"])
-    return list(encoder.prompt([{"role": "user", "content": text}]))
-
-
-def _rendered(tokenizer: Any, text: str, variables: dict[str, Any]) -> list[int]:
-    """As whoever serves the export makes them."""
-    if tokenizer.chat_template is None:
-        return list(tokenizer(text)["input_ids"])
-    messages = [{"role": "user", "content": text}]
-    rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **variables)
-    return list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
-
-
-@torch.inference_mode()
-def _greedy(model: Any, prompt: Sequence[int], stop: Sequence[int]) -> list[int]:
-    from transformers import GenerationConfig
-
-    ids = torch.tensor([list(prompt)])
-    settings = GenerationConfig(do_sample=False, max_new_tokens=TOKENS, eos_token_id=list(stop) or None,
-                                pad_token_id=stop[0] if stop else 0)  # fmt: skip
-    model.generation_config = GenerationConfig()  # what a call leaves open is filled from it
-    out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)
-    return out[0, len(prompt) :].tolist()
-
-
-@torch.inference_mode()
-def _gap(model: Any, ids: Sequence[int], ours: Sequence[int], theirs: Sequence[int]) -> float | None:
-    """How far the two tokens' logits are apart after ``ids``; None where one of the answers ended."""
-    if not ours or not theirs:
-        return None
-    logits = model(input_ids=torch.tensor([list(ids)])).logits[0, -1]
-    return abs(float(logits[ours[0]] - logits[theirs[0]]))
+def _shown(wanted: Reference, ours: Sequence[int], program: Program, theirs: Sequence[int]) -> str:
+    own = repr(wanted.tokenizer.decode(ours)) if ours else "ends"
+    return f"strop {own}, {program.name} {repr(program.decode(theirs)) if theirs else 'ends'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ class Request:
     dtype: str | None = None
     outtype: str | None = None
     llama_cpp: Path | None = None
+    vllm: Path | None = None
     split: str | None = None
     count: int | None = None
     seed: int | None = None
@@ -30,15 +32,21 @@ class Request:
     json: bool = False
 
 
-# Options that only one of the formats reads.
-_ONLY = {"dtype": "hf", "outtype": "gguf", "llama_cpp": "gguf", "split": "verl", "count": "verl", "seed": "verl"}
+_ONLY = {"hf": ("dtype", "vllm"), "gguf": ("outtype", "llama_cpp"), "verl": ("split", "count", "seed")}
+"""The options that only one of the formats reads."""
 
 
 def export(request: Request) -> tuple[int, dict[str, Any]]:
     """(exit code, the account): 1 where ``check`` found a difference. Raises InputError for what cannot be exported."""
-    for name, form in _ONLY.items():
+    for form, name in ((form, name) for form, names in _ONLY.items() for name in names):
         if getattr(request, name) is not None and request.format != form:
             raise InputError(f"--{name.replace('_', '-')} is for --format {form}; leave it out with {request.format}.")
+    if request.vllm is not None and not request.check:
+        raise InputError("--vllm names who answers with --check; say --check too, or leave it out.")
+    if request.vllm is not None and shutil.which(request.vllm.expanduser()) is None:
+        raise InputError(
+            f"--vllm {request.vllm}: there is no such program; name the Python of an environment with vLLM."
+        )
     with speaking_on(make_console(stderr=request.json)):
         return (0, _prompts(request)) if request.format == "verl" else _model(request)
 
@@ -65,6 +73,7 @@ def _prompts(request: Request) -> dict[str, Any]:
 
 def _model(request: Request) -> tuple[int, dict[str, Any]]:
     from strop.exporting import folders
+    from strop.exporting.checks import checks
     from strop.exporting.source import source_of
 
     console = make_console(stderr=request.json)
@@ -95,25 +104,5 @@ def _model(request: Request) -> tuple[int, dict[str, Any]]:
     say(console, f"{request.target}: {request.format}, {size / 1e6:,.1f} MB, with a card (README.md)")
     if not request.check:
         return 0, account
-    with working("check: the models"):
-        found = _check(request, source, rounded, file)
-    account["check"] = found.to_dict()
-    if found.difference is None:
-        tied = f" ({found.ties} of them up to a tie of two tokens)" if found.ties else ""
-        all_ = f"{found.prompts} of {found.prompts} greedy answers"
-        say(console, f"check: {all_} are those of strop's engine in float32{tied}", style="green")
-        return 0, account
-    say(console, f"check: {found.difference}", style="red")
-    return 1, account
-
-
-def _check(request: Request, source: Any, rounded: Any, file: Path | None) -> Any:
-    from strop.exporting.check import adapted, agreement, loaded
-    from strop.model import adapter, gguf
-    from strop.model.names import resolve
-
-    if request.format == "adapter":
-        base, rows = adapter.base_of(request.target, resolve)
-        return agreement(source.model, *adapted(request.target, base, rows))
-    folder = request.target if file is None else gguf.convert(file)
-    return agreement(source.model, *loaded(folder), rounded=rounded, matrices_only=file is not None)
+    account["check"] = checks(console, request, source.model, rounded, file)
+    return int(any(found["difference"] is not None for found in account["check"].values())), account

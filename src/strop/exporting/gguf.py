@@ -18,6 +18,7 @@ SCRIPT = "convert_hf_to_gguf.py"
 HOURS = 12.0
 """For the largest models on the slowest disks."""
 _TEXT = re.compile(r"^\s*chktxt\s*=\s*(.+)$", re.MULTILINE)
+_MISSING = re.compile(r"^ModuleNotFoundError: No module named '([^'.]+)")
 _KNOWN = re.compile(r'chkhsh\s*==\s*"([0-9a-f]{64})":\s*\n(?:\s*#.*\n)*\s*res\s*=\s*"([^"]+)"')
 
 
@@ -79,6 +80,11 @@ def convert(script: Path, model: Path, file: Path, outtype: str, target: Path) -
         ) from None
     if done.returncode or not file.is_file():
         last = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()][-1:]
+        if last and (missing := _MISSING.search(last[0])):
+            raise InputError(
+                f"{script}: the converter needs {missing[1]}, which {sys.executable} does not have: "
+                f"{shlex.join([sys.executable, '-m', 'pip', 'install', missing[1]])}"
+            )
         raise InputError(
             f"{script}: the converter ended with {done.returncode} ({' '.join(last) or 'and said nothing'}); to see "
             f"all of it run `{shown}`."

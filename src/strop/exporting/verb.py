@@ -25,7 +25,10 @@ def add(verbs: Any) -> argparse.ArgumentParser:
     )
     export.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="hf: weights in this format")
     export.add_argument("--outtype", metavar="TYPE", help="gguf: f32, f16 (default), bf16, q8_0 …")
-    export.add_argument("--llama-cpp", type=place, metavar="DIR", help="gguf: a checkout of llama.cpp")
+    export.add_argument(
+        "--llama-cpp", type=place, metavar="DIR", help="gguf: a checkout of llama.cpp; --check asks what is built in it"
+    )
+    export.add_argument("--vllm", type=place, metavar="PYTHON", help="hf: --check asks vLLM too, of this Python")
     export.add_argument("--split", help="verl: what extra_info.split says (train)")
     export.add_argument("--count", type=int, help="verl: so many prompts")
     export.add_argument("--seed", type=int, help="verl: of generated prompts (0)")

@@ -20,7 +20,7 @@ from strop.rollout.loaded import Loaded
 from strop.rollout.settings import RolloutSettings
 from strop.rollout.torch_engine import TorchEngine
 from strop.rollout.vllm.engine import VllmEngine
-from strop.rollout.vllm.process import ServerProcess
+from strop.rollout.vllm.process import vllm_server
 from strop.rollout.worker_engine import WorkerEngine
 
 
@@ -56,7 +56,7 @@ def open_engine(
         vllm, urls = settings.vllm, settings.vllm.url
         if vllm.python is not None:
             dtype = str(loaded.policy.compute.dtype).removeprefix("torch.")
-            process = ServerProcess(model, vllm, log, dtype, max_rows, cache_gb)
+            process = vllm_server(model, vllm, log, dtype, max_rows, cache_gb)
             stack.callback(process.close)
             say(f"vLLM starts; its log is {log}")
             process.wait(vllm.start_timeout)

@@ -1,4 +1,4 @@
-"""A vLLM server that strop starts: on a socket of its own, with a log, and ended when its starter is done or dies."""
+"""A server that strop starts: on a socket of its own, with a log, and ended when its starter is done or dies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from strop.common.errors import InputError
 from strop.common.scratch import ScratchFolder
@@ -22,33 +24,30 @@ ENVIRONMENT = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_
 
 
 class ServerProcess:
-    """``url``: where it listens. Its output goes to ``log``."""
+    """``url``: where it listens. Its output goes to ``log``. ``command`` is told the socket's path; ``name`` and
+    ``patience`` (what to change where it is slow to start) are for messages."""
 
-    def __init__(self, model: Path, settings: VllmSettings, log: Path, dtype: str, max_rows: int, cache_gb: float):
-        assert settings.python is not None  # one is started with it
-        python = settings.python.expanduser()
-        if shutil.which(python) is None:
-            raise InputError(f"rollout.vllm.python is {python}, and there is no such program; name a Python with vLLM.")
-        self.log = log
+    def __init__(
+        self,
+        name: str,
+        command: Callable[[Path], Sequence[str]],
+        log: Path,
+        *,
+        patience: str | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ):
+        self.name, self.log, self._patience = name, log, patience
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._folder = ScratchFolder("strop-vllm-")
-        socket = self._folder.path / "server"
+        self._folder = ScratchFolder("strop-server-")
+        socket = self._folder.path / "server.sock"
         self.url = f"{UNIX}{socket}"
         self._begins = log.stat().st_size if log.exists() else 0
-        # `vllm serve` itself looks for a package of that name, which builds for the CPU do not have.
-        command = [
-            *(str(python), "-m", "vllm.entrypoints.openai.api_server"),
-            *("--model", str(model.resolve()), "--uds", str(socket), "--dtype", dtype),
-            *("--enable-scale-out", "--logprobs-mode", "processed_logprobs", "--max-logprobs", "-1"),
-            *("--max-num-seqs", str(max_rows), "--kv-cache-memory-bytes", str(int(cache_gb * 1e9))),
-            *("--generation-config", "vllm", *settings.args),
-        ]
         self._process = subprocess.Popen(
-            [sys.executable, keeper.__file__, str(log), *command],
+            [sys.executable, keeper.__file__, str(log), *command(socket)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **ENVIRONMENT},
+            env={**os.environ, **environment},
             start_new_session=True,
         )
 
@@ -58,16 +57,17 @@ class ServerProcess:
         while (left := until - time.monotonic()) > 0:
             if (status := self._process.poll()) is not None:
                 raise InputError(
-                    f"the vLLM server ended while it started (exit status {status}); the end of its log, {self.log}: "
-                    f"{self._end_of_log()}"
+                    f"the {self.name} server ended while it started (exit status {status}); the end of its log, "
+                    f"{self.log}: {self._end_of_log()}"
                 )
             try:
                 return Exchange(self.url, "GET", "/health", timeout=min(left, 10.0)).json()
             except ServerLost:
                 time.sleep(min(left, POLL_SECONDS))
+        mend = "see its log" if self._patience is None else f"raise {self._patience}, or see its log"
         raise InputError(
-            f"the vLLM server did not start within {seconds:g} seconds; raise rollout.vllm.start_timeout, or see its "
-            f"log, {self.log}, which ends with: {self._end_of_log()}"
+            f"the {self.name} server did not start within {seconds:g} seconds; {mend}, {self.log}, which ends with: "
+            f"{self._end_of_log()}"
         )
 
     def close(self) -> None:
@@ -84,3 +84,27 @@ class ServerProcess:
             file.seek(self._begins)
             lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
         return " | ".join(line.strip() for line in lines[-LAST_LINES:]) or "(nothing)"
+
+
+def vllm_server(
+    model: Path, settings: VllmSettings, log: Path, dtype: str, max_rows: int, cache_gb: float
+) -> ServerProcess:
+    """vLLM, started by ``settings.python`` on the folder ``model``. Raises InputError where that is no program."""
+    assert settings.python is not None  # one is started with it
+    python = settings.python.expanduser()
+    if shutil.which(python) is None:
+        raise InputError(f"rollout.vllm.python is {python}, and there is no such program; name a Python with vLLM.")
+    # `vllm serve` itself looks for a package of that name, which builds for the CPU do not have.
+    return ServerProcess(
+        "vLLM",
+        lambda socket: [
+            *(str(python), "-m", "vllm.entrypoints.openai.api_server"),
+            *("--model", str(model.resolve()), "--uds", str(socket), "--dtype", dtype),
+            *("--enable-scale-out", "--logprobs-mode", "processed_logprobs", "--max-logprobs", "-1"),
+            *("--max-num-seqs", str(max_rows), "--kv-cache-memory-bytes", str(int(cache_gb * 1e9))),
+            *("--generation-config", "vllm", *settings.args),
+        ],
+        log,
+        patience="rollout.vllm.start_timeout",
+        environment=ENVIRONMENT,
+    )

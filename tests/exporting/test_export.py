@@ -3,9 +3,7 @@
 import hashlib
 import json
 import shutil
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,54 +11,10 @@ import torch
 import yaml
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
-from strop.cli import main
 from strop.rollout.prompts import prompts_of
 from strop.rollout.settings import PromptSettings
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, make_model_folder):
-    """The folder of a finished run: measured, trained with LoRA, measured."""
-    folder = tmp_path_factory.mktemp("work")
-    model = make_model_folder(["Say one. user assistant Reverse"])
-    (model / "README.md").write_text("---\nlicense: mit\n---\n")
-    rows = [{"prompt": f"Say {i}.", "completion": str(i)} for i in range(12)]
-    (folder / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "recipe.yaml").write_text(f"""\
-name: tiny
-model: {model}
-folder: {folder}/runs/tiny
-compute: {{dtype: float32}}
-evals: {{reverse: {{count: 4, max_tokens: 2}}}}
-gates: {{reverse_accuracy: {{max_drop: 0.9}}}}
-stages:
-  before: {{kind: eval}}
-  sft:
-    kind: sft
-    data: [{{path: {folder}/chat.jsonl}}]
-    train: {{global_batch_size: 4, learning_rate: 1e-2}}
-    lora: {{r: 4}}
-  after: {{kind: eval}}
-""")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STROP_CACHE", str(folder / "cache"))
-        assert main(["run", str(folder / "recipe.yaml")]) == 0
-    return SimpleNamespace(run=folder / "runs/tiny", base=model, data=folder / "chat.jsonl", cache=folder / "cache")
-
-
-@pytest.fixture
-def export(tmp_path, trained, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STROP_CACHE", str(trained.cache))
-
-    def call(source, *more, to="out"):
-        code = main(["export", str(source), "--to", to, "--json", *more])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=code, err=err, account=json.loads(out), folder=tmp_path / to)
-
-    return call
 
 
 def logits(model):
@@ -70,10 +24,10 @@ def logits(model):
 
 def test_a_run_becomes_a_model_with_a_card(export, trained, heard):
     done = export(trained.run, "--check")
-    assert heard["check: prompts"] == (4, 4)
+    assert heard["check: transformers's answers"] == (4, 4)
     assert "export: the model's files" in heard
     assert done.code == 0, done.err
-    assert done.account["check"] == {"prompts": 4, "same": 4, "ties": 0, "difference": None}
+    assert done.account["check"] == {"transformers": {"prompts": 4, "same": 4, "ties": 0, "difference": None}}
     merged = AutoModelForCausalLM.from_pretrained(done.folder)
     adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(trained.base), trained.run / "sft/adapter")
     torch.testing.assert_close(logits(merged), logits(adapted), atol=1e-4, rtol=1e-4)
@@ -110,7 +64,7 @@ def test_a_smaller_format(export, trained):
 def test_adapters_alone(export, trained):
     done = export(trained.run, "--format", "adapter", "--check")
     assert done.code == 0, done.err
-    assert done.account["check"]["same"] == 4
+    assert done.account["check"]["transformers"]["same"] == 4
     own = AutoModelForCausalLM.from_pretrained(trained.run / "sft/model")
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(trained.base), done.folder)
     torch.testing.assert_close(logits(model), logits(own), atol=1e-4, rtol=1e-4)
@@ -142,51 +96,11 @@ def test_a_difference_is_found(export, trained, monkeypatch):
     monkeypatch.setattr(folders, "write_model", spoilt(weights))
     done = export(trained.run, "--check", to="a")
     assert done.code == 1
-    assert "the answers part at token" in done.account["check"]["difference"]
+    assert "the answers part at token" in done.account["check"]["transformers"]["difference"]
     monkeypatch.setattr(folders, "write_model", spoilt(lambda to: (to / "chat_template.jinja").write_text("{{ 'x' }}")))
     done = export(trained.run, "--check", to="b")
     assert done.code == 1
-    assert "the prompt differs at token 0" in done.account["check"]["difference"]
-
-
-CONVERTER = """\
-import argparse, sys
-sys.path[:0] = {path!r}
-
-chktxt = {text!r}
-def name(chkhsh):
-    if chkhsh == "{mark}":
-        # ref: https://example.org
-        res = "gpt-2"
-    return res
-
-parser = argparse.ArgumentParser()
-parser.add_argument("model"), parser.add_argument("--outfile"), parser.add_argument("--outtype")
-args = parser.parse_args()
-if args.outtype == "bad":
-    sys.exit("no such type: bad")
-from gguf_files import write_gguf
-from pathlib import Path
-from transformers import AutoModelForCausalLM, AutoTokenizer
-write_gguf(Path(args.outfile), AutoModelForCausalLM.from_pretrained(args.model),
-           AutoTokenizer.from_pretrained(args.model), "gpt-2")
-"""
-
-
-@pytest.fixture
-def llama_cpp(tmp_path, trained):
-    """A folder with a script that is called, and asked, as llama.cpp's converter is; it writes what that one does."""
-    text = "12 and 345 \n\t are\n numbers 🚀"
-    ids = AutoTokenizer.from_pretrained(trained.run / "sft/model").encode(text)
-
-    def make(mark=None):
-        mark = mark or hashlib.sha256(str(ids).encode()).hexdigest()
-        (tmp_path / "llama.cpp").mkdir(exist_ok=True)
-        script = CONVERTER.format(path=[str(Path(__file__).parent / "model"), *sys.path], text=text, mark=mark)
-        (tmp_path / "llama.cpp/convert_hf_to_gguf.py").write_text(script)
-        return str(tmp_path / "llama.cpp")
-
-    return make
+    assert "the prompt differs at token 0" in done.account["check"]["transformers"]["difference"]
 
 
 def test_gguf_by_the_converter(export, trained, llama_cpp):
@@ -194,7 +108,7 @@ def test_gguf_by_the_converter(export, trained, llama_cpp):
     done = export(trained.run, "--format", "gguf", "--outtype", "f32", "--llama-cpp", llama_cpp(), "--check")
     assert done.code == 0, done.err
     assert done.account["pre_tokenizer"] == "gpt-2"
-    assert done.account["check"]["same"] == 4
+    assert done.account["check"]["transformers"]["same"] == 4
     assert {path.name for path in done.folder.iterdir()} == {"out-f32.gguf", "README.md"}
     assert "llama-cli -m out-f32.gguf" in (done.folder / "README.md").read_text()
 

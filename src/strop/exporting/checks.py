@@ -1,0 +1,91 @@
+"""``--check``: everybody who is at hand loads what was written, and is asked the same as strop's engine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from strop.common.console import say, working
+from strop.common.errors import InputError
+from strop.exporting.check import Agreement, Reference, agreement, reference
+from strop.exporting.command import Request
+
+
+def checks(
+    console: Console, request: Request, source: Path, rounded: torch.dtype | None, file: Path | None
+) -> dict[str, dict[str, Any]]:
+    """{program: its `Agreement` as a dict}, told on ``console``. ``file``: the GGUF that was written, if one was.
+
+    transformers (with peft for adapters) always; llama.cpp's server for GGUF where it is found; vLLM where it is named
+    or its command is on the PATH. Raises InputError where one of them does not load what was written.
+    """
+    with working("check: strop's engine"):
+        wanted = reference(source, rounded=rounded, matrices_only=file is not None)
+    found: dict[str, Agreement] = {}
+
+    def told(name: str, agreed: Agreement) -> None:
+        found[name] = agreed
+        say(console, f"check: {_sentence(name, agreed)}", style="green" if agreed.difference is None else "red")
+
+    if file is None:
+        told("transformers", _transformers(request, wanted))
+        if request.format == "hf" and (python := request.vllm or _vllm_on_path()) is not None:
+            from strop.exporting.ask_servers import open_vllm
+
+            with working("check: vLLM"), open_vllm(python, request.target, wanted) as program:
+                told("vLLM", agreement(wanted, program))
+    else:
+        _gguf(console, request, wanted, file, told)
+    return {name: agreed.to_dict() for name, agreed in found.items()}
+
+
+def _transformers(request: Request, wanted: Reference) -> Agreement:
+    from strop.exporting.ask_transformers import Transformers, adapted, loaded
+    from strop.model import adapter
+    from strop.model.names import resolve
+
+    with working("check: transformers"):
+        if request.format == "adapter":
+            model = adapted(request.target, *adapter.base_of(request.target, resolve))
+        else:
+            model = loaded(request.target)
+        return agreement(wanted, Transformers(*model, wanted))
+
+
+def _gguf(console: Console, request: Request, wanted: Reference, file: Path, told: Any) -> None:
+    from strop.exporting.ask_servers import LLAMA_SERVER, llama_server, open_llama
+    from strop.exporting.ask_transformers import Transformers, loaded
+    from strop.model import gguf
+
+    server = llama_server(request.llama_cpp)
+    try:
+        with working("check: transformers"):
+            told("transformers", agreement(wanted, Transformers(*loaded(gguf.convert(file)), wanted)))
+    except InputError as error:
+        if server is None:
+            raise
+        say(console, f"check: transformers was not asked: {error}", style="yellow")
+    if server is None:
+        place = "" if request.llama_cpp is None else f"built in {request.llama_cpp} or "
+        say(console, f"check: llama.cpp itself was not asked: no {LLAMA_SERVER} is {place}on the PATH")
+        return
+    with working("check: llama.cpp"), open_llama(server, file, wanted, request.outtype or "f16") as program:
+        told("llama.cpp", agreement(wanted, program))
+
+
+def _vllm_on_path() -> Path | None:
+    """The Python beside the command ``vllm``."""
+    command = shutil.which("vllm")
+    python = None if command is None else Path(command).resolve().parent / "python"
+    return python if python is not None and python.is_file() else None
+
+
+def _sentence(name: str, agreed: Agreement) -> str:
+    if agreed.difference is not None:
+        return f"{name}: {agreed.difference}"
+    tied = f" ({agreed.ties} of them up to a tie of two tokens)" if agreed.ties else ""
+    return f"{agreed.prompts} of {agreed.prompts} greedy answers of {name} are those of strop's engine in float32{tied}"
