@@ -194,7 +194,23 @@ def test_through_doctor_and_inspector(strop):
         ),
         (
             PLUGIN.replace("    @classmethod\n    def grade(cls", "    def grade(self"),
-            "mine.py: grade of Shout is of an object; write @classmethod above it.",
+            "mine.py: the task 'shout': grade is of an object; write @classmethod above it.",
+        ),
+        (
+            PLUGIN.replace("def grade(cls, item, answer)", "def grade(cls, answer)"),
+            "the task 'shout': grade takes (answer), and is called with (item, answer); let it take these.",
+        ),
+        (
+            PLUGIN.replace("    def run(self, context)", "    def run(self)"),
+            "the kind of stage 'shrink': run takes (self), and is called with (self, context); let it take these.",
+        ),
+        (
+            PLUGIN.replace("    def run(self", "    leaves = 'rows.jsonl'\n\n    def run(self"),
+            "smaller/rows.jsonl (leaves says so), and it is not there; let its run write it, or leave leaves out",
+        ),
+        (
+            PLUGIN.replace("loaded.save(context.folder)", "pass"),
+            "smaller/model (trains says so), and it is not there; let its run write it, or leave trains out",
         ),
         (PLUGIN.replace("    metrics = (", "    none = ("), "mine.py: the task 'shout' has no metrics; give it some."),
         (PLUGIN.replace('"wrong_answer"', '"false"'), "it is to give a Judgement of strop.rewards, whose verdict is "),

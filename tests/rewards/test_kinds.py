@@ -148,6 +148,25 @@ def test_functions_of_files_and_modules_are_found_or_named(tmp_path):
             load_function(name)
 
 
+def test_a_function_that_cannot_be_called_so_is_told_before_it_is(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "def one(samples): return []\ndef two(outputs, batch): return 0\ndef more(samples, *, scale=1.0): return []\n"
+        "def keyed(samples, *, scale): return []\n"
+    )
+    for name in ("one", "more"):
+        assert load_function(f"{file}:{name}", "samples").__name__ == name
+    assert load_function(f"{file}:two", "outputs", "batch").__name__ == "two"
+    assert load_function("builtins:print", "samples") is print
+    for name, given, said in (
+        ("two", ["samples"], r"two: takes \(outputs, batch\), and is called with \(samples\); let it take these"),
+        ("one", ["outputs", "batch"], r"one: takes \(samples\), and is called with \(outputs, batch\)"),
+        ("keyed", ["samples"], r"keyed: takes \(samples, \*, scale\)"),
+    ):
+        with pytest.raises(InputError, match=said):
+            load_function(f"{file}:{name}", *given)
+
+
 @pytest.mark.parametrize(("line", "said"), [("sys.exit(0)", "sys.exit(0)"), ("raise SystemExit", "sys.exit(None)")])
 def test_a_file_that_ends_the_program_is_named(tmp_path, line, said):
     file = tmp_path / "ends.py"

@@ -120,7 +120,7 @@ def test_killed_without_warning_goes_on_from_the_last_checkpoint(make_model, tmp
 def test_more_steps_than_the_data_give_are_said(make_model, tmp_path, capsys, most, said):
     settings = SETTINGS.model_copy(update={"max_steps": most, "eval_every": None})
     assert run(make_model(), tmp_path, settings, evaluates=False)["step"] == 12
-    assert ("max_steps 13 is more than the 12 steps that the data give" in capsys.readouterr().out) == said
+    assert ("max_steps is 13, and the data give 12 in this many epochs" in capsys.readouterr().out) == said
 
 
 def test_training_lowers_the_loss(make_model, tmp_path):

@@ -43,9 +43,11 @@ def whole_folder(target: Path, n_bytes: int, *, replace: bool) -> Iterator[Path]
         _clear_what_was_left(target)
         free = shutil.disk_usage(target.parent).free
         if free < n_bytes:
+            needed, there = _size(n_bytes), _size(free)
+            if needed == there:
+                needed, there = f"{n_bytes:,} bytes", f"{free:,}"
             raise InputError(
-                f"{target}: {_size(n_bytes)} are needed and {_size(free)} are free; "
-                "free some space or choose another folder."
+                f"{target}: {needed} are needed and {there} are free; free some space or choose another folder."
             )
         lock = _make_locked(scratch)
         yield scratch

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar, get_args
 
+from strop.common.calls import unlike
 from strop.common.errors import USERS, InputError, line_in, raised
 from strop.common.given import SUFFIX, read_given
 
@@ -44,6 +45,8 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             if not issubclass(thing, self._base):
                 base = f"{self._base.__name__} of {self._base.__module__}"
                 raise InputError(f"{home_of(thing)}: the {self._what} {name!r} is no subclass of {base}; make it one.")
+            if (why := unlike(thing)) is not None:
+                raise InputError(f"{home_of(thing)}: the {self._what} {name!r}: {why}.")
             kind = getattr(thing, "model_fields", {}).get("kind")
             if kind is not None and name not in get_args(kind.annotation):
                 raise InputError(

@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from strop.common.calls import refuses
 from strop.common.errors import USERS, InputError, raised
 from strop.common.given import SUFFIX, read_given
 from strop.rewards.code import Score
@@ -142,7 +143,7 @@ class FunctionReward(Reward):
 
     def score(self, samples: Sequence[Sample]) -> list[Score | Failed]:
         """Raises TypeError or ValueError where the function does not give a list of as many numbers or Scores."""
-        given = load_function(self.function)(list(samples))
+        given = load_function(self.function, "samples")(list(samples))
         if not isinstance(given, list | tuple):
             raise TypeError(f"gave a {type(given).__name__} instead of a list of scores")
         if len(given) != len(samples):
@@ -168,12 +169,19 @@ AnyReward = Annotated[
 """A part of the reward in a recipe."""
 
 
-@cache
-def load_function(name: str) -> Any:
+def load_function(name: str, *arguments: str) -> Any:
     """The function of ``module:function``, ``file.py:function``, or of a file that `write_given` wrote.
 
-    Raises InputError where there is none.
+    Raises InputError where there is none, and where one cannot be called with ``arguments`` (their names, where given).
     """
+    found = _function(name)
+    if arguments and (why := refuses(found, *arguments)) is not None:
+        raise InputError(f"{name}: {why}; let it take these.")
+    return found
+
+
+@cache
+def _function(name: str) -> Any:
     place, _, function = name.rpartition(":")
     if place.endswith(SUFFIX):
         return read_given(Path(place))

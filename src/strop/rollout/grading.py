@@ -186,7 +186,7 @@ def check_rewards(rewards: Mapping[str, Reward], parts: Iterable[Iterable[Prompt
     grades. ``others``: an environment gives rewards too."""
     for name, reward in rewards.items():
         if isinstance(reward, FunctionReward):
-            load_function(reward.function)
+            load_function(reward.function, "samples")
         if isinstance(reward, MathReward):
             require_math_verify()
         if isinstance(reward, ModelReward) and reward.stage is None and reward.path is not None:

@@ -234,6 +234,7 @@ class _Run:
         return summarise(unfinished, {**self.done, name: {"minutes": None, **result.to_dict()}}, self.compute)
 
     def _end(self, name: str, folder: StageFolder, place: Path, state: dict[str, Any]) -> dict[str, Any]:
+        _check_left(name, self.recipe.stages[name], place)
         write_json(place / STATE, state)
         tracking.track(name, {metric: one["value"] for metric, one in state.get("metrics", {}).items()})
         if place == folder.new:
@@ -268,6 +269,17 @@ class _Run:
         finally:
             if main:
                 signal.signal(signal.SIGTERM, before)
+
+
+def _check_left(name: str, stage: Stage, place: Path) -> None:
+    """Raises InputError where a stage has not left what its kind says that it leaves."""
+    left = {"trains": "model" if stage.trains else None, "leaves": stage.leaves}
+    for said, file in left.items():
+        if file is not None and not (place / file).exists():
+            raise InputError(
+                f"{name}: the kind {stage.kind} is to leave {place / file} ({said} says so), and it is not there; let "
+                f"its run write it, or leave {said} out of the class."
+            )
 
 
 def _check_gates(recipe: Recipe) -> None:

@@ -24,7 +24,7 @@ class FineTuning(Training):
 
     def objective(self) -> Objective:
         if self.stage.objective:
-            own = load_function(self.stage.objective)
+            own = load_function(self.stage.objective, "outputs", "batch")
             return OwnLoss(own, self.settings.reduction, self.settings.loss_constant)
         return supervised_objective(self.settings)
 

@@ -46,7 +46,7 @@ class SftStage(TrainingStage):
     def preflight(self, context: Context) -> None:
         super().preflight(context)
         if self.objective:
-            load_function(self.objective)
+            load_function(self.objective, "outputs", "batch")
 
     def run(self, context: Context) -> StageResult:
         from strop.stages._sft import FineTuning

@@ -14,7 +14,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, reduce
-from inspect import getattr_static
 from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
@@ -301,8 +300,6 @@ def _grade(job: _Job) -> Judgement:
 
 def _judgement(kind: type[AnswerTask], item: Item, answer: str) -> Judgement:
     """Raises InputError where the task gives no `Judgement`."""
-    if not hasattr(kind.grade, "__self__") and not isinstance(getattr_static(kind, "grade"), staticmethod):
-        raise InputError(f"{home_of(kind)}: grade of {kind.__name__} is of an object; write @classmethod above it.")
     given = kind.grade(item, answer)
     if not isinstance(given, Judgement) or given.verdict not in get_args(Verdict):
         verdicts = f"a Judgement of strop.rewards, whose verdict is {', '.join(get_args(Verdict))}"

@@ -161,8 +161,8 @@ class _Run:
         self.health, self.clock = Health(settings, self.say), Clock(settings.max_hours)
         if source.steps is not None and (settings.max_steps or 0) > source.steps:
             self.say(
-                f"max_steps {settings.max_steps} is more than the {self.steps} steps that the data give in this many "
-                "epochs, and the run ends with those; raise epochs for more."
+                f"max_steps is {settings.max_steps}, and the data give {self.steps} in this many epochs, after which "
+                "the run ends; raise epochs for more."
             )
         self.keeper = Keeper(
             folder / "checkpoints",
