@@ -192,6 +192,13 @@ def test_through_doctor_and_inspector(strop):
             PLUGIN.replace("        return Judgement(", "        return True\n        return Judgement(", 1),
             "mine.py: grade of Shout gave True; it is to give a Judgement of strop.rewards, whose verdict is no_code, ",
         ),
+        *(
+            (
+                PLUGIN.replace("len(answer), 100)", f"len(answer), 100, parts={{'tidy': {part}}})"),
+                f"mine.py: grade of Shout gave {said} as the part 'tidy' of its Judgement; give a finite number.",
+            )
+            for part, said in (("float('nan')", "nan"), ("None", "None, which is no number"))
+        ),
         (
             PLUGIN.replace("    @classmethod\n    def grade(cls", "    def grade(self"),
             "mine.py: the task 'shout': grade is of an object; write @classmethod above it.",
@@ -253,6 +260,17 @@ def test_a_plugin_that_cannot_be_used_is_named_with_its_file(strop, content, sai
     done = strop("run", "recipe.yaml")
     assert done.code == 2
     assert said in done.err
+
+
+def test_a_grader_may_give_numbers_of_other_libraries(strop):
+    given = "np.int64(len(answer)), 100, parts={'tidy': True, 'short': np.float32(0.5)})"
+    text = PLUGIN.replace("len(answer), 100)", given)
+    Path("mine.py").write_text(f"import numpy as np\n{text}")
+    done = strop("run", "recipe.yaml")
+    assert done.code == 0, done.err
+    [row, _] = map(json.loads, Path("runs/plugged/after/evals/shout.jsonl").read_text().splitlines())
+    assert row["parts"] == {"tidy": 1.0, "short": 0.5}
+    assert row["passed"] == len(row["answer"])
 
 
 def test_without_its_plugin_a_kind_is_unknown(strop):

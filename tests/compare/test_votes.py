@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pytest
 from evaluations import answers
+from pages import CHROMIUM, driven
 
 from strop.cli import main
 from strop.common.errors import InputError
@@ -50,6 +51,16 @@ def test_the_page_does_not_say_whose_an_answer_is(comparison, tmp_path):
     order = [one["left"] for one in json.loads(key.read_text())["order"]]
     assert 5 < order.count("first") < 25  # of 30, drawn
     assert len(page_data(page)["items"]) == 30  # ten have the same answer twice
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a headless Chromium")
+def test_a_key_that_is_held_votes_once(comparison, tmp_path):
+    page = tmp_path / "page.html"
+    write_blind(page, choose(comparison, None, 30, 0), comparison, 0)
+    script = """const press = (repeat) => dispatchEvent(new KeyboardEvent("keydown", { key: "1", repeat }));
+    press(false); press(true); press(true);
+    document.title = JSON.stringify(document.querySelector("#count").textContent);"""
+    assert driven(page, page.read_text(encoding="utf-8"), script) == "1 of 30 judged"
 
 
 def test_the_seed_draws_items_and_sides(comparison, tmp_path):

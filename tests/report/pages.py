@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 
 SECTIONS = ["results", "answers", "training-1", "how", "notes"]
@@ -56,3 +57,12 @@ def texts(html: str) -> dict[str, list]:
         for data in re.findall(r'="items-(?:index|texts)">([^<]*)<', html)
     )
     return {one["name"]: text["sides"] for one, text in zip(index, found, strict=True)}
+
+
+def driven(page, html: str, script: str):
+    """What a reader's hands, played by ``script`` after the page's own, leave: the JSON that it puts into the title."""
+    html = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
+    page.write_text(html.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom"]
+    dom = subprocess.run([*command, f"file://{page}"], capture_output=True, text=True, timeout=120, check=True).stdout
+    return json.loads(re.search("<title>(.*?)</title>", dom)[1].replace("&amp;", "&"))

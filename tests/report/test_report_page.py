@@ -1,16 +1,20 @@
 """The page as a whole: complete, self-contained, escaped, stable, and whole where stages are missing."""
 
+import base64
+import gzip
 import json
 import re
 import subprocess
 import sys
 
 import pytest
-from pages import CHROMIUM, SECTIONS, Checker, texts
+from pages import CHROMIUM, SECTIONS, Checker, driven, texts
 
 from strop.common.errors import InputError
+from strop.common.files import write_jsonl
 from strop.report import write_report
 from strop.report.items import MOST_CHARACTERS
+from strop.report.page import HERE
 
 
 def page(folder) -> Checker:
@@ -119,6 +123,69 @@ def test_in_a_browser_an_answer_is_text_and_nothing_of_it_runs(run_folder):
     assert "&lt;!--&lt;/script&gt;&lt;script&gt;document.title='broken'&lt;/script&gt;&lt;img src=x" in shown
     assert "‹U+202E›‹U+2028›" in shown
     assert "more characters, which are in the file alone" in shown
+
+
+def test_what_is_no_number_is_left_out_of_the_items(run_folder):
+    """As a task or a grader of one's own may give it: NaN is no JSON, and ended the whole browser."""
+    path = run_folder / "eval" / "evals" / "code_basics.jsonl"
+    first, *rest = path.read_text().splitlines()
+    odd = {
+        "values": {"accepted@1": float("nan")},
+        "parts": {"tidy": float("inf"), "none": None, "ok": 0.5, "yes": True},
+    }
+    write_jsonl(path, [json.loads(first) | odd, *map(json.loads, rest)])
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    [data] = re.findall('id="items-index">([^<]*)<', html)
+    entries = json.loads(gzip.decompress(base64.b64decode(data)), parse_constant=pytest.fail)
+    [one] = [entry for entry in entries if entry["name"] == "sort-1"]
+    assert one["values"] == [0.0, None]
+    assert one["sides"][1][0]["parts"] == {"ok": 0.5, "yes": 1.0}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a headless Chromium")
+def test_the_address_holds_the_item_that_the_keys_went_to(run_folder, tmp_path):
+    script = """setTimeout(() => {
+      const list = document.querySelector("#items .list");
+      const go = (key) => list.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+      const at = () => new URLSearchParams(location.hash.slice(1)).get("item");
+      go("Home"); const first = at(); go("ArrowDown");
+      document.title = JSON.stringify([first, at()]);
+    }, 500);"""
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    assert driven(tmp_path / "page.html", html, script) == ["0", "2"]  # of those that changed
+
+
+def test_what_is_written_on_colours_can_be_read():
+    """Contrasts of at least 4.5 to 1 (WCAG 2.2, 1.4.3), in the light and in the dark, also on the strongest advantage
+    (70 % of its colour over the panel)."""
+    light: dict[str, str] = {}
+    dark: dict[str, str] = {}
+    for file in ("../web/base.css", "report.css"):
+        roots = re.findall(r":root \{(.*?)\}", (HERE / file).read_text(), re.DOTALL)[:2]  # then for paper
+        for colours, root in zip((light, dark), roots, strict=True):
+            colours |= dict(re.findall(r"--([\w-]+): (#\w{6})", root))
+    for colours in (light, dark):
+        verdicts = [name for name in colours if name.startswith("verdict-")]
+        assert len(verdicts) == 7
+        on = [(colours[name], colours["on-verdict"]) for name in verdicts]
+        behind = [mixed(colours[f"{way}-behind"], colours["panel"], 0.7) for way in ("up", "down")]
+        on += [(colour, colours["ink"]) for colour in behind]
+        on += [(colours["panel"], colours[name]) for name in ("dim", "better", "worse", "down-text")]
+        for back, text in on:
+            low, high = sorted((luminance(back), luminance(text)))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (back, text)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of sRGB."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def mixed(a: str, b: str, share: float) -> str:
+    pairs = [(int(a[at : at + 2], 16), int(b[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(share * one + (1 - share) * other):02x}" for one, other in pairs)
 
 
 def test_equal_files_give_equal_bytes_and_nothing_is_left_behind(run_folder):

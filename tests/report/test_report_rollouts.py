@@ -4,10 +4,10 @@ import base64
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
+from pages import CHROMIUM, driven
 
 from strop.common.errors import InputError
 from strop.common.files import write_jsonl
@@ -16,7 +16,6 @@ from strop.report.files import read_run
 from strop.report.page import page_of
 from strop.report.rollouts import KeptAnswer, embed, runs
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=alert(1)>\u2028"
 
 
@@ -259,6 +258,32 @@ def test_a_browser_shows_turns_and_what_a_tool_said(rl_run, tmp_path):
     assert '<span class="put" title="put in by the environment, not trained, 1 token">in</span>' in rendered
     assert "calls {" in rendered
     assert rendered.index("tool look") < rendered.index("42</span>")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a headless Chromium")
+def test_a_page_that_reads_itself_again_keeps_what_was_chosen_by_its_name(rl_run, tmp_path):
+    """An item with several samples has one field more than others, and a new stage brings more; what nobody chose is
+    the new page's choice."""
+    row = {"name": "a", "prompt": "Say a.", "answer": "a", "verdict": "accepted", "values": {"accepted@1": 1.0}}
+    write_jsonl(rl_run / "eval/evals/code_basics.jsonl", [row, row])
+    summary = json.loads((rl_run / "summary.json").read_text())
+    summary["stages"]["measured"] = "eval"
+    (rl_run / "summary.json").write_text(json.dumps(summary))
+    script = """setTimeout(() => {
+      const form = document.querySelector("#prompts form"), { q, batch, outcome, cut } = form.elements;
+      if (!sessionStorage.getItem("test")) {
+        sessionStorage.setItem("test", document.querySelector("#items .shown select").value);
+        outcome.value = "right";
+        outcome.dispatchEvent(new Event("change", { bubbles: true }));
+      } else {
+        for (let timer = 1; timer < 100; timer++) clearInterval(timer);
+        const newest = [...batch.options].at(-1).value;
+        document.title = JSON.stringify([q.value, batch.value === newest, outcome.value, cut.checked]);
+      }
+    }, 300);"""
+    live = {"title": "Running.", "lines": [], "refresh": 1, "written": "now", "stages": [], "stage": "rl"}
+    html = page_of(read_run(rl_run), live=live)
+    assert driven(tmp_path / "page.html", html, script) == ["", True, "right", False]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a headless Chromium")

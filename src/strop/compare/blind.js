@@ -58,7 +58,7 @@ byId("save").addEventListener("click", save);
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const choice = { 1: "left", 2: "right", 0: "tie" }[event.key];
-  if (choice) vote(choice);
+  if (choice && !event.repeat) vote(choice); // a key that is held votes once
   else if (event.key === "ArrowLeft") go(at - 1);
   else if (event.key === "ArrowRight") go(at + 1);
 });

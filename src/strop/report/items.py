@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,12 +44,10 @@ class Entry:
 
     @property
     def values(self) -> list[float | None]:
-        """Of the task's leading metric; None also where a loss is of another number of tokens."""
-        weight = self.first.weights.get(self.metric.name)
-        return [
-            None if one is None or one.weights.get(self.metric.name) != weight else one.values.get(self.metric.name)
-            for one in self.results
-        ]
+        """Of the task's leading metric; None also where a loss is of another number of tokens, and for NaN."""
+        metric, weight = self.metric.name, self.first.weights.get(self.metric.name)
+        same = [one if one is not None and one.weights.get(metric) == weight else None for one in self.results]
+        return [None if one is None else _number(one.values.get(metric)) for one in same]
 
     @property
     def change(self) -> float:
@@ -182,6 +181,13 @@ def _parts(entry: Entry) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _sample(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     texts = {name: str(row[name])[:MOST_CHARACTERS] for name in _TEXTS if row.get(name) or row.get(name) == ""}
-    numbers = {name: row.get(name) for name in ("verdict", "finish_reason", "passed", "total", "tokens", "parts")}
+    numbers = {name: row.get(name) for name in ("verdict", "finish_reason", "passed", "total", "tokens")}
+    parts = {name: _number(value) for name, value in (row.get("parts") or {}).items()}
+    numbers["parts"] = {name: value for name, value in parts.items() if value is not None}
     numbers["cut"] = max(0, len(str(row.get("answer") or "")) - MOST_CHARACTERS)
     return {name: value for name, value in numbers.items() if value not in (None, "", {}, 0)}, texts
+
+
+def _number(value: Any) -> float | None:
+    """None for what the page's script cannot read as a number: NaN and infinity are not JSON."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -89,11 +89,18 @@ function card(answer, largest) {
   return made;
 }
 
+// A prompt, to be scrolled by key too.
+function prompted(text) {
+  const made = appendHits(element("pre", ""), shown(text).trim(), state.q);
+  made.tabIndex = 0;
+  return made;
+}
+
 function group(one) {
   const made = [element("h3", "", element("code", "", shown(one.name)), element("span", "kind", batchName(batches[one.in])))];
   for (const [role, text] of one.messages)
-    made.push(element("p", "bar", element("span", "when", shown(role))), appendHits(element("pre", ""), shown(text).trim(), state.q));
-  if (one.truth !== undefined) made.push(element("p", "bar", element("span", "when", "ground truth")), appendHits(element("pre", ""), shown(one.truth).trim(), state.q));
+    made.push(element("p", "bar", element("span", "when", shown(role))), prompted(text));
+  if (one.truth !== undefined) made.push(element("p", "bar", element("span", "when", "ground truth")), prompted(one.truth));
   made.push(element("div", "answers", ...one.answers.map((answer) => card(answer, strongest[one.in]))));
   return made;
 }

@@ -25,8 +25,10 @@ from strop.common.registry import Registry, home_of, load_plugins, plugin_file
 from strop.data.readers import NamedSet, built_in
 from strop.data.rows import Row
 from strop.environments.base import EnvironmentField
-from strop.rewards import Judgement, judge_fault, map_in_workers
+from strop.rewards import Judgement, Score, judge_fault, map_in_workers
 from strop.rewards.code import Verdict
+from strop.rewards.reward import as_score
+from strop.rewards.timed import Failed
 from strop.tasks.items import Document, Item, Question
 from strop.tasks.metrics import ENDINGS, Metric, pass_at
 
@@ -299,12 +301,18 @@ def _grade(job: _Job) -> Judgement:
 
 
 def _judgement(kind: type[AnswerTask], item: Item, answer: str) -> Judgement:
-    """Raises InputError where the task gives no `Judgement`."""
-    given = kind.grade(item, answer)
+    """Raises InputError where the task gives no `Judgement`, or one whose parts are no numbers."""
+    given, by = kind.grade(item, answer), f"{home_of(kind)}: grade of {kind.__name__}"
     if not isinstance(given, Judgement) or given.verdict not in get_args(Verdict):
         verdicts = f"a Judgement of strop.rewards, whose verdict is {', '.join(get_args(Verdict))}"
-        raise InputError(f"{home_of(kind)}: grade of {kind.__name__} gave {given!r}; it is to give {verdicts}.")
-    return given
+        raise InputError(f"{by} gave {given!r}; it is to give {verdicts}.")
+    scores = {name: as_score(part) for name, part in given.parts.items()}
+    for name, score in scores.items():
+        if isinstance(score, Failed):
+            raise InputError(f"{by} {score.why} as the part {name!r} of its Judgement; give a finite number.")
+    # As JSON holds them: True and NumPy's numbers are numbers too.
+    parts = {name: score.value for name, score in scores.items() if isinstance(score, Score)}
+    return replace(given, passed=int(given.passed), total=int(given.total), parts=parts)
 
 
 TASKS: Registry[type[Task]] = Registry("task", "strop.tasks", Task)

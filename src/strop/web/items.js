@@ -256,7 +256,7 @@ async function browseItems() {
   const initial = { ...state };
   const given = readAddress();
   entries.current = given.has("item") ? Number(given.get("item")) : all.indexOf(changedOnes.find((one) => one.says) ?? changedOnes[0]);
-  root.querySelector(".list").addEventListener("click", writeAddress);
+  for (const way of ["click", "keydown"]) root.querySelector(".list").addEventListener(way, writeAddress);
   addEventListener("hashchange", () => { const at = readAddress().get("item"); if (at) entries.current = Number(at); filter(); });
   printed(root, entries, "item", PRINTED, (at) => item(all[at]));
   await filter();
