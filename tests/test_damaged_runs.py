@@ -43,6 +43,34 @@ def test_a_damaged_run_does_not_hide_the_others(runs, capsys, name, kind):
     assert ("b is damaged: runs/b/eval/stage.json" in capsys.readouterr().out) == (name == "eval/stage.json")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("summary.json", '{"after": {"x": 5}}'),
+        ("summary.json", '{"after": {"x": {"value": "high"}}}'),
+        ("summary.json", '{"eval_loss": [1]}'),
+        ("progress.json", '{"doing": [{"total": 5}]}'),
+        ("eval/config.yaml", "stages: [1]"),
+    ],
+)
+def test_nor_does_one_whose_files_hold_something_else(runs, capsys, name, text):
+    if name != "summary.json":
+        (runs / "b/summary.json").unlink()
+    (runs / "b" / name).write_text(text)
+    assert main(["runs"]) == 0
+    said = capsys.readouterr().out
+    assert "b is damaged: runs/b: summary.json, progress.json or a config.yaml is JSON or YAML, and not what" in said
+    assert said.count("finished") == 2
+
+
+def test_a_runs_name_does_not_steer_the_terminal(runs, capsys):
+    (runs / "b").rename(runs / "b\n\x1b[31m")
+    assert main(["runs"]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "│b↵␛[31m " in said
+
+
 @pytest.mark.parametrize("kind", JUNK)
 def test_damaged_answers_are_not_graded_again(runs, capsys, kind):
     (runs / "a/eval/evals/m.jsonl").write_bytes(JUNK[kind])

@@ -265,6 +265,8 @@ def test_compare_names_what_ran_unconfined(strop, model_folder, capsys):
     ("tasks", "said"),
     [
         ("gsm8kk", "--tasks: 'gsm8kk' is not a built-in task"),
+        ("nonesuch", "--tasks: 'nonesuch' is not a built-in task"),
+        ("gsm8k:limit=2,max_tokens=4", "'max_tokens=4' is no task; settings of a task follow a colon: TASK:key=value:"),
         ("code_basics:limt=2", "--tasks: code_basics has no setting 'limt'; did you mean 'limit'?"),
         ("code_basics:max_token=2", "--tasks: code_basics has no setting 'max_token'; did you mean 'max_tokens'?"),
         ("humaneval:k=10", "pass@10 needs as many answers to each item, and samples is 2"),

@@ -127,7 +127,7 @@ def evaluation_recipe(
     kind = _with_plugins(overrides)
     for name, given in tasks.items():
         if (settings := settings_class(name, given)) is UnknownTask:
-            raise InputError(f"--tasks: {unknown_task(given.get('task', name), given.get('path'), 'task' in given)}")
+            raise InputError(f"--tasks: {unknown_task(given.get('task', name), given.get('path'), given=True)}")
         known = settings.model_fields
         for key in given.keys() - known:
             if near := difflib.get_close_matches(key, (*ALIASES, *known), n=1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from strop.common.console import duration
 from strop.common.errors import InputError
+from strop.common.visible import one_line
 from strop.report.live import read_progress
 from strop.runs.run_folder import LOCK
 from strop.runs.stage_folder import NEW, OLD, STATE, read_state
@@ -45,7 +47,12 @@ def _described(place: Path) -> dict[str, Any]:
     """One run, whatever its files hold: a damaged one does not hide the others."""
     try:
         return describe(place)
-    except InputError as error:
+    except (InputError, AttributeError, KeyError, TypeError, ValueError) as error:
+        own = isinstance(error, InputError)
+        shape = (
+            f"{place}: summary.json, progress.json or a config.yaml is JSON or YAML, and not what strop writes there"
+        )
+        why = str(error) if own else f"{shape} ({error}); run the recipe again."
         nothing: dict[str, Any] = {
             "where": "",
             "stages": {},
@@ -54,7 +61,7 @@ def _described(place: Path) -> dict[str, Any]:
             "bytes": 0,
             "changed": place.stat().st_mtime,
         }
-        return {"name": place.name, "folder": str(place), "state": "damaged", "why": str(error)} | nothing
+        return {"name": place.name, "folder": str(place), "state": "damaged", "why": why} | nothing
 
 
 def describe(place: Path) -> dict[str, Any]:
@@ -87,7 +94,7 @@ def describe(place: Path) -> dict[str, Any]:
         "numbers": list(_numbers(summary)),
         "changed": changed,
         "bytes": sum(one.st_size for one in files),
-        "why": progress.get("why", "") if state in ("failed", "stopped") else "",
+        "why": str(progress.get("why") or "") if state in ("failed", "stopped") else "",
     }
 
 
@@ -111,7 +118,7 @@ def table(runs: list[dict[str, Any]]) -> Table:
         state = f"{one['state']} {one['where']}".strip()
         cells = (one["name"], state, stages, numbers, str(one["model"] or "–"))
         age = duration(max(0.0, time.time() - one["changed"]))
-        out.add_row(*(Text(cell) for cell in (*cells, _age(age), _size(one["bytes"]))))
+        out.add_row(*(Text(one_line(cell)) for cell in (*cells, _age(age), _size(one["bytes"]))))
     return out
 
 
@@ -124,7 +131,7 @@ def show(runs: list[dict[str, Any]], folder: Path, console: Console) -> None:
     for one in runs:
         if one["state"] in ("failed", "damaged") and one["why"]:
             words = f"{one['name']} {'failed' if one['state'] == 'failed' else 'is damaged'}"
-            console.print(f"{words}: {one['why'].splitlines()[0]}", markup=False, soft_wrap=True)
+            console.print(one_line(f"{words}: {one['why'].splitlines()[0]}"), markup=False, soft_wrap=True)
 
 
 def _stages(place: Path) -> Iterator[Path]:
@@ -180,11 +187,16 @@ def _numbers(summary: dict[str, Any]) -> Iterator[tuple[str, float | None, float
         (one["lead"], name) for name, one in measures.items() if name in after and one.get("lead") is not None
     )
     for name in ([name for _, name in leading] or list(after))[:LEAD]:
-        values = [(side.get(name) or {}).get("value") for side in (before, after)]
+        values = [_number((side.get(name) or {}).get("value")) for side in (before, after)]
         yield name, values[0], values[1], measures.get(name, {}).get("unit", "")
     if not after:
         for stage, one in list(summary.get("eval_loss", {}).items())[:LEAD]:
-            yield f"{stage} eval_loss", one.get("start"), one.get("end"), ""
+            yield f"{stage} eval_loss", _number(one.get("start")), _number(one.get("end")), ""
+
+
+def _number(value: float | None) -> float | None:
+    """None for NaN and infinity, which are no measurements. Raises TypeError for what is no number."""
+    return None if value is None or not math.isfinite(value) else value
 
 
 def _number_text(name: str, before: float | None, after: float | None, unit: str) -> str:

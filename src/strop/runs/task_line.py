@@ -45,6 +45,10 @@ def parse_tasks(text: str) -> dict[str, dict[str, Any]]:
             written[key] = value
         if not task:
             raise InputError(f"--tasks {text}: a task's name is missing; write TASK,TASK:key=value.")
+        if "=" in task:
+            raise InputError(
+                f"--tasks {text}: {task!r} is no task; settings of a task follow a colon: TASK:key=value:{task}."
+            )
         name = _as_text(written.pop("name", task), one)
         own = {} if name == task else {"task": task}
         if "task" in written:
