@@ -8,9 +8,11 @@ import sys
 import time
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 
 from strop.common.console import AT_WORK, Steady, duration, heading, make_console, seconds_left, speaking_on, working
+from strop.train.metrics import Progress
 
 
 def test_a_pipe_gets_whole_lines_and_no_markup():
@@ -42,6 +44,23 @@ def test_long_work_is_heard_of_though_nothing_is_finished():
     assert lines[0] == "answers [/z]: 2 of 10, 0 s"
     assert re.fullmatch(r"answers \[/z\]: 6 of 10, 0 s, about 0 s left", lines[-1])
     assert "\r" not in out.getvalue()
+
+
+def test_a_dumb_terminal_gets_lines_as_a_pipe_does():
+    """A bar is never seen there, and left an empty line behind."""
+    out = io.StringIO()
+    dumb = Console(file=out, force_terminal=True, _environ={"TERM": "dumb"})
+    with Steady(dumb, "answers", 10, every=0.02) as work:
+        work.advance(4)
+        while "4 of 10" not in out.getvalue():
+            time.sleep(0.01)
+    assert all(line.startswith("answers: ") for line in out.getvalue().splitlines())
+    out.truncate(0)
+    with Progress("sft", 2, 0, dumb) as progress:
+        speed = {"tokens_per_second": 1.0, "trained_tokens_per_second": 1.0, "memory_gb": 0.1}
+        progress.show({"step": 1, "loss": 0.5, "seconds": 1.0, **speed})
+    assert "sft step 1/2 · loss 0.500 · " in out.getvalue()
+    assert "\n\n" not in out.getvalue()
 
 
 def test_short_work_says_nothing():

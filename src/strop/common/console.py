@@ -43,6 +43,11 @@ def make_console(*, stderr: bool = False, file: TextIO | None = None) -> Console
     return console
 
 
+def redraws(console: Console) -> bool:
+    """Whether a line can be drawn over: on a terminal, but not on a dumb one (TERM=dumb), where bars are never seen."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 def say(console: Console, text: str, style: str | None = None) -> None:
     """A line for people, as it stands."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
@@ -84,7 +89,7 @@ class Steady:
     def __enter__(self) -> Steady:
         self._started = time.monotonic()
         AT_WORK.append(self)
-        if self._console.is_terminal:
+        if redraws(self._console):
             count = (MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn()) if self._total else ()
             self._bar = Bar(
                 TextColumn("{task.description}", markup=False),

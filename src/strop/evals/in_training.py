@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from strop.chat import ChatEncoder
-from strop.common.console import Steady, say
+from strop.common.console import Steady, redraws, say
 from strop.evals.measure import Measurement
 from strop.evals.results import changes_between
 from strop.model.policy import Policy
@@ -69,7 +69,7 @@ class InTraining:
         shutil.rmtree(place, ignore_errors=True)  # of a run that was cut off here: of these weights, who knows
         silent = Console(quiet=True, file=io.StringIO())
         # A terminal has the bar of the training already, and a second one would be drawn over it.
-        at_work = Steady(silent if self._console.is_terminal else self._console, f"{self._title}: tasks at step {step}")
+        at_work = Steady(silent if redraws(self._console) else self._console, f"{self._title}: tasks at step {step}")
 
         def on_item() -> None:
             at_work.advance()

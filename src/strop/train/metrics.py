@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 
 from strop.common import tracking
-from strop.common.console import AT_WORK, EVERY, duration
+from strop.common.console import AT_WORK, EVERY, duration, redraws
 from strop.common.files import atomic_writer
 
 _TIMING = re.compile(r".*(seconds?|minutes)(/.*)?|(peak_)?memory_gb")
@@ -123,7 +123,7 @@ class Progress:
             TextColumn("ETA"),
             TimeRemainingColumn(),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not redraws(self._console),
         )
         self._title = title
         self._task = self._bar.add_task(title, total=steps, completed=done, text="")
@@ -150,7 +150,7 @@ class Progress:
     def _watch(self) -> None:
         """Of a step that takes long there is a line too, where nothing within it speaks."""
         while not self._stop.wait(EVERY / 10):
-            quiet = self._console.is_terminal or AT_WORK[-1:] != [self]
+            quiet = redraws(self._console) or AT_WORK[-1:] != [self]
             if not quiet and time.monotonic() - self._said > EVERY:
                 self._said = time.monotonic()
                 self._line(f"step {self._done + 1}/{self._steps} · at work, {duration(self._said - self._row)}")
@@ -185,7 +185,7 @@ class Progress:
         )
         self._text = text
         self._bar.update(self._task, completed=row["step"], text=text)
-        if self._console.is_terminal:
+        if redraws(self._console):
             return
         tenth = row["step"] % max(1, self._steps // 10) == 0 or row["step"] == self._steps
         # Said a step early rather than late: the next one may take as long as this one did.
