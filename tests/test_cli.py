@@ -1,12 +1,14 @@
 """The command line says what it can do, and what is wrong, without a traceback."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
-from strop.cli import main
+from strop.cli import STAGE_VERBS, _parser, main
 from strop.config.recipe import stage_recipe
 
 
@@ -170,3 +172,13 @@ def test_the_module_is_the_command():
     out = subprocess.run([sys.executable, "-m", "strop", "--help"], capture_output=True, text=True, check=True).stdout
     for verb in ("demo", "run", "chat", "report"):
         assert verb in out
+
+
+@pytest.mark.parametrize("verb", STAGE_VERBS)
+def test_the_example_of_a_training_verb_makes_a_recipe(verb, capsys):
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    [example] = re.findall(r"^example: strop (.*)$", capsys.readouterr().out, re.MULTILINE)
+    options = _parser().parse_args(shlex.split(example))
+    stage = {"kind": options.kind, "data": options.data, **options.settings}
+    assert stage_recipe(verb, options.model, stage, options.overrides).stages

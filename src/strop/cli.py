@@ -141,7 +141,8 @@ def _parser() -> VerbParser:
             if kind == "pretrain"
             else "pairs.jsonl"
         )
-        train = verbs.add_parser(verb, help=what, example=f"strop {verb} smollm2-135m --data {data}")
+        needed = " teacher=./large" if kind == "distill" else ""
+        train = verbs.add_parser(verb, help=what, example=f"strop {verb} smollm2-135m --data {data}{needed}")
         train.add_argument("model", help="folder, run folder, hub id, .gguf file or smollm2-135m")
         train.add_argument(
             "--data", action="append", required=True, help="a file, folder, hub id or task:NAME; repeatable"

@@ -287,6 +287,16 @@ def test_a_page_that_reads_itself_again_keeps_what_was_chosen_by_its_name(rl_run
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a headless Chromium")
+def test_sampled_text_is_as_black_as_other_text(rl_run, tmp_path):
+    """Its advantage colours what is behind it; the green and red of items that got better and worse are not its."""
+    script = """document.title = JSON.stringify([...document.querySelectorAll(".answers .adv")].map(
+      (one) => getComputedStyle(one).color === getComputedStyle(document.body).color));"""
+    told = driven(tmp_path / "page.html", page_of(read_run(rl_run)), script)
+    assert told
+    assert all(told)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a headless Chromium")
 def test_a_browser_shows_the_newest_group(rl_run, tmp_path):
     (rl_run / "rl/rollouts/step-000004.jsonl").unlink()
     page = tmp_path / "page.html"
