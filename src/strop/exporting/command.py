@@ -21,6 +21,7 @@ class Request:
     target: Path
     format: Literal["hf", "adapter", "gguf", "verl"] = "hf"
     dtype: str | None = None
+    own_head: bool = False
     outtype: str | None = None
     llama_cpp: Path | None = None
     vllm: Path | None = None
@@ -32,14 +33,14 @@ class Request:
     json: bool = False
 
 
-_ONLY = {"hf": ("dtype", "vllm"), "gguf": ("outtype", "llama_cpp"), "verl": ("split", "count", "seed")}
+_ONLY = {"hf": ("dtype", "own_head", "vllm"), "gguf": ("outtype", "llama_cpp"), "verl": ("split", "count", "seed")}
 """The options that only one of the formats reads."""
 
 
 def export(request: Request) -> tuple[int, dict[str, Any]]:
     """(exit code, the account): 1 where ``check`` found a difference. Raises InputError for what cannot be exported."""
     for form, name in ((form, name) for form, names in _ONLY.items() for name in names):
-        if getattr(request, name) is not None and request.format != form:
+        if getattr(request, name) not in (None, False) and request.format != form:
             raise InputError(f"--{name.replace('_', '-')} is for --format {form}; leave it out with {request.format}.")
     if request.vllm is not None and not request.check:
         raise InputError("--vllm names who answers with --check; say --check too, or leave it out.")
@@ -85,7 +86,7 @@ def _model(request: Request) -> tuple[int, dict[str, Any]]:
     rounded, file = None, None
     if request.format == "hf":
         with working("export: the model's files"):
-            rounded = folders.write_model(source, request.target, request.dtype)
+            rounded = folders.write_model(source, request.target, request.dtype, request.own_head)
     elif request.format == "adapter":
         folders.write_adapter(source, request.target)
     else:

@@ -22,7 +22,6 @@ from strop.rollout.prompts import Prompts
 from strop.rollout.ranks import ALONE, NoEngine, Ranks
 from strop.rollout.source import RolloutSource
 from strop.rollout.turns import Player
-from strop.rollout.vllm.engine import check_loads
 from strop.rollout.vllm.protocol import check_params
 from strop.rollout.worker import loaded_policy
 from strop.stages._critic import add_values
@@ -57,7 +56,6 @@ def check_rollouts(stage: RlStage, context: Context) -> None:
     at, device = f"stages.{context.name}.rollout", context.compute.device
     if context.recipe.rollout.engine == "vllm":
         check_params(SamplingParams(temperature=stage.rollout.temperature))
-        check_loads(context.model, f"{at}: vLLM cannot sample for the training of", "set rollout.engine=torch instead.")
     elif stage.rollout.staleness and device.type != "cpu":
         raise InputError(
             f"{at}.staleness: the process that samples ahead computes on a CPU, and this run on {device}; set it to 0, "
