@@ -114,9 +114,11 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
         player = None
         if stage.environment:
             player = Player(loaded.encoder, stage.environment, settings.micro_batch_tokens)
+        with ranks.whole() if served else nullcontext():  # the first rank may have to write the model for servers
+            opened = stack.enter_context(engine)
         source = RolloutSource(
             policy,
-            stack.enter_context(engine),
+            opened,
             mixture,
             Grader(stage.rewards, stage.grading, context.compute, stage.own_weights),
             loaded.tokenizer,
