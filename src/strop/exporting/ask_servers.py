@@ -11,7 +11,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from strop.common.folders import cache_folder
-from strop.exporting.check import TIE, Reference
+from strop.exporting.agreement import TIE, Reference
 from strop.model.window import window
 from strop.rollout.engine import SamplingParams
 from strop.rollout.engine_settings import VllmSettings

@@ -74,7 +74,7 @@ def _prompts(request: Request) -> dict[str, Any]:
 
 def _model(request: Request) -> tuple[int, dict[str, Any]]:
     from strop.exporting import folders
-    from strop.exporting.checks import checks
+    from strop.exporting.check import check
     from strop.exporting.source import source_of
 
     console = make_console(stderr=request.json)
@@ -105,5 +105,5 @@ def _model(request: Request) -> tuple[int, dict[str, Any]]:
     say(console, f"{request.target}: {request.format}, {size / 1e6:,.1f} MB, with a card (README.md)")
     if not request.check:
         return 0, account
-    account["check"] = checks(console, request, source.model, rounded, file)
+    account["check"] = check(console, request, source.model, rounded, file)
     return int(any(found["difference"] is not None for found in account["check"].values())), account
