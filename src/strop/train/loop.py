@@ -21,7 +21,7 @@ from strop.common.heartbeat import beat
 from strop.data.batch import Batch
 from strop.data.step import Source, Step
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
-from strop.objectives.objective import Objective
+from strop.objectives.objective import Objective, loss_named
 from strop.train import course
 from strop.train.best import Best
 from strop.train.checkpoint import step_of
@@ -219,7 +219,7 @@ class _Run:
         except FloatingPointError as error:
             self.skipped = str(error)
         if self.step == 0 and not self.skipped:
-            self.totals["first_loss"] = told["loss"]
+            self.totals |= {"first_loss": told["loss"], "first_loss_of": loss_named(self.objective)}
             self.first = step.batches if self.objective.comparable else ()
         if self.ema and not self.skipped and "untrained" not in told:
             self.ema.update()
@@ -368,7 +368,7 @@ class _Run:
         if self.best and "best" in self.totals and self.totals["best"]["step"] != self.step:
             self.best.put_back(self.totals)
         moved = None
-        if self.first and "first_loss" in self.totals:
+        if self.first and self.totals.get("first_loss_of") == loss_named(self.objective):
             row = self.measured(
                 partial(loss_of, self.weights.policy, self.objective, self.first, self.world),
                 "after it the loss on the first step's examples",
