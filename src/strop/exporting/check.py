@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,56 +14,73 @@ from rich.console import Console
 from strop.common.console import say, working
 from strop.common.errors import InputError
 from strop.exporting.agreement import Agreement, Reference, agreement, reference
-from strop.exporting.command import Request
 
 
-def check(
-    console: Console, request: Request, source: Path, rounded: torch.dtype | None, file: Path | None
-) -> dict[str, dict[str, Any]]:
-    """{program: its `Agreement` as a dict}, told on ``console``. ``file``: the GGUF that was written, if one was.
+@dataclass(frozen=True)
+class Written:
+    """What was made of the model in ``source``: ``target`` in this ``format``, its weights ``rounded`` to a number
+    format on the way; ``file`` is a GGUF of llama.cpp's ``outtype``, if it is one."""
+
+    source: Path
+    target: Path
+    format: str
+    rounded: torch.dtype | None = None
+    file: Path | None = None
+    outtype: str = ""
+
+
+def check(console: Console, written: Written, llama_cpp: Path | None, vllm: Path | None) -> dict[str, dict[str, Any]]:
+    """{program: its `Agreement` as a dict}, told on ``console``. ``llama_cpp``: a checkout; ``vllm``: a Python.
 
     transformers (with peft for adapters) always; llama.cpp's server for GGUF where it is found; vLLM where it is named
     or its command is on the PATH. Raises InputError where one of them does not load what was written.
     """
     with working("check: strop's engine"):
-        wanted = reference(source, rounded=rounded, matrices_only=file is not None)
+        wanted = reference(written.source, rounded=written.rounded, matrices_only=written.file is not None)
     found: dict[str, Agreement] = {}
 
     def told(name: str, agreed: Agreement) -> None:
         found[name] = agreed
         say(console, f"check: {_sentence(name, agreed)}", style="green" if agreed.difference is None else "red")
 
-    if file is None:
-        told("transformers", _transformers(request, wanted))
-        if request.format == "hf" and (python := request.vllm or _vllm_on_path()) is not None:
+    if written.file is not None:
+        _gguf(console, written.file, written.outtype, llama_cpp, wanted, told)
+    else:
+        told("transformers", _transformers(written, wanted))
+        if written.format == "hf" and (python := vllm or _vllm_on_path()) is not None:
             from strop.exporting.ask_servers import open_vllm
 
-            with working("check: vLLM"), open_vllm(python, request.target, wanted) as program:
+            with working("check: vLLM"), open_vllm(python, written.target, wanted) as program:
                 told("vLLM", agreement(wanted, program))
-    else:
-        _gguf(console, request, wanted, file, told)
     return {name: agreed.to_dict() for name, agreed in found.items()}
 
 
-def _transformers(request: Request, wanted: Reference) -> Agreement:
+def _transformers(written: Written, wanted: Reference) -> Agreement:
     from strop.exporting.ask_transformers import Transformers, adapted, loaded
     from strop.model import adapter
     from strop.model.names import resolve
 
     with working("check: transformers"):
-        if request.format == "adapter":
-            model = adapted(request.target, *adapter.base_of(request.target, resolve))
+        if written.format == "adapter":
+            model = adapted(written.target, *adapter.base_of(written.target, resolve))
         else:
-            model = loaded(request.target)
+            model = loaded(written.target)
         return agreement(wanted, Transformers(*model, wanted))
 
 
-def _gguf(console: Console, request: Request, wanted: Reference, file: Path, told: Any) -> None:
+def _gguf(
+    console: Console,
+    file: Path,
+    outtype: str,
+    llama_cpp: Path | None,
+    wanted: Reference,
+    told: Callable[[str, Agreement], None],
+) -> None:
     from strop.exporting.ask_servers import LLAMA_SERVER, llama_server, open_llama
     from strop.exporting.ask_transformers import Transformers, loaded
     from strop.model import gguf
 
-    server = llama_server(request.llama_cpp)
+    server = llama_server(llama_cpp)
     try:
         with working("check: transformers"):
             told("transformers", agreement(wanted, Transformers(*loaded(gguf.convert(file)), wanted)))
@@ -70,10 +89,10 @@ def _gguf(console: Console, request: Request, wanted: Reference, file: Path, tol
             raise
         say(console, f"check: transformers was not asked: {error}", style="yellow")
     if server is None:
-        place = "" if request.llama_cpp is None else f"built in {request.llama_cpp} or "
+        place = "" if llama_cpp is None else f"built in {llama_cpp} or "
         say(console, f"check: llama.cpp itself was not asked: no {LLAMA_SERVER} is {place}on the PATH")
         return
-    with working("check: llama.cpp"), open_llama(server, file, wanted, request.outtype or "f16") as program:
+    with working("check: llama.cpp"), open_llama(server, file, wanted, outtype) as program:
         told("llama.cpp", agreement(wanted, program))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,7 +74,7 @@ def _prompts(request: Request) -> dict[str, Any]:
 
 def _model(request: Request) -> tuple[int, dict[str, Any]]:
     from strop.exporting import folders
-    from strop.exporting.check import check
+    from strop.exporting.check import Written, check
     from strop.exporting.source import source_of
 
     console = make_console(stderr=request.json)
@@ -83,10 +83,11 @@ def _model(request: Request) -> tuple[int, dict[str, Any]]:
     folders.check_target(request.target, source, request.fresh)
     folders.check_source(source.model)
     account: dict[str, Any] = {"format": request.format, "path": str(request.target), "model": str(source.model)}
-    rounded, file = None, None
+    written = Written(source.model, request.target, request.format)
     if request.format == "hf":
         with working("export: the model's files"):
             rounded = folders.write_model(source, request.target, request.dtype, request.own_head)
+        written = replace(written, rounded=rounded)
     elif request.format == "adapter":
         folders.write_adapter(source, request.target)
     else:
@@ -99,11 +100,11 @@ def _model(request: Request) -> tuple[int, dict[str, Any]]:
             file, known = folders.write_gguf(
                 source, request.target, outtype, request.llama_cpp, lambda text: say(console, text)
             )
-        rounded = folders.OUTTYPES.get(outtype)
+        written = replace(written, rounded=folders.OUTTYPES.get(outtype), file=file, outtype=outtype)
         account |= {"file": str(file), "pre_tokenizer": known}
     size = sum(path.stat().st_size for path in request.target.iterdir())
     say(console, f"{request.target}: {request.format}, {size / 1e6:,.1f} MB, with a card (README.md)")
     if not request.check:
         return 0, account
-    account["check"] = check(console, request, source.model, rounded, file)
+    account["check"] = check(console, written, request.llama_cpp, request.vllm)
     return int(any(found["difference"] is not None for found in account["check"].values())), account
