@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def check(console: Console, written: Written, llama_cpp: Path | None, vllm: Path
     """{program: its `Agreement` as a dict}, told on ``console``. ``llama_cpp``: a checkout; ``vllm``: a Python.
 
     transformers (with peft for adapters) always; llama.cpp's server for GGUF where it is found; vLLM where it is named
-    or its command is on the PATH. Raises InputError where one of them does not load what was written.
+    or its command is on the PATH. Raises InputError where transformers, or what is named, does not load what was
+    written; of what is found on the PATH it is said.
     """
     with working("check: strop's engine"):
         wanted = reference(written.source, rounded=written.rounded, matrices_only=written.file is not None)
@@ -50,8 +52,11 @@ def check(console: Console, written: Written, llama_cpp: Path | None, vllm: Path
         if written.format == "hf" and (python := vllm or _vllm_on_path()) is not None:
             from strop.exporting.ask_servers import open_vllm
 
-            with working("check: vLLM"), open_vllm(python, written.target, wanted) as program:
+            said = _said_unless(vllm is not None, console, "vLLM")
+            with working("check: vLLM"), said, open_vllm(python, written.target, wanted) as program:
                 told("vLLM", agreement(wanted, program))
+    if not found:
+        raise InputError(f"{written.target}: is written, and none of the programs could be asked; see above.")
     return {name: agreed.to_dict() for name, agreed in found.items()}
 
 
@@ -76,24 +81,32 @@ def _gguf(
     wanted: Reference,
     told: Callable[[str, Agreement], None],
 ) -> None:
-    from strop.exporting.ask_servers import LLAMA_SERVER, llama_server, open_llama
+    from strop.exporting.ask_servers import LLAMA_SERVER, built_server, open_llama
     from strop.exporting.ask_transformers import Transformers, loaded
     from strop.model import gguf
 
-    server = llama_server(llama_cpp)
-    try:
-        with working("check: transformers"):
-            told("transformers", agreement(wanted, Transformers(*loaded(gguf.convert(file)), wanted)))
-    except InputError as error:
-        if server is None:
-            raise
-        say(console, f"check: transformers was not asked: {error}", style="yellow")
+    built, on_path = llama_cpp and built_server(llama_cpp), shutil.which(LLAMA_SERVER)
+    server = built if built or on_path is None else Path(on_path)
+    with working("check: transformers"), _said_unless(server is None, console, "transformers"):
+        told("transformers", agreement(wanted, Transformers(*loaded(gguf.convert(file)), wanted)))
     if server is None:
         place = "" if llama_cpp is None else f"built in {llama_cpp} or "
         say(console, f"check: llama.cpp itself was not asked: no {LLAMA_SERVER} is {place}on the PATH")
         return
-    with working("check: llama.cpp"), open_llama(server, file, wanted, outtype) as program:
+    said = _said_unless(built is not None, console, "llama.cpp")
+    with working("check: llama.cpp"), said, open_llama(server, file, wanted, outtype) as program:
         told("llama.cpp", agreement(wanted, program))
+
+
+@contextmanager
+def _said_unless(wanted: bool, console: Console, name: str) -> Iterator[None]:
+    """Where a program that nobody asked for cannot be asked, that is said, and the check goes on."""
+    try:
+        yield
+    except InputError as error:
+        if wanted:
+            raise
+        say(console, f"check: {name} was not asked: {error}", style="yellow")
 
 
 def _vllm_on_path() -> Path | None:
