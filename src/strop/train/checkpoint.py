@@ -3,12 +3,13 @@
 A checkpoint is written under another name, hashed into its manifest (`strop.train.manifest`), synced and renamed;
 what happens to it afterwards is told when it is to be gone on from. Beside weights and optimiser
 (`strop.train.weight_files`) it holds ``state.pt`` (step, totals, data position, random generators; every other rank's
-in ``state-rank-N.pt``; read with ``weights_only=True``) and ``checkpoint.json`` (step, steps, of which model,
+in ``state-rank-N.pt``; read with ``weights_only=True``) and ``checkpoint.json`` (step, steps, best, of which model,
 adapters and chat settings it is, and the settings and inputs that it was made from).
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +100,16 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
+
+
+def best_step(checkpoint: Path) -> int | None:
+    """The step whose weights were the best until this checkpoint (`strop.train.best.Best`); None where it names none,
+    or cannot be read."""
+    try:
+        found = json.loads((checkpoint / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("best") if isinstance(found, dict) else None
 
 
 def newest_whole(folder: Path, say: Callable[[str], None], up_to: int | None = None) -> Path | None:
