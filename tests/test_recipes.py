@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from strop.common.console import make_console
 from strop.common.errors import InputError
-from strop.config.recipe import load_recipe
+from strop.config.recipe import Recipe, load_recipe
+from strop.objectives.policy_settings import PRESETS
 from strop.runs.pipeline import run_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -22,6 +24,25 @@ SMALL = (
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_loads_and_is_called_as_its_file(path):
     assert load_recipe(path).name == path.stem
+
+
+def again(recipe):
+    """As a run writes it into its folder, and reads it from there."""
+    return type(recipe).model_validate(yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json"))))
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_written_in_full_is_the_same(path):
+    """A run's config.yaml says everything, what is as by default too, and none of that is an offence."""
+    recipe = load_recipe(path)
+    assert again(recipe) == recipe
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_of_reinforcement_learning_written_in_full_is_the_same(preset):
+    stage = {"kind": "rl", "data": ["asked.jsonl"], "objective": {"preset": preset}}
+    recipe = Recipe.model_validate({"name": "one", "model": "m", "stages": {"rl": stage}})
+    assert again(recipe) == recipe
 
 
 def run(name, model, folder, *overrides):
