@@ -75,7 +75,9 @@ class Optimizers:
 
     def part_of(self, tensor: Tensor) -> torch.optim.Optimizer:
         """The optimiser that steps ``tensor``."""
-        return next(self._parts[name] for name, several in self._tensors.items() if any(tensor is one for one in several))
+        return next(
+            self._parts[name] for name, several in self._tensors.items() if any(tensor is one for one in several)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts.items()}

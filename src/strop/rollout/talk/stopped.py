@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from strop.rollout.loaded import Loaded
 
 
-
 @dataclass(frozen=True)
 class Stopped:
     """A stage's newest checkpoint and what stands in its ``checkpoint.json``."""
