@@ -101,7 +101,8 @@ def _until(folder: Path, steps: int) -> Iterator[None]:
     by one that training gives no meaning of its own (`strop.train.signals`)."""
 
     def enough(signum: int, frame: Any) -> None:
-        raise _Enough
+        if not over.is_set():
+            raise _Enough
 
     def look() -> None:
         while not over.wait(LOOK_SECONDS):
@@ -114,6 +115,7 @@ def _until(folder: Path, steps: int) -> Iterator[None]:
     watcher.start()
     try:
         yield
+        over.set()
     except _Enough:
         return
     finally:
