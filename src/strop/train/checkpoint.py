@@ -26,8 +26,9 @@ from strop.common.folders import whole_folder
 from strop.train.manifest import FORMAT, RECORD, Damaged, check_whole, write_manifest
 from strop.train.optim import tensor_bytes
 from strop.train.random_state import seed_everything, set_random_state
-from strop.train.sharded import Averages, Written, put_back_any
-from strop.train.weight_files import Taken
+from strop.train.sharded import SHARDS, Averages, Written, put_back_any
+from strop.train.sharded import trained_tensors as trained_tensors  # for who reads checkpoints alone
+from strop.train.weight_files import MODEL, Taken
 
 if TYPE_CHECKING:
     from strop.train.weights import Weights
@@ -96,6 +97,11 @@ def checkpoints(folder: Path) -> list[Path]:
     whole when they were written; `check_whole` says whether they are."""
     found = [path for path in folder.glob("step-*") if _STEP.fullmatch(path.name)] if folder.is_dir() else []
     return sorted(found, key=step_of)
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether it looks like one, of one rank or of several that share the weights."""
+    return (folder / "state.pt").is_file() and ((folder / MODEL).is_file() or (folder / SHARDS).is_dir())
 
 
 def step_of(checkpoint: Path) -> int:

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from strop.common.errors import InputError
 from strop.model.generation import read_json_object
-from strop.train.checkpoint import checkpoints
-from strop.train.manifest import RECORD
-from strop.train.sharded import SHARDS, trained_tensors
-from strop.train.weight_files import MODEL
+from strop.train.checkpoint import RECORD, checkpoints, is_checkpoint, trained_tensors
 
 if TYPE_CHECKING:
     from strop.rollout.loaded import Loaded
@@ -43,7 +40,7 @@ def stopped_run(path: Path) -> Stopped | None:
     """
     if not path.is_dir() or (path / "config.json").is_file() or (path / "model" / "config.json").is_file():
         return None
-    if (path / "state.pt").is_file() and ((path / MODEL).is_file() or (path / SHARDS).is_dir()):
+    if is_checkpoint(path):
         return _read(path)
     stages = [path, path.parent] if path.name == "checkpoints" else [path, *sorted(path.glob("*/"))]
     found = [found[-1] for stage in stages if (found := checkpoints(stage / "checkpoints"))]
