@@ -255,6 +255,16 @@ def test_prompts_for_verl_come_back_as_they_were(export, tmp_path):
     assert pq.read_table("b.parquet").to_pylist() == first
 
 
+@pytest.mark.parametrize("extras", [[{"a": {}}], [{"a": 2**70}], [{"a": 1}, {"a": "x"}], [{"a": {"b": 1}}, {"a": "x"}]])
+def test_rows_that_parquet_cannot_hold_are_refused_for_verl(export, tmp_path, extras):
+    rows = [{"prompt": "1 + 1 = ?", "answer": "2", "extra_info": extra} for extra in extras]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = export("rows.jsonl", "--format", "verl", to="a.parquet")
+    assert done.code == 2
+    assert "a.parquet: Parquet cannot hold these rows (" in done.account["error"]
+    assert not list(tmp_path.glob("*a.parquet*"))
+
+
 def test_prompts_with_tools_are_refused_for_verl(export, tmp_path):
     tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
     (tmp_path / "calls.jsonl").write_text(json.dumps({"question": "1 + 1?", "answer": "2", "tools": [tool]}))

@@ -83,7 +83,6 @@ class Steady:
 
     def __enter__(self) -> Steady:
         self._started = time.monotonic()
-        AT_WORK.append(self)
         if self._console.is_terminal:
             count = (MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn()) if self._total else ()
             self._bar = Bar(
@@ -98,6 +97,7 @@ class Steady:
             self._bar.start()
         else:
             self._thread.start()
+        AT_WORK.append(self)  # last: what a signal's handler raises before leaves nothing at work that never ends
         return self
 
     def __exit__(self, *_: object) -> None:

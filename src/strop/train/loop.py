@@ -71,9 +71,8 @@ def train(
     long. Both leave random numbers as they were. With ``ema_decay`` the averaged weights are evaluated, and are the
     policy's when this returns; with ``wanted`` those of the step where that was best. Writes ``folder/metrics.jsonl``.
     SIGINT, SIGTERM and ``max_hours`` finish the step, write a checkpoint and raise Interrupted; SIGUSR1 writes one and
-    goes on. ``stateful``: what else shapes the run
-    and has a ``state_dict`` for checkpoints (NEFTune's noise). ``about`` goes into every checkpoint's
-    ``checkpoint.json``: what somebody needs who loads it by itself.
+    goes on. ``stateful``: what else shapes the run and has a ``state_dict`` for checkpoints (NEFTune's noise).
+    ``about`` goes into every checkpoint's ``checkpoint.json``: what somebody needs who loads it by itself.
 
     With several ranks (``world``; by default torch.distributed's) each calls this with its own source; the first one
     writes and speaks.
