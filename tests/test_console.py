@@ -76,6 +76,16 @@ def test_items_are_counted_when_they_are_done_with():
     assert (seen, work.state()["done"]) == ([0, 1, 2], 3)
 
 
+def test_work_that_was_interrupted_as_it_began_is_not_at_work(monkeypatch):
+    def start(thread):
+        raise KeyboardInterrupt  # as a signal's handler does, anywhere
+
+    monkeypatch.setattr("threading.Thread.start", start)
+    with pytest.raises(KeyboardInterrupt), Steady(make_console(file=io.StringIO()), "rows"):
+        pass
+    assert AT_WORK == []
+
+
 def test_durations():
     assert [duration(s) for s in (3, 89.4, 150, 7200)] == ["3 s", "89 s", "2.5 min", "2.0 h"]
 

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from strop.common.console import make_console
 from strop.common.errors import InputError
-from strop.config.recipe import load_recipe
+from strop.config.recipe import Recipe, load_recipe
+from strop.objectives.policy_settings import PRESETS
 from strop.runs.pipeline import run_recipe
+from strop.tasks.files import open_task
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SMALL = (
@@ -22,6 +25,45 @@ SMALL = (
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_loads_and_is_called_as_its_file(path):
     assert load_recipe(path).name == path.stem
+
+
+def comes_back(recipe):
+    """Whether it is the same when a run has written it into its folder, and reads it from there."""
+    written = recipe.model_dump(mode="json")
+    return (
+        type(recipe).model_validate(yaml.safe_load(yaml.safe_dump(written, sort_keys=False))).model_dump(mode="json")
+        == written
+    )
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_written_in_full_is_the_same(path):
+    """A run's config.yaml says everything, what is as by default too, and none of that is an offence."""
+    assert comes_back(load_recipe(path))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_of_reinforcement_learning_written_in_full_is_the_same(preset):
+    stage = {"kind": "rl", "data": ["asked.jsonl"], "objective": {"preset": preset}}
+    assert comes_back(Recipe.model_validate({"name": "one", "model": "m", "stages": {"rl": stage}}))
+
+
+HUMANEVAL = {"task_id": "a/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",
+             "test": "def check(f):\n    assert f(1) == 1\n"}  # fmt: skip
+MBPP = {"task_id": 11, "text": "Add one.", "test_list": ["assert f(1) == 2"], "code": "def f(x): return x + 1"}
+CHOICE = {"question": "Which?", "choices": ["this", "that"], "answer": 0}
+
+
+@pytest.mark.parametrize("row", [HUMANEVAL, MBPP, CHOICE], ids=["humaneval", "mbpp", "choice"])
+def test_what_is_left_to_the_layout_of_a_file_and_to_the_model_is_left_to_them_again(row, tmp_path):
+    """Written in full, a task's own default would be one that somebody had set, or none of its settings."""
+    file = tmp_path / "items.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    values = {"name": "one", "model": "m", "evals": {"own": {"path": str(file)}}, "stages": {"eval": {"kind": "eval"}}}
+    first = Recipe.model_validate(values)
+    again = Recipe.model_validate(yaml.safe_load(yaml.safe_dump(first.model_dump(mode="json"), sort_keys=False)))
+    assert open_task("own", again.evals["own"]).settings == open_task("own", first.evals["own"]).settings
+    assert again.chat.model_fields_set == first.chat.model_fields_set == set()
 
 
 def run(name, model, folder, *overrides):

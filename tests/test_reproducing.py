@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from strop.cli import main
 from strop.runs.provenance import PACKAGES, git_state, hub_commit
 from strop.runs.run_folder import claimed
 from strop.runs.verify import compared
+from strop.train import loop
 from strop.train.metrics import is_timing
 
 TRAIN = {"global_batch_size": 4, "learning_rate": 1e-2, "epochs": 2}
@@ -149,6 +151,43 @@ def test_first_steps_are_verified_and_what_differs_is_named(made, capsys):
     assert all(reason.startswith("data.") for reason in first["reasons"])
     assert main(["run", "recipe.yaml", "name=none", "--verify", "2"]) == 2
     assert "no finished training stage" in capsys.readouterr().err
+
+
+def test_a_stage_is_verified_from_the_model_and_with_the_reward_that_it_had(made, capsys):
+    """Of a recipe whose stages branch: `from`, and a reward that another stage trains."""
+    learned = {"learned": {"kind": "model", "stage": "reward_model"}}
+    branching = {
+        "sft": SFT,
+        "lora": STAGES["lora"],
+        "preference": {**STAGES["preference"], "from": "sft"},
+        "reward_model": STAGES["reward_model"],
+        "rl": {**STAGES["rl"], "from": "sft", "rewards": learned},
+    }
+    here = made("sft")
+    recipe = yaml.safe_load((here / "recipe.yaml").read_text())
+    (here / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "stages": branching}, sort_keys=False))
+    assert main(["run", "recipe.yaml"]) == 0
+    capsys.readouterr()
+    code = main(["run", "runs/one", "--verify", "1", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert {one["stage"]: one["first"] for one in found["stages"]} == dict.fromkeys(branching)
+    assert code == 0
+
+
+def test_verifying_leaves_off_when_the_steps_are_there(made, monkeypatch):
+    """Whatever signals training itself listens to."""
+    made("sft")
+    assert main(["run", "recipe.yaml"]) == 0
+    real, steps = loop.optimizer_step, []
+
+    def slow(*given):
+        steps.append(1)
+        time.sleep(0.5)
+        return real(*given)
+
+    monkeypatch.setattr(loop, "optimizer_step", slow)
+    assert main(["run", "runs/one", "--verify", "1"]) == 0
+    assert len(steps) in (1, 2)  # of 5: the one after may have begun
 
 
 def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):

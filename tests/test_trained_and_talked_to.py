@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 from peft import PeftModel
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -146,6 +148,19 @@ def test_a_stopped_run_speaks_from_its_newest_checkpoint(run, capsys, lora):
     (done.stage / "model").symlink_to("../../../finished")
     assert answers("runs/tiny", "Say 1.", max_tokens=3) == whole
     assert "checkpoint" not in capsys.readouterr().err
+
+
+def test_a_stopped_run_whose_ranks_share_its_weights_speaks_too(run):
+    """Its checkpoint has ``shards`` in the place of the two files of weights, as `write_shards` leaves them."""
+    done = run("chat.template=chatml", "stages.sft.train.checkpoint_every=1", "compute.dtype=float32")
+    whole = answers("runs/tiny", "Say 1.", max_tokens=3)
+    (done.stage / "model").rename("finished")
+    newest = sorted((done.stage / "checkpoints").iterdir())[-1]
+    masters = {f"master.{name}": tensor for name, tensor in load_file(newest / "model.safetensors").items()}
+    dcp.save({**masters, "steps": torch.ones(len(masters))}, checkpoint_id=newest / "shards", no_dist=True)
+    for name in ("model.safetensors", "optimizer.pt"):
+        (newest / name).unlink()
+    assert answers("runs/tiny", "Say 1.", max_tokens=3) == answers(newest, "Say 1.", max_tokens=3) == whole
 
 
 def test_a_stopped_run_of_a_new_model_speaks_from_anywhere(run, capsys, tmp_path, monkeypatch):

@@ -46,6 +46,17 @@ def test_a_path_ends_with_an_answer():
         parse_conversation({"prompt": asked("q")}, "f:1")
     with pytest.raises(InputError, match=r"field prompt.replies\[0\].role: expected prompter or assistant"):
         parse_conversation({"prompt": asked("q", node("a", role="bot"))}, "f:1")
+    with pytest.raises(
+        InputError, match=r"field prompt.replies\[0\].role: expected prompter or assistant, found a list"
+    ):
+        parse_conversation({"prompt": asked("q", node("a", role=["bot"]))}, "f:1")
+
+
+@pytest.mark.parametrize("beside", ["one", 5, {"text": "one"}, [None, "one", 5]])
+def test_replies_beside_the_path_that_are_none_are_not_counted(beside):
+    other = {"role": "prompter", "text": "more?", "replies": beside}
+    found = parse_conversation({"prompt": asked("q", node("a", rank=0), node("b", other, rank=1))}, "f:1")
+    assert ([m.content for m in found.messages], found.notes) == (["q", "a"], {"branches": 2})
 
 
 VERL = {

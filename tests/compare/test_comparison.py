@@ -62,6 +62,20 @@ def test_the_same_numbers_under_two_names_are_tested_once(evaluation):
     assert [row.metric.name for row in named.tested] == ["pass@1"]
 
 
+def test_the_same_values_of_other_items_or_with_other_weights_are_other_numbers(evaluation):
+    def rows(solved):  # by prompt, by instruction (`total` weighs it), and of either half of the items
+        return [{**row, "total": 1 + i % 3, "values": {"ifeval_prompt_strict": float(one),
+                 "ifeval_instruction_strict": float(one), f"half/{i % 2}": float(one)}}
+                for i, (row, one) in enumerate(zip(answers(solved), solved, strict=True))]  # fmt: skip
+
+    before, after = [1, 1, 0, 0] * 10, [1, 1, 0, 0] * 5 + [1, 1, 1, 1] * 5  # both halves alike
+    state = {"tasks": {"ifeval": ["ifeval_prompt_strict", "ifeval_instruction_strict"]}}
+    [one] = compared(evaluation("a", state, ifeval=rows(before)), evaluation("b", state, ifeval=rows(after)))
+    tested = {row.metric.name for row in one.tested}
+    assert tested == {"ifeval_prompt_strict", "ifeval_instruction_strict", "half/0", "half/1"}
+    assert not any("second time" in note for note in one.notes)
+
+
 def test_the_baseline_of_a_run_that_is_not_finished_is_said_to_be_one(sides, evaluation, tmp_path):
     evaluation("run/before", mine=answers(BETTER))
     [one] = compared(sides[0], tmp_path / "run")

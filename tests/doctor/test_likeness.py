@@ -99,6 +99,13 @@ def test_a_question_that_is_only_an_answer_in_the_data_is_no_copy():
     assert (finding.kind, finding.count, finding.place) == ("contamination", 2, "d:2")
 
 
+def test_a_question_without_a_word_is_not_every_message_without_one():
+    items = [EvalItem("signs", "huh", ("???", "what do you mean"))]
+    assert list(check_overlap(overlaps(items, pair("!", "hello"), pair("…", "go on")))) == []
+    [finding] = check_overlap(overlaps(items, pair("???", "what do you mean")))
+    assert (finding.kind, finding.place) == ("contamination", "d:1")
+
+
 def test_an_evaluation_item_in_the_data_is_found_whole_and_in_part():
     items = [EvalItem("quiz", "keeper", (PROBLEM,)), EvalItem("quiz", "other", ("Why is the sky blue at noon?",) * 2)]
     copied = overlaps(items, *sound_rows(), pair(f"Please: {PROBLEM.upper()}", "84"))

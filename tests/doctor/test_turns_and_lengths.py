@@ -126,6 +126,14 @@ def test_histogram_and_losses_count_every_conversation_once(tokenizer):
     assert at[512].trained == pytest.approx(1 - kept / sum(row.trained for row in rows))
 
 
+@pytest.mark.parametrize("tokens", [1, 31, 32, 2**23 - 1, 2**23, 10**9])
+def test_the_longest_document_is_in_the_histogram_too(tokens):
+    row = read_set("books", lambda on_bad: [("d:1", {"text": "a book"})], "text").rows[0]
+    row.tokens = tokens
+    [(low, high, count)] = lengths_of([row]).bins
+    assert (low <= tokens < high, count) == (True, 1)
+
+
 NO_STOP = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '\n' }}{% endfor %}"
 FORGETS = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"

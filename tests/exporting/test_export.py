@@ -61,6 +61,18 @@ def test_a_smaller_format(export, trained):
     assert all(torch.equal(tensor, own[name].bfloat16()) for name, tensor in stored.items())
 
 
+def test_a_head_of_its_own(export, trained):
+    done = export(trained.run, "--own-head", "--dtype", "float32", "--check")
+    assert done.code == 0, done.err
+    stored, own = load_file(done.folder / "model.safetensors"), load_file(trained.run / "sft/model/model.safetensors")
+    assert stored.keys() == own.keys() | {"lm_head.weight"}
+    assert torch.equal(stored["lm_head.weight"], own["model.embed_tokens.weight"])
+    assert not json.loads((done.folder / "config.json").read_text())["tie_word_embeddings"]
+    again = export(done.folder, "--own-head", to="again")
+    assert again.code == 0, again.err
+    assert (again.folder / "model.safetensors").read_bytes() == (done.folder / "model.safetensors").read_bytes()
+
+
 def test_adapters_alone(export, trained):
     done = export(trained.run, "--format", "adapter", "--check")
     assert done.code == 0, done.err
@@ -78,8 +90,8 @@ def test_a_difference_is_found(export, trained, monkeypatch):
     write = folders.write_model
 
     def spoilt(change):
-        def writes(source, target, dtype):
-            rounded = write(source, target, dtype)
+        def writes(source, target, *how):
+            rounded = write(source, target, *how)
             change(target)
             return rounded
 
@@ -138,6 +150,7 @@ def test_gguf_that_the_converter_cannot_make(export, trained, llama_cpp, monkeyp
         ("{run}", ("--to", "full"), "is there already; say --fresh to replace it"),
         ("{run}", ("--to", "other", "--fresh"), "holds files that are no model, which --fresh does not replace"),
         ("{run}", ("--to", "a-file/x"), "cannot be written"),
+        ("{run}", ("--format", "adapter", "--own-head"), "--own-head is for --format hf; leave it out with adapter"),
         ("{run}", ("--outtype", "f32"), "--outtype is for --format gguf; leave it out with hf"),
         ("{base}", ("--format", "adapter"), "has no adapters beside it"),
         ("nowhere", (), "There is no model 'nowhere'"),
@@ -240,6 +253,16 @@ def test_prompts_for_verl_come_back_as_they_were(export, tmp_path):
     ]
     assert export("a.parquet", "--format", "verl", to="b.parquet").code == 0
     assert pq.read_table("b.parquet").to_pylist() == first
+
+
+@pytest.mark.parametrize("extras", [[{"a": {}}], [{"a": 2**70}], [{"a": 1}, {"a": "x"}], [{"a": {"b": 1}}, {"a": "x"}]])
+def test_rows_that_parquet_cannot_hold_are_refused_for_verl(export, tmp_path, extras):
+    rows = [{"prompt": "1 + 1 = ?", "answer": "2", "extra_info": extra} for extra in extras]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = export("rows.jsonl", "--format", "verl", to="a.parquet")
+    assert done.code == 2
+    assert "a.parquet: Parquet cannot hold these rows (" in done.account["error"]
+    assert not list(tmp_path.glob("*a.parquet*"))
 
 
 def test_prompts_with_tools_are_refused_for_verl(export, tmp_path):

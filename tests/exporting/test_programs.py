@@ -90,6 +90,17 @@ def test_a_server_that_does_not_start_is_one_line(export, trained, vllm, monkeyp
     assert Path(done.account["error"].partition("the end of its log, ")[2].partition(":")[0]).is_file()
 
 
+def test_one_on_the_path_that_does_not_start_is_said(export, trained, tmp_path, monkeypatch):
+    script(tmp_path / "bin/python", "vllm")
+    (tmp_path / "bin/vllm").symlink_to("python")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    monkeypatch.setenv("WRONG", "starts")
+    done = export(trained.run, "--check")
+    assert done.code == 0, done.err
+    assert done.account["check"] == {"transformers": SAME}
+    assert "check: vLLM was not asked: the vLLM server ended while it started" in " ".join(done.err.split())
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

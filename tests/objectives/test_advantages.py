@@ -86,6 +86,11 @@ def test_groups_without_spread_and_groups_of_one_have_exactly_zero(reward, scale
         assert advantages([reward] * 7, range(7), baseline="batch_mean", scale=scale) == [0.0] * 7
 
 
+def test_equal_rewards_of_a_whole_batch_are_not_divided_by_their_spread_of_nothing():
+    """Without a baseline they are the advantages: by `EPSILON` alone they would be a million times that."""
+    assert advantages([0.7] * 4, [0, 0, 1, 1], baseline="none", scale="batch_std") == [0.7] * 4
+
+
 def test_neither_a_shift_of_a_groups_rewards_nor_a_factor_of_all_changes_what_is_normed():
     expected = advantages(EIGHT, RAGGED, baseline="group_mean", scale="group_std")
     shifted = [3 * x + 10 * g for x, g in zip(EIGHT, RAGGED, strict=True)]

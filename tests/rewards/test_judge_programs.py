@@ -207,6 +207,11 @@ def test_score():
     )
 
 
+@pytest.mark.parametrize(("verdict", "value"), [("accepted", 1.0), ("no_answer", 0.0)])
+def test_a_judgement_without_tests_scores_by_acceptance(verdict, value):
+    assert score_judgement(Judgement(verdict, 0, 0), by="pass_ratio").value == value
+
+
 @pytest.mark.parametrize("module", ["strop.sandbox", "strop.rewards", "strop.tasks.humaneval"])
 def test_no_torch(module):
     code = f"import sys, {module}; print({{'torch', 'transformers'}} & set(sys.modules))"

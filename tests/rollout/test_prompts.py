@@ -94,6 +94,14 @@ def test_a_column_that_is_named_stands_alone(tmp_path):
     assert one.messages == [USER]
 
 
+def test_a_text_in_place_of_turns_is_asked_where_its_column_is_named_alone(tmp_path):
+    path = write(tmp_path / "rows.jsonl", {"messages": "hi", "answer": "a"})
+    with pytest.raises(InputError, match=r"rows.jsonl:1: field messages: expected a list of turns, found a string"):
+        read({"path": path})
+    [[one]] = read({"path": path, "prompt": "messages"})
+    assert one.messages == [USER]
+
+
 def test_a_system_prompt_that_contradicts_the_conversation_is_refused(tmp_path):
     file = write(tmp_path / "rows.jsonl", {"prompt": [SYSTEM, USER], "system": "Be long.", "answer": "a"})
     with pytest.raises(InputError, match=r"rows.jsonl:1: field system: differs from the system message"):

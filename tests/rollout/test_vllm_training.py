@@ -129,17 +129,40 @@ def test_a_server_that_dies_stops_the_run_with_a_checkpoint(untied, serve, tmp_p
     assert [row["step"] for row in rows_of(tmp_path)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_head_that_is_the_embedding_and_adapters_that_are_not_added_are_refused_beforehand(
-    untied, model_folder, tmp_path
-):
+def test_adapters_that_are_not_added_are_refused_beforehand(untied, tmp_path):
     def refused(*given, words, **stage):
         with pytest.raises(InputError, match=words):
             run(recipe(tmp_path, *given, "http://127.0.0.1:9", **stage))
         assert not (tmp_path / "run/rl").exists()
 
-    refused(model_folder, words="vLLM cannot sample.*head is its embedding.*keeps the old head.*engine=torch")
     refused(untied, words=r"lora_magnitude|only plain LoRA", lora={"r": 4, "dora": True})
     refused(untied, words=r"only plain LoRA.*modules_to_save", lora={"r": 4, "modules_to_save": ["norm"]})
+
+
+@pytest.mark.parametrize("lora", [None, {"r": 4}], ids=["whole", "lora"])
+def test_a_head_that_is_the_embedding_reaches_servers_as_a_matrix_of_its_own(model_folder, serve, tmp_path, lora):
+    from strop.cli import main
+
+    assert main(["export", str(model_folder), "--own-head", "--to", str(tmp_path / "parted")]) == 0
+    server = serve(tmp_path / "parted")
+    run(recipe(tmp_path, model_folder, server.url, lora=lora))
+    assert all(row["mismatch_max"] < 1e-4 for row in rows_of(tmp_path))
+    first, *versions = server.loaded
+    torch.testing.assert_close(versions[0], first)
+    for one in versions:
+        torch.testing.assert_close(one["lm_head.weight"], one["model.embed_tokens.weight"])
+    assert torch.equal(first["lm_head.weight"], versions[-1]["lm_head.weight"]) == bool(lora)
+    trained = json.loads((tmp_path / "run/rl/model/config.json").read_text())
+    assert trained["tie_word_embeddings"]
+
+
+def test_servers_whose_head_is_the_embedding_are_refused(model_folder, serve, tmp_path):
+    one = serve(model_folder)
+    with pytest.raises(InputError, match=r"whose head is its embedding.*strop export MODEL --own-head --to FOLDER"):
+        run(recipe(tmp_path, model_folder, one.url))
+    one.folder = tmp_path / "elsewhere"
+    with pytest.raises(InputError, match=r"elsewhere, which cannot be read here.*in a folder that strop sees too"):
+        run(recipe(tmp_path, model_folder, one.url))
 
 
 def test_adapters_are_added_to_copies_of_the_weights(untied, tmp_path):
@@ -169,10 +192,10 @@ def test_adapters_are_added_to_copies_of_the_weights(untied, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif("STROP_VLLM_PYTHON" not in os.environ, reason="STROP_VLLM_PYTHON names no Python that has vLLM")
-@pytest.mark.parametrize("staleness", [0, 1])
-def test_the_real_thing_samples_for_a_training(make_model_folder, tmp_path, staleness):
+@pytest.mark.parametrize(("staleness", "tied"), [(0, False), (1, False), (0, True)])
+def test_the_real_thing_samples_for_a_training(make_model_folder, tmp_path, staleness, tied):
     sizes = {"hidden_size": 128, "intermediate_size": 64}  # heads of 32, which vLLM has
-    model = make_model_folder(["What is one and two?"], tie_word_embeddings=False, **sizes)
+    model = make_model_folder(["What is one and two?"], tie_word_embeddings=tied, **sizes)
     vllm = {"python": os.environ["STROP_VLLM_PYTHON"], "args": ["--enforce-eager", "--max-model-len", "256"]}
     one = recipe(tmp_path, model, vllm, steps=4, staleness=staleness, lora=None)
     one = one.model_copy(update={"compute": one.compute.model_copy(update={"cache_gb": 0.1, "max_rows": 8})})

@@ -86,6 +86,33 @@ def test_arguments_that_a_checker_does_not_take(tmp_path, arguments):
         opened(tmp_path, row("length_constraints:number_words", **arguments)).items()
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("detectable_content:postscript", {"postscript_marker": 5}),
+        ("startend:end_checker", {"end_phrase": 5}),
+        ("keywords:forbidden_words", {"forbidden_words": [1]}),
+        ("keywords:existence", {"keywords": ["f("]}),  # the checker takes it for a pattern
+        ("keywords:letter_frequency", {"letter": [], "let_frequency": 3, "let_relation": "at least"}),
+        ("keywords:letter_frequency", {"letter": 0, "let_frequency": 3, "let_relation": "at least"}),
+        ("length_constraints:nth_paragraph_first_word",
+         {"first_word": "a", "nth_paragraph": -1, "num_paragraphs": float("inf")}),
+    ],
+)  # fmt: skip
+def test_arguments_that_a_checker_takes_and_cannot_check_with_are_refused_before_there_are_answers(
+    tmp_path, name, arguments
+):
+    with pytest.raises(InputError, match=rf"i\.jsonl:1: 'kwargs' of {name} "):
+        opened(tmp_path, row(name, **arguments)).items()
+
+
+def test_arguments_that_are_no_object_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"i\.jsonl:1: 'kwargs' are not an object \(or null\) for each instruction"):
+        opened(tmp_path, {**row("punctuation:no_comma"), "kwargs": [-1]}).items()
+    [item] = opened(tmp_path, {**row("punctuation:no_comma"), "kwargs": [None]}).items()
+    assert item.data.arguments == ({},)
+
+
 def test_white_space_counts_as_it_stands_but_after_reasoning(tmp_path):
     """As Google grades it: the first of two lines that is taken off loosely may be an empty one."""
     task = opened(tmp_path, row("punctuation:no_comma"))

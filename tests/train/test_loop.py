@@ -116,6 +116,20 @@ def test_killed_without_warning_goes_on_from_the_last_checkpoint(make_model, tmp
     assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.9])
+def test_losses_of_two_objectives_are_not_compared(make_model, tmp_path, monkeypatch, smoothing):
+    """A run that goes on with another objective ends without telling that the first one's loss rose."""
+    real_step = kill_in_step_six(monkeypatch)
+    with pytest.raises(SystemError):
+        run(make_model(), tmp_path)
+    monkeypatch.setattr(loop, "optimizer_step", real_step)
+    worse = SETTINGS.model_copy(update={"label_smoothing": smoothing, "learning_rate": 0.0})
+    compared = []
+    monkeypatch.setattr(loop.course, "warnings", lambda totals, moved, exact: compared.append(moved) or [])
+    run(make_model(), tmp_path, worse)
+    assert [moved is None for moved in compared] == [smoothing > 0]
+
+
 @pytest.mark.parametrize(("most", "said"), [(13, True), (12, False), (None, False)])
 def test_more_steps_than_the_data_give_are_said(make_model, tmp_path, capsys, most, said):
     settings = SETTINGS.model_copy(update={"max_steps": most, "eval_every": None})

@@ -126,19 +126,30 @@ def test_muon_is_torchs_with_its_newton_schulz_steps_in_float32(scale):
 
 
 def test_a_stack_of_experts_is_trained_as_its_matrices_one_by_one():
+    """Clipped gradients (``scale``) too, which the momentum adds up."""
     stack = {"experts": make_tensors()["experts"]}
     single = {f"e{i}": m.clone().detach().requires_grad_() for i, m in enumerate(stack["experts"])}
     of_stack = optimizer_of(stack, settings_of("muon"))
     of_single = Optimizers(single.items(), settings_of("muon"), dict.fromkeys(single, "matrices"))
-    for _ in range(3):
-        for tensor in (*stack.values(), *single.values()):
-            tensor.grad = None
-        stack["experts"].square().sum().backward()
-        sum(m.square().sum() for m in single.values()).backward()
-        of_stack.step()
-        of_single.step()
+    for scale in (1.0, 0.01, 1.0):
+        gradient = torch.randn(stack["experts"].shape) / scale
+        stack["experts"].grad = gradient.clone()
+        for i, matrix in enumerate(single.values()):
+            matrix.grad = gradient[i].clone()
+        of_stack.step(scale)
+        of_single.step(scale)
         assert all(view.grad is None for group in of_stack.param_groups for view in group["params"])
     assert torch.equal(stack["experts"], torch.stack(list(single.values())))
+    assert of_stack.part_of(stack["experts"]) is of_stack._parts["muon"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_clipped_step_without_a_gradient_is_none(name):
+    """As of an optimiser whose tensors the rows of a step do not reach."""
+    tensors = make_tensors()
+    before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    optimizer_of(tensors, settings_of(name)).step(0.5)
+    assert all(torch.equal(tensors[name], whole) for name, whole in before.items())
 
 
 # Bytes of state per number of a matrix: two float32 moments; one; rows and columns; two codes and two scales per 256.

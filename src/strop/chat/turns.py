@@ -235,15 +235,16 @@ def _best(replies: Any, at: Field) -> int | None:
 
 def _message(node: Mapping[str, Any], at: Field) -> Message:
     role = node.get("role")
-    if role not in _ROLES:
-        raise at.item("role").fail(f"expected prompter or assistant, found {role!r}")
+    if not isinstance(role, str) or role not in _ROLES:
+        raise at.item("role").fail(f"expected prompter or assistant, found {shown(role)}")
     return read_message({"role": _ROLES[role], "content": at.item("text").text(node.get("text"))}, at)
 
 
 def _size(raw: Mapping[str, Any]) -> int:
+    """How many messages the tree has; what stands for one beside the path was not looked at, and may be none."""
     count, queue = 0, [raw]
     while queue:
-        node = queue.pop()
+        replies = queue.pop().get("replies")
         count += 1
-        queue += node.get("replies") or ()
+        queue += [one for one in replies if isinstance(one, Mapping)] if isinstance(replies, list | tuple) else ()
     return count

@@ -88,7 +88,6 @@ class Steady:
 
     def __enter__(self) -> Steady:
         self._started = time.monotonic()
-        AT_WORK.append(self)
         if redraws(self._console):
             count = (MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn()) if self._total else ()
             self._bar = Bar(
@@ -103,6 +102,7 @@ class Steady:
             self._bar.start()
         else:
             self._thread.start()
+        AT_WORK.append(self)  # last: what a signal's handler raises before leaves nothing at work that never ends
         return self
 
     def __exit__(self, *_: object) -> None:

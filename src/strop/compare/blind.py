@@ -22,8 +22,6 @@ from strop.web import render, script_data
 
 HERE = Path(__file__).parent
 _KEY = re.compile(r'\{\s*"page": ')
-COUNT = 50
-"""Pairs on a page, where nobody says how many."""
 
 
 @dataclass(frozen=True)

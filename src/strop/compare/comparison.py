@@ -188,7 +188,7 @@ def _compare(
     wanted = {metric_named(one, common, "--metric ") for one in chosen}
     rows = []
     for task in shared:
-        known_as: dict[tuple[tuple[float, ...], ...], str] = {}
+        known_as: dict[tuple[tuple[float | str, ...], ...], str] = {}
         for name in common[task]:
             metric = first.metrics[task][name]
             described = metric.group in (ENDED, FAILED, PART)
@@ -197,7 +197,7 @@ def _compare(
                 notes.append(f"{task}: {name} is not compared: {reason}")
             elif pairs:
                 tested = name in wanted if wanted else not described
-                numbers = tuple((a.values[name], b.values[name]) for a, b in pairs)
+                numbers = tuple((a.name, a.values[name], b.values[name], a.weights.get(name, 1.0)) for a, b in pairs)
                 if tested and (other := known_as.setdefault(numbers, name)) != name:
                     notes.append(f"{task}: {name} is {other} of every item, and is not tested a second time")
                     tested = False

@@ -9,7 +9,16 @@ from pathlib import Path
 from types import GenericAlias, MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WrapValidator, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    WrapValidator,
+    create_model,
+    field_serializer,
+    model_validator,
+)
 
 from strop.chat import ChatSettings
 from strop.common.errors import InputError
@@ -88,6 +97,19 @@ class Recipe(BaseModel):
         [], description="Where metrics go too: tensorboard (in the run folder), wandb, trackio."
     )
     gates: dict[str, GateSettings] = Field(default_factory=dict, description="How far metrics may fall (exit code 3).")
+
+    @field_serializer("chat")
+    def _chat_as_given(self, chat: ChatSettings, info: SerializationInfo) -> dict[str, Any]:
+        """What was set. What was not, the model's own folder says (`strop.chat.saved`), and is to say again."""
+        return chat.model_dump(mode=info.mode, exclude_unset=True)
+
+    @field_serializer("evals")
+    def _evals_as_given(self, evals: dict[str, TaskSettings], info: SerializationInfo) -> dict[str, Any]:
+        """In full, but of a file that is known by its columns what was set: the rest is for its layout to say."""
+        return {
+            name: task.model_dump(mode=info.mode, exclude_unset=task.task is None and task.path is not None)
+            for name, task in evals.items()
+        }
 
     @model_validator(mode="before")
     @classmethod

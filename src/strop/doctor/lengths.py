@@ -51,7 +51,7 @@ def lengths_of(rows: Sequence[ReadRow]) -> Lengths | None:
         return None
     bins = [
         (low, high, sum(low <= size < high for size in sizes))
-        for low, high in pairwise([0, *(2**k for k in range(5, 24))])  # up to 32, 64, … tokens
+        for low, high in pairwise([0, *(2**k for k in range(5, max(6, sizes[-1].bit_length() + 1)))])  # 32, 64 …
         if low <= sizes[-1] and high > sizes[0]
     ]
     turns = [row for row in rows if row.messages]  # plain text goes on in another window

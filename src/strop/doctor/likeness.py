@@ -204,9 +204,9 @@ class Overlap:
     Runs of words that say *how* things are asked ("Write a Python program that …") are not counted: those in more
     than 2 items and 2 % of their set, and those in more than 10 different training conversations and 0.1 % of them.
     An item that is such a way of asking with numbers filled in is found only where all of its numbers are.
-    Items of fewer than eight words match only where a message is exactly that. An item of which everything stands in
-    one conversation is a copy, whatever phrases it is made of. Neither holds where its question is only an answer of
-    the model's: "cba", asked for "abc", is not taught by "abc" answered with "cba".
+    Items of fewer than eight words match only where a message is exactly that question, if it has a word. An item of
+    which everything stands in one conversation is a copy, whatever phrases it is made of. Neither holds where its
+    question is only an answer of the model's: "cba", asked for "abc", is not taught by "abc" answered with "cba".
     """
 
     def __init__(self, items: Iterable[EvalItem]):
@@ -214,7 +214,7 @@ class Overlap:
         said = [[words(text) for text in item.texts] for item in self.items]
         self._short: dict[str, list[int]] = defaultdict(list)
         for index, texts in enumerate(said):
-            if 0 < sum(map(len, texts)) < RUN:
+            if texts and texts[0] and sum(map(len, texts)) < RUN:
                 self._short[" ".join(texts[0])].append(index)
         self._texts = [frozenset(map(_plain, item.texts)) for item in self.items]
         self._wholes: dict[str, list[int]] = defaultdict(list)

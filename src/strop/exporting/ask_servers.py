@@ -11,7 +11,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from strop.common.folders import cache_folder
-from strop.exporting.check import TIE, Reference
+from strop.exporting.agreement import TIE, Reference
 from strop.model.window import window
 from strop.rollout.engine import SamplingParams
 from strop.rollout.engine_settings import VllmSettings
@@ -97,16 +97,12 @@ class Vllm:
         return self._wanted.tokenizer.decode(list(ids))
 
 
-def llama_server(folder: Path | None) -> Path | None:
-    """Where llama.cpp's server is: in ``folder`` (its checkout, or its converter), where it was built, else on the
-    PATH; None where it is nowhere."""
-    if folder is not None:
-        root = folder.expanduser()
-        root = root if root.is_dir() else root.parent
-        for place in (root / "build/bin", root / "bin", root):
-            if (found := shutil.which(LLAMA_SERVER, path=str(place))) is not None:
-                return Path(found)
-    found = shutil.which(LLAMA_SERVER)
+def built_server(folder: Path) -> Path | None:
+    """llama.cpp's server in ``folder`` (its checkout, or its converter), where it is built; None where it is not."""
+    root = folder.expanduser()
+    root = root if root.is_dir() else root.parent
+    places = (root / "build/bin", root / "bin", root)
+    found = next(filter(None, (shutil.which(LLAMA_SERVER, path=str(place)) for place in places)), None)
     return None if found is None else Path(found)
 
 

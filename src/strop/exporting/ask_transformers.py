@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from strop.common.errors import InputError
-from strop.exporting.check import TIE, Reference
+from strop.exporting.agreement import TIE, Reference
 from strop.model.load import quiet_transformers
 from strop.model.tokenizer import tokenizer_in
 

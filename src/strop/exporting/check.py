@@ -1,146 +1,123 @@
-"""Whether an exported model answers as strop's own engine does: greedy answers in float32, token by token."""
+"""``--check``: everybody who is at hand loads what was written, and is asked the same as strop's engine."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
+from rich.console import Console
 
-from strop.chat import ChatEncoder, ChatSettings, fit_tokenizer
-from strop.chat.saved import chat_of
-from strop.common.console import working
-from strop.model.generation import read_generation_config
-from strop.model.load import load_folder
-from strop.model.names import stop_token_ids
-from strop.model.policy import Policy
-from strop.model.precision import Compute
-from strop.model.tokenizer import tokenizer_in
-from strop.rollout.engine import SamplingParams
-from strop.rollout.torch_engine import TorchEngine
-
-PROMPTS = (
-    "Hello, who are you?",
-    "What is 12 + 30?",
-    "Write a Python function that returns the larger of two numbers.",
-    "Name three colours, one on each line.",
-)
-TOKENS = 32
-"""Of each answer."""
-TIE = 1e-3
-"""Two logits that are nearer than this are one to float32: where the answers part there, nothing is wrong."""
+from strop.common.console import say, working
+from strop.common.errors import InputError
+from strop.exporting.agreement import Agreement, Reference, agreement, reference
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """``same`` of ``prompts`` answers are the same, and ``ties`` part where two tokens are as good as equal;
-    ``difference``: the first that is neither, in words."""
+class Written:
+    """What was made of the model in ``source``: ``target`` in this ``format``, its weights ``rounded`` to a number
+    format on the way; ``file`` is a GGUF of llama.cpp's ``outtype``, if it is one."""
 
-    prompts: int
-    same: int
-    ties: int
-    difference: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"prompts": self.prompts, "same": self.same, "ties": self.ties, "difference": self.difference}
-
-
-class Program(Protocol):
-    """What loads the export and answers: ``name``; ``tie``, how near two logits are that it may take for equal."""
-
-    name: str
-    tie: float
-
-    def prompt(self, text: str) -> list[int]:
-        """The ids of a user's message, as whoever serves the export makes them."""
-        ...
-
-    def greedy(self, prompt: Sequence[int], count: int) -> list[int]:
-        """At most ``count`` tokens, the one that ends the answer included."""
-        ...
-
-    def gap(self, ids: Sequence[int], ours: int, theirs: int) -> float:
-        """How far the two tokens' logits are apart after ``ids``."""
-        ...
-
-    def decode(self, ids: Sequence[int]) -> str: ...
+    source: Path
+    target: Path
+    format: str
+    rounded: torch.dtype | None = None
+    file: Path | None = None
+    outtype: str = ""
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What strop's engine makes of the model that is exported: for each question the prompt's ids and the answer's.
+def check(console: Console, written: Written, llama_cpp: Path | None, vllm: Path | None) -> dict[str, dict[str, Any]]:
+    """{program: its `Agreement` as a dict}, told on ``console``. ``llama_cpp``: a checkout; ``vllm``: a Python.
 
-    ``stop``: the tokens that end an answer; ``variables``: of the chat template; ``templated``: whether there is one.
+    transformers (with peft for adapters) always; llama.cpp's server for GGUF where it is found; vLLM where it is named
+    or its command is on the PATH. Raises InputError where transformers, or what is named, does not load what was
+    written; of what is found on the PATH it is said.
     """
+    with working("check: strop's engine"):
+        wanted = reference(written.source, rounded=written.rounded, matrices_only=written.file is not None)
+    found: dict[str, Agreement] = {}
 
-    asked: tuple[tuple[str, list[int], list[int]], ...]
-    tokenizer: Any
-    stop: frozenset[int]
-    variables: dict[str, Any]
-    templated: bool
+    def told(name: str, agreed: Agreement) -> None:
+        found[name] = agreed
+        say(console, f"check: {_sentence(name, agreed)}", style="green" if agreed.difference is None else "red")
 
+    if written.file is not None:
+        _gguf(console, written.file, written.outtype, llama_cpp, wanted, told)
+    else:
+        told("transformers", _transformers(written, wanted))
+        if written.format == "hf" and (python := vllm or _vllm_on_path()) is not None:
+            from strop.exporting.ask_servers import open_vllm
 
-def reference(source: Path, *, rounded: torch.dtype | None = None, matrices_only: bool = False) -> Reference:
-    """``rounded``: the format that the weights were rounded to on the way (``matrices_only``: not those of one
-    dimension), so that strop's are rounded too.
-
-    Raises InputError where the model is none that strop's engine computes.
-    """
-    network = load_folder(source, torch.float32)
-    if rounded is not None:
-        with torch.no_grad():
-            for weight in network.parameters():
-                if weight.dim() > 1 or not matrices_only:
-                    weight.copy_(weight.to(rounded))
-    own = tokenizer_in(source)
-    chat, _ = chat_of(ChatSettings(), source, own)
-    fit_tokenizer(own, chat.template)
-    encoder = ChatEncoder(own, chat, stop_token_ids(own, read_generation_config(source)))
-    engine = TorchEngine(Policy(network, Compute(torch.device("cpu"), torch.float32)), encoder.stop_ids)
-    templated = own.chat_template is not None or chat.template is not None
-    asked = []
-    with working("check: strop's answers", len(PROMPTS)) as work:
-        for text in work.through(PROMPTS):
-            message = [{"role": "user", "content": text}]
-            prompt = list(encoder.prompt(message)) if templated else list(own(text)["input_ids"])
-            [rollout] = engine.generate([prompt], SamplingParams(max_tokens=TOKENS))
-            asked.append((text, prompt, list(rollout.tokens)))
-    return Reference(tuple(asked), own, encoder.stop_ids, dict(chat.template_kwargs), templated)
+            said = _said_unless(vllm is not None, console, "vLLM")
+            with working("check: vLLM"), said, open_vllm(python, written.target, wanted) as program:
+                told("vLLM", agreement(wanted, program))
+    if not found:
+        raise InputError(f"{written.target}: is written, and none of the programs could be asked; see above.")
+    return {name: agreed.to_dict() for name, agreed in found.items()}
 
 
-def agreement(wanted: Reference, program: Program) -> Agreement:
-    """Ask ``program`` the same questions."""
-    same = ties = 0
-    with working(f"check: {program.name}'s answers", len(wanted.asked)) as work:
-        for text, prompt, ours in work.through(wanted.asked):
-            given = program.prompt(text)
-            if prompt != given:
-                at = _parting(prompt, given)
-                shown = _shown(wanted, prompt[at : at + 5], program, given[at : at + 5])
-                return Agreement(len(wanted.asked), same, ties, f"{text!r}: the prompt differs at token {at}: {shown}")
-            theirs = program.greedy(prompt, TOKENS)
-            if ours == theirs:
-                same += 1
-                continue
-            at, far = _parting(ours, theirs), ""
-            if at < min(len(ours), len(theirs)):
-                gap = program.gap([*prompt, *ours[:at]], ours[at], theirs[at])
-                if gap < program.tie:
-                    ties += 1
-                    continue
-                far = f" (to {program.name} their logits are {gap:.3g} apart)"
-            shown = _shown(wanted, ours[at : at + 5], program, theirs[at : at + 5])
-            return Agreement(len(wanted.asked), same, ties, f"{text!r}: the answers part at token {at}: {shown}{far}")
-    return Agreement(len(wanted.asked), same, ties)
+def _transformers(written: Written, wanted: Reference) -> Agreement:
+    from strop.exporting.ask_transformers import Transformers, adapted, loaded
+    from strop.model import adapter
+    from strop.model.names import resolve
+
+    with working("check: transformers"):
+        if written.format == "adapter":
+            model = adapted(written.target, *adapter.base_of(written.target, resolve))
+        else:
+            model = loaded(written.target)
+        return agreement(wanted, Transformers(*model, wanted))
 
 
-def _parting(one: Sequence[int], other: Sequence[int]) -> int:
-    """Where two lists begin to differ."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+def _gguf(
+    console: Console,
+    file: Path,
+    outtype: str,
+    llama_cpp: Path | None,
+    wanted: Reference,
+    told: Callable[[str, Agreement], None],
+) -> None:
+    from strop.exporting.ask_servers import LLAMA_SERVER, built_server, open_llama
+    from strop.exporting.ask_transformers import Transformers, loaded
+    from strop.model import gguf
+
+    built, on_path = llama_cpp and built_server(llama_cpp), shutil.which(LLAMA_SERVER)
+    server = built if built or on_path is None else Path(on_path)
+    with working("check: transformers"), _said_unless(server is None, console, "transformers"):
+        told("transformers", agreement(wanted, Transformers(*loaded(gguf.convert(file)), wanted)))
+    if server is None:
+        place = "" if llama_cpp is None else f"built in {llama_cpp} or "
+        say(console, f"check: llama.cpp itself was not asked: no {LLAMA_SERVER} is {place}on the PATH")
+        return
+    said = _said_unless(built is not None, console, "llama.cpp")
+    with working("check: llama.cpp"), said, open_llama(server, file, wanted, outtype) as program:
+        told("llama.cpp", agreement(wanted, program))
 
 
-def _shown(wanted: Reference, ours: Sequence[int], program: Program, theirs: Sequence[int]) -> str:
-    own = repr(wanted.tokenizer.decode(ours)) if ours else "ends"
-    return f"strop {own}, {program.name} {repr(program.decode(theirs)) if theirs else 'ends'}"
+@contextmanager
+def _said_unless(wanted: bool, console: Console, name: str) -> Iterator[None]:
+    """Where a program that nobody asked for cannot be asked, that is said, and the check goes on."""
+    try:
+        yield
+    except InputError as error:
+        if wanted:
+            raise
+        say(console, f"check: {name} was not asked: {error}", style="yellow")
+
+
+def _vllm_on_path() -> Path | None:
+    """The Python beside the command ``vllm``."""
+    command = shutil.which("vllm")
+    python = None if command is None else Path(command).resolve().parent / "python"
+    return python if python is not None and python.is_file() else None
+
+
+def _sentence(name: str, agreed: Agreement) -> str:
+    if agreed.difference is not None:
+        return f"{name}: {agreed.difference}"
+    tied = f" ({agreed.ties} of them up to a tie of two tokens)" if agreed.ties else ""
+    return f"{agreed.prompts} of {agreed.prompts} greedy answers of {name} are those of strop's engine in float32{tied}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ class Request:
     target: Path
     format: Literal["hf", "adapter", "gguf", "verl"] = "hf"
     dtype: str | None = None
+    own_head: bool = False
     outtype: str | None = None
     llama_cpp: Path | None = None
     vllm: Path | None = None
@@ -32,14 +33,14 @@ class Request:
     json: bool = False
 
 
-_ONLY = {"hf": ("dtype", "vllm"), "gguf": ("outtype", "llama_cpp"), "verl": ("split", "count", "seed")}
+_ONLY = {"hf": ("dtype", "own_head", "vllm"), "gguf": ("outtype", "llama_cpp"), "verl": ("split", "count", "seed")}
 """The options that only one of the formats reads."""
 
 
 def export(request: Request) -> tuple[int, dict[str, Any]]:
     """(exit code, the account): 1 where ``check`` found a difference. Raises InputError for what cannot be exported."""
     for form, name in ((form, name) for form, names in _ONLY.items() for name in names):
-        if getattr(request, name) is not None and request.format != form:
+        if getattr(request, name) not in (None, False) and request.format != form:
             raise InputError(f"--{name.replace('_', '-')} is for --format {form}; leave it out with {request.format}.")
     if request.vllm is not None and not request.check:
         raise InputError("--vllm names who answers with --check; say --check too, or leave it out.")
@@ -73,7 +74,7 @@ def _prompts(request: Request) -> dict[str, Any]:
 
 def _model(request: Request) -> tuple[int, dict[str, Any]]:
     from strop.exporting import folders
-    from strop.exporting.checks import checks
+    from strop.exporting.check import Written, check
     from strop.exporting.source import source_of
 
     console = make_console(stderr=request.json)
@@ -82,10 +83,11 @@ def _model(request: Request) -> tuple[int, dict[str, Any]]:
     folders.check_target(request.target, source, request.fresh)
     folders.check_source(source.model)
     account: dict[str, Any] = {"format": request.format, "path": str(request.target), "model": str(source.model)}
-    rounded, file = None, None
+    written = Written(source.model, request.target, request.format)
     if request.format == "hf":
         with working("export: the model's files"):
-            rounded = folders.write_model(source, request.target, request.dtype)
+            rounded = folders.write_model(source, request.target, request.dtype, request.own_head)
+        written = replace(written, rounded=rounded)
     elif request.format == "adapter":
         folders.write_adapter(source, request.target)
     else:
@@ -98,11 +100,11 @@ def _model(request: Request) -> tuple[int, dict[str, Any]]:
             file, known = folders.write_gguf(
                 source, request.target, outtype, request.llama_cpp, lambda text: say(console, text)
             )
-        rounded = folders.OUTTYPES.get(outtype)
+        written = replace(written, rounded=folders.OUTTYPES.get(outtype), file=file, outtype=outtype)
         account |= {"file": str(file), "pre_tokenizer": known}
     size = sum(path.stat().st_size for path in request.target.iterdir())
     say(console, f"{request.target}: {request.format}, {size / 1e6:,.1f} MB, with a card (README.md)")
     if not request.check:
         return 0, account
-    account["check"] = checks(console, request, source.model, rounded, file)
+    account["check"] = check(console, written, request.llama_cpp, request.vllm)
     return int(any(found["difference"] is not None for found in account["check"].values())), account

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from strop.exporting.source import Source
 from strop.model.adapter import MERGED
 from strop.model.generation import read_json_object
 from strop.model.load import META, auto_class, load_folder, quiet_transformers, size_fault, stored
+from strop.model.own_head import shares_head_in, with_own_head
 from strop.model.tokenizer import tokenizer_in
 from strop.model.whole import weights_fault
 
@@ -67,15 +69,17 @@ def check_source(folder: Path) -> None:
             raise InputError(f"{folder}: its chat template does not compile: {error}; mend the template.") from error
 
 
-def write_model(source: Source, target: Path, dtype: str | None) -> torch.dtype | None:
-    """The whole model as transformers, vLLM and others load it, its files as they are or in ``dtype``.
+def write_model(source: Source, target: Path, dtype: str | None, own_head: bool = False) -> torch.dtype | None:
+    """The whole model as transformers, vLLM and others load it, its files as they are or in ``dtype``. ``own_head``:
+    where the head is the embedding, as a matrix of its own.
 
     Gives the format that weights were rounded to; None where none was. Raises InputError.
     """
     files = [path for path in source.model.iterdir() if path.is_file() and path.name not in (MERGED, "README.md")]
     with whole_folder(target, sum(path.stat().st_size for path in files), replace=True) as scratch:
         held = {kind for _, tensor in stored(source.model) if (kind := _FORMATS.get(tensor.get_dtype()))}
-        if dtype is None or held == {dtype}:
+        own_head = own_head and shares_head_in(source.model)
+        if not own_head and (dtype is None or held == {dtype}):
             for path in files:
                 shutil.copyfile(path, scratch / path.name)
             rounded = None
@@ -84,9 +88,11 @@ def write_model(source: Source, target: Path, dtype: str | None) -> torch.dtype 
             for path in files:
                 if not path.name.endswith(weights) and path.name != "config.json":
                     shutil.copyfile(path, scratch / path.name)
-            with quiet_transformers():
-                load_folder(source.model, DTYPES[dtype]).save_pretrained(scratch)
-            rounded = None if dtype == "float32" else DTYPES[dtype]
+            network = load_folder(source.model, None if dtype is None else DTYPES[dtype])
+            state = network.state_dict()
+            with quiet_transformers(), with_own_head(network, state) if own_head else nullcontext(state) as written:
+                network.save_pretrained(scratch, state_dict=written)
+            rounded = None if dtype in (None, "float32") else DTYPES[dtype]
         kind = auto_class(read_json_object(source.model / "config.json").get("architectures")).__name__
         load = f"from transformers import {kind}, AutoTokenizer\n"
         load += f'tokenizer = AutoTokenizer.from_pretrained("{target.name}")\n'

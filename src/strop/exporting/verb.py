@@ -24,6 +24,11 @@ def add(verbs: Any) -> argparse.ArgumentParser:
         help="the whole model (hf), adapters alone, GGUF by llama.cpp, or verl's Parquet of prompts",
     )
     export.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="hf: weights in this format")
+    export.add_argument(
+        "--own-head",
+        action="store_true",
+        help="hf: a head that is the embedding becomes a matrix of its own",
+    )
     export.add_argument("--outtype", metavar="TYPE", help="gguf: f32, f16 (default), bf16, q8_0 …")
     export.add_argument(
         "--llama-cpp", type=place, metavar="DIR", help="gguf: a checkout of llama.cpp; --check asks what is built in it"

@@ -58,8 +58,13 @@ def write_verl(rows: Iterator[Row], target: Path) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(listed), partial)
         partial.replace(target)
-    except (OSError, pa.ArrowInvalid) as error:
+    except OSError as error:
         raise InputError(f"{target}: cannot be written ({error}); give another place with --to.") from error
+    except (pa.ArrowException, OverflowError) as error:
+        raise InputError(
+            f"{target}: Parquet cannot hold these rows ({error}): values under one name are of one kind there, objects "
+            "are not empty, and whole numbers have 64 bits; mend the rows' extra_info, or leave it out."
+        ) from error
     finally:
         if partial.exists():
             partial.unlink()

@@ -46,7 +46,7 @@ def import_recipe(
         place = draft.not_needed if counted else draft.unmapped
         place.append({"setting": option, "value": value, "reason": reason})
     values = _values(draft, stage)
-    _check_whole(draft, values, overrides, str(path))
+    _check_whole(values, overrides, str(path))
     recipe = load_values(Recipe, values, overrides, f"{path}, as imported")  # which writes the overrides into them
     _check_data(recipe, values, path)
     account = {
@@ -78,7 +78,7 @@ def _values(draft: Draft, stage: str) -> dict[str, Any]:
     )  # nothing shared: no YAML anchors
 
 
-def _check_whole(draft: Draft, values: dict[str, Any], overrides: Sequence[str], path: str) -> None:
+def _check_whole(values: dict[str, Any], overrides: Sequence[str], path: str) -> None:
     said = [override.partition("=")[0] for override in overrides]
     stage, made = next(iter(values["stages"].items()))
     if "model" not in values and "model" not in said:

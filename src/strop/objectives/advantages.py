@@ -74,8 +74,8 @@ def answer_advantages(
 
     Then divided by a standard deviation of rewards (n - 1 in the denominator) plus `EPSILON`: that of the group
     (``group_std``) or of all answers (``batch_std``). A group without spread, or of one answer, has advantages of
-    exactly 0, and so has a whole batch without spread under ``batch_mean``. Answers that are not ``counted`` (bool)
-    get 0 and change nothing for the others, whatever their reward is.
+    exactly 0, and so has a whole batch without spread under ``batch_mean``; one under ``none`` is not divided. Answers
+    that are not ``counted`` (bool) get 0 and change nothing for the others, whatever their reward is.
     """
     if baseline == "gae":
         raise ValueError("gae is a matter of tokens: see gae().")
@@ -93,7 +93,7 @@ def answer_advantages(
         mean, std = _moments(rewards_of[counted], across)
         if baseline == "batch_mean":
             deviation = rewards_of - mean if std else torch.zeros_like(rewards_of)
-        if scale == "batch_std":
+        if scale == "batch_std" and std:
             deviation = deviation / (std + EPSILON)
     return torch.where(counted, deviation, 0.0).to(rewards.dtype)
 

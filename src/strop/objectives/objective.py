@@ -47,6 +47,12 @@ class Objective(Protocol):
         return None
 
 
+def loss_named(objective: Objective) -> str:
+    """The objective with its settings, in words: where they are others, a loss is of something else."""
+    settings = {name: getattr(one, "__qualname__", one) for name, one in sorted(vars(objective).items())}
+    return f"{type(objective).__qualname__} {settings}"
+
+
 def weight_per_sequence(batch: Batch) -> Tensor:
     """Sum of the weights of every sequence, float32 ``[N]``."""
     return sum_per_sequence(batch.weights, batch)

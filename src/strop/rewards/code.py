@@ -178,12 +178,13 @@ class Score:
 
 def score_judgement(judgement: Judgement, by: Literal["accepted", "pass_ratio"] = "accepted") -> Score:
     """A Score whose value is 1 or 0 by acceptance, or the share of tests passed; both are parts, and the verdict.
+    Of no tests at all, as a grader of one's own may have it, acceptance is the share.
 
     Raises JudgeFault for an answer of which nothing is known: that is no reward of 0.
     """
     if judgement.verdict == "judge_fault":
         raise JudgeFault(judgement.detail)
-    pass_ratio = judgement.passed / judgement.total
+    pass_ratio = judgement.passed / judgement.total if judgement.total else float(judgement.accepted)
     parts = {"accepted": float(judgement.accepted), "pass_ratio": pass_ratio}
     reason = judgement.verdict + (f": {judgement.detail}" if judgement.detail else "")
     return Score(parts[by], {**parts, f"verdict/{judgement.verdict}": 1.0}, reason)

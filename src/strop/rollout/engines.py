@@ -12,6 +12,7 @@ from torch import get_num_threads
 
 from strop.common.scratch import scratch_folder
 from strop.model.merged import check_mergeable
+from strop.model.own_head import shares_head
 from strop.model.policy import Policy
 from strop.model.window import window
 from strop.rollout.engine import Engine
@@ -50,8 +51,10 @@ def open_engine(
         )
         return
     with ExitStack() as stack:
-        if loaded.base.new:  # the template's tokens are in the model that was loaded, and not in its folder
-            model = stack.enter_context(scratch_folder("strop-model-")) / "model"
+        own_head = save is not None and shares_head(loaded.policy.model.config)
+        # The template's tokens are in the model that was loaded, and not in its folder.
+        if loaded.base.new or own_head:
+            model = stack.enter_context(scratch_folder("strop-model-", exchange)) / "model"
             loaded.save_plain(model)
         vllm, urls = settings.vllm, settings.vllm.url
         if vllm.python is not None:
@@ -71,6 +74,7 @@ def open_engine(
             say=say,
             save=save,
             exchange=exchange,
+            own_head=own_head,
         )
         stack.callback(engine.close)
         own = window(loaded.policy.model.config)

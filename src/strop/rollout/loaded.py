@@ -19,6 +19,7 @@ from strop.model.lora import Adapters, add_lora
 from strop.model.merged import plain_weights
 from strop.model.names import load_generation_config, load_model, load_tokenizer, save_model, stop_token_ids
 from strop.model.new_tokens import fit_embeddings, stop_at
+from strop.model.own_head import with_own_head
 from strop.model.policy import Policy
 from strop.model.precision import Compute
 from strop.model.settings import LoraSettings
@@ -83,13 +84,14 @@ class Loaded:
         save_model(network, self.tokenizer, folder / "model", beside)
 
     def save_plain(self, folder: Path) -> None:
-        """Write the model as it is now to ``folder``, adapters added to copies of the weights; the policy goes on.
+        """Write the model as it is now to ``folder``, adapters added to copies of the weights and the head as a matrix
+        of its own (`strop.model.own_head`); the policy goes on.
 
         Raises InputError for adapters that cannot be added.
         """
         state = plain_weights(self.policy.model)
-        with self.policy.plain() as network:
-            save_model(network, self.tokenizer, folder, state=state)
+        with self.policy.plain() as network, with_own_head(network, state) as written:
+            save_model(network, self.tokenizer, folder, state=written)
 
 
 def load(

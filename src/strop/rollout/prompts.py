@@ -163,6 +163,9 @@ def _asked(row: Mapping[str, Any], named: str | None, place: str) -> list[dict[s
     if isinstance(prompt, str) and not looks_like_turns(prompt):
         if named:
             return [{"role": "user", "content": prompt}]
+        if column not in ASKED:
+            mend = f"expected a list of turns, found a string; prompt: {column} asks it as it stands"
+            raise at.item(column).fail(mend)
         return [{"role": turn.role, "content": turn.content} for turn in asked(Seen(row), column, at)]
     turns = _messages(at.item(column).json(prompt), place)
     read = read_turns(turns, at.item(column))

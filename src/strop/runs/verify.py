@@ -47,7 +47,7 @@ def verify(recipe: Recipe, steps: int, console: Console) -> dict[str, Any]:
     has no finished training stage, or one whose rows cannot be replayed.
     """
     compute = best_compute(recipe.compute.device, recipe.compute.dtype)
-    model, found = resolve(recipe.model), []
+    base, found = resolve(recipe.model), []
     with unsafe_local(recipe.unsafe_local):
         for name, stage in recipe.stages.items():
             folder = recipe.run_folder / name
@@ -58,6 +58,8 @@ def verify(recipe: Recipe, steps: int, console: Console) -> dict[str, Any]:
                         f"{name} {what} on its way, so its rows are not those of one recipe from its start; verify "
                         "another run."
                     )
+                maker = recipe.model_from(name)
+                model = recipe.model_of(maker) if maker else base
                 with scratch_folder("strop-verify-") as scratch:
                     quiet = Console(file=StringIO())
                     context = Context(recipe, name, model, scratch, compute, quiet)
@@ -68,8 +70,6 @@ def verify(recipe: Recipe, steps: int, console: Console) -> dict[str, Any]:
                     row["reasons"] = _reasons(stage, recipe, state, provenance(describe_machine(compute)))
                 found.append(row)
                 say(console, words(row))
-            if stage.trains and stage.hands_on:
-                model = folder / "model"
     if not found:
         raise InputError(
             f"{recipe.run_folder}: holds no finished training stage to verify; run it first, or name its folder."
@@ -84,7 +84,7 @@ def _replayed(stage: Stage, context: Context, steps: int, of: int) -> Rows:
     if isinstance(train, StepSettings):
         less = train.model_copy(update={"checkpoint_every": None, "profile": False})
         stage = stage.model_copy(update={"train": less})
-    stage = stage.with_rows(context.recipe.rows_of)
+    stage = stage.with_rows(context.recipe.rows_of).with_models(context.recipe.model_of)
     with _until(context.folder, steps) if steps < of else _whole():
         stage.run(context)
     return _rows(context.folder, steps)
@@ -97,28 +97,31 @@ def _whole() -> Iterator[None]:
 
 @contextmanager
 def _until(folder: Path, steps: int) -> Iterator[None]:
-    """Leaves the block when ``folder``'s metrics have so many steps: by a signal, since what trains is not asked."""
+    """Leaves the block when ``folder``'s metrics have so many steps: by a signal, since what trains is not asked, and
+    by one that training gives no meaning of its own (`strop.train.signals`)."""
 
     def enough(signum: int, frame: Any) -> None:
-        raise _Enough
+        if not over.is_set():
+            raise _Enough
 
     def look() -> None:
         while not over.wait(LOOK_SECONDS):
             if any("loss" in row and row["step"] >= steps for row in _rows(folder)):
-                signal.pthread_kill(main, signal.SIGUSR1)
+                signal.pthread_kill(main, signal.SIGUSR2)
                 return
 
-    over, main, before = threading.Event(), threading.get_ident(), signal.signal(signal.SIGUSR1, enough)
+    over, main, before = threading.Event(), threading.get_ident(), signal.signal(signal.SIGUSR2, enough)
     watcher = threading.Thread(target=look, name="strop verify", daemon=True)
     watcher.start()
     try:
         yield
+        over.set()
     except _Enough:
         return
     finally:
         over.set()
         watcher.join()
-        signal.signal(signal.SIGUSR1, before)
+        signal.signal(signal.SIGUSR2, before)
 
 
 def _rows(folder: Path, steps: int | None = None) -> Rows:

@@ -22,7 +22,6 @@ from strop.rollout.prompts import Prompts
 from strop.rollout.ranks import ALONE, NoEngine, Ranks
 from strop.rollout.source import RolloutSource
 from strop.rollout.turns import Player
-from strop.rollout.vllm.engine import check_loads
 from strop.rollout.vllm.protocol import check_params
 from strop.rollout.worker import loaded_policy
 from strop.stages._critic import add_values
@@ -57,7 +56,6 @@ def check_rollouts(stage: RlStage, context: Context) -> None:
     at, device = f"stages.{context.name}.rollout", context.compute.device
     if context.recipe.rollout.engine == "vllm":
         check_params(SamplingParams(temperature=stage.rollout.temperature))
-        check_loads(context.model, f"{at}: vLLM cannot sample for the training of", "set rollout.engine=torch instead.")
     elif stage.rollout.staleness and device.type != "cpu":
         raise InputError(
             f"{at}.staleness: the process that samples ahead computes on a CPU, and this run on {device}; set it to 0, "
@@ -116,9 +114,11 @@ def reinforce(stage: RlStage, context: Context) -> StageResult:
         player = None
         if stage.environment:
             player = Player(loaded.encoder, stage.environment, settings.micro_batch_tokens)
+        with ranks.whole() if served else nullcontext():  # the first rank may have to write the model for servers
+            opened = stack.enter_context(engine)
         source = RolloutSource(
             policy,
-            stack.enter_context(engine),
+            opened,
             mixture,
             Grader(stage.rewards, stage.grading, context.compute, stage.own_weights),
             loaded.tokenizer,

@@ -95,15 +95,16 @@ class RlStage(GradedStage):
             )
 
     def _check_watch(self) -> None:
-        """Raise ValueError for an alarm that was asked for and could never be raised."""
-        watch, given = self.watch, self.watch.model_fields_set
+        """Raise ValueError for an alarm that was asked for and could never be raised. What is as by default was not: a
+        run's own config.yaml says everything."""
+        watch = self.watch
         blind = {
             "kl": (not self.objective.uses_reference, "without objective.kl_coef nothing is compared with a reference"),
             "overoptimization": (not self.train.tasks, "train.tasks names no held-out task to measure"),
             "max_rollbacks": (watch.alarm != "rollback", f"watch.alarm is {watch.alarm}"),
         }
         for name, (never, why) in blind.items():
-            if never and name in given and getattr(watch, name) is not None:
+            if never and getattr(watch, name) not in (None, type(watch).model_fields[name].default):
                 raise ValueError(f"watch.{name} would not be read: {why}; set that, or leave watch.{name} out.")
 
     @property

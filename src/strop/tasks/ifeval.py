@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import islice
@@ -160,7 +161,7 @@ def _check_of(name: str, arguments: Mapping[str, Any], prompt: str) -> Callable[
 def is_no_letter(name: str, arguments: Mapping[str, Any]) -> bool:
     """Whether an instruction is to count a character that is no letter, in whose place Google's checker draws one."""
     letter = arguments.get("letter", "")
-    return name == LETTERS and len(letter) == 1 and not ("a" <= letter.lower() <= "z")
+    return name == LETTERS and isinstance(letter, str) and len(letter) == 1 and not ("a" <= letter.lower() <= "z")
 
 
 def _variants(answer: str) -> list[str]:
@@ -184,6 +185,8 @@ def _instructions(row: Mapping[str, Any], place: str) -> Instructions:
     arguments = row.get("kwargs")
     if not names or not isinstance(arguments, list) or len(arguments) != len(names):
         raise InputError(f"{place}: 'kwargs' are not as many as 'instruction_id_list', or there are none; correct it.")
+    if not all(one is None or isinstance(one, Mapping) for one in arguments):
+        raise InputError(f"{place}: 'kwargs' are not an object (or null) for each instruction; correct them.")
     if unknown := [name for name in names if name not in checkers()]:
         raise InputError(f"{place}: there is no checker for the instruction {unknown[0]!r}; correct it.")
     given = [{key: value for key, value in (one or {}).items() if value is not None} for one in arguments]
@@ -193,6 +196,7 @@ def _instructions(row: Mapping[str, Any], place: str) -> Instructions:
                 f"{place}: 'kwargs' of {name} leave {drawn} to its checker, which would draw it anew for every answer; "
                 "give it as the prompt has it."
             )
+        _try(name, one, prompt, place)
     return Instructions(prompt, tuple(names), tuple(given))
 
 
@@ -201,11 +205,31 @@ def _drawn(name: str, given: Mapping[str, Any], place: str) -> str:
     checker = checkers()[name](name)
     try:
         checker.build_description(**given)
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise InputError(f"{place}: 'kwargs' of {name} are not what it takes: {error}; correct them.") from None
+    except _NOT_TAKEN as error:
+        raise _not_taken(name, error, place) from None
     made = checker.get_instruction_args() or {}
     lacking = [key for key in made if key not in given and key != "prompt"]
     other = [key for key, value in made.items() if type(value) in (int, float) and value != given.get(key, value)]
-    if "letter" in given and made["letter"] != given["letter"].lower() and not is_no_letter(name, given):
+    if "letter" in given and made["letter"] != str(given["letter"]).lower() and not is_no_letter(name, given):
         other.append("letter")
     return ", ".join(map(repr, (*lacking, *other)))
+
+
+_NOT_TAKEN = (TypeError, ValueError, AttributeError, KeyError, OverflowError, re.error)
+_ANSWER = "First, an answer.\n\nThen more of it."
+
+
+def _try(name: str, given: Mapping[str, Any], prompt: str, place: str) -> None:
+    """Raise InputError for arguments that a checker takes and then cannot check with: that would come out when every
+    answer has been generated."""
+    try:
+        with _without_log():
+            _check_of(name, given, prompt)(_ANSWER)
+    except _NOT_TAKEN as error:
+        raise _not_taken(name, error, place) from None
+    except LookupError:  # NLTK's tables are not there, which is said where they are needed
+        return
+
+
+def _not_taken(name: str, error: Exception, place: str) -> InputError:
+    return InputError(f"{place}: 'kwargs' of {name} are not what it takes: {error}; correct them.")

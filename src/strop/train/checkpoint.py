@@ -3,12 +3,13 @@
 A checkpoint is written under another name, hashed into its manifest (`strop.train.manifest`), synced and renamed;
 what happens to it afterwards is told when it is to be gone on from. Beside weights and optimiser
 (`strop.train.weight_files`) it holds ``state.pt`` (step, totals, data position, random generators; every other rank's
-in ``state-rank-N.pt``; read with ``weights_only=True``) and ``checkpoint.json`` (step, steps, of which model,
+in ``state-rank-N.pt``; read with ``weights_only=True``) and ``checkpoint.json`` (step, steps, best, of which model,
 adapters and chat settings it is, and the settings and inputs that it was made from).
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +26,9 @@ from strop.common.folders import whole_folder
 from strop.train.manifest import FORMAT, RECORD, Damaged, check_whole, write_manifest
 from strop.train.optim import tensor_bytes
 from strop.train.random_state import seed_everything, set_random_state
-from strop.train.sharded import Averages, Written, put_back_any
-from strop.train.weight_files import Taken
+from strop.train.sharded import SHARDS, Averages, Written, put_back_any
+from strop.train.sharded import trained_tensors as trained_tensors  # for who reads checkpoints alone
+from strop.train.weight_files import MODEL, Taken
 
 if TYPE_CHECKING:
     from strop.train.weights import Weights
@@ -97,8 +99,23 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=step_of)
 
 
+def is_checkpoint(folder: Path) -> bool:
+    """Whether it looks like one, of one rank or of several that share the weights."""
+    return (folder / "state.pt").is_file() and ((folder / MODEL).is_file() or (folder / SHARDS).is_dir())
+
+
 def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
+
+
+def best_step(checkpoint: Path) -> int | None:
+    """The step whose weights were the best until this checkpoint (`strop.train.best.Best`); None where it names none,
+    or cannot be read."""
+    try:
+        found = json.loads((checkpoint / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("best") if isinstance(found, dict) else None
 
 
 def newest_whole(folder: Path, say: Callable[[str], None], up_to: int | None = None) -> Path | None:

@@ -82,7 +82,7 @@ def make_groups(
         found.setdefault(key, []).append((name, tensor))
     for i, group in enumerate(settings.groups):
         if i not in taken:
-            raise InputError(_nothing_left(group, settings.groups[:i], [name for name, _ in named], kinds))
+            raise InputError(_nothing_left(group, [name for name, _ in named], kinds))
     return [Group(*key[1:], tuple(found[key])) for key in sorted(found)]
 
 
@@ -105,7 +105,7 @@ def _default(optimizer: str, kind: Kind, tensor: Tensor) -> str:
     return "adamw" if optimizer == "muon" and (kind != "matrices" or tensor.ndim > 3) else optimizer
 
 
-def _nothing_left(group: GroupSettings, earlier: list[GroupSettings], names: list[str], kinds: Mapping[str, Kind]):
+def _nothing_left(group: GroupSettings, names: list[str], kinds: Mapping[str, Kind]) -> str:
     mine = [name for name in names if _matches(group, name, kinds[name])]
     if mine:
         return f"group {group.match!r}: earlier groups take all that it matches ({mine[0]} …); list it before them."

@@ -118,7 +118,8 @@ class Keeper:
             background, step = self.settings.checkpoint_in_background, totals["step"]
             states[0] |= {"totals": totals, **averages}
             keep = Keep(self.settings.keep_last, self.settings.keep_every, self.trusted and self.trusted())
-            about = {**self.about, "step": step, "steps": steps}
+            best = {"best": totals["best"]["step"]} if "best" in totals else {}
+            about = {**self.about, "step": step, "steps": steps, **best}
             states = copied(states) if background else states
             taken = taken or take(self.weights, copy=background)
             job = partial(save_checkpoint, self.folder, step, taken, states, keep, about)

@@ -21,7 +21,7 @@ from strop.common.heartbeat import beat
 from strop.data.batch import Batch
 from strop.data.step import Source, Step
 from strop.model.blocks import compiled_blocks, recompute_activations, worth_compiling
-from strop.objectives.objective import Objective
+from strop.objectives.objective import Objective, loss_named
 from strop.train import course
 from strop.train.best import Best
 from strop.train.checkpoint import step_of
@@ -71,9 +71,8 @@ def train(
     long. Both leave random numbers as they were. With ``ema_decay`` the averaged weights are evaluated, and are the
     policy's when this returns; with ``wanted`` those of the step where that was best. Writes ``folder/metrics.jsonl``.
     SIGINT, SIGTERM and ``max_hours`` finish the step, write a checkpoint and raise Interrupted; SIGUSR1 writes one and
-    goes on. ``stateful``: what else shapes the run
-    and has a ``state_dict`` for checkpoints (NEFTune's noise). ``about`` goes into every checkpoint's
-    ``checkpoint.json``: what somebody needs who loads it by itself.
+    goes on. ``stateful``: what else shapes the run and has a ``state_dict`` for checkpoints (NEFTune's noise).
+    ``about`` goes into every checkpoint's ``checkpoint.json``: what somebody needs who loads it by itself.
 
     With several ranks (``world``; by default torch.distributed's) each calls this with its own source; the first one
     writes and speaks.
@@ -219,7 +218,7 @@ class _Run:
         except FloatingPointError as error:
             self.skipped = str(error)
         if self.step == 0 and not self.skipped:
-            self.totals["first_loss"] = told["loss"]
+            self.totals |= {"first_loss": told["loss"], "first_loss_of": loss_named(self.objective)}
             self.first = step.batches if self.objective.comparable else ()
         if self.ema and not self.skipped and "untrained" not in told:
             self.ema.update()
@@ -368,7 +367,7 @@ class _Run:
         if self.best and "best" in self.totals and self.totals["best"]["step"] != self.step:
             self.best.put_back(self.totals)
         moved = None
-        if self.first and "first_loss" in self.totals:
+        if self.first and self.totals.get("first_loss_of") == loss_named(self.objective):
             row = self.measured(
                 partial(loss_of, self.weights.policy, self.objective, self.first, self.world),
                 "after it the loss on the first step's examples",

@@ -42,9 +42,11 @@ class Optimizers:
         if not groups:
             raise InputError("no tensor of the model is to be trained.")
         self._parts: dict[str, torch.optim.Optimizer] = {}
+        self._tensors: dict[str, list[Tensor]] = {}  # of each part as they were given: Muon's own are views of stacks
         for name, make in _MAKERS.items():
-            if mine := [_torch_group(g) for g in groups if _part_of(g) == name]:
-                self._parts[name] = make(mine, settings)
+            if mine := [g for g in groups if _part_of(g) == name]:
+                self._parts[name] = make([_torch_group(g) for g in mine], settings)
+                self._tensors[name] = [tensor for g in mine for _, tensor in g.tensors]
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -60,12 +62,12 @@ class Optimizers:
     @torch.no_grad()
     def step(self, scale: float = 1.0) -> None:
         """One step with every gradient times ``scale``."""
-        for part in self._parts.values():
+        for name, part in self._parts.items():
             if isinstance(part, EachTensor):
                 part.step(scale)
                 continue
-            if scale != 1:
-                gradients = [p.grad for group in part.param_groups for p in group["params"] if p.grad is not None]
+            gradients = [tensor.grad for tensor in self._tensors[name] if tensor.grad is not None]
+            if scale != 1 and gradients:
                 torch._foreach_mul_(gradients, scale)
             part.step()
         # torch's fused steps do not say that tensors have changed; engines ask.
@@ -74,7 +76,7 @@ class Optimizers:
     def part_of(self, tensor: Tensor) -> torch.optim.Optimizer:
         """The optimiser that steps ``tensor``."""
         return next(
-            part for part in self._parts.values() if any(tensor is p for g in part.param_groups for p in g["params"])
+            self._parts[name] for name, several in self._tensors.items() if any(tensor is one for one in several)
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed.checkpoint as dcp
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
@@ -90,6 +91,18 @@ def put_back_any(folder: Path, weights: Weights, averages: Averages, state: Mapp
             for name, tensor in of.items():
                 tensor.copy_(_own(weights, name, state[kind][name]))
     weights.push()
+
+
+def trained_tensors(checkpoint: Path) -> dict[str, Tensor]:
+    """The trained weights of a checkpoint by name, whole, however many ranks wrote it: in float32, or in bfloat16 where
+    the optimiser has their other half."""
+    folder = checkpoint / SHARDS
+    if not folder.is_dir():
+        return load_file(checkpoint / MODEL)
+    known = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+    state = {name: torch.empty(entry.size) for name, entry in known.items() if name.startswith("master.")}
+    dcp.load(state, checkpoint_id=folder, no_dist=True)
+    return {name.removeprefix("master."): tensor for name, tensor in state.items()}
 
 
 def _own(weights: Weights, name: str, whole: Tensor) -> Tensor:

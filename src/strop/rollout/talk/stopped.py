@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from strop.common.errors import InputError
 from strop.model.generation import read_json_object
-from strop.train.checkpoint import checkpoints
+from strop.train.checkpoint import RECORD, checkpoints, is_checkpoint, trained_tensors
 
 if TYPE_CHECKING:
     from strop.rollout.loaded import Loaded
-
-RECORD = "checkpoint.json"
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def stopped_run(path: Path) -> Stopped | None:
     """
     if not path.is_dir() or (path / "config.json").is_file() or (path / "model" / "config.json").is_file():
         return None
-    if (path / "model.safetensors").is_file() and (path / "state.pt").is_file():
+    if is_checkpoint(path):
         return _read(path)
     stages = [path, path.parent] if path.name == "checkpoints" else [path, *sorted(path.glob("*/"))]
     found = [found[-1] for stage in stages if (found := checkpoints(stage / "checkpoints"))]
@@ -62,7 +60,6 @@ def restore(stopped: Stopped) -> Loaded:
         InputError: its base is gone, or the checkpoint does not fit it.
     """
     import torch
-    from safetensors.torch import load_file
 
     from strop.chat import ChatSettings
     from strop.model.names import resolve
@@ -81,7 +78,7 @@ def restore(stopped: Stopped) -> Loaded:
         lora=LoraSettings.model_validate(lora) if lora else None,
     )
     own = dict(loaded.policy.named_parameters())
-    saved = load_file(stopped.checkpoint / "model.safetensors")
+    saved = trained_tensors(stopped.checkpoint)
     wrong = [name for name, value in saved.items() if name not in own or own[name].shape != value.shape]
     if wrong:
         raise InputError(f"{stopped.checkpoint}: {wrong[0]} does not fit {base}; go on with the run instead.")

@@ -11,10 +11,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
-
 from strop.common.errors import InputError
 from strop.common.scratch import scratch_folder
+from strop.model.own_head import shares_head_in
 from strop.rollout.answers import Answer, Decode
 from strop.rollout.engine import (
     Finish,
@@ -61,7 +60,8 @@ class VllmEngine:
     longer than ``timeout`` seconds over an answer, dies or answers nonsense is lost: ``say`` is told, and the others do
     its work. ``model``: the folder of the weights that they should have; loaded into those that were started with
     others. ``save`` writes the weights of now into a folder, for `sync`; every server has to see that of ``exchange``.
-    (`Policy.plain` gives the model back its own attention for as long as it is saved.)
+    ``own_head``: the model's head is its embedding, and what is loaded has it as a matrix of its own, so that servers
+    have to run such a model. (`Policy.plain` gives the model back its own attention for as long as it is saved.)
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class VllmEngine:
         say: Callable[[str], None] = lambda line: None,
         save: Callable[[Path], None] | None = None,
         exchange: Path | None = None,
+        own_head: bool = False,
     ):
         """Raises InputError for a server that cannot do what is needed, and ServerLost where none answers."""
         if not stop_ids or not urls:
@@ -83,7 +84,7 @@ class VllmEngine:
         for url in urls:
             connection_to(url)
         self.stop_ids, self.decode = stop_ids, decode
-        self._save, self._exchange, self._timeout = save, exchange, timeout
+        self._save, self._exchange, self._timeout, self._own_head = save, exchange, timeout, own_head
         self._fleet = Fleet([Server(url.rstrip("/")) for url in dict.fromkeys(urls)], at_once, timeout, say)
         self._name, self._updates = f"strop-{uuid.uuid4().hex[:8]}", 0
         windows: dict[Server, int] = {}
@@ -203,7 +204,7 @@ class VllmEngine:
         self._load(folder, self._fleet.servers)
 
     def _load(self, folder: Path, servers: Sequence[Server]) -> None:
-        check_loads(folder, f"{servers[0].url} has other weights than", "start the server with this model instead.")
+        _check_loads(folder, servers[0].url)
         self._updates += 1
         version = f"{self._name}-{self._updates}"
 
@@ -265,6 +266,8 @@ class VllmEngine:
                 f"of the weights in every answer); vLLM {'.'.join(map(str, NEEDED))} has it."
             )
         [card, *_] = ask(Models, "/v1/models").data
+        if self._own_head:
+            _check_own_head(server, card.root)
         token = min(self.stop_ids)
         sampling = {"max_tokens": 1, "logprobs": 0, "allowed_token_ids": [token], "detokenize": False}
         reply = ask(Generated, GENERATE, {"token_ids": [token], "sampling_params": sampling})
@@ -282,14 +285,26 @@ class VllmEngine:
         return card.max_model_len, same
 
 
-def check_loads(folder: Path, why: str, mend: str) -> None:
-    """Raise InputError for a model that vLLM does not load whole into a running server; ``why`` ends before its name,
-    ``mend`` says what to do."""
-    if AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config().tie_word_embeddings:
+def _check_loads(folder: Path, url: str) -> None:
+    """Raise InputError for a model that vLLM does not load whole into the running server at ``url``."""
+    if shares_head_in(folder):
         raise InputError(
-            f"{why} {folder}, whose head is its embedding: vLLM 0.32 (its build for CPUs, where this was seen) keeps "
-            f"the old head of such a model when weights are loaded; {mend}"
+            f"{url} has other weights than {folder}, whose head is its embedding: vLLM 0.32 (its build for CPUs, where "
+            "this was seen) keeps the old head of such a model when weights are loaded; start the server with this "
+            "model instead."
         )
+
+
+def _check_own_head(server: Server, root: str | None) -> None:
+    """Raise InputError for a server whose model's head is its embedding, or cannot be seen."""
+    mend = "start it with what `strop export MODEL --own-head --to FOLDER` writes, in a folder that strop sees too."
+    why = "a head that is the embedding is not loaded whole while a server runs"
+    try:
+        shared = shares_head_in(Path(root or ""))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{server.url} runs {root}, which cannot be read here, and {why}: {mend}") from error
+    if shared:
+        raise InputError(f"{server.url} runs {root}, whose head is its embedding, and {why}: {mend}")
 
 
 def _options_job(
