@@ -22,6 +22,18 @@ stages:
     train:
       epochs: 1
 """
+REWARDED = """\
+name: x
+model: smollm2-135m
+stages:
+  rl:
+    kind: rl
+    data: [{task: reverse}]
+    rewards:
+      mine: {kind: function}
+"""
+MINE = "stages.rl.rewards.mine.function"
+PARTS = GOOD.replace("- {task: general_chat}", "parts: [{task: general_chat}]")
 MEASURED = "evals={general_chat: {}}"
 
 
@@ -90,6 +102,23 @@ def test_overrides_reach_sections_lists_and_numbers(tmp_path):
         (GOOD.replace("      epochs: 1", ""), (), r"train: expected a section of `key: value` lines, found nothing\.$"),
         (GOOD.replace("epochs: 1", "packing: true"), (), r"'stages.sft.train.packing'; leave it out: rows are always "),
         (GOOD.replace("epochs: 1", "max_seq_length: 9"), (), r"max_seq_length'; here that is chat\.max_length\.$"),
+        (REWARDED, (), r"^\S*r\.yaml:8: 'function' is missing in stages\.rl\.rewards\.mine"),
+        (REWARDED, (f"{MINE}=a.py:f", f"{MINE[:-8]}weight=x"), r"stages\.rl\.rewards\.mine\.weight: expected a number"),
+        (
+            PARTS,
+            ("stages.sft.data.columns={prompt: q}",),
+            r"data\.columns: is said of a part, .* write parts\.0\.columns",
+        ),
+        (
+            GOOD + "    lora:\n",
+            (MEASURED,),
+            r"^\S*r\.yaml:11: stages\.sft\.lora: nothing follows it; write lora: \{\} for its",
+        ),
+        (
+            GOOD,
+            (MEASURED, "stages.sft.lora="),
+            r"^override 'stages\.sft\.lora=': stages\.sft\.lora: nothing follows it",
+        ),
         ("", (), r"r\.yaml: holds nothing; a recipe has at least"),
         ("name: x\n---\nname: y\n", (), r"not valid YAML: but found another document"),
     ],
@@ -98,6 +127,15 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path, text, overrides, messag
     with pytest.raises(InputError, match=message) as caught:
         load(tmp_path, text, *overrides)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "override"), [("lora: null", None), ("lora:", "stages.sft.lora.r=4"), ("seed: 1", None)]
+)
+def test_a_section_that_is_said_to_be_none_or_is_filled_by_an_override_is_taken(tmp_path, said, override):
+    text = GOOD + ("    " if "lora" in said else "      ") + said + "\n"
+    lora = load(tmp_path, text, MEASURED, *([override] if override else [])).stages["sft"].lora
+    assert (lora and lora.r) == (4 if override else None)
 
 
 def test_all_problems_are_said_at_once_in_the_order_of_the_file(tmp_path):

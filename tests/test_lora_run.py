@@ -58,7 +58,8 @@ def test_a_stage_leaves_the_merged_model_and_the_adapters(run, model_folder):
     ("override", "message"),
     [
         ("stages.sft.lora.targets=[q_prj]", "stages.sft.lora.targets: no module is called q_prj; did you mean q_proj"),
-        ("stages.sft.lora.modules_to_save=[embed]", "no module is called embed; did you mean embed_tokens"),
+        ("stages.sft.lora.modules_to_save=[embed]", "called embed; did you mean embed_tokens or lm_head?"),
+        ("stages.sft.lora.targets=all_linear", "no module is called all_linear; did you mean all-linear"),
         ("stages.sft.lora.targets=input_layernorm", "takes no adapter"),
         ("stages.sft.lora.targets=lm_head", "lm_head shares its matrix"),
         ("stages.sft.lora.r=17", "more than the rank of model.layers.0.self_attn.k_proj (16 × 32); set it to 16"),

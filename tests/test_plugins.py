@@ -295,6 +295,19 @@ def test_the_verb_measures_a_task_of_a_plugin_too(strop, model_folder):
     assert "gone.py: there is no such Python file" in strop(*asked, "plugins=[gone.py]").err
 
 
+def test_plugins_that_an_override_names_are_the_ones_that_are_read(strop, model_folder):
+    recipe = f"name: x\nmodel: {model_folder}\nplugins: [first.py]\nstages:\n  after: {{kind: eval}}\n"
+    Path("recipe.yaml").write_text(recipe + "evals: {mutter: {max_tokens: 2}}\n")
+    Path("first.py").write_text("raise ValueError('the file that the override replaces')\n")
+    Path("second.py").write_text(PLUGIN.replace('"shout"', '"mutter"').replace('"shrink"', '"shrug"'))
+    done = strop("run", "recipe.yaml", "plugins=[second.py]")
+    assert done.code == 0, done.err
+    assert "mutter_kept" in done.out
+    assert "gone.py: there is no such Python file" in strop("run", "recipe.yaml", "plugins.0=gone.py").err
+    asked = ("sft", str(model_folder), "--data", "task:reverse", "plugins=[gone.py]")
+    assert "gone.py: there is no such Python file" in strop(*asked).err
+
+
 def test_a_class_that_no_file_holds_is_named_by_its_module():
     """As in a notebook."""
     assert home_of(type("Mine", (), {"__module__": "__nowhere__"})) == "__nowhere__"

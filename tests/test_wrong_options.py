@@ -3,6 +3,8 @@
 import pytest
 
 from strop.cli import main
+from strop.common.errors import InputError
+from strop.config.recipe import stage_recipe
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,12 @@ def test_what_an_argument_is_stands_in_the_line(arguments, said, capsys):
         main(arguments)
     assert left.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_verb_takes_what_is_said_of_its_data_and_not_other_data():
+    read = stage_recipe(
+        "sft", "m", {"kind": "sft", "data": ["a.jsonl"]}, ["data.parts.0.columns={prompt: q, answer: a}"]
+    )
+    assert read.stages["sft"].data.parts[0].columns == {"prompt": "q", "answer": "a"}
+    with pytest.raises(InputError, match=r"the data are given by --data; name them there"):
+        stage_recipe("sft", "m", {"kind": "sft", "data": ["a.jsonl"]}, ["data.parts.0.path=b.jsonl"])

@@ -3,6 +3,7 @@
 import pytest
 
 from strop.chat import Message, name_format, parse_conversation, parse_row
+from strop.chat.pairs import COMPARED
 from strop.common.errors import InputError
 
 
@@ -91,6 +92,16 @@ def test_verls_prompts_without_answers_are_for_reinforcement_learning():
 
 
 CHOICES = [{"text": "x", "label": "A"}, {"text": "y", "label": "B"}]
+
+
+@pytest.mark.parametrize(("chosen", "rejected"), COMPARED)
+def test_a_prompt_beside_two_answers_is_a_pair_under_every_name_of_them(chosen, rejected):
+    answers = [{"role": "assistant", "content": one} for one in ("yes", "no")]
+    for better, worse in (("yes", "no"), ([answers[0]], [answers[1]])):
+        row = {"prompt": "Say", chosen: better, rejected: worse}
+        assert parse_conversation(row, "x:1").messages[-1].content == "yes"
+    with pytest.raises(InputError, match="prompts without answers"):
+        parse_conversation({"prompt": "Say", "preferred": "yes"}, "x:1")
 
 
 @pytest.mark.parametrize(

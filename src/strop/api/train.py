@@ -74,12 +74,12 @@ def run(
     """Run a recipe: a YAML file, or what one says. ``overrides`` may name nested settings with dots:
     ``run("r.yaml", model="x", **{"stages.sft.train.epochs": 1})``."""
     from strop.config.load import load_values
-    from strop.config.recipe import load_recipe, recipe_with
+    from strop.config.recipe import load_recipe, plugins_of, recipe_with
 
     given = [override(key, value) for key, value in overrides.items()]
     if isinstance(recipe, Mapping):
         values = deepcopy(dict(recipe))
-        return _run(load_values(recipe_with(values.get("plugins")), values, given, "strop.run"), changed, quiet)
+        return _run(load_values(recipe_with(plugins_of(values, given)), values, given, "strop.run"), changed, quiet)
     return _run(load_recipe(Path(recipe), given), changed, quiet)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from strop.chat.pairs import COMPARED
 from strop.chat.turns import is_tree_message
 
 
@@ -55,13 +56,15 @@ def _roll(row: Mapping[str, Any]) -> bool:
 
 def _bare_prompt(row: Mapping[str, Any]) -> bool:
     prompt = row.get("prompt")
-    answers = ("completion", "response", "answer", "output", "chosen", "rejected", "messages", "conversations")
+    answers = ("completion", "response", "answer", "output", "messages", "conversations")
     if isinstance(prompt, list | tuple) and any(
         isinstance(turn, Mapping) and turn.get("role") == "assistant" for turn in prompt
     ):
         return False
-    other = ("instruction", "text", "conversation", "chosen_messages", "reward_model")
-    return isinstance(prompt, str | list | tuple) and not any(row.get(name) is not None for name in answers + other)
+    other = ("instruction", "text", "conversation", "reward_model")
+    pairs = tuple(name for pair in COMPARED if pair[0] == "chosen" or all(one in row for one in pair) for name in pair)
+    named = answers + other + pairs
+    return isinstance(prompt, str | list | tuple) and not any(row.get(name) is not None for name in named)
 
 
 _EVALS = "they are measured with evals: {NAME: {path: FILE}}, not trained on"

@@ -39,7 +39,7 @@ def load_values(kind: type[Model], values: dict[str, Any], overrides: Sequence[s
 
 def _validated(kind: type[Model], file: YamlFile, overrides: Sequence[str]) -> Model:
     for override in overrides:
-        _apply(file.values, override)
+        apply_override(file.values, override)
     given = Given(kind, file, tuple(overrides))
     try:
         made = kind.model_validate(file.values)
@@ -50,7 +50,8 @@ def _validated(kind: type[Model], file: YamlFile, overrides: Sequence[str]) -> M
     return made
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Put what an override says into ``values``. Raises InputError for one that is none, or has no place there."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise InputError(f"override {override!r}: write section.key=value.")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from strop.config.aliases import ALIASES, NOT_NEEDED
-from strop.config.shape import fields_at, kinds_at, paths, tags_at, untrue
+from strop.config.shape import empty, fields_at, kinds_at, paths, tags_at, untrue
 from strop.config.yaml_file import YamlFile
 
 _NAMED = re.compile(r"([A-Za-z_]\w*(?:\.[\w-]+)*): ")
@@ -54,6 +54,11 @@ class Given:
         override = next(given, None)
         return f"override {override!r}" if override else self.file.place(keys)
 
+    def is_bare(self, keys: Sequence[str]) -> bool:
+        """Whether a key is written with nothing after it, in the file or in the override that set it."""
+        place = self.place(keys)
+        return place.endswith("='") if place.startswith("override ") else self.file.is_bare(keys)
+
 
 def problems(given: Given, error: ValidationError | None = None) -> list[str]:
     """One sentence for every problem, in the order of the file; a missing key that stands there misspelt is one.
@@ -63,6 +68,8 @@ def problems(given: Given, error: ValidationError | None = None) -> list[str]:
     meant = {(*keys[:-1], near) for keys, e in found if e["type"] == "extra_forbidden" for near in _near(keys, given)}
     truths = {keys: _truth(keys, given) for keys in untrue(given.kind, given.file.values)}
     lines, told = list(truths.values()), set(truths)
+    bare = (keys for keys in empty(given.kind, given.file.values) if given.is_bare(keys))
+    lines += [_bare(keys, given) for keys in bare if list(keys) not in [where for where, _ in found]]
     for keys, e in found:
         at = tuple(keys)
         if at in truths or (e["type"] == "missing" and at in meant):
@@ -82,6 +89,13 @@ def _truth(keys: Sequence[str], given: Given) -> str:
     for key in keys:
         value = value[int(key)] if isinstance(value, list) else value[key]
     return f"{given.place(keys)}: {'.'.join(keys)}: expected a number, found {_shown(value)}."
+
+
+def _bare(keys: Sequence[str], given: Given) -> str:
+    return (
+        f"{given.place(keys)}: {'.'.join(keys)}: nothing follows it; write {keys[-1]}: {{}} for its defaults, or leave "
+        "it out (null) to go without."
+    )
 
 
 def _is_of_a_value(error: ErrorDetails) -> bool:
@@ -206,9 +220,12 @@ def _elsewhere(keys: Sequence[str], kind: type[BaseModel]) -> list[str]:
 def keys_of(location: tuple[int | str, ...], kind: type[BaseModel], values: Any) -> list[str]:
     """The path of an error in ``values``, those of a ``kind``: a tagged union adds its tag, which is no key there."""
     keys: list[str] = []
+    tagged: set[int] = set()  # the depths at which a tag was passed: what stands there again is a key of its name
     for part in location:
         inside = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
-        if not inside and (part in kinds_at(kind, keys) or part in tags_at(kind, keys)):
+        said = isinstance(values, dict) and values.get("kind") == part  # then a key of that name comes after the tag
+        if (said or not inside) and len(keys) not in tagged and part in (*kinds_at(kind, keys), *tags_at(kind, keys)):
+            tagged.add(len(keys))
             continue
         is_leaf = values is not None and not isinstance(values, dict | list)
         if is_leaf:  # the part is the name of one of the things that this value may be

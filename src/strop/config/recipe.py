@@ -24,7 +24,7 @@ from strop.chat import ChatSettings
 from strop.common.errors import InputError
 from strop.common.packaged import recipe_file
 from strop.common.registry import load_plugins
-from strop.config.load import load_config, load_values
+from strop.config.load import apply_override, load_config, load_values
 from strop.config.yaml_file import read_yaml
 from strop.data.settings import part_of
 from strop.environments.base import read_environment
@@ -214,13 +214,16 @@ def stage_recipe(
     """
     one = f"strop {verb} is one stage of kind {settings['kind']}; leave this out, or write a recipe for strop run."
     twice = "the data are given by --data; name them there."
-    given_twice = {"model": named_model(verb), "data=": twice, "data.parts": twice}
+    origins = (
+        f"data.parts.{n}.{one}" for n in range(len(settings["data"])) for one in ("path", "hub", "task", "stage")
+    )
+    given_twice = {"model": named_model(verb), "data=": twice, "data.parts=": twice, **dict.fromkeys(origins, twice)}
     check_said_once(overrides, {**given_twice, "kind": one, "stages": one})
     stage = deepcopy(dict(settings))
     if any(override.startswith("data.") for override in overrides):  # data.on_bad_row and the like
         stage["data"] = {"parts": [part_of(one) for one in stage["data"]]}
     values = {"name": verb, **more, "model": model, "stages": {verb: stage}}
-    kind = recipe_with([str(file) for file in more.get("plugins", ())])
+    kind = recipe_with(plugins_of({"plugins": [str(file) for file in more.get("plugins", ())]}, overrides))
     given = []
     for override in overrides:
         first = override.partition("=")[0].partition(".")[0]
@@ -257,7 +260,16 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises InputError with one line for every problem, see `load_config`.
     """
     path = recipe_file(path)
-    return load_config(recipe_with(read_yaml(path).values.get("plugins")), path, overrides)
+    return load_config(recipe_with(plugins_of(read_yaml(path).values, overrides)), path, overrides)
+
+
+def plugins_of(values: Mapping[str, Any], overrides: Sequence[str]) -> Any:
+    """What ``plugins`` says, overrides of it included: these files are read before anything can be validated."""
+    said = {"plugins": deepcopy(values.get("plugins"))}
+    for override in overrides:
+        if override.partition("=")[0].partition(".")[0] == "plugins":
+            apply_override(said, override)
+    return said["plugins"]
 
 
 def recipe_with(plugins: Any) -> type[Recipe]:

@@ -45,18 +45,30 @@ def _of_their_kind(level: list[type[BaseModel]], values: Any) -> list[type[BaseM
 def untrue(kind: type[BaseModel], values: Any) -> Iterator[tuple[str, ...]]:
     """Where in the ``values`` of ``kind`` true or false stands for a number: pydantic takes them for 1 and 0."""
 
-    def walk(keys: tuple[str, ...], value: Any) -> Iterator[tuple[str, ...]]:
-        if isinstance(value, dict | list):
-            inside = value.items() if isinstance(value, dict) else enumerate(value)
-            for key, one in inside:
-                yield from walk((*keys, str(key)), one)
-        elif isinstance(value, bool):
-            models = at(kind, keys[:-1], values)
-            fields = [model.model_fields[keys[-1]] for model in models if keys[-1] in model.model_fields]
-            if fields and all(_takes_numbers_only(field.annotation) for field in fields):
-                yield keys
+    for keys, value in _leaves((), values):
+        annotations = _annotations(kind, keys, values) if isinstance(value, bool) else []
+        if annotations and all(map(_takes_numbers_only, annotations)):
+            yield keys
 
-    return walk((), values)
+
+def empty(kind: type[BaseModel], values: Any) -> Iterator[tuple[str, ...]]:
+    """Where in the ``values`` of ``kind`` nothing stands for a section that may be left out."""
+    for keys, value in _leaves((), values):
+        if value is None and any(_models(annotation) for annotation in _annotations(kind, keys, values)):
+            yield keys
+
+
+def _leaves(keys: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, dict | list):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves((*keys, str(key)), one)
+    elif keys:
+        yield keys, value
+
+
+def _annotations(kind: type[BaseModel], keys: Sequence[str], values: Any) -> list[Any]:
+    models = at(kind, keys[:-1], values)
+    return [model.model_fields[keys[-1]].annotation for model in models if keys[-1] in model.model_fields]
 
 
 def kinds_at(kind: type[BaseModel], keys: Sequence[str]) -> list[str]:

@@ -27,6 +27,15 @@ class YamlFile:
         """``file:line`` of the deepest key of the path that stands in the file."""
         if self.path is None:
             return self.source
+        return f"{self.path}:{self._deepest(keys)[0]}"
+
+    def is_bare(self, keys: Sequence[str]) -> bool:
+        """Whether the file has the key and nothing after its colon, which is less than to say `null`."""
+        node = self._deepest(keys)[1]
+        return isinstance(node, yaml.ScalarNode) and not node.value and not node.style
+
+    def _deepest(self, keys: Sequence[str]) -> tuple[int, yaml.Node | None]:
+        """The line of the deepest key of the path that stands in the file, and what it holds."""
         line, node = 1, self.tree
         for key in keys:
             if isinstance(node, yaml.MappingNode):
@@ -39,7 +48,7 @@ class YamlFile:
                 line = node.start_mark.line + 1
             else:
                 break
-        return f"{self.path}:{line}"
+        return line, node
 
 
 def read_yaml(path: Path) -> YamlFile:

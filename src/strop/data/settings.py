@@ -200,6 +200,12 @@ def _by_shape(value: Any, handler: Any) -> Any:
         parts = _PARTS.validate_python(value)
         as_mixture(parts)  # refuses what lists cannot mean
         return parts
+    if isinstance(value, dict):
+        strays = [key for key in DataSettings.model_fields if key in value and key not in MixtureSettings.model_fields]
+        if strays:
+            raise ValueError(
+                f"{strays[0]}: is said of a part, not of the mixture; write parts.0.{strays[0]} (0 is the first)."
+            )
     return MixtureSettings.model_validate(value)
 
 

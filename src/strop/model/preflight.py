@@ -93,7 +93,7 @@ def check_lora(model: PreTrainedModel, lora: LoraSettings, device: torch.device,
     for field in ("targets", "modules_to_save"):
         for wanted in getattr(lora, field):
             if wanted != ALL_LINEAR and not any(named(name, [wanted]) for name in modules):
-                raise InputError(f"{where}.{field}: no module is called {wanted}; {_nearest(wanted, modules)}")
+                raise InputError(f"{where}.{field}: no module is called {wanted}; {_nearest(wanted, modules, field)}")
     refuse_tied(lora, tied_names(model))
     for name, module in _targets(model, lora):
         shape = _matrix(module)
@@ -164,7 +164,8 @@ def _matrix(module: nn.Module) -> tuple[int, int] | None:
     return None
 
 
-def _nearest(wanted: str, modules: dict[str, nn.Module]) -> str:
+def _nearest(wanted: str, modules: dict[str, nn.Module], field: str) -> str:
     last = {name.rpartition(".")[2] for name, module in modules.items() if name and _matrix(module)}
-    close = difflib.get_close_matches(wanted, [*last, *modules], n=3, cutoff=0.5)
+    known = dict.fromkeys([*([ALL_LINEAR] if field == "targets" else []), *last, *modules])
+    close = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(last))}."
