@@ -127,6 +127,8 @@ def test_settings_of_columns_and_documents(tmp_path):
         DataSettings(path="d.jsonl", columns={"promt": "q"})
     with pytest.raises(ValidationError, match="documents"):
         DataSettings(path="d.txt", documents="page")
+    with pytest.raises(ValidationError, match="`seed` is of a set that is generated"):
+        DataSettings(path="d.jsonl", seed=1)
     with pytest.raises(ValidationError, match="a named set has neither"):
         DataSettings(task="code_basics", columns={"prompt": "q"})
     assert DataSettings(path="d.jsonl", columns={"messages": "m"}).format == "auto"

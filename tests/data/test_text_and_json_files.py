@@ -54,6 +54,15 @@ def test_a_carriage_return_alone_is_a_character(tmp_path):
     assert [row["text"] for _, row in open_rows(tmp_path / "d.txt", documents="line")] == ["a\rb", "c"]
 
 
+def test_documents_of_files_that_hold_rows_are_refused(tmp_path):
+    (tmp_path / "d.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(InputError, match=r"d\.jsonl: documents=line is of \.txt files"):
+        open_rows(tmp_path / "d.jsonl", documents="line")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/d.txt").write_text("a\nb\n")
+    assert [row["text"] for _, row in open_rows(tmp_path / "texts", documents="line")] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

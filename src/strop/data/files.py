@@ -98,6 +98,9 @@ def open_rows(
     chosen = [_files_of(path, piece.name, names_of(split)) for piece in pieces]
     for remark in dict.fromkeys(remark for _, remarks in chosen for remark in remarks):
         say(remark)
+    kinds = {_kind_of(file) for files, _ in chosen for file in files}
+    if documents != "file" and ".txt" not in kinds:
+        raise InputError(f"{path}: documents={documents} is of .txt files, and every row here is a document; drop it.")
     found = []
     for piece, (files, _) in zip(pieces, chosen, strict=True):
         wanted = known_as(piece.name)

@@ -94,6 +94,10 @@ class DataSettings(ReadSettings):
             raise ValueError("`revision` is of a data set on the hub; drop it or give `hub`.")
         if self.task is not None and (self.subset is not None or self.columns):
             raise ValueError("a named set has neither `subset` nor `columns`; drop them.")
+        if self.task is None and self.seed:
+            raise ValueError(
+                "`seed` is of a set that is generated (`task`); rows are shuffled by the stage's own seed."
+            )
         if self.task is not None and names_of(self.split) != ("train",):
             raise ValueError(f"a named set has no split {self.split}, but train alone (train[:100] is a part of it).")
         return self
