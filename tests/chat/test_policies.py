@@ -81,6 +81,8 @@ def parts(*pairs) -> list[dict]:
         (PARTS[:2], True, ["let me run\n1+1\n<|im_end|>"]),
         (PARTS[:2], False, ["let me run\n"]),  # what ends the turn after code starts the program, so it goes too
         (PARTS[1:], False, ["it is 2<|im_end|>"]),
+        (PARTS[:3], True, ["let me run\n1+1\n", "<|im_end|>"]),  # the model ends its turn after an output, too
+        (PARTS[:3], False, ["let me run\n"]),
     ],
 )
 def test_python(encode, pairs, train_python, spans):

@@ -248,7 +248,8 @@ def loss_weights(
     for run in runs:
         if run.message in silent:
             _set(weights, tokens, run.start, run.end, 0.0)
-    for start, end in inserted(runs, tokens, codec.inserted_ids):
+    ended = {turn.last - 1 for turn in turns if turn.ending == "stop"}
+    for start, end in inserted(runs, tokens, codec.inserted_ids, ended):
         _set(weights, tokens, start, end, 0.0)
     return weights
 
@@ -316,13 +317,16 @@ def _matched(pattern: str, text: str, tokens: Tokens, own: Sequence[Run]) -> set
     return found
 
 
-def inserted(runs: Sequence[Run], tokens: Tokens, ids: Collection[int] = ()) -> Iterator[tuple[int, int]]:
+def inserted(
+    runs: Sequence[Run], tokens: Tokens, ids: Collection[int] = (), ended: Collection[int] = ()
+) -> Iterator[tuple[int, int]]:
     """What whoever runs a model's programs puts into its turn, as stretches ``[start, end)`` of characters: their
     output, and the tokens that open and close it. The model never generates these, so they are never trained.
 
     The tokens are told by where they stand: from the last control token before an output to the first one after it. A
     single one between code and its output is what ends the code, and the model does write that. ``ids``: tokens that
-    are inserted wherever the template writes them, which settles it for an output without text, too.
+    are inserted wherever the template writes them, which settles it for an output without text, too. ``ended``: the
+    places of the tokens that end a turn, which the model writes after an output as after anything else.
     """
     if ids:
         yield from ((tokens.starts[i], tokens.ends[i]) for i in tokens.controls if tokens.ids[i] in ids)
@@ -342,4 +346,5 @@ def inserted(runs: Sequence[Run], tokens: Tokens, ids: Collection[int] = ()) -> 
         before, after = controls_in(index - 1), controls_in(index + 1)
         enough = 2 if index > 1 and runs[index - 2].field == "python" else 1
         start = starts[before[-1]] if len(before) >= enough else runs[index].start
-        yield start, ends[after[0]] if after else runs[index].end
+        closed = after and tokens.controls[after[0]] not in ended
+        yield start, ends[after[0]] if closed else runs[index].end
