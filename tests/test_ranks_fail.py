@@ -102,6 +102,17 @@ def test_a_world_size_without_torchrun_is_refused(recipe, tmp_path, monkeypatch,
     assert "WORLD_SIZE=two" in capsys.readouterr().err
 
 
+def test_verbs_of_one_process_are_refused_by_several(monkeypatch, capsys):
+    """As torchrun sets the environment; a cluster's own variables alone mean nothing."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    main(["runs"])
+    assert "torchrun" not in capsys.readouterr().err
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    for verb in (["runs"], ["eval", "m", "--tasks", "reverse"], ["inspect", "chat.jsonl"]):
+        assert main(verb) == 2
+        assert "call it without torchrun" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

@@ -61,7 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _called(options: argparse.Namespace) -> Outcome:
-    if "WORLD_SIZE" not in os.environ or not getattr(options, "ranks", False):
+    ranks = getattr(options, "ranks", False)
+    if not ranks and "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise InputError("this verb works in one process, and torchrun started several; call it without torchrun.")
+    if "WORLD_SIZE" not in os.environ or not ranks:
         return options.run(options)
     from strop.runs.ranks import together  # with torch
 
