@@ -233,6 +233,14 @@ def test_from_the_page_to_agreement_on_the_command_line(comparison, tmp_path, se
     found = json.loads(capsys.readouterr().out)
     assert found["votes"][1]["second"] == 30
     assert found["agreement"][0]["items"] == 30
+    second = tmp_path / "second/blind.votes.jsonl"
+    second.parent.mkdir()
+    second.write_text(votes.read_text())
+    two = ["--votes", str(votes), "--votes", str(second), "--key", str(page.with_suffix(".key.json"))]
+    assert main(["compare", *folders, *two]) == 0
+    assert f"{votes} and {second} agree on 100.0 % of 30 items" in " ".join(capsys.readouterr().out.split())
+    assert main(["compare", *folders, "--votes", str(votes), "--votes", str(votes)]) == 2
+    assert "blind.votes.jsonl is given twice; one rater's votes count once" in capsys.readouterr().err
     assert main(["compare", *folders, "--judge", "long", "--judge-url", server, "--count", "3"]) == 0
     assert "no pair of 3 got a verdict" in (said := capsys.readouterr().out)
     assert "(3 with a reply that was cut off), so it cannot judge" in said

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def _judged(request: Request, found: list[Comparison], console: Console) -> dict
     [comparison] = found
     if request.blind is not None:
         return _write_page(request, request.blind, comparison, console)
-    raters = [read_votes(path, request.key) for path in request.votes]
+    raters = _raters(request.votes, request.key)
     result: dict[str, Any] = {"first": comparison.first.title, "second": comparison.second.title}
     if request.judge is not None:
         with speaking_on(console), working("judge"):  # a local one is loaded, too
@@ -120,6 +121,19 @@ def _judged(request: Request, found: list[Comparison], console: Console) -> dict
     result["votes"] = [asdict(one) | {"share": one.share.to_dict()} for one in rates]
     result["agreement"] = [asdict(one) for one in agreements if one]
     return result
+
+
+def _raters(files: Sequence[Path], key: Path | None) -> list[Rater]:
+    """Named after their files; by the whole path where several have one name. Raises InputError for one given twice."""
+    places = [path.resolve() for path in files]
+    if again := [path for path, place in zip(files, places, strict=True) if places.count(place) > 1]:
+        raise InputError(f"--votes {again[0]} is given twice; one rater's votes count once.")
+    raters = [read_votes(path, key) for path in files]
+    names = [one.name for one in raters]
+    return [
+        replace(one, name=str(path)) if names.count(one.name) > 1 else one
+        for one, path in zip(raters, files, strict=True)
+    ]
 
 
 def _write_page(request: Request, page: Path, comparison: Comparison, console: Console) -> dict[str, Any]:
