@@ -156,6 +156,23 @@ def test_a_head_that_is_the_embedding_reaches_servers_as_a_matrix_of_its_own(mod
     assert trained["tie_word_embeddings"]
 
 
+def test_evaluations_after_such_a_training_get_the_trained_model(model_folder, serve, tmp_path):
+    from strop.cli import main
+
+    assert main(["export", str(model_folder), "--own-head", "--to", str(tmp_path / "parted")]) == 0
+    server = serve(tmp_path / "parted")
+    recipe(tmp_path, model_folder, server.url)
+    content = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
+    content["stages"]["after"] = {"kind": "eval"}
+    content["evals"] = {"reverse": {"count": 2, "max_tokens": 2}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    run(load_recipe(tmp_path / "recipe.yaml"))
+    trained = load_model(tmp_path / "run/rl/model").state_dict()
+    for name, tensor in server.loaded[-1].items():
+        torch.testing.assert_close(tensor, trained[name])
+    assert not list((tmp_path / "run/after").glob("strop-model-*"))
+
+
 def test_servers_whose_head_is_the_embedding_are_refused(model_folder, serve, tmp_path):
     one = serve(model_folder)
     with pytest.raises(InputError, match=r"whose head is its embedding.*strop export MODEL --own-head --to FOLDER"):

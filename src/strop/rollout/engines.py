@@ -20,7 +20,7 @@ from strop.rollout.engine_settings import EngineSettings
 from strop.rollout.loaded import Loaded
 from strop.rollout.settings import RolloutSettings
 from strop.rollout.torch_engine import TorchEngine
-from strop.rollout.vllm.engine import VllmEngine
+from strop.rollout.vllm.engine import VllmEngine, runs_own_head
 from strop.rollout.vllm.process import vllm_server
 from strop.rollout.worker_engine import WorkerEngine
 
@@ -51,12 +51,14 @@ def open_engine(
         )
         return
     with ExitStack() as stack:
-        own_head = save is not None and shares_head(loaded.policy.model.config)
-        # The template's tokens are in the model that was loaded, and not in its folder.
-        if loaded.base.new or own_head:
-            model = stack.enter_context(scratch_folder("strop-model-", exchange)) / "model"
-            loaded.save_plain(model)
         vllm, urls = settings.vllm, settings.vllm.url
+        # Written for servers: what changes, and the template's tokens, which are in no folder.
+        written = save is not None or bool(loaded.base.new)
+        own_head = shares_head(loaded.policy.model.config) and (written or runs_own_head(urls))
+        if loaded.base.new or own_head:
+            seen = exchange or (log.parent if urls else None)  # by servers, as the run's folder has to be
+            model = stack.enter_context(scratch_folder("strop-model-", seen)) / "model"
+            loaded.save_plain(model)
         if vllm.python is not None:
             dtype = str(loaded.policy.compute.dtype).removeprefix("torch.")
             process = vllm_server(model, vllm, log, dtype, max_rows, cache_gb)

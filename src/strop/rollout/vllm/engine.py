@@ -295,6 +295,18 @@ def _check_loads(folder: Path, url: str) -> None:
         )
 
 
+def runs_own_head(urls: Sequence[str]) -> bool:
+    """Whether the first server that answers runs a model whose head is a matrix of its own, in a folder that is seen
+    here. What is wrong with a server is told where it is used."""
+    for url in urls:
+        try:
+            [card, *_] = Exchange(url, "GET", "/v1/models").reply(Models).data
+            return card.root is not None and not shares_head_in(Path(card.root))
+        except (ServerLost, OSError, ValueError):
+            continue
+    return False
+
+
 def _check_own_head(server: Server, root: str | None) -> None:
     """Raise InputError for a server whose model's head is its embedding, or cannot be seen."""
     mend = "start it with what `strop export MODEL --own-head --to FOLDER` writes, in a folder that strop sees too."
