@@ -21,26 +21,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from strop.common.command_line import VerbParser, new_parser, place, utf8
+from strop.common.command_line import VerbParser, new_parser, place, refuse_several, utf8
 from strop.common.errors import STORAGE, Diverged, Elsewhere, Halted, InputError, Interrupted, blamed, ended_by
 from strop.common.first_steps import EXAMPLES, FIRST_STEPS
+from strop.common.stage_verbs import STAGE_VERBS
 from strop.compare import verb as compare_verb
 from strop.exporting import verb as exporting_verb
 from strop.importing import verb as importing_verb
 from strop.model.memory import keep_freed_memory, spin_shortly
 
 DEMO_RECIPE = "code_basics.yaml"
-STAGE_VERBS = {
-    "pretrain": ("pretrain", "learn every token of texts, and of conversations", {}),
-    "sft": ("sft", "learn to answer as conversations do", {}),
-    "dpo": ("preference", "learn from chosen and rejected answers (DPO and its relatives) or labelled ones (KTO)", {}),
-    "rm": ("reward_model", "train a model that scores answers, on pairs or on scores", {}),
-    "grpo": ("rl", "learn from rewards of the model's own answers, compared within groups", {}),
-    "ppo": ("rl", "the same with learnt values (PPO)", {"objective": {"preset": "ppo"}}),
-    "distill": ("distill", "learn a teacher's distributions, on the data's answers or on its own", {}),
-    "sample": ("sample", "write the model's own graded answers as rows to train on (best of n)", {}),
-}
-"""Verbs that are a recipe of one stage: its kind, what it does, and the settings that make it this verb."""
 Outcome = tuple[int, dict[str, Any] | None]
 """Exit code, and what ``--json`` prints; None where the verb has printed it."""
 
@@ -61,14 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _called(options: argparse.Namespace) -> Outcome:
-    ranks = getattr(options, "ranks", False)
-    if not ranks and "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
-        raise InputError("this verb works in one process, and torchrun started several; call it without torchrun.")
-    if "WORLD_SIZE" not in os.environ or not ranks:
-        return options.run(options)
-    from strop.runs.ranks import together  # with torch
+    if not getattr(options, "ranks", False):
+        refuse_several()
+    elif "WORLD_SIZE" in os.environ:
+        from strop.runs.ranks import together  # with torch
 
-    return together(lambda: options.run(options))
+        return together(lambda: options.run(options))
+    return options.run(options)
 
 
 def _written(said: str, code: int) -> Outcome:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from strop import __version__
+from strop.common.errors import InputError
 
 _REQUIRED = "the following arguments are required:"
 
@@ -125,3 +127,10 @@ def new_parser(first_steps: str, examples: str) -> tuple[VerbParser, Any]:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB", parser_class=VerbParser)
     parser.verbs = verbs.choices
     return parser, verbs
+
+
+def refuse_several() -> None:
+    """Raise InputError where torchrun started several processes of a verb that works in one. (What a cluster sets for
+    all of its programs alone means nothing.)"""
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise InputError("this verb works in one process, and torchrun started several; call it without torchrun.")
