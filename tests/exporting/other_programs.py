@@ -1,6 +1,6 @@
 """llama.cpp's and vLLM's servers in small: scripts that are started as those are, and answer what is asked of them by
 ``strop export --check``, computed by transformers and by strop's engine. ``WRONG`` in the environment says what they do
-wrong: `prompt`, `answer` or `ends`."""
+wrong: `prompt`, `answer`, `ends`, `starts` or `reply`."""
 
 import argparse
 import json
@@ -81,6 +81,8 @@ class Vllm:
     def reply(self, path, body):
         if path == "/tokenize":
             rendered = self.tokenizer.apply_chat_template(body["messages"], tokenize=False, add_generation_prompt=True)
+            if WRONG == "reply":
+                return {"ids": []}
             text = "x" + rendered if WRONG == "prompt" else rendered
             return {"tokens": self.tokenizer(text, add_special_tokens=False)["input_ids"]}
         if path == "/inference/v1/generate":

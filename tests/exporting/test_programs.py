@@ -90,6 +90,13 @@ def test_a_server_that_does_not_start_is_one_line(export, trained, vllm, monkeyp
     assert Path(done.account["error"].partition("the end of its log, ")[2].partition(":")[0]).is_file()
 
 
+def test_a_reply_of_another_kind_is_one_line(export, trained, vllm, monkeypatch):
+    monkeypatch.setenv("WRONG", "reply")
+    done = export(trained.run, "--check", "--vllm", vllm)
+    assert done.code == 2
+    assert "answered to /tokenize what strop cannot read (tokens: Field required)" in done.account["error"]
+
+
 def test_one_on_the_path_that_does_not_start_is_said(export, trained, tmp_path, monkeypatch):
     script(tmp_path / "bin/python", "vllm")
     (tmp_path / "bin/vllm").symlink_to("python")

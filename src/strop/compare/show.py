@@ -126,9 +126,8 @@ def win_text(one: WinRate, comparison: Comparison) -> str:
     interval = "interval unknown"
     if one.share.low == one.share.low:
         interval = f"{100 * one.share.low:.1f} to {100 * one.share.high:.1f} %"
-    wins = (
-        f"{second} wins {one.second:,}, {first} wins {one.first:,}, {one.ties:,} {'tie' if one.ties == 1 else 'ties'}"
-    )
+    ties = "1 tie" if one.ties == 1 else f"{one.ties:,} ties"
+    wins = f"{second} wins {one.second:,}, {first} wins {one.first:,}, {ties}"
     share = f"{second} is preferred in {100 * one.share.value:.1f} % ({interval}; a tie is half)"
     found = "" if one.p <= LEVEL else "; which is better cannot be told"
     return f"{one_line(one.rater)}: {wins}: {share}; {p_text(one.p)} (sign test){found}."

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from transformers import AutoConfig
 
 from strop.common.folders import cache_folder
@@ -15,7 +16,7 @@ from strop.exporting.agreement import TIE, Reference
 from strop.model.window import window
 from strop.rollout.engine import SamplingParams
 from strop.rollout.engine_settings import VllmSettings
-from strop.rollout.vllm.client import Exchange
+from strop.rollout.vllm.client import Exchange, Reply
 from strop.rollout.vllm.engine import VllmEngine
 from strop.rollout.vllm.process import ServerProcess, vllm_server
 
@@ -34,8 +35,33 @@ SmolLM2-135M's five likeliest tokens at 38 places, two were nearer or further ap
 0.018 and 0.19."""
 
 
+class Rendered(BaseModel):
+    prompt: str
+
+
+class Ids(BaseModel):
+    tokens: list[int]
+
+
+class Text(BaseModel):
+    content: str
+
+
+class Likely(BaseModel):
+    id: int
+    logprob: float
+
+
+class Place(BaseModel):
+    top_logprobs: list[Likely]
+
+
+class Odds(BaseModel):
+    completion_probabilities: list[Place]
+
+
 class Llama:
-    """llama.cpp's server at ``url``."""
+    """llama.cpp's server at ``url``. Its methods raise ServerLost where it is lost, or answers something else."""
 
     name = "llama.cpp"
 
@@ -47,28 +73,28 @@ class Llama:
             body = {"messages": [{"role": "user", "content": text}]}
             if self._wanted.variables:
                 body["chat_template_kwargs"] = self._wanted.variables  # type: ignore[assignment]
-            text = self._post("/apply-template", body)["prompt"]
-        return self._post("/tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"]
+            text = self._post(Rendered, "/apply-template", body).prompt
+        return self._post(Ids, "/tokenize", {"content": text, "add_special": True, "parse_special": True}).tokens
 
     def greedy(self, prompt: Sequence[int], count: int) -> list[int]:
-        return self._complete(prompt, n_predict=count, return_tokens=True)["tokens"]
+        return self._complete(Ids, prompt, n_predict=count, return_tokens=True).tokens
 
     def gap(self, ids: Sequence[int], ours: int, theirs: int) -> float:
         """As `Program.gap`; at least as much, where strop's token is none of the `LIKELIEST`."""
-        [place] = self._complete(ids, n_predict=1, n_probs=LIKELIEST)["completion_probabilities"]
-        likely = {one["id"]: one["logprob"] for one in place["top_logprobs"]}
+        [place] = self._complete(Odds, ids, n_predict=1, n_probs=LIKELIEST).completion_probabilities
+        likely = {one.id: one.logprob for one in place.top_logprobs}
         least = min(likely.values())
         return abs(likely.get(ours, least) - likely.get(theirs, least))
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self._post("/detokenize", {"tokens": list(ids)})["content"]
+        return self._post(Text, "/detokenize", {"tokens": list(ids)}).content
 
-    def _complete(self, prompt: Sequence[int], **more: Any) -> Any:
+    def _complete(self, kind: type[Reply], prompt: Sequence[int], **more: Any) -> Reply:
         body = {"prompt": list(prompt), "temperature": 0.0, "samplers": ["temperature"], "cache_prompt": False}
-        return self._post("/completion", {**body, **more})
+        return self._post(kind, "/completion", {**body, **more})
 
-    def _post(self, path: str, body: dict[str, Any]) -> Any:
-        return Exchange(self._url, "POST", path, body, timeout=ANSWERING).json()
+    def _post(self, kind: type[Reply], path: str, body: dict[str, Any]) -> Reply:
+        return Exchange(self._url, "POST", path, body, timeout=ANSWERING).reply(kind)
 
 
 class Vllm:
@@ -83,7 +109,7 @@ class Vllm:
         body: dict[str, Any] = {"prompt": text}
         if self._wanted.templated:
             body = {"messages": [{"role": "user", "content": text}], "chat_template_kwargs": self._wanted.variables}
-        return Exchange(self._url, "POST", "/tokenize", body, timeout=ANSWERING).json()["tokens"]
+        return Exchange(self._url, "POST", "/tokenize", body, timeout=ANSWERING).reply(Ids).tokens
 
     def greedy(self, prompt: Sequence[int], count: int) -> list[int]:
         [rollout] = self._engine.generate([prompt], SamplingParams(max_tokens=count))

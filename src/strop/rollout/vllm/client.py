@@ -152,7 +152,7 @@ class Exchange:
             first = error.errors(include_url=False)[0]
             what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
         return ServerLost(
-            f"{self.url} answered to {self._request[1]} what strop cannot read ({what}); is it a vLLM server?"
+            f"{self.url} answered to {self._request[1]} what strop cannot read ({what}); is it the right server?"
         )
 
     def _lost(self, error: Exception) -> ServerLost:
